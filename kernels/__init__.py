@@ -1,0 +1,9 @@
+"""Backends: what executes compiled packs. Only modules in here import hyperscan or cupy.
+
+`cpu` finds candidates with Hyperscan and extracts with google-re2; `reference` tries every rule everywhere.
+"""
+
+from vyre_dist.kernels.backends import BACKENDS, ScanBackend, open_backend
+from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
+
+__all__ = ["BACKENDS", "CANDIDATE_DTYPE", "ScanBackend", "ScanProgram", "open_backend"]

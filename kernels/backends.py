@@ -1,0 +1,66 @@
+"""ScanBackend: the dispatch core's Backend plus what a scan needs of it; and the list of backends by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from vyre_dist.dispatch.backend import Backend
+from vyre_dist.errors import UsageError
+from vyre_dist.extract import RuleMatcher, Window
+from vyre_dist.kernels.programs import ScanProgram
+from vyre_dist.program import ArtifactCache, CompiledPack
+
+
+class ScanBackend(Backend, Protocol):
+    """A backend that runs ScanPrograms for the one pack that it was opened with."""
+
+    compiled: CompiledPack
+    matchers: dict[int, RuleMatcher]
+    """By rule number; also the engine's for groups and for what straddles two windows."""
+
+    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
+        """The prefilter's outputs, confirmed one by one: a list of one buffer of spans (SPAN_DTYPE), without a tail."""
+        ...
+
+
+def rule_matchers(compiled: CompiledPack) -> dict[int, RuleMatcher]:
+    """A matcher for each rule number of `compiled`."""
+    return {r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes) for r in compiled.rules}
+
+
+def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:
+    """(fused, prefilter) for a pack."""
+    return ScanProgram("fused", compiled.key), ScanProgram("prefilter", compiled.key)
+
+
+def _open_cpu(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
+    from vyre_dist.kernels.cpu import CpuBackend
+
+    return CpuBackend(compiled, cache)
+
+
+def _open_reference(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
+    del cache  # nothing in it is worth keeping
+    from vyre_dist.kernels.reference import ReferenceBackend
+
+    return ReferenceBackend(compiled)
+
+
+BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache], ScanBackend]] = {
+    "cpu": _open_cpu,
+    "reference": _open_reference,
+}
+
+
+def open_backend(name: str, compiled: CompiledPack, cache: ArtifactCache | None = None) -> ScanBackend:
+    """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with `compiled`.
+
+    Raises UsageError for a name that is not in BACKENDS.
+    """
+    if name == "auto":
+        name = "cpu"
+    opener = BACKENDS.get(name)
+    if opener is None:
+        raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
+    return opener(compiled, cache or ArtifactCache(None))

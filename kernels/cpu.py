@@ -1,0 +1,128 @@
+"""CpuBackend: Hyperscan says which rules may match in a document, google-re2 says where. The default without a GPU.
+
+Fused: a window is confirmed right after it was scanned, while it is in the processor's cache. Prefilter: all windows are
+scanned first, and the pairs go through confirm_serial afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import hyperscan
+import numpy as np
+
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
+from vyre_dist.extract import Window
+from vyre_dist.extract.spans import spans_from_rows
+from vyre_dist.kernels.backends import rule_matchers
+from vyre_dist.kernels.hyperscan_db import build_database, candidate_databases
+from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
+from vyre_dist.program import ArtifactCache, CompiledPack
+
+# A rule that matches more densely than this is searched by google-re2 from match to match: a call back into Python
+# for each end (some 0.2 µs) would cost more than it saves, and a big document's ends would fill the memory.
+_FEW_ENDS = 4096
+_BYTES_PER_END = 64
+
+_Row = tuple[int, int, int, int, int]
+
+
+class CpuBackend:
+    """One pack on one core. Not thread-safe: Hyperscan's scratch space belongs to one scan at a time."""
+
+    name = "cpu"
+    supports_speculation = True
+
+    def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
+        self.compiled = compiled
+        self.matchers = rule_matchers(compiled)
+        self._rules = {r.index: r for r in compiled.rules}
+        self._candidates = candidate_databases(compiled, cache)
+        self._ends_databases: dict[int, Any] = {}
+        self._hits: list[int] = []
+
+    def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
+        """Run `program` on `inputs` (see ScanProgram)."""
+        del config
+        if program.kind == "fused":
+            return self._fused(inputs)
+        pairs: list[tuple[int, int]] = []
+        for w, window in enumerate(inputs):
+            rules = self._scan(window)
+            if rules:
+                pairs += [(w, rule) for rule in rules]
+        return [np.array(pairs, CANDIDATE_DTYPE).tobytes()]
+
+    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
+        """See ScanBackend."""
+        rows: list[_Row] = []
+        for w, rule in np.frombuffer(outputs[0], CANDIDATE_DTYPE).tolist():
+            self._confirm(w, windows[w], rule, rows)
+        return [spans_from_rows(rows).tobytes()]
+
+    def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
+        rows: list[_Row] = []
+        committed = rolled_back = 0
+        for w, window in enumerate(inputs):
+            rules = self._scan(window)
+            if not rules:
+                continue
+            before = len(rows)
+            for rule in rules:
+                self._confirm(w, window, rule, rows)
+            if len(rows) > before:
+                committed += 1
+            else:
+                rolled_back += 1
+        tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
+        return [spans_from_rows(rows).tobytes() + tail]
+
+    def _scan(self, window: Window) -> list[int]:
+        """The numbers of the rules that may match in `window`, ascending; a list to read before the next call."""
+        hits = self._hits
+        hits.clear()
+        data = window.data
+        candidates = self._candidates
+        if data:
+            for database in candidates.whole:
+                database.scan(data, match_event_handler=self._on_hit)
+            if candidates.partial and not window.is_whole:
+                for database in candidates.partial:
+                    database.scan(data, match_event_handler=self._on_hit)
+        if candidates.always:
+            hits.extend(candidates.always)
+        return sorted(set(hits)) if len(hits) > 1 else hits
+
+    def _on_hit(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+        self._hits.append(rule)
+
+    def _confirm(self, w: int, window: Window, rule: int, rows: list[_Row]) -> None:
+        """Append the rule's matches in `window` to `rows`."""
+        matcher = self.matchers[rule]
+        ends = self._match_ends(rule, window.data)
+        found = matcher.iter_matches(window) if ends is None else matcher.matches_at_ends(window, ends)
+        rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
+
+    def _match_ends(self, rule: int, data: bytes) -> list[int] | None:
+        """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't tell."""
+        if rule in self._candidates.approximate or rule in self._candidates.always:
+            return None
+        database = self._ends_databases.get(rule)
+        if database is None:
+            database = self._ends_databases[rule] = build_database([self._rules[rule]], 0)
+            database.scratch = hyperscan.Scratch(database)
+        ends: list[int] = []
+        limit = _FEW_ENDS + len(data) // _BYTES_PER_END
+
+        def on_end(_rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+            ends.append(end)
+            return len(ends) > limit
+
+        try:
+            database.scan(data, match_event_handler=on_end)
+        except hyperscan.ScanTerminated:
+            return None
+        ends.sort()
+        return ends

@@ -1,0 +1,139 @@
+"""Properties of the filters against a slow reading of gitleaks' rules, with Python's re."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
+
+IDS = ("r0", "r1", "r2")
+PATTERNS = st.sampled_from(["a", "^b", "c$", "a.c", "(?i)B", "[^a]b", "a{2}", r"\bc\b", "", "(a|b)c"])
+PATHS = st.sampled_from([r"\.c$", "^a/", "b/", "(?i)C", "a/b", "^$"])
+WORDS = st.text("abC", min_size=1, max_size=3)
+TEXTS = st.text("abcABC \n", max_size=6).map(str.encode)
+DOCUMENTS = st.sampled_from(["", "a/b/x.c", "a/x.h", "b/a.C", "c", "A/b.c"])
+
+
+def few(items: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(items, max_size=2).map(tuple)
+
+
+allowlists = st.builds(
+    Allowlist,
+    condition=st.sampled_from(["OR", "AND"]),
+    commits=st.sampled_from([(), (), (), ("c0ffee",)]),
+    paths=few(PATHS),
+    regexes=few(PATTERNS),
+    regex_target=st.sampled_from(["secret", "match", "line"]),
+    stopwords=few(WORDS),
+    target_rules=few(st.sampled_from(IDS)),
+).filter(lambda a: bool(a.commits or a.paths or a.regexes or a.stopwords))
+
+
+def packs() -> st.SearchStrategy[PackData]:
+    def rule(rule_id: str) -> st.SearchStrategy[Rule]:
+        own = st.lists(allowlists, max_size=2).map(tuple)
+        return st.builds(Rule, st.just(rule_id), st.just("x"), path=st.none() | PATHS, allowlists=own)
+
+    return st.builds(
+        PackData, st.just("p"), st.tuples(*map(rule, IDS)), st.lists(allowlists, max_size=3).map(tuple)
+    )
+
+
+def found(patterns: tuple[str, ...], text: bytes) -> bool:
+    # in RE2 `$` without (?m) is the end of the text, not also before a last line break
+    return any(re.search(p.replace("$", r"\Z").encode(), text) for p in patterns)
+
+
+def in_force(pack: PackData, rule: Rule) -> list[Allowlist]:
+    return [a for a in pack.allowlists if not a.target_rules or rule.id in a.target_rules] + list(
+        rule.allowlists
+    )
+
+
+def path_allowed(allowlist: Allowlist, path: str) -> bool:
+    hit = bool(path) and found(allowlist.paths, path.encode())
+    if allowlist.condition == "OR":
+        return hit
+    if allowlist.regexes or allowlist.stopwords or allowlist.commits:
+        return False
+    return hit
+
+
+def match_allowed(allowlist: Allowlist, path: str, secret: bytes, match: bytes, line: bytes) -> bool:
+    text = {"secret": secret, "match": match.strip(b"\n"), "line": line}[allowlist.regex_target]
+    regex = bool(text) and found(allowlist.regexes, text)
+    stop = any(word.encode().lower() in secret.lower() for word in allowlist.stopwords)
+    if allowlist.condition == "OR":
+        return regex or stop
+    if allowlist.commits:
+        return False
+    checks = []
+    if allowlist.paths:
+        checks.append(bool(path) and found(allowlist.paths, path.encode()))
+    if allowlist.regexes:
+        checks.append(regex)
+    if allowlist.stopwords:
+        checks.append(stop)
+    return all(checks)
+
+
+@given(packs(), st.lists(st.tuples(DOCUMENTS, TEXTS, TEXTS, TEXTS), min_size=1, max_size=4))
+def test_filters_agree_with_the_slow_reading(
+    pack: PackData, cases: list[tuple[str, bytes, bytes, bytes]]
+) -> None:
+    """Path verdicts and dropped matches are those of the rules as written down, for any pack and order of
+    questions.
+    """
+    filters = CompiledFilters(pack)
+    for path, secret, match, line in cases:
+        verdicts = []
+        for index, rule in enumerate(pack.rules):
+            mine = in_force(pack, rule)
+            applies = (rule.path is None or found((rule.path,), path.encode())) and not any(
+                path_allowed(a, path) for a in mine
+            )
+            verdicts.append(applies)
+            assert filters.rule_applies_to_path(index, path) is applies
+            dropped = not applies or any(match_allowed(a, path, secret, match, line) for a in mine)
+            assert filters.allowed(index, path, secret, match, lambda text=line: text) is dropped  # type: ignore[misc]
+        assert filters.document_skipped(path) is (not any(verdicts))
+
+
+@given(packs(), DOCUMENTS, TEXTS)
+def test_the_line_is_asked_for_only_when_announced(pack: PackData, path: str, secret: bytes) -> None:
+    """`allowed` asks for the line only for rules that `needs_line` says so of."""
+    filters = CompiledFilters(pack)
+    for index in range(len(pack.rules)):
+        asked: list[int] = []
+
+        def line(asked: list[int] = asked) -> bytes:
+            asked.append(1)
+            return b"a line"
+
+        filters.allowed(index, path, secret, secret, line)
+        assert not asked or filters.needs_line(index)
+
+
+@given(st.binary(max_size=300))
+def test_entropy_is_shannons(secret: bytes) -> None:
+    """Entropy agrees with the textbook sum, lies between 0 and 8 and does not depend on the order of bytes."""
+    slow = sum(n / len(secret) * math.log2(len(secret) / n) for n in Counter(secret).values())
+    assert math.isclose(entropy(secret), slow, rel_tol=1e-12, abs_tol=1e-12)
+    assert 0 <= entropy(secret) <= 8
+    assert entropy(bytes(sorted(secret))) == entropy(secret)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4), min_size=1, max_size=4), st.binary(max_size=30))
+def test_stop_words_are_literal(words: list[bytes], secret: bytes) -> None:
+    """Stop words are plain text, whatever characters they hold, and ASCII case does not count."""
+    texts = [word.decode("latin-1") for word in words]
+    secret = secret + texts[0].encode() * (len(secret) % 2)
+    filters = CompiledFilters(PackData("p", (Rule("r", "x"),), (Allowlist(stopwords=tuple(texts)),)))
+    expected = any(text.encode().lower() in secret.lower() for text in texts)
+    assert filters.allowed(0, "f", secret, secret, bytes) is expected

@@ -1,0 +1,131 @@
+"""Lists of paths and standard input."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from vyre_dist.errors import UsageError
+from vyre_dist.sources import FileListError, StdinTooLargeError, read_file_list, spool_stdin, walk
+from vyre_dist.sources.lists import MAX_LISTED_PATH
+
+
+class Dribble(io.RawIOBase):
+    """A pipe that hands out a few bytes at a time, and counts what it gave."""
+
+    def __init__(self, data: bytes, step: int) -> None:
+        self.data, self.step, self.given = data, step, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self.data[self.given : self.given + min(self.step, size if size >= 0 else self.step)]
+        self.given += len(piece)
+        return piece
+
+
+class Zeros(io.RawIOBase):
+    """`left` bytes that are made as they are read."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        piece = bytes(min(size, self.left))
+        self.left -= len(piece)
+        return piece
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", []),
+        (b"\n\n", []),
+        (b"a", ["a"]),
+        (b"a\nb\n", ["a", "b"]),
+        (b"a\n\nb", ["a", "b"]),
+        (b"a b\n # c\n", ["a b", " # c"]),
+        (b"a\r\n", ["a\r"]),
+        (b"a\0b\nc\0", ["a", "b\nc"]),
+        (b"\0", []),
+        (b"\xff\n", ["\udcff"]),
+        (b"\xc3\xa9\n", ["é"]),
+    ],
+)
+def test_items(data: bytes, expected: list[str], step: int) -> None:
+    """Newlines separate, or NUL bytes if there are any, however the pipe cuts the list."""
+    assert list(read_file_list("-", Dribble(data, step))) == expected  # type: ignore[arg-type]
+
+
+def test_long_lists_cross_chunks(tmp_path: Path) -> None:
+    """A list of several MiB gives every item."""
+    names = [f"dir/{i:07d}" for i in range(300_000)]
+    (tmp_path / "list").write_text("\n".join(names))
+    assert list(read_file_list(str(tmp_path / "list"))) == names
+
+
+def test_missing_files_of_a_list_become_problems(tmp_path: Path) -> None:
+    """What a list names goes through the walk, so that a missing file is listed."""
+    (tmp_path / "here").write_bytes(b"x")
+    (tmp_path / "list").write_text(f"{tmp_path}/here\n{tmp_path}/gone\n")
+    items = list(walk(read_file_list(str(tmp_path / "list"))))
+    assert [type(i).__name__ for i in items] == ["DocumentRef", "InputProblem"]
+    assert items[1].reason == "not-found"  # type: ignore[union-attr]
+
+
+def test_unusable_lists_are_usage_errors(tmp_path: Path) -> None:
+    """A list that is missing, a directory, or no list at all says so and names itself."""
+    with pytest.raises(FileListError, match="No such file") as caught:
+        list(read_file_list(str(tmp_path / "none")))
+    assert caught.value.source == str(tmp_path / "none")
+    assert isinstance(caught.value, UsageError)
+    with pytest.raises(FileListError, match="directory"):
+        list(read_file_list(str(tmp_path)))
+    with pytest.raises(FileListError, match="not available"):
+        list(read_file_list("-"))
+    (tmp_path / "blob").write_bytes(b"x" * (3 * MAX_LISTED_PATH))
+    with pytest.raises(FileListError, match="is it a list"):
+        list(read_file_list(str(tmp_path / "blob")))
+
+
+def test_stdin_becomes_a_private_file(tmp_path: Path) -> None:
+    """Standard input is copied whole; the document shows <stdin> and opens the copy from any directory."""
+    data = os.urandom(3_000_001)
+    ref = spool_stdin(Dribble(data, 70_000), str(tmp_path))  # type: ignore[arg-type]
+    assert (ref.path, ref.kind, ref.size) == ("<stdin>", "stdin", len(data))
+    assert os.path.isabs(ref.open_path)
+    with open(ref.location("/elsewhere"), "rb") as file:
+        assert file.read() == data
+    assert stat.S_IMODE(os.stat(ref.open_path).st_mode) == 0o600
+    assert os.listdir(tmp_path) == [os.path.basename(ref.open_path)]
+
+
+def test_stdin_takes_bounded_memory(tmp_path: Path) -> None:
+    """Spooling 64 MiB holds a few MiB at most."""
+    tracemalloc.start()
+    try:
+        ref = spool_stdin(Zeros(64 << 20), str(tmp_path))  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ref.size == 64 << 20
+    assert peak < 4 << 20
+
+
+def test_too_much_stdin_leaves_no_file(tmp_path: Path) -> None:
+    """Above the limit the copy is removed and the error carries the limit."""
+    with pytest.raises(StdinTooLargeError) as caught:
+        spool_stdin(io.BytesIO(b"x" * 101), str(tmp_path), max_bytes=100)
+    assert caught.value.limit == 100
+    assert os.listdir(tmp_path) == []
+    assert spool_stdin(io.BytesIO(b"x" * 100), str(tmp_path), max_bytes=100).size == 100

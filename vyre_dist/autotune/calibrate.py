@@ -1,0 +1,21 @@
+"""From measured costs to the commit rate at which speculation breaks even."""
+
+from __future__ import annotations
+
+from vyre_dist.dispatch.report import PPM, PPM_PER_PCT, MergedReport, SpeculationReport, check_count
+
+
+def break_even_pct(report: SpeculationReport | MergedReport, fused_ns: int, serial_ns: int) -> int | None:
+    """The commit rate from which the fused path is the cheaper one: whole percent, rounded up, at most 100.
+
+    Both paths did the same work, on which the fused one counted `report`: it took `fused_ns`, the serial one
+    `serial_ns`. The model is linear: the fused path pays per attempted tile and the serial one per
+    committed tile, so they meet where rate = observed rate × fused_ns / serial_ns. None when the
+    measurement says nothing about it: no committed tile, or no time.
+    """
+    check_count("fused_ns", fused_ns, None)
+    check_count("serial_ns", serial_ns, None)
+    if report.committed_tiles == 0 or fused_ns == 0 or serial_ns == 0:
+        return None
+    ppm = min(-(-report.commit_rate_ppm * fused_ns // serial_ns), PPM)
+    return -(-ppm // PPM_PER_PCT)

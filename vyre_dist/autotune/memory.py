@@ -1,0 +1,45 @@
+"""The store in this process's memory: the first tier, and all there is for `memory:`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from vyre_dist.autotune.codec import encode
+from vyre_dist.autotune.record import StoredRecord, beats
+from vyre_dist.autotune.store import Offer, RecordStore
+from vyre_dist.dispatch.keys import AutotuneKey
+
+
+class MemoryStore(RecordStore):
+    """Records in a dict; gone with the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: dict[AutotuneKey, StoredRecord] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
+    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+        with self._lock:
+            return [self._records.get(key) for key in keys]
+
+    def offer(self, record: StoredRecord) -> Offer:
+        encode(record)  # what the other stores refuse as too large is refused here too
+        with self._lock:
+            incumbent = self._records.get(record.key)
+            if record != incumbent and not beats(record, incumbent):
+                return Offer.KEPT
+            self._records[record.key] = record
+            return Offer.STORED
+
+    def items(self) -> Iterator[StoredRecord]:
+        self.check_open()
+        with self._lock:
+            return iter(list(self._records.values()))
+
+    def _release(self) -> None:
+        with self._lock:
+            self._records.clear()

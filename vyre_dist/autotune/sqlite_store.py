@@ -1,0 +1,194 @@
+"""The store in one local SQLite file: the default, shared by all processes of a host.
+
+A file that turns out corrupted is moved aside and begun anew; a place that cannot be written only costs
+the records. Nothing here raises for the medium's faults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
+from vyre_dist.autotune.record import StoredRecord, beats
+from vyre_dist.autotune.store import Offer, RecordStore
+from vyre_dist.dispatch.keys import AutotuneKey
+
+T = TypeVar("T")
+
+# The schema's version is part of the table's name: programs of two versions can share one file.
+_CREATE = """
+CREATE TABLE IF NOT EXISTS record_v1 (
+    key TEXT NOT NULL, adapter TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (key, adapter)
+) WITHOUT ROWID
+"""
+# The size is looked at before the bytes are read; -1 stands for an entry that cannot be a record.
+_PAYLOAD = (
+    f"CASE WHEN typeof(payload) = 'blob' AND length(payload) <= {MAX_RECORD_BYTES} THEN payload ELSE -1 END"
+)
+_SELECT = f"SELECT {_PAYLOAD} FROM record_v1 WHERE key = ? AND adapter = ?"  # noqa: S608 - constants only
+_SELECT_ALL = f"SELECT {_PAYLOAD} FROM record_v1"  # noqa: S608 - constants only
+_UPSERT = "INSERT OR REPLACE INTO record_v1 (key, adapter, payload) VALUES (?, ?, ?)"
+
+# SQLITE_ERROR is among them because our statements are fixed: it means that the table is not ours.
+_BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+_MAX_RECOVERIES = 3
+
+
+class SqliteStore(RecordStore):
+    """Records in the file at `path`, which is made, with its folder, at the first use.
+
+    Several processes may use one file. An operation waits at most `busy_timeout_s` for another process's
+    lock, and then counts as an error. The journal is a rollback journal and not a write-ahead log, because
+    cache folders are often on network file systems, where the log's shared memory does not work.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 0.5) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._busy_timeout_s = busy_timeout_s
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+        self._recoveries = 0
+        # One connection for all threads: sqlite3's objects must not be used by two at a time.
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({str(self.path)!r})"
+
+    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+        def read(connection: sqlite3.Connection) -> list[object]:
+            rows = (connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone() for key in keys)
+            return [row[0] if row else None for row in rows]
+
+        payloads = self._run(read)
+        if payloads is None:
+            return [None] * len(keys)
+        return [self._checked(payload, key) for payload, key in zip(payloads, keys, strict=True)]
+
+    def offer(self, record: StoredRecord) -> Offer:
+        payload = encode(record)
+        key = record.key
+
+        def replace(connection: sqlite3.Connection) -> Offer:
+            # IMMEDIATE takes the write lock before reading: nobody can write between our look and our write.
+            connection.execute("BEGIN IMMEDIATE")
+            row = connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
+            if row and row[0] == payload:
+                outcome = Offer.STORED
+            elif beats(record, self._checked(row[0], key) if row else None):
+                connection.execute(_UPSERT, (key.key_hex, key.adapter_id, payload))
+                outcome = Offer.STORED
+            else:
+                outcome = Offer.KEPT
+            connection.execute("COMMIT")
+            return outcome
+
+        return self._run(replace) or Offer.FAILED
+
+    def items(self) -> Iterator[StoredRecord]:
+        self.check_open()
+        payloads = self._run(lambda connection: [row[0] for row in connection.execute(_SELECT_ALL)]) or []
+        found = (self._checked(payload, None) for payload in payloads)
+        return (stored for stored in found if stored is not None)
+
+    def _release(self) -> None:
+        with self._lock:
+            self._disconnect()
+
+    def _checked(self, payload: object, key: AutotuneKey | None) -> StoredRecord | None:
+        if payload is None:
+            return None
+        if not isinstance(payload, bytes):
+            self._counters.add("invalid")
+            return None
+        return self.decoded(payload, key)
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """`work` on the connection; None, counted, when the file did not let us."""
+        with self._lock:
+            while True:
+                try:
+                    return self._attempt(work)
+                except sqlite3.Error as error:
+                    # Not every sqlite3.Error has a code: misuse has none.
+                    code = getattr(error, "sqlite_errorcode", None)
+                    broken = code is not None and (code & 0xFF) in _BROKEN_FILE
+                    if not (broken and self._move_aside()):
+                        self._counters.add("errors")
+                        return None
+                except OSError:
+                    self._counters.add("errors")
+                    return None
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._connect()
+        try:
+            return work(connection)
+        except BaseException:
+            if connection.in_transaction:
+                # The first error is the one to report; a connection that cannot roll back is dropped.
+                try:
+                    connection.execute("ROLLBACK")
+                except sqlite3.Error:
+                    self._disconnect()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        # Another process may have moved a broken file aside; what we would write there is lost.
+        if self._connection is not None and _inode(self.path) != self._inode:
+            self._disconnect()
+        if self._connection is None:
+            self.check_open()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(
+                self.path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
+            )
+            self._connection = connection
+            self._inode = _inode(self.path)
+            connection.execute(_CREATE)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _move_aside(self) -> bool:
+        """Rename the broken file and its journal; False when that was done too often or cannot be done.
+
+        Of several processes that find the file broken, one moves it: under a lock, and only while the file
+        at the path is still the one that this process had opened.
+        """
+        self._disconnect()
+        if self._recoveries >= _MAX_RECOVERIES:
+            return False
+        self._recoveries += 1
+        try:
+            with open(f"{self.path}.lock", "wb") as guard:
+                fcntl.flock(guard, fcntl.LOCK_EX)
+                if self._inode is not None and _inode(self.path) == self._inode:
+                    aside = f"{self.path}.corrupt-{time.time_ns()}-{os.getpid()}"
+                    os.replace(self.path, aside)
+                    # The journal belongs to the broken file and must not be replayed into the new one.
+                    with contextlib.suppress(FileNotFoundError):
+                        os.replace(f"{self.path}-journal", f"{aside}-journal")
+                    self._counters.add("recovered")
+        except OSError:
+            return False
+        return True
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (status.st_dev, status.st_ino)

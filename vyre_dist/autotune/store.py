@@ -1,0 +1,208 @@
+"""The store's interface, its counters, and the judgement that every implementation shares.
+
+Where records are kept is each implementation's own: memory.py, sqlite_store.py, redis_store.py, tiered.py.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from types import TracebackType
+from typing import Protocol
+
+from vyre_dist.autotune.codec import InvalidRecordError, decode
+from vyre_dist.autotune.record import LaunchLimits, StoredRecord
+from vyre_dist.dispatch.keys import AutotuneKey, SpecCacheKey
+from vyre_dist.errors import VyreError
+
+Wanted = tuple[AutotuneKey, SpecCacheKey]
+
+
+class StoreClosedError(VyreError):
+    """The store was used after close()."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What happened in a store so far. Every lookup is one hit or one miss; the rest says why."""
+
+    hits: int = 0
+    misses: int = 0
+    unverified: int = 0  # hits whose record carries no spec to check (imported from Vyre's file)
+    invalid: int = 0  # entries whose bytes are not a record
+    mismatched: int = 0  # valid records of another key: a collision of the fold, or a misfiled entry
+    unfit: int = 0  # records asking for a launch that the device cannot do
+    stored: int = 0  # puts after which the store holds that very record
+    kept: int = 0  # puts refused because the incumbent is as good or better
+    fenced: int = 0  # puts refused because the writer's lease has passed to another
+    errors: int = 0  # operations that the medium failed
+    skipped: int = 0  # operations not tried because the breaker was open
+    dropped: int = 0  # background jobs dropped because the queue was full
+    recovered: int = 0  # corrupted files moved aside
+
+
+class AutotuneStore(Protocol):
+    """Keeps the best record per key.
+
+    What may be raised, by any method: StoreClosedError after close(); UsageError from put() for a record too
+    large to store. A dead, slow or lying medium raises nothing: lookups miss, puts return False, and
+    `stats` counts it. There is no `contains`: the answer would be stale when used. All methods are safe to
+    call from several threads.
+    """
+
+    @property
+    def stats(self) -> StoreStats:
+        """The counters so far."""
+
+    def get(
+        self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None
+    ) -> StoredRecord | None:
+        """The record of exactly this key and spec, fit for `limits` where given; None otherwise."""
+
+    def get_many(
+        self, wanted: Sequence[Wanted], *, limits: LaunchLimits | None = None
+    ) -> list[StoredRecord | None]:
+        """`get` for each of `wanted`, in order, in one round trip where the medium has those."""
+
+    def put(self, record: StoredRecord) -> bool:
+        """Offer a record: it replaces an incumbent that it beats (`record.beats`).
+
+        True: the store now holds this very record (already did, or will once written in the background).
+        False: the incumbent stays, or the medium failed; `stats` tells which.
+        """
+
+    def items(self) -> Iterator[StoredRecord]:
+        """Every valid record, in no particular order; invalid ones are counted and left out."""
+
+    def close(self) -> None:
+        """Release what is held. Calling it again does nothing."""
+
+
+class Offer(enum.Enum):
+    """What became of an offered record."""
+
+    STORED = "stored"
+    KEPT = "kept"
+    FENCED = "fenced"
+    FAILED = "failed"
+
+
+class Counters:
+    """Thread-safe counts by StoreStats' field names."""
+
+    def __init__(self) -> None:
+        self._counts = {field.name: 0 for field in fields(StoreStats)}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count `count` more of `name`, a field of StoreStats (KeyError otherwise)."""
+        with self._lock:
+            self._counts[name] += count
+
+    def snapshot(self) -> StoreStats:
+        with self._lock:
+            return StoreStats(**self._counts)
+
+
+class RecordStore(abc.ABC):
+    """What the implementations share: judging and counting. Hooks count their own faults and raise none."""
+
+    def __init__(self) -> None:
+        self._counters = Counters()
+        self._closed = False
+        self._close_lock = threading.Lock()
+
+    @abc.abstractmethod
+    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+        """What is filed under each of `keys`, unjudged; None for nothing, invalid bytes or a fault."""
+
+    @abc.abstractmethod
+    def offer(self, record: StoredRecord) -> Offer:
+        """Replace the incumbent if `record` beats it, atomically with regard to other writers."""
+
+    @abc.abstractmethod
+    def items(self) -> Iterator[StoredRecord]:
+        """Every valid record."""
+
+    @abc.abstractmethod
+    def _release(self) -> None:
+        """Let go of files, connections and threads; called once."""
+
+    @property
+    def stats(self) -> StoreStats:
+        return self._counters.snapshot()
+
+    def get(
+        self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None
+    ) -> StoredRecord | None:
+        return self.get_many([(key, spec)], limits=limits)[0]
+
+    def get_many(
+        self, wanted: Sequence[Wanted], *, limits: LaunchLimits | None = None
+    ) -> list[StoredRecord | None]:
+        self.check_open()
+        found = self.fetch([key for key, _ in wanted])
+        return [self._judge(stored, spec, limits) for stored, (_, spec) in zip(found, wanted, strict=True)]
+
+    def put(self, record: StoredRecord) -> bool:
+        self.check_open()
+        return self.settle(self.offer(record))
+
+    def settle(self, outcome: Offer) -> bool:
+        """Count what became of an offer; whether it was stored."""
+        # A failed offer is already among the errors.
+        if outcome is not Offer.FAILED:
+            self._counters.add(outcome.value)
+        return outcome is Offer.STORED
+
+    def close(self) -> None:
+        with self._close_lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._release()
+
+    def __enter__(self) -> RecordStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def check_open(self) -> None:
+        """Raise StoreClosedError after close()."""
+        if self._closed:
+            raise StoreClosedError(f"{self!r} is closed; open another one with open_store(url)")
+
+    def decoded(self, payload: bytes, key: AutotuneKey | None) -> StoredRecord | None:
+        """The record in `payload`, if it is valid and filed under its own key (None: any); else counted."""
+        try:
+            stored = decode(payload)
+        except InvalidRecordError:
+            self._counters.add("invalid")
+            return None
+        if key is not None and stored.key != key:
+            self._counters.add("mismatched")
+            return None
+        return stored
+
+    def _judge(
+        self, stored: StoredRecord | None, spec: SpecCacheKey, limits: LaunchLimits | None
+    ) -> StoredRecord | None:
+        if stored is not None and stored.spec is not None and stored.spec != spec:
+            self._counters.add("mismatched")
+            stored = None
+        if stored is not None and limits is not None and not limits.allow(stored.record):
+            self._counters.add("unfit")
+            stored = None
+        if stored is None:
+            self._counters.add("misses")
+            return None
+        if stored.spec is None:
+            self._counters.add("unverified")
+        self._counters.add("hits")
+        return stored

@@ -1,0 +1,187 @@
+"""Memory, then a local store, then Redis on background threads: lookups and puts never wait for a server."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from vyre_dist.autotune.lease import Lease
+from vyre_dist.autotune.memory import MemoryStore
+from vyre_dist.autotune.record import StoredRecord, beats
+from vyre_dist.autotune.redis_follow import follow
+from vyre_dist.autotune.redis_store import RedisStore, ServerUnavailableError
+from vyre_dist.autotune.store import Offer, RecordStore, StoreClosedError, StoreStats
+from vyre_dist.dispatch.keys import AutotuneKey
+
+logger = logging.getLogger(__name__)
+
+MAX_JOBS = 1024
+CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TierStats:
+    """The counters of the tiers below memory."""
+
+    local: StoreStats
+    remote: StoreStats
+
+
+class TieredStore(RecordStore):
+    """`local` and `remote` now belong to this store and are closed with it.
+
+    A lookup reads memory, then the local store; what both lack is asked of the server in the background and
+    found by a later lookup. A put is in memory at once, and on disk and on the server soon after (`flush`
+    waits). Changes that others publish come in by themselves, for the keys that were ever asked for here.
+    """
+
+    def __init__(self, local: RecordStore, remote: RedisStore, *, max_jobs: int = MAX_JOBS) -> None:
+        super().__init__()
+        self._memory = MemoryStore()
+        self._local = local
+        self._remote = remote
+        self._known: set[AutotuneKey] = set()
+        self._known_lock = threading.Lock()
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(max_jobs)
+        self._stop = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="vyre-autotune-writer", daemon=True)
+        self._follower = threading.Thread(
+            target=follow,
+            args=(remote, self._stop, self._changed),
+            name="vyre-autotune-follower",
+            daemon=True,
+        )
+        self._worker.start()
+        self._follower.start()
+
+    def __repr__(self) -> str:
+        return f"TieredStore({self._local!r}, {self._remote!r})"
+
+    @property
+    def tiers(self) -> TierStats:
+        """What happened in each tier below memory."""
+        return TierStats(self._local.stats, self._remote.stats)
+
+    def warm(self, keys: Sequence[AutotuneKey]) -> None:
+        """Ask the server for all `keys` in one round trip, in the background; `flush` waits for it."""
+        self.check_open()
+        self._ask_about(keys)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was asked for is done or has failed; False when `timeout_s` passed first."""
+        self.check_open()
+        done = threading.Event()
+        return self._enqueue(done.set) and done.wait(timeout_s)
+
+    def lease(self, name: str, ttl_s: float) -> Lease | None:
+        """See RedisStore.lease. This one does wait for the server, as its answer is what is wanted."""
+        self.check_open()
+        return self._remote.lease(name, ttl_s)
+
+    def put_leased(self, record: StoredRecord, lease: Lease) -> bool:
+        """`put`, refused everywhere if `lease` has since passed to another holder. Waits for the server."""
+        self.check_open()
+        if self._remote.offer_leased(record, lease) is Offer.FENCED:
+            return self.settle(Offer.FENCED)
+        return self.put(record)
+
+    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+        found = self.fetch_local(keys)
+        self._ask_about(keys)
+        return found
+
+    def fetch_local(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+        """What memory and the local store have; the latter's finds move up into memory."""
+        found = self._memory.fetch(keys)
+        missing = [key for key, stored in zip(keys, found, strict=True) if stored is None]
+        if missing:
+            for stored in self._local.fetch(missing):
+                if stored is not None:
+                    self._memory.offer(stored)
+            found = self._memory.fetch(keys)
+        return found
+
+    def offer(self, record: StoredRecord) -> Offer:
+        self.fetch_local([record.key])  # memory must know the incumbent before it can judge
+        outcome = self._memory.offer(record)
+        with self._known_lock:
+            self._known.add(record.key)
+        if outcome is Offer.STORED:
+            self._enqueue(lambda: self._write(record))
+        return outcome
+
+    def items(self) -> Iterator[StoredRecord]:
+        self.check_open()
+        seen = {stored.key: stored for stored in self._memory.items()}
+        for tier in (self._local, self._remote):
+            for stored in tier.items():
+                if beats(stored, seen.get(stored.key)):
+                    seen[stored.key] = stored
+        return iter(seen.values())
+
+    def _ask_about(self, keys: Sequence[AutotuneKey]) -> None:
+        with self._known_lock:
+            new = [key for key in keys if key not in self._known]
+            self._known.update(new)
+        if new:
+            self._enqueue(lambda: self._refresh(new))
+
+    def _enqueue(self, job: Callable[[], None]) -> bool:
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            self._counters.add("dropped")
+            return False
+        return True
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except StoreClosedError:
+                return
+            except Exception:
+                # A bug here must not end the thread, nor pass unseen.
+                self._counters.add("errors")
+                logger.exception("a background job of %r failed", self)
+
+    def _write(self, record: StoredRecord) -> None:
+        self._local.put(record)
+        if not self._remote.put(record):
+            self._refresh([record.key])  # somebody's better one, if that was the reason
+
+    def _changed(self, key: AutotuneKey | None) -> None:
+        with self._known_lock:
+            known = [key] if key in self._known else [] if key else list(self._known)
+        if known:
+            self._enqueue(lambda: self._refresh(known))
+
+    def _refresh(self, keys: Sequence[AutotuneKey]) -> None:
+        """Take what the server has and is better; give it what we have and is better.
+
+        The latter is how records reach a server that was away, or lost its memory, when they were put.
+        """
+        try:
+            there = self._remote.fetch_or_raise(keys)
+        except ServerUnavailableError:
+            return
+        for theirs, ours in zip(there, self.fetch_local(keys), strict=True):
+            if theirs is not None and beats(theirs, ours):
+                self._memory.offer(theirs)
+                self._local.put(theirs)
+            elif ours is not None and ours != theirs:
+                self._remote.put(ours)
+
+    def _release(self) -> None:
+        self._stop.set()
+        try:
+            self._jobs.put(None, timeout=CLOSE_TIMEOUT_S)
+        except queue.Full:
+            self._counters.add("dropped")
+        self._worker.join(CLOSE_TIMEOUT_S)
+        self._follower.join(CLOSE_TIMEOUT_S)
+        for tier in (self._memory, self._local, self._remote):
+            tier.close()

@@ -1,0 +1,169 @@
+"""Which store a URL names, and how to open it. Passwords in URLs stay out of every message and repr."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from vyre_dist.autotune.memory import MemoryStore
+from vyre_dist.autotune.sqlite_store import SqliteStore
+from vyre_dist.autotune.store import AutotuneStore
+from vyre_dist.errors import UsageError
+
+ALLOWED = (
+    "memory:, sqlite:///absolute/path, redis://[user[:password]@]host[:port][/db], rediss://… (TLS; options "
+    "ssl_ca_certs, ssl_certfile, ssl_keyfile) or unix://[user[:password]@]/path/to/socket[?db=N]"
+)
+_QUOTE = "write special characters of a password as %XX"
+_TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_OPTIONS = {"redis": frozenset[str](), "rediss": _TLS_OPTIONS, "unix": frozenset({"db"})}
+DEFAULT_REDIS_PORT = 6379
+
+
+class StoreUrlError(UsageError):
+    """A store's URL that names no store; `reason` says why, `url` is the URL without its secrets."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = redact(url)
+        self.reason = reason
+        super().__init__(f"cannot open the autotune store {self.url!r}: {reason}. Allowed: {ALLOWED}")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisTarget:
+    """Where a Redis server is and how to log in. With a `path`, a Unix socket's, there is no host."""
+
+    host: str = ""
+    port: int = DEFAULT_REDIS_PORT
+    path: str = ""
+    db: int = 0
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls_files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The server's place, for messages: no login."""
+        return (
+            f"unix://{self.path}"
+            if self.path
+            else f"redis{'s' * self.tls}://{self.host}:{self.port}/{self.db}"
+        )
+
+
+def redact(url: str) -> str:
+    """`url` as it may be shown: scheme and place, no login, no options; less where that is not certain."""
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        return "…" if "@" in url else url[:100]
+    try:
+        parts = urlsplit(url)
+        place, port = parts.hostname, parts.port
+    except ValueError:
+        return f"{scheme}:…"
+    if _spills(parts):
+        return f"{scheme}:…"
+    if parts.scheme in ("sqlite", "unix"):
+        return f"{scheme}://{parts.path}"
+    if not place:
+        return f"{scheme}:…"
+    login = "***@" if "@" in parts.netloc else ""
+    return f"{scheme}://{login}{place}" + (f":{port}" if port else "")
+
+
+def _spills(parts: SplitResult) -> bool:
+    """Whether an unquoted / ? or # in a password may have ended the login early: any part may be secret."""
+    return any("@" in part for part in (parts.path, parts.query, parts.fragment))
+
+
+def default_path() -> Path:
+    """The local store's file in the user's cache folder."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vyre-dist")) / "autotune.sqlite3"
+
+
+def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = None) -> AutotuneStore:
+    """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's cache).
+
+    A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the background. Opening
+    contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store.
+    """
+    if url is None:
+        return SqliteStore(local_path or default_path())
+    if url == "memory:":
+        return MemoryStore()
+    parts = _split(url)
+    if parts.scheme == "sqlite":
+        return SqliteStore(_sqlite_path(url, parts))
+    target = parse_redis_url(url)
+    # redis takes 0.1 s to import: only those who use it pay.
+    from vyre_dist.autotune.redis_store import RedisStore
+    from vyre_dist.autotune.tiered import TieredStore
+
+    return TieredStore(SqliteStore(local_path or default_path()), RedisStore(target))
+
+
+def parse_redis_url(url: str) -> RedisTarget:
+    """The server that `url` names. Raises StoreUrlError, also for options that only redis-py knows."""
+    parts = _split(url)
+    if parts.scheme not in _OPTIONS:
+        raise StoreUrlError(url, f"no such kind of store as {parts.scheme[:20]!r}")
+    try:
+        port = parts.port or DEFAULT_REDIS_PORT
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        # urllib's own message may quote the part of the URL with the password in it.
+        raise StoreUrlError(url, f"its port or its options cannot be read ({_QUOTE})") from None
+    if _spills(parts):
+        raise StoreUrlError(url, f"there is an @ behind the host ({_QUOTE})")
+    if parts.fragment:
+        raise StoreUrlError(url, f"there is a # in it ({_QUOTE})")
+    unknown = sorted(set(options) - _OPTIONS[parts.scheme])
+    if unknown:
+        raise StoreUrlError(url, f"option {unknown[0]!r:.40} is not one for {parts.scheme}://")
+    username = unquote(parts.username) if parts.username else None
+    password = unquote(parts.password) if parts.password else None
+    if parts.scheme == "unix":
+        path = unquote(parts.path)
+        if not path.startswith("/") or parts.hostname:
+            raise StoreUrlError(url, "unix:// needs the absolute path of a socket")
+        return RedisTarget(
+            path=path, db=_database(url, options.get("db", "")), username=username, password=password
+        )
+    if not parts.hostname:
+        raise StoreUrlError(url, "no host")
+    return RedisTarget(
+        host=parts.hostname,
+        port=port,
+        db=_database(url, parts.path.strip("/")),
+        tls=parts.scheme == "rediss",
+        username=username,
+        password=password,
+        tls_files=tuple(sorted(options.items())),
+    )
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise StoreUrlError(url, "it is not a URL") from None
+
+
+def _sqlite_path(url: str, parts: SplitResult) -> Path:
+    path = unquote(parts.path)
+    if parts.netloc or parts.query or parts.fragment or not path.startswith("/") or path.endswith("/"):
+        raise StoreUrlError(url, "sqlite:/// needs the absolute path of a file, and nothing else")
+    return Path(path)
+
+
+def _database(url: str, text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise StoreUrlError(url, "the database must be a number")
+    return int(text)

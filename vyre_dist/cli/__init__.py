@@ -1,0 +1,1 @@
+"""The command line. Options in, calls to the layers below; no decision about a scan is made in here."""

@@ -1,0 +1,20 @@
+"""Exit codes of every command, as documented in the README."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell is told."""
+
+    CLEAN = 0
+    """Everything was scanned, nothing was found."""
+    FINDINGS = 1
+    """Everything was scanned, something was found."""
+    USAGE = 2
+    """Bad options, bad rules, or resources that do not exist; nothing was scanned."""
+    INCOMPLETE = 3
+    """Some input could not be scanned to its end (it is listed), whether or not something was found."""
+    INTERRUPTED = 130
+    """Ctrl-C; findings made so far were written."""

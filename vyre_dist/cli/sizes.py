@@ -1,0 +1,28 @@
+"""Sizes on the command line: 65536, 64K, 64KiB, 1.5G."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+class SizeType(click.ParamType):
+    """A click parameter type for byte counts; K, M, G and T are powers of 1024, as are KiB and KB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes as an int; a value that is one already is passed through (a default)."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", str(value).strip().lower())
+        if found is None:
+            self.fail(f"{value!r} is no size: write a number of bytes, or one with K, M, G or T, such as 64K", param, ctx)
+        return int(float(found[1]) * (1 << _UNITS[found[2]]))
+
+
+SIZE = SizeType()

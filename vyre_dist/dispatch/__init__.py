@@ -1,0 +1,1 @@
+"""Speculative dispatch: reports and their wire tail, the speculator, the variant race, and the routing."""

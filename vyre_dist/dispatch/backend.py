@@ -1,0 +1,54 @@
+"""What a backend is to the dispatcher: something that runs a program on inputs and returns output buffers.
+
+Backends themselves (CUDA, CPU, reference) live in kernels/.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from vyre_dist.dispatch.report import ByteBuffer
+
+
+class SpeculationMode(enum.Enum):
+    """Who decides on the path: the speculator (AUTO), or the caller (FORCE the fused one, DISABLE it)."""
+
+    AUTO = "auto"
+    FORCE = "force"
+    DISABLE = "disable"
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchConfig:
+    """How to dispatch. `speculation` None means AUTO."""
+
+    speculation: SpeculationMode | None = None
+
+
+class Program(Protocol):
+    """What the dispatcher knows of a program: a name, for messages. It is hashable, and opaque otherwise."""
+
+    @property
+    def name(self) -> str: ...
+
+
+ProgramT = TypeVar("ProgramT", bound=Program)
+ProgramT_contra = TypeVar("ProgramT_contra", bound=Program, contravariant=True)
+
+
+class Backend(Protocol[ProgramT_contra]):
+    """Runs programs of its own type. What the inputs are is between the backend and its caller."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def supports_speculation(self) -> bool: ...
+
+    def dispatch(
+        self, program: ProgramT_contra, inputs: Sequence[Any], config: DispatchConfig
+    ) -> Sequence[ByteBuffer]:
+        """Run `program` on `inputs` and return its output buffers, in the program's order."""

@@ -1,0 +1,109 @@
+"""Identity of a compiled variant and what a tuner decided for it: keys and record, in Vyre's terms.
+
+How these are kept, compared and exchanged lives in vyre_dist.autotune.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass
+
+from vyre_dist.dispatch.report import U32_MAX, check_count
+from vyre_dist.errors import UsageError
+
+U64_MAX = 0xFFFF_FFFF_FFFF_FFFF
+MAX_ADAPTER_ID_CHARS = 256
+
+Dim3 = tuple[int, int, int]
+
+_KEY_HEX = re.compile(r"[0-9a-f]{32}\Z")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+
+
+def check_dim3(name: str, value: object) -> Dim3:
+    """`value` if it is a tuple of three u32; a UsageError otherwise."""
+    if not isinstance(value, tuple) or len(value) != 3:
+        raise UsageError(f"{name} must be a tuple of three u32, found {value!r}")
+    x, y, z = (check_count(f"{name}[{i}]", v, U32_MAX) for i, v in enumerate(value))
+    return (x, y, z)
+
+
+def check_date(name: str, value: object) -> str:
+    """`value` if it is a calendar date `YYYY-MM-DD` or empty; a UsageError otherwise."""
+    if value == "" and isinstance(value, str):
+        return value
+    if isinstance(value, str) and _DATE.match(value):
+        try:
+            datetime.date.fromisoformat(value)
+        except ValueError:
+            pass  # a thirteenth month: the error below says what is allowed
+        else:
+            return value
+    raise UsageError(f"{name} must be a date as YYYY-MM-DD, or empty, found {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class SpecCacheKey:
+    """Everything that tells one compiled variant from another: three u64 hashes, workgroup (3 × u32)."""
+
+    shader_hash: int
+    binding_sig: int
+    workgroup_size: Dim3
+    spec_hash: int
+
+    def __post_init__(self) -> None:
+        check_count("shader_hash", self.shader_hash, U64_MAX)
+        check_count("binding_sig", self.binding_sig, U64_MAX)
+        check_dim3("workgroup_size", self.workgroup_size)
+        check_count("spec_hash", self.spec_hash, U64_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class AutotuneRecord:
+    """What the tuner chose. `tile` is all 0 for a program without tiles; `recorded_at` may be empty."""
+
+    workgroup_size: Dim3
+    unroll: int
+    tile: Dim3 = (0, 0, 0)
+    recorded_at: str = ""
+
+    def __post_init__(self) -> None:
+        check_dim3("workgroup_size", self.workgroup_size)
+        check_count("unroll", self.unroll, U32_MAX)
+        check_dim3("tile", self.tile)
+        check_date("recorded_at", self.recorded_at)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AutotuneKey:
+    """Where a record is filed: the folded SpecCacheKey (32 lower-case hex digits) and the adapter's id.
+
+    The fold can collide, so a record is believed only if the whole SpecCacheKey it carries agrees.
+    """
+
+    key_hex: str
+    adapter_id: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key_hex, str) or not _KEY_HEX.match(self.key_hex):
+            raise UsageError(f"key_hex must be 32 lower-case hex digits, found {self.key_hex!r}")
+        adapter = self.adapter_id
+        # Printable only: the id stands in file formats, server keys and messages.
+        if (
+            not isinstance(adapter, str)
+            or not 0 < len(adapter) <= MAX_ADAPTER_ID_CHARS
+            or not adapter.isprintable()
+        ):
+            raise UsageError(
+                f"adapter_id must be 1 to {MAX_ADAPTER_ID_CHARS} printable characters, found {adapter!r}"
+            )
+
+    @classmethod
+    def of(cls, spec: SpecCacheKey, adapter_id: str) -> AutotuneKey:
+        """The key under which Vyre files a record of `spec` too: the same 16 bytes, folded the same way."""
+        x, y, z = spec.workgroup_size
+        workgroup = (x ^ y << 16 ^ z << 32) & U64_MAX
+        low = (spec.spec_hash ^ workgroup).to_bytes(8, "little")
+        high = (spec.shader_hash ^ spec.binding_sig).to_bytes(8, "little")
+        return cls((low + high).hex(), adapter_id)

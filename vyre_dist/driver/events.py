@@ -1,0 +1,147 @@
+"""What can happen to a scan (events) and what is to be done about it (actions): the driver's vocabulary.
+
+Plain frozen data. Pools make events and carry out actions; the state machine in machine.py turns one into the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from vyre_dist.engine.tasks import FindingRow, Piece, Task, TaskResult
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker has loaded the pack and waits for tasks."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker is gone; what it had in hand may or may not have been done."""
+
+    worker: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRefused:
+    """A worker could not start for a reason that a new one would meet again (no such backend, a bad pack)."""
+
+    worker: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A worker finished a task."""
+
+    worker: int
+    task_id: int
+    result: TaskResult
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A task raised in a worker that lives on."""
+
+    worker: int
+    task_id: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlanned:
+    """The plan's next shard, in the order of the documents. `documents`: those whose first piece is in it, whole."""
+
+    pieces: tuple[Piece, ...]
+    documents: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEnded:
+    """There are no more shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes; seconds on the driver's monotonic clock."""
+
+    now: float
+
+
+Event: TypeAlias = (
+    WorkerReady | WorkerLost | WorkerRefused | TaskDone | TaskFailed | ShardPlanned | PlanEnded | Tick
+)
+
+# --- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Give the task to the worker. It may have one in hand already."""
+
+    worker: int
+    task_id: int
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceWorker:
+    """Start a new worker under the same number."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMore:
+    """Answer with one ShardPlanned or PlanEnded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """These findings are final; they come in the order of the documents, whatever order the work was done in."""
+
+    rows: list[FindingRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProblem:
+    """A document that was not scanned to its end, with the reason."""
+
+    document: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing more will be said of these documents: their paths may be dropped."""
+
+    documents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Tell the user."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """All is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The scan can't go on; what was emitted so far stands."""
+
+    detail: str
+
+
+Action: TypeAlias = Submit | ReplaceWorker | PlanMore | Emit | ReportProblem | Forget | Warn | Finish | Abort

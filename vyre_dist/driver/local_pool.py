@@ -1,0 +1,178 @@
+"""LocalPool: workers that are processes of this machine. No Ray: a small scan is over before Ray would have started."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.worker_loop import answer, read_answer
+from vyre_dist.engine.tasks import Task, encode_task
+from vyre_dist.engine.worker import ScanEngine
+from vyre_dist.errors import UsageError, VyreError
+
+_READY = b"ready"
+_REFUSED = b"refused "
+_STOP_SECONDS = 5.0
+
+
+class _Worker:
+    """The driver's end of one process."""
+
+    def __init__(self, process: Any, connection: Connection) -> None:
+        self.process = process
+        self.connection = connection
+        self.ready = False
+        self.tasks: deque[int] = deque()
+
+
+class LocalPool:
+    """`workers` processes (None: one for each processor this process may use).
+
+    `start_method`: fork where that is safe (Linux, and no other threads yet; a worker is then up in milliseconds), else spawn.
+    """
+
+    name = "local"
+
+    def __init__(self, spec: WorkerSpec, workers: int | None = None, start_method: str | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise UsageError(f"{workers} workers: at least 1 is needed")
+        self._spec = spec
+        self._count = workers or len(os.sched_getaffinity(0))
+        if start_method is None:
+            start_method = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+        self._context: Any = multiprocessing.get_context(start_method)
+        self._forks = start_method == "fork"
+        self._workers: dict[int, _Worker] = {}
+        self._engine: ScanEngine | None = None
+        self._events: list[Event] = []
+
+    def start(self) -> Sequence[int]:
+        """See WorkerPool."""
+        if self._forks:
+            # compiled once, before the fork: the workers share its pages and are ready at once
+            self._engine = ScanEngine(self._spec.pack, self._spec.config)
+        for number in range(self._count):
+            self._workers[number] = self._spawn(number)
+        return list(self._workers)
+
+    def _spawn(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        # a forked child holds copies of all our ends; while it does, its siblings would not see us die
+        not_theirs = [w.connection for w in self._workers.values()] + [ours] if self._forks else []
+        process = self._context.Process(
+            target=_serve,
+            args=(theirs, self._spec, self._engine, not_theirs),
+            name=f"vyre-worker-{number}",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def submit(self, worker: int, task_id: int, task: Task) -> None:
+        """See WorkerPool."""
+        w = self._workers[worker]
+        w.tasks.append(task_id)
+        # a worker that is gone: poll reads the end of its pipe and says so
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            w.connection.send_bytes(encode_task(task))
+
+    def poll(self, timeout: float) -> list[Event]:
+        """See WorkerPool."""
+        by_connection = {w.connection: n for n, w in self._workers.items() if not w.connection.closed}
+        events: list[Event] = []
+        for ready in wait(list(by_connection), timeout):
+            number = by_connection[ready]  # type: ignore[index]
+            events.append(self._read(number, self._workers[number]))
+        return events
+
+    def _read(self, number: int, worker: _Worker) -> Event:
+        try:
+            data = worker.connection.recv_bytes()
+        except (EOFError, ConnectionResetError):
+            return WorkerLost(number, self._obituary(worker))
+        if not worker.ready:
+            if data == _READY:
+                worker.ready = True
+                return WorkerReady(number)
+            return WorkerRefused(number, data.removeprefix(_REFUSED).decode())
+        task_id = worker.tasks.popleft()
+        result, error = read_answer(data)
+        return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
+
+    @staticmethod
+    def _obituary(worker: _Worker) -> str:
+        worker.connection.close()
+        worker.process.join(_STOP_SECONDS)
+        code = worker.process.exitcode
+        if code is not None and code < 0:
+            return f"process {worker.process.pid} was ended by {signal.Signals(-code).name}"
+        return f"process {worker.process.pid} ended with exit code {code}"
+
+    def replace(self, worker: int) -> None:
+        """See WorkerPool."""
+        self._end(self._workers.pop(worker))
+        self._workers[worker] = self._spawn(worker)
+
+    def close(self) -> None:
+        """See WorkerPool."""
+        workers, self._workers = list(self._workers.values()), {}
+        for w in workers:
+            w.connection.close()
+            w.process.terminate()
+        for w in workers:
+            self._end(w)
+
+    @staticmethod
+    def _end(worker: _Worker) -> None:
+        worker.connection.close()
+        worker.process.join(_STOP_SECONDS)
+        if worker.process.exitcode is None:
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+
+
+def _serve(
+    connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, not_ours: list[Connection]
+) -> None:
+    """The worker's life: load, then answer until the driver is gone."""
+    # Ctrl-C reaches the whole process group; it is the driver that ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for other in not_ours:
+        other.close()
+    try:
+        if engine is None:
+            engine = ScanEngine(spec.pack, spec.config)
+    except VyreError as error:
+        connection.send_bytes(_REFUSED + str(error).encode())
+        return
+    tasks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    # a driver that closed its end, or died, is seen here or as None from the thread
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.send_bytes(_READY)
+        while (task := tasks.get()) is not None:
+            connection.send_bytes(answer(engine, task))
+
+
+def _receive(connection: Connection, tasks: queue.SimpleQueue[bytes | None]) -> None:
+    """Take tasks off the pipe while another is being done: else the driver, sending a long task, and the worker, sending a
+    long answer, could each wait for the other to read.
+    """
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            tasks.put(connection.recv_bytes())
+    tasks.put(None)

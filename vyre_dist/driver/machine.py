@@ -1,0 +1,371 @@
+"""ScanMachine: the scan's state machine. Events in, actions out; no I/O, no clock, no Ray, no processes.
+
+It owns retries, bisection and quarantine, the order of what is emitted, and the counts. A task counts once, whatever
+the attempts: an answer for a task that is not outstanding is ignored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from vyre_dist.driver.events import (
+    Abort,
+    Action,
+    Emit,
+    Event,
+    Finish,
+    Forget,
+    PlanEnded,
+    PlanMore,
+    ReplaceWorker,
+    ReportProblem,
+    ShardPlanned,
+    Submit,
+    TaskDone,
+    TaskFailed,
+    Tick,
+    Warn,
+    WorkerLost,
+    WorkerReady,
+    WorkerRefused,
+)
+from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
+
+
+@dataclass(frozen=True, slots=True)
+class MachineConfig:
+    """`depth`: tasks in hand per worker, the one being done included. `slots_ahead`: shards that may be planned beyond the oldest
+    unfinished one. `deaths`: failures of one task before it is cut in two, or its only document put in quarantine.
+    `lost_in_a_row`: workers lost without a task done in between before the scan is given up.
+    `stall_seconds`: silence that is worth a warning.
+    """
+
+    depth: int = 2
+    slots_ahead: int = 256
+    deaths: int = 2
+    lost_in_a_row: int = 16
+    stall_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the finished tasks add up to. Python ints: a cluster's sums pass 32 bits."""
+
+    documents: int = 0
+    bytes: int = 0
+    findings: int = 0
+    skipped: int = 0
+    capped: int = 0
+    committed: int = 0
+    rolled_back: int = 0
+    fused: int = 0
+    serial: int = 0
+    worker_seconds: float = 0.0
+    retries: int = 0
+    workers_lost: int = 0
+
+
+@dataclass(slots=True)
+class _Assignment:
+    task: Task
+    slot: int
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A planned shard: its rows wait until everything in it, and before it, is done."""
+
+    outstanding: int = 0
+    rows: list[FindingRow] = field(default_factory=list)
+    documents: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _SplitDocument:
+    whole: Piece
+    slot: int
+    missing: int
+    parts: list[PartResult] = field(default_factory=list)
+    dropped: bool = False
+
+
+class ScanMachine:
+    """One scan's state. `handle` takes one event and returns what to do, in order."""
+
+    def __init__(self, workers: Iterable[int], config: MachineConfig | None = None) -> None:
+        self.config = config or MachineConfig()
+        self.totals = Totals()
+        self._in_hand: dict[int, deque[int]] = {w: deque() for w in workers}
+        self._ready: set[int] = set()
+        self._assignments: dict[int, _Assignment] = {}
+        self._queue: deque[int] = deque()
+        self._slots: dict[int, _Slot] = {}
+        self._next_slot = self._oldest_slot = 0
+        self._next_task = 0
+        self._split: dict[int, _SplitDocument] = {}
+        self._failed: set[int] = set()
+        self._asked_for_plan = self._plan_ended = self._over = False
+        self._lost_in_a_row = 0
+        self._now = self._last_progress = 0.0
+        self._warned = False
+
+    @property
+    def over(self) -> bool:
+        """Whether Finish or Abort has been said."""
+        return self._over
+
+    def handle(self, event: Event) -> list[Action]:
+        """Take `event` into account."""
+        if self._over:
+            return []
+        actions: list[Action] = []
+        match event:
+            case Tick():
+                self._tick(event, actions)
+            case ShardPlanned():
+                self._asked_for_plan = False
+                self._plan(event)
+            case PlanEnded():
+                self._asked_for_plan = False
+                self._plan_ended = True
+            case WorkerReady():
+                self._ready.add(event.worker)
+                self._progress()
+            case WorkerRefused():
+                self._over = True
+                return [Abort(f"worker {event.worker} could not start: {event.detail}")]
+            case TaskDone():
+                self._done(event, actions)
+            case TaskFailed():
+                self._failed_task(event, actions)
+            case WorkerLost():
+                self._lost(event, actions)
+        if not self._over:
+            self._emit(actions)
+            self._assign(actions)
+            self._plan_or_finish(actions)
+        return actions
+
+    # --- planning
+
+    def _plan(self, event: ShardPlanned) -> None:
+        number = self._next_slot
+        self._next_slot += 1
+        slot = self._slots[number] = _Slot()
+        for document in event.documents:
+            if any(p.document == document.document and not p.whole for p in event.pieces):
+                self._split[document.document] = _SplitDocument(document, number, document.size)
+            else:
+                slot.documents.append(document.document)
+        for piece in event.pieces:
+            if not piece.whole and piece.end == piece.size:
+                split = self._split[piece.document]
+                split.slot = number
+                slot.documents.append(piece.document)
+        self._enqueue(ScanTask(event.pieces), number)
+
+    def _enqueue(self, task: Task, slot: int, failures: int = 0, first: bool = False) -> None:
+        self._assignments[self._next_task] = _Assignment(task, slot, failures)
+        self._slots[slot].outstanding += 1
+        if first:
+            self._queue.appendleft(self._next_task)
+        else:
+            self._queue.append(self._next_task)
+        self._next_task += 1
+
+    def _assign(self, actions: list[Action]) -> None:
+        """Hand queued tasks to the workers with the least in hand, up to the depth."""
+        for depth in range(self.config.depth):
+            for worker in sorted(self._ready):
+                if not self._queue:
+                    return
+                if len(self._in_hand[worker]) == depth:
+                    task_id = self._queue.popleft()
+                    self._in_hand[worker].append(task_id)
+                    actions.append(Submit(worker, task_id, self._assignments[task_id].task))
+
+    def _plan_or_finish(self, actions: list[Action]) -> None:
+        if self._plan_ended:
+            if not self._slots:
+                self._over = True
+                actions.append(Finish())
+            return
+        room = sum(self.config.depth - len(self._in_hand[w]) for w in self._ready)
+        ahead = self._next_slot - self._oldest_slot
+        # a reserve, so that a worker that falls idle does not wait for the walk
+        wanted = len(self._queue) <= max(room, len(self._in_hand)) and ahead < self.config.slots_ahead
+        if wanted and not self._asked_for_plan:
+            self._asked_for_plan = True
+            actions.append(PlanMore())
+
+    # --- results
+
+    def _done(self, event: TaskDone, actions: list[Action]) -> None:
+        assignment = self._take(event.worker, event.task_id)
+        if assignment is None:
+            return
+        self._progress()
+        self._lost_in_a_row = 0
+        result = event.result
+        self._count(result)
+        self._slots[assignment.slot].rows += result.findings
+        for document, reason, detail in result.problems:
+            self._fail_document(document, reason, detail, actions)
+        for document in result.skipped:
+            self._drop_split(document)
+        for part in result.parts:
+            self._add_part(part)
+        self._close_task(assignment)
+
+    def _count(self, result: TaskResult) -> None:
+        t = self.totals
+        t.documents += result.documents
+        t.bytes += result.bytes
+        t.capped += result.capped
+        t.committed += result.committed
+        t.rolled_back += result.rolled_back
+        t.fused += result.fused
+        t.serial += result.serial
+        t.worker_seconds += result.seconds
+        t.skipped += len(set(result.skipped) - self._split.keys())
+
+    def _take(self, worker: int, task_id: int) -> _Assignment | None:
+        """The assignment that `worker` answers for, now off its hands; None for an answer that came too late."""
+        in_hand = self._in_hand.get(worker)
+        if in_hand is None or task_id not in in_hand:
+            return None
+        in_hand.remove(task_id)
+        return self._assignments.pop(task_id)
+
+    def _close_task(self, assignment: _Assignment) -> None:
+        self._slots[assignment.slot].outstanding -= 1
+
+    def _add_part(self, part: PartResult) -> None:
+        split = self._split.get(part.document)
+        if split is None or split.dropped:
+            return
+        split.parts.append(part)
+        split.missing -= part.end - part.start
+        if split.missing == 0:
+            del self._split[part.document]
+            parts = tuple(sorted(split.parts, key=lambda p: p.start))
+            self._enqueue(StitchTask(split.whole, parts), split.slot, first=True)
+
+    def _drop_split(self, document: int) -> None:
+        split = self._split.get(document)
+        if split is not None and not split.dropped:
+            split.dropped = True
+            split.parts.clear()
+            self.totals.skipped += 1
+
+    def _fail_document(self, document: int, reason: str, detail: str, actions: list[Action]) -> None:
+        """List a document once, however many of its pieces failed, and let go of the parts it has."""
+        if document in self._failed:
+            return
+        self._failed.add(document)
+        split = self._split.get(document)
+        if split is not None:
+            split.dropped = True
+            split.parts.clear()
+        actions.append(ReportProblem(document, reason, detail))
+
+    def _emit(self, actions: list[Action]) -> None:
+        """Say what is final, oldest shard first, as far as there is no gap."""
+        while (slot := self._slots.get(self._oldest_slot)) is not None and slot.outstanding == 0:
+            if any(d in self._split and not self._split[d].dropped for d in slot.documents):
+                return
+            for document in slot.documents:
+                self._split.pop(document, None)
+            if slot.rows:
+                rows = [row for row in slot.rows if row[0] not in self._failed]
+                rows.sort(key=lambda row: (row[0], row[2], row[1]))
+                self.totals.findings += len(rows)
+                actions.append(Emit(rows))
+            if slot.documents:
+                actions.append(Forget(tuple(slot.documents)))
+            del self._slots[self._oldest_slot]
+            self._oldest_slot += 1
+
+    # --- failures
+
+    def _failed_task(self, event: TaskFailed, actions: list[Action]) -> None:
+        assignment = self._take(event.worker, event.task_id)
+        if assignment is not None:
+            self._progress()
+            self._again(assignment, event.detail, actions)
+
+    def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
+        self._ready.discard(event.worker)
+        self.totals.workers_lost += 1
+        self._lost_in_a_row += 1
+        in_hand = self._in_hand[event.worker]
+        # tasks are done in the order they were given: the first one was being done, the others never began
+        for position, task_id in enumerate(reversed(in_hand), 1):
+            assignment = self._assignments.pop(task_id)
+            if position == len(in_hand):
+                self._again(assignment, event.detail, actions)
+            else:
+                self._close_task(assignment)
+                self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
+        in_hand.clear()
+        if self._lost_in_a_row >= self.config.lost_in_a_row:
+            self._over = True
+            actions.append(
+                Abort(f"{self._lost_in_a_row} workers were lost in a row without finishing a task; the last: {event.detail}")
+            )
+            return
+        actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
+        actions.append(ReplaceWorker(event.worker))
+
+    def _again(self, assignment: _Assignment, detail: str, actions: list[Action]) -> None:
+        """Retry a task that failed; cut it in two when it keeps failing; give its last document up."""
+        self.totals.retries += 1
+        self._close_task(assignment)
+        failures = assignment.failures + 1
+        task, slot = assignment.task, assignment.slot
+        if failures < self.config.deaths:
+            self._enqueue(task, slot, failures, first=True)
+        elif isinstance(task, ScanTask) and len(task.pieces) > 1:
+            middle = len(task.pieces) // 2
+            for half in (task.pieces[middle:], task.pieces[:middle]):
+                # the halves have already failed together: one failure more and they are cut again
+                self._enqueue(ScanTask(half), slot, self.config.deaths - 1, first=True)
+        else:
+            piece = task.pieces[0] if isinstance(task, ScanTask) else task.piece
+            self._fail_document(
+                piece.document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
+            )
+
+    # --- time
+
+    def _progress(self) -> None:
+        self._last_progress = self._now
+        self._warned = False
+
+    def _tick(self, event: Tick, actions: list[Action]) -> None:
+        if self._now == 0.0:
+            self._last_progress = event.now
+        self._now = event.now
+        silent = self._now - self._last_progress
+        if silent < self.config.stall_seconds or self._warned:
+            return
+        self._warned = True
+        busy = {w: tasks[0] for w, tasks in self._in_hand.items() if tasks}
+        if busy:
+            first = ", ".join(f"worker {w} on {_name(self._assignments[t].task)}" for w, t in list(busy.items())[:4])
+            actions.append(Warn(f"no progress for {silent:.0f} s: {first}"))
+        elif not self._ready:
+            actions.append(Warn(f"no progress for {silent:.0f} s: no worker has started yet"))
+        else:
+            actions.append(Warn(f"no progress for {silent:.0f} s: waiting for the list of inputs"))
+
+
+def _name(task: Task) -> str:
+    if isinstance(task, StitchTask):
+        return f"joining {task.piece.path}"
+    first = task.pieces[0]
+    more = f" and {len(task.pieces) - 1} more" if len(task.pieces) > 1 else ""
+    return f"{first.path} [{first.start}, {first.end}){more}"

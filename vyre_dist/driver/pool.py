@@ -1,0 +1,49 @@
+"""WorkerPool: what the driver needs of a set of workers, local processes or Ray actors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vyre_dist.driver.events import Event
+from vyre_dist.engine.tasks import Task
+from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.rules.model import PackData
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What every worker of a run is started with."""
+
+    pack: PackData
+    config: EngineConfig
+
+
+class WorkerPool(Protocol):
+    """Workers numbered 0 … n-1. All methods are called from one thread; tasks of one worker are done in the order given."""
+
+    name: str
+
+    def start(self) -> Sequence[int]:
+        """Begin to start the workers, and return their numbers. Each says WorkerReady, WorkerRefused or WorkerLost through poll.
+
+        Raises UsageError when the cluster can never have what was asked for.
+        """
+        ...
+
+    def submit(self, worker: int, task_id: int, task: Task) -> None:
+        """Queue a task at a worker. Never raises for a dead worker: that is an event."""
+        ...
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Wait up to `timeout` seconds for events; [] when none came."""
+        ...
+
+    def replace(self, worker: int) -> None:
+        """Start a new worker in the place of a lost one."""
+        ...
+
+    def close(self) -> None:
+        """Stop all workers, now. May be called twice."""
+        ...

@@ -1,0 +1,163 @@
+"""run_scan: the loop that ties the state machine to a plan, a pool and whoever wants the findings."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from vyre_dist.driver.events import (
+    Abort,
+    Action,
+    Emit,
+    Finish,
+    Forget,
+    PlanMore,
+    ReplaceWorker,
+    ReportProblem,
+    Submit,
+    Tick,
+    Warn,
+)
+from vyre_dist.driver.machine import MachineConfig, ScanMachine, Totals
+from vyre_dist.driver.plan import Plan
+from vyre_dist.driver.pool import WorkerPool
+from vyre_dist.dispatch.report import MergedReport
+from vyre_dist.engine.scanner import finding_of
+from vyre_dist.errors import VyreError
+from vyre_dist.finding import Finding
+from vyre_dist.rules.model import Rule
+from vyre_dist.sources import InputProblem
+
+_POLL_SECONDS = 0.2
+
+
+class ScanAborted(VyreError):
+    """The scan could not go on. `outcome` holds what had been done until then."""
+
+    def __init__(self, detail: str, outcome: ScanOutcome) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+
+
+@dataclass(slots=True)
+class ScanOutcome:
+    """What a scan came to. `problems`: inputs that were not scanned to their end."""
+
+    totals: Totals
+    problems: list[InputProblem] = field(default_factory=list)
+    seconds: float = 0.0
+    workers: int = 0
+
+    @property
+    def report(self) -> MergedReport:
+        """The merged counter tails of all workers."""
+        t = self.totals
+        return MergedReport(t.committed, t.rolled_back, t.fused)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for has been scanned."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Who is told what. `progress` gets the totals after every round of events, and the plan."""
+
+    findings: Callable[[Sequence[Finding]], None]
+    problem: Callable[[InputProblem], None]
+    warn: Callable[[str], None]
+    progress: Callable[[Totals, Plan], None]
+
+
+def run_scan(
+    plan: Plan,
+    pool: WorkerPool,
+    rules: Sequence[Rule],
+    callbacks: Callbacks,
+    config: MachineConfig | None = None,
+) -> ScanOutcome:
+    """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
+
+    Findings arrive at the callback in the order of the documents. Raises ScanAborted, and what starting the pool raises.
+    """
+    began = time.monotonic()
+    try:
+        workers = pool.start()
+        machine = ScanMachine(workers, config)
+        outcome = ScanOutcome(machine.totals, workers=len(workers))
+        loop = _Loop(plan, pool, rules, callbacks, machine, outcome)
+        loop.run()
+    finally:
+        pool.close()
+    outcome.seconds = time.monotonic() - began
+    if loop.aborted is not None:
+        raise ScanAborted(loop.aborted, outcome)
+    return outcome
+
+
+class _Loop:
+    """Carries out actions, and feeds what comes of them back into the machine."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        pool: WorkerPool,
+        rules: Sequence[Rule],
+        callbacks: Callbacks,
+        machine: ScanMachine,
+        outcome: ScanOutcome,
+    ) -> None:
+        self._plan = plan
+        self._pool = pool
+        self._rules = rules
+        self._callbacks = callbacks
+        self._machine = machine
+        self._outcome = outcome
+        self._listed = 0
+        self.aborted: str | None = None
+
+    def run(self) -> None:
+        """Until the machine says that it is over."""
+        machine, handle = self._machine, self._carry_out
+        handle(machine.handle(Tick(time.monotonic())))
+        while not machine.over:
+            # with shards still to plan, only look; the walk goes on between the answers
+            for event in self._pool.poll(_POLL_SECONDS):
+                handle(machine.handle(event))
+            handle(machine.handle(Tick(time.monotonic())))
+            self._callbacks.progress(machine.totals, self._plan)
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        queue = deque(actions)
+        while queue:
+            match queue.popleft():
+                case Submit(worker, task_id, task):
+                    self._pool.submit(worker, task_id, task)
+                case PlanMore():
+                    planned = self._plan.next()
+                    for problem in self._plan.problems[self._listed :]:
+                        self._problem(problem)
+                    self._listed = len(self._plan.problems)
+                    queue.extend(self._machine.handle(planned))
+                case Emit(rows):
+                    path_of, rules = self._plan.path_of, self._rules
+                    self._callbacks.findings([finding_of(row, path_of(row[0]), rules) for row in rows])
+                case ReportProblem(document, reason, detail):
+                    self._problem(InputProblem(self._plan.path_of(document), reason, detail))
+                case Forget(documents):
+                    self._plan.forget(documents)
+                case Warn(message):
+                    self._callbacks.warn(message)
+                case ReplaceWorker(worker):
+                    self._pool.replace(worker)
+                case Finish():
+                    pass
+                case Abort(detail):
+                    self.aborted = detail
+
+    def _problem(self, problem: InputProblem) -> None:
+        self._outcome.problems.append(problem)
+        self._callbacks.problem(problem)

@@ -1,0 +1,28 @@
+"""A worker's side of a pool: bytes of a task in, bytes of an answer out. The same in a process and in a Ray actor."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import msgpack
+
+from vyre_dist.engine.tasks import decode_result, decode_task, encode_result
+from vyre_dist.engine.worker import ScanEngine
+
+
+def answer(engine: ScanEngine, data: bytes) -> bytes:
+    """Do the task in `data`; an exception becomes an answer that says so, and the worker lives on."""
+    try:
+        body = encode_result(engine.run(decode_task(data)))
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{type(error).__name__}: {error} ({where.name}, {where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
+        return bytes(msgpack.packb(["failed", detail]))
+    return bytes(msgpack.packb(["done", body]))
+
+
+def read_answer(data: bytes) -> tuple[Any, str]:
+    """(TaskResult, "") or (None, what went wrong). Raises WireError."""
+    kind, body = msgpack.unpackb(data)
+    return (decode_result(body), "") if kind == "done" else (None, body)

@@ -1,0 +1,117 @@
+"""Document: random access to one document's bytes, wherever they are, and how it is cut into windows."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from vyre_dist.errors import VyreError
+from vyre_dist.extract import Window
+
+
+class DocumentError(VyreError):
+    """A document could not be read to its end. `reason` is one of the sources' reason codes, `detail` for people."""
+
+    def __init__(self, path: str, reason: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.path = path
+        self.reason = reason
+        self.detail = detail
+
+
+class Document(Protocol):
+    """What the engine needs of a document."""
+
+    path: str
+    size: int
+
+    def read(self, start: int, end: int) -> bytes:
+        """Exactly the bytes [start, end). Raises DocumentError when they can't be had."""
+        ...
+
+
+class BytesDocument:
+    """A document in memory."""
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self.data = data
+        self.path = path
+        self.size = len(data)
+
+    def read(self, start: int, end: int) -> bytes:
+        """See Document."""
+        return self.data if (start, end) == (0, self.size) else self.data[start:end]
+
+
+class FileDocument:
+    """An open regular file whose size must stay what it was when the scan was planned. Close it, or use `with`."""
+
+    def __init__(self, open_path: str, path: str, size: int) -> None:
+        self.path = path
+        self.size = size
+        try:
+            self._fd = os.open(open_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError as error:
+            raise read_error(path, error) from error
+
+    def __enter__(self) -> FileDocument:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._fd)
+
+    def check_stamp(self, stamp: tuple[int, int] | None) -> None:
+        """Raise DocumentError unless the file is the one that was planned: size, (mtime_ns, inode)."""
+        now = os.fstat(self._fd)
+        found = (now.st_mtime_ns, now.st_ino)
+        if now.st_size != self.size or (stamp is not None and found != stamp):
+            raise DocumentError(
+                self.path,
+                "changed",
+                f"the file changed during the scan: {self.size} bytes were planned, now it has {now.st_size} "
+                "or was written to; scan it again",
+            )
+
+    def read(self, start: int, end: int) -> bytes:
+        """See Document."""
+        try:
+            data = os.pread(self._fd, end - start, start)
+            while len(data) < end - start:
+                more = os.pread(self._fd, end - start - len(data), start + len(data))
+                if not more:
+                    raise DocumentError(
+                        self.path,
+                        "changed",
+                        f"the file shrank during the scan: it ends at {start + len(data)}, planned were {self.size} bytes",
+                    )
+                data += more
+        except OSError as error:
+            raise read_error(self.path, error) from error
+        return data
+
+
+def read_error(path: str, error: OSError) -> DocumentError:
+    """An OSError from opening or reading, as the DocumentError that the report lists."""
+    if isinstance(error, FileNotFoundError):
+        reason = "vanished"
+    elif isinstance(error, PermissionError):
+        reason = "permission"
+    else:
+        reason = "io-error"
+    return DocumentError(path, reason, error.strerror or type(error).__name__)
+
+
+def window_of(document: Document, start: int, end: int, overlap: int) -> Window:
+    """The window that owns the match starts [start, end) of `document`.
+
+    `overlap`: bytes needed after the last owned start (CompiledPack.overlap).
+    """
+    base = max(0, start - 1)
+    stop = min(document.size, end + overlap)
+    return Window(
+        document.read(base, stop), base, start - base, min(end, document.size) - base, end >= document.size
+    )

@@ -1,0 +1,80 @@
+"""From raw spans to findings: the pack's filters, secrets, entropies, lines and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vyre_dist.engine.document import BytesDocument, Document
+from vyre_dist.engine.lines import LineCounter, line_end, line_start
+from vyre_dist.engine.tasks import FindingRow
+from vyre_dist.extract import RuleMatcher
+from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.model import PackData
+
+_CHUNK = 8 << 20
+
+RawSpan = tuple[int, int, int, int]
+"""(start, rule number, end, flags): sorts into the order in which findings are reported."""
+
+
+class FindingBuilder:
+    """Turns the raw spans of one document after the other into finding rows."""
+
+    def __init__(self, pack: PackData, filters: CompiledFilters, matchers: dict[int, RuleMatcher]) -> None:
+        self._rules = pack.rules
+        self._filters = filters
+        self._matchers = matchers
+        self._longest_keyword = max((len(k.encode()) for r in pack.rules for k in r.keywords), default=1)
+
+    def build(
+        self,
+        number: int,
+        document: Document,
+        spans: Sequence[RawSpan],
+        checkpoints: Sequence[tuple[int, int]] = (),
+    ) -> list[FindingRow]:
+        """The findings among `spans` (in order of start), as rows of document `number`."""
+        rows: list[FindingRow] = []
+        open_gates: dict[int, bool] = {}
+        lines = LineCounter(document, checkpoints)
+        filters = self._filters
+        for start, rule, end, flags in spans:
+            opened = open_gates.get(rule)
+            if opened is None:
+                applies = filters.rule_applies_to_path(rule, document.path)
+                opened = open_gates[rule] = applies and self._gate_open(rule, document)
+            if not opened:
+                continue
+            data, base = self._context(document, start, end, rule)
+            match = data[start - base : end - base]
+            groups = self._matchers[rule].groups_at(data, start - base, end - base, flags)
+
+            def line_text(start: int = start, end: int = end) -> bytes:
+                return document.read(line_start(document, start), line_end(document, end))
+
+            judged = filters.judge(rule, document.path, match, groups, line_text)
+            if judged is None:
+                continue
+            secret, entropy = judged
+            line, column, _ = lines.at(start)
+            rows.append([number, rule, start, end, line, column, match, secret, groups, entropy])
+        return rows
+
+    def _context(self, document: Document, start: int, end: int, rule: int) -> tuple[bytes, int]:
+        """(data, its offset): enough of the document around a match to find its groups again."""
+        if isinstance(document, BytesDocument):
+            return document.data, 0
+        base = max(0, start - 1)
+        stop = min(document.size, max(end, start + self._matchers[rule].cap) + 1)
+        return document.read(base, stop), base
+
+    def _gate_open(self, rule: int, document: Document) -> bool:
+        """Whether one of the rule's keywords occurs anywhere in the document."""
+        if not self._rules[rule].keywords:
+            return True
+        overlap = self._longest_keyword - 1
+        for at in range(0, max(1, document.size), _CHUNK):
+            chunk = document.read(at, min(document.size, at + _CHUNK + overlap))
+            if self._filters.gate_open(rule, chunk.lower()):
+                return True
+        return False

@@ -1,0 +1,72 @@
+"""LineCounter: line and column of ascending offsets, without holding the document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vyre_dist.engine.document import BytesDocument, Document
+
+_CHUNK = 1 << 20
+
+
+class LineCounter:
+    """Lines of one document, counted from 1; columns in bytes, from 1.
+
+    `checkpoints`: ascending (offset, newlines before it), so that a long way between two offsets need not be read.
+    """
+
+    def __init__(self, document: Document, checkpoints: Sequence[tuple[int, int]] = ()) -> None:
+        self._document = document
+        self._checkpoints = list(checkpoints)
+        self._next = 0
+        self._offset = 0
+        self._newlines = 0
+
+    def at(self, offset: int) -> tuple[int, int, int]:
+        """(line, column, offset of the line's first byte) of `offset`. Offsets must not descend from call to call."""
+        points = self._checkpoints
+        while self._next < len(points) and points[self._next][0] <= offset:
+            if points[self._next][0] >= self._offset:
+                self._offset, self._newlines = points[self._next]
+            self._next += 1
+        self._newlines += self._count(self._offset, offset)
+        self._offset = offset
+        start = line_start(self._document, offset)
+        return self._newlines + 1, offset - start + 1, start
+
+    def _count(self, start: int, end: int) -> int:
+        document = self._document
+        if isinstance(document, BytesDocument):
+            return document.data.count(b"\n", start, end)
+        return sum(
+            document.read(at, min(at + _CHUNK, end)).count(b"\n") for at in range(start, end, _CHUNK)
+        )
+
+
+def line_start(document: Document, offset: int) -> int:
+    """The offset just after the last newline before `offset`, 0 if there is none."""
+    if isinstance(document, BytesDocument):
+        return document.data.rfind(b"\n", 0, offset) + 1
+    end, step = offset, 4096
+    while end > 0:
+        start = max(0, end - step)
+        found = document.read(start, end).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end, step = start, _CHUNK
+    return 0
+
+
+def line_end(document: Document, offset: int) -> int:
+    """The offset of the first newline at or after `offset`, the document's size if there is none."""
+    if isinstance(document, BytesDocument):
+        found = document.data.find(b"\n", offset)
+        return document.size if found < 0 else found
+    start, step = offset, 4096
+    while start < document.size:
+        end = min(start + step, document.size)
+        found = document.read(start, end).find(b"\n")
+        if found >= 0:
+            return start + found
+        start, step = end, _CHUNK
+    return document.size

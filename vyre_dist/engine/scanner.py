@@ -1,0 +1,177 @@
+"""Scanner: the library's front door. One process, no pool; the shell and the cluster go through the driver."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from vyre_dist.dispatch.report import MergedReport
+from vyre_dist.engine.shards import cut, pack_shards
+from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, TaskResult
+from vyre_dist.engine.worker import EngineConfig, ScanEngine
+from vyre_dist.finding import Finding
+from vyre_dist.rules.model import PackData, Rule
+from vyre_dist.rules.pack import RulePack
+from vyre_dist.sources import DocumentRef, InputProblem, walk
+
+
+class ScanResult(list[Finding]):
+    """The findings of a scan, with what else there is to know about it.
+
+    `problems`: inputs that could not be read to their end; when there are any, the list of findings is not known to be
+    complete. `capped`: matches cut at `max_match_bytes`. `report`: commits and rollbacks of the speculative dispatches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[InputProblem] = []
+        self.documents = 0
+        self.bytes = 0
+        self.capped = 0
+        self.skipped = 0
+        self.committed = 0
+        self.rolled_back = 0
+        self.fused = 0
+        self.failed: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for has been scanned."""
+        return not self.problems
+
+    @property
+    def report(self) -> MergedReport:
+        """The counter tails of all dispatches, added up."""
+        return MergedReport(self.committed, self.rolled_back, self.fused)
+
+
+class Scanner:
+    """Scans bytes and files with one rule pack.
+
+    `pack`: a RulePack, PackData, or a mapping of rule ids to regexes. `backend`: `auto`, `cpu` or `reference`. `config`: everything else;
+    `shard_bytes`, `max_match_bytes` and `speculation` may be given by keyword.
+    Raises PackError or UsageError for what it can't work with. Not thread-safe: use one per thread.
+    """
+
+    def __init__(
+        self,
+        pack: RulePack | PackData | dict[str, str],
+        backend: str = "auto",
+        *,
+        config: EngineConfig | None = None,
+        shard_bytes: int | None = None,
+        max_match_bytes: int | None = None,
+        speculation: str | None = None,
+    ) -> None:
+        config = replace(config or EngineConfig(), backend=backend)
+        if shard_bytes is not None:
+            config = replace(config, shard_bytes=shard_bytes)
+        if max_match_bytes is not None:
+            config = replace(config, max_match_bytes=max_match_bytes)
+        if speculation is not None:
+            config = replace(config, speculation=speculation)
+        if isinstance(pack, dict):
+            pack = RulePack.from_patterns(pack)
+        data = pack.data if isinstance(pack, RulePack) else pack
+        self._engine = ScanEngine(data, config)
+        self._rules = data.rules
+
+    @property
+    def engine(self) -> ScanEngine:
+        """The engine underneath, for its backend, speculator and compiled pack."""
+        return self._engine
+
+    def scan(self, data: bytes | bytearray | memoryview, path: str = "<bytes>") -> list[Finding]:
+        """The findings in one document, in order of their start."""
+        return list(self._scan_pieces([_inline(0, bytes(data), path)], ScanResult()))
+
+    def scan_batch(
+        self, documents: Iterable[bytes | bytearray | memoryview | tuple[str, bytes]]
+    ) -> list[list[Finding]]:
+        """The findings of each document of a batch: bytes, or (path, bytes) pairs. One list for each, in order."""
+        pieces = []
+        for number, document in enumerate(documents):
+            path, data = document if isinstance(document, tuple) else (f"<batch {number}>", document)
+            pieces.append(_inline(number, bytes(data), path))
+        lists: list[list[Finding]] = [[] for _ in pieces]
+        for number, finding in self._scan_rows(pieces, ScanResult()):
+            lists[number].append(finding)
+        return lists
+
+    def scan_paths(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ScanResult:
+        """Scan files, directories and globs, in this process. Inputs that can't be read are listed in the result."""
+        if isinstance(paths, str | os.PathLike):
+            paths = [paths]
+        result = ScanResult()
+
+        def documents() -> Iterator[Piece]:
+            for number, entry in enumerate(walk([os.fspath(p) for p in paths])):
+                if isinstance(entry, DocumentRef):
+                    yield piece_of(number, entry)
+                else:
+                    result.problems.append(entry)
+
+        result.extend(self._scan_pieces(documents(), result))
+        return result
+
+    def _scan_pieces(self, documents: Iterable[Piece], total: ScanResult) -> Iterator[Finding]:
+        return (finding for _, finding in self._scan_rows(documents, total))
+
+    def _scan_rows(self, documents: Iterable[Piece], total: ScanResult) -> Iterator[tuple[int, Finding]]:
+        shard_bytes = self._engine.config.shard_bytes
+        paths: dict[int, Piece] = {}
+
+        def remember() -> Iterator[Piece]:
+            for document in documents:
+                paths[document.document] = document
+                yield document
+
+        waiting: dict[int, list[PartResult]] = {}
+        for shard in pack_shards(remember(), shard_bytes):
+            result = self._run(ScanTask(tuple(shard)), total, paths)
+            rows = result.findings
+            for part in result.parts:
+                waiting.setdefault(part.document, []).append(part)
+            for number in [n for n, parts in waiting.items() if parts[-1].end == paths[n].size]:
+                parts = waiting.pop(number)
+                if len(parts) == len(cut(paths[number], shard_bytes)):
+                    stitched = self._run(StitchTask(paths[number], tuple(parts)), total, paths)
+                    rows = sorted(rows + stitched.findings, key=lambda row: int(row[0]))
+            for row in rows:
+                document = paths[row[0]]
+                yield row[0], finding_of(row, document.path, self._rules)
+
+    def _run(self, task: ScanTask | StitchTask, total: ScanResult, paths: dict[int, Piece]) -> TaskResult:
+        result = self._engine.run(task)
+        total.documents += result.documents
+        total.bytes += result.bytes
+        total.capped += result.capped
+        total.skipped += len(result.skipped)
+        total.committed += result.committed
+        total.rolled_back += result.rolled_back
+        total.fused += result.fused
+        for number, reason, detail in result.problems:
+            # each piece of a split document may have met the same problem
+            if number not in total.failed:
+                total.failed.add(number)
+                total.problems.append(InputProblem(paths[number].path, reason, detail))
+        return result
+
+
+def piece_of(number: int, ref: DocumentRef) -> Piece:
+    """A listed document as the one piece that is all of it."""
+    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode))
+
+
+def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:
+    """A result's row as the Finding that callers see."""
+    _, rule, start, end, line, column, match, secret, groups, entropy = row
+    r = rules[rule]
+    return Finding(
+        r.id, path, start, end, line, column, match, secret, tuple(groups), entropy, r.description, r.tags
+    )
+
+
+def _inline(number: int, data: bytes, path: str) -> Piece:
+    return Piece(number, path, len(data), 0, len(data), inline=data)

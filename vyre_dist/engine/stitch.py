@@ -1,0 +1,69 @@
+"""Stitching: the chains of matches that neighbouring pieces found, joined into the one chain of the whole document.
+
+Each piece found its matches as if its first byte were free. Where an earlier piece's last match reaches into the next, the
+true chain begins there only after that match; it is searched anew from its end until it falls in step with what
+the piece found: from a common match on, two chains of the same rule are the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from vyre_dist.engine.document import Document, window_of
+from vyre_dist.extract import RuleMatcher
+
+Match = tuple[int, int, int]
+"""(start, end, flags) in document coordinates."""
+
+
+def stitch(
+    document: Document, matcher: RuleMatcher, parts: Sequence[tuple[int, int, Sequence[Match]]]
+) -> list[Match]:
+    """The rule's matches in the whole of `document`.
+
+    `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps. Reads the document only where a
+    match crosses into the next piece and hits one found there.
+    """
+    chain: list[Match] = []
+    pos, last_end = 0, -1
+    for start, end, found in parts:
+        i = 0
+        if pos > start or last_end == start:
+            i = _first_in_step(found, 0, pos, last_end)
+            if i > 0:
+                i = _catch_up(document, matcher, (start, end), found, chain, pos, last_end)
+        chain.extend(found[i:])
+        if chain:
+            pos = last_end = chain[-1][1]
+    return chain
+
+
+def _first_in_step(found: Sequence[Match], low: int, pos: int, last_end: int) -> int:
+    """The index of the first match that a chain at (pos, last_end) may take."""
+    i = bisect_left(found, (pos, -1, 0), low)
+    while i < len(found) and found[i][0] == found[i][1] == last_end:
+        i += 1
+    return i
+
+
+def _catch_up(
+    document: Document,
+    matcher: RuleMatcher,
+    bounds: tuple[int, int],
+    found: Sequence[Match],
+    chain: list[Match],
+    pos: int,
+    last_end: int,
+) -> int:
+    """Search from `pos` on, appending to `chain`, until a match is one of `found`; its index (the length if none is)."""
+    start, end = bounds
+    window = window_of(document, min(max(pos, start), end), end, matcher.cap + 1)
+    base = window.base
+    for s, e, flags in matcher.iter_matches(window, pos - base, last_end - base):
+        match = (s + base, e + base, flags)
+        i = bisect_left(found, match)
+        if i < len(found) and found[i] == match:
+            return i
+        chain.append(match)
+    return len(found)

@@ -1,0 +1,184 @@
+"""Tasks and results: what travels between the driver and its workers, as msgpack of plain values.
+
+Descriptors only: a task names byte ranges of files, a result carries findings and spans; no document crosses (but for
+`inline` documents, which no worker could open).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgpack
+
+from vyre_dist.errors import VyreError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The part [start, end) of document number `document`; the whole of it when start is 0 and end is its size.
+
+    `open_path`: what to open when that is not `path`. `inline`: the document's bytes when there is no file.
+    `stamp`: (mtime_ns, inode) as planned, checked when a document is scanned in several pieces.
+    """
+
+    document: int
+    path: str
+    size: int
+    start: int
+    end: int
+    open_path: str | None = None
+    stamp: tuple[int, int] | None = None
+    inline: bytes | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is all of the document."""
+        return self.start == 0 and self.end == self.size
+
+
+@dataclass(frozen=True, slots=True)
+class PartResult:
+    """What scanning one piece of a split document gave: raw spans, before filters, in document coordinates.
+
+    `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: count in [start, end).
+    """
+
+    document: int
+    start: int
+    end: int
+    newlines: int
+    spans: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """Scan these pieces."""
+
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StitchTask:
+    """Join the parts of one split document (`piece`: all of it) into its findings."""
+
+    piece: Piece
+    parts: tuple[PartResult, ...]
+
+
+Task: TypeAlias = ScanTask | StitchTask
+
+FindingRow: TypeAlias = list[Any]
+"""[document, rule number, start, end, line, column, match, secret, groups, entropy]"""
+
+
+@dataclass(slots=True)
+class TaskResult:
+    """What a worker did. Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`.
+
+    `problems`: (document, reason, detail). `skipped`: those that a global allowlist's path rules out.
+    `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by path.
+    """
+
+    findings: list[FindingRow] = field(default_factory=list)
+    parts: list[PartResult] = field(default_factory=list)
+    problems: list[tuple[int, str, str]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    documents: int = 0
+    bytes: int = 0
+    capped: int = 0
+    committed: int = 0
+    rolled_back: int = 0
+    fused: int = 0
+    serial: int = 0
+    seconds: float = 0.0
+
+
+class WireError(VyreError):
+    """Bytes that are no task or result of this version."""
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(
+            f"cannot read a {what}: {found}; driver and workers must run the same version of vyre-dist"
+        )
+        self.what = what
+
+
+def encode_task(task: Task) -> bytes:
+    """`task` as bytes."""
+    if isinstance(task, ScanTask):
+        body = [SCHEMA, "scan", [_piece_row(p) for p in task.pieces]]
+    else:
+        body = [SCHEMA, "stitch", _piece_row(task.piece), [_part_row(p) for p in task.parts]]
+    return _pack(body)
+
+
+def decode_task(data: bytes) -> Task:
+    """The inverse of encode_task. Raises WireError."""
+    body = _unpack("task", data)
+    try:
+        if body[1] == "scan":
+            return ScanTask(tuple([_piece(row) for row in body[2]]))
+        return StitchTask(_piece(body[2]), tuple(PartResult(*row) for row in body[3]))
+    except (TypeError, IndexError, ValueError) as error:
+        raise WireError("task", str(error)) from error
+
+
+def encode_result(result: TaskResult) -> bytes:
+    """`result` as bytes."""
+    r = result
+    parts = [_part_row(p) for p in r.parts]
+    counts = [r.documents, r.bytes, r.capped, r.committed, r.rolled_back, r.fused, r.serial, r.seconds]
+    return _pack([SCHEMA, r.findings, parts, r.problems, r.skipped, counts])
+
+
+def decode_result(data: bytes) -> TaskResult:
+    """The inverse of encode_result. Raises WireError."""
+    body = _unpack("result", data)
+    try:
+        _, findings, parts, problems, skipped, counts = body
+        return TaskResult(
+            findings,
+            [PartResult(*p) for p in parts],
+            [(d, r, t) for d, r, t in problems],
+            skipped,
+            *counts,
+        )
+    except (TypeError, ValueError) as error:
+        raise WireError("result", str(error)) from error
+
+
+def _pack(body: list[Any]) -> bytes:
+    # paths may hold bytes that are no UTF-8
+    packed: bytes = msgpack.packb(body, unicode_errors="surrogateescape")
+    return packed
+
+
+def _unpack(what: str, data: bytes) -> list[Any]:
+    try:
+        body = msgpack.unpackb(data, unicode_errors="surrogateescape")
+    except (ValueError, msgpack.UnpackException) as error:
+        raise WireError(what, str(error)) from error
+    if not isinstance(body, list) or not body or body[0] != SCHEMA:
+        raise WireError(what, f"schema {body[0] if isinstance(body, list) and body else body!r}, not {SCHEMA}")
+    return body
+
+
+def _piece_row(p: Piece) -> list[Any]:
+    row: list[Any] = [p.document, p.path, p.size, p.start, p.end]
+    if p.open_path is not None or p.stamp is not None or p.inline is not None:
+        row += [p.open_path, p.stamp, p.inline]
+    return row
+
+
+def _piece(row: list[Any]) -> Piece:
+    if len(row) == 5:
+        return Piece(*row)
+    *head, open_path, stamp, inline = row
+    return Piece(*head, open_path, tuple(stamp) if stamp is not None else None, inline)
+
+
+def _part_row(p: PartResult) -> list[Any]:
+    return [p.document, p.start, p.end, p.newlines, p.spans]

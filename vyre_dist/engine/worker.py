@@ -1,0 +1,229 @@
+"""ScanEngine: does tasks. One pack, one backend, one speculator; no Ray, no processes, no retries in here.
+
+A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with what the driver sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
+from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
+from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
+from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
+from vyre_dist.engine.findings import FindingBuilder, RawSpan
+from vyre_dist.engine.reader import read_whole
+from vyre_dist.engine.stitch import stitch
+from vyre_dist.engine.tasks import PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
+from vyre_dist.errors import UsageError
+from vyre_dist.extract import CAPPED, SPAN_DTYPE, Spans, Window
+from vyre_dist.extract.spans import spans_from_bytes
+from vyre_dist.extract.window import whole
+from vyre_dist.kernels import ScanProgram, open_backend
+from vyre_dist.kernels.backends import programs
+from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES, ArtifactCache, compile_pack
+from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.model import PackData
+
+# A dispatch takes this many bytes or windows, whichever comes first: enough to spread a launch's cost over,
+# little enough to stay in a core's second-level cache and to give the speculator a sample often.
+_DISPATCH_BYTES = 2 << 20
+_DISPATCH_WINDOWS = 256
+
+# Hyperscan counts a block's bytes in 32 bits.
+MAX_SHARD_BYTES = 1 << 30
+DEFAULT_SHARD_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How an engine works; the same on every worker of a run.
+
+    `shard_bytes`: documents larger than this are split into pieces of it. `max_match_bytes`: cap for rules of unbounded
+    width. `cache_dir`: where compiled packs are kept, None for nowhere.
+    """
+
+    backend: str = "auto"
+    speculation: str = "auto"
+    threshold_pct: int = 15
+    probe_every: int = 64
+    shard_bytes: int = DEFAULT_SHARD_BYTES
+    max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard_bytes <= MAX_SHARD_BYTES:
+            raise UsageError(
+                f"a shard size of {self.shard_bytes} bytes: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
+            )
+        if not 1 <= self.max_match_bytes <= MAX_SHARD_BYTES:
+            raise UsageError(
+                f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
+            )
+        if self.speculation not in (allowed := [mode.value for mode in SpeculationMode]):
+            raise UsageError(f"unknown speculation mode {self.speculation!r}: use one of {', '.join(allowed)}")
+
+
+class ScanEngine:
+    """One worker's scanner. Not thread-safe."""
+
+    def __init__(self, pack: PackData, config: EngineConfig) -> None:
+        """Compile `pack` (or load it from the cache) and open the backend. Raises UsageError, RegexSyntaxError."""
+        cache = ArtifactCache(config.cache_dir)
+        self.pack = pack
+        self.config = config
+        self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
+        self.backend = open_backend(config.backend, self.compiled, cache)
+        self.filters = CompiledFilters(pack)
+        self.speculator = ProbingSpeculator(AdaptiveSpeculator(config.threshold_pct), config.probe_every)
+        fused, prefilter = programs(self.compiled)
+        self._plan: SpeculationPlan[ScanProgram] = SpeculationPlan(fused, prefilter, 0, True)
+        self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
+        self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
+        self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
+
+    def run(self, task: Task) -> TaskResult:
+        """Do `task`. What goes wrong with a single document is in the result's problems."""
+        began = time.perf_counter()
+        result = TaskResult()
+        if isinstance(task, ScanTask):
+            self._scan(task, result)
+        else:
+            self._stitch(task, result)
+        result.seconds = time.perf_counter() - began
+        return result
+
+    def _scan(self, task: ScanTask, result: TaskResult) -> None:
+        pieces: list[Piece] = []
+        windows: list[Window] = []
+        pending = 0
+        for piece in task.pieces:
+            if self.filters.document_skipped(piece.path):
+                result.skipped.append(piece.document)
+                continue
+            try:
+                window = self._read(piece)
+            except DocumentError as error:
+                result.problems.append((piece.document, error.reason, error.detail))
+                continue
+            pieces.append(piece)
+            windows.append(window)
+            pending += len(window.data)
+            if pending >= _DISPATCH_BYTES or len(windows) >= _DISPATCH_WINDOWS:
+                self._dispatch(pieces, windows, result)
+                pieces, windows, pending = [], [], 0
+        if windows:
+            self._dispatch(pieces, windows, result)
+
+    def _read(self, piece: Piece) -> Window:
+        if piece.inline is not None:
+            return window_of(
+                BytesDocument(piece.inline, piece.path), piece.start, piece.end, self.compiled.overlap
+            )
+        open_path = piece.open_path or piece.path
+        if piece.whole:
+            limit = max(piece.size, self.config.shard_bytes)
+            return whole(read_whole(open_path, piece.path, piece.size, limit))
+        with FileDocument(open_path, piece.path, piece.size) as document:
+            document.check_stamp(piece.stamp)
+            return window_of(document, piece.start, piece.end, self.compiled.overlap)
+
+    def _dispatch(self, pieces: Sequence[Piece], windows: Sequence[Window], result: TaskResult) -> None:
+        """Run the pack on `windows` and add what came out to `result`."""
+        outcome = dispatch_prefilter_confirm(
+            self.backend,
+            self.speculator,
+            self._plan,
+            windows,
+            self._dispatch_config,
+            lambda outputs: self.backend.confirm_serial(windows, outputs),
+        )
+        if outcome.report is not None:
+            result.fused += 1
+            result.committed += outcome.report.committed_tiles
+            result.rolled_back += outcome.report.rolled_back_tiles
+        else:
+            result.serial += 1
+        by_window: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+        for w, rule, start, length, flags in spans_from_bytes(outcome.outputs[0]).tolist():
+            by_window[w].append((start, rule, start + length, flags))
+        for w, (piece, window) in enumerate(zip(pieces, windows, strict=True)):
+            result.bytes += window.hi - window.lo
+            if piece.whole:
+                result.documents += 1
+                self._finish(piece, BytesDocument(window.data, piece.path), by_window.get(w, []), result)
+            else:
+                result.parts.append(_part(piece, window, by_window.get(w, [])))
+
+    def _finish(
+        self,
+        piece: Piece,
+        document: Document,
+        spans: list[RawSpan],
+        result: TaskResult,
+        checkpoints: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Filter a whole document's spans into findings; path rules report the document itself."""
+        if spans:
+            spans.sort()
+            result.capped += sum(1 for span in spans if span[3] & CAPPED)
+            result.findings += self._builder.build(piece.document, document, spans, checkpoints)
+        for rule in self._path_rules:
+            if self.filters.rule_applies_to_path(rule, piece.path):
+                result.findings.append([piece.document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
+
+    def _stitch(self, task: StitchTask, result: TaskResult) -> None:
+        piece = task.piece
+        try:
+            if piece.inline is not None:
+                self._join(task, BytesDocument(piece.inline, piece.path), result)
+            else:
+                with FileDocument(piece.open_path or piece.path, piece.path, piece.size) as document:
+                    document.check_stamp(piece.stamp)
+                    self._join(task, document, result)
+        except DocumentError as error:
+            result.problems.append((piece.document, error.reason, error.detail))
+
+    def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
+        """One split document's parts to its findings."""
+        parts = sorted(task.parts, key=lambda part: part.start)
+        _check_gapless(parts, document)
+        by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
+        checkpoints, newlines = [], 0
+        for i, part in enumerate(parts):
+            checkpoints.append((part.start, newlines))
+            newlines += part.newlines
+            for _, rule, start, length, flags in spans_from_bytes(part.spans).tolist():
+                chains = by_rule.setdefault(rule, [[] for _ in parts])
+                chains[i].append((start, start + length, flags))
+        spans: list[RawSpan] = []
+        for rule, chains in by_rule.items():
+            bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
+            joined = stitch(document, self.backend.matchers[rule], bounds)
+            spans += [(start, rule, end, flags) for start, end, flags in joined]
+        result.documents += 1
+        self._finish(task.piece, document, spans, result, checkpoints)
+
+
+def _part(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:
+    """A window's spans in document coordinates."""
+    array: Spans = np.array(
+        [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans], SPAN_DTYPE
+    )
+    newlines = window.data.count(b"\n", window.lo, window.hi)
+    return PartResult(piece.document, piece.start, piece.end, newlines, array.tobytes())
+
+
+def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:
+    at = 0
+    for part in parts:
+        if part.start != at:
+            raise AssertionError(f"{document.path}: parts leave [{at}, {part.start}) out")
+        at = part.end
+    if at != document.size:
+        raise AssertionError(f"{document.path}: parts end at {at}, the document at {document.size}")

@@ -1,0 +1,36 @@
+"""Finding: one match of one rule that passed its pack's filters. What flows from the engine to the sinks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One confirmed match.
+
+    `start` and `end` are byte offsets into the document (end exclusive). `line` and `column` count from 1;
+    the column counts bytes from the line's start. `match` and `secret` are the matched bytes and the part of
+    them that is the secret (the secret group, or the whole match); `groups` are the numbered capture groups,
+    None for one that took no part. `entropy` is Shannon's, in bits per byte, of `secret`.
+    `fingerprint` is stable between runs: `path:rule_id:line`, as gitleaks writes it, with `:start` appended.
+    A rule that has only a path pattern gives start = end = 0, line = column = 0 and empty match.
+    """
+
+    rule_id: str
+    path: str
+    start: int
+    end: int
+    line: int
+    column: int
+    match: bytes
+    secret: bytes
+    groups: tuple[bytes | None, ...] = ()
+    entropy: float = 0.0
+    description: str = ""
+    tags: tuple[str, ...] = field(default=())
+
+    @property
+    def fingerprint(self) -> str:
+        """Stable identity of this finding between runs."""
+        return f"{self.path}:{self.rule_id}:{self.line}:{self.start}"

@@ -1,0 +1,75 @@
+"""ArtifactCache: compiled things on disk, by content hash, shared by any number of processes.
+
+What is inside an artifact is the caller's business. Here: names, checksums, atomic publishing. A file that is missing, damaged or of
+another schema is a miss; a directory that can't be written costs the time to compile and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+
+import platformdirs
+
+_MAGIC = b"vyre-dist artifact 1\n"
+
+
+def default_cache_dir() -> str:
+    """The user's cache directory for vyre-dist (XDG_CACHE_HOME is respected)."""
+    return platformdirs.user_cache_dir("vyre-dist")
+
+
+class ArtifactCache:
+    """Files `<directory>/<kind>/<sha256 of key>`; each is magic, SHA-256 of the payload, payload.
+
+    `directory` None turns the cache off. No method raises: a cache is never worth failing a scan for. `write_error`
+    holds the last OSError that kept something from being stored, for whoever wants to report it.
+    """
+
+    def __init__(self, directory: str | None) -> None:
+        self.directory = directory
+        self.write_error: OSError | None = None
+
+    def _path(self, kind: str, key: str) -> str:
+        assert self.directory is not None
+        return os.path.join(self.directory, kind, hashlib.sha256(key.encode()).hexdigest()[:40])
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """The payload stored under `key`, or None."""
+        if self.directory is None:
+            return None
+        try:
+            with open(self._path(kind, key), "rb") as f:
+                raw = f.read()
+        except OSError:
+            return None
+        head = len(_MAGIC) + 32
+        payload = raw[head:]
+        if not raw.startswith(_MAGIC) or hashlib.sha256(payload).digest() != raw[len(_MAGIC) : head]:
+            return None
+        return payload
+
+    def put(self, kind: str, key: str, payload: bytes) -> None:
+        """Publish `payload`: written beside its place and renamed, so that a reader sees all or nothing.
+
+        Losing the race to another process is fine: both wrote the same thing.
+        """
+        if self.directory is None:
+            return
+        path = self._path(kind, key)
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+            try:
+                with os.fdopen(fd, "wb") as f:
+                    f.write(_MAGIC + hashlib.sha256(payload).digest())
+                    f.write(payload)
+                os.replace(temporary, path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            self.write_error = error

@@ -1,0 +1,90 @@
+"""Regexes: RE2's syntax over bytes, as trees that the rest of the system analyses, compiles and prints.
+
+`parse` gives a `Regex`; analysis.py and factors.py say things about its tree; `to_re2` and `to_pcre` print it
+for google-re2 and Hyperscan. Nothing here runs a regex.
+"""
+
+from vyre_dist.regex.analysis import (
+    assertion_kinds,
+    capture_count,
+    first_bytes,
+    has_assertions,
+    last_bytes,
+    max_width,
+    min_width,
+    never_matches,
+    node_count,
+    nullable,
+    position_count,
+    strip_captures,
+)
+from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
+from vyre_dist.regex.factors import Cost, Factor, FactorSet, byte_cost, factors
+from vyre_dist.regex.nodes import (
+    ANY_BYTE,
+    EMPTY,
+    NO_MATCH,
+    Alternate,
+    Assertion,
+    AssertionKind,
+    Capture,
+    CharClass,
+    Concat,
+    Empty,
+    Node,
+    Repeat,
+    alternate,
+    concat,
+    fold,
+    literal,
+    rebuild,
+)
+from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
+from vyre_dist.regex.render import to_pcre, to_re2
+from vyre_dist.regex.repeats import fit_repeats
+
+__all__ = [
+    "ANY_BYTE",
+    "EMPTY",
+    "MAX_EXPANDED_POSITIONS",
+    "MAX_NESTING",
+    "NO_MATCH",
+    "Alternate",
+    "Assertion",
+    "AssertionKind",
+    "Capture",
+    "CharClass",
+    "Concat",
+    "Cost",
+    "Empty",
+    "Factor",
+    "FactorSet",
+    "Node",
+    "Regex",
+    "RegexSyntaxError",
+    "Repeat",
+    "RepeatRewriteError",
+    "alternate",
+    "assertion_kinds",
+    "byte_cost",
+    "capture_count",
+    "concat",
+    "factors",
+    "first_bytes",
+    "fit_repeats",
+    "fold",
+    "has_assertions",
+    "last_bytes",
+    "literal",
+    "max_width",
+    "min_width",
+    "never_matches",
+    "node_count",
+    "nullable",
+    "parse",
+    "position_count",
+    "rebuild",
+    "strip_captures",
+    "to_pcre",
+    "to_re2",
+]

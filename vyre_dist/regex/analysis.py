@@ -1,0 +1,176 @@
+"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains. Required factors are in factors.py.
+
+All of them treat an assertion as one that may hold, so widths are bounds and byte sets are supersets where a
+pattern's assertions contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vyre_dist.regex.nodes import (
+    Alternate,
+    Assertion,
+    AssertionKind,
+    Capture,
+    CharClass,
+    Concat,
+    Node,
+    Repeat,
+    fold,
+    rebuild,
+)
+
+
+def min_width(node: Node) -> int:
+    """The fewest bytes that a match can have."""
+    return fold(node, _min_width)
+
+
+def _min_width(node: Node, parts: Sequence[int]) -> int:
+    match node:
+        case CharClass():
+            return 1
+        case Alternate():
+            return min(parts)
+        case Repeat():
+            return node.min * parts[0]
+    return sum(parts)
+
+
+def max_width(node: Node) -> int | None:
+    """The most bytes that a match can have; None where there is no bound."""
+    return fold(node, _max_width)
+
+
+def _max_width(node: Node, parts: Sequence[int | None]) -> int | None:
+    match node:
+        case CharClass():
+            return 1
+        case Repeat(max=high):
+            if parts[0] == 0 or high == 0:
+                return 0
+            return None if parts[0] is None or high is None else high * parts[0]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return max(known) if isinstance(node, Alternate) else sum(known)
+
+
+def nullable(node: Node) -> bool:
+    """Whether the empty string can be a match."""
+    return fold(node, _nullable)
+
+
+def _nullable(node: Node, parts: Sequence[bool]) -> bool:
+    match node:
+        case CharClass():
+            return False
+        case Alternate():
+            return any(parts)
+        case Repeat(min=0):
+            return True
+    return all(parts)
+
+
+def never_matches(node: Node) -> bool:
+    """Whether an empty class keeps the node from matching anything (assertions are taken to hold)."""
+    return fold(node, _never_matches)
+
+
+def _never_matches(node: Node, parts: Sequence[bool]) -> bool:
+    match node:
+        case CharClass():
+            return node.mask == 0
+        case Alternate():
+            return all(parts)
+        case Repeat():
+            return node.min > 0 and parts[0]
+    return any(parts)
+
+
+def first_bytes(node: Node) -> int:
+    """The bytes that a match can start with, as a 256-bit mask; an empty match starts with none."""
+    return fold(node, lambda n, parts: _edge(n, parts, forward=True))[0]
+
+
+def last_bytes(node: Node) -> int:
+    """The bytes that a match can end with, as a 256-bit mask; an empty match ends with none."""
+    return fold(node, lambda n, parts: _edge(n, parts, forward=False))[0]
+
+
+def _edge(node: Node, parts: Sequence[tuple[int, bool]], *, forward: bool) -> tuple[int, bool]:
+    """(bytes at the edge, whether the node is nullable)."""
+    match node:
+        case CharClass(mask=mask):
+            return mask, False
+        case Alternate():
+            edge = 0
+            for mask, _ in parts:
+                edge |= mask
+            return edge, any(null for _, null in parts)
+        case Repeat():
+            return (0 if node.max == 0 else parts[0][0]), node.min == 0 or parts[0][1]
+        case Concat():
+            edge = 0
+            for mask, null in parts if forward else reversed(parts):
+                edge |= mask
+                if not null:
+                    return edge, False
+            return edge, True
+        case Capture():
+            return parts[0]
+    return 0, True
+
+
+def node_count(node: Node) -> int:
+    """The number of nodes in the tree as it stands."""
+    return fold(node, lambda _, parts: 1 + sum(parts))
+
+
+def position_count(node: Node) -> int:
+    """The number of byte classes once counted repeats are written out: a Glushkov automaton's positions.
+
+    An unbounded repeat counts as its minimum number of copies, at least one.
+    """
+    return fold(node, _position_count)
+
+
+def _position_count(node: Node, parts: Sequence[int]) -> int:
+    match node:
+        case CharClass():
+            return 1
+        case Repeat():
+            return parts[0] * (max(node.min, 1) if node.max is None else node.max)
+    return sum(parts)
+
+
+def assertion_kinds(node: Node) -> frozenset[AssertionKind]:
+    """The kinds of assertion that occur in the node."""
+    kinds: set[AssertionKind] = set()
+
+    def collect(n: Node, _: Sequence[None]) -> None:
+        if isinstance(n, Assertion):
+            kinds.add(n.kind)
+
+    fold(node, collect)
+    return frozenset(kinds)
+
+
+def has_assertions(node: Node) -> bool:
+    """Whether any assertion occurs in the node."""
+    return bool(assertion_kinds(node))
+
+
+def capture_count(node: Node) -> int:
+    """The number of capture groups in the node."""
+    return fold(node, lambda n, parts: isinstance(n, Capture) + sum(parts))
+
+
+def strip_captures(node: Node) -> Node:
+    """The same expression without its capture groups: what is needed when only whole spans are."""
+
+    def strip(n: Node, parts: Sequence[Node]) -> Node:
+        return parts[0] if isinstance(n, Capture) else rebuild(n, parts)
+
+    return fold(node, strip)

@@ -1,0 +1,164 @@
+"""Repeats that RE2 cannot count, rewritten into ones that it can.
+
+RE2 allows 1000 copies in a repeat, and 1000 in the product of nested ones. x{1500} becomes x{1000}x{500}; the
+rules below say when the pieces still prefer the same match and fill the same groups, and refuse otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vyre_dist.regex.analysis import strip_captures
+from vyre_dist.regex.errors import RepeatRewriteError
+from vyre_dist.regex.nodes import (
+    Alternate,
+    Capture,
+    CharClass,
+    Concat,
+    Node,
+    Repeat,
+    apart,
+    concat,
+    fold,
+    rebuild,
+)
+from vyre_dist.regex.parser import RE2_MAX_REPEAT
+
+# A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
+_MAX_NESTED_COPIES = 100
+
+
+def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
+    """The same expression with no repeat, and no product of nested ones, above `limit` copies (RE2's: 1000).
+
+    Raises:
+        RepeatRewriteError: no equivalent exists within RE2's syntax (a group cannot be written twice).
+    """
+
+    def fit(node: Node, parts: Sequence[tuple[Node, int]]) -> tuple[Node, int]:
+        copies = max((n for _, n in parts), default=1)
+        if not isinstance(node, Repeat):
+            return rebuild(node, [part for part, _ in parts]), copies
+        times = max(node.min if node.max is None else node.max, 1)
+        fitted = Repeat(parts[0][0], node.min, node.max, node.greedy)
+        if times * copies <= limit or times == 1:
+            return fitted, times * copies
+        chunk = max(1, limit // copies)
+        return _split(fitted, chunk), chunk * copies
+
+    return fold(root, fit)[0]
+
+
+def _split(repeat: Repeat, chunk: int) -> Node:
+    """The repeat as a sequence of repeats of at most `chunk` copies; it has more than `chunk` itself."""
+    plain = strip_captures(repeat.node)
+    if plain == repeat.node:
+        return _split_plain(repeat, chunk)
+    low, high = repeat.min, repeat.max
+    if not _sets_every_group(repeat.node):
+        # The last copy need not overwrite what an earlier one captured, so none can lose its groups.
+        raise RepeatRewriteError(low, high, RE2_MAX_REPEAT, "a capture group takes part in some copies only")
+    if high is None:
+        return concat([_exactly(plain, low - chunk, chunk), Repeat(repeat.node, chunk, None, repeat.greedy)])
+    if high - low < chunk:
+        # At least one copy is left for the last part, and it overwrites every group.
+        last = Repeat(repeat.node, low - (high - chunk), chunk, repeat.greedy)
+        return concat([_exactly(plain, high - chunk, chunk), last])
+    if not is_unambiguous(plain):
+        raise RepeatRewriteError(
+            low, high, RE2_MAX_REPEAT, "it holds a capture group and can match in several ways"
+        )
+    # With one way to match each copy only their number matters, and any copy can be made the last.
+    before_last = Repeat(plain, max(low - 1, 0), high - 1, repeat.greedy)
+    some = concat([_split_plain(before_last, chunk), repeat.node])
+    return some if low else Repeat(some, 0, 1, repeat.greedy)
+
+
+def _split_plain(repeat: Repeat, chunk: int) -> Node:
+    node, low, high = repeat.node, repeat.min, repeat.max
+    if high is None:
+        rest = min(low, chunk)
+        return concat([_exactly(node, low - rest, chunk), Repeat(node, rest, None, repeat.greedy)])
+    if high - low <= chunk:
+        fixed = max(high - chunk, 0)
+        return concat([_exactly(node, fixed, chunk), Repeat(node, low - fixed, high - fixed, repeat.greedy)])
+    optional = high - low
+    if repeat.greedy or is_unambiguous(node):
+        # Greedy: what stopping a part early allows was tried before, by staying in it, and so cannot win.
+        parts = [_exactly(node, low, chunk)]
+        for done in range(0, optional, chunk):
+            # RE2 would join neighbouring repeats of one class, and compiles x{0,65000} 100 times slower
+            # than 65 times x{0,1000}; the empty node keeps them apart.
+            parts.append(apart(Repeat(node, 0, min(chunk, optional - done), repeat.greedy)))
+        return concat(parts)
+    if optional - chunk > _MAX_NESTED_COPIES:
+        raise RepeatRewriteError(low, high, RE2_MAX_REPEAT, "it is lazy and can match in several ways")
+    nested: Node = Repeat(node, 0, chunk, repeat.greedy)
+    for _ in range(optional - chunk):
+        nested = Repeat(concat([node, nested]), 0, 1, repeat.greedy)
+    return concat([_exactly(node, low, chunk), nested])
+
+
+def _exactly(node: Node, count: int, chunk: int) -> Node:
+    sizes = [chunk] * (count // chunk) + [count % chunk]
+    return concat(node if size == 1 else Repeat(node, size, size, True) for size in sizes if size)
+
+
+def _sets_every_group(node: Node) -> bool:
+    """Whether every match of the node sets all of its groups."""
+
+    def walk(node: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
+        has = isinstance(node, Capture) or any(h for h, _ in parts)
+        certain = all(c for _, c in parts)
+        if isinstance(node, Alternate) or (isinstance(node, Repeat) and node.min == 0):
+            certain = not has
+        return has, certain
+
+    return fold(node, walk)[1]
+
+
+def is_unambiguous(node: Node) -> bool:
+    """Whether the node matches in at most one way at every position; False also where that is hard to see."""
+    return fold(node, _ways).unambiguous
+
+
+class _Ways(NamedTuple):
+    unambiguous: bool
+    nullable: bool
+    first: int
+    body: _Ways | None = None  # what is repeated, where the node is a repeat
+
+
+def _ways(node: Node, parts: Sequence[_Ways]) -> _Ways:
+    match node:
+        case CharClass(mask=mask):
+            return _Ways(True, False, mask)
+        case Repeat():
+            body = parts[0]
+            fixed = body.unambiguous and node.min == node.max
+            return _Ways(fixed, node.min == 0 or body.nullable, body.first, body)
+        case Alternate():
+            seen, disjoint = 0, True
+            for part in parts:
+                disjoint = disjoint and not part.nullable and not seen & part.first
+                seen |= part.first
+            unambiguous = disjoint and all(part.unambiguous for part in parts)
+            return _Ways(unambiguous, any(part.nullable for part in parts), seen)
+        case Concat():
+            rest = _Ways(True, True, 0)
+            for part in reversed(parts):
+                one_way = part.unambiguous or _is_delimited(part.body, rest)
+                first = part.first | rest.first if part.nullable else part.first
+                rest = _Ways(rest.unambiguous and one_way, rest.nullable and part.nullable, first)
+            return rest
+        case Capture():
+            return parts[0]
+    return _Ways(True, True, 0)
+
+
+def _is_delimited(body: _Ways | None, rest: _Ways) -> bool:
+    """Whether the next byte always tells another copy of `body` from what follows the repeat."""
+    if body is None or not body.unambiguous or body.nullable or rest.nullable:
+        return False
+    return not body.first & rest.first

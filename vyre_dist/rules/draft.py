@@ -1,0 +1,215 @@
+"""Packs between reading and use: drafts as a file wrote them, how one extends another, and the checks on the
+whole.
+
+A draft may be incomplete (an overriding rule often has no regex of its own); PackData comes out of `finish`
+only when everything fits together. Reading files is not done here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
+from vyre_dist.rules.patterns import Patterns
+from vyre_dist.rules.problems import Problem, Report
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDraft:
+    """A rule as written. `enabled` False takes the rule out, also one that it overrides; `silent`: gitleaks'
+    skipReport.
+    """
+
+    rule: Rule
+    enabled: bool = True
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedAllowlist:
+    """A global allowlist and where it was written."""
+
+    allowlist: Allowlist
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """What a file builds upon (our built-in pack or the file `path`), and what of it it leaves out."""
+
+    use_default: bool = False
+    path: str = ""
+    disabled_rules: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(slots=True)
+class PackDraft:
+    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns."""
+
+    name: str
+    format: str
+    rules: list[RuleDraft] = field(default_factory=list)
+    allowlists: list[PlacedAllowlist] = field(default_factory=list)
+    extend: Extend | None = None
+
+
+def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> PackDraft:
+    """`own` on top of `base`, as gitleaks extends: a rule with a base rule's id is merged into it, value by
+    value.
+
+    Texts and numbers that the own rule has win; tags, keywords, allowlists and examples are appended to the
+    base's. Order: the base's rules, then the new ones (gitleaks sorts by id instead, which no finding depends
+    on).
+    """
+    base_ids = [draft.rule.id for draft in base.rules]
+    for rule_id in extend.disabled_rules:
+        if rule_id not in base_ids:
+            report.warnings.append(
+                _problem(
+                    extend.origin,
+                    "",
+                    f"disabled rule {rule_id!r} is not in {base.name!r}",
+                    _close(rule_id, base_ids),
+                )
+            )
+    disabled = set(extend.disabled_rules)
+    merged = {draft.rule.id: draft for draft in base.rules if draft.rule.id not in disabled}
+    for draft in own.rules:
+        under = merged.get(draft.rule.id)
+        merged[draft.rule.id] = draft if under is None else _merge_rule(draft, under, report)
+    return PackDraft(own.name, own.format, list(merged.values()), [*base.allowlists, *own.allowlists])
+
+
+def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
+    if own.silent:
+        report.warnings.append(
+            _problem(
+                own.rule.origin,
+                own.rule.id,
+                "skipReport is ignored on a rule that overrides another",
+                "use disabledRules",
+            )
+        )
+    a, b = own.rule, base.rule
+    rule = replace(
+        b,
+        regex=b.regex if a.regex is None else a.regex,
+        description=a.description or b.description,
+        path=b.path if a.path is None else a.path,
+        secret_group=a.secret_group or b.secret_group,
+        entropy=b.entropy if a.entropy is None else a.entropy,
+        keywords=unique(b.keywords + a.keywords),
+        tags=unique(b.tags + a.tags),
+        allowlists=b.allowlists + a.allowlists,
+        examples=b.examples + a.examples,
+        negative_examples=b.negative_examples + a.negative_examples,
+        max_match_bytes=b.max_match_bytes if a.max_match_bytes is None else a.max_match_bytes,
+        origin=a.origin,
+    )
+    return RuleDraft(rule, enabled=own.enabled, silent=base.silent)
+
+
+def join(name: str, drafts: Sequence[PackDraft]) -> PackDraft:
+    """Several files side by side. A file's global allowlists stay its own: they are narrowed to that file's
+    rules.
+    """
+    if len(drafts) == 1:
+        return drafts[0]
+    formats = {draft.format for draft in drafts}
+    joined = PackDraft(name, formats.pop() if len(formats) == 1 else "mixed")
+    for draft in drafts:
+        joined.rules.extend(draft.rules)
+        ids = tuple(d.rule.id for d in draft.rules)
+        for placed in draft.allowlists:
+            targets = placed.allowlist.target_rules or ids
+            joined.allowlists.append(
+                replace(placed, allowlist=replace(placed.allowlist, target_rules=targets))
+            )
+    return joined
+
+
+def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
+    """Check the whole and make it PackData. Patterns at fault have been reported already.
+
+    Raises PackError with all of `report.problems`, those found here included.
+    """
+    rules: dict[str, Rule] = {}
+    left_out: set[str] = set()
+    for item in draft.rules:
+        rule = item.rule
+        first = rules.get(rule.id)
+        if first is not None:
+            where = f"{first.origin.file}:{first.origin.line}"
+            report.problems.append(
+                _problem(
+                    rule.origin, rule.id, f"id is already taken by the rule at {where}", "ids are unique"
+                )
+            )
+            continue
+        if not item.enabled or item.silent:
+            left_out.add(rule.id)
+            if item.silent and item.enabled:
+                report.warnings.append(
+                    _problem(
+                        rule.origin,
+                        rule.id,
+                        "skipReport: the rule reports nothing on its own and is left out",
+                    )
+                )
+            continue
+        rules[rule.id] = rule
+        report.problems.extend(_rule_problems(rule, patterns))
+    known = [*rules, *left_out]
+    for placed in draft.allowlists:
+        for target in placed.allowlist.target_rules:
+            if target not in rules and target not in left_out:
+                report.problems.append(
+                    _problem(
+                        placed.origin,
+                        "",
+                        f"allowlist targets rule {target!r}, which is not in the pack",
+                        _close(target, known),
+                    )
+                )
+    if not rules and not report.problems:
+        report.problems.append(
+            _problem(Origin(draft.name), "", "the pack has no rules, a scan would find nothing")
+        )
+    report.raise_if_any()
+    allowlists = tuple(
+        replace(a, target_rules=tuple(t for t in a.target_rules if t in rules))
+        for a in (placed.allowlist for placed in draft.allowlists)
+        # one whose targets are all switched off must not become a global one
+        if not a.target_rules or any(t in rules for t in a.target_rules)
+    )
+    return PackData(draft.name, tuple(rules.values()), allowlists)
+
+
+def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
+    if rule.regex is None and rule.path is None:
+        hint = "if it is meant to change a rule of another pack, name that pack in [extend]"
+        yield _problem(rule.origin, rule.id, "has neither regex nor path, so it could never match", hint)
+    regex = None if rule.regex is None else patterns.parsed(rule.regex)
+    groups = 0 if regex is None else regex.groups
+    if rule.secret_group > groups and (regex is not None or rule.regex is None):
+        message = (
+            f"secret group {rule.secret_group} asked for, the regex has {groups} group{'s' * (groups != 1)}"
+        )
+        yield _problem(rule.origin, rule.id, message, f"use 0 to {groups}")
+
+
+def unique(items: Iterable[str]) -> tuple[str, ...]:
+    """The items without repeats, in order."""
+    return tuple(dict.fromkeys(items))
+
+
+def _problem(origin: Origin, rule_id: str, message: str, hint: str = "") -> Problem:
+    return Problem(origin.file, origin.line, 0, rule_id, message, hint)
+
+
+def _close(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,174 @@
+r"""CompiledFilters: what a pack's filters do with a match, in gitleaks' terms and order.
+
+Keyword gate, secret, entropy, allowlists, stop words. Paths are in path_filters.py. Finding matches is not
+done here.
+
+For one match gitleaks asks in this order, and so must the engine: may anything be reported for this path
+(`document_skipped`); is one of the rule's keywords in the document (`gate_open`); does the rule apply to the
+path (`rule_applies_to_path`); then, for every match, `pick_secret`, `entropy`, `allowed`. `judge` does the
+last three.
+
+Known differences, on purpose: entropy counts bytes (gitleaks: characters, over the length in bytes); the
+groups are those of the match in its document (gitleaks matches again within the matched text, where `\b` and
+`$` may see something else); a line has no line break at its start (gitleaks' has one, except the first, so
+that `^` fails there).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
+from vyre_dist.rules.path_filters import PathFilters, PathVerdict, in_force
+from vyre_dist.rules.search import alternation, compile_pattern, literal_alternation
+
+
+class HasRules(Protocol):
+    """What filters are compiled from: PackData or RulePack."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]: ...
+    @property
+    def allowlists(self) -> tuple[Allowlist, ...]: ...
+
+
+def entropy(secret: bytes) -> float:
+    """Shannon's entropy in bits per byte, 0 to 8; 0 for nothing."""
+    size = len(secret)
+    # count/size is exact where it can be, so that eight different letters have 3.0 and not nearly so
+    return -math.fsum(p * math.log2(p) for p in (secret.count(byte) / size for byte in set(secret))) + 0.0
+
+
+def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> bytes:
+    """The part of a match that is the secret.
+
+    The rule's secret group (empty when it took no part); without one the first group that is not empty;
+    without such a group the match, line breaks at its ends cut off.
+    """
+    if rule.secret_group:
+        return groups[rule.secret_group - 1] or b""
+    return next((group for group in groups if group), None) or match.strip(b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _ContentCheck:
+    """An allowlist that needs to see the match. `paths`: its path patterns where they count, too (condition
+    AND).
+    """
+
+    both: bool
+    target: RegexTarget
+    regexes: Any
+    stopwords: Any
+    paths: tuple[str, ...]
+
+
+class CompiledFilters:
+    """A pack's filters, compiled. Rules are named by their index in the pack."""
+
+    def __init__(self, pack: HasRules) -> None:
+        """Compile. Raises RegexSyntaxError or re2.error for allowlists that came through no loader."""
+        self.rules = pack.rules
+        self._keywords = tuple(tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules)
+        scoped = in_force(pack.rules, pack.allowlists)
+        self.paths = PathFilters(pack.rules, scoped)
+        compiled: dict[Allowlist, _ContentCheck | None] = {}
+        for allowlists in scoped:
+            for allowlist in allowlists:
+                if allowlist not in compiled:
+                    compiled[allowlist] = _content_check(allowlist)
+        self._checks = tuple(
+            tuple(check for check in map(compiled.__getitem__, allowlists) if check is not None)
+            for allowlists in scoped
+        )
+        self._needs_line = tuple(any(check.target == "line" for check in checks) for checks in self._checks)
+
+    def path_verdict(self, path: str) -> PathVerdict:
+        """Everything that the path decides, for all rules at once."""
+        return self.paths.verdict(path)
+
+    def document_skipped(self, path: str) -> bool:
+        """Whether no rule at all can report for this path, so that the document need not be read."""
+        return self.paths.verdict(path).skipped
+
+    def rule_applies_to_path(self, rule_index: int, path: str) -> bool:
+        """Whether the rule's path pattern matches and no allowlist takes the path out."""
+        return self.paths.verdict(path).applies[rule_index]
+
+    def gate_open(self, rule_index: int, lowered_haystack: bytes) -> bool:
+        """Whether one of the rule's keywords is in the document, which is given in ASCII lower case
+        (`bytes.lower`).
+        """
+        keywords = self._keywords[rule_index]
+        return not keywords or any(word in lowered_haystack for word in keywords)
+
+    def needs_line(self, rule_index: int) -> bool:
+        """Whether `allowed` may ask for the line."""
+        return self._needs_line[rule_index]
+
+    def allowed(
+        self, rule_index: int, path: str, secret: bytes, match: bytes, line: Callable[[], bytes]
+    ) -> bool:
+        """Whether a match is to be dropped: an allowlist in force for the rule covers it, or the path rules
+        it out.
+
+        `line()` is asked only where an allowlist targets lines: from the start of the line where the match
+        starts to the end of the one where it ends, without the line break there.
+        """
+        verdict = self.paths.verdict(path)
+        if not verdict.applies[rule_index]:
+            return True
+        for check in self._checks[rule_index]:
+            if check.both and check.paths and not self.paths.matched(verdict, check.paths):
+                continue
+            hits = []
+            if check.regexes is not None:
+                text = _target(check.target, secret, match, line)
+                # gitleaks: an empty text is never on an allowlist
+                hits.append(bool(text) and check.regexes.search(text) is not None)
+            if check.stopwords is not None:
+                hits.append(check.stopwords.search(secret.lower()) is not None)
+            if (all if check.both else any)(hits):
+                return True
+        return False
+
+    def judge(
+        self,
+        rule_index: int,
+        path: str,
+        match: bytes,
+        groups: Sequence[bytes | None],
+        line: Callable[[], bytes],
+    ) -> tuple[bytes, float] | None:
+        """(secret, its entropy) of a match that is reported, None of one that is dropped."""
+        rule = self.rules[rule_index]
+        secret = pick_secret(rule, match, groups)
+        bits = entropy(secret)
+        if rule.entropy and bits <= rule.entropy:
+            return None
+        return None if self.allowed(rule_index, path, secret, match, line) else (secret, bits)
+
+    entropy = staticmethod(entropy)
+    pick_secret = staticmethod(pick_secret)
+
+
+def _target(target: RegexTarget, secret: bytes, match: bytes, line: Callable[[], bytes]) -> bytes:
+    if target == "secret":
+        return secret
+    return match.strip(b"\n") if target == "match" else line()
+
+
+def _content_check(allowlist: Allowlist) -> _ContentCheck | None:
+    both = allowlist.condition == "AND"
+    if not allowlist.regexes and not allowlist.stopwords:
+        return None
+    if both and allowlist.commits:
+        # documents have no commit, so not all of its checks can hold
+        return None
+    regexes = compile_pattern(alternation(allowlist.regexes))[0] if allowlist.regexes else None
+    words = [word.encode().lower() for word in allowlist.stopwords]
+    stopwords = compile_pattern(literal_alternation(words))[0] if words else None
+    return _ContentCheck(both, allowlist.regex_target, regexes, stopwords, allowlist.paths if both else ())

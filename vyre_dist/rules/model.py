@@ -1,0 +1,102 @@
+"""The rule pack as plain frozen data: what every loader produces and every layer below the engine reads.
+
+No parsing, no matching and no I/O happens here; loaders live in the modules named after their format,
+the meaning of the filters in filters.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Literal
+
+RegexTarget = Literal["secret", "match", "line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rule was written: `file` as given, `line` from 1 (0 when not known)."""
+
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowlist:
+    """What a match must look like to be dropped, in gitleaks' terms.
+
+    `condition` OR: one of the non-empty kinds (paths, regexes, stopwords) is enough; AND: every non-empty
+    kind must hold, commits included. `regexes` are searched in what `regex_target` names; `paths` in the
+    document's path; `stopwords` are substrings of the secret, ASCII case folded. `target_rules` limits a
+    global allowlist to those rule ids (empty: all). Files have no commits, so `commits` never hold.
+    """
+
+    description: str = ""
+    condition: Literal["OR", "AND"] = "OR"
+    commits: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    regexes: tuple[str, ...] = ()
+    regex_target: RegexTarget = "secret"
+    stopwords: tuple[str, ...] = ()
+    target_rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `regex` None: a path-only rule, which reports the file itself.
+
+    `keywords` gate: the rule applies to a document only if one of them occurs in it, ASCII case
+    folded (none: always). `secret_group` 0: the first group that matched non-empty, else the whole match.
+    `entropy`: findings whose secret's entropy is not above it are dropped (None: no such filter).
+    `max_match_bytes` overrides the engine's cap for rules of unbounded width.
+    """
+
+    id: str
+    regex: str | None
+    description: str = ""
+    path: str | None = None
+    secret_group: int = 0
+    entropy: float | None = None
+    keywords: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    allowlists: tuple[Allowlist, ...] = ()
+    examples: tuple[str, ...] = ()
+    negative_examples: tuple[str, ...] = ()
+    max_match_bytes: int | None = None
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class PackData:
+    """A whole pack: `rules` have unique ids, in file order; `allowlists` are global."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    allowlists: tuple[Allowlist, ...] = ()
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over everything that changes findings: not origins, examples and texts for people."""
+        h = hashlib.sha256(b"vyre-dist pack 1\n")
+        _feed(h, self.rules)
+        _feed(h, self.allowlists)
+        return h.hexdigest()
+
+
+_NOT_HASHED = frozenset({"origin", "examples", "negative_examples", "description", "tags"})
+
+
+def _feed(h: hashlib._Hash, value: object) -> None:
+    if is_dataclass(value):
+        for f in fields(value):
+            if f.name not in _NOT_HASHED:
+                h.update(f.name.encode() + b"=")
+                _feed(h, getattr(value, f.name))
+        h.update(b";")
+    elif isinstance(value, tuple):
+        h.update(b"%d[" % len(value))
+        for item in value:
+            _feed(h, item)
+        h.update(b"]")
+    else:
+        text = repr(value).encode()
+        h.update(b"%d:" % len(text) + text)

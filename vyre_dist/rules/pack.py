@@ -1,0 +1,143 @@
+"""RulePack: a rule pack that is loaded, checked and ready to compile. The front door of this package.
+
+Formats are read in loading.py and the modules named after them; what the filters mean is in filters.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from vyre_dist import regex as rx
+from vyre_dist.rules.draft import PackDraft, RuleDraft, finish
+from vyre_dist.rules.loading import Loader
+from vyre_dist.rules.model import Allowlist, PackData, Rule
+from vyre_dist.rules.patterns import Patterns
+from vyre_dist.rules.problems import PackError, Problem
+
+
+class RulePack:
+    """A valid pack. Rules are in file order and found by id with `pack["id"]`; two packs are equal when their
+    data are.
+
+    `dialect`: gitleaks, vyre, noseyparker, patterns, or mixed. `warnings`: what is odd in the files but does
+    no harm.
+    """
+
+    def __init__(
+        self, data: PackData, *, dialect: str = "patterns", warnings: tuple[Problem, ...] = ()
+    ) -> None:
+        self.data = data
+        self.dialect = dialect
+        self.warnings = warnings
+        self._patterns = Patterns()
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str]) -> RulePack:
+        """Load a .toml file (gitleaks, betterleaks, ours), a Nosey Parker .yml file, a folder of such files,
+        or a built-in pack.
+
+        An existing path wins over a built-in name. Raises PackError with everything that is wrong with the
+        pack, and PackNotFoundError when there is no pack of that name.
+        """
+        loader = Loader()
+        return cls._finish(loader.load(name), loader)
+
+    @classmethod
+    def builtin(cls) -> RulePack:
+        """All packs that come with vyre-dist, as one."""
+        loader = Loader()
+        return cls._finish(loader.builtin(), loader)
+
+    @classmethod
+    def from_patterns(cls, patterns: Mapping[str, str], *, name: str = "patterns") -> RulePack:
+        """A pack of plain regexes by rule id, without filters. Raises PackError with every regex that is
+        wrong.
+        """
+        loader = Loader()
+        draft = PackDraft(
+            name, "patterns", [RuleDraft(Rule(rule_id, regex)) for rule_id, regex in patterns.items()]
+        )
+        for rule_id, regex in patterns.items():
+            fault = loader.patterns.check(regex)
+            if fault is not None:
+                message = f"regex, column {fault.offset + 1}: {fault.reason}"
+                loader.report.problems.append(Problem("", 0, 0, rule_id, message))
+        return cls._finish(draft, loader)
+
+    @classmethod
+    def _finish(cls, draft: PackDraft, loader: Loader) -> RulePack:
+        data = finish(draft, loader.report, loader.patterns)
+        pack = cls(data, dialect=draft.format, warnings=tuple(loader.report.warnings))
+        pack._patterns = loader.patterns
+        return pack
+
+    @property
+    def name(self) -> str:
+        """The pack's name: what its file says, or how the file is called."""
+        return self.data.name
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in file order."""
+        return self.data.rules
+
+    @property
+    def allowlists(self) -> tuple[Allowlist, ...]:
+        """The global allowlists."""
+        return self.data.allowlists
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of everything that changes findings."""
+        return self.data.content_hash()
+
+    @cached_property
+    def regexes(self) -> tuple[rx.Regex | None, ...]:
+        """Each rule's parsed regex, None for rules with a path only. Parsed when first asked for."""
+        # parsing again what is at fault raises its error: data that came through no loader may hold such
+        return tuple(
+            None if r.regex is None else self._patterns.parsed(r.regex) or rx.parse(r.regex)
+            for r in self.rules
+        )
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {rule.id: index for index, rule in enumerate(self.rules)}
+
+    def index_of(self, rule_id: str) -> int:
+        """The rule's place in `rules`. Raises KeyError."""
+        return self._index[rule_id]
+
+    def __getitem__(self, rule_id: str) -> Rule:
+        return self.rules[self._index[rule_id]]
+
+    def __contains__(self, rule_id: object) -> bool:
+        return rule_id in self._index
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def __eq__(self, other: object) -> bool:
+        return self.data == other.data if isinstance(other, RulePack) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # parses are left behind: they are made again where they are needed
+        return (_rebuild, (self.data, self.dialect, self.warnings))
+
+    def __repr__(self) -> str:
+        return f"<RulePack {self.name!r}: {len(self.rules)} rules, {self.content_hash[:12]}>"
+
+
+def _rebuild(data: PackData, dialect: str, warnings: tuple[Problem, ...]) -> RulePack:
+    return RulePack(data, dialect=dialect, warnings=warnings)
+
+
+__all__ = ["PackError", "RulePack"]

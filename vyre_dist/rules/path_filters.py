@@ -1,0 +1,139 @@
+"""Which rules apply to a path: rules' own path patterns and the allowlists that a path alone decides.
+
+A tree has many more paths than findings, so all patterns run as one set, once a path, and what follows from
+the set's answer is remembered. With gitleaks' pack this costs 1.4 to 2 µs a path (140 000 paths of
+80 bytes on average, one core).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from vyre_dist.rules.model import Allowlist, Rule
+from vyre_dist.rules.search import alternation, compile_pattern, options
+
+# for the set's automaton, which is built as paths need it
+_SET_MEMORY = 64 << 20
+# distinct answers of a set are few in practice; this only bounds a pathological pack
+_MAX_VERDICTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PathVerdict:
+    """What a document's path decides. `applies[i]`: rule i can report there. `skipped`: no rule can.
+
+    `matched`: the numbers of path patterns that matched, for `PathFilters.matched`.
+    """
+
+    skipped: bool
+    applies: tuple[bool, ...]
+    matched: frozenset[int]
+
+
+class PathFilters:
+    """All path patterns of a pack. `scoped[i]`: the allowlists in force for rule i, global ones included."""
+
+    def __init__(self, rules: tuple[Rule, ...], scoped: tuple[tuple[Allowlist, ...], ...]) -> None:
+        self._slots: dict[tuple[str, ...], int] = {}
+        self._rule_slots = tuple(None if r.path is None else self._slot((r.path,)) for r in rules)
+        self._deciding = tuple(
+            frozenset(self._slot(a.paths) for a in allowlists if decided_by_path(a)) for allowlists in scoped
+        )
+        for allowlists in scoped:
+            for allowlist in allowlists:
+                if allowlist.paths:
+                    self._slot(allowlist.paths)
+        self._patterns = tuple(alternation(paths) for paths in self._slots)
+        self._set: Any = None
+        self._single: dict[int, Any] = {}
+        if self._patterns:
+            self._set = re2.Set.SearchSet(options(_SET_MEMORY))
+            for pattern in self._patterns:
+                self._set.Add(pattern)
+            # A set that runs out of memory answers "nothing matched", without a word. This one always
+            # matches.
+            self._canary = self._set.Add(b"")
+            self._set.Compile()
+        self._verdicts: dict[tuple[int, ...], PathVerdict] = {}
+        self._pathless = self._decide(frozenset(), allowlists=False)
+        self._last: tuple[str, PathVerdict] = ("", self._verdict_without_path())
+
+    def verdict(self, path: str) -> PathVerdict:
+        """The verdict on a path with `/` between its parts."""
+        last = self._last
+        if last[0] == path:
+            return last[1]
+        verdict = (
+            self._pathless if self._set is None else self._verdict(path.encode("utf-8", "surrogateescape"))
+        )
+        self._last = (path, verdict)
+        return verdict
+
+    def matched(self, verdict: PathVerdict, paths: tuple[str, ...]) -> bool:
+        """Whether one of an allowlist's `paths` matched the path that `verdict` is about."""
+        return self._slots[paths] in verdict.matched
+
+    def _slot(self, paths: tuple[str, ...]) -> int:
+        return self._slots.setdefault(paths, len(self._slots))
+
+    def _verdict(self, path: bytes) -> PathVerdict:
+        key = tuple(self._set.Match(path) or ()) if self._set is not None else ()
+        known = self._verdicts.get(key)
+        if known is not None:
+            return known
+        if self._canary not in key:
+            return self._decide(self._match_singly(path))
+        if len(self._verdicts) >= _MAX_VERDICTS:
+            self._verdicts.clear()
+        verdict = self._verdicts[key] = self._decide(frozenset(key) - {self._canary})
+        return verdict
+
+    def _match_singly(self, path: bytes) -> frozenset[int]:
+        for slot, pattern in enumerate(self._patterns):
+            if slot not in self._single:
+                self._single[slot] = compile_pattern(pattern)[0]
+        return frozenset(slot for slot, regexp in self._single.items() if regexp.search(path) is not None)
+
+    def _verdict_without_path(self) -> PathVerdict:
+        # gitleaks: what has no path is on no allowlist; a rule's own path pattern sees the empty text
+        return self._decide(self._match_singly(b""), allowlists=False)
+
+    def _decide(self, matched: frozenset[int], *, allowlists: bool = True) -> PathVerdict:
+        applies = tuple(
+            (slot is None or slot in matched) and not (allowlists and deciding & matched)
+            for slot, deciding in zip(self._rule_slots, self._deciding, strict=True)
+        )
+        return PathVerdict(not any(applies), applies, matched if allowlists else frozenset())
+
+
+def _compile_set(patterns: Iterable[bytes]) -> Any:
+    """A google-re2 set, or None when it does not fit in its memory: then each pattern runs on its own."""
+    made = re2.Set.SearchSet(options(_SET_MEMORY))
+    for pattern in patterns:
+        made.Add(pattern)
+    try:
+        made.Compile()
+    except re2.error:
+        return None
+    return made
+
+
+def decided_by_path(allowlist: Allowlist) -> bool:
+    """Whether a matching path alone puts a document on the allowlist."""
+    if not allowlist.paths:
+        return False
+    return allowlist.condition == "OR" or not (allowlist.commits or allowlist.regexes or allowlist.stopwords)
+
+
+def in_force(
+    rules: Iterable[Rule], global_allowlists: tuple[Allowlist, ...]
+) -> tuple[tuple[Allowlist, ...], ...]:
+    """Each rule's allowlists: the global ones without targets or with the rule among them, then its own."""
+    return tuple(
+        (*(a for a in global_allowlists if not a.target_rules or rule.id in a.target_rules), *rule.allowlists)
+        for rule in rules
+    )

@@ -1,0 +1,52 @@
+"""google-re2 objects for the filters: latin-1, no captures, with the memory they turn out to need.
+
+Matching rules against documents is not done here, only filters' patterns against short texts (paths, secrets,
+lines).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import re2
+
+from vyre_dist import regex as rx
+
+# google-re2's own default is 8 MiB; large counted repeats need more. Past the last one the pattern is
+# refused.
+MAX_MEM_STEPS = (8 << 20, 64 << 20, 1 << 30)
+
+
+def options(max_mem: int, *, captures: bool = False) -> Any:
+    """google-re2 options as everything here uses them."""
+    made = re2.Options()
+    made.encoding = re2.Options.Encoding.LATIN1
+    made.log_errors = False
+    made.never_capture = not captures
+    made.max_mem = max_mem
+    return made
+
+
+def compile_pattern(pattern: bytes, *, captures: bool = False) -> tuple[Any, int]:
+    """(google-re2 object, max_mem in bytes at which it compiled) of a latin-1 pattern.
+
+    Raises re2.error when it does not fit in the last of MAX_MEM_STEPS or is no regex.
+    """
+    for max_mem in MAX_MEM_STEPS[:-1]:
+        try:
+            # not re2.compile: its cache holds 128 patterns, a pack has more
+            return re2._Regexp(pattern, options(max_mem, captures=captures)), max_mem
+        except re2.error:
+            continue
+    return re2._Regexp(pattern, options(MAX_MEM_STEPS[-1], captures=captures)), MAX_MEM_STEPS[-1]
+
+
+def alternation(patterns: Iterable[str]) -> bytes:
+    """One latin-1 pattern that matches where any of `patterns` does. Raises RegexSyntaxError."""
+    return b"|".join(b"(?:" + rx.to_re2(rx.parse(pattern)) + b")" for pattern in patterns)
+
+
+def literal_alternation(words: Iterable[bytes]) -> bytes:
+    """One latin-1 pattern that matches where any of `words` occurs."""
+    return b"|".join(re2.escape(word) for word in words)

@@ -1,0 +1,218 @@
+"""From a parsed TOML document to a PackDraft, for both TOML dialects: gitleaks' own and our superset.
+
+One mapping for both; what differs is in a Dialect (gitleaks_toml.py, native_toml.py). Merging and whole-pack
+checks are in draft.py.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vyre_dist.rules.draft import Extend, PackDraft, PlacedAllowlist, RuleDraft, unique
+from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
+from vyre_dist.rules.patterns import Patterns
+from vyre_dist.rules.problems import PackError, Problem, Report
+from vyre_dist.rules.toml_spots import TomlSpots
+from vyre_dist.rules.toml_table import Table, TomlFile
+
+_TARGETS: Mapping[str, RegexTarget] = {"": "secret", "secret": "secret", "match": "match", "line": "line"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What is special to one TOML dialect.
+
+    `extended`: our additions are read. `strict`: an unknown key is a problem, not a warning. `refused` and
+    `ignored`: keys of tables ("pack", "rule", "allowlist") that are known and change findings in ways we do
+    not have, or do not change them, with the reason.
+    """
+
+    format: str
+    extended: bool
+    strict: bool
+    refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ignored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
+    """The document, and its text with line ends as tomllib sees them. Raises PackError with the place of the
+    first fault.
+    """
+    try:
+        text = data.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise PackError([Problem(file, line, column, "", message, "TOML files are UTF-8")]) from error
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        line, column = _fault(error, text)
+        raise PackError([Problem(file, line, column, "", f"not TOML: {error}")]) from error
+
+
+def _fault(error: tomllib.TOMLDecodeError, text: str) -> tuple[int, int]:
+    # attributes since Python 3.14; before, the text says "(at line 3, column 7)" or "(at end of document)"
+    line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
+    if isinstance(line, int) and isinstance(column, int):
+        return line, column
+    words = str(error).rstrip(")").replace(",", "").split()
+    if "line" in words[-4:] and words[-1].isdigit() and words[-3].isdigit():
+        return int(words[-3]), int(words[-1])
+    return text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
+
+
+def read_pack(
+    document: Mapping[str, object],
+    text: str,
+    file: str,
+    name: str,
+    dialect: Dialect,
+    report: Report,
+    patterns: Patterns,
+) -> PackDraft:
+    """Read a whole document. Everything that is wrong goes to `report`; what could be read comes back all the
+    same.
+    """
+    table = Table(TomlFile(file, TomlSpots(text), report, patterns), document, ())
+    draft = PackDraft(name, dialect.format)
+    table.text("title")
+    table.text("description")
+    table.text("minVersion")
+    if dialect.extended:
+        draft.name = table.text("name") or name
+        if table.integer("schema") not in (None, 1):
+            table.problem(
+                "schema is not one that this version reads", key="schema", hint="it reads schema = 1"
+            )
+    for index, rule_table in enumerate(table.tables("rules"), 1):
+        draft.rules.append(_rule(rule_table, index, dialect))
+    for allowlist_table in _allowlist_tables(table):
+        allowlist = _allowlist(allowlist_table, dialect, is_global=True)
+        if allowlist is not None:
+            draft.allowlists.append(PlacedAllowlist(allowlist, allowlist_table.origin))
+    for extend_table in table.tables("extend"):
+        draft.extend = _extend(extend_table, dialect)
+    _leftovers(table, "pack", dialect)
+    return draft
+
+
+def _rule(table: Table, index: int, dialect: Dialect) -> RuleDraft:
+    told = len(table.source.report.problems)
+    rule_id = table.text("id").strip()
+    table.rule_id = rule_id or f"#{index}"
+    if not rule_id and len(table.source.report.problems) == told:
+        table.problem("has no id", hint="every rule needs one, unique in the pack")
+    flags = ""
+    extra: dict[str, tuple[str, ...]] = {}
+    enabled, max_match_bytes = True, None
+    if dialect.extended:
+        flags = "x" * table.flag("verbose") + "i" * table.flag("case_insensitive")
+        extra = {key: table.texts(key, empty_ok=True) for key in ("examples", "negative_examples")}
+        enabled = table.flag("enabled", default=True)
+        max_match_bytes = table.integer("max_match_bytes", least=1)
+    allowlists = [_allowlist(t, dialect, is_global=False) for t in _allowlist_tables(table)]
+    rule = Rule(
+        id=table.rule_id,
+        regex=table.pattern("regex", flags),
+        description=table.text("description"),
+        path=table.pattern("path"),
+        secret_group=table.integer("secret_group" if dialect.extended else "secretGroup") or 0,
+        # gitleaks: an entropy of 0 is no filter
+        entropy=table.number("entropy") or None,
+        keywords=unique(ascii_lower(word) for word in table.texts("keywords")),
+        tags=unique(table.texts("tags")),
+        allowlists=tuple(a for a in allowlists if a is not None),
+        max_match_bytes=max_match_bytes,
+        origin=table.origin,
+        **extra,
+    )
+    silent = False
+    if not dialect.extended:
+        silent = table.flag("skipReport")
+    _leftovers(table, "rule", dialect)
+    return RuleDraft(rule, enabled=enabled, silent=silent)
+
+
+def _allowlist_tables(table: Table) -> list[Table]:
+    old, new = table.tables("allowlist"), table.tables("allowlists")
+    if old and new:
+        table.problem(
+            "[allowlist] and [[allowlists]] are both there",
+            key="allowlist",
+            hint="move all to [[allowlists]]",
+        )
+    return old + new
+
+
+def _allowlist(table: Table, dialect: Dialect, *, is_global: bool) -> Allowlist | None:
+    condition = table.text("condition")
+    target = table.text("regex_target" if dialect.extended else "regexTarget")
+    targets = table.texts("target_rules" if dialect.extended else "targetRules") if is_global else ()
+    both = condition.upper() in ("AND", "&&")
+    if not both and condition.upper() not in ("", "OR", "||"):
+        table.problem(
+            f"condition is {condition!r}", key="condition", hint='it must be "OR" (the default) or "AND"'
+        )
+    if target not in _TARGETS:
+        names = ", ".join(f'"{name}"' for name in _TARGETS if name)
+        table.problem(f"regex target is {target!r}", key="regexTarget", hint=f"it must be one of {names}")
+    allowlist = Allowlist(
+        description=table.text("description"),
+        condition="AND" if both else "OR",
+        commits=unique(commit.strip().lower() for commit in table.texts("commits")),
+        paths=table.patterns("paths"),
+        regexes=table.patterns("regexes"),
+        regex_target=_TARGETS.get(target, "secret"),
+        stopwords=unique(ascii_lower(word) for word in table.texts("stopwords")),
+        target_rules=targets,
+    )
+    _leftovers(table, "allowlist", dialect)
+    if not any(table.has(key) for key in ("commits", "paths", "regexes", "stopwords")):
+        table.problem("the allowlist has no checks", hint="give it commits, paths, regexes or stopwords")
+        return None
+    if not (allowlist.commits or allowlist.paths or allowlist.regexes or allowlist.stopwords):
+        table.problem(
+            "the allowlist's checks are all empty", hint="give it commits, paths, regexes or stopwords"
+        )
+        return None
+    return allowlist
+
+
+def _extend(table: Table, dialect: Dialect) -> Extend:
+    extend = Extend(
+        use_default=table.flag("use_default" if dialect.extended else "useDefault"),
+        path=table.text("path"),
+        disabled_rules=table.texts("disabled_rules" if dialect.extended else "disabledRules"),
+        origin=table.origin,
+    )
+    if table.has("url") and table.text("url"):
+        table.problem(
+            "extending from a url is not supported", key="url", hint="download the file and name it with path"
+        )
+    if extend.use_default and extend.path:
+        table.problem("useDefault and path are both set", key="path", hint="a pack extends one other pack")
+    _leftovers(table, "extend", dialect)
+    return extend
+
+
+def _leftovers(table: Table, where: str, dialect: Dialect) -> None:
+    for key, reason in dialect.refused.get(where, {}).items():
+        if table.is_set(key):
+            table.problem(f"{key} is not supported", key=key, hint=reason)
+    for key, reason in dialect.ignored.get(where, {}).items():
+        if table.is_set(key):
+            table.warn(f"{key} is ignored", key=key, hint=reason)
+    for key, hint in table.unknown_keys():
+        if dialect.strict:
+            table.problem(f"unknown key {key!r}", key=key, hint=hint)
+        else:
+            table.warn(f"unknown key {key!r} is ignored", key=key, hint=hint)
+
+
+def ascii_lower(text: str) -> str:
+    """Lower case for A to Z only: keywords and stop words are compared byte by byte."""
+    return text.encode().lower().decode()

@@ -1,0 +1,84 @@
+"""A table for spreadsheets: one row a finding, no summary. The columns are in docs/output-formats.md."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+
+from vyre_dist.finding import Finding
+from vyre_dist.sinks.output import Output
+from vyre_dist.sinks.summary import RunSummary
+
+COLUMNS = (
+    "rule_id",
+    "path",
+    "line",
+    "column",
+    "start",
+    "end",
+    "match",
+    "secret",
+    "entropy",
+    "description",
+    "tags",
+    "fingerprint",
+    "path_base64",
+    "match_base64",
+    "secret_base64",
+)
+
+# A spreadsheet takes a cell that begins so for a formula (tab and return are cut off first); a leading
+# apostrophe says "text". Cells that begin with an apostrophe get one too, so that removing one restores any cell.
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _cell(text: str) -> str:
+    return "'" + text if text.startswith(_FORMULA_START) else text
+
+
+def _texts(data: bytes) -> tuple[str, str]:
+    """A cell of text, and one of base64 where the text cannot be all of it: no UTF-8, or controls a terminal obeys."""
+    text = data.decode("utf-8", "replace")
+    shown = _CONTROL.sub("\ufffd", text)
+    if shown == text and text.encode() == data:
+        return _cell(text), ""
+    return _cell(shown), base64.b64encode(data).decode("ascii")
+
+
+class CsvSink:
+    """Writes the csv format: UTF-8, a header line, newlines between rows."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._row(COLUMNS)
+
+    def _row(self, cells: Sequence[str | int | float]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(cells)
+        self._output.stream.write(text.getvalue().encode("utf-8"))
+
+    def write(self, findings: Sequence[Finding]) -> None:
+        """Append the findings, one row each."""
+        for f in findings:
+            path, path64 = _texts(os.fsencode(f.path))
+            match, match64 = _texts(f.match)
+            secret, secret64 = _texts(f.secret)
+            plain = [_texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags), f.fingerprint)]
+            rule_id, description, tags, fingerprint = plain
+            self._row(
+                (rule_id, path, f.line, f.column, f.start, f.end, match, secret, f"{f.entropy:.6f}")
+                + (description, tags, fingerprint, path64, match64, secret64)
+            )
+
+    def close(self, summary: RunSummary) -> None:  # noqa: ARG002 (a table of findings has no place for it)
+        """Publish the file."""
+        self._output.commit()
+
+    def abort(self) -> None:
+        """Drop the file."""
+        self._output.abort()

@@ -1,0 +1,62 @@
+"""RunSummary: what a run came to, as every sink gets it at the end. Plain frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One input that was not scanned to its end: `reason` is a short code, `detail` is for people."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReport:
+    """Speculation in tiles: those that kept output and those that kept none."""
+
+    committed: int = 0
+    rolled_back: int = 0
+
+    @property
+    def rate_pct(self) -> float | None:
+        """Committed tiles in percent of the attempted ones; None where none was attempted."""
+        attempted = self.committed + self.rolled_back
+        return 100.0 * self.committed / attempted if attempted else None
+
+
+def _none() -> Mapping[str, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
+
+    `capped_matches` counts matches cut at their rule's cap. `complete`: everything asked for was scanned;
+    otherwise `problems` says what was not.
+    """
+
+    documents: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    findings: int = 0
+    findings_by_rule: Mapping[str, int] = field(default_factory=_none)
+    problems: tuple[Problem, ...] = ()
+    commit: CommitReport | None = None
+    capped_matches: int = 0
+    workers: int = 0
+    pool: str = ""
+    backend: str = ""
+    skipped: Mapping[str, int] = field(default_factory=_none)
+    complete: bool = True
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Throughput in 10^6 bytes per second; 0 for a run that took no time."""
+        return self.bytes / self.seconds / 1e6 if self.seconds > 0 else 0.0

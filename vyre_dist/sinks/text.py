@@ -1,0 +1,114 @@
+"""Bytes and names as text that is safe to print or to store, shared by the sinks. No output happens here."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from vyre_dist.finding import Finding
+from vyre_dist.sinks.summary import RunSummary
+
+
+def visible(text: str) -> str:
+    r"""`text` with everything that could steer a terminal made visible as \n, \x1b, \u202e and so on.
+
+    That is every character that Unicode does not call printable: controls, direction marks, surrogates, unassigned.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # one undecodable byte
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return _SHORT.get(char, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def visible_bytes(data: bytes) -> str:
+    """Bytes for a person: UTF-8 where it is, other bytes and unprintable characters escaped."""
+    return visible(data.decode("utf-8", "surrogateescape"))
+
+
+def lossy(data: bytes) -> tuple[str, str | None]:
+    """Text of `data`, and its base64 where the text does not say it all (that is, `data` is not UTF-8)."""
+    try:
+        return data.decode("utf-8"), None
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace"), base64.b64encode(data).decode("ascii")
+
+
+def lossy_path(path: str) -> tuple[str, str | None]:
+    """The same for a path, whose undecodable bytes are surrogates."""
+    if path.isascii():
+        return path, None
+    return lossy(os.fsencode(path))
+
+
+def finding_record(finding: Finding) -> dict[str, Any]:
+    """A finding as plain JSON types: the record of the jsonl format, without its type."""
+    path, path_base64 = lossy_path(finding.path)
+    match, match_base64 = lossy(finding.match)
+    secret, secret_base64 = lossy(finding.secret)
+    record: dict[str, Any] = {"rule_id": finding.rule_id, "path": path}
+    if path_base64 is not None:
+        record["path_base64"] = path_base64
+    record |= {
+        "line": finding.line,
+        "column": finding.column,
+        "start": finding.start,
+        "end": finding.end,
+        "match": match,
+    }
+    if match_base64 is not None:
+        record["match_base64"] = match_base64
+    record["secret"] = secret
+    if secret_base64 is not None:
+        record["secret_base64"] = secret_base64
+    if finding.groups:
+        groups = [None if g is None else lossy(g) for g in finding.groups]
+        record["groups"] = [g and g[0] for g in groups]
+        if any(g is not None and g[1] is not None for g in groups):
+            record["groups_base64"] = [g and g[1] for g in groups]
+    record["entropy"] = round(finding.entropy, 6)
+    record["description"] = finding.description
+    record["tags"] = list(finding.tags)
+    record["fingerprint"] = lossy_path(finding.fingerprint)[0]
+    return record
+
+
+def summary_record(summary: RunSummary) -> dict[str, Any]:
+    """A run's summary as plain JSON types."""
+    commit = summary.commit
+    return {
+        "complete": summary.complete,
+        "documents": summary.documents,
+        "bytes": summary.bytes,
+        "seconds": round(summary.seconds, 6),
+        "findings": summary.findings,
+        "findings_by_rule": dict(sorted(summary.findings_by_rule.items())),
+        "problems": [_problem(p.path, p.reason, p.detail) for p in summary.problems],
+        "commit": commit
+        and {"committed": commit.committed, "rolled_back": commit.rolled_back, "rate_pct": commit.rate_pct},
+        "capped_matches": summary.capped_matches,
+        "skipped": dict(sorted(summary.skipped.items())),
+        "workers": summary.workers,
+        "pool": summary.pool,
+        "backend": summary.backend,
+    }
+
+
+def _problem(path: str, reason: str, detail: str) -> dict[str, str]:
+    shown, exact = lossy_path(path)
+    record = {"path": shown, "reason": reason, "detail": lossy_path(detail)[0]}
+    if exact is not None:
+        record["path_base64"] = exact
+    return record

@@ -1,0 +1,20 @@
+"""Inputs: what the user named becomes a stream of document descriptors. No document is opened here."""
+
+from vyre_dist.sources.document import DocumentRef, InputProblem, ProblemReason, problem_of
+from vyre_dist.sources.lists import FileListError, StdinTooLargeError, read_file_list, spool_stdin
+from vyre_dist.sources.tree import SkipReason, WalkStats
+from vyre_dist.sources.walk import walk
+
+__all__ = [
+    "DocumentRef",
+    "FileListError",
+    "InputProblem",
+    "ProblemReason",
+    "SkipReason",
+    "StdinTooLargeError",
+    "WalkStats",
+    "problem_of",
+    "read_file_list",
+    "spool_stdin",
+    "walk",
+]

@@ -1,0 +1,81 @@
+"""What a source yields: documents that can be opened, and inputs that cannot.
+
+Only descriptors live here; no bytes are read. Walking is in walk.py, lists and standard input in lists.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+DocumentKind = Literal["file", "stdin"]
+
+ProblemReason = Literal[
+    "not-found",
+    "vanished",
+    "permission",
+    "symlink-loop",
+    "dangling-symlink",
+    "fifo",
+    "socket",
+    "device",
+    "invalid-name",
+    "path-too-long",
+    "ignore-file",
+    "io-error",
+]
+
+_REASON_OF_ERRNO: dict[int, ProblemReason] = {
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.ENOENT: "vanished",
+    errno.ENOTDIR: "vanished",
+    errno.ESTALE: "vanished",
+    errno.ELOOP: "symlink-loop",
+    errno.ENAMETOOLONG: "path-too-long",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """One document to scan.
+
+    `path` is what a person is shown: the argument as given, joined with what was found below it; bytes that
+    are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size` (bytes) and `mtime_ns` are
+    those of the moment of listing: a reader must cope with more or fewer bytes, and files of /proc say 0.
+    `inode` serves as a hint for reading in disk order. `open_path` is the file to open where it differs
+    from `path`.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    open_path: str = ""
+    kind: DocumentKind = "file"
+
+    def location(self, cwd: str = "") -> str:
+        """The path to open; relative ones are joined to `cwd`, for a process that was started elsewhere."""
+        return os.path.join(cwd, self.open_path or self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One input that was asked for and cannot be scanned; it belongs in the run's report.
+
+    `reason` is a short code: a ProblemReason from the sources; readers and workers have more.
+    """
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+def problem_of(path: str, error: OSError, *, missing: ProblemReason = "vanished") -> InputProblem:
+    """The problem that an OSError on `path` stands for; `missing` is the reason for ENOENT and ENOTDIR."""
+    reason = _REASON_OF_ERRNO.get(error.errno or 0, "io-error")
+    if reason == "vanished":
+        reason = missing
+    return InputProblem(path, reason, error.strerror or type(error).__name__)

@@ -1,0 +1,48 @@
+"""Each document once, where arguments overlap or links are followed.
+
+A document is told by its directory's (device, inode) and its name in there, so two hard links are two
+documents. Directories are remembered rather than files: a listed directory stands for all its names but
+those left out.
+"""
+
+from __future__ import annotations
+
+import os
+
+_DirId = tuple[int, int]
+
+
+class Once:
+    """What has been met so far. Grows with the directories and single files, not with the files of trees."""
+
+    def __init__(self) -> None:
+        self._listed: dict[_DirId, set[str]] = {}  # directory: names that were left out of its listing
+        self._taken: dict[_DirId, set[str]] = {}  # directory: names that were yielded on their own
+        self._ids: dict[str, _DirId] = {}  # only of the directories of single files, which come in runs
+
+    def claim_directory(self, identity: _DirId) -> set[str] | None:
+        """Names in this directory that were yielded before; None where it was listed already."""
+        if identity in self._listed:
+            return None
+        self._listed[identity] = set()
+        return self._taken.get(identity, set())
+
+    def leave_out(self, identity: _DirId, name: str) -> None:
+        """Note that a claimed directory's listing did not yield `name`: it can still be asked for."""
+        self._listed[identity].add(name)
+
+    def claim_file(self, path: str) -> bool:
+        """True where the file that `path` leads to was not yielded yet. Raises OSError where it is gone."""
+        parent, name = os.path.split(os.path.realpath(path) if os.path.islink(path) else path)
+        identity = self._ids.get(parent)
+        if identity is None:
+            info = os.stat(parent or ".")
+            identity = self._ids[parent] = (info.st_dev, info.st_ino)
+        left_out = self._listed.get(identity)
+        if left_out is not None and name not in left_out:
+            return False
+        taken = self._taken.setdefault(identity, set())
+        if name in taken:
+            return False
+        taken.add(name)
+        return True

@@ -1,0 +1,203 @@
+"""One directory tree to a stream of documents: the loop that has to be quick.
+
+A directory's files come first, then its subdirectories, each sorted by the bytes of their names. Arguments
+and options belong to walk.py; what is ignored to gitignore.py.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Literal
+
+from vyre_dist.sources.document import DocumentRef, InputProblem, ProblemReason, problem_of
+from vyre_dist.sources.gitignore import IgnoreChain
+from vyre_dist.sources.once import Once
+from vyre_dist.sources.repository import read_ignore_file, repository_rules
+
+SkipReason = Literal[
+    "gitignored", "git-dir", "hidden", "symlink", "excluded-glob", "not-included", "too-large", "duplicate"
+]
+_NOTHING: frozenset[str] = frozenset()
+_name_of = attrgetter("name")
+
+
+@dataclass(slots=True)
+class WalkStats:
+    """What a walk met. `skipped` counts entries by reason; a directory that is left out counts once."""
+
+    files: int = 0
+    directories: int = 0
+    bytes: int = 0
+    problems: int = 0
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkRules:
+    """What holds for a whole walk. `once` None: nothing can be met twice."""
+
+    respect_gitignore: bool
+    require_git: bool
+    follow_symlinks: bool
+    hidden: bool
+    git_dir: bool
+    max_file_size: int | None
+    once: Once | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A directory still to be listed: `location` to open, `prefix` to show before a name.
+
+    `ignore` is the chain before the directory's own ignore file; None: ignore files do not count here.
+    `included`: it lies below a directory that an include glob took (or there are none). `above`: the
+    directories that led here, kept where `once` is.
+    """
+
+    location: str
+    prefix: str
+    ignore: IgnoreChain | None
+    exclude: IgnoreChain
+    include: IgnoreChain
+    included: bool
+    above: frozenset[tuple[int, int]] = frozenset()
+
+
+def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[DocumentRef | InputProblem]:
+    """Yield the documents and problems below `root`, and count into `stats`."""
+    skipped, limit, once = stats.skipped, rules.max_file_size, rules.once
+    stack = [root]
+    while stack:
+        frame = stack.pop()
+        entries: list[os.DirEntry[str]] = []
+        above, already, identity = frame.above, _NOTHING, (0, 0)
+        try:
+            if once is not None:
+                info = os.stat(frame.location)
+                identity = (info.st_dev, info.st_ino)
+                if identity in above:
+                    yield InputProblem(frame.location, "symlink-loop", "leads back to a directory above it")
+                    continue
+                taken = once.claim_directory(identity)
+                if taken is None:
+                    skipped["duplicate"] += 1
+                    continue
+                above, already = above | {identity}, frozenset(taken)
+            with os.scandir(frame.location) as listing:
+                entries.extend(listing)
+        except OSError as error:
+            yield problem_of(frame.location, error)
+            # what an error in the middle of a listing left us is scanned all the same
+        stats.directories += 1
+        names = list(map(_name_of, entries))
+        if "".join(names).isascii():
+            entries.sort(key=_name_of)
+        else:  # the surrogates of undecodable bytes sort elsewhere than the bytes
+            entries.sort(key=lambda e: os.fsencode(e.name))
+        directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
+        ignore = frame.ignore
+        if rules.respect_gitignore:
+            errors: list[OSError] = []
+            ignore = _own_rules(frame, names, errors)
+            yield from map(ignore_file_problem, errors)
+        ignored = ignore.ignored(names, directories) if ignore else _NOTHING
+        excluded = frame.exclude.ignored(names, directories) if frame.exclude else _NOTHING
+        wanted = frame.include.ignored(names, directories) if frame.include else _NOTHING
+        all_wanted = frame.included and rules.hidden and not (ignored or excluded or already)
+        prefix, below = frame.prefix, []
+        for entry in entries:
+            name = entry.name
+            is_dir = name in directories
+            reason: SkipReason | None = None
+            if is_dir and name == ".git":
+                reason = None if rules.git_dir else "git-dir"
+            elif not all_wanted:
+                if name in already:
+                    reason = "duplicate"
+                elif name in excluded:
+                    reason = "excluded-glob"
+                elif name in ignored:
+                    reason = "gitignored"
+                elif not rules.hidden and name.startswith("."):
+                    reason = "hidden"
+                elif not (is_dir or frame.included or name in wanted):
+                    reason = "not-included"
+            if reason is None and not is_dir:
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                    if stat.S_ISLNK(info.st_mode):
+                        if not rules.follow_symlinks or once is None:
+                            reason = "symlink"
+                        else:
+                            info = entry.stat()
+                            if stat.S_ISDIR(info.st_mode):
+                                is_dir = True
+                            elif stat.S_ISREG(info.st_mode) and not once.claim_file(prefix + name):
+                                reason = "duplicate"
+                except OSError as error:
+                    missing: ProblemReason = "dangling-symlink" if entry.is_symlink() else "vanished"
+                    yield problem_of(prefix + name, error, missing=missing)
+                    continue
+                if reason is None and not is_dir:
+                    size = info.st_size
+                    if not stat.S_ISREG(info.st_mode):
+                        yield special_file(prefix + name, info)
+                        continue
+                    if limit is None or size <= limit:
+                        stats.files += 1
+                        stats.bytes += size
+                        yield DocumentRef(prefix + name, size, info.st_mtime_ns, info.st_ino)
+                        continue
+                    reason = "too-large"
+            if reason is None:
+                below.append(
+                    Frame(
+                        prefix + name,
+                        prefix + name + "/",
+                        ignore.enter(name) if ignore is not None and name != ".git" else None,
+                        frame.exclude.enter(name),
+                        frame.include.enter(name),
+                        frame.included or name in wanted,
+                        above,
+                    )
+                )
+            else:
+                skipped[reason] += 1
+                if once is not None and reason != "duplicate":
+                    once.leave_out(identity, name)
+        below.reverse()
+        stack += below
+
+
+def _own_rules(frame: Frame, names: list[str], errors: list[OSError]) -> IgnoreChain | None:
+    """What came from above and the directory's own .gitignore; started anew at a repository's top level."""
+    ignore = frame.ignore
+    if ".git" in names:
+        fresh = repository_rules(frame.location, errors)
+        ignore = ignore if fresh is None else fresh
+    if ignore is not None and ".gitignore" in names:
+        own = read_ignore_file(os.path.join(frame.location, ".gitignore"), errors)
+        ignore = ignore if own is None else ignore.with_file(own)
+    return ignore
+
+
+def ignore_file_problem(error: OSError) -> InputProblem:
+    """An ignore file that was not used: what it would leave out is scanned."""
+    return InputProblem(os.fsdecode(error.filename or ""), "ignore-file", error.strerror or "")
+
+
+def special_file(path: str, info: os.stat_result) -> InputProblem:
+    """The problem with something that is neither a regular file, nor a directory, nor a link."""
+    mode = info.st_mode
+    if stat.S_ISFIFO(mode):
+        return InputProblem(
+            path, "fifo", "a named pipe has no content of its own; pipe it to standard input instead"
+        )
+    if stat.S_ISSOCK(mode):
+        return InputProblem(path, "socket", "a socket has no content")
+    return InputProblem(path, "device", "devices are not scanned; pipe its content to standard input instead")

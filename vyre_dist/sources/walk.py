@@ -1,0 +1,162 @@
+"""From what the user named (files, directories, globs) to a stream of documents, in a fixed order.
+
+Arguments are taken in the order given; tree.py says what order holds inside a directory. What cannot be
+scanned is yielded as an InputProblem; what is left out on purpose is counted in WalkStats. Nothing is
+opened but directories and ignore files: a file that cannot be read is found out by whoever reads it (see
+problem_of).
+
+Decisions that a reader may look for:
+- An argument is taken whatever ignore files say of it, and a link given as an argument is followed. Links
+  met inside a directory are left out and counted, unless `follow_symlinks`.
+- Where arguments overlap or links are followed, a document is yielded once; once.py says what one document
+  is.
+- `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed copies.
+- .gitignore files count inside a git repository only, from its top level down, the part above the argument
+  included; a nested repository starts afresh. That is git's own meaning. With `require_git` False they count
+  everywhere from the argument down: an unpacked source archive may then hide all of itself (Debian's do).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from vyre_dist.sources import globs
+from vyre_dist.sources.document import DocumentRef, InputProblem, problem_of
+from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
+from vyre_dist.sources.once import Once
+from vyre_dist.sources.repository import rules_above
+from vyre_dist.sources.tree import Frame, WalkRules, WalkStats, ignore_file_problem, special_file, walk_tree
+
+Item = DocumentRef | InputProblem
+
+
+def walk(
+    paths: Iterable[str | bytes | os.PathLike[str]],
+    *,
+    respect_gitignore: bool = True,
+    require_git: bool = True,
+    follow_symlinks: bool = False,
+    hidden: bool = True,
+    git_dir: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_file_size: int | None = None,
+    stats: WalkStats | None = None,
+) -> Iterator[Item]:
+    """Yield every document below `paths`, and a problem for every input that cannot be one.
+
+    `include` and `exclude` are globs in gitignore's language (without `#` and `!`): one without a slash is
+    matched against names at any depth, one with a slash against the path from the argument and from the
+    working directory alike; a final slash means directories. `include` keeps files that match or lie below
+    a directory that does; `exclude` wins over it, and both also apply to the arguments. `max_file_size` is
+    in bytes; larger files are counted as too-large. `hidden` False leaves out names that begin with a dot.
+    """
+    given = [os.fsdecode(path) for path in paths]
+    twice = len(given) > 1 or follow_symlinks or any(map(globs.has_glob, given))
+    rules = WalkRules(
+        respect_gitignore,
+        require_git,
+        follow_symlinks,
+        hidden,
+        git_dir,
+        max_file_size,
+        Once() if twice else None,
+    )
+    walker = _Walk(
+        rules, _glob_file(include), _glob_file(exclude), stats if stats is not None else WalkStats()
+    )
+    return walker.run(given)
+
+
+def _glob_file(patterns: Sequence[str]) -> IgnoreFile | None:
+    return IgnoreFile([os.fsencode(p.removeprefix("./")) for p in patterns], globs=True) if patterns else None
+
+
+def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
+    """The globs as they stand in `directory`, counting from it and from the working directory."""
+    if file is None:
+        return IgnoreChain()
+    return IgnoreChain().with_file(file, (os.fsencode(directory),) if directory not in ("", ".") else ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    rules: WalkRules
+    include: IgnoreFile | None
+    exclude: IgnoreFile | None
+    stats: WalkStats
+
+    def run(self, given: Sequence[str]) -> Iterator[Item]:
+        for path in given:
+            for item in self._given(path):
+                if isinstance(item, InputProblem):
+                    self.stats.problems += 1
+                yield item
+
+    def _given(self, path: str) -> Iterator[Item]:
+        try:
+            info = os.stat(path)
+        except ValueError as error:  # a NUL in the name
+            yield InputProblem(path, "invalid-name", str(error))
+        except OSError as error:
+            if os.path.lexists(path) or not globs.has_glob(path):
+                yield _missing(path, error)
+                return
+            empty = True
+            for found in globs.expand(path):
+                empty = False
+                if isinstance(found, InputProblem):
+                    yield found
+                    continue
+                try:
+                    info = os.stat(found)
+                except OSError as gone:
+                    yield _missing(found, gone)
+                else:
+                    yield from self._argument(found, info)
+            if empty:
+                yield InputProblem(path, "not-found", "no such file, and as a glob it matches nothing")
+        else:
+            yield from self._argument(path, info)
+
+    def _argument(self, path: str, info: os.stat_result) -> Iterator[Item]:
+        rules, stats = self.rules, self.stats
+        shown = path.rstrip("/") or "/"
+        normal = os.path.normpath(shown)
+        parent, name = os.path.split(normal)
+        is_dir = stat.S_ISDIR(info.st_mode)
+        included = self.include is None
+        if name not in ("", ".", ".."):
+            directories = {name} if is_dir else set()
+            if _chain(self.exclude, parent).ignored({name}, directories):
+                stats.skipped["excluded-glob"] += 1
+                return
+            included = included or bool(_chain(self.include, parent).ignored({name}, directories))
+        if is_dir:
+            errors: list[OSError] = []
+            ignore = rules_above(shown, errors) if rules.respect_gitignore else None
+            if ignore is None and not rules.require_git:
+                ignore = IgnoreChain()
+            yield from map(ignore_file_problem, errors)
+            prefix = "" if normal == "." else shown.rstrip("/") + "/"
+            globbed = _chain(self.exclude, normal), _chain(self.include, normal)
+            yield from walk_tree(Frame(shown, prefix, ignore, *globbed, included), rules, stats)
+        elif not stat.S_ISREG(info.st_mode):
+            yield special_file(path, info)
+        elif not included:
+            stats.skipped["not-included"] += 1
+        elif rules.max_file_size is not None and info.st_size > rules.max_file_size:
+            stats.skipped["too-large"] += 1
+        elif rules.once is not None and not rules.once.claim_file(shown):
+            stats.skipped["duplicate"] += 1
+        else:
+            stats.files += 1
+            stats.bytes += info.st_size
+            yield DocumentRef(shown, info.st_size, info.st_mtime_ns, info.st_ino)
+
+
+def _missing(path: str, error: OSError) -> InputProblem:
+    return problem_of(path, error, missing="dangling-symlink" if os.path.islink(path) else "not-found")
