@@ -68,7 +68,7 @@ def test_our_own_dialect(native: RulePack) -> None:
     assert [rule.id for rule in native] == ["token", "camel"]
     token = native["token"]
     assert token.regex is not None
-    assert token.regex.startswith("(?xi)\n  tok_")
+    assert token.regex.startswith("(?xi)  tok_  ")
     assert (token.secret_group, token.entropy, token.max_match_bytes) == (1, 1.5, 100)
     assert (token.keywords, token.tags) == (("tok_",), ("t",))
     assert token.allowlists == (
@@ -177,7 +177,7 @@ def test_the_hash_is_stable() -> None:
     told = replace(told, allowlists=(replace(BASE.allowlists[0], description="d"),))
     data = PackData("p", (BASE,))
     assert PackData("q", (told,)).content_hash() == data.content_hash()
-    assert data.content_hash() == "HASH"
+    assert data.content_hash() == "6b3679a0bab95bf60a9a3f60fbb908a75b47d906bcaf7bfb7c95f5ac6b451fe2"
 
 
 def test_the_hash_sees_order_and_split() -> None:

@@ -40,7 +40,7 @@ def test_strings_are_found_where_they_stand() -> None:
         if isinstance(value, str) and '\\"' not in TRICKY.split("\n")[spots.place(path)[0] - 1]:
             assert TRICKY.startswith(value, offset_of(TRICKY, spots.place_inside(path, value, 0))), path
             checked += 1
-    assert checked == 22
+    assert checked == 20
 
 
 def test_headers_are_told_by_line() -> None:

@@ -10,7 +10,8 @@ start with, what they end with, and the best factors seen inside it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vyre_dist.regex import charclass
@@ -102,13 +103,13 @@ class _Search:
     def _alternate(self, parts: Sequence[_Info]) -> _Info:
         exact: tuple[Factor, ...] | None = None
         if all(part.exact is not None for part in parts):
-            exact = tuple(dict.fromkeys(seq for part in parts for seq in part.exact or ()))
+            exact = _union(seq for part in parts for seq in part.exact or ())
             exact = exact if len(exact) <= self._max else None
         best = None
         if all(part.best is not None for part in parts):
-            best = self._priced(tuple(seq for part in parts if part.best for seq in part.best.factors))
-        prefix = self._bounded(tuple(seq for part in parts for seq in part.prefix), keep_start=True)
-        suffix = self._bounded(tuple(seq for part in parts for seq in part.suffix), keep_start=False)
+            best = self._priced(_union(seq for part in parts if part.best for seq in part.best.factors))
+        prefix = self._bounded(_union(seq for part in parts for seq in part.prefix), keep_start=True)
+        suffix = self._bounded(_union(seq for part in parts for seq in part.suffix), keep_start=False)
         return _Info(exact, prefix, suffix, best)
 
     def _repeat(self, node: Repeat, part: _Info) -> _Info:
@@ -158,13 +159,21 @@ class _Search:
             windows = tuple(dict.fromkeys(seq[:length] for seq in windows))
             length -= 1
         if len(windows) > self._max:
-            merged = functools.reduce(lambda a, b: a | b, (seq[0] for seq in windows))
+            merged = functools.reduce(operator.or_, (seq[0] for seq in windows))
             windows = ((merged,),)
         return FactorSet(windows, sum(self._cost(seq) for seq in windows))
 
     def _cheapest_window(self, seq: Factor) -> Factor:
         starts = range(max(len(seq) - self._width, 0) + 1)
         return min((seq[i : i + self._width] for i in starts), key=self._cost)
+
+
+def _union(seqs: Iterable[Factor]) -> tuple[Factor, ...]:
+    """The distinct sequences, with those of one byte joined into one class."""
+    distinct = dict.fromkeys(seqs)
+    mask = functools.reduce(operator.or_, (seq[0] for seq in distinct if len(seq) == 1), 0)
+    longer = tuple(seq for seq in distinct if len(seq) != 1)
+    return (*longer, (mask,)) if mask else longer
 
 
 def _crossed(a: tuple[Factor, ...], b: tuple[Factor, ...]) -> tuple[Factor, ...]:

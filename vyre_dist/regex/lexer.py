@@ -22,7 +22,10 @@ _BACKSLASH, _HYPHEN, _CARET, _CLOSE = ord("\\"), ord("-"), ord("^"), ord("]")
 # RE2 reads at most nine digits and no leading zero; anything else in braces is literal text.
 _NUMBER = rb"(0|[1-9][0-9]{0,8})"
 _COUNT = re.compile(rb"\{" + _NUMBER + rb"(?:(,)" + _NUMBER + rb"?)?\}")
-_SPACED_COUNT = re.compile(rb"\{[ \t\n\v\f\r]*[0-9]+[ \t\n\v\f\r]*(?:,[ \t\n\v\f\r]*[0-9]*[ \t\n\v\f\r]*)?\}")
+_SPACE = rb"[ \t\n\v\f\r]*"
+_SPACED_COUNT = re.compile(
+    rb"\{" + _SPACE + _NUMBER + _SPACE + rb"(?:(,)" + _SPACE + rb"(?:" + _NUMBER + _SPACE + rb")?)?\}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,12 @@ class Source:
 
 
 def read_count(source: Source, at: int, verbose: bool) -> tuple[int, int | None, int] | None:
-    """`{n}`, `{n,}` or `{n,m}`: (minimum, maximum or None, offset after it); None if the brace is literal."""
-    match = _COUNT.match(source.text, at)
+    """`{n}`, `{n,}` or `{n,m}`: (minimum, maximum or None, offset after it); None if the brace is literal.
+
+    In verbose mode there may be white space between the braces, as in Rust's and Perl's.
+    """
+    match = (_SPACED_COUNT if verbose else _COUNT).match(source.text, at)
     if match is None:
-        # Some dialects drop white space here, others read literal braces: better to ask than to guess.
-        if verbose and (spaced := _SPACED_COUNT.match(source.text, at)) and len(spaced[0].split()) > 1:
-            raise source.error(at, "white space inside a repeat count; remove it, or escape the brace")
         return None
     low = int(match[1])
     if match[2] is None:

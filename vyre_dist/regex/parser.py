@@ -1,23 +1,23 @@
 r"""From a pattern to its syntax tree: RE2's grammar over bytes, plus (?x) and repeat counts above 1000.
 
-The pattern is read as RE2 reads it in Latin-1 mode: every byte (of the UTF-8 form, when given as str) is one
-character. Accepts what google-re2 accepts, with four differences: (?x); large repeats (within
-MAX_EXPANDED_POSITIONS); no more than MAX_NESTING levels of groups; and (?i) folds ASCII letters only. Escapes
-and bracketed classes are read by lexer.py. Time is linear in the pattern, and nothing recurses.
+The pattern is read as RE2 reads it in Latin-1 mode: every byte (of the UTF-8 form, when given as str) is
+one character. Accepts what google-re2 accepts, with four differences: (?x); large repeats (within
+MAX_EXPANDED_POSITIONS); no more than MAX_NESTING levels of groups; and (?i) folds ASCII letters only.
+Escapes and bracketed classes are read by lexer.py, repeats are judged by pieces.py. Time is linear in the
+pattern, and nothing recurses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeGuard
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from vyre_dist.regex import charclass, lexer, nodes
 from vyre_dist.regex.lexer import Source
-from vyre_dist.regex.nodes import Assertion, AssertionKind, Capture, CharClass, Node, Repeat
+from vyre_dist.regex.nodes import Assertion, AssertionKind, Capture, CharClass, Node
+from vyre_dist.regex.pieces import Loop, Piece, join
 
 MAX_NESTING = 1000
-RE2_MAX_REPEAT = 1000
 # What one pattern's repeats beyond RE2's limits may expand to; RE2 takes seconds for many times this.
 MAX_EXPANDED_POSITIONS = 65_536
 
@@ -59,6 +59,9 @@ class Regex:
 def parse(pattern: str | bytes) -> Regex:
     """Parses a pattern; a str stands for its UTF-8 bytes.
 
+    In verbose mode, (?x), white space outside brackets is ignored, also within the braces of a count, and
+    so are `# ...` to the end of the line and `(?# ...)`; `\\ ` and `\\#` are literals.
+
     Raises:
         RegexSyntaxError: RE2 would refuse it, it is nested too deeply, or its repeats expand too far.
     """
@@ -74,30 +77,6 @@ def parse(pattern: str | bytes) -> Regex:
     return _Parser(source).run()
 
 
-_STAR = (0, None)
-_LOOPS = (_STAR, (1, None), (0, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class _Loop:
-    """A `*`, `+` or `?`, written so or in braces, and the flags it was read under."""
-
-    bounds: tuple[int, int | None]
-    flags: int
-    braces: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A sub-expression with what RE2's rules for repeats need to know about it."""
-
-    node: Node
-    copies: int = 1  # the largest product of nested repeat counts on a path down to a leaf
-    positions: int = 1  # leaves after expanding the counts
-    beyond: int = 0  # the part of `positions` that lies in repeats RE2 would refuse
-    loop: _Loop | None = None  # what the node is, if it is nothing but a loop
-
-
 @dataclass(slots=True)
 class _Group:
     """An open group: where it opened, what to restore at its end, and what it holds so far."""
@@ -106,40 +85,13 @@ class _Group:
     capture: int | None
     name: str | None
     outer_flags: int
-    branches: list[_Piece] = field(default_factory=list)
-    items: list[_Piece] = field(default_factory=list)
+    branches: list[Piece] = field(default_factory=list)
+    items: list[Piece] = field(default_factory=list)
 
     def end_branch(self) -> None:
         """Closes the current branch of the alternation."""
-        self.branches.append(_join(nodes.concat, self.items))
+        self.branches.append(join(nodes.concat, self.items))
         self.items = []
-
-
-def _join(make: Callable[[Iterable[Node]], Node], parts: list[_Piece]) -> _Piece:
-    if len(parts) == 1:
-        return parts[0]
-    return _Piece(
-        make(part.node for part in parts),
-        max((part.copies for part in parts), default=1),
-        sum(part.positions for part in parts) or 1,
-        sum(part.beyond for part in parts),
-    )
-
-
-def _could_merge(node: Node) -> TypeGuard[Repeat]:
-    """Whether merging the node with a loop around it could change what is preferred: RE2 merges loops only."""
-    return (
-        isinstance(node, Repeat)
-        and not isinstance(node.node, CharClass)
-        and (node.min == 0 or (node.min, node.max) in _LOOPS)
-    )
-
-
-def _merges(inner: _Loop | None, outer: _Loop) -> bool:
-    """Whether RE2 reads the two as one loop, as in `(?:a*)*`: not when flags came between them."""
-    if inner is None or inner.flags != outer.flags:
-        return False
-    return outer.braces or not inner.braces or outer.bounds == inner.bounds
 
 
 class _Parser:
@@ -180,7 +132,7 @@ class _Parser:
             piece = self._close(group)
             if group.capture is not None:
                 capture = Capture(piece.node, group.capture, group.name)
-                piece = _Piece(capture, piece.copies, piece.positions, piece.beyond)
+                piece = Piece(capture, piece.copies, piece.positions, piece.beyond)
             self._push(piece, at + 1)
         elif c == 0x7C:  # |
             self._open[-1].end_branch()
@@ -207,7 +159,7 @@ class _Parser:
             self._push_literal(c, at + 1)
 
     def _skip_ignored(self) -> int:
-        """In verbose mode steps over white space and comments; returns the offset of the next token."""
+        """In verbose mode steps over white space and both kinds of comment; returns the offset of the next token."""
         text = self._text
         while self._flags & _VERBOSE and self._at < len(text):
             if text[self._at] in _WHITE_SPACE:
@@ -215,17 +167,22 @@ class _Parser:
             elif text[self._at] == 0x23:  # #
                 end = text.find(b"\n", self._at)
                 self._at = len(text) if end < 0 else end + 1
+            elif text.startswith(b"(?#", self._at):
+                end = text.find(b")", self._at)
+                if end < 0:
+                    raise self._source.error(self._at, "missing ) of the comment that opens here")
+                self._at = end + 1
             else:
                 break
             self._extended = True
         return self._at
 
-    def _push(self, piece: _Piece, end: int) -> None:
+    def _push(self, piece: Piece, end: int) -> None:
         self._open[-1].items.append(piece)
         self._at = end
 
     def _push_node(self, node: Node, end: int) -> None:
-        self._push(_Piece(node), end)
+        self._push(Piece(node), end)
 
     def _push_literal(self, byte: int, end: int) -> None:
         mask = 1 << byte
@@ -266,41 +223,25 @@ class _Parser:
             raise source.error(at, f"invalid repeat {operator}: the maximum is below the minimum")
         if not items:
             raise source.error(at, f"nothing to repeat before {operator}")
-        flags = self._flags & ~_VERBOSE ^ (_SWAP_GREED if lazy else 0)
-        items[-1] = self._repeated(items[-1], _Loop((low, high), flags, braces))
+        greedy = lazy == bool(self._flags & _SWAP_GREED)
+        repeated = items[-1].repeated(
+            Loop((low, high), greedy, self._flags & ~(_VERBOSE | _SWAP_GREED), braces)
+        )
+        if repeated.beyond:
+            self._extended = True
+            self._check_expansion(repeated.beyond, at)
+        items[-1] = repeated
         self._operator_at = at
         self._at = end
-
-    def _repeated(self, piece: _Piece, loop: _Loop) -> _Piece:
-        low, high = loop.bounds
-        if low == high == 1:
-            return replace(piece, loop=piece.loop and replace(piece.loop, braces=True))
-        count = low if high is None else high
-        times = max(count, 1)
-        copies, positions = piece.copies * times, piece.positions * times
-        beyond = piece.beyond * times
-        # RE2 looks at the product only when a count of two or more is written.
-        if count > RE2_MAX_REPEAT or (times > 1 and copies > RE2_MAX_REPEAT):
-            self._extended = True
-            beyond = positions
-        if beyond:
-            self._check_expansion(beyond, self._at)
-        node = piece.node
-        if _could_merge(node) and not _merges(piece.loop, loop):
-            node = nodes.apart(node)
-        elif piece.loop and piece.loop.bounds != loop.bounds:
-            loop = replace(loop, bounds=_STAR if loop.bounds in _LOOPS else loop.bounds)
-        node = Repeat(node, low, high, greedy=not loop.flags & _SWAP_GREED)
-        return _Piece(node, copies, positions, beyond, loop if loop.bounds in _LOOPS else None)
 
     def _check_expansion(self, positions: int, at: int) -> None:
         if positions > MAX_EXPANDED_POSITIONS:
             reason = f"repeats expand to {positions} positions; at most {MAX_EXPANDED_POSITIONS} are allowed"
             raise self._source.error(at, reason)
 
-    def _close(self, group: _Group) -> _Piece:
+    def _close(self, group: _Group) -> Piece:
         group.end_branch()
-        piece = _join(nodes.alternate, group.branches)
+        piece = join(nodes.alternate, group.branches)
         self._check_expansion(piece.beyond, group.opened_at)
         return piece
 

@@ -23,7 +23,7 @@ from vyre_dist.regex.nodes import (
     fold,
     rebuild,
 )
-from vyre_dist.regex.parser import RE2_MAX_REPEAT
+from vyre_dist.regex.pieces import RE2_MAX_REPEAT
 
 # A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
 _MAX_NESTED_COPIES = 100
@@ -88,7 +88,7 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
         # Greedy: what stopping a part early allows was tried before, by staying in it, and so cannot win.
         parts = [_exactly(node, low, chunk)]
         for done in range(0, optional, chunk):
-            # RE2 would join neighbouring repeats of one class, and compiles x{0,65000} 100 times slower
+            # RE2 would join neighbouring repeats of one class, and compiles x{0,65000} 35 times slower
             # than 65 times x{0,1000}; the empty node keeps them apart.
             parts.append(apart(Repeat(node, 0, min(chunk, optional - done), repeat.greedy)))
         return concat(parts)

@@ -48,28 +48,23 @@ class PathFilters:
                 if allowlist.paths:
                     self._slot(allowlist.paths)
         self._patterns = tuple(alternation(paths) for paths in self._slots)
-        self._set: Any = None
-        self._single: dict[int, Any] = {}
-        if self._patterns:
-            self._set = re2.Set.SearchSet(options(_SET_MEMORY))
-            for pattern in self._patterns:
-                self._set.Add(pattern)
-            # A set that runs out of memory answers "nothing matched", without a word. This one always
-            # matches.
-            self._canary = self._set.Add(b"")
-            self._set.Compile()
+        # A set that runs out of memory answers "nothing matched", without a word. The canary always matches.
+        self._canary = len(self._patterns)
+        self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
+        self._single: tuple[Any, ...] | None = None
         self._verdicts: dict[tuple[int, ...], PathVerdict] = {}
-        self._pathless = self._decide(frozenset(), allowlists=False)
-        self._last: tuple[str, PathVerdict] = ("", self._verdict_without_path())
+        self._without_path = self._decide_without_path()
+        self._last: tuple[str, PathVerdict] = ("", self._without_path)
 
     def verdict(self, path: str) -> PathVerdict:
         """The verdict on a path with `/` between its parts."""
         last = self._last
         if last[0] == path:
             return last[1]
-        verdict = (
-            self._pathless if self._set is None else self._verdict(path.encode("utf-8", "surrogateescape"))
-        )
+        if path and self._patterns:
+            verdict = self._verdict(path.encode("utf-8", "surrogateescape"))
+        else:
+            verdict = self._without_path
         self._last = (path, verdict)
         return verdict
 
@@ -81,26 +76,28 @@ class PathFilters:
         return self._slots.setdefault(paths, len(self._slots))
 
     def _verdict(self, path: bytes) -> PathVerdict:
-        key = tuple(self._set.Match(path) or ()) if self._set is not None else ()
+        key = self._matching(path)
         known = self._verdicts.get(key)
         if known is not None:
             return known
-        if self._canary not in key:
-            return self._decide(self._match_singly(path))
         if len(self._verdicts) >= _MAX_VERDICTS:
             self._verdicts.clear()
-        verdict = self._verdicts[key] = self._decide(frozenset(key) - {self._canary})
+        verdict = self._verdicts[key] = self._decide(frozenset(key))
         return verdict
 
-    def _match_singly(self, path: bytes) -> frozenset[int]:
-        for slot, pattern in enumerate(self._patterns):
-            if slot not in self._single:
-                self._single[slot] = compile_pattern(pattern)[0]
-        return frozenset(slot for slot, regexp in self._single.items() if regexp.search(path) is not None)
+    def _matching(self, path: bytes) -> tuple[int, ...]:
+        """The patterns that match, the canary among them where a set answered."""
+        if self._set is not None:
+            found = self._set.Match(path)
+            if found and self._canary in found:
+                return tuple(found)
+        if self._single is None:
+            self._single = tuple(compile_pattern(pattern)[0] for pattern in self._patterns)
+        return tuple(slot for slot, regexp in enumerate(self._single) if regexp.search(path) is not None)
 
-    def _verdict_without_path(self) -> PathVerdict:
+    def _decide_without_path(self) -> PathVerdict:
         # gitleaks: what has no path is on no allowlist; a rule's own path pattern sees the empty text
-        return self._decide(self._match_singly(b""), allowlists=False)
+        return self._decide(frozenset(self._matching(b"")), allowlists=False)
 
     def _decide(self, matched: frozenset[int], *, allowlists: bool = True) -> PathVerdict:
         applies = tuple(

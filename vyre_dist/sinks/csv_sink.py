@@ -32,7 +32,7 @@ COLUMNS = (
 )
 
 # A spreadsheet takes a cell that begins so for a formula (tab and return are cut off first); a leading
-# apostrophe says "text". Cells that begin with an apostrophe get one too, so that removing one restores any cell.
+# apostrophe says "text". Cells that begin with an apostrophe get one too: removing one restores any cell.
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -42,7 +42,7 @@ def _cell(text: str) -> str:
 
 
 def _texts(data: bytes) -> tuple[str, str]:
-    """A cell of text, and one of base64 where the text cannot be all of it: no UTF-8, or controls a terminal obeys."""
+    """A cell of text, and one of base64 where the text is not all of it: no UTF-8, or controls replaced."""
     text = data.decode("utf-8", "replace")
     shown = _CONTROL.sub("\ufffd", text)
     if shown == text and text.encode() == data:
@@ -68,12 +68,13 @@ class CsvSink:
             path, path64 = _texts(os.fsencode(f.path))
             match, match64 = _texts(f.match)
             secret, secret64 = _texts(f.secret)
-            plain = [_texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags), f.fingerprint)]
+            plain = [
+                _texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags), f.fingerprint)
+            ]
             rule_id, description, tags, fingerprint = plain
-            self._row(
-                (rule_id, path, f.line, f.column, f.start, f.end, match, secret, f"{f.entropy:.6f}")
-                + (description, tags, fingerprint, path64, match64, secret64)
-            )
+            numbers = (f.line, f.column, f.start, f.end)
+            rest = (f"{f.entropy:.6f}", description, tags, fingerprint, path64, match64, secret64)
+            self._row((rule_id, path, *numbers, match, secret, *rest))
 
     def close(self, summary: RunSummary) -> None:  # noqa: ARG002 (a table of findings has no place for it)
         """Publish the file."""

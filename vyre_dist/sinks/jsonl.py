@@ -1,4 +1,4 @@
-"""One JSON object a line: findings as they come, then the summary. The fields are in docs/output-formats.md."""
+"""One JSON object a line: findings as they come, then the summary. Fields: docs/output-formats.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class JsonLinesSink:
 
     def close(self, summary: RunSummary) -> None:
         """Append the summary's line and publish the file."""
-        self._output.stream.write((_encode({"type": "summary", **summary_record(summary)}) + "\n").encode("ascii"))
+        self._output.stream.write(
+            (_encode({"type": "summary", **summary_record(summary)}) + "\n").encode("ascii")
+        )
         self._output.commit()
 
     def abort(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from typing import BinaryIO, Protocol
 
 from vyre_dist.errors import UsageError
@@ -62,6 +61,8 @@ class _Replacing:
     is_terminal = False
 
     def __init__(self, destination: str) -> None:
+        import tempfile
+
         self._destination = os.path.realpath(destination)  # a link keeps pointing at its file
         directory, name = os.path.split(self._destination)
         fd, self._temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=directory)
@@ -89,8 +90,8 @@ class _Replacing:
 def open_output(destination: str, stdout: BinaryIO) -> Output:
     """Open a path, or `stdout` for "-". Raises OutputError where it cannot be.
 
-    Devices, pipes and sockets (/dev/stdout, /dev/null, a named pipe) are written to directly: renaming a file onto
-    them would replace them.
+    Devices, pipes and sockets (/dev/stdout, /dev/null, a named pipe) are written to directly: renaming a
+    file onto them would replace them.
     """
     if destination == STDOUT:
         return _Direct(stdout, owned=False)
@@ -102,7 +103,7 @@ def open_output(destination: str, stdout: BinaryIO) -> Output:
         if stat.S_ISDIR(mode):
             raise OutputError(destination, "is a directory; name a file in it")
         if not stat.S_ISREG(mode):
-            return _Direct(open(destination, "wb"), owned=True)  # noqa: SIM115
+            return _Direct(open(destination, "wb"), owned=True)
         return _Replacing(destination)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -51,7 +51,9 @@ class ParquetSink:
     def __init__(self, output: Output, destination: str) -> None:
         if output.is_terminal:
             output.abort()
-            raise OutputError(destination, "parquet is binary and this is a terminal; name a file, or use a pipe")
+            raise OutputError(
+                destination, "parquet is binary and this is a terminal; name a file, or use a pipe"
+            )
         import pyarrow.parquet as pq
 
         self._output = output

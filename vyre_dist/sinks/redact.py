@@ -38,12 +38,16 @@ def redact(finding: Finding, percent: int = 100) -> Finding:
         finding,
         match=_masked(finding.match, secret, masked) if secret in finding.match else MASK,
         secret=masked,
-        groups=tuple(g and (MASK if g in secret and g != secret else _masked(g, secret, masked)) for g in finding.groups),
+        groups=tuple(g and _masked_group(g, secret, masked) for g in finding.groups),
     )
 
 
+def _masked_group(group: bytes, secret: bytes, masked: bytes) -> bytes:
+    return MASK if group in secret and group != secret else _masked(group, secret, masked)
+
+
 def _masked(text: bytes, secret: bytes, masked: bytes) -> bytes:
-    """`text` with each stretch covered by occurrences of `secret`, overlapping ones too, replaced by one mask."""
+    """`text` with each stretch that occurrences of `secret` cover, overlapping or not, as one mask."""
     out: list[bytes] = []
     done = 0
     at = text.find(secret)

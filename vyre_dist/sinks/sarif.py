@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS), written as a stream: results first, then what only the end knows. Memory grows with rules.
+"""SARIF 2.1.0 (OASIS), written as a stream: results first, then what only the end knows. Only rules are kept.
 
 How findings map to SARIF is in docs/output-formats.md.
 """
@@ -69,7 +69,7 @@ class SarifSink:
     def _result(self, finding: Finding) -> dict[str, Any]:
         location: dict[str, Any] = {"artifactLocation": _artifact(finding.path)}
         if finding.line > 0:
-            # startColumn would have to count characters, and a finding counts bytes: the offset is exact instead
+            # startColumn would count characters, and a finding counts bytes: the offset is exact instead
             location["region"] = {
                 "startLine": finding.line,
                 "byteOffset": finding.start,
@@ -114,7 +114,9 @@ class SarifSink:
                     "properties": counts,
                 }
             ],
-            "originalUriBaseIds": {_BASE: {"description": {"text": "The directory the scan was started in."}}},
+            "originalUriBaseIds": {
+                _BASE: {"description": {"text": "The directory the scan was started in."}}
+            },
         }
         self._text("\n]," + _encode(tail)[1:] + "]}\n")
         self._output.commit()

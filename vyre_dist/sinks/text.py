@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from vyre_dist.finding import Finding
@@ -14,7 +13,8 @@ from vyre_dist.sinks.summary import RunSummary
 def visible(text: str) -> str:
     r"""`text` with everything that could steer a terminal made visible as \n, \x1b, \u202e and so on.
 
-    That is every character that Unicode does not call printable: controls, direction marks, surrogates, unassigned.
+    That is every character that Unicode does not call printable: controls, direction marks, surrogates,
+    unassigned.
     """
     if text.isprintable():
         return text

@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-
-import re2
+from typing import TYPE_CHECKING
 
 from vyre_dist.sources import wildmatch
+
+if TYPE_CHECKING:
+    import re2
 
 _STARSTAR = b"**"
 _State = tuple[int, int]  # index of a pattern with a slash, index of its next segment

@@ -6,7 +6,6 @@ The paths of a list go to walk() like any other arguments, so that a missing one
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -92,6 +91,8 @@ def spool_stdin(stream: BinaryIO, directory: str, *, max_bytes: int | None = Non
     result). Raises StdinTooLargeError above `max_bytes`, and OSError where the directory cannot take it; no
     file stays then.
     """
+    import tempfile
+
     fd, path = tempfile.mkstemp(prefix="vyre-dist-stdin-", dir=directory)
     try:
         with open(fd, "wb", buffering=0) as out:

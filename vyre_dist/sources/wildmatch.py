@@ -8,8 +8,10 @@ Which pattern applies where, and in which order, is gitignore.py's affair.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import re2
+if TYPE_CHECKING:
+    import re2
 
 _SPECIAL = frozenset(b"*?[\\")
 _NEVER = "[^\\x00-\\xff]"
@@ -98,6 +100,8 @@ def translate_path(pattern: bytes) -> str:
 
 def compile_bytes(source: str) -> re2._Regexp[bytes]:
     """Compile RE2 text of this module for bytes."""
+    import re2  # 8 ms that a command without a scan need not pay
+
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
@@ -112,6 +116,8 @@ def compile_any(sources: Iterable[str]) -> list[re2._Regexp[bytes]]:
 
     One regex as a rule; more where the alternation would be too large for RE2's memory limit.
     """
+    import re2
+
     todo = list(sources)
     if not todo:
         return []

@@ -1,0 +1,180 @@
+"""Which Ray cluster a pool works on: joining one, starting one on this machine, and what may be placed on it.
+
+Everything that is global in Ray (one connection per process, its environment, its token file) is handled here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError
+
+import vyre_dist
+from vyre_dist.errors import UsageError
+
+LOCAL = "local"
+
+# Tasks and answers are descriptors and findings; the default, a third of the memory, is more than a container's
+# /dev/shm often has.
+_LOCAL_OBJECT_STORE_BYTES = 512 << 20
+
+# A cluster that lives as long as one scan does not report its use to anyone.
+_LOCAL_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class ClusterError(UsageError):
+    """A Ray cluster that can't be reached, started or used. `address` as it was asked for."""
+
+    def __init__(self, address: str, found: str) -> None:
+        super().__init__(f"Ray cluster at {address!r}: {found}")
+        self.address = address
+
+
+class InfeasibleError(UsageError):
+    """More workers than the cluster can ever hold. Ray would wait for them without a word.
+
+    `asked` and `room` count workers; `per_worker` is what one needs.
+    """
+
+    def __init__(self, asked: int, room: Room, per_worker: Mapping[str, float]) -> None:
+        each = " and ".join(f"{n:g} {name}" for name, n in per_worker.items())
+        cure = "ask for fewer workers (--workers), or say that the cluster can grow (--autoscale)"
+        if "GPU" in per_worker:
+            cure += ", or use the processors instead (--backend cpu)"
+        super().__init__(
+            f"{asked} workers with {each} each were asked for; the cluster ({room.nodes} nodes with together "
+            f"{room.gpus:g} GPU and {room.cpus:g} CPU) holds {room.workers}: {cure}"
+        )
+        self.asked = asked
+        self.room = room.workers
+        self.per_worker = dict(per_worker)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A cluster's size: live nodes, their GPUs and CPUs, in use or not, and how many workers of one kind fit on them."""
+
+    nodes: int
+    gpus: float
+    cpus: float
+    workers: int
+
+
+def connect(
+    address: str | None,
+    *,
+    local_cpus: int,
+    local_gpus: int | None,
+    runtime_env: Mapping[str, Any] | None,
+    log_to_driver: bool,
+) -> bool:
+    """Have Ray connected; whether this call did it (and `ray.shutdown()` is therefore the caller's to do).
+
+    A connection that the process has already is used as it is. Else `address` counts: None (RAY_ADDRESS, which is set
+    inside a Ray job; without it a fresh cluster on this machine), "local" (a fresh one), "auto" (one that runs on this
+    machine), "host:port", "ray://host:port". A fresh cluster gets `local_cpus` and `local_gpus` (None: those found).
+    Raises ClusterError.
+    """
+    if ray.is_initialized():
+        if runtime_env:
+            raise ClusterError(
+                address or "auto", "this process is connected already; a runtime_env must be given before that"
+            )
+        return False
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    if address.startswith(("http://", "https://")):
+        raise ClusterError(
+            address,
+            "this is where jobs are submitted (vyre-dist submit); to connect directly, give host:port or ray://host:port",
+        )
+    options: dict[str, Any] = {"log_to_driver": log_to_driver}
+    if runtime_env:
+        options["runtime_env"] = dict(runtime_env)
+    try:
+        if address == LOCAL:
+            _start_local(local_cpus, local_gpus, options)
+        else:
+            ray.init(address=address, **options)
+    except AuthenticationError as error:
+        raise ClusterError(
+            address,
+            "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it",
+        ) from error
+    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        raise ClusterError(address, f"{type(error).__name__}: {error}") from error
+    return True
+
+
+def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:
+    protect_token_file()
+    with _environment(_LOCAL_ENVIRONMENT):
+        ray.init(
+            address=LOCAL,
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=False,
+            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+            # below it are only remarks on how this cluster is set up, which are addressed to us
+            logging_level=logging.ERROR,
+            **options,
+        )
+
+
+@contextlib.contextmanager
+def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started inside; what the user has set stays."""
+    ours = {k: v for k, v in defaults.items() if k not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+def protect_token_file() -> None:
+    """See to it that only its owner can read the token that Ray guards local clusters with.
+
+    Ray creates the file where it is missing, with the mode that the umask leaves, often readable for everybody, and
+    never changes it. Other places (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH) are their owner's business.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        return
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        found = path.stat()
+        if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            path.chmod(0o600)
+        return
+    with os.fdopen(descriptor, "w") as file:
+        # in Ray's own format
+        file.write(secrets.token_hex(32))
+
+
+def room_for(per_worker: Mapping[str, float]) -> Room:
+    """How many workers that need `per_worker` (resource: amount) the connected cluster's live nodes hold, when idle."""
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+    return Room(
+        nodes=len(nodes),
+        gpus=sum(n.get("GPU", 0.0) for n in nodes),
+        cpus=sum(n.get("CPU", 0.0) for n in nodes),
+        workers=sum(min(int(n.get(name, 0.0) / need) for name, need in per_worker.items()) for n in nodes),
+    )
+
+
+def this_package() -> dict[str, Any]:
+    """A runtime_env that brings the running vyre_dist to workers that have not installed it (what it imports they must have)."""
+    return {"py_modules": [str(Path(vyre_dist.__file__).parent)]}

@@ -1,0 +1,291 @@
+"""RayPool: workers that are Ray actors. It carries out what the driver's state machine decides, and says what happened.
+
+Ray retries and restarts nothing here (max_restarts and max_task_retries are 0): retries are counted in one place,
+the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import ray
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    ActorUnschedulableError,
+    ObjectLostError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+)
+
+from vyre_dist.actors.cluster import InfeasibleError, connect, room_for, this_package
+from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_ready, to_wire
+from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.worker_loop import read_answer
+from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask, Task, encode_task
+from vyre_dist.errors import UsageError
+from vyre_dist.rules.codec import pack_to_bytes
+
+# those for which a GPU is reserved where there are any
+_GPU_BACKENDS = frozenset({"auto", "cuda"})
+
+_READY = -1
+_PROBE = -2
+
+_PROBE_AGAIN_SECONDS = 1.0
+_DETAIL_CHARACTERS = 400
+
+
+@dataclass(slots=True)
+class _Probe:
+    """An actor that could not be reached: until when it may answer, and the tasks whose answers were lost on the way."""
+
+    deadline: float
+    lost: list[int] = field(default_factory=list)
+    again_at: float | None = 0.0
+
+
+class RayPool:
+    """`workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU).
+
+    `address`: see cluster.connect. `autoscale`: the cluster may grow, so do not refuse what it has no room for now
+    (`workers` must then be given). `gpus_per_worker`: None decides by backend and cluster. `ship_package`: bring this
+    vyre_dist to the workers. `runtime_env`: Ray's, for the connection that is made here. `probe_seconds`: how long an
+    actor that can't be reached may stay so.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        workers: int | None = None,
+        address: str | None = None,
+        *,
+        autoscale: bool = False,
+        gpus_per_worker: int | None = None,
+        ship_package: bool = False,
+        runtime_env: Mapping[str, Any] | None = None,
+        log_to_driver: bool = False,
+        probe_seconds: float = 60.0,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise UsageError(f"{workers} workers: at least 1 is needed")
+        if autoscale and workers is None:
+            raise UsageError("a cluster that can grow (--autoscale) has no size: give the number of workers (--workers)")
+        if gpus_per_worker is not None and gpus_per_worker < 0:
+            raise UsageError(f"{gpus_per_worker} GPUs for each worker: 0 or more are possible")
+        self.facts: dict[int, WorkerFacts] = {}
+        """Who the workers are that have said WorkerReady."""
+        self._spec = spec
+        self._asked = workers
+        self._address = address
+        self._autoscale = autoscale
+        self._gpus = gpus_per_worker
+        self._runtime_env = {**(this_package() if ship_package else {}), **(runtime_env or {})}
+        self._log_to_driver = log_to_driver
+        self._probe_seconds = probe_seconds
+        self._owns_ray = False
+        self._actor_class: Any = None
+        self._arguments: tuple[Any, ...] = ()
+        self._cwd = ""
+        self._actors: dict[int, Any] = {}
+        self._refs: dict[Any, tuple[int, int]] = {}
+        self._probes: dict[int, _Probe] = {}
+
+    def start(self) -> Sequence[int]:
+        """See WorkerPool. Raises ClusterError and InfeasibleError, both UsageErrors."""
+        may_use_gpus = self._spec.config.backend in _GPU_BACKENDS and self._gpus != 0
+        self._owns_ray = connect(
+            self._address,
+            local_cpus=self._asked or len(os.sched_getaffinity(0)),
+            local_gpus=None if may_use_gpus else 0,
+            runtime_env=self._runtime_env,
+            log_to_driver=self._log_to_driver,
+        )
+        count, needs = self._choose(may_use_gpus)
+        self._cwd = os.getcwd()
+        self._actor_class = ray.remote(ScanActor).options(
+            num_cpus=needs["CPU"],
+            num_gpus=needs.get("GPU", 0),
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+        )
+        # once for all workers, however many there are
+        pack = ray.put(pack_to_bytes(self._spec.pack))
+        self._arguments = (pack, asdict(self._spec.config))
+        for number in range(count):
+            self._spawn(number)
+        return list(self._actors)
+
+    def _choose(self, may_use_gpus: bool) -> tuple[int, dict[str, int]]:
+        """How many workers, and what each needs."""
+        gpus = self._gpus
+        if gpus is None:
+            found = may_use_gpus and room_for({"GPU": 1}).workers > 0
+            gpus = 1 if found or self._spec.config.backend == "cuda" else 0
+        needs = {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
+        room = room_for(needs)
+        count = self._asked if self._asked is not None else room.workers
+        if not self._autoscale and (count > room.workers or count == 0):
+            raise InfeasibleError(max(count, 1), room, needs)
+        return count, needs
+
+    def _spawn(self, number: int) -> None:
+        actor = self._actors[number] = self._actor_class.remote(*self._arguments)
+        self._refs[actor.ready.remote()] = (number, _READY)
+
+    def submit(self, worker: int, task_id: int, task: Task) -> None:
+        """See WorkerPool."""
+        actor = self._actors.get(worker)
+        # gone already: its WorkerLost is among the events that poll returned, and covers this task too
+        if actor is not None:
+            message = to_wire(encode_task(_absolute(task, self._cwd)))
+            self._refs[actor.run.remote(message)] = (worker, task_id)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """See WorkerPool."""
+        events: list[Event] = []
+        self._probe(events)
+        if not self._refs:
+            # nobody has anything to do: there is nothing to wait for but time
+            if not events:
+                time.sleep(timeout)
+            return events
+        if self._probes:
+            timeout = min(timeout, _PROBE_AGAIN_SECONDS)
+        refs = list(self._refs)
+        ready, _ = ray.wait(refs, num_returns=1, timeout=timeout)
+        if ready:
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        # in the order of submission: what a worker finished counts before its death does
+        come = set(ready)
+        for ref in refs:
+            if ref in come and ref in self._refs:
+                self._read(ref, events)
+        return events
+
+    def _read(self, ref: Any, events: list[Event]) -> None:
+        worker, task_id = self._refs.pop(ref)
+        try:
+            message = ray.get(ref)
+        except ActorUnavailableError:
+            self._unavailable(worker, task_id)
+        except ActorDiedError as error:
+            # our constructor raises nothing: what failed is to unpickle or import it
+            self._end(worker, events, error, refused=error.actor_init_failed)
+        except (RuntimeEnvSetupError, ActorUnschedulableError) as error:
+            self._end(worker, events, error, refused=True)
+        except (RayTaskError, ObjectLostError) as error:
+            if task_id >= 0:
+                events.append(TaskFailed(worker, task_id, _in_a_line(error)))
+            else:
+                self._end(worker, events, error)
+        except RayError as error:
+            self._end(worker, events, error)
+        else:
+            self._understand(worker, task_id, from_wire(message), events)
+
+    def _understand(self, worker: int, task_id: int, message: bytes, events: list[Event]) -> None:
+        if task_id >= 0:
+            result, error = read_answer(message)
+            events.append(
+                TaskDone(worker, task_id, result) if result else TaskFailed(worker, task_id, error)
+            )
+            return
+        found = read_ready(message)
+        if isinstance(found, str):
+            self._forget(worker)
+            events.append(WorkerRefused(worker, found))
+            return
+        if worker not in self.facts:
+            self.facts[worker] = found
+            events.append(WorkerReady(worker))
+        probe = self._probes.pop(worker, None) if task_id == _PROBE else None
+        for lost in probe.lost if probe else ():
+            events.append(TaskFailed(worker, lost, "the connection broke before the answer came"))
+
+    # --- actors that can't be reached
+
+    def _unavailable(self, worker: int, task_id: int) -> None:
+        """Whether the task was done is not known, nor whether the actor lives: ask it, and hold the task's fate until then."""
+        now = time.monotonic()
+        probe = self._probes.setdefault(worker, _Probe(now + self._probe_seconds))
+        if task_id >= 0:
+            probe.lost.append(task_id)
+        elif task_id == _PROBE:
+            probe.again_at = now + _PROBE_AGAIN_SECONDS
+
+    def _probe(self, events: list[Event]) -> None:
+        now = time.monotonic()
+        for worker, probe in list(self._probes.items()):
+            if now >= probe.deadline:
+                self._forget(worker)
+                events.append(WorkerLost(worker, f"it could not be reached for {self._probe_seconds:g} s"))
+            elif probe.again_at is not None and now >= probe.again_at:
+                probe.again_at = None
+                self._refs[self._actors[worker].ready.remote()] = (worker, _PROBE)
+
+    # --- ends
+
+    def _end(self, worker: int, events: list[Event], error: RayError, refused: bool = False) -> None:
+        facts = self.facts.get(worker)
+        who = f"process {facts.pid} on {facts.host}: " if facts else ""
+        self._forget(worker)
+        kind = WorkerRefused if refused else WorkerLost
+        events.append(kind(worker, who + _in_a_line(error)))
+
+    def _forget(self, worker: int) -> None:
+        """Have the actor gone for certain, and what it still had in hand never heard of again."""
+        ray.kill(self._actors.pop(worker))
+        self.facts.pop(worker, None)
+        self._probes.pop(worker, None)
+        for ref in [ref for ref, (w, _) in self._refs.items() if w == worker]:
+            del self._refs[ref]
+
+    def replace(self, worker: int) -> None:
+        """See WorkerPool."""
+        if worker in self._actors:
+            self._forget(worker)
+        self._spawn(worker)
+
+    def close(self) -> None:
+        """See WorkerPool. Ray itself is shut down if this pool connected or started it."""
+        if ray.is_initialized():
+            for worker in list(self._actors):
+                self._forget(worker)
+            if self._owns_ray:
+                ray.shutdown()
+        self._actors.clear()
+        self._refs.clear()
+        self._arguments = ()
+        self._owns_ray = False
+
+
+def _absolute(task: Task, cwd: str) -> Task:
+    """`task` for a process with another working directory: a relative path is opened where the driver would open it."""
+    if isinstance(task, ScanTask):
+        return ScanTask(tuple([_absolute_piece(piece, cwd) for piece in task.pieces]))
+    return StitchTask(_absolute_piece(task.piece, cwd), task.parts)
+
+
+def _absolute_piece(piece: Piece, cwd: str) -> Piece:
+    path = piece.open_path or piece.path
+    if piece.inline is not None or path.startswith("/"):
+        return piece
+    return replace(piece, open_path=os.path.join(cwd, path))
+
+
+def _in_a_line(error: BaseException) -> str:
+    """Ray's messages go over many lines, and begin with what everybody knows."""
+    text = " ".join(str(error).split())
+    if len(text) > _DETAIL_CHARACTERS:
+        text = f"… {text[-_DETAIL_CHARACTERS:]}"
+    return f"{type(error).__name__}: {text}"

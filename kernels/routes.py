@@ -1,0 +1,26 @@
+"""Which way each rule of a pack takes through the cpu backend, in words, for `vyre-dist rules check`."""
+
+from __future__ import annotations
+
+from vyre_dist.kernels.hyperscan_db import candidate_databases
+from vyre_dist.program import ArtifactCache, CompiledPack
+
+
+def rule_routes(compiled: CompiledPack) -> dict[int, str]:
+    """By rule number: how candidates are found. Every way is exact; they differ in speed."""
+    databases = candidate_databases(compiled, ArtifactCache(None))
+    always, approximate = set(databases.always), databases.approximate
+    routes = {}
+    for rule in compiled.rules:
+        if rule.index in always and rule.min_width == 0:
+            way = "google-re2 on every document: the regex matches the empty string"
+        elif rule.index in always:
+            way = "google-re2 on every document: Hyperscan refuses the regex"
+        elif rule.index in approximate:
+            way = "Hyperscan (prefilter mode), then google-re2: Hyperscan refuses the exact regex"
+        elif rule.gate_pattern is not None:
+            way = "keywords, then Hyperscan, then google-re2: the regex has no literal to search for"
+        else:
+            way = "Hyperscan, then google-re2"
+        routes[rule.index] = way
+    return routes

@@ -1,0 +1,71 @@
+"""`vyre-dist autotune`: look into the autotune store, and exchange it with Vyre's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from vyre_dist.cli.exit_codes import ExitCode
+
+_STORE = click.option("--store", metavar="URL", help="Which store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. Default: the user's SQLite file.")
+
+
+@click.group()
+def autotune() -> None:
+    """Look into the autotune store, and exchange it with Vyre's TOML file."""
+
+
+@autotune.command("list")
+@_STORE
+def list_records(store: str | None) -> int:
+    """Print every record as a line of JSON."""
+    from vyre_dist.autotune.urls import open_store
+
+    opened = open_store(store)
+    try:
+        for record in opened.items():
+            click.echo(json.dumps({"key": record.key.key_hex, "adapter": record.key.adapter_id, "threshold_pct": record.threshold_pct, **_timing(record)}))
+    finally:
+        opened.close()
+    return ExitCode.CLEAN
+
+
+def _timing(record: object) -> dict[str, object]:
+    timing = getattr(record, "timing", None)
+    return {} if timing is None else {"compile_ns": timing.compile_ns, "dispatch_ns": timing.dispatch_ns}
+
+
+@autotune.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_STORE
+def export_records(file: Path, store: str | None) -> int:
+    """Write the store's records to FILE in Vyre's TOML format."""
+    from vyre_dist.autotune.urls import open_store
+    from vyre_dist.autotune.vyre_toml import export_toml
+
+    opened = open_store(store)
+    try:
+        count = export_toml(opened, file)
+    finally:
+        opened.close()
+    click.echo(f"{count} records written to {file}", err=True)
+    return ExitCode.CLEAN
+
+
+@autotune.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@_STORE
+def import_records(file: Path, store: str | None) -> int:
+    """Offer the records of Vyre's TOML FILE to the store; better ones that it holds stay."""
+    from vyre_dist.autotune.urls import open_store
+    from vyre_dist.autotune.vyre_toml import import_toml
+
+    opened = open_store(store)
+    try:
+        result = import_toml(opened, file)
+    finally:
+        opened.close()
+    click.echo(f"{result.stored} of {result.read} records taken", err=True)
+    return ExitCode.CLEAN

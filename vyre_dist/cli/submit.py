@@ -1,0 +1,20 @@
+"""`vyre-dist submit`: run a scan as a job of a Ray cluster."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
+@click.option("--address", help="The cluster's dashboard, http://HOST:PORT. Default: RAY_ADDRESS, else a cluster on this machine.")
+@click.option("--working-dir", type=click.Path(exists=True, file_okay=False), help="A folder to upload with the job: rule packs, or vyre-dist itself where the cluster lacks it.")
+@click.option("--no-wait", is_flag=True, help="Print the job's id and leave.")
+def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | None, no_wait: bool) -> int:
+    """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan /data.
+
+    The job's output is streamed; the exit code is the scan's. Ctrl-C stops the job.
+    """
+    from vyre_dist.actors.jobs import submit_scan
+
+    return submit_scan(address, arguments, working_dir=working_dir, follow=not no_wait)

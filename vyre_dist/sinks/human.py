@@ -1,0 +1,188 @@
+"""Findings and the summary for a person: a block a finding, plain in a file or pipe, coloured on a terminal.
+
+Nothing of a finding reaches the terminal unescaped (text.visible). rich is imported only for a terminal.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vyre_dist.finding import Finding
+from vyre_dist.sinks.output import Output
+from vyre_dist.sinks.summary import RunSummary
+from vyre_dist.sinks.text import visible, visible_bytes
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+#: Bytes of a match that are shown; formats for machines have all of it.
+MAX_SHOWN = 240
+
+
+def shorten(data: bytes, limit: int = MAX_SHOWN) -> str:
+    """At most `limit` bytes of `data`, escaped, and how many more there are."""
+    if len(data) <= limit:
+        return visible_bytes(data)
+    cut = limit
+    while cut > limit - 4 and 0x80 <= data[cut] < 0xC0:  # not inside a UTF-8 character
+        cut -= 1
+    return f"{visible_bytes(data[:cut])}… (+{len(data) - cut} bytes)"
+
+
+def headline(summary: RunSummary) -> str:
+    """The run in one line."""
+    megabytes = summary.bytes / 1e6
+    parts = [
+        f"{_count(summary.findings, 'finding')} in {_count(summary.documents, 'document')}",
+        f"{megabytes:,.1f} MB in {summary.seconds:.2f} s ({summary.megabytes_per_second:,.1f} MB/s)",
+    ]
+    where = [summary.backend, summary.pool, _count(summary.workers, "worker") if summary.workers else ""]
+    parts.append(", ".join(visible(w) for w in where if w))
+    return "; ".join(p for p in parts if p)
+
+
+def details(summary: RunSummary) -> list[str]:
+    """The further lines of the summary: commit rate, caps, what was left out on purpose."""
+    lines = []
+    commit = summary.commit
+    if commit is not None and commit.rate_pct is not None:
+        attempted = commit.committed + commit.rolled_back
+        lines.append(
+            f"speculation: {commit.committed:,} of {attempted:,} tiles committed ({commit.rate_pct:.1f} %)"
+        )
+    if summary.capped_matches:
+        lines.append(
+            f"capped: {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
+        )
+    if summary.skipped:
+        counts = (f"{count:,} {visible(reason)}" for reason, count in sorted(summary.skipped.items()))
+        lines.append("left out on purpose: " + ", ".join(counts))
+    return lines
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+class HumanSink:
+    """Writes the human format; the stream decides between plain and coloured."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        # what a terminal's encoding lacks is escaped rather than refused
+        self._encoding = getattr(output.stream, "encoding", None) or "utf-8"
+
+    def _emit(self, text: str) -> None:
+        self._output.stream.write(text.encode(self._encoding, "backslashreplace"))
+
+    def write(self, findings: Sequence[Finding]) -> None:
+        """Append the findings and flush: a person is watching."""
+        if self._output.is_terminal:
+            self._rich([_coloured(f) for f in findings])
+        else:
+            self._emit("".join(_plain(f) for f in findings))
+        self._output.stream.flush()
+
+    def close(self, summary: RunSummary) -> None:
+        """Append problems and summary, and publish the file."""
+        if self._output.is_terminal:
+            self._rich(_coloured_summary(summary))
+        else:
+            self._emit("".join(line + "\n" for line in _plain_summary(summary)))
+        self._output.commit()
+
+    def abort(self) -> None:
+        """Drop the file."""
+        self._output.abort()
+
+    def _rich(self, items: Sequence[RenderableType]) -> None:
+        from rich.console import Console
+
+        text = io.StringIO()
+        console = Console(
+            file=text, force_terminal=True, markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
+        for item in items:
+            console.print(item)
+        self._emit(text.getvalue())
+
+
+def _where(finding: Finding) -> str:
+    return visible(finding.path) + (f":{finding.line}:{finding.column}" if finding.line > 0 else "")
+
+
+def _about(finding: Finding) -> str:
+    parts = [finding.description, f"entropy {finding.entropy:.2f}" if finding.secret else "", *finding.tags]
+    return "; ".join(visible(p) for p in parts if p)
+
+
+def _plain(finding: Finding) -> str:
+    shown = shorten(finding.match) if finding.line > 0 else "(the file itself)"
+    about = _about(finding)
+    return f"{_where(finding)} {visible(finding.rule_id)}: {shown}\n" + (f"    {about}\n" if about else "")
+
+
+def _plain_summary(summary: RunSummary) -> list[str]:
+    lines = [f"not scanned: {visible(p.path)}: {_why(p.reason, p.detail)}" for p in summary.problems]
+    lines += [headline(summary), *details(summary)]
+    by_rule = sorted(summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0]))
+    lines += [f"  {count:>8,}  {visible(rule)}" for rule, count in by_rule]
+    if not summary.complete:
+        lines.append(f"INCOMPLETE: {_count(len(summary.problems), 'input')} not scanned to the end")
+    return lines
+
+
+def _why(reason: str, detail: str) -> str:
+    return visible(f"{reason} ({detail})" if detail else reason)
+
+
+def _coloured(finding: Finding) -> RenderableType:
+    from rich.text import Text
+
+    text = Text(_where(finding), style="cyan")
+    text.append(" ")
+    text.append(visible(finding.rule_id), style="bold yellow")
+    text.append(": ", style="default")
+    if finding.line > 0:
+        before, secret, after = (
+            finding.match.partition(finding.secret) if finding.secret else (finding.match, b"", b"")
+        )
+        room = MAX_SHOWN
+        for part, style in ((before, "default"), (secret, "bold red"), (after, "default")):
+            if part and room > 0:
+                text.append(shorten(part, room), style=style)
+            elif part:
+                text.append(f"… (+{len(part)} bytes)")
+            room -= len(part)
+    else:
+        text.append("(the file itself)", style="italic")
+    about = _about(finding)
+    if about:
+        text.append(f"\n    {about}", style="dim")
+    return text
+
+
+def _coloured_summary(summary: RunSummary) -> list[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    items: list[RenderableType] = []
+    for p in summary.problems:
+        line = Text("not scanned: ", style="bold red")
+        line.append(visible(p.path), style="cyan")
+        line.append(f": {_why(p.reason, p.detail)}", style="default")
+        items.append(line)
+    if summary.findings_by_rule:
+        table = Table("rule", box=None, header_style="bold", pad_edge=False)
+        table.add_column("findings", justify="right")
+        for rule, count in sorted(summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0])):
+            table.add_row(Text(visible(rule), style="yellow"), f"{count:,}")
+        items.append(table)
+    items.append(Text(headline(summary), style="bold"))
+    items += [Text(line, style="dim") for line in details(summary)]
+    if not summary.complete:
+        problems = _count(len(summary.problems), "input")
+        items.append(Text(f"INCOMPLETE: {problems} not scanned to the end", style="bold red"))
+    return items

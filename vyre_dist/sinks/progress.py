@@ -1,0 +1,147 @@
+"""How far a run is: a bar on a terminal, JSON lines otherwise. Driven by update(): no thread of its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+Clock = Callable[[], float]
+
+
+class Progress(Protocol):
+    """Counts so far, absolute. After `close` nothing else may be called."""
+
+    def update(
+        self,
+        bytes_done: int,
+        bytes_total: int | None = None,
+        documents: int = 0,
+        findings: int = 0,
+        commit_rate_pct: float | None = None,
+    ) -> None:
+        """Note the counts; what is shown, and when, is the implementation's."""
+
+    def close(self) -> None:
+        """Show the last counts."""
+
+
+class JsonProgress:
+    """One JSON object a line: at most one every `interval` seconds, and a last one with "final": true."""
+
+    def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
+        self._stream, self._interval, self._clock = stream, interval, clock
+        self._began = self._shown_at = clock()
+        self._shown_bytes = 0
+        self._counts: tuple[int, int | None, int, int, float | None] = (0, None, 0, 0, None)
+
+    def update(
+        self,
+        bytes_done: int,
+        bytes_total: int | None = None,
+        documents: int = 0,
+        findings: int = 0,
+        commit_rate_pct: float | None = None,
+    ) -> None:
+        """Note the counts, and write a line if one is due."""
+        self._counts = (bytes_done, bytes_total, documents, findings, commit_rate_pct)
+        if self._clock() - self._shown_at >= self._interval:
+            self._line(final=False)
+
+    def _line(self, *, final: bool) -> None:
+        import json
+
+        now = self._clock()
+        done, total, documents, findings, commit = self._counts
+        record = {
+            "type": "progress",
+            "elapsed_s": round(now - self._began, 3),
+            "bytes": done,
+            "bytes_total": total,
+            "documents": documents,
+            "findings": findings,
+            "mb_per_s": _rate(done, now - self._began),
+            "recent_mb_per_s": _rate(done - self._shown_bytes, now - self._shown_at),
+            "commit_rate_pct": commit,
+            "final": final,
+        }
+        self._shown_at, self._shown_bytes = now, done
+        self._stream.write(json.dumps(record, separators=(",", ":")) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Write the last line."""
+        self._line(final=True)
+
+
+def _rate(amount: int, seconds: float) -> float:
+    return round(amount / seconds / 1e6, 3) if seconds > 0 else 0.0
+
+
+class BarProgress:
+    """rich's bar; redrawn by update(), at most every `interval` seconds."""
+
+    def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._clock, self._interval = clock, interval
+        self._began = clock()
+        self._drawn_at = self._began - interval
+        self._bar = RichProgress(
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(file=stream, force_terminal=True, markup=False, highlight=False, emoji=False),
+            auto_refresh=False,
+            get_time=clock,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._bar.start()
+
+    def update(
+        self,
+        bytes_done: int,
+        bytes_total: int | None = None,
+        documents: int = 0,
+        findings: int = 0,
+        commit_rate_pct: float | None = None,
+    ) -> None:
+        """Note the counts, and redraw if it is time."""
+        now = self._clock()
+        size = f"{bytes_done / 1e6:,.0f}" + (f"/{bytes_total / 1e6:,.0f}" if bytes_total is not None else "")
+        parts = [
+            f"{size} MB",
+            f"{_rate(bytes_done, now - self._began):,.1f} MB/s",
+            f"{documents:,} files",
+            f"{findings:,} findings",
+        ]
+        if commit_rate_pct is not None:
+            parts.append(f"{commit_rate_pct:.0f} % committed")
+        self._bar.update(self._task, completed=bytes_done, total=bytes_total, description="  ".join(parts))
+        if now - self._drawn_at >= self._interval:
+            self._drawn_at = now
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Remove the bar: the summary follows."""
+        self._bar.stop()
+
+
+def open_progress(
+    stream: TextIO | None = None,
+    *,
+    json_interval: float = 5.0,
+    bar_interval: float = 0.1,
+    clock: Clock = time.monotonic,
+) -> Progress:
+    """A bar where `stream` (standard error) is a terminal, JSON lines otherwise. Intervals in seconds."""
+    stream = stream if stream is not None else sys.stderr
+    if stream.isatty():
+        return BarProgress(stream, bar_interval, clock)
+    return JsonProgress(stream, json_interval, clock)

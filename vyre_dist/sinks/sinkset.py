@@ -1,0 +1,185 @@
+"""Several sinks at once: opened together, written together, published or dropped together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.finding import Finding
+from vyre_dist.sinks.output import STDOUT, Output, open_output
+from vyre_dist.sinks.redact import RedactionError, redact
+from vyre_dist.sinks.summary import RunSummary
+
+
+class Sink(Protocol):
+    """Where findings go. After `close` or `abort` nothing else may be called. All may raise OSError."""
+
+    def write(self, findings: Sequence[Finding]) -> None:
+        """Take the findings, in the order given."""
+
+    def close(self, summary: RunSummary) -> None:
+        """Finish with the run's summary; a file appears at its destination now."""
+
+    def abort(self) -> None:
+        """Finish without a result; a file destination keeps what it had."""
+
+
+class SinkFormatError(UsageError):
+    """A format that there is not: `found`, and `allowed`."""
+
+    def __init__(self, found: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"unknown output format {found!r}; allowed are {', '.join(allowed)}")
+        self.found = found
+        self.allowed = tuple(allowed)
+
+
+class SinkConflictError(UsageError):
+    """Two outputs with one `destination`."""
+
+    def __init__(self, destination: str) -> None:
+        where = "standard output" if destination == STDOUT else repr(destination)
+        super().__init__(f"two outputs go to {where}; give each its own file")
+        self.destination = destination
+
+
+class SinkWriteError(VyreError):
+    """Writing the output `destination` in `format` failed; `errno` is the system's."""
+
+    def __init__(self, format_name: str, destination: str, error: OSError) -> None:
+        super().__init__(f"writing {format_name} to {destination!r} failed: {error.strerror or error}")
+        self.format = format_name
+        self.destination = destination
+        self.errno = error.errno
+
+
+def _human(output: Output, destination: str) -> Sink:  # noqa: ARG001 (one signature for all)
+    from vyre_dist.sinks.human import HumanSink
+
+    return HumanSink(output)
+
+
+def _jsonl(output: Output, destination: str) -> Sink:  # noqa: ARG001
+    from vyre_dist.sinks.jsonl import JsonLinesSink
+
+    return JsonLinesSink(output)
+
+
+def _sarif(output: Output, destination: str) -> Sink:  # noqa: ARG001
+    from vyre_dist.sinks.sarif import SarifSink
+
+    return SarifSink(output)
+
+
+def _csv(output: Output, destination: str) -> Sink:  # noqa: ARG001
+    from vyre_dist.sinks.csv_sink import CsvSink
+
+    return CsvSink(output)
+
+
+def _parquet(output: Output, destination: str) -> Sink:
+    from vyre_dist.sinks.parquet import ParquetSink
+
+    return ParquetSink(output, destination)
+
+
+_FACTORIES: dict[str, Callable[[Output, str], Sink]] = {
+    "human": _human,
+    "jsonl": _jsonl,
+    "sarif": _sarif,
+    "csv": _csv,
+    "parquet": _parquet,
+}
+FORMATS = tuple(_FACTORIES)
+
+
+class SinkSet:
+    """The sinks of a run as one; a context manager that drops what was not closed.
+
+    Raises SinkWriteError where a sink fails; BrokenPipeError passes as it is: nobody reads any more.
+    """
+
+    def __init__(self, sinks: Sequence[tuple[str, str, Sink]], redact_percent: int | None) -> None:
+        self._sinks = list(sinks)
+        self._redact = redact_percent
+
+    def write(self, findings: Sequence[Finding]) -> None:
+        """Hand the findings, redacted if asked for, to every sink."""
+        if self._redact is not None:
+            percent = self._redact
+            findings = [redact(f, percent) for f in findings]
+        for name, destination, sink in self._sinks:
+            try:
+                sink.write(findings)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise SinkWriteError(name, destination, error) from error
+
+    def close(self, summary: RunSummary) -> None:
+        """Close every sink, also where one of them fails; then raise the first failure."""
+        failure: Exception | None = None
+        sinks, self._sinks = self._sinks, []
+        for name, destination, sink in sinks:
+            try:
+                sink.close(summary)
+            except BrokenPipeError as error:
+                failure = failure or error
+                sink.abort()
+            except OSError as error:
+                sink.abort()
+                wrapped = SinkWriteError(name, destination, error)
+                wrapped.__cause__ = error
+                if failure is None:
+                    failure = wrapped
+                else:
+                    failure.add_note(str(wrapped))
+        if failure is not None:
+            raise failure
+
+    def abort(self) -> None:
+        """Drop every sink that is not closed."""
+        sinks, self._sinks = self._sinks, []
+        for _, _, sink in sinks:
+            sink.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+def open_sinks(
+    specs: Sequence[tuple[str, str]], *, redact_percent: int | None = None, stdout: BinaryIO | None = None
+) -> SinkSet:
+    """Open a sink for each (format, destination); "-" is standard output.
+
+    Everything is checked before anything is opened, and what was opened is dropped where a later one fails.
+    Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them UsageErrors.
+    """
+    for name, _ in specs:
+        if name not in _FACTORIES:
+            raise SinkFormatError(name, FORMATS)
+    if redact_percent is not None and not 1 <= redact_percent <= 100:
+        raise RedactionError(redact_percent)
+    seen: set[str] = set()
+    for _, destination in specs:
+        real = destination if destination == STDOUT else os.path.realpath(destination)
+        if real in seen and real != os.devnull:
+            raise SinkConflictError(destination)
+        seen.add(real)
+    opened: list[tuple[str, str, Sink]] = []
+    try:
+        for name, destination in specs:
+            output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
+            opened.append((name, destination, _FACTORIES[name](output, destination)))
+    except BaseException:
+        SinkSet(opened, None).abort()
+        raise
+    return SinkSet(opened, redact_percent)
