@@ -46,7 +46,7 @@ class InfeasibleError(UsageError):
 
     def __init__(self, asked: int, room: Room, per_worker: Mapping[str, float]) -> None:
         each = " and ".join(f"{n:g} {name}" for name, n in per_worker.items())
-        cure = "ask for fewer workers (--workers), or say that the cluster can grow (--autoscale)"
+        cure = "ask for fewer workers (--workers), or, where an autoscaler adds nodes, say so (autoscale)"
         if "GPU" in per_worker:
             cure += ", or use the processors instead (--backend cpu)"
         super().__init__(

@@ -78,7 +78,7 @@ class RayPool:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
         if autoscale and workers is None:
-            raise UsageError("a cluster that can grow (--autoscale) has no size: give the number of workers (--workers)")
+            raise UsageError("a cluster that can grow (autoscale) has no size: give the number of workers (--workers)")
         if gpus_per_worker is not None and gpus_per_worker < 0:
             raise UsageError(f"{gpus_per_worker} GPUs for each worker: 0 or more are possible")
         self.facts: dict[int, WorkerFacts] = {}

@@ -2,9 +2,10 @@
 
     python benchmarks/compare_with_re2.py PACK TREE [--pools local,ray] [--workers 1,2] [--shards 64K,64M]
 
-The oracle here shares nothing with the scanner but the pack's loader and its filters (keyword gate, entropy,
-allowlists): each file is read whole, each rule's regex goes to google-re2 as it stands in the pack, `finditer` gives the matches,
-and lines are counted from the file. Differences are printed one by one; the exit code is 0 only without any.
+The oracle here shares nothing with the scanner but the pack's loader and its filters (keyword gate,
+entropy, allowlists): each file is read whole, each rule's regex goes to google-re2 as it stands in the
+pack, `finditer` gives the matches, and lines are counted from the file. Differences are printed one by one;
+the exit code is 0 only without any.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import re2
 
@@ -58,12 +60,22 @@ def oracle_of(pack_path: str, paths: list[str]) -> list[Row]:
                 if filters.rule_applies_to_path(index, path):
                     rows.append((path, rule.id, 0, 0, 0, 0))
             elif filters.gate_open(index, lowered) and filters.rule_applies_to_path(index, path):
-                rows += [
-                    (path, rule.id, start, end, *position(data, start))
-                    for start, end, groups in matches(regexp, data)
-                    if filters.judge(index, path, data[start:end], groups, lambda s=start, e=end: line(data, s, e))
-                ]
+                for start, end, groups in matches(regexp, data):
+                    lines = partial(line, data, start, end)
+                    if filters.judge(index, path, data[start:end], groups, lines):
+                        rows.append((path, rule.id, start, end, *position(data, start)))
     return rows
+
+
+def oracle(pack: str, paths: list[str]) -> tuple[list[Row], float]:
+    """(the findings in all files, seconds), on all processors."""
+    began = time.perf_counter()
+    cores = len(os.sched_getaffinity(0))
+    turns = cores * 8
+    with ProcessPoolExecutor(cores) as executor:
+        lists = executor.map(oracle_of, [pack] * turns, [paths[i::turns] for i in range(turns)])
+        rows = sorted(row for rows in lists for row in rows)
+    return rows, time.perf_counter() - began
 
 
 def matches(regexp: re2._Regexp, data: bytes) -> Iterator[tuple[int, int, tuple[bytes | None, ...]]]:
@@ -93,7 +105,9 @@ def position(data: bytes, offset: int) -> tuple[int, int]:
     return data.count(b"\n", 0, offset) + 1, offset - data.rfind(b"\n", 0, offset)
 
 
-def scan(pack: str, tree: str, pool: str, workers: int, shard: str, extra: list[str]) -> tuple[list[Row], float]:
+def scan(
+    pack: str, tree: str, pool: str, workers: int, shard: str, extra: list[str]
+) -> tuple[list[Row], float]:
     """What the command line finds."""
     command = [sys.executable, "-m", "vyre_dist", "scan", tree, "--rules", pack, "--format", "jsonl"]
     command += ["--pool", pool, "--workers", str(workers), "--shard-size", shard, "--no-gitignore", *extra]
@@ -102,17 +116,22 @@ def scan(pack: str, tree: str, pool: str, workers: int, shard: str, extra: list[
     seconds = time.perf_counter() - began
     if done.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-    rows = []
-    for text in done.stdout.splitlines():
-        f = json.loads(text)
-        if f.get("type", "finding") == "finding":
-            rows.append((f["path"], f["rule_id"], f["start"], f["end"], f["line"], f["column"]))
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    if not lines or lines[-1]["type"] != "summary" or not lines[-1]["complete"]:
+        raise SystemExit(f"{' '.join(command)}: no complete summary")
+    rows = [
+        (f["path"], f["rule_id"], f["start"], f["end"], f["line"], f["column"])
+        for f in lines
+        if f["type"] == "finding"
+    ]
     return rows, seconds
 
 
 def main() -> int:
     """Compare, print a line for each configuration, return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pack")
     parser.add_argument("tree")
     parser.add_argument("--pools", default="local,ray")
@@ -121,17 +140,15 @@ def main() -> int:
     parser.add_argument("--backend", default="cpu")
     args = parser.parse_args()
     paths = files_below(args.tree)
-    began = time.perf_counter()
-    cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores) as executor:
-        lists = executor.map(oracle_of, [args.pack] * cores * 8, [paths[i :: cores * 8] for i in range(cores * 8)])
-        expected = sorted(row for rows in lists for row in rows)
-    print(f"google-re2: {len(expected)} findings in {len(paths)} files, {time.perf_counter() - began:.1f} s")
+    expected, seconds = oracle(args.pack, paths)
+    print(f"google-re2: {len(expected)} findings in {len(paths)} files, {seconds:.1f} s", flush=True)
     different = 0
     for pool in args.pools.split(","):
         for workers in args.workers.split(","):
             for shard in args.shards.split(","):
-                rows, seconds = scan(args.pack, args.tree, pool, int(workers), shard, ["--backend", args.backend])
+                rows, seconds = scan(
+                    args.pack, args.tree, pool, int(workers), shard, ["--backend", args.backend]
+                )
                 missing, added = set(expected) - set(rows), set(rows) - set(expected)
                 doubled = len(rows) - len(set(rows))
                 different += len(missing) + len(added) + doubled

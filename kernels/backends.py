@@ -12,7 +12,7 @@ from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 
-class ScanBackend(Backend, Protocol):
+class ScanBackend(Backend[ScanProgram], Protocol):
     """A backend that runs ScanPrograms for the one pack that it was opened with."""
 
     compiled: CompiledPack

@@ -26,6 +26,10 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 _FEW_ENDS = 4096
 _BYTES_PER_END = 64
 
+# Until google-re2 has searched this much for a rule, a database of the rule's own (some milliseconds to compile) would not
+# pay for itself: a small scan with findings of many rules is over before.
+_BYTES_BEFORE_ENDS = 1 << 20
+
 _Row = tuple[int, int, int, int, int]
 
 
@@ -41,6 +45,7 @@ class CpuBackend:
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)
         self._ends_databases: dict[int, Any] = {}
+        self._searched: dict[int, int] = {}
         self._hits: list[int] = []
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
@@ -101,7 +106,8 @@ class CpuBackend:
     def _confirm(self, w: int, window: Window, rule: int, rows: list[_Row]) -> None:
         """Append the rule's matches in `window` to `rows`."""
         matcher = self.matchers[rule]
-        ends = self._match_ends(rule, window.data)
+        searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
+        ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
         found = matcher.iter_matches(window) if ends is None else matcher.matches_at_ends(window, ends)
         rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
 

@@ -6,7 +6,7 @@ Databases depend on Hyperscan's version and on the processor, so the cache key h
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +15,19 @@ import msgpack
 
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 2
+_SCHEMA = 3
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal limits
 _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
 
-def build_database(rules: Sequence[CompiledRule], flags: int, gates: bool = False) -> Any:
+def build_database(rules: Sequence[CompiledRule], flags: int, gates: Collection[int] = ()) -> Any:
     """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error when refused.
 
-    `gates`: use a rule's gate_pattern where it has one.
+    `gates`: the rules whose gate_pattern is compiled in place of the regex.
     """
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[(gates and r.gate_pattern) or r.candidate_pattern for r in rules],
+        expressions=[(r.gate_pattern if r.index in gates else None) or r.candidate_pattern for r in rules],
         ids=[r.index for r in rules],
         elements=len(rules),
         flags=flags,
@@ -46,11 +46,12 @@ def load_database(blob: bytes) -> Any:
 class CandidateDatabases:
     """Which windows may hold a match of which rule.
 
-    `whole`: databases for windows that are whole documents, where a dear rule may be looked for by its keywords. `partial`: what
-    must be scanned beside them for windows that are not, since the keyword may be in another window: the dear rules' own regexes.
-    Scanned one after the other; each reports a rule once per window. `approximate`: rules that
-    Hyperscan took only in prefilter mode (a superset of the matches, and of their ends nothing is known).
-    `always`: rules that it can't help with (they match the empty string, or it refused them): candidates everywhere.
+    `whole`: databases for windows that are whole documents, where a dear rule may be looked for by its
+    keywords. `partial`: what must be scanned beside them for windows that are not, since the keyword may be
+    in another window: the dear rules' own regexes. Scanned one after the other; each reports a rule once
+    per window. `approximate`: rules that Hyperscan took only in prefilter mode (a superset of the matches,
+    and of their ends nothing is known). `always`: rules that it can't help with (they match the empty
+    string, or it refused them): candidates everywhere.
     """
 
     whole: tuple[Any, ...]
@@ -61,7 +62,8 @@ class CandidateDatabases:
 
 def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> CandidateDatabases:
     """Build the databases of a pack, or take them from `cache`."""
-    key = f"{_SCHEMA}:{compiled.key}:{hyperscan.__version__}:{_cpu()}"
+    version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
+    key = f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
     if (stored := cache.get("hyperscan", key)) is not None:
         whole, partial, approximate, always = msgpack.unpackb(stored)
         try:
@@ -76,19 +78,19 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     single, loose = hyperscan.HS_FLAG_SINGLEMATCH, hyperscan.HS_FLAG_PREFILTER
     always_rules = [r.index for r in compiled.rules if r.min_width == 0]
     searched = [r for r in compiled.rules if r.min_width > 0]
-    exact, refused = _build(searched, single)
+    # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex itself
+    gated = [r for r in searched if r.gate_pattern is not None and _accepts(r, single)]
+    gate_numbers = {r.index for r in gated}
+    exact, refused = _build(searched, single, gate_numbers)
+    partial_blobs = [hyperscan.dumpb(db) for db in _build(gated, single)[0]]
     inexact, unhelped = _build(refused, single | loose)
     always_rules += [r.index for r in unhelped]
     approximate = {r.index for r in refused} - {r.index for r in unhelped}
-    partial_blobs: list[bytes] = []
-    gated = [r for r in searched if r.gate_pattern and r.index not in approximate and r not in unhelped]
-    if gated:
-        # what Hyperscan took with the regexes it takes with keywords in place of some
-        exact, _ = _build([r for r in searched if r not in refused], single, gates=True)
-        partial_blobs = [hyperscan.dumpb(db) for db in _build(gated, single)[0]]
     whole_blobs = [hyperscan.dumpb(db) for db in exact + inexact]
     always_rules.sort()
-    cache.put("hyperscan", key, msgpack.packb([whole_blobs, partial_blobs, sorted(approximate), always_rules]))
+    cache.put(
+        "hyperscan", key, msgpack.packb([whole_blobs, partial_blobs, sorted(approximate), always_rules])
+    )
     return CandidateDatabases(
         tuple(map(load_database, whole_blobs)),
         tuple(map(load_database, partial_blobs)),
@@ -98,7 +100,7 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
 
 
 def _build(
-    rules: list[CompiledRule], flags: int, gates: bool = False
+    rules: list[CompiledRule], flags: int, gates: Collection[int] = ()
 ) -> tuple[list[Any], list[CompiledRule]]:
     """(databases, refused rules): one database if Hyperscan takes all, else halves, down to the rules at fault."""
     if not rules:

@@ -165,7 +165,7 @@ def test_missing_fields_are_invalid(make_record: Make) -> None:
     ],
 )
 def test_hostile_msgpack_is_invalid(payload: bytes) -> None:
-    """Extension types, deep nesting, announced gigabytes, doubled keys, bad UTF-8 and trailing bytes: invalid."""
+    """Extension types, deep nesting, announced gigabytes, doubled keys, bad UTF-8: all are invalid."""
     with pytest.raises(InvalidRecordError):
         decode(payload)
 

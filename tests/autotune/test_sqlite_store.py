@@ -33,7 +33,8 @@ from vyre_dist.dispatch.race import VariantTiming
 path, me = sys.argv[1], int(sys.argv[2])
 def record(number, cost):
     spec = SpecCacheKey(number, 0, (64, 1, 1), 0)
-    return StoredRecord(AutotuneKey.of(spec, "a"), AutotuneRecord((64, 1, 1), me), spec, VariantTiming(0, cost))
+    tuned = AutotuneRecord((64, 1, 1), me)
+    return StoredRecord(AutotuneKey.of(spec, "a"), tuned, spec, VariantTiming(0, cost))
 with SqliteStore(path, busy_timeout_s=30) as store:
     for i in range(10):
         assert store.put(record(1000 * me + i, 1))
@@ -127,15 +128,15 @@ def test_a_deleted_file_is_made_again(tmp_path: Path, make_record: Make) -> None
         assert get(store, make_record(2)) == make_record(2)
 
 
-@pytest.mark.parametrize("place", ["below a file", "a folder", "no such device"])
+@pytest.mark.parametrize("place", ["below a file", "a folder", "too long a name"])
 def test_unusable_places_miss(tmp_path: Path, make_record: Make, place: str) -> None:
-    """Where no file can be made, lookups miss, puts are False, every fault is counted and nothing is raised."""
+    """Where no file can be made, lookups miss and puts are False: counted, and nothing is raised."""
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     path = {
         "below a file": tmp_path / "file" / "s.sqlite3",
         "a folder": tmp_path / "folder",
-        "no such device": Path("/proc/no-such-folder/s.sqlite3"),
+        "too long a name": tmp_path / ("s" * 300),
     }[place]
     with SqliteStore(path) as store:
         assert get(store, make_record()) is None

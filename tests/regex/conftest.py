@@ -17,188 +17,29 @@ SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
 
-ATOMS = [
-    *(
-        "a",
-        "b",
-        "c",
-        "ab",
-        "abc",
-        "B",
-        " ",
-        "_",
-        "1",
-        "-",
-        "#",
-        ".",
-        "^",
-        "$",
-        r"\b",
-        r"\B",
-        r"\A",
-        r"\z",
-        r"\C",
-    ),
-    *(
-        "[ab]",
-        "[^a]",
-        "[a-c1-3]",
-        "[]a]",
-        "[^]a]",
-        "[a-]",
-        "[-a]",
-        "[a^]",
-        r"[\d_]",
-        r"[^\W\n]",
-        r"[\x00-\x7f]",
-    ),
-    *(
-        "[[:alpha:]]",
-        "[^[:^digit:]x]",
-        "[[:word:]-]",
-        r"[\pL1]",
-        r"[^\P{Lu}]",
-        "[a[:b]",
-        r"[\]\[]",
-        r"[\n-b]",
-    ),
-    *(
-        r"\d",
-        r"\D",
-        r"\w",
-        r"\W",
-        r"\s",
-        r"\S",
-        r"\pL",
-        r"\PL",
-        r"\p{Lu}",
-        r"\P{^Nd}",
-        r"\p{Greek}",
-        r"\p{^Han}",
-    ),
-    *(
-        r"\n",
-        r"\t",
-        r"\x61",
-        r"\x{62}",
-        r"\141",
-        r"\0",
-        r"\012",
-        r"\.",
-        r"\-",
-        r"\_",
-        r"\ ",
-        r"\Qa.b\E",
-        r"\Q\E",
-    ),
-    *(
-        "{",
-        "}",
-        "{,2}",
-        "a{01}",
-        "x{,5}",
-        ",",
-        ":",
-        "(?i)",
-        "(?s)",
-        "(?m)",
-        "(?U)",
-        "(?-i)",
-        "(?ms-U)",
-        "(?)",
-    ),
-    *("()", "(?:)", "(|a)", "(a|)", "é", r"\xe9", "[à-é]", "a|b", "|", "[^\\x00-\\xff]"),
-]
+ATOM_TEXT = r"""
+    a b c ab abc B _ 1 - # . ^ $ \b \B \A \z \C é \xe9 [à-é] a|b |
+    [ab] [^a] [a-c1-3] []a] [^]a] [a-] [-a] [a^] [\d_] [^\W\n] [\x00-\x7f] [^\x00-\xff] [\]\[] [\n-b]
+    [[:alpha:]] [^[:^digit:]x] [[:word:]-] [\pL1] [^\P{Lu}] [a[:b]
+    \d \D \w \W \s \S \pL \PL \p{Lu} \P{^Nd} \p{Greek} \p{^Han}
+    \n \t \x61 \x{62} \141 \0 \012 \. \- \_ \Qa.b\E \Q\E { } {,2} a{01} x{,5} , :
+    (?i) (?s) (?m) (?U) (?-i) (?ms-U) (?) () (?:) (|a) (a|)
+"""
+ATOMS = [*ATOM_TEXT.split(), " ", "\\ "]
+
 # Half of the patterns keep to these, so that most of them match, in many ways, in the haystacks.
-DENSE = [
-    "a",
-    "b",
-    "c",
-    "ab",
-    ".",
-    "[ab]",
-    "[^a]",
-    r"\w",
-    r"\b",
-    "$",
-    "^",
-    "(?m)",
-    "(?s)",
-    "(?U)",
-    "x",
-    r"[^\n]",
-    "",
-    "|",
-]
-BROKEN = [
-    *(
-        "(",
-        ")",
-        "[",
-        "]",
-        "*",
-        "+",
-        "?",
-        "{1}",
-        "{2,1}",
-        "\\",
-        r"\8",
-        r"\1",
-        r"\xg",
-        r"\x{110}",
-        r"\400",
-        r"\p",
-        r"\pX",
-    ),
-    *(
-        r"\p{",
-        r"\p{greek}",
-        "[[:foo:]]",
-        "[z-a]",
-        "[a",
-        r"[\b]",
-        "(?",
-        "(?P<",
-        "(?P<a-b>x)",
-        "(?<>x)",
-        "(?=a)",
-        "(?q)",
-    ),
-    *(
-        "a**",
-        "a{2}{3}",
-        "a+?+",
-        r"\Q",
-        "(?i",
-        "(?:",
-        "(?-)",
-        r"\Z",
-        r"\q",
-        "[]",
-        "[^]",
-        "(?<n",
-        "[a--]",
-        "(?x",
-    ),
-]
-OPERATORS = [
-    "*",
-    "+",
-    "?",
-    "*?",
-    "+?",
-    "??",
-    "{0}",
-    "{1}",
-    "{2}",
-    "{0,1}",
-    "{1,3}",
-    "{2,}",
-    "{0,}?",
-    "{1,2}?",
-    "{3}?",
-]
-GROUPS = ["(", "(", "(?:", "(?:", "(?i:", "(?s:", "(?m:", "(?U:", "(?-s:", "(?P<{}>", "(?<{}>"]
+DENSE_TEXT = r"a b c ab . [ab] [^a] \w \b $ ^ (?m) (?s) (?U) x [^\n] |"
+DENSE = [*DENSE_TEXT.split(), ""]
+
+BROKEN_TEXT = r"""
+    ( ) [ ] * + ? {1} {2,1} \ \8 \1 \xg \x{110} \400 \p \pX \p{ \p{greek} [[:foo:]] [z-a] [a [\b] [a--] [] [^]
+    (? (?P< (?P<a-b>x) (?<>x) (?=a) (?q) (?i (?: (?-) (?<n (?x a** a{2}{3} a+?+ \Q \Z \q
+"""
+BROKEN = BROKEN_TEXT.split()
+OPERATOR_TEXT = "* + ? *? +? ?? {0} {1} {2} {0,1} {1,3} {2,} {0,}? {1,2}? {3}?"
+OPERATORS = OPERATOR_TEXT.split()
+GROUP_TEXT = "( ( (?: (?: (?i: (?s: (?m: (?U: (?-s: (?P<{}> (?<{}>"
+GROUPS = GROUP_TEXT.split()
 HAYSTACK = [
     b"a",
     b"b",
@@ -287,7 +128,7 @@ def hyperscan_ends(database: hyperscan.Database, haystack: bytes) -> set[int]:
 
 
 def match_ends(node: Node, text: bytes, starts: set[int]) -> set[int]:
-    """All ends of all matches that begin at one of `starts`: the language straight from the tree, with no engine."""
+    """All ends of all matches that begin at one of `starts`, straight from the tree, with no engine."""
     match node:
         case CharClass(mask=mask):
             return {i + 1 for i in starts if i < len(text) and mask >> text[i] & 1}

@@ -122,7 +122,7 @@ def test_the_line_is_asked_for_only_when_announced(pack: PackData, path: str, se
 
 @given(st.binary(max_size=300))
 def test_entropy_is_shannons(secret: bytes) -> None:
-    """Entropy agrees with the textbook sum, lies between 0 and 8 and does not depend on the order of bytes."""
+    """Entropy agrees with the textbook sum, is 0 to 8, and does not depend on the order of bytes."""
     slow = sum(n / len(secret) * math.log2(len(secret) / n) for n in Counter(secret).values())
     assert math.isclose(entropy(secret), slow, rel_tol=1e-12, abs_tol=1e-12)
     assert 0 <= entropy(secret) <= 8

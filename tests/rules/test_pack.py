@@ -190,7 +190,7 @@ def test_the_hash_sees_order_and_split() -> None:
 
 
 def test_folders_keep_allowlists_apart(tmp_path: Path) -> None:
-    """Files of a folder become one pack, in name order; a file's global allowlists cover its own rules only."""
+    """A folder's files become one pack, in name order; a file's global allowlists cover its own rules."""
     (tmp_path / "sub").mkdir()
     rule = "[[rules]]\nid = '{0}'\nregex = '{0}'\n[[allowlists]]\npaths = ['{0}']\n"
     (tmp_path / "b.toml").write_text(rule.format("b"))
@@ -209,3 +209,31 @@ def test_comments_and_spaced_counts_of_nosey_parker(tmp_path: Path) -> None:
     file.write_text("rules:\n- id: a\n  pattern: |\n    (?x) \\(?(?# a comment ) x{1, 5} \\{ 2 \\}\n")
     rule = RulePack.load(file)["a"]
     assert rule.regex == "(?x) \\(? x{1,5} \\{ 2 \\}\n"
+
+
+def test_spellings_of_gitleaks(tmp_path: Path) -> None:
+    """gitleaks' keys are read without regard to case; a list of tables may stand for a table."""
+    file = tmp_path / "p.toml"
+    file.write_text(
+        "[[rules]]\nID = 'a'\nregex = '(x)'\nsecretgroup = 1\nKeywords = ['K']\n"
+        "[[rules.allowList]]\nstopWords = ['S']\nregextarget = 'match'\nregexes = ['r']\n"
+        "[allowLists]\ntargetrules = ['a']\npaths = ['p']\n"
+    )
+    pack = RulePack.load(file)
+    assert pack.warnings == ()
+    (rule,) = pack
+    assert (rule.id, rule.secret_group, rule.keywords) == ("a", 1, ("k",))
+    assert rule.allowlists == (Allowlist(stopwords=("s",), regex_target="match", regexes=("r",)),)
+    assert pack.allowlists == (Allowlist(target_rules=("a",), paths=("p",)),)
+
+
+def test_the_documented_example_works(tmp_path: Path) -> None:
+    """The example in docs/rule-packs.md loads without a warning and does what it says."""
+    text = (Path(__file__).parents[2] / "docs" / "rule-packs.md").read_text()
+    example = text.split("```toml\n")[1].split("```")[0]
+    file = tmp_path / "acme.toml"
+    file.write_text(example)
+    pack = RulePack.load(file)
+    assert (pack.dialect, pack.warnings, pack.name) == ("vyre", (), "acme")
+    (report,) = check_pack(pack)
+    assert (report.ok, report.examples, report.negative_examples, report.problems) == (True, 1, 1, ())

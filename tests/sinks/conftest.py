@@ -31,12 +31,26 @@ def hostile_findings() -> list[Finding]:
     return [
         finding(),
         finding(match=nasty, secret=nasty, groups=(nasty, b"", None)),
-        finding(path="evil\x1b[31m\n\r/\udcff\udc9b31m\u202e.py", rule_id="r\x1b[1m", description="d\x1b[5m\u2028{0} [x](http://y)"),
+        finding(
+            path="evil\x1b[31m\n\r/\udcff\udc9b31m\u202e.py",
+            rule_id="r\x1b[1m",
+            description="d\x1b[5m\u2028{0} [x](http://y)",
+        ),
         finding(path="/abs/ä b/%41?#:c.py", tags=("a", "a", "\x1b[3m")),
         finding(path="-rf", match="ü€𝄞".encode() * 100, secret="€".encode()),
         finding(path="=1+1|' /C calc'!A0", match=b"=HYPERLINK(1)", secret=b"=HYPERLINK(1)", rule_id="@rule"),
         finding(path="a:b//../c", match=b"'quoted\"\n,;\t", secret=b"\t+1", groups=()),
-        finding(rule_id="path-only", path="id_rsa", start=0, end=0, line=0, column=0, match=b"", secret=b"", groups=()),
+        finding(
+            rule_id="path-only",
+            path="id_rsa",
+            start=0,
+            end=0,
+            line=0,
+            column=0,
+            match=b"",
+            secret=b"",
+            groups=(),
+        ),
         finding(match=b"A" * 100_000, secret=b"A" * 100_000, groups=()),
         finding(match=b"\xed\xa0\x80", secret=b"\xc0\x80", groups=(b"\xf5",), description="", tags=()),
     ]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis
+from redis._parsers import _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.connection import (
     AbstractConnection,
@@ -44,9 +45,11 @@ T = TypeVar("T")
 TIMEOUT_S = 0.2
 _KEYS_PER_SCRIPT = 128
 _SCAN_COUNT = 512
+# A lying server's cursor never ends; an honest one of five million keys does.
+_SCAN_ROUNDS = 10_000
 
 # What a reply that is not this command's raises while redis-py takes it apart.
-_ODD_REPLY = (ValueError, TypeError, LookupError, AttributeError, MemoryError)
+_ODD_REPLY = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _TRANSPORT = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, OSError)
 
 
@@ -88,6 +91,8 @@ def _client(target: RedisTarget, timeout_s: float, deadline_s: float | None) -> 
         # Retrying is done in one place, below; redis-py would retry connecting and commanding, multiplied.
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        # Not hiredis: told of an array of 2·10⁹ entries, it allocates them all before the first has come (6 s).
+        parser_class=_RESP2Parser,
         **_anonymous(),
         **place,
     )
@@ -290,7 +295,7 @@ class RedisStore(RecordStore):
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
         cursor = 0
-        while True:
+        for _ in range(_SCAN_ROUNDS):
             try:
                 cursor, keys = self.link.call(functools.partial(_scan, cursor))
                 found = self.fetch_or_raise(keys)
@@ -299,6 +304,7 @@ class RedisStore(RecordStore):
             yield from (stored for stored in found if stored is not None)
             if cursor == 0:
                 return
+        self._counters.add("errors")
 
     def revision(self) -> int:
         """How many records were ever replaced on the server. Raises ServerUnavailableError."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.record import StoredRecord, beats
-from vyre_dist.autotune.redis_follow import follow
+from vyre_dist.autotune.redis_follow import CHECK_S, follow
 from vyre_dist.autotune.redis_store import RedisStore, ServerUnavailableError
 from vyre_dist.autotune.store import Offer, RecordStore, StoreClosedError, StoreStats
 from vyre_dist.dispatch.keys import AutotuneKey
@@ -19,7 +20,8 @@ from vyre_dist.dispatch.keys import AutotuneKey
 logger = logging.getLogger(__name__)
 
 MAX_JOBS = 1024
-CLOSE_TIMEOUT_S = 2.0
+# Longer than the slowest operation on a server, with its second try.
+CLOSE_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,14 @@ class TieredStore(RecordStore):
     waits). Changes that others publish come in by themselves, for the keys that were ever asked for here.
     """
 
-    def __init__(self, local: RecordStore, remote: RedisStore, *, max_jobs: int = MAX_JOBS) -> None:
+    def __init__(
+        self,
+        local: RecordStore,
+        remote: RedisStore,
+        *,
+        max_jobs: int = MAX_JOBS,
+        check_s: float = CHECK_S,
+    ) -> None:
         super().__init__()
         self._memory = MemoryStore()
         self._local = local
@@ -51,6 +60,7 @@ class TieredStore(RecordStore):
         self._follower = threading.Thread(
             target=follow,
             args=(remote, self._stop, self._changed),
+            kwargs={"check_s": check_s},
             name="vyre-autotune-follower",
             daemon=True,
         )
@@ -177,11 +187,13 @@ class TieredStore(RecordStore):
 
     def _release(self) -> None:
         self._stop.set()
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
         try:
             self._jobs.put(None, timeout=CLOSE_TIMEOUT_S)
         except queue.Full:
             self._counters.add("dropped")
-        self._worker.join(CLOSE_TIMEOUT_S)
-        self._follower.join(CLOSE_TIMEOUT_S)
+        self._worker.join(max(0.0, deadline - time.monotonic()))
         for tier in (self._memory, self._local, self._remote):
             tier.close()
+        # Closing the server's connections is what wakes a follower that waits for a message.
+        self._follower.join(max(0.1, deadline - time.monotonic()))

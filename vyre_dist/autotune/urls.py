@@ -156,7 +156,8 @@ def _split(url: str) -> SplitResult:
 
 def _sqlite_path(url: str, parts: SplitResult) -> Path:
     path = unquote(parts.path)
-    if parts.netloc or parts.query or parts.fragment or not path.startswith("/") or path.endswith("/"):
+    whole = not (parts.netloc or parts.query or parts.fragment)
+    if not whole or not path.startswith("/") or path.endswith("/") or "\0" in path:
         raise StoreUrlError(url, "sqlite:/// needs the absolute path of a file, and nothing else")
     return Path(path)
 

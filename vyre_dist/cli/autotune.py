@@ -9,7 +9,11 @@ import click
 
 from vyre_dist.cli.exit_codes import ExitCode
 
-_STORE = click.option("--store", metavar="URL", help="Which store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. Default: the user's SQLite file.")
+_STORE = click.option(
+    "--store",
+    metavar="URL",
+    help="Which store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. Default: the user's SQLite file.",
+)
 
 
 @click.group()
@@ -26,7 +30,16 @@ def list_records(store: str | None) -> int:
     opened = open_store(store)
     try:
         for record in opened.items():
-            click.echo(json.dumps({"key": record.key.key_hex, "adapter": record.key.adapter_id, "threshold_pct": record.threshold_pct, **_timing(record)}))
+            click.echo(
+                json.dumps(
+                    {
+                        "key": record.key.key_hex,
+                        "adapter": record.key.adapter_id,
+                        "threshold_pct": record.threshold_pct,
+                        **_timing(record),
+                    }
+                )
+            )
     finally:
         opened.close()
     return ExitCode.CLEAN

@@ -7,7 +7,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from vyre_dist.cli.sizes import SIZE
 from vyre_dist.errors import UsageError
 
 if TYPE_CHECKING:
+    from vyre_dist.autotune.store import AutotuneStore
     from vyre_dist.driver.plan import Plan
     from vyre_dist.driver.pool import WorkerPool, WorkerSpec
     from vyre_dist.driver.run import ScanOutcome
@@ -29,44 +31,128 @@ if TYPE_CHECKING:
 _FORMATS = ["human", "jsonl", "sarif", "csv", "parquet"]
 
 
-class _Destination(click.ParamType):
+class _Destination(click.ParamType[tuple[str, str]]):
     """FORMAT or FORMAT=FILE."""
 
     name = "format[=file]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         if isinstance(value, tuple):
             return value
         form, _, file = str(value).partition("=")
         if form not in _FORMATS:
-            self.fail(f"unknown format {form!r}: use one of {', '.join(_FORMATS)}, or FORMAT=FILE", param, ctx)
+            self.fail(
+                f"unknown format {form!r}: use one of {', '.join(_FORMATS)}, or FORMAT=FILE", param, ctx
+            )
         return form, file or "-"
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--rules", "-r", "packs", multiple=True, metavar="PACK", help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file or folder, or the name of a built-in pack. May be given several times. Default: the whole built-in pack.")
-@click.option("--format", "-f", "outputs", multiple=True, type=_Destination(), help="How findings are written: human, jsonl, sarif, csv, parquet, to standard output or FORMAT=FILE. May be given several times. Default: human.")
+@click.option(
+    "--rules",
+    "-r",
+    "packs",
+    multiple=True,
+    metavar="PACK",
+    help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file or folder, or a built-in pack's name. "
+    "May be given several times. Default: everything built in.",
+)
+@click.option(
+    "--format",
+    "-f",
+    "outputs",
+    multiple=True,
+    type=_Destination(),
+    help="How findings are written: human, jsonl, sarif, csv or parquet, to standard output or FORMAT=FILE. "
+    "May be given several times. Default: human.",
+)
 @click.option("--output", "-o", type=click.Path(), help="The file for a --format that names none.")
-@click.option("--redact", is_flag=False, flag_value=100, default=0, type=click.IntRange(0, 100), metavar="[PERCENT]", help="Mask secrets in every output (100 % of each, or the share given as --redact=PERCENT).")
-@click.option("--files-from", type=click.Path(), help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes.")
+@click.option(
+    "--redact",
+    is_flag=False,
+    flag_value=100,
+    default=0,
+    type=click.IntRange(0, 100),
+    metavar="[PERCENT]",
+    help="Mask secrets in every output (100 % of each, or the share given as --redact=PERCENT).",
+)
+@click.option(
+    "--files-from",
+    type=click.Path(),
+    help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes.",
+)
 @click.option("--no-gitignore", is_flag=True, help="Also scan what .gitignore files exclude.")
 @click.option("--follow", is_flag=True, help="Follow symbolic links to files and folders.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out paths that match, in gitignore's language.")
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Leave out paths that match, in gitignore's language."
+)
 @click.option("--include", multiple=True, metavar="GLOB", help="Scan only paths that match.")
 @click.option("--max-file-size", type=SIZE, help="Leave out larger files; they are counted.")
-@click.option("--pool", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True, help="Where workers run. auto: Ray inside a Ray job or with --address, else local processes.")
-@click.option("--workers", "-j", type=click.IntRange(min=1), help="How many workers. Default: one for each processor, or each GPU of the cluster.")
-@click.option("--address", help="The Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for a new one on this machine.")
-@click.option("--backend", default="auto", show_default=True, help="auto, cpu (Hyperscan and google-re2) or reference (google-re2 alone, slow).")
-@click.option("--speculation", type=click.Choice(["auto", "force", "disable"]), default="auto", show_default=True, help="Whether tiles are confirmed in the pass that finds candidates.")
-@click.option("--shard-size", type=SIZE, default=None, help="Bytes given to a worker at a time; larger files are split. Default: 16M.")
-@click.option("--max-match-bytes", type=SIZE, default=None, help="The longest match of a rule without an upper bound. Default: 64K.")
-@click.option("--cache-dir", type=click.Path(file_okay=False), help="Where compiled packs are kept. Default: the user's cache directory.")
+@click.option(
+    "--pool",
+    type=click.Choice(["auto", "local", "ray"]),
+    default="auto",
+    show_default=True,
+    help="Where workers run. auto: Ray inside a Ray job or with --address, else local processes.",
+)
+@click.option(
+    "--workers",
+    "-j",
+    type=click.IntRange(min=1),
+    help="How many workers. Default: one for each processor, or each GPU of the cluster.",
+)
+@click.option(
+    "--address",
+    help="The Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for a new one on this machine.",
+)
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="auto, cpu (Hyperscan and google-re2) or reference (google-re2 alone, slow).",
+)
+@click.option(
+    "--speculation",
+    type=click.Choice(["auto", "force", "disable"]),
+    default="auto",
+    show_default=True,
+    help="Whether tiles are confirmed in the pass that finds candidates.",
+)
+@click.option(
+    "--shard-size",
+    type=SIZE,
+    default=None,
+    help="Bytes given to a worker at a time; larger files are split. Default: 16M.",
+)
+@click.option(
+    "--max-match-bytes",
+    type=SIZE,
+    default=None,
+    help="The longest match of a rule without an upper bound. Default: 64K.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False),
+    help="Where compiled packs are kept. Default: the user's cache directory.",
+)
 @click.option("--no-cache", is_flag=True, help="Keep no compiled packs, and read none.")
-@click.option("--store", metavar="URL", help="The autotune store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. Default: a SQLite file in the cache directory.")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="The autotune store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. "
+    "Default: a SQLite file in the user's cache directory.",
+)
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the run's summary to FILE, as JSON.")
-@click.option("--progress", type=click.Choice(["auto", "never"]), default="auto", show_default=True, help="Progress on standard error: a bar on a terminal, JSON lines elsewhere.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "never"]),
+    default="auto",
+    show_default=True,
+    help="Progress on standard error: a bar on a terminal, JSON lines elsewhere.",
+)
 def scan(**options: Any) -> int:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
@@ -86,13 +172,19 @@ class _Scan:
         """Scan, and give the exit code."""
         from vyre_dist.driver.plan import Plan
         from vyre_dist.driver.pool import WorkerSpec
-        from vyre_dist.driver.run import Callbacks, ScanAborted, run_scan
+        from vyre_dist.driver.run import Callbacks, ScanAbortedError, run_scan
+        from vyre_dist.driver.tuning import Tuning
         from vyre_dist.sinks import open_sinks
         from vyre_dist.sources import WalkStats
 
         o = self._o
         pack = _load_packs(o["packs"])
         config = self._engine_config()
+        tuning = Tuning(f"{pack.content_hash} {config.max_match_bytes}", config.backend)
+        with self._open_store() as store:
+            threshold = tuning.threshold_pct(store)
+        if threshold is not None:
+            config = replace(config, threshold_pct=threshold)
         stats = WalkStats()
         with ExitStack() as stack:
             pool = self._open_pool(WorkerSpec(pack.data, config))
@@ -126,12 +218,14 @@ class _Scan:
             aborted = None
             try:
                 outcome = run_scan(plan, pool, pack.rules, callbacks)
-            except ScanAborted as error:
+            except ScanAbortedError as error:
                 outcome, aborted = error.outcome, str(error)
             summary = self._summary(outcome, pool.name, stats, aborted)
             if progress is not None:
                 progress.close()
             sinks.close(summary)
+        with self._open_store() as store:
+            tuning.publish(store, outcome.totals)
         if o["report"]:
             _write_report(o["report"], summary)
         if aborted is not None:
@@ -150,14 +244,26 @@ class _Scan:
             backend=o["backend"],
             speculation=o["speculation"],
             shard_bytes=o["shard_size"] if o["shard_size"] is not None else DEFAULT_SHARD_BYTES,
-            max_match_bytes=o["max_match_bytes"] if o["max_match_bytes"] is not None else DEFAULT_MAX_MATCH_BYTES,
+            max_match_bytes=o["max_match_bytes"]
+            if o["max_match_bytes"] is not None
+            else DEFAULT_MAX_MATCH_BYTES,
             cache_dir=None if o["no_cache"] else o["cache_dir"] or default_cache_dir(),
         )
+
+    def _open_store(self) -> AbstractContextManager[AutotuneStore]:
+        from vyre_dist.autotune.urls import open_store
+
+        o = self._o
+        folder = None if o["cache_dir"] is None else os.path.join(o["cache_dir"], "autotune.sqlite3")
+        url = "memory:" if o["no_cache"] and o["store"] is None else o["store"]
+        return closing(open_store(url, local_path=folder))
 
     def _open_pool(self, spec: WorkerSpec) -> WorkerPool:
         o = self._o
         if o["pool"] == "local" and o["address"]:
-            raise UsageError("--address names a Ray cluster, which --pool local does not use: leave one of them out")
+            raise UsageError(
+                "--address names a Ray cluster, which --pool local does not use: leave one of them out"
+            )
         if o["pool"] == "ray" or o["address"] or (o["pool"] == "auto" and _in_ray_job()):
             from vyre_dist.actors.ray_pool import RayPool
 
@@ -213,7 +319,7 @@ class _Scan:
         from vyre_dist.sinks import CommitReport, Problem, RunSummary
 
         totals = outcome.totals
-        skipped = {reason: count for reason, count in stats.skipped.items() if count}
+        skipped: dict[str, int] = {reason: count for reason, count in stats.skipped.items() if count}
         if totals.skipped:
             skipped["allowlisted-path"] = totals.skipped
         problems = [Problem(p.path, p.reason, p.detail) for p in outcome.problems]
@@ -241,8 +347,7 @@ def _load_packs(names: Sequence[str]) -> RulePack:
 
     if not names:
         return RulePack.builtin()
-    packs = [RulePack.load(name) for name in names]
-    return packs[0] if len(packs) == 1 else RulePack.merge(packs)
+    return RulePack.load_all(names)
 
 
 def _open_progress(choice: str) -> Progress | None:

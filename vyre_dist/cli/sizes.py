@@ -10,7 +10,7 @@ import click
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType[int]):
     """A click parameter type for byte counts; K, M, G and T are powers of 1024, as are KiB and KB."""
 
     name = "size"
@@ -21,7 +21,11 @@ class SizeType(click.ParamType):
             return value
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", str(value).strip().lower())
         if found is None:
-            self.fail(f"{value!r} is no size: write a number of bytes, or one with K, M, G or T, such as 64K", param, ctx)
+            self.fail(
+                f"{value!r} is no size: write a number of bytes, or one with K, M, G or T, such as 64K",
+                param,
+                ctx,
+            )
         return int(float(found[1]) * (1 << _UNITS[found[2]]))
 
 

@@ -7,8 +7,15 @@ import click
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
-@click.option("--address", help="The cluster's dashboard, http://HOST:PORT. Default: RAY_ADDRESS, else a cluster on this machine.")
-@click.option("--working-dir", type=click.Path(exists=True, file_okay=False), help="A folder to upload with the job: rule packs, or vyre-dist itself where the cluster lacks it.")
+@click.option(
+    "--address",
+    help="The cluster's dashboard, http://HOST:PORT. Default: RAY_ADDRESS, else a cluster on this machine.",
+)
+@click.option(
+    "--working-dir",
+    type=click.Path(exists=True, file_okay=False),
+    help="A folder to upload with the job: rule packs, or vyre-dist itself where the cluster lacks it.",
+)
 @click.option("--no-wait", is_flag=True, help="Print the job's id and leave.")
 def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | None, no_wait: bool) -> int:
     """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan /data.

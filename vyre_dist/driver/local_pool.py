@@ -39,7 +39,8 @@ class _Worker:
 class LocalPool:
     """`workers` processes (None: one for each processor this process may use).
 
-    `start_method`: fork where that is safe (Linux, and no other threads yet; a worker is then up in milliseconds), else spawn.
+    `start_method`: fork where that is safe (Linux, and no other threads yet; a worker is then up in
+    milliseconds), else spawn.
     """
 
     name = "local"

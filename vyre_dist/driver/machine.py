@@ -31,15 +31,24 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
-from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    PartResult,
+    Piece,
+    RaceSums,
+    ScanTask,
+    StitchTask,
+    Task,
+    TaskResult,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
-    """`depth`: tasks in hand per worker, the one being done included. `slots_ahead`: shards that may be planned beyond the oldest
-    unfinished one. `deaths`: failures of one task before it is cut in two, or its only document put in quarantine.
-    `lost_in_a_row`: workers lost without a task done in between before the scan is given up.
-    `stall_seconds`: silence that is worth a warning.
+    """`depth`: tasks in hand per worker, the one being done included. `slots_ahead`: shards that may be
+    planned beyond the oldest unfinished one. `deaths`: failures of one task before it is cut in two, or its
+    only document put in quarantine. `lost_in_a_row`: workers lost without a task done in between before the
+    scan is given up. `stall_seconds`: silence that is worth a warning.
     """
 
     depth: int = 2
@@ -65,6 +74,7 @@ class Totals:
     worker_seconds: float = 0.0
     retries: int = 0
     workers_lost: int = 0
+    raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
 
 
 @dataclass(slots=True)
@@ -230,6 +240,7 @@ class ScanMachine:
         t.fused += result.fused
         t.serial += result.serial
         t.worker_seconds += result.seconds
+        t.raced = [a + b for a, b in zip(t.raced, result.raced, strict=True)]
         t.skipped += len(set(result.skipped) - self._split.keys())
 
     def _take(self, worker: int, task_id: int) -> _Assignment | None:
@@ -314,7 +325,9 @@ class ScanMachine:
         if self._lost_in_a_row >= self.config.lost_in_a_row:
             self._over = True
             actions.append(
-                Abort(f"{self._lost_in_a_row} workers were lost in a row without finishing a task; the last: {event.detail}")
+                Abort(
+                    f"{self._lost_in_a_row} workers were lost in a row without finishing a task; the last: {event.detail}"
+                )
             )
             return
         actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
@@ -355,7 +368,9 @@ class ScanMachine:
         self._warned = True
         busy = {w: tasks[0] for w, tasks in self._in_hand.items() if tasks}
         if busy:
-            first = ", ".join(f"worker {w} on {_name(self._assignments[t].task)}" for w, t in list(busy.items())[:4])
+            first = ", ".join(
+                f"worker {w} on {_name(self._assignments[t].task)}" for w, t in list(busy.items())[:4]
+            )
             actions.append(Warn(f"no progress for {silent:.0f} s: {first}"))
         elif not self._ready:
             actions.append(Warn(f"no progress for {silent:.0f} s: no worker has started yet"))

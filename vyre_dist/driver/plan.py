@@ -14,8 +14,8 @@ from vyre_dist.sources import DocumentRef, InputProblem
 class Plan:
     """`inputs` (documents and problems, as the sources give them) as a stream of ShardPlanned.
 
-    `problems` grows with what the sources could not list; `path_of` answers until `forget`. `bytes_listed` counts the planned
-    bytes; `ended` tells whether that is the final number.
+    `problems` grows with what the sources could not list; `path_of` answers until `forget`. `bytes_listed`
+    counts the planned bytes; `ended` tells whether that is the final number.
     """
 
     def __init__(

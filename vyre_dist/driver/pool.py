@@ -26,7 +26,8 @@ class WorkerPool(Protocol):
     name: str
 
     def start(self) -> Sequence[int]:
-        """Begin to start the workers, and return their numbers. Each says WorkerReady, WorkerRefused or WorkerLost through poll.
+        """Begin to start the workers, and return their numbers. Each says WorkerReady, WorkerRefused or
+        WorkerLost through poll.
 
         Raises UsageError when the cluster can never have what was asked for.
         """

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.events import (
     Abort,
     Action,
@@ -23,7 +24,6 @@ from vyre_dist.driver.events import (
 from vyre_dist.driver.machine import MachineConfig, ScanMachine, Totals
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
-from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.engine.scanner import finding_of
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding
@@ -33,7 +33,7 @@ from vyre_dist.sources import InputProblem
 _POLL_SECONDS = 0.2
 
 
-class ScanAborted(VyreError):
+class ScanAbortedError(VyreError):
     """The scan could not go on. `outcome` holds what had been done until then."""
 
     def __init__(self, detail: str, outcome: ScanOutcome) -> None:
@@ -81,7 +81,8 @@ def run_scan(
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
-    Findings arrive at the callback in the order of the documents. Raises ScanAborted, and what starting the pool raises.
+    Findings arrive at the callback in the order of the documents. Raises ScanAbortedError, and what
+    starting the pool raises.
     """
     began = time.monotonic()
     try:
@@ -94,7 +95,7 @@ def run_scan(
         pool.close()
     outcome.seconds = time.monotonic() - began
     if loop.aborted is not None:
-        raise ScanAborted(loop.aborted, outcome)
+        raise ScanAbortedError(loop.aborted, outcome)
     return outcome
 
 

@@ -38,9 +38,7 @@ class LineCounter:
         document = self._document
         if isinstance(document, BytesDocument):
             return document.data.count(b"\n", start, end)
-        return sum(
-            document.read(at, min(at + _CHUNK, end)).count(b"\n") for at in range(start, end, _CHUNK)
-        )
+        return sum(document.read(at, min(at + _CHUNK, end)).count(b"\n") for at in range(start, end, _CHUNK))
 
 
 def line_start(document: Document, offset: int) -> int:

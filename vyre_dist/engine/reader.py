@@ -16,9 +16,9 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
     """The bytes of a regular file as it is now.
 
-    `planned` is its size when it was listed: if it is still that, four system calls do. A file that changed is read as it is, but not
-    beyond `limit` bytes. Raises DocumentError: vanished, permission, io-error, not-a-file, or
-    changed (it outgrew the limit).
+    `planned` is its size when it was listed: if it is still that, four system calls do. A file that changed
+    is read as it is, but not beyond `limit` bytes. Raises DocumentError: vanished, permission, io-error,
+    not-a-file, or changed (it outgrew the limit).
     """
     try:
         fd = os.open(open_path, _FLAGS)
@@ -39,12 +39,16 @@ def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
 def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
-        raise DocumentError(path, "not-a-file", f"it is no regular file any more (mode {stat.S_IFMT(mode):o})")
+        raise DocumentError(
+            path, "not-a-file", f"it is no regular file any more (mode {stat.S_IFMT(mode):o})"
+        )
     parts = [data]
     total = len(data)
     while data:
         if total > limit:
-            raise DocumentError(path, "changed", f"the file outgrew {limit} bytes during the scan; scan it again")
+            raise DocumentError(
+                path, "changed", f"the file outgrew {limit} bytes during the scan; scan it again"
+            )
         data = os.read(fd, 1 << 20)
         parts.append(data)
         total += len(data)

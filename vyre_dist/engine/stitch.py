@@ -22,8 +22,8 @@ def stitch(
 ) -> list[Match]:
     """The rule's matches in the whole of `document`.
 
-    `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps. Reads the document only where a
-    match crosses into the next piece and hits one found there.
+    `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps. Reads
+    the document only where a match crosses into the next piece and hits one found there.
     """
     chain: list[Match] = []
     pos, last_end = 0, -1

@@ -74,6 +74,10 @@ FindingRow: TypeAlias = list[Any]
 """[document, rule number, start, end, line, column, match, secret, groups, entropy]"""
 
 
+RaceSums: TypeAlias = list[int]
+"""[nanoseconds fused, bytes fused, nanoseconds serial, bytes serial] of the dispatches that raced."""
+
+
 @dataclass(slots=True)
 class TaskResult:
     """What a worker did. Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`.
@@ -94,6 +98,7 @@ class TaskResult:
     fused: int = 0
     serial: int = 0
     seconds: float = 0.0
+    raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
 
 
 class WireError(VyreError):
@@ -130,7 +135,17 @@ def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
     parts = [_part_row(p) for p in r.parts]
-    counts = [r.documents, r.bytes, r.capped, r.committed, r.rolled_back, r.fused, r.serial, r.seconds]
+    counts = [
+        r.documents,
+        r.bytes,
+        r.capped,
+        r.committed,
+        r.rolled_back,
+        r.fused,
+        r.serial,
+        r.seconds,
+        r.raced,
+    ]
     return _pack([SCHEMA, r.findings, parts, r.problems, r.skipped, counts])
 
 
@@ -162,7 +177,9 @@ def _unpack(what: str, data: bytes) -> list[Any]:
     except (ValueError, msgpack.UnpackException) as error:
         raise WireError(what, str(error)) from error
     if not isinstance(body, list) or not body or body[0] != SCHEMA:
-        raise WireError(what, f"schema {body[0] if isinstance(body, list) and body else body!r}, not {SCHEMA}")
+        raise WireError(
+            what, f"schema {body[0] if isinstance(body, list) and body else body!r}, not {SCHEMA}"
+        )
     return body
 
 
@@ -176,8 +193,8 @@ def _piece_row(p: Piece) -> list[Any]:
 def _piece(row: list[Any]) -> Piece:
     if len(row) == 5:
         return Piece(*row)
-    *head, open_path, stamp, inline = row
-    return Piece(*head, open_path, tuple(stamp) if stamp is not None else None, inline)
+    document, path, size, start, end, open_path, stamp, inline = row
+    return Piece(document, path, size, start, end, open_path, tuple(stamp) if stamp else None, inline)
 
 
 def _part_row(p: PartResult) -> list[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
+from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
@@ -34,6 +35,10 @@ from vyre_dist.rules.model import PackData
 # little enough to stay in a core's second-level cache and to give the speculator a sample often.
 _DISPATCH_BYTES = 2 << 20
 _DISPATCH_WINDOWS = 256
+
+# The race: dispatches [from, until) of a worker are timed, the two paths in turn.
+_RACE_FROM, _RACE_UNTIL = 2, 10
+_RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
 
 # Hyperscan counts a block's bytes in 32 bits.
 MAX_SHARD_BYTES = 1 << 30
@@ -66,7 +71,9 @@ class EngineConfig:
                 f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
             )
         if self.speculation not in (allowed := [mode.value for mode in SpeculationMode]):
-            raise UsageError(f"unknown speculation mode {self.speculation!r}: use one of {', '.join(allowed)}")
+            raise UsageError(
+                f"unknown speculation mode {self.speculation!r}: use one of {', '.join(allowed)}"
+            )
 
 
 class ScanEngine:
@@ -85,6 +92,7 @@ class ScanEngine:
         self._plan: SpeculationPlan[ScanProgram] = SpeculationPlan(fused, prefilter, 0, True)
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
+        self._dispatches = 0
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -135,14 +143,20 @@ class ScanEngine:
 
     def _dispatch(self, pieces: Sequence[Piece], windows: Sequence[Window], result: TaskResult) -> None:
         """Run the pack on `windows` and add what came out to `result`."""
+        config, raced = self._next_config()
+        began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
             self.backend,
             self.speculator,
             self._plan,
             windows,
-            self._dispatch_config,
+            config,
             lambda outputs: self.backend.confirm_serial(windows, outputs),
         )
+        if raced:
+            lane = 0 if outcome.used_speculative_path else 2
+            result.raced[lane] += time.perf_counter_ns() - began
+            result.raced[lane + 1] += sum(len(window.data) for window in windows)
         if outcome.report is not None:
             result.fused += 1
             result.committed += outcome.report.committed_tiles
@@ -150,7 +164,7 @@ class ScanEngine:
         else:
             result.serial += 1
         by_window: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
-        for w, rule, start, length, flags in spans_from_bytes(outcome.outputs[0]).tolist():
+        for w, rule, start, length, flags in spans_from_bytes(as_bytes_view(outcome.outputs[0])).tolist():
             by_window[w].append((start, rule, start + length, flags))
         for w, (piece, window) in enumerate(zip(pieces, windows, strict=True)):
             result.bytes += window.hi - window.lo
@@ -159,6 +173,18 @@ class ScanEngine:
                 self._finish(piece, BytesDocument(window.data, piece.path), by_window.get(w, []), result)
             else:
                 result.parts.append(_part(piece, window, by_window.get(w, [])))
+
+    def _next_config(self) -> tuple[DispatchConfig, bool]:
+        """(how to dispatch, whether its time counts in the race).
+
+        In auto mode a worker's first dispatches race the two paths on its real data, turn by turn, after a
+        pair that warms up; their answers are as good as any. From then on the speculator decides.
+        """
+        turn = self._dispatches
+        self._dispatches += 1
+        if self._dispatch_config.speculation is not SpeculationMode.AUTO or turn >= _RACE_UNTIL:
+            return self._dispatch_config, False
+        return _RACERS[turn % 2], turn >= _RACE_FROM
 
     def _finish(
         self,

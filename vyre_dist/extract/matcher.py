@@ -105,10 +105,11 @@ class RuleMatcher:
     def matches_at_ends(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
         """What iter_matches gives, found faster from `ends`: sorted offsets among which every match's end is.
 
-        Each search is confined to the neighbourhood of one end: with the widest match w, no match ends before end e
-        and starts before e - w. If data[e-w : e+w] holds a match that starts at or before e, the first such
-        is the next match (an earlier one would end before e and so be in `ends`); if not, e belongs to a match that overlaps an
-        earlier one, and the next end is tried. A rule without a width searches on from where it is.
+        Each search is confined to the neighbourhood of one end: with the widest match w, no match ends
+        before end e and starts before e - w. If data[e-w : e+w] holds a match that starts at or before e,
+        the first such is the next match (an earlier one would end before e and so be in `ends`); if not, e
+        belongs to a match that overlaps an earlier one, and the next end is tried. A rule without a width
+        searches on from where it is.
         """
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []

@@ -1,7 +1,8 @@
 """ArtifactCache: compiled things on disk, by content hash, shared by any number of processes.
 
-What is inside an artifact is the caller's business. Here: names, checksums, atomic publishing. A file that is missing, damaged or of
-another schema is a miss; a directory that can't be written costs the time to compile and nothing else.
+What is inside an artifact is the caller's business. Here: names, checksums, atomic publishing. A file that
+is missing, damaged or of another schema is a miss; a directory that can't be written costs the time to
+compile and nothing else.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ class ArtifactCache:
         self.directory = directory
         self.write_error: OSError | None = None
 
-    def _path(self, kind: str, key: str) -> str:
-        assert self.directory is not None
-        return os.path.join(self.directory, kind, hashlib.sha256(key.encode()).hexdigest()[:40])
+    @staticmethod
+    def _path(directory: str, kind: str, key: str) -> str:
+        return os.path.join(directory, kind, hashlib.sha256(key.encode()).hexdigest()[:40])
 
     def get(self, kind: str, key: str) -> bytes | None:
         """The payload stored under `key`, or None."""
         if self.directory is None:
             return None
         try:
-            with open(self._path(kind, key), "rb") as f:
+            with open(self._path(self.directory, kind, key), "rb") as f:
                 raw = f.read()
         except OSError:
             return None
@@ -58,7 +59,7 @@ class ArtifactCache:
         """
         if self.directory is None:
             return
-        path = self._path(kind, key)
+        path = self._path(self.directory, kind, key)
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")

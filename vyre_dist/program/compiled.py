@@ -30,10 +30,10 @@ _SHORTEST_GATE = 4
 class CompiledRule:
     """One rule with a regex. `index` counts the pack's rules; rules with a path only have no CompiledRule.
 
-    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: the same language in
-    PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded. `max_match_bytes`: the cap.
-    `gate_pattern`: for a rule that is dear to search for and that needs one of its keywords, those keywords in PCRE syntax; a
-    whole document without them holds no finding of the rule.
+    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: the
+    same language in PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded.
+    `max_match_bytes`: the cap. `gate_pattern`: for a rule that is dear to search for and that needs one of
+    its keywords, those keywords in PCRE syntax; a whole document without them holds no finding of the rule.
     """
 
     index: int
@@ -68,8 +68,8 @@ def compile_pack(
 ) -> CompiledPack:
     """Compile `pack`, or take the result from `cache`.
 
-    Raises vyre_dist.regex.RegexSyntaxError for the first pattern that does not parse; packs that came through a loader have been
-    checked already.
+    Raises vyre_dist.regex.RegexSyntaxError for the first pattern that does not parse; packs that came
+    through a loader have been checked already.
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:
@@ -101,7 +101,9 @@ def _gate_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:
     keywords = [keyword.encode().lower() for keyword in rule.keywords]
     if not keywords or min(map(len, keywords)) < _SHORTEST_GATE:
         return None
-    best = rx.factors(parsed.root, width=3, max_factors=16, cost=lambda factor: 256.0 ** -_literal_run(factor))
+    best = rx.factors(
+        parsed.root, width=3, max_factors=16, cost=lambda factor: 256.0 ** -_literal_run(factor)
+    )
     if best is not None and best.cost < 256.0**-_WEAK_RUN:
         return None
     return b"|".join(b"".join(map(_either_case, keyword)) for keyword in keywords)

@@ -23,6 +23,7 @@ Factor = tuple[int, ...]
 Cost = Callable[[Factor], float]
 """Expected number of places per haystack byte where the factor occurs."""
 
+_MAX_CROSSING = 16
 _NOTHING: tuple[Factor, ...] = ((),)
 
 
@@ -92,13 +93,18 @@ class _Search:
             exact = _crossed(a.exact, b.exact)
             if any(len(seq) > self._width for seq in exact):
                 exact = None
-        prefix, suffix = a.prefix, b.suffix
-        if a.exact is not None:
+        prefix, suffix, across = a.prefix, b.suffix, None
+        if a.exact is not None and self._worth_crossing(a.exact, b.prefix):
             prefix = self._bounded(_crossed(a.exact, b.prefix), keep_start=True)
-        if b.exact is not None:
+        if b.exact is not None and self._worth_crossing(a.suffix, b.exact):
             suffix = self._bounded(_crossed(a.suffix, b.exact), keep_start=False)
-        across = self._priced(_crossed(a.suffix, b.prefix))
+        if self._worth_crossing(a.suffix, b.prefix):
+            across = self._priced(_crossed(a.suffix, b.prefix))
         return _Info(exact, prefix, suffix, _cheapest(a.best, b.best, across))
+
+    def _worth_crossing(self, a: tuple[Factor, ...], b: tuple[Factor, ...]) -> bool:
+        # Far more pairs than may be kept would be cut down to about what either side alone gives.
+        return len(a) * len(b) <= _MAX_CROSSING * self._max
 
     def _alternate(self, parts: Sequence[_Info]) -> _Info:
         exact: tuple[Factor, ...] | None = None

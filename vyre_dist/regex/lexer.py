@@ -53,12 +53,12 @@ class Source:
         return self.text[start:end].decode("utf-8" if self.given_as_str else "latin-1", "replace")
 
 
-def read_count(source: Source, at: int, verbose: bool) -> tuple[int, int | None, int] | None:
+def read_count(text: bytes, at: int, verbose: bool) -> tuple[int, int | None, int] | None:
     """`{n}`, `{n,}` or `{n,m}`: (minimum, maximum or None, offset after it); None if the brace is literal.
 
     In verbose mode there may be white space between the braces, as in Rust's and Perl's.
     """
-    match = (_SPACED_COUNT if verbose else _COUNT).match(source.text, at)
+    match = (_SPACED_COUNT if verbose else _COUNT).match(text, at)
     if match is None:
         return None
     low = int(match[1])

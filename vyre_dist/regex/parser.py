@@ -153,13 +153,13 @@ class _Parser:
             self._push_node(Assertion(AssertionKind.END_LINE if many else AssertionKind.END_TEXT), at + 1)
         elif c in _REPEATS:
             self._repeat(*_REPEATS[c], at + 1, operator_at, braces=False)
-        elif c == 0x7B and (count := lexer.read_count(self._source, at, bool(self._flags & _VERBOSE))):  # {
+        elif c == 0x7B and (count := lexer.read_count(self._text, at, bool(self._flags & _VERBOSE))):  # {
             self._repeat(*count, operator_at, braces=True)
         else:
             self._push_literal(c, at + 1)
 
     def _skip_ignored(self) -> int:
-        """In verbose mode steps over white space and both kinds of comment; returns the offset of the next token."""
+        """Steps over what verbose mode ignores; returns the offset of the next token."""
         text = self._text
         while self._flags & _VERBOSE and self._at < len(text):
             if text[self._at] in _WHITE_SPACE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vyre_dist.regex import charclass
-from vyre_dist.regex.analysis import nullable, strip_captures
+from vyre_dist.regex.analysis import strip_captures
 from vyre_dist.regex.nodes import (
     Alternate,
     Assertion,
@@ -20,8 +20,8 @@ from vyre_dist.regex.nodes import (
     Empty,
     Node,
     Repeat,
+    alternate,
     fold,
-    rebuild,
 )
 from vyre_dist.regex.parser import Regex
 from vyre_dist.regex.repeats import fit_repeats
@@ -51,12 +51,13 @@ def to_pcre(regex: Regex | Node) -> bytes:
     r"""The same language for Hyperscan 5.4 (no flags but HS_FLAG_ALLOWEMPTY if nullable), without groups.
 
     One thing differs: in PCRE `(?m:^)` does not hold after a newline that ends the text. Where a match could
-    end right there the condition becomes `(?:(?m:^)|\z)`, so Hyperscan may also report an end at the end of
-    text that RE2 would not: what it reports is a superset. Greediness is kept in the text but Hyperscan
-    ignores it.
+    end right there `|\z` is added, so Hyperscan may also report an end at the end of text that RE2 would not:
+    what it reports is a superset. Greediness is kept in the text but Hyperscan ignores it.
     """
     root = strip_captures(regex.root if isinstance(regex, Regex) else regex)
-    return fold(_widen_line_starts(root), _combine_pcre)[0]
+    if _may_end_at_line_start(root):
+        root = alternate([root, Assertion(AssertionKind.END_TEXT)])
+    return fold(root, _combine_pcre)[0]
 
 
 def _combine_pcre(node: Node, parts: Sequence[_Text]) -> _Text:
@@ -138,22 +139,23 @@ def _byte_text(byte: int, meta: frozenset[int]) -> bytes:
     return _CONTROL.get(byte, b"\\x%02x" % byte)
 
 
-def _widen_line_starts(root: Node) -> Node:
-    r"""Every BEGIN_LINE after which the match may end without another byte becomes `(?m:^)|\z`."""
-    return fold(root, _widen)[1]
+def _may_end_at_line_start(root: Node) -> bool:
+    """Whether a match can end right after a BEGIN_LINE without another byte."""
 
+    # Of each node: whether it can, and whether it is nullable.
+    def walk(node: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
+        match node:
+            case CharClass():
+                return False, False
+            case Assertion(kind=kind):
+                return kind is AssertionKind.BEGIN_LINE, True
+            case Alternate():
+                return any(ends for ends, _ in parts), any(empty for _, empty in parts)
+            case Repeat():
+                return parts[0][0], parts[0][1] or node.min == 0
+        ends, empty = False, True
+        for part_ends, part_empty in reversed(parts):
+            ends, empty = ends or (empty and part_ends), empty and part_empty
+        return ends, empty
 
-# A node, first as it stands where more bytes must follow, then as it stands where the match may end after it.
-_Both = tuple[Node, Node]
-
-
-def _widen(node: Node, parts: Sequence[_Both]) -> _Both:
-    if isinstance(node, Assertion) and node.kind is AssertionKind.BEGIN_LINE:
-        return node, Alternate((node, Assertion(AssertionKind.END_TEXT)))
-    at_end = [end for _, end in parts]
-    if isinstance(node, Concat):
-        may_end = True
-        for i in range(len(parts) - 1, -1, -1):
-            at_end[i] = parts[i][may_end]
-            may_end = may_end and nullable(node.nodes[i])
-    return node, rebuild(node, at_end)
+    return fold(root, walk)[0]

@@ -6,11 +6,11 @@ Formats are read in loading.py and the modules named after them; what the filter
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from vyre_dist import regex as rx
-from vyre_dist.rules.draft import PackDraft, RuleDraft, finish
+from vyre_dist.rules.draft import PackDraft, RuleDraft, finish, join
 from vyre_dist.rules.loading import Loader
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
@@ -43,6 +43,16 @@ class RulePack:
         """
         loader = Loader()
         return cls._finish(loader.load(name), loader)
+
+    @classmethod
+    def load_all(cls, names: Iterable[str | os.PathLike[str]]) -> RulePack:
+        """Several packs side by side, as `load` finds them; each keeps its global allowlists to its own rules.
+
+        Raises PackError with everything that is wrong with any of them, rule ids that two packs use included.
+        """
+        loader = Loader()
+        drafts = [loader.load(name) for name in names]
+        return cls._finish(join("+".join(draft.name for draft in drafts), drafts), loader)
 
     @classmethod
     def builtin(cls) -> RulePack:

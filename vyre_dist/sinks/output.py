@@ -105,6 +105,5 @@ def open_output(destination: str, stdout: BinaryIO) -> Output:
         if not stat.S_ISREG(mode):
             return _Direct(open(destination, "wb"), owned=True)
         return _Replacing(destination)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(destination, f"cannot be written: {reason}") from error
+    except OSError as error:
+        raise OutputError(destination, f"cannot be written: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol, Self
 
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.finding import Finding
-from vyre_dist.sinks.output import STDOUT, Output, open_output
+from vyre_dist.sinks.output import STDOUT, Output, OutputError, open_output
 from vyre_dist.sinks.redact import RedactionError, redact
 from vyre_dist.sinks.summary import RunSummary
 
@@ -170,6 +170,8 @@ def open_sinks(
         raise RedactionError(redact_percent)
     seen: set[str] = set()
     for _, destination in specs:
+        if "\0" in destination:
+            raise OutputError(destination, "a file name cannot have a NUL in it")
         real = destination if destination == STDOUT else os.path.realpath(destination)
         if real in seen and real != os.devnull:
             raise SinkConflictError(destination)

@@ -1,0 +1,330 @@
+"""RayPool on a real Ray of one node with two made-up GPUs: the same findings, whatever dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from vyre_dist.actors import ray_pool, scan_actor
+from vyre_dist.actors.cluster import ClusterError, InfeasibleError, connect
+from vyre_dist.actors.ray_pool import RayPool
+from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.local_pool import LocalPool
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.run import ScanAbortedError
+from vyre_dist.engine.tasks import Piece, ScanTask
+from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.errors import UsageError
+from vyre_dist.sources import DocumentRef
+
+CPUS, GPUS = 3, 2
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(ray_places: Path) -> Iterator[None]:
+    """One node, which all pools here use as it is."""
+    assert connect(
+        "local", local_cpus=CPUS, local_gpus=GPUS, runtime_env=None, log_to_driver=False
+    ), "somebody else's Ray"
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def open_pool() -> Iterator[Callable[..., RayPool]]:
+    """RayPools that are closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def do(*args: object, **kwargs: object) -> RayPool:
+            pool = RayPool(*args, **kwargs)  # type: ignore[arg-type]
+            stack.callback(pool.close)
+            return pool
+
+        yield do
+
+
+def wait_for(pool: RayPool, kind: type[Event] | tuple[type[Event], ...], count: int = 1) -> list[Event]:
+    """Poll until `count` events of the kind have come; nothing else may come."""
+    events: list[Event] = []
+    until = time.monotonic() + PATIENCE_S
+    while len(events) < count and time.monotonic() < until:
+        events += pool.poll(0.5)
+    assert len(events) == count and all(isinstance(e, kind) for e in events), events
+    return events
+
+
+def inline_task(data: bytes, document: int = 0) -> ScanTask:
+    return ScanTask((Piece(document, "inline", len(data), 0, len(data), inline=data),))
+
+
+# --- the ordinary course
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_same_findings_as_local_processes(scan, spec, documents, workers: int) -> None:
+    """One actor or two give exactly what local processes give, in the same order."""
+    expected, local, _ = scan(LocalPool(spec, 1), documents)
+    found, outcome, warnings = scan(RayPool(spec, workers), documents)
+    assert len(expected) > 3000
+    assert found == expected
+    assert (outcome.workers, warnings, outcome.problems) == (workers, [], [])
+    assert outcome.totals.documents == local.totals.documents == len(documents)
+    assert outcome.totals.bytes == sum(d.size for d in documents)
+
+
+def test_a_connection_that_was_there_stays(spec, open_pool) -> None:
+    """Closing gives the actors back, twice if need be, and leaves a Ray that somebody else connected."""
+    pool = open_pool(spec, CPUS)
+    pool.start()
+    wait_for(pool, WorkerReady, CPUS)
+    pids = [facts.pid for facts in pool.facts.values()]
+    pool.close()
+    pool.close()
+    assert ray.is_initialized()
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=PATIENCE_S)
+    assert not alive
+
+
+def test_one_actor_for_each_gpu(open_pool, spec) -> None:
+    """Without a number there are as many actors as GPUs, each with a GPU and a process of its own."""
+    pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend="auto")))
+    assert list(pool.start()) == [0, 1]
+    wait_for(pool, WorkerReady, GPUS)
+    facts = list(pool.facts.values())
+    assert sorted(f.gpus for f in facts) == [("0",), ("1",)]
+    assert len({f.pid for f in facts}) == GPUS
+    assert {f.node for f in facts} == {ray.nodes()[0]["NodeID"]}
+
+
+def test_one_actor_for_each_cpu_where_gpus_are_of_no_use(open_pool, spec) -> None:
+    """A CPU backend takes no GPU, and gets an actor for each CPU."""
+    pool = open_pool(spec)
+    assert len(pool.start()) == CPUS
+    wait_for(pool, WorkerReady, CPUS)
+    assert {(f.gpus, f.backend) for f in pool.facts.values()} == {((), "cpu")}
+
+
+def test_relative_paths_are_the_drivers(scan, spec, corpus: Path, monkeypatch) -> None:
+    """The actors' processes are elsewhere, and open what the driver's working directory says."""
+    monkeypatch.chdir(corpus)
+    st = os.stat("d1/f01")
+    found, outcome, _ = scan(RayPool(spec, 1), [DocumentRef("d1/f01", st.st_size, st.st_mtime_ns, st.st_ino)])
+    assert outcome.problems == []
+    assert {f.path for f in found} == {"d1/f01"}
+
+
+def test_long_messages_pass(open_pool, spec) -> None:
+    """A task and an answer of several megabytes go through."""
+    pool = open_pool(spec, 1)
+    pool.start()
+    wait_for(pool, WorkerReady)
+    data = b"key=12345 " * 60_000
+    pool.submit(0, 7, inline_task(data))
+    (done,) = wait_for(pool, TaskDone)
+    assert isinstance(done, TaskDone) and done.task_id == 7
+    assert len(done.result.findings) == 60_000
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("backend", "workers", "room"), [("auto", GPUS + 1, GPUS), ("cpu", CPUS + 1, CPUS), ("cpu", 1000, CPUS)]
+)
+def test_more_than_the_cluster_has_fails_at_once(open_pool, spec, backend: str, workers: int, room: int) -> None:
+    """What Ray would wait for forever is refused, with what was asked and what there is."""
+    pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend=backend)), workers)
+    before = time.monotonic()
+    with pytest.raises(InfeasibleError) as caught:
+        pool.start()
+    assert time.monotonic() - before < 5
+    assert (caught.value.asked, caught.value.room) == (workers, room)
+    assert str(workers) in str(caught.value) and f"{GPUS} GPU and {CPUS} CPU" in str(caught.value)
+
+
+def test_a_cluster_that_can_grow_is_not_refused(open_pool, spec) -> None:
+    """With an autoscaler's word, the workers that fit begin, and the others are waited for."""
+    pool = open_pool(spec, CPUS + 2, autoscale=True)
+    assert len(pool.start()) == CPUS + 2
+    wait_for(pool, WorkerReady, CPUS)
+    assert pool.poll(0.5) == []
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"autoscale": True}, {"gpus_per_worker": -1}])
+def test_nonsense_is_refused(spec, options: dict[str, int]) -> None:
+    """Numbers that make no sense are the caller's error."""
+    with pytest.raises(UsageError):
+        RayPool(spec, **options)  # type: ignore[arg-type]
+
+
+def test_an_engine_that_cannot_open_is_a_refusal(scan, spec, documents) -> None:
+    """An unknown backend ends the scan with the engine's own words, not with sixteen attempts."""
+    pool = RayPool(WorkerSpec(spec.pack, EngineConfig(backend="abacus")), 1)
+    with pytest.raises(ScanAbortedError, match="unknown backend 'abacus'") as caught:
+        scan(pool, documents)
+    assert caught.value.outcome.totals.workers_lost == 0
+
+
+def test_a_runtime_environment_comes_too_late_for_a_connection(open_pool, spec) -> None:
+    """What only a new connection could honour is refused, not dropped."""
+    with pytest.raises(ClusterError, match="connected already"):
+        open_pool(spec, 1, ship_package=True).start()
+
+
+# --- faults
+
+
+class GatedActor(scan_actor.ScanActor):
+    """A ScanActor whose `run` opens the FIFO named by VYRE_TEST_GATE first, if there is one, and reads it to its end."""
+
+    gate = ""
+
+    def run(self, task: scan_actor.Wire) -> scan_actor.Wire:
+        if os.path.exists(self.gate):
+            with open(self.gate, "rb") as fifo:
+                fifo.read()
+        return super().run(task)
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch) -> Iterator[Path]:
+    """A FIFO: opening it for writing returns when an actor is in the middle of a task, and never before."""
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    monkeypatch.setattr(GatedActor, "gate", str(path))
+    monkeypatch.setattr(ray_pool, "ScanActor", GatedActor)
+    module = sys.modules[__name__]
+    # no worker could import this file
+    ray.cloudpickle.register_pickle_by_value(module)
+    yield path
+    ray.cloudpickle.unregister_pickle_by_value(module)
+
+
+def test_a_killed_actor_costs_nothing_but_time(scan, spec, documents, gate: Path) -> None:
+    """SIGKILL in the middle of a task: another actor does it again, and the findings are the same."""
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    pool = RayPool(spec, 1)
+    killed: list[int] = []
+
+    def kill() -> None:
+        entered = os.open(gate, os.O_WRONLY)
+        gate.unlink()
+        killed.append(pool.facts[0].pid)
+        os.kill(killed[0], signal.SIGKILL)
+        os.close(entered)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    found, outcome, warnings = scan(pool, documents)
+    killer.join()
+    assert found == expected
+    assert (outcome.totals.workers_lost, outcome.totals.retries) == (1, 1)
+    assert outcome.problems == []
+    assert len(warnings) == 1 and f"process {killed[0]} on" in warnings[0]
+
+
+def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:
+    """An answer that came before the death is reported before it; what was queued is the dead worker's."""
+    pool = open_pool(spec, 1)
+    pool.start()
+    wait_for(pool, WorkerReady)
+    pool.submit(0, 1, inline_task(b"a=1"))
+    wait_for(pool, TaskDone)
+    os.kill(pool.facts[0].pid, signal.SIGKILL)
+    pool.submit(0, 2, inline_task(b"a=1"))
+    pool.submit(0, 3, inline_task(b"a=1"))
+    (lost,) = wait_for(pool, WorkerLost)
+    pool.submit(0, 4, inline_task(b"a=1"))
+    assert pool.poll(0.1) == []
+    pool.replace(0)
+    wait_for(pool, WorkerReady)
+    pool.submit(0, 5, inline_task(b"a=1"))
+    (done,) = wait_for(pool, TaskDone)
+    assert isinstance(done, TaskDone) and done.task_id == 5
+
+
+def test_a_task_that_raises_leaves_the_worker(open_pool, spec) -> None:
+    """What is no task is a failure of that task; the next one is done."""
+    pool = open_pool(spec, 1)
+    pool.start()
+    wait_for(pool, WorkerReady)
+    pool.submit(0, 1, ScanTask((Piece(0, "x", 3, 0, 3, inline="no bytes"),)))  # type: ignore[arg-type]
+    wait_for(pool, TaskFailed)
+    pool.submit(0, 2, inline_task(b"a=1"))
+    wait_for(pool, TaskDone)
+
+
+def break_connections(pid: int) -> int:
+    """End the TCP connections between this process and `pid`, on our side; how many there were."""
+    theirs = {c.laddr for c in psutil.Process(pid).net_connections("tcp")}
+    ours = [c for c in psutil.Process().net_connections("tcp") if c.raddr in theirs]
+    for connection in ours:
+        with socket.socket(fileno=os.dup(connection.fd)) as handle:
+            handle.shutdown(socket.SHUT_RDWR)
+    return len(ours)
+
+
+def test_a_broken_connection_is_no_death(open_pool, spec, gate: Path) -> None:
+    """An actor that can be reached again keeps its place; the task whose answer was lost has failed."""
+    pool = open_pool(spec, 1)
+    pool.start()
+    wait_for(pool, WorkerReady)
+    pid = pool.facts[0].pid
+    pool.submit(0, 1, inline_task(b"a=1"))
+    entered = os.open(gate, os.O_WRONLY)
+    gate.unlink()
+    assert break_connections(pid) > 0
+    # busy as it is, it can't answer the probe: its fate is open
+    assert pool.poll(1.0) == pool.poll(1.0) == []
+    os.close(entered)
+    (failed,) = wait_for(pool, TaskFailed)
+    assert isinstance(failed, TaskFailed) and failed.task_id == 1
+    pool.submit(0, 2, inline_task(b"a=1"))
+    wait_for(pool, TaskDone)
+    assert pool.facts[0].pid == pid
+
+
+def test_an_actor_out_of_reach_for_too_long_is_given_up(open_pool, spec, gate: Path) -> None:
+    """Past the deadline it is lost, and killed: it must not go on beside its successor."""
+    pool = open_pool(spec, 1, probe_seconds=1.0)
+    pool.start()
+    wait_for(pool, WorkerReady)
+    pid = pool.facts[0].pid
+    pool.submit(0, 1, inline_task(b"a=1"))
+    entered = os.open(gate, os.O_WRONLY)
+    gate.unlink()
+    assert break_connections(pid) > 0
+    (lost,) = wait_for(pool, WorkerLost)
+    assert isinstance(lost, WorkerLost) and "could not be reached" in lost.detail
+    os.close(entered)
+    if psutil.pid_exists(pid):
+        psutil.Process(pid).wait(PATIENCE_S)
+    pool.replace(0)
+    wait_for(pool, WorkerReady)
+    assert pool.facts[0].pid != pid
+
+
+def test_code_that_the_workers_lack_is_a_refusal(open_pool, spec, monkeypatch) -> None:
+    """Where the actor's module cannot be imported that is said at once: another actor would lack it too."""
+    module = types.ModuleType("vyre_test_only_here")
+    only_here = type("ScanActor", (scan_actor.ScanActor,), {"__module__": module.__name__})
+    monkeypatch.setattr(module, "ScanActor", only_here, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(ray_pool, "ScanActor", only_here)
+    pool = open_pool(spec, 1)
+    pool.start()
+    (refused,) = wait_for(pool, WorkerRefused)
+    assert isinstance(refused, WorkerRefused) and module.__name__ in refused.detail

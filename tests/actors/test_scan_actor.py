@@ -1,0 +1,75 @@
+"""ScanActor as a plain object, without Ray: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+import msgpack
+import numpy as np
+import pytest
+
+from vyre_dist import __version__
+from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_ready, to_wire
+from vyre_dist.driver.worker_loop import read_answer
+from vyre_dist.engine.tasks import Piece, ScanTask, encode_task
+from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.rules.codec import pack_to_bytes
+from vyre_dist.rules.model import PackData, Rule
+
+PACK = pack_to_bytes(PackData("p", (Rule("r", r"key=\d+"),)))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, (256 << 10) - 1, 256 << 10, 3 << 20])
+def test_messages_come_out_as_they_went_in(size: int) -> None:
+    """Short or long, a message's bytes are the same on the other side, and long ones travel as arrays."""
+    data = os.urandom(size)
+    message = to_wire(data)
+    assert from_wire(message) == data
+    assert isinstance(message, np.ndarray) == (size >= 256 << 10)
+
+
+def test_ready_tells_who_it_is() -> None:
+    """Loaded, an actor answers with its process, backend and version, as often as it is asked."""
+    actor = ScanActor(PACK, asdict(EngineConfig(backend="cpu")))
+    facts = read_ready(actor.ready())
+    assert facts == WorkerFacts("", os.uname().nodename, os.getpid(), "cpu", (), __version__)
+    assert read_ready(actor.ready()) == facts
+
+
+@pytest.mark.parametrize(
+    ("pack", "config", "reason"),
+    [
+        (PACK, {"backend": "abacus"}, "abacus"),
+        (PACK, {"threshold_pct": 15, "speculation": "never"}, "never"),
+        (b"junk", {}, "cannot read a pack"),
+        (pack_to_bytes(PackData("p", (Rule("r", "a("),))), {}, "a("),
+    ],
+)
+def test_ready_tells_why_it_cannot(pack: bytes, config: dict[str, object], reason: str) -> None:
+    """What a new worker would meet again is an answer, not a death."""
+    refusal = read_ready(ScanActor(pack, config).ready())
+    assert isinstance(refusal, str) and reason in refusal
+
+
+def test_another_version_is_refused() -> None:
+    """A worker of another version is named with both versions."""
+    refusal = read_ready(msgpack.packb(["ready", "0.0.1", {}]))
+    assert isinstance(refusal, str) and "0.0.1" in refusal and __version__ in refusal
+
+
+def test_run_answers_with_findings() -> None:
+    """A task's findings are in the answer."""
+    actor = ScanActor(PACK, {"backend": "cpu"})
+    actor.ready()
+    data = b"x key=42"
+    task = encode_task(ScanTask((Piece(3, "p", len(data), 0, len(data), inline=data),)))
+    result, error = read_answer(from_wire(actor.run(task)))
+    assert error == ""
+    assert [(row[0], row[2], row[3]) for row in result.findings] == [(3, 2, 8)]
+
+
+def test_run_before_ready_is_a_bug() -> None:
+    """Nothing is loaded behind the driver's back."""
+    with pytest.raises(RuntimeError):
+        ScanActor(PACK, {}).run(b"")

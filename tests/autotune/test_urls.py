@@ -1,0 +1,146 @@
+"""URLs of stores: what opens what, what is refused, and that secrets stay secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vyre_dist.autotune.memory import MemoryStore
+from vyre_dist.autotune.sqlite_store import SqliteStore
+from vyre_dist.autotune.tiered import TieredStore
+from vyre_dist.autotune.urls import RedisTarget, StoreUrlError, open_store, parse_redis_url, redact
+from vyre_dist.errors import UsageError
+
+
+def test_none_is_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None opens autotune.sqlite3 in the user's cache folder, and makes nothing yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    store = open_store(None)
+    assert isinstance(store, SqliteStore)
+    assert store.path == tmp_path / "vyre-dist" / "autotune.sqlite3"
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kinds_of_stores(tmp_path: Path, dead_url: str) -> None:
+    """Each scheme opens its own kind of store."""
+    for url, kind in [
+        ("memory:", MemoryStore),
+        (f"sqlite://{tmp_path}/a%20b.db", SqliteStore),
+        (dead_url, TieredStore),
+    ]:
+        store = open_store(url, local_path=tmp_path / "local")
+        assert type(store) is kind
+        if isinstance(store, SqliteStore):
+            assert store.path == tmp_path / "a b.db"
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("redis://h", RedisTarget(host="h")),
+        ("redis://h/", RedisTarget(host="h")),
+        ("redis://h:7000/3", RedisTarget(host="h", port=7000, db=3)),
+        ("redis://[::1]:7000/3", RedisTarget(host="::1", port=7000, db=3)),
+        ("redis://u:p%40%2F@h", RedisTarget(host="h", username="u", password="p@/")),
+        ("redis://:p@h", RedisTarget(host="h", password="p")),
+        (
+            "rediss://h?ssl_ca_certs=/ca.pem",
+            RedisTarget(host="h", tls=True, tls_files=(("ssl_ca_certs", "/ca.pem"),)),
+        ),
+        ("unix:///run/r.sock", RedisTarget(path="/run/r.sock")),
+        ("unix:///run/r.sock?db=2", RedisTarget(path="/run/r.sock", db=2)),
+        ("unix://u:p@/run/r.sock", RedisTarget(path="/run/r.sock", username="u", password="p")),
+    ],
+)
+def test_redis_urls(url: str, target: RedisTarget) -> None:
+    """A URL's parts are where they belong, unquoted."""
+    assert parse_redis_url(url) == target
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "memory",
+        "memory://",
+        "/folder/x.sqlite3",
+        "sqlite:x.db",
+        "sqlite://host/x.db",
+        "sqlite:///",
+        "sqlite:///folder/",
+        "sqlite:///a%00b",
+        "sqlite:///x.db?mode=ro",
+        "http://host/",
+        "file:///x",
+        "redis:",
+        "redis://",
+        "redis:///0",
+        "redis://h:port",
+        "redis://h:99999",
+        "redis://h/db",
+        "redis://h/-1",
+        "redis://h/0/1",
+        "redis://h/123456",
+        "redis://h#1",
+        "redis://h?socket_timeout=1000",
+        "redis://h?db",
+        "rediss://h?ssl_cert_reqs=none",
+        "unix://",
+        "unix://relative/path",
+        "unix:///s?timeout=5",
+        "redis://[::1",
+    ],
+)
+def test_bad_urls_are_refused(url: str) -> None:
+    """A URL that names no store is a UsageError that lists what is allowed."""
+    with pytest.raises(StoreUrlError, match=r"Allowed: memory:, sqlite:///") as caught:
+        open_store(url)
+    assert isinstance(caught.value, UsageError)
+    assert caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://user:S3CRET@host/db",
+        "redis://:S3CRET@host:port",
+        "redis://:S3CRET@host?nonsense=1",
+        "redis://:x/S3CRET@host",
+        "redis://:12/S3CRET@host",
+        "redis://:x?S3CRET@host",
+        "redis://:x?S3CRET=S3CRET@host",
+        "redis://:x#S3CRET@host",
+        "redis://:x@S3CRET@host/db",
+        "redis://:S3CRET",
+        "redis://user:S3CRET",
+        "redis://host?password=S3CRET",
+        "redis://host?S3CRET@x=1",
+        "unix://:S3CRET@relative/s",
+        "unix:///s?password=S3CRET",
+        "http://user:S3CRET@host/",
+        "user:S3CRET@host",
+        "S3CRET@host",
+        "redis://[S3CRET@host",
+    ],
+)
+def test_secrets_of_bad_urls_stay_secret(url: str) -> None:
+    """However the URL is broken, neither the message, nor the attributes, nor the cause show the password."""
+    with pytest.raises(StoreUrlError) as caught:
+        open_store(url)
+    error = caught.value
+    assert "S3CRET" not in f"{error} {error!r} {vars(error)} {error.__cause__!r}"
+    assert error.__suppress_context__ or error.__context__ is None
+
+
+def test_secrets_of_good_urls_stay_secret(tmp_path: Path) -> None:
+    """Neither the target's nor the store's repr shows the password."""
+    url = "redis://user:S3CRET@127.0.0.1:1/0"
+    assert redact(url) == "redis://***@127.0.0.1:1"
+    assert "S3CRET" not in repr(parse_redis_url(url))
+    store = open_store(url, local_path=tmp_path / "local")
+    assert "S3CRET" not in repr(store)
+    assert "127.0.0.1:1" in repr(store)
+    store.close()

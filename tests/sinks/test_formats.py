@@ -1,0 +1,351 @@
+"""Each format with hostile findings: valid, complete, and harmless on a terminal."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import jsonschema
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vyre_dist.finding import Finding
+from vyre_dist.sinks import FORMATS, Problem, RunSummary, open_sinks
+from vyre_dist.sinks.csv_sink import COLUMNS
+from vyre_dist.sinks.human import MAX_SHOWN
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((Path(__file__).parent / "data" / "sarif-schema-2.1.0.json").read_text())
+VALIDATOR = jsonschema.Draft4Validator(SCHEMA, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER)
+
+BYTES = st.binary(max_size=40) | st.text(max_size=20).map(lambda t: t.encode("utf-8", "surrogatepass"))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+PATHS = st.binary(min_size=1, max_size=20).filter(lambda b: 0 not in b).map(os.fsdecode)
+FINDINGS = st.builds(
+    Finding,
+    rule_id=TEXT.filter(bool),
+    path=PATHS,
+    start=st.integers(0, 2**40),
+    end=st.integers(2**40, 2**41),
+    line=st.integers(0, 2**40),
+    column=st.integers(0, 2**40),
+    match=BYTES,
+    secret=BYTES,
+    groups=st.lists(st.none() | BYTES, max_size=3).map(tuple),
+    entropy=st.floats(0, 8),
+    description=TEXT,
+    tags=st.lists(TEXT, max_size=3).map(tuple),
+)
+
+
+def render(
+    format_name: str, findings: Sequence[Finding], summary: RunSummary, redact: int | None = None
+) -> bytes:
+    out = io.BytesIO()
+    with open_sinks([(format_name, "-")], stdout=out, redact_percent=redact) as sinks:
+        for at in range(0, len(findings), 3):
+            sinks.write(findings[at : at + 3])
+        sinks.close(summary)
+    return out.getvalue()
+
+
+def exact(record: dict[str, Any], key: str) -> bytes:
+    if record.get(key + "_base64"):
+        return base64.b64decode(record[key + "_base64"])
+    return record[key].encode("utf-8")
+
+
+def check_jsonl(data: bytes, findings: Sequence[Finding]) -> None:
+    *records, last = [json.loads(line) for line in data.splitlines()]
+    assert last["type"] == "summary"
+    assert len(records) == len(findings)
+    for record, f in zip(records, findings, strict=True):
+        assert record["type"] == "finding"
+        assert exact(record, "path") == os.fsencode(f.path)
+        assert exact(record, "match") == f.match
+        assert exact(record, "secret") == f.secret
+        texts = record.get("groups", [])
+        encoded = record.get("groups_base64") or [None] * len(texts)
+        groups = [
+            None if t is None else t.encode() if b is None else base64.b64decode(b)
+            for t, b in zip(texts, encoded, strict=True)
+        ]
+        assert groups == list(f.groups)
+        for key in ("rule_id", "start", "end", "line", "column", "description"):
+            assert record[key] == getattr(f, key)
+        assert record["tags"] == list(f.tags)
+
+
+def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary) -> None:
+    """Each finding is a line from which its exact bytes can be had; the last line is the summary."""
+    data = render("jsonl", hostile, summary)
+    check_jsonl(data, hostile)
+    last = json.loads(data.splitlines()[-1])
+    assert last == {
+        "type": "summary",
+        "complete": False,
+        "documents": 1234,
+        "bytes": 5_000_000,
+        "seconds": 2.5,
+        "findings": 10,
+        "findings_by_rule": {"aws-key": 8, "path-only": 1, "r\x1b[1m": 1},
+        "problems": [
+            {
+                "path": "gone\x1b[31m\ufffd",
+                "reason": "vanished",
+                "detail": "No such\x1b[2J file",
+                "path_base64": base64.b64encode(b"gone\x1b[31m\xff").decode(),
+            },
+            {"path": "/dev/x", "reason": "device", "detail": ""},
+        ],
+        "commit": {"committed": 30, "rolled_back": 10, "rate_pct": 75.0},
+        "capped_matches": 1,
+        "skipped": {"gitignored": 12, "too-large": 1},
+        "workers": 4,
+        "pool": "local",
+        "backend": "cpu",
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(FINDINGS, max_size=4))
+def test_jsonl_takes_any_finding(findings: list[Finding]) -> None:
+    """Any bytes in any field come back from the line."""
+    check_jsonl(render("jsonl", findings, RunSummary()), findings)
+
+
+def check_sarif(data: bytes, findings: Sequence[Finding]) -> dict[str, Any]:
+    log: dict[str, Any] = json.loads(data)
+    VALIDATOR.validate(log)
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert len({r["id"] for r in rules}) == len(rules)
+    assert len(run["results"]) == len(findings)
+    for result, f in zip(run["results"], findings, strict=True):
+        assert result["ruleId"] == rules[result["ruleIndex"]]["id"] == f.rule_id
+        place = result["locations"][0]["physicalLocation"]
+        uri = place["artifactLocation"]["uri"]
+        assert unquote_to_bytes(uri.removeprefix("file://")) == os.fsencode(f.path)
+        assert uri.startswith("file:///") == f.path.startswith("/")
+        if f.line:
+            region = place["region"]
+            assert (region["startLine"], region["byteOffset"], region["byteLength"]) == (
+                f.line,
+                f.start,
+                f.end - f.start,
+            )
+            snippet = region["snippet"]
+            assert f.match == (
+                snippet["text"].encode() if "text" in snippet else base64.b64decode(snippet["binary"])
+            )
+        else:
+            assert "region" not in place
+    return run  # type: ignore[no-any-return]
+
+
+def test_sarif_validates(hostile: list[Finding], summary: RunSummary) -> None:
+    """A log of hostile findings is valid SARIF 2.1.0, with the problems as notifications."""
+    run = check_sarif(render("sarif", hostile, summary), hostile)
+    (invocation,) = run["invocations"]
+    assert invocation["executionSuccessful"] is False
+    assert [n["descriptor"]["id"] for n in invocation["toolExecutionNotifications"]] == ["vanished", "device"]
+    messages = [r["message"]["text"] for r in run["results"]]
+    assert (
+        "d\x1b[5m\u2028{0} [x](http://y)".replace("[", "\\[").replace("]", "\\]").replace("{0}", "{{0}}")
+        in messages
+    )
+
+
+def test_sarif_without_findings_validates() -> None:
+    """A clean run is a valid log with an empty list of results."""
+    run = check_sarif(render("sarif", [], RunSummary()), [])
+    assert run["results"] == []
+    assert run["invocations"][0]["executionSuccessful"] is True
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(FINDINGS, max_size=4))
+def test_sarif_takes_any_finding(findings: list[Finding]) -> None:
+    """Any bytes in any field leave the log valid."""
+    check_sarif(render("sarif", findings, RunSummary()), findings)
+
+
+def test_the_schema_refuses_what_is_wrong(hostile: list[Finding], summary: RunSummary) -> None:
+    """The validation can fail: a negative line is refused."""
+    log = json.loads(render("sarif", hostile, summary))
+    log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] = 0
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(log)
+
+
+def check_csv(data: bytes, findings: Sequence[Finding]) -> None:
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8"), newline="")))
+    assert len(rows) == len(findings)
+    for row, f in zip(rows, findings, strict=True):
+        assert tuple(row) == COLUMNS
+        for key, value in (("match", f.match), ("secret", f.secret), ("path", os.fsencode(f.path))):
+            assert not row[key].startswith(("=", "+", "-", "@", "\t", "\r"))
+            restored = base64.b64decode(row[key + "_base64"]) or row[key].removeprefix("'").encode()
+            assert restored == value
+        assert [row["line"], row["column"], row["start"], row["end"]] == [
+            str(n) for n in (f.line, f.column, f.start, f.end)
+        ]
+
+
+def test_csv_gives_every_byte_back(hostile: list[Finding], summary: RunSummary) -> None:
+    """Each finding is a row from which its exact bytes can be had, and no cell begins a formula."""
+    data = render("csv", hostile, summary)
+    check_csv(data, hostile)
+    assert data.splitlines()[0].decode() == ",".join(COLUMNS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(FINDINGS, max_size=4))
+def test_csv_takes_any_finding(findings: list[Finding]) -> None:
+    """Any bytes in any field come back from the row."""
+    check_csv(render("csv", findings, RunSummary()), findings)
+
+
+def test_parquet_gives_every_byte_back(tmp_path: Path, hostile: list[Finding], summary: RunSummary) -> None:
+    """The table holds the findings' bytes as they are, the summary is in its metadata."""
+    target = tmp_path / "out.parquet"
+    with open_sinks([("parquet", str(target))]) as sinks:
+        sinks.write(hostile)
+        sinks.write([])
+        sinks.close(summary)
+    table = pq.read_table(target)
+    assert table.num_rows == len(hostile)
+    for row, f in zip(table.to_pylist(), hostile, strict=True):
+        assert row["path_bytes"] == os.fsencode(f.path)
+        for key in ("rule_id", "match", "secret", "start", "end", "line", "column", "entropy", "description"):
+            assert row[key] == getattr(f, key)
+        assert row["groups"] == list(f.groups)
+        assert row["tags"] == list(f.tags)
+    metadata = pq.read_metadata(target).metadata
+    assert json.loads(metadata[b"vyre_dist.summary"])["documents"] == 1234
+    assert metadata[b"vyre_dist.format"] == b"1"
+
+
+def test_parquet_row_groups_are_bounded(tmp_path: Path, hostile: list[Finding]) -> None:
+    """Row groups hold at most 65 536 findings, and big findings are written out early."""
+    target = tmp_path / "out.parquet"
+    with open_sinks([("parquet", str(target))]) as sinks:
+        for _ in range(70):
+            sinks.write([hostile[0]] * 1000)
+        sinks.write([Finding("r", "p", 0, 1, 1, 1, b"x" * (20 << 20), b"y" * (15 << 20))] * 2)
+        sinks.write([hostile[0]])
+        sinks.close(RunSummary())
+    metadata = pq.read_metadata(target)
+    rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    assert rows == [65536, 70_000 - 65536 + 2, 1]
+
+
+def test_parquet_goes_through_a_pipe(hostile: list[Finding]) -> None:
+    """Standard output that cannot seek takes a table too."""
+    code = (
+        "import sys; from vyre_dist.finding import Finding; from vyre_dist.sinks import *\n"
+        "with open_sinks([('parquet', '-')]) as s:\n"
+        "    s.write([Finding('r', 'p', 0, 1, 1, 1, b'm', b's')]); s.close(RunSummary())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=True
+    )
+    assert pq.read_table(io.BytesIO(run.stdout)).to_pylist()[0]["match"] == b"m"
+
+
+def test_human_is_one_block_a_finding(hostile: list[Finding], summary: RunSummary) -> None:
+    """A block names place and rule and shows the match; long ones are cut with their length."""
+    lines = render("human", hostile, summary).decode().splitlines()
+    assert lines[0] == "src/a.py:7:5 aws-key: key = 'AKIAIOSFODNN7SAMPLE'"
+    assert lines[1] == "    An access key; entropy 3.68; key; aws"
+    assert r"\x1b[2J\x1b]0;owned\x07\x9b31m\x9b31m\r\n\x00\x7f\u202e\xff\xfe" in lines[2]
+    assert "id_rsa path-only: (the file itself)" in lines
+    long = next(line for line in lines if "AAAA" in line)
+    assert long.endswith(f"… (+{100_000 - MAX_SHOWN} bytes)") and len(long) < 2 * MAX_SHOWN
+    assert r"not scanned: gone\x1b[31m\xff: vanished (No such\x1b[2J file)" in lines
+    assert "not scanned: /dev/x: device" in lines
+    assert "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cpu, local, 4 workers" in lines
+    assert "speculation: 30 of 40 tiles committed (75.0 %)" in lines
+    assert "capped: 1 match longer than the rule's cap" in lines
+    assert "left out on purpose: 12 gitignored, 1 too-large" in lines
+    assert lines[-1] == "INCOMPLETE: 2 inputs not scanned to the end"
+
+
+class Terminal(io.BytesIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+class AsciiTerminal(Terminal):
+    encoding = "ascii"
+
+
+SGR = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+def bare_controls(data: bytes) -> list[str]:
+    """What a terminal would obey, but for newlines and tabs."""
+    text = data.decode("utf-8")
+    return [c for c in text if c not in "\n\t" and (not c.isprintable())]
+
+
+@pytest.mark.parametrize("format_name", [f for f in FORMATS if f != "parquet"])
+def test_no_control_character_gets_out(format_name: str, hostile: list[Finding], summary: RunSummary) -> None:
+    """No text format lets a control, a direction mark or a lone surrogate through as itself."""
+    data = render(format_name, hostile, summary)
+    assert (
+        set(bare_controls(data)) <= {"\x7f"}
+        if format_name in ("jsonl", "sarif")
+        else bare_controls(data) == []
+    )
+
+
+@pytest.mark.parametrize("terminal", [Terminal, AsciiTerminal])
+def test_a_terminal_gets_only_our_own_colours(
+    terminal: type[Terminal], hostile: list[Finding], summary: RunSummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal the only escape sequences are colours, and the secret is among what is coloured."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    out = terminal()
+    with open_sinks([("human", "-")], stdout=out) as sinks:
+        sinks.write(hostile)
+        sinks.close(summary)
+    data = out.getvalue()
+    assert b"\x1b[1;31mAKIAIOSFODNN7SAMPLE\x1b[0m" in data
+    rest = SGR.sub(b"", data)
+    assert bare_controls(rest) == []
+    assert b"INCOMPLETE: 2 inputs" in rest
+    assert rest.count(b"\n") < 60
+    if terminal is AsciiTerminal:
+        assert data.isascii()
+
+
+@settings(max_examples=60, deadline=None)
+@given(FINDINGS, PATHS)
+def test_human_never_lets_controls_through(found: Finding, path: str) -> None:
+    """Any bytes in any field come out printable."""
+    summary = RunSummary(
+        problems=(Problem(path, "io-error", path),), findings_by_rule={path: 1}, skipped={path: 1}
+    )
+    assert bare_controls(render("human", [found], summary)) == []
+
+
+def test_two_runs_give_the_same_bytes(hostile: list[Finding], summary: RunSummary) -> None:
+    """The text formats depend on nothing but findings and summary."""
+    for format_name in ("human", "jsonl", "sarif", "csv"):
+        assert render(format_name, hostile, summary) == render(format_name, hostile, summary)

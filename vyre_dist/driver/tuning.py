@@ -1,0 +1,94 @@
+"""Tuning: what earlier runs learned about fused against serial, taken from the autotune store, and what this run learned.
+
+The store is asked once before the workers start and told once after they are done; a scan never waits for it in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib import metadata
+
+from vyre_dist.autotune.calibrate import break_even_pct
+from vyre_dist.autotune.publish import Contender, PublishedRace, race_and_store
+from vyre_dist.autotune.record import Provenance
+from vyre_dist.autotune.store import AutotuneStore
+from vyre_dist.autotune.tiered import TieredStore
+from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
+from vyre_dist.dispatch.race import VariantTiming
+from vyre_dist.dispatch.report import MergedReport
+from vyre_dist.driver.machine import Totals
+
+# Both paths are compared on this much of the run's data; less than that in a lane is no measurement.
+_WORK_BYTES = 8 << 20
+# A shared store that has not answered by then is done without; its answer is there for the next run.
+_PATIENCE_SECONDS = 0.4
+_ONE = (1, 1, 1)
+
+
+class Tuning:
+    """The two programs of one pack on one kind of machine, as the store knows them."""
+
+    def __init__(self, pack_key: str, backend: str) -> None:
+        versions = {
+            name: metadata.version(name)
+            for name in ("hyperscan", "google-re2", "vyre-dist")
+            if _installed(name)
+        }
+        self._provenance = Provenance.here(versions)
+        engine = f"{backend} {sorted(versions.items())}"
+        self.adapter_id = f"cpu {platform.machine()} {_processor()}"[:200] if backend != "cuda" else "cuda"
+        self._fused, self._serial = (
+            SpecCacheKey(_u64(f"{kind} {pack_key}"), _u64("windows, spans 24"), _ONE, _u64(engine))
+            for kind in ("fused", "prefilter")
+        )
+
+    def threshold_pct(self, store: AutotuneStore) -> int | None:
+        """The measured break-even commit rate, if the store has one; waits at most 0.4 s for a server."""
+        wanted = [(AutotuneKey.of(spec, self.adapter_id), spec) for spec in (self._fused, self._serial)]
+        found = store.get_many(wanted)
+        if not any(found) and isinstance(store, TieredStore):
+            store.flush(_PATIENCE_SECONDS)
+            found = store.get_many(wanted)
+        known = [record.threshold_pct for record in found if record and record.threshold_pct is not None]
+        return known[0] if known else None
+
+    def publish(self, store: AutotuneStore, totals: Totals) -> PublishedRace | None:
+        """Offer the outcome of this run's race; None when too little was raced to tell."""
+        fused_ns, fused_bytes, serial_ns, serial_bytes = totals.raced
+        if min(fused_bytes, serial_bytes) < _WORK_BYTES:
+            return None
+        fused = VariantTiming(0, fused_ns * _WORK_BYTES // fused_bytes)
+        serial = VariantTiming(0, serial_ns * _WORK_BYTES // serial_bytes)
+        report = MergedReport(totals.committed, totals.rolled_back, totals.fused)
+        record = AutotuneRecord(_ONE, 1, recorded_at=self._provenance.date)
+        return race_and_store(
+            store,
+            self.adapter_id,
+            Contender(self._serial, record, serial),
+            Contender(self._fused, record, fused),
+            threshold_pct=break_even_pct(report, fused.dispatch_ns, serial.dispatch_ns),
+            provenance=self._provenance,
+        )
+
+
+def _u64(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _processor() -> str:
+    """The processor's name as the kernel tells it, printable."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+            name = next((line.partition(":")[2] for line in f if line.startswith("model name")), "")
+    except OSError:
+        name = platform.processor()
+    return "".join(c for c in name.strip() if c.isprintable()) or "unknown"
