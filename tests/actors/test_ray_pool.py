@@ -36,9 +36,9 @@ PATIENCE_S = 60.0
 @pytest.fixture(scope="module", autouse=True)
 def cluster(ray_places: Path) -> Iterator[None]:
     """One node, which all pools here use as it is."""
-    assert connect(
-        "local", local_cpus=CPUS, local_gpus=GPUS, runtime_env=None, log_to_driver=False
-    ), "somebody else's Ray"
+    assert connect("local", local_cpus=CPUS, local_gpus=GPUS, runtime_env=None, log_to_driver=False), (
+        "somebody else's Ray"
+    )
     yield
     ray.shutdown()
 
@@ -64,6 +64,13 @@ def wait_for(pool: RayPool, kind: type[Event] | tuple[type[Event], ...], count: 
         events += pool.poll(0.5)
     assert len(events) == count and all(isinstance(e, kind) for e in events), events
     return events
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Return when none of the processes is there any more."""
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait(PATIENCE_S)
 
 
 def inline_task(data: bytes, document: int = 0) -> ScanTask:
@@ -94,7 +101,9 @@ def test_a_connection_that_was_there_stays(spec, open_pool) -> None:
     pool.close()
     pool.close()
     assert ray.is_initialized()
-    _, alive = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=PATIENCE_S)
+    _, alive = psutil.wait_procs(
+        [psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=PATIENCE_S
+    )
     assert not alive
 
 
@@ -144,7 +153,9 @@ def test_long_messages_pass(open_pool, spec) -> None:
 @pytest.mark.parametrize(
     ("backend", "workers", "room"), [("auto", GPUS + 1, GPUS), ("cpu", CPUS + 1, CPUS), ("cpu", 1000, CPUS)]
 )
-def test_more_than_the_cluster_has_fails_at_once(open_pool, spec, backend: str, workers: int, room: int) -> None:
+def test_more_than_the_cluster_has_fails_at_once(
+    open_pool, spec, backend: str, workers: int, room: int
+) -> None:
     """What Ray would wait for forever is refused, with what was asked and what there is."""
     pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend=backend)), workers)
     before = time.monotonic()
@@ -310,8 +321,7 @@ def test_an_actor_out_of_reach_for_too_long_is_given_up(open_pool, spec, gate: P
     (lost,) = wait_for(pool, WorkerLost)
     assert isinstance(lost, WorkerLost) and "could not be reached" in lost.detail
     os.close(entered)
-    if psutil.pid_exists(pid):
-        psutil.Process(pid).wait(PATIENCE_S)
+    wait_until_gone([pid])
     pool.replace(0)
     wait_for(pool, WorkerReady)
     assert pool.facts[0].pid != pid

@@ -141,7 +141,7 @@ def test_the_cost_model_decides() -> None:
         mask = charclass.of(letters)
         return text_of(factors(root, width=4, cost=lambda f: 5.0 - len(f) + sum(bool(m & mask) for m in f)))
 
-    assert dislikes(b"comn") == {b"rare"}
+    assert dislikes(b"comn_") == {b"rare"}
     assert dislikes(b"rae_") == {b"comm"}
 
 

@@ -116,14 +116,14 @@ def check_hyperscan(lab: SimpleNamespace, pattern: str, haystacks: list[bytes]) 
     return True
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(rng=randoms)
 def test_verdicts(lab: SimpleNamespace, rng: random.Random) -> None:
     """A pattern, valid or broken, is accepted exactly when google-re2 accepts it."""
     check_verdict(lab, lab.random_pattern(rng, broken=True))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(pattern=st.text(alphabet="ab(){}[]^$.*+?|\\-,:<>PQEpLdxnius01 é", max_size=14))
 def test_verdicts_on_punctuation(lab: SimpleNamespace, pattern: str) -> None:
     """A string of syntax characters is accepted exactly when google-re2 accepts it."""
@@ -131,14 +131,14 @@ def test_verdicts_on_punctuation(lab: SimpleNamespace, pattern: str) -> None:
         check_verdict(lab, pattern)
 
 
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(rng=randoms)
 def test_same_matches(lab: SimpleNamespace, rng: random.Random) -> None:
     """The canonical pattern finds the spans and groups of the original and keeps its group names."""
     check_same_matches(lab, lab.random_pattern(rng), [lab.random_haystack(rng) for _ in range(4)])
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(rng=randoms)
 def test_facts(lab: SimpleNamespace, rng: random.Random) -> None:
     """Every match keeps to the widths, edge bytes and factors of the analysis, and is one of the tree's."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vyre_dist.sources import DocumentRef, WalkStats, walk, wildmatch
+from vyre_dist.sources import DocumentRef, InputProblem, WalkStats, walk, wildmatch
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -44,9 +44,13 @@ def git_sees(top: Path) -> set[bytes]:
 
 
 def we_see(top: Path) -> set[bytes]:
+    return seen(walk([top]), top)
+
+
+def seen(items: Iterable[DocumentRef | InputProblem], top: Path) -> set[bytes]:
     prefix = len(os.fsencode(top)) + 1
     found = set()
-    for item in walk([top]):
+    for item in items:
         assert isinstance(item, DocumentRef), item
         found.add(os.fsencode(item.path)[prefix:])
     return found
@@ -275,16 +279,27 @@ def test_symlinked_ignore_file_is_not_followed(tmp_path: Path) -> None:
     assert we_see(tmp_path) == {b"rules", b"secret"} == git_sees(tmp_path) - {b".gitignore"}
 
 
-def test_outside_a_repository_ignore_files_do_not_count(tmp_path: Path) -> None:
-    """Without a repository a .gitignore is just a file, unless asked for."""
-    lay_out(tmp_path, {b".gitignore": b"*\n", b"a": b"", b"d/b": b""})
-    assert we_see(tmp_path) == {b".gitignore", b"a", b"d/b"}
+def test_outside_a_repository_ignore_files_count_from_the_argument_down(tmp_path: Path) -> None:
+    """Without a repository a .gitignore holds for what is below it, unless a repository is asked for."""
+    lay_out(
+        tmp_path,
+        {b".gitignore": b"a\n", b"a": b"", b"d/a": b"", b"d/b": b"", b"e/.gitignore": b"*\n", b"e/c": b""},
+    )
+    assert we_see(tmp_path) == {b".gitignore", b"d/b"}
+    everything = {b".gitignore", b"a", b"d/a", b"d/b", b"e/.gitignore", b"e/c"}
+    assert seen(walk([tmp_path], require_git=True), tmp_path) == everything
+    assert seen(walk([tmp_path], respect_gitignore=False), tmp_path) == everything
+
+
+def test_an_arguments_own_ignore_file_cannot_hide_all_of_it(tmp_path: Path) -> None:
+    """Outside a repository a list that leaves nothing of a named folder is put aside and noted; inside one it holds."""
+    lay_out(tmp_path, {b".gitignore": b"*\n", b"a": b"", b"d/b": b"", b"d/.gitignore": b"b\n"})
     stats = WalkStats()
-    assert list(walk([tmp_path], require_git=False, stats=stats)) == []
-    assert stats.skipped == {"gitignored": 3}
+    found = seen(walk([tmp_path], stats=stats), tmp_path)
+    assert found == {b".gitignore", b"a", b"d/.gitignore"}
+    assert stats.unused_ignore_files == [str(tmp_path / ".gitignore")]
     git(tmp_path, "init", "-q")
     assert we_see(tmp_path) == set()
-    assert len(list(walk([tmp_path], respect_gitignore=False))) == 3
 
 
 def test_explicit_arguments_are_taken_whatever_ignore_files_say(repository: Path) -> None:

@@ -220,6 +220,8 @@ class _Scan:
                 outcome = run_scan(plan, pool, pack.rules, callbacks)
             except ScanAbortedError as error:
                 outcome, aborted = error.outcome, str(error)
+            for path in stats.unused_ignore_files:
+                _say(f"{path} would leave out all of a folder that was asked for; it is not used")
             summary = self._summary(outcome, pool.name, stats, aborted)
             if progress is not None:
                 progress.close()
@@ -293,7 +295,6 @@ class _Scan:
             walk(
                 paths,
                 respect_gitignore=not o["no_gitignore"],
-                require_git=False,
                 follow_symlinks=o["follow"],
                 include=o["include"],
                 exclude=o["exclude"],

@@ -64,7 +64,7 @@ def _split(repeat: Repeat, chunk: int) -> Node:
     if high - low < chunk:
         # At least one copy is left for the last part, and it overwrites every group.
         last = Repeat(repeat.node, low - (high - chunk), chunk, repeat.greedy)
-        return concat([_exactly(plain, high - chunk, chunk), last])
+        return concat([_exactly(plain, high - chunk, chunk), repeat.node if chunk == 1 else last])
     if not is_unambiguous(plain):
         raise RepeatRewriteError(
             low, high, RE2_MAX_REPEAT, "it holds a capture group and can match in several ways"
@@ -82,7 +82,8 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
         return concat([_exactly(node, low - rest, chunk), Repeat(node, rest, None, repeat.greedy)])
     if high - low <= chunk:
         fixed = max(high - chunk, 0)
-        return concat([_exactly(node, fixed, chunk), Repeat(node, low - fixed, high - fixed, repeat.greedy)])
+        last = Repeat(node, low - fixed, high - fixed, repeat.greedy)
+        return concat([_exactly(node, fixed, chunk), node if (last.min, last.max) == (1, 1) else last])
     optional = high - low
     if repeat.greedy or is_unambiguous(node):
         # Greedy: what stopping a part early allows was tried before, by staying in it, and so cannot win.

@@ -28,13 +28,17 @@ _name_of = attrgetter("name")
 
 @dataclass(slots=True)
 class WalkStats:
-    """What a walk met. `skipped` counts entries by reason; a directory that is left out counts once."""
+    """What a walk met. `skipped` counts entries by reason; a directory that is left out counts once.
+
+    `unused_ignore_files`: those that would have left nothing of a folder that the user named.
+    """
 
     files: int = 0
     directories: int = 0
     bytes: int = 0
     problems: int = 0
     skipped: Counter[SkipReason] = field(default_factory=Counter)
+    unused_ignore_files: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Frame:
 
     `ignore` is the chain before the directory's own ignore file; None: ignore files do not count here.
     `included`: it lies below a directory that an include glob took (or there are none). `above`: the
-    directories that led here, kept where `once` is.
+    directories that led here, kept where `once` is. `loose`: an argument outside any repository.
     """
 
     location: str
@@ -66,6 +70,7 @@ class Frame:
     include: IgnoreChain
     included: bool
     above: frozenset[tuple[int, int]] = frozenset()
+    loose: bool = False
 
 
 def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[DocumentRef | InputProblem]:
@@ -106,6 +111,10 @@ def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[Docum
             ignore = _own_rules(frame, names, errors)
             yield from map(ignore_file_problem, errors)
         ignored = ignore.ignored(names, directories) if ignore else _NOTHING
+        if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
+            # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
+            stats.unused_ignore_files.append(os.path.join(frame.location, ".gitignore"))
+            ignore, ignored = frame.ignore, _NOTHING
         excluded = frame.exclude.ignored(names, directories) if frame.exclude else _NOTHING
         wanted = frame.include.ignored(names, directories) if frame.include else _NOTHING
         all_wanted = frame.included and rules.hidden and not (ignored or excluded or already)

@@ -11,9 +11,10 @@ Decisions that a reader may look for:
 - Where arguments overlap or links are followed, a document is yielded once; once.py says what one document
   is.
 - `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed copies.
-- .gitignore files count inside a git repository only, from its top level down, the part above the argument
-  included; a nested repository starts afresh. That is git's own meaning. With `require_git` False they count
-  everywhere from the argument down: an unpacked source archive may then hide all of itself (Debian's do).
+- .gitignore files count in a git repository from its top level down, the part above the argument included; a
+  nested repository starts afresh. That is git's own meaning. Outside of repositories they count from the argument
+  down (not with `require_git`), but for an argument's own file that would leave nothing of it, as in Debian's
+  unpacked sources: that one is put aside and noted in WalkStats.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def walk(
     paths: Iterable[str | bytes | os.PathLike[str]],
     *,
     respect_gitignore: bool = True,
-    require_git: bool = True,
+    require_git: bool = False,
     follow_symlinks: bool = False,
     hidden: bool = True,
     git_dir: bool = False,
@@ -138,12 +139,14 @@ class _Walk:
         if is_dir:
             errors: list[OSError] = []
             ignore = rules_above(shown, errors) if rules.respect_gitignore else None
-            if ignore is None and not rules.require_git:
+            loose = ignore is None and not rules.require_git
+            if loose:
                 ignore = IgnoreChain()
             yield from map(ignore_file_problem, errors)
             prefix = "" if normal == "." else shown.rstrip("/") + "/"
             globbed = _chain(self.exclude, normal), _chain(self.include, normal)
-            yield from walk_tree(Frame(shown, prefix, ignore, *globbed, included), rules, stats)
+            frame = Frame(shown, prefix, ignore, *globbed, included, loose=loose)
+            yield from walk_tree(frame, rules, stats)
         elif not stat.S_ISREG(info.st_mode):
             yield special_file(path, info)
         elif not included:

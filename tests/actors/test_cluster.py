@@ -1,0 +1,121 @@
+"""Joining and starting clusters: addresses, the token's file, and what a fresh local cluster leaves behind."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vyre_dist.actors.cluster import ClusterError, InfeasibleError, Room, connect, protect_token_file
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch) -> Path:
+    """An empty HOME, and nothing said about tokens."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_token_is_its_owners(home: Path) -> None:
+    """A missing token is made with mode 0600, whatever the umask; 256 bits in Ray's format."""
+    before = os.umask(0)
+    try:
+        protect_token_file()
+    finally:
+        os.umask(before)
+    token = home / ".ray" / "auth_token"
+    assert mode_of(token) == 0o600
+    assert len(bytes.fromhex(token.read_text())) == 32
+
+
+def test_an_old_token_is_kept_and_closed(home: Path) -> None:
+    """A token that everybody could read keeps its value, and becomes its owner's."""
+    token = home / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text("t0ken")
+    token.chmod(0o644)
+    protect_token_file()
+    assert (token.read_text(), mode_of(token)) == ("t0ken", 0o600)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN", "t"), ("RAY_AUTH_TOKEN_PATH", "/nowhere")],
+)
+def test_other_arrangements_are_left_alone(home: Path, monkeypatch, name: str, value: str) -> None:
+    """Who has said where the token is, or that there is none, gets no file."""
+    monkeypatch.setenv(name, value)
+    protect_token_file()
+    assert not (home / ".ray").exists()
+
+
+@pytest.mark.parametrize("where", ["argument", "environment"])
+def test_a_job_servers_address_is_no_cluster(monkeypatch, where: str) -> None:
+    """http:// is for submitting jobs, given directly or left in RAY_ADDRESS; the message says what to do."""
+    address = "http://head.example:8265"
+    if where == "environment":
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ClusterError, match="vyre-dist submit") as caught:
+        connect(
+            address if where == "argument" else None,
+            local_cpus=1,
+            local_gpus=0,
+            runtime_env=None,
+            log_to_driver=False,
+        )
+    assert caught.value.address == address
+
+
+def test_infeasible_says_all_of_it() -> None:
+    """The message names what was asked, what there is and the ways out; the numbers are attributes."""
+    error = InfeasibleError(9, Room(3, 4.0, 16.0, 4), {"GPU": 1, "CPU": 1})
+    assert (error.asked, error.room, error.per_worker) == (9, 4, {"GPU": 1, "CPU": 1})
+    for part in ("9 workers", "1 GPU and 1 CPU", "3 nodes", "4 GPU and 16 CPU", "--workers", "--backend cpu"):
+        assert part in str(error)
+
+
+_FRESH = """
+import sys
+from pathlib import Path
+import ray
+from vyre_dist.actors.ray_pool import RayPool
+from vyre_dist.driver.events import WorkerReady
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.rules.model import PackData, Rule
+
+pool = RayPool(WorkerSpec(PackData("p", (Rule("r", "a+"),)), EngineConfig(backend="cpu")), 1)
+assert pool.start() == [0]
+while not (events := pool.poll(5.0)):
+    pass
+assert events == [WorkerReady(0)], events
+assert ray.cluster_resources()["CPU"] == 1.0 and "GPU" not in ray.cluster_resources()
+pool.close()
+assert not ray.is_initialized()
+print("fine")
+"""
+
+
+def test_a_fresh_cluster_is_quiet_private_and_gone_afterwards(home: Path, ray_places: Path) -> None:
+    """Without an address a pool starts Ray with the CPUs it asked for, guarded by our token, and shuts it down."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "-c", _FRESH],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+    assert mode_of(home / ".ray" / "auth_token") == 0o600
