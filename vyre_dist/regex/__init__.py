@@ -1,6 +1,6 @@
 """Regexes: RE2's syntax over bytes, as trees that the rest of the system analyses, compiles and prints.
 
-`parse` gives a `Regex`; analysis.py and factors.py say things about its tree; `to_re2` and `to_pcre` print it
+`parse` gives a `Regex`; analysis.py and factor_search.py say things about its tree; `to_re2` and `to_pcre` print it
 for google-re2 and Hyperscan. Nothing here runs a regex.
 """
 
@@ -19,7 +19,7 @@ from vyre_dist.regex.analysis import (
     strip_captures,
 )
 from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
-from vyre_dist.regex.factors import Cost, Factor, FactorSet, byte_cost, factors
+from vyre_dist.regex.factor_search import Cost, Factor, FactorSet, byte_cost, factors
 from vyre_dist.regex.nodes import (
     ANY_BYTE,
     EMPTY,

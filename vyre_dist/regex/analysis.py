@@ -1,4 +1,4 @@
-"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains. Required factors are in factors.py.
+"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains. Required factors are in factor_search.py.
 
 All of them treat an assertion as one that may hold, so widths are bounds and byte sets are supersets where a
 pattern's assertions contradict each other.

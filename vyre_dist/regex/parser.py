@@ -103,8 +103,7 @@ class _Parser:
         self._captures = 0
         self._names: dict[str, int] = {}
         self._extended = False
-        self._top = _Group(0, None, None, 0)
-        self._open: list[_Group] = [self._top]
+        self._open = [_Group(0, None, None, 0)]
         # Where the repeat operator just read began, when the last token was one: RE2 forbids stacking them.
         self._operator_at: int | None = None
 
