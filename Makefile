@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh machine (python3 >= 3.11, pip, make): `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
+# what `make bench` scans
+TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['stdlib'])")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -41,7 +43,7 @@ gpu: $(STAMP)
 	$(BIN)/pytest -m gpu
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/scan_cpu.py
+	$(BIN)/python benchmarks/scan_cpu.py $(TREE)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -46,7 +46,7 @@ class InfeasibleError(UsageError):
 
     def __init__(self, asked: int, room: Room, per_worker: Mapping[str, float]) -> None:
         each = " and ".join(f"{n:g} {name}" for name, n in per_worker.items())
-        cure = "ask for fewer workers (--workers), or, where an autoscaler adds nodes, say so (autoscale)"
+        cure = "ask for fewer workers (--workers), or, where an autoscaler adds nodes, say so (--autoscale)"
         if "GPU" in per_worker:
             cure += ", or use the processors instead (--backend cpu)"
         super().__init__(
@@ -86,7 +86,8 @@ def connect(
     if ray.is_initialized():
         if runtime_env:
             raise ClusterError(
-                address or "auto", "this process is connected already; a runtime_env must be given before that"
+                address or "auto",
+                "this process is connected already; a runtime_env must be given before that",
             )
         return False
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
@@ -176,5 +177,5 @@ def room_for(per_worker: Mapping[str, float]) -> Room:
 
 
 def this_package() -> dict[str, Any]:
-    """A runtime_env that brings the running vyre_dist to workers that have not installed it (what it imports they must have)."""
+    """A runtime_env that brings the running vyre_dist to workers without it; what it imports they must have."""
     return {"py_modules": [str(Path(vyre_dist.__file__).parent)]}

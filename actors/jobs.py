@@ -6,6 +6,7 @@ Cheap to import: Ray is loaded when a function that needs it is called.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import sys
@@ -74,16 +75,16 @@ def submit_scan(
     python: str = "python",
     runtime_env: Mapping[str, Any] | None = None,
     submission_id: str | None = None,
-    announce: Callable[[str], None] = lambda submission_id: None,
+    announce: Callable[[str], object] | None = None,
     write: Callable[[str], object] = sys.stdout.write,
 ) -> int:
-    """Run `vyre-dist ENTRYPOINT_ARGV…` (["scan", PATH, …]) as a job, on the head node, and return the scan's exit code.
+    """Run `vyre-dist ENTRYPOINT_ARGV…` (["scan", PATH, …]) as a job on the head node, and return the scan's exit code.
 
-    `address`: the job server (http://HEAD:8265), None for RAY_ADDRESS or this machine's cluster. `working_dir` is
-    uploaded, and is where the job runs; paths in the arguments are those of the cluster. `announce` gets the job's id
-    once; `write` its output (Ray merges the two streams) as it comes, if `follow`; else 0 is returned at once.
-    Ctrl-C stops the job, then re-raises KeyboardInterrupt. Raises JobServerError, and JobFailedError for a job that was stopped or whose
-    driver never ran or crashed.
+    `address`: the job server (http://HEAD:8265); None for RAY_ADDRESS or this machine's cluster. `working_dir` is
+    uploaded, and is where the job runs; paths in the arguments are those of the cluster. `announce` gets the job's
+    id once; if `follow`, `write` gets its output (Ray merges the two streams) as it comes, else 0 is returned at once.
+    Ctrl-C stops the job, then re-raises KeyboardInterrupt. Raises JobServerError, and JobFailedError for a job that
+    was stopped, whose driver never ran, or that crashed.
     """
     if working_dir is not None and not os.path.isdir(working_dir):
         raise UsageError(f"working directory {working_dir!r}: there is no such directory")
@@ -99,7 +100,8 @@ def submit_scan(
         )
     except (RuntimeError, ValueError) as error:
         raise JobServerError(address, str(error)) from error
-    announce(job)
+    if announce is not None:
+        announce(job)
     if not follow:
         return 0
     try:
@@ -119,6 +121,8 @@ def _connect(address: str | None) -> JobSubmissionClient:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
+    # it tells every time that a followed log has come to its end
+    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
     # Ray's client lets the environment win over the argument, without a word
     for name in _ADDRESS_VARIABLES:
         if address is not None and os.environ.get(name, address) != address:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import ray
@@ -78,7 +78,9 @@ class RayPool:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
         if autoscale and workers is None:
-            raise UsageError("a cluster that can grow (autoscale) has no size: give the number of workers (--workers)")
+            raise UsageError(
+                "a cluster that can grow (--autoscale) has no size: give the number of workers (--workers)"
+            )
         if gpus_per_worker is not None and gpus_per_worker < 0:
             raise UsageError(f"{gpus_per_worker} GPUs for each worker: 0 or more are possible")
         self.facts: dict[int, WorkerFacts] = {}
@@ -196,9 +198,7 @@ class RayPool:
     def _understand(self, worker: int, task_id: int, message: bytes, events: list[Event]) -> None:
         if task_id >= 0:
             result, error = read_answer(message)
-            events.append(
-                TaskDone(worker, task_id, result) if result else TaskFailed(worker, task_id, error)
-            )
+            events.append(TaskDone(worker, task_id, result) if result else TaskFailed(worker, task_id, error))
             return
         found = read_ready(message)
         if isinstance(found, str):
@@ -215,7 +215,7 @@ class RayPool:
     # --- actors that can't be reached
 
     def _unavailable(self, worker: int, task_id: int) -> None:
-        """Whether the task was done is not known, nor whether the actor lives: ask it, and hold the task's fate until then."""
+        """Whether the task was done is not known, nor whether the actor lives: hold the task's fate until it says."""
         now = time.monotonic()
         probe = self._probes.setdefault(worker, _Probe(now + self._probe_seconds))
         if task_id >= 0:
@@ -280,7 +280,7 @@ def _absolute_piece(piece: Piece, cwd: str) -> Piece:
     path = piece.open_path or piece.path
     if piece.inline is not None or path.startswith("/"):
         return piece
-    return replace(piece, open_path=os.path.join(cwd, path))
+    return piece._replace(open_path=os.path.join(cwd, path))
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -40,7 +40,10 @@ def from_wire(message: Wire) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it. `version`: vyre-dist's."""
+    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
+
+    `version`: vyre-dist's.
+    """
 
     node: str
     host: str
@@ -95,7 +98,8 @@ def _facts(engine: ScanEngine) -> WorkerFacts:
     # never imported here first: inside an actor it is there
     import ray
 
-    node, gpus = "", ()
+    node = ""
+    gpus: tuple[str, ...] = ()
     if ray.is_initialized():
         context = ray.get_runtime_context()
         node = context.get_node_id()

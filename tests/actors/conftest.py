@@ -92,7 +92,7 @@ def scan() -> Scan:
     ) -> tuple[list[Finding], ScanOutcome, list[str]]:
         found: list[Finding] = []
         warnings: list[str] = []
-        callbacks = Callbacks(found.extend, lambda problem: None, warnings.append, lambda totals, plan: None)
+        callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: None)
         outcome = run_scan(Plan(inputs, 4096, 8), pool, PACK.rules, callbacks, config)
         return found, outcome, warnings
 

@@ -257,7 +257,7 @@ def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:
     os.kill(pool.facts[0].pid, signal.SIGKILL)
     pool.submit(0, 2, inline_task(b"a=1"))
     pool.submit(0, 3, inline_task(b"a=1"))
-    (lost,) = wait_for(pool, WorkerLost)
+    wait_for(pool, WorkerLost)
     pool.submit(0, 4, inline_task(b"a=1"))
     assert pool.poll(0.1) == []
     pool.replace(0)

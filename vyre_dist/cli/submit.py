@@ -24,4 +24,10 @@ def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | N
     """
     from vyre_dist.actors.jobs import submit_scan
 
-    return submit_scan(address, arguments, working_dir=working_dir, follow=not no_wait)
+    return submit_scan(
+        address,
+        arguments,
+        working_dir=working_dir,
+        follow=not no_wait,
+        announce=lambda job: click.echo(job, err=not no_wait),
+    )

@@ -139,9 +139,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The scan can't go on; what was emitted so far stands."""
+    """The scan can't go on; what was emitted so far stands. `refused`: a worker could not start, and never will."""
 
     detail: str
+    refused: bool = False
 
 
 Action: TypeAlias = Submit | ReplaceWorker | PlanMore | Emit | ReportProblem | Forget | Warn | Finish | Abort

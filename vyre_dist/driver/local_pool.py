@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import queue
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
@@ -77,7 +79,15 @@ class LocalPool:
             name=f"vyre-worker-{number}",
             daemon=True,
         )
-        process.start()
+        # Ctrl-C reaches the whole process group; it is the driver that ends its workers. They inherit the mask.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with warnings.catch_warnings():
+                # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
+                warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
+                process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(process, ours)
 
@@ -86,7 +96,7 @@ class LocalPool:
         w = self._workers[worker]
         w.tasks.append(task_id)
         # a worker that is gone: poll reads the end of its pipe and says so
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(OSError):
             w.connection.send_bytes(encode_task(task))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -101,13 +111,14 @@ class LocalPool:
     def _read(self, number: int, worker: _Worker) -> Event:
         try:
             data = worker.connection.recv_bytes()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
+            # OSError: the connection was reset, or ended in the middle of an answer
             return WorkerLost(number, self._obituary(worker))
         if not worker.ready:
             if data == _READY:
                 worker.ready = True
                 return WorkerReady(number)
-            return WorkerRefused(number, data.removeprefix(_REFUSED).decode())
+            return WorkerRefused(number, data.removeprefix(_REFUSED).decode(errors="surrogateescape"))
         task_id = worker.tasks.popleft()
         result, error = read_answer(data)
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
@@ -116,10 +127,13 @@ class LocalPool:
     def _obituary(worker: _Worker) -> str:
         worker.connection.close()
         worker.process.join(_STOP_SECONDS)
-        code = worker.process.exitcode
-        if code is not None and code < 0:
-            return f"process {worker.process.pid} was ended by {signal.Signals(-code).name}"
-        return f"process {worker.process.pid} ended with exit code {code}"
+        pid, code = worker.process.pid, worker.process.exitcode
+        if code is None:
+            return f"process {pid} closed its connection without ending"
+        if code >= 0:
+            return f"process {pid} ended with exit code {code}"
+        hint = ": out of memory, perhaps" if -code == signal.SIGKILL else ""
+        return f"process {pid} was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
 
     def replace(self, worker: int) -> None:
         """See WorkerPool."""
@@ -149,31 +163,35 @@ def _serve(
     connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, not_ours: list[Connection]
 ) -> None:
     """The worker's life: load, then answer until the driver is gone."""
-    # Ctrl-C reaches the whole process group; it is the driver that ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # whatever a forked worker's parent does about them
+        signal.signal(signum, signal.SIG_DFL)
     for other in not_ours:
         other.close()
     try:
         if engine is None:
             engine = ScanEngine(spec.pack, spec.config)
     except VyreError as error:
-        connection.send_bytes(_REFUSED + str(error).encode())
+        connection.send_bytes(_REFUSED + str(error).encode(errors="surrogateescape"))
         return
-    tasks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    # what was loaded lives as long as the worker: the collector need not look at it, nor so often at the rest
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
-    # a driver that closed its end, or died, is seen here or as None from the thread
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    # a driver that closed its end, or died, may be seen here before the thread sees it
+    with contextlib.suppress(OSError):
         connection.send_bytes(_READY)
-        while (task := tasks.get()) is not None:
-            connection.send_bytes(answer(engine, task))
+        while True:
+            connection.send_bytes(answer(engine, tasks.get()))
 
 
-def _receive(connection: Connection, tasks: queue.SimpleQueue[bytes | None]) -> None:
+def _receive(connection: Connection, tasks: queue.SimpleQueue[bytes]) -> None:
     """Take tasks off the pipe while another is being done: else the driver, sending a long task, and the worker, sending a
     long answer, could each wait for the other to read.
     """
     with contextlib.suppress(EOFError, OSError):
         while True:
             tasks.put(connection.recv_bytes())
-    tasks.put(None)
+    # the driver is gone: nobody waits for what is being done
+    os._exit(0)

@@ -48,7 +48,8 @@ class MachineConfig:
     """`depth`: tasks in hand per worker, the one being done included. `slots_ahead`: shards that may be
     planned beyond the oldest unfinished one. `deaths`: failures of one task before it is cut in two, or its
     only document put in quarantine. `lost_in_a_row`: workers lost without a task done in between before the
-    scan is given up. `stall_seconds`: silence that is worth a warning.
+    scan is given up; four times the number of workers if that is more, as a node that fails takes many along. Losses
+    that cut a task in two are not counted: they lead somewhere. `stall_seconds`: silence that is worth a warning.
     """
 
     depth: int = 2
@@ -146,7 +147,7 @@ class ScanMachine:
                 self._progress()
             case WorkerRefused():
                 self._over = True
-                return [Abort(f"worker {event.worker} could not start: {event.detail}")]
+                return [Abort(f"worker {event.worker} could not start: {event.detail}", refused=True)]
             case TaskDone():
                 self._done(event, actions)
             case TaskFailed():
@@ -165,8 +166,9 @@ class ScanMachine:
         number = self._next_slot
         self._next_slot += 1
         slot = self._slots[number] = _Slot()
+        partial = {piece.document for piece in event.pieces if not piece.whole}
         for document in event.documents:
-            if any(p.document == document.document and not p.whole for p in event.pieces):
+            if document.document in partial:
                 self._split[document.document] = _SplitDocument(document, number, document.size)
             else:
                 slot.documents.append(document.document)
@@ -178,6 +180,11 @@ class ScanMachine:
         self._enqueue(ScanTask(event.pieces), number)
 
     def _enqueue(self, task: Task, slot: int, failures: int = 0, first: bool = False) -> None:
+        """Queue a task of `slot`, without the pieces of documents that have been given up."""
+        if isinstance(task, ScanTask) and not self._failed.isdisjoint(p.document for p in task.pieces):
+            task = ScanTask(tuple([p for p in task.pieces if p.document not in self._failed]))
+            if not task.pieces:
+                return
         self._assignments[self._next_task] = _Assignment(task, slot, failures)
         self._slots[slot].outstanding += 1
         if first:
@@ -281,7 +288,17 @@ class ScanMachine:
         if split is not None:
             split.dropped = True
             split.parts.clear()
+            # a piece that ended its worker is no reason to try the others
+            for task_id in reversed([t for t in self._queue if self._is_about(t, document)]):
+                self._queue.remove(task_id)
+                assignment = self._assignments.pop(task_id)
+                self._close_task(assignment)
+                self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
         actions.append(ReportProblem(document, reason, detail))
+
+    def _is_about(self, task_id: int, document: int) -> bool:
+        task = self._assignments[task_id].task
+        return isinstance(task, ScanTask) and any(p.document == document for p in task.pieces)
 
     def _emit(self, actions: list[Action]) -> None:
         """Say what is final, oldest shard first, as far as there is no gap."""
@@ -296,6 +313,7 @@ class ScanMachine:
                 self.totals.findings += len(rows)
                 actions.append(Emit(rows))
             if slot.documents:
+                self._failed.difference_update(slot.documents)
                 actions.append(Forget(tuple(slot.documents)))
             del self._slots[self._oldest_slot]
             self._oldest_slot += 1
@@ -311,18 +329,19 @@ class ScanMachine:
     def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
         self._ready.discard(event.worker)
         self.totals.workers_lost += 1
-        self._lost_in_a_row += 1
         in_hand = self._in_hand[event.worker]
+        cut = False
         # tasks are done in the order they were given: the first one was being done, the others never began
         for position, task_id in enumerate(reversed(in_hand), 1):
             assignment = self._assignments.pop(task_id)
             if position == len(in_hand):
-                self._again(assignment, event.detail, actions)
+                cut = self._again(assignment, event.detail, actions)
             else:
                 self._close_task(assignment)
                 self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
         in_hand.clear()
-        if self._lost_in_a_row >= self.config.lost_in_a_row:
+        self._lost_in_a_row += not cut
+        if self._lost_in_a_row >= max(self.config.lost_in_a_row, 4 * len(self._in_hand)):
             self._over = True
             actions.append(
                 Abort(
@@ -333,8 +352,8 @@ class ScanMachine:
         actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
         actions.append(ReplaceWorker(event.worker))
 
-    def _again(self, assignment: _Assignment, detail: str, actions: list[Action]) -> None:
-        """Retry a task that failed; cut it in two when it keeps failing; give its last document up."""
+    def _again(self, assignment: _Assignment, detail: str, actions: list[Action]) -> bool:
+        """Retry a task that failed; cut it in two when it keeps failing (True); give its last document up."""
         self.totals.retries += 1
         self._close_task(assignment)
         failures = assignment.failures + 1
@@ -346,11 +365,13 @@ class ScanMachine:
             for half in (task.pieces[middle:], task.pieces[:middle]):
                 # the halves have already failed together: one failure more and they are cut again
                 self._enqueue(ScanTask(half), slot, self.config.deaths - 1, first=True)
+            return True
         else:
             piece = task.pieces[0] if isinstance(task, ScanTask) else task.piece
             self._fail_document(
                 piece.document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
             )
+        return False
 
     # --- time
 

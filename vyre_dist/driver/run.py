@@ -34,11 +34,15 @@ _POLL_SECONDS = 0.2
 
 
 class ScanAbortedError(VyreError):
-    """The scan could not go on. `outcome` holds what had been done until then."""
+    """The scan could not go on. `outcome` holds what had been done until then.
 
-    def __init__(self, detail: str, outcome: ScanOutcome) -> None:
+    `refused`: a worker could not start for a reason that any other would meet again.
+    """
+
+    def __init__(self, detail: str, outcome: ScanOutcome, refused: bool = False) -> None:
         super().__init__(detail)
         self.outcome = outcome
+        self.refused = refused
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ def run_scan(
         pool.close()
     outcome.seconds = time.monotonic() - began
     if loop.aborted is not None:
-        raise ScanAbortedError(loop.aborted, outcome)
+        raise ScanAbortedError(loop.aborted.detail, outcome, loop.aborted.refused)
     return outcome
 
 
@@ -118,14 +122,13 @@ class _Loop:
         self._machine = machine
         self._outcome = outcome
         self._listed = 0
-        self.aborted: str | None = None
+        self.aborted: Abort | None = None
 
     def run(self) -> None:
         """Until the machine says that it is over."""
         machine, handle = self._machine, self._carry_out
         handle(machine.handle(Tick(time.monotonic())))
         while not machine.over:
-            # with shards still to plan, only look; the walk goes on between the answers
             for event in self._pool.poll(_POLL_SECONDS):
                 handle(machine.handle(event))
             handle(machine.handle(Tick(time.monotonic())))
@@ -156,8 +159,8 @@ class _Loop:
                     self._pool.replace(worker)
                 case Finish():
                     pass
-                case Abort(detail):
-                    self.aborted = detail
+                case Abort() as abort:
+                    self.aborted = abort
 
     def _problem(self, problem: InputProblem) -> None:
         self._outcome.problems.append(problem)

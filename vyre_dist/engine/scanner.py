@@ -162,7 +162,7 @@ class Scanner:
 
 def piece_of(number: int, ref: DocumentRef) -> Piece:
     """A listed document as the one piece that is all of it."""
-    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode))
+    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path or None, (ref.mtime_ns, ref.inode))
 
 
 def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:

@@ -110,8 +110,10 @@ class ScanEngine:
         pieces: list[Piece] = []
         windows: list[Window] = []
         pending = 0
+        path_verdict, path_rules = self.filters.path_verdict, self._path_rules
         for piece in task.pieces:
-            if self.filters.document_skipped(piece.path):
+            verdict = path_verdict(piece.path)
+            if verdict.skipped:
                 result.skipped.append(piece.document)
                 continue
             try:
@@ -119,6 +121,10 @@ class ScanEngine:
             except DocumentError as error:
                 result.problems.append((piece.document, error.reason, error.detail))
                 continue
+            for rule in path_rules:
+                # once for a document, however many pieces it has
+                if verdict.applies[rule] and piece.start == 0:
+                    result.findings.append([piece.document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
             pieces.append(piece)
             windows.append(window)
             pending += len(window.data)
@@ -163,16 +169,18 @@ class ScanEngine:
             result.rolled_back += outcome.report.rolled_back_tiles
         else:
             result.serial += 1
-        by_window: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+        by_window: dict[int, list[RawSpan]] = defaultdict(list)
         for w, rule, start, length, flags in spans_from_bytes(as_bytes_view(outcome.outputs[0])).tolist():
             by_window[w].append((start, rule, start + length, flags))
-        for w, (piece, window) in enumerate(zip(pieces, windows, strict=True)):
-            result.bytes += window.hi - window.lo
-            if piece.whole:
-                result.documents += 1
-                self._finish(piece, BytesDocument(window.data, piece.path), by_window.get(w, []), result)
-            else:
-                result.parts.append(_part(piece, window, by_window.get(w, [])))
+        result.bytes += sum([window.hi - window.lo for window in windows])
+        # most documents are whole and have no spans: nothing more is to be said of them
+        partial = [w for w, piece in enumerate(pieces) if piece.end - piece.start != piece.size]
+        result.documents += len(pieces) - len(partial)
+        for w in partial:
+            result.parts.append(_part(pieces[w], windows[w], by_window.pop(w, [])))
+        for w, spans in by_window.items():
+            piece = pieces[w]
+            self._finish(piece, BytesDocument(windows[w].data, piece.path), spans, result)
 
     def _next_config(self) -> tuple[DispatchConfig, bool]:
         """(how to dispatch, whether its time counts in the race).
@@ -194,14 +202,10 @@ class ScanEngine:
         result: TaskResult,
         checkpoints: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Filter a whole document's spans into findings; path rules report the document itself."""
-        if spans:
-            spans.sort()
-            result.capped += sum(1 for span in spans if span[3] & CAPPED)
-            result.findings += self._builder.build(piece.document, document, spans, checkpoints)
-        for rule in self._path_rules:
-            if self.filters.rule_applies_to_path(rule, piece.path):
-                result.findings.append([piece.document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
+        """Filter a whole document's spans into findings."""
+        spans.sort()
+        result.capped += sum(1 for span in spans if span[3] & CAPPED)
+        result.findings += self._builder.build(piece.document, document, spans, checkpoints)
 
     def _stitch(self, task: StitchTask, result: TaskResult) -> None:
         piece = task.piece

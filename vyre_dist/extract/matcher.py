@@ -2,6 +2,10 @@
 
 What is here is the definition of a match: non-overlapping, leftmost-first, at most `cap` bytes long. Finding where to look
 is the backends' business; they may pass the ends of possible matches as a hint.
+
+A match is a local matter: whether one starts at s, and which, depends on the bytes from s - 1 to s + cap and on nothing
+further away, so any window that shows these gives the same answer. (google-re2 looks beyond `endpos` for `\\b` and `$`;
+it only never lets a match go beyond it.)
 """
 
 from __future__ import annotations
@@ -10,40 +14,16 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import re2
-
-from vyre_dist.extract.spans import CAPPED
+from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
-
-# google-re2's own default is 8 MiB; large counted repeats need more. Past the last one the rule is refused.
-MAX_MEM_STEPS = (8 << 20, 64 << 20, 1 << 30)
-
-
-def compile_re2(pattern: bytes) -> Any:
-    """Compile a latin-1 pattern, with as much memory as it turns out to need.
-
-    Raises re2.error when it does not fit in the last of MAX_MEM_STEPS or is no regex.
-    """
-    for last, max_mem in enumerate(MAX_MEM_STEPS, 1):
-        options = re2.Options()
-        options.encoding = re2.Options.Encoding.LATIN1
-        options.log_errors = False
-        options.max_mem = max_mem
-        try:
-            # not re2.compile: its cache holds 128 patterns, a pack has more
-            return re2._Regexp(pattern, options)
-        except re2.error:
-            if last == len(MAX_MEM_STEPS):
-                raise
-    raise AssertionError("unreachable")
+from vyre_dist.rules.search import compile_pattern
 
 
 class RuleMatcher:
     """The matches of one canonical pattern (latin-1 RE2 syntax, flags resolved).
 
-    `max_width`: the widest match in bytes, None when unbounded. `cap`: matches longer than that are cut to the
-    best match that fits (and flagged CAPPED), whatever the window, so that the result does not depend on how a
-    document was split. A rule narrower than the cap is never cut.
+    `max_width`: the widest match in bytes, None when unbounded. Only unbounded rules are cut, to `max_match_bytes`:
+    where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
     __slots__ = ("_pattern", "_regexp", "cap", "max_width")
@@ -52,99 +32,129 @@ class RuleMatcher:
         self._pattern = pattern
         self._regexp: Any = None
         self.max_width = max_width
-        self.cap = max_match_bytes if max_width is None else min(max_width, max_match_bytes)
+        self.cap = max_match_bytes if max_width is None else max_width
 
     @property
     def regexp(self) -> Any:
-        """The compiled google-re2 object; compiled when first asked for, most rules of a pack never are."""
-        if self._regexp is None:
-            self._regexp = compile_re2(self._pattern)
-        return self._regexp
+        """The compiled google-re2 object; compiled when first asked for, most rules of a pack never are.
 
-    def next_match(
-        self, data: bytes, pos: int, last_end: int, last_start: int, endpos: int
-    ) -> tuple[int, int, int] | None:
-        """The first match (start, end, flags) with pos <= start <= last_start, as seen in data[:endpos].
-
-        `last_end` is where the previous match ended: an empty match there is not another one (the rule of Go's and
-        Rust's iterators). The caller sees to it that endpos is the end of data or at least last_start + cap.
+        compile_pack has made sure that it compiles.
         """
-        search = self.regexp.search
-        cap = self.cap
-        while pos <= last_start:
-            found = search(data, pos, endpos)
-            if found is None:
-                return None
-            start, end = found.span()
-            if start > last_start:
-                return None
-            flags = 0
-            if end - start > cap:
-                found = self.regexp.match(data, start, start + cap)
-                if found is None:  # no shorter match starts here
-                    pos = start + 1
-                    continue
-                end = found.end()
-                flags = CAPPED
-            if start == end == last_end:
-                pos = start + 1
-                continue
-            return start, end, flags
-        return None
+        if self._regexp is None:
+            self._regexp = compile_pattern(self._pattern, captures=True)[0]
+        return self._regexp
 
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
     ) -> Iterator[tuple[int, int, int]]:
-        """The chain of matches (start, end, flags) in window coordinates that begins at `pos` (default: window.lo)."""
+        """The chain of matches (start, end, flags) in window coordinates that begins at `pos` (default: window.lo).
+
+        `last_end` is where the previous match ended: an empty match there is not another one (the rule of Go's and
+        Rust's iterators). Rows flagged DROPPED among them are no matches.
+        """
         data, last_start = window.data, window.last_start
         pos = window.lo if pos is None else pos
-        while (found := self.next_match(data, pos, last_end, last_start, len(data))) is not None:
-            yield found
-            pos = last_end = found[1]
+        if self.max_width is None:
+            yield from self._capped_chain(data, pos, last_end, last_start)
+            return
+        search, size = self.regexp.search, len(data)
+        while pos <= last_start:
+            found = search(data, pos, size)
+            if found is None:
+                return
+            start, end = found.span()
+            if start > last_start:
+                return
+            if start == end == last_end:
+                pos = start + 1
+                continue
+            yield start, end, 0
+            pos = last_end = end
+
+    def _capped_chain(
+        self, data: bytes, pos: int, last_end: int, last_start: int
+    ) -> Iterator[tuple[int, int, int]]:
+        """iter_matches for a rule of unbounded width.
+
+        A match that is too long has shown all there is up to its end, `seen`. Searching all of that again from each
+        later start would be quadratic, so until then searches end at pos + cap + reach: all that fits
+        and starts within `reach` bytes is in there. `reach` halves whenever something too long without anything
+        that fits turns up, and doubles otherwise, so that a long stretch of such starts costs a logarithm.
+        """
+        search, match = self.regexp.search, self.regexp.match
+        cap, size = self.cap, len(data)
+        seen, reach = pos, self.cap
+        while pos <= last_start:
+            limit, sure = size, last_start
+            if pos < seen and pos + cap + reach < size:
+                limit, sure = pos + cap + reach, min(pos + reach, last_start)
+            found = search(data, pos, limit)
+            if found is None or found.start() > sure:
+                pos, reach = sure + 1, min(2 * reach, cap)
+                continue
+            start, end = found.span()
+            flags = 0
+            if end - start > cap:
+                is_news, seen = end > seen, max(end, seen)
+                found = match(data, start, start + cap)
+                if found is None:
+                    if is_news:
+                        yield start, end, DROPPED
+                    pos, reach = start + 1, max(1, reach // 2)
+                    continue
+                end, flags = found.end(), CAPPED
+            reach = cap
+            if start == end == last_end:
+                pos = start + 1
+                continue
+            yield start, end, flags
+            pos = last_end = end
 
     def matches_at_ends(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
         """What iter_matches gives, found faster from `ends`: sorted offsets among which every match's end is.
 
-        Each search is confined to the neighbourhood of one end: with the widest match w, no match ends
-        before end e and starts before e - w. If data[e-w : e+w] holds a match that starts at or before e,
-        the first such is the next match (an earlier one would end before e and so be in `ends`); if not, e
-        belongs to a match that overlaps an earlier one, and the next end is tried. A rule without a width
-        searches on from where it is.
+        For rules without empty matches. Each search is confined to the neighbourhood of one end: with the widest match w,
+        no match ends before end e and starts before e - w. If data[e-w : e+w] holds a match that starts at or
+        before e, the first such is the next match (an earlier one would end before e and so be in `ends`); if not,
+        e belongs to a match that overlaps an earlier one, and the next end is tried. A rule without a width
+        searches on from where it is, as long as there is an end left.
         """
+        if self.max_width is None:
+            return self._until_last_end(window, ends)
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
-        pos, last_end = window.lo, -1
-        width = self.max_width
-        size = len(data)
+        pos, width, size, search = window.lo, self.max_width, len(data), self.regexp.search
         i, n = 0, len(ends)
         while i < n:
             e = ends[i]
-            if e < pos:
-                i = bisect_right(ends, pos - 1, i)
+            low, high = max(pos, e - width), min(last_start, e)
+            if low > last_start:
+                break
+            found = search(data, low, min(size, high + width)) if low <= high else None
+            if found is None or found.start() > high:
+                i += 1
                 continue
-            if width is None or width > self.cap:
-                found = self.next_match(data, pos, last_end, last_start, size)
-                if found is None:
-                    break
-            else:
-                low = max(pos, e - width)
-                found = self.next_match(data, low, last_end, min(last_start, e), min(size, e + width + 1))
-                if found is None:
-                    i += 1
-                    continue
-            out.append(found)
-            pos = last_end = found[1]
+            start, pos = found.span()
+            out.append((start, pos, 0))
             i = bisect_right(ends, pos, i)
         return out
 
-    def groups_at(self, data: bytes, start: int, end: int, flags: int) -> tuple[bytes | None, ...]:
-        """The capture groups of the match data[start:end] that one of the methods above found.
+    def _until_last_end(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
+        out: list[tuple[int, int, int]] = []
+        if ends and ends[-1] > window.lo:
+            for found in self.iter_matches(window):
+                out.append(found)
+                if found[1] >= ends[-1]:
+                    break
+        return out
 
-        `data` must hold the same context as then, or at least one byte on both sides where the document has one.
+    def groups_at(self, data: bytes, start: int, end: int) -> tuple[bytes | None, ...] | None:
+        """The capture groups of the match data[start:end] that one of the methods above found; None if it is no match.
+
+        `data` must hold cap + 1 bytes after `start` and one before, where the document has them.
         """
-        limit = start + self.cap if flags & CAPPED else len(data)
-        found = self.regexp.match(data, start, limit)
+        found = self.regexp.match(data, start, start + self.cap)
         if found is None or found.end() != end:
-            raise AssertionError(f"span [{start}, {end}) is not a match of {self._pattern!r}")
+            return None
         groups: tuple[bytes | None, ...] = found.groups()
         return groups

@@ -15,6 +15,9 @@ SPAN_DTYPE = np.dtype(
 CAPPED = 1
 """Flag of a span: a longer match was seen and cut at the rule's `max_match_bytes`."""
 
+DROPPED = 2
+"""Flag of a row that is no match: one longer than `max_match_bytes` starts there, and nothing that fits does."""
+
 Spans: TypeAlias = npt.NDArray[np.void]
 
 

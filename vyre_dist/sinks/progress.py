@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TextIO
 
 Clock = Callable[[], float]
@@ -22,6 +23,12 @@ class Progress(Protocol):
         commit_rate_pct: float | None = None,
     ) -> None:
         """Note the counts; what is shown, and when, is the implementation's."""
+
+    def message(self, line: str) -> None:
+        """Print a line of text (no line break in it) to the same stream."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While this is held, others may write whole lines to the same terminal."""
 
     def close(self) -> None:
         """Show the last counts."""
@@ -70,6 +77,15 @@ class JsonProgress:
         self._stream.write(json.dumps(record, separators=(",", ":")) + "\n")
         self._stream.flush()
 
+    def message(self, line: str) -> None:
+        """See Progress: a line of plain text among those of JSON."""
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """See Progress; nothing to do."""
+        return nullcontext()
+
     def close(self) -> None:
         """Write the last line."""
         self._line(final=True)
@@ -87,7 +103,7 @@ class BarProgress:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
-        self._clock, self._interval = clock, interval
+        self._clock, self._interval, self._stream = clock, interval, stream
         self._began = clock()
         self._drawn_at = self._began - interval
         self._bar = RichProgress(
@@ -127,6 +143,21 @@ class BarProgress:
         if now - self._drawn_at >= self._interval:
             self._drawn_at = now
             self._bar.refresh()
+
+    def message(self, line: str) -> None:
+        """See Progress: the line scrolls away above the bar."""
+        with self.aside():
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """See Progress: the bar is gone, and comes back below what was written."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
     def close(self) -> None:
         """Remove the bar: the summary follows."""

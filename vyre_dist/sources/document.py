@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple, Literal
 
 DocumentKind = Literal["file", "stdin"]
 
@@ -38,8 +38,7 @@ _REASON_OF_ERRNO: dict[int, ProblemReason] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentRef:
+class DocumentRef(NamedTuple):
     """One document to scan.
 
     `path` is what a person is shown: the argument as given, joined with what was found below it; bytes that

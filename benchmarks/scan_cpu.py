@@ -1,0 +1,194 @@
+"""How fast is `vyre-dist scan` on this machine's processors? One command, every figure from the same run.
+
+    python benchmarks/scan_cpu.py TREE [--rules PACK] [--workers N] [--rounds 3]
+
+For a tree and a pack: the reader alone (open and read every file), Hyperscan alone on the same files with
+all of the pack's regexes, both as a C program if a compiler and Debian's libhyperscan-dev are there, and
+from Python with the PyPI wheel; then `scan` as a user runs it, process start included; and kingfisher if it
+is on PATH. The page cache is warmed first. The answer is checked before a time is printed: every round must
+give the same findings, and as many (file, rule) pairs must have raw matches as Hyperscan saw. Appends one
+JSON line to benchmarks/results/scan_cpu.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from multiprocessing import get_context
+from pathlib import Path
+
+import hyperscan
+
+from vyre_dist.program import compile_pack
+from vyre_dist.rules import RulePack
+from vyre_dist.sources import DocumentRef, walk
+
+HERE = Path(__file__).parent
+
+
+def read_files(paths: list[str]) -> int:
+    """Open and read every file; the bytes."""
+    total = 0
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY)
+        total += len(os.read(fd, 1 << 30))
+        os.close(fd)
+    return total
+
+
+def wheel_scan(paths: list[str], patterns: list[tuple[int, bytes]]) -> int:
+    """Read every file and scan it with the PyPI wheel's Hyperscan; the (file, rule) hits."""
+    database = hyperscan.Database()
+    database.compile(
+        expressions=[p for _, p in patterns],
+        ids=[i for i, _ in patterns],
+        elements=len(patterns),
+        flags=hyperscan.HS_FLAG_SINGLEMATCH,
+    )
+    hits: list[int] = []
+
+    def on_match(rule: int, *_: object) -> None:
+        hits.append(rule)
+
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY)
+        data = os.read(fd, 1 << 30)
+        os.close(fd)
+        if data:
+            database.scan(data, match_event_handler=on_match)
+    return len(hits)
+
+
+def in_processes(
+    function: Callable[..., int], paths: list[str], workers: int, *more: object
+) -> tuple[float, int]:
+    """(seconds, sum) of `function` over `workers` processes; starting and compiling included."""
+    began = time.perf_counter()
+    with get_context("fork").Pool(workers) as pool:
+        parts = [pool.apply_async(function, (paths[i::workers], *more)) for i in range(workers)]
+        total = sum(part.get() for part in parts)
+    return time.perf_counter() - began, total
+
+
+def build_harness(folder: Path) -> Path | None:
+    """The C peer, if it can be built here."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or not Path("/usr/include/hs/hs.h").exists():
+        return None
+    binary = folder / "harness"
+    source = HERE / "peers" / "hyperscan_harness.c"
+    done = subprocess.run([compiler, "-O2", "-o", binary, source, "-lhs"], capture_output=True, check=False)
+    return binary if done.returncode == 0 else None
+
+
+def scan(tree: str, rules: str, workers: int) -> tuple[float, str, dict[str, object]]:
+    """(seconds from the shell's point of view, a hash of the findings, the summary)."""
+    command = [sys.executable, "-m", "vyre_dist", "scan", tree, "--rules", rules, "--workers", str(workers)]
+    command += ["--format", "jsonl", "--progress", "never"]
+    began = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    seconds = time.perf_counter() - began
+    lines = done.stdout.splitlines()
+    summary = json.loads(lines[-1])
+    if not summary["complete"]:
+        raise SystemExit(f"incomplete: {summary['problems'][:3]}")
+    return seconds, hashlib.sha256(b"\n".join(lines[:-1])).hexdigest(), summary
+
+
+def main() -> int:
+    """Measure, print a table, append the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tree")
+    parser.add_argument("--rules", default="builtin")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "scan_cpu.jsonl")
+    args = parser.parse_args()
+
+    compiled = compile_pack(RulePack.load(args.rules).data)
+    patterns = [(r.index, r.candidate_pattern) for r in compiled.rules if r.min_width]
+    paths = [d.path for d in walk([args.tree]) if isinstance(d, DocumentRef)]
+    size = read_files(paths)  # warms the page cache
+    scan(args.tree, args.rules, args.workers)  # and our own
+    seconds: dict[str, list[float]] = {}
+    hits: dict[str, int] = {}
+    digests = set()
+    with tempfile.TemporaryDirectory() as folder:
+        harness = build_harness(Path(folder))
+        (Path(folder) / "patterns").write_bytes(b"".join(b"%d\t%b\n" % p for p in patterns))
+        (Path(folder) / "files").write_bytes(b"".join(os.fsencode(p) + b"\0" for p in paths))
+        for _ in range(args.rounds):
+            # in turn, so that a machine whose speed drifts treats all alike
+            if harness:
+                for mode, name in (
+                    ("read", "reader alone (C)"),
+                    ("scan", "Hyperscan alone (C, Debian's library)"),
+                ):
+                    command = [harness, f"{folder}/patterns", f"{folder}/files", str(args.workers), mode]
+                    out = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+                    seconds.setdefault(name, []).append(float(out[2]))
+                    if mode == "scan":
+                        hits[name] = int(out[1])
+            taken, total = in_processes(read_files, paths, args.workers)
+            assert total == size
+            seconds.setdefault("reader alone (Python)", []).append(taken)
+            taken, total = in_processes(wheel_scan, paths, args.workers, patterns)
+            name = "Hyperscan alone (Python, PyPI's wheel)"
+            seconds.setdefault(name, []).append(taken)
+            hits[name] = total
+            taken, digest, summary = scan(args.tree, args.rules, args.workers)
+            seconds.setdefault("vyre-dist scan, from the shell", []).append(taken)
+            digests.add(digest)
+    if len(digests) != 1 or len(set(hits.values())) != 1:
+        raise SystemExit(f"answers differ: {len(digests)} sets of findings, Hyperscan's hits {hits}")
+    ours = statistics.median(seconds["vyre-dist scan, from the shell"])
+    print(
+        f"{args.tree}: {len(paths)} files, {size / 1e6:.0f} MB; {len(compiled.rules)} regexes; {args.workers} workers"
+    )
+    print(f"{'':42} {'seconds':>8} {'MB/s':>8} {'scan is':>9}")
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        print(f"{name:42} {median:8.2f} {size / median / 1e6:8.0f} {median / ours:8.2f}×")
+    print(f"findings: {summary['findings']}; rounds: {args.rounds}, medians; the page cache was warm")
+    record = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
+        ).stdout.strip(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "versions": {name: metadata.version(name) for name in ("hyperscan", "google-re2")}
+        | {"python": platform.python_version()},
+        "tree": Path(args.tree).name,
+        "corpus": hashlib.sha256(
+            b"\0".join(os.fsencode(os.path.relpath(p, args.tree)) for p in paths)
+        ).hexdigest()[:16],
+        "rules": Path(args.rules).name,
+        "regexes": len(compiled.rules),
+        "files": len(paths),
+        "bytes": size,
+        "workers": args.workers,
+        "findings": summary["findings"],
+        "seconds": {name: [round(t, 3) for t in times] for name, times in seconds.items()},
+    }
+    args.results.parent.mkdir(exist_ok=True)
+    with args.results.open("a") as f:
+        f.write(json.dumps(record) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,412 @@
+"""Scans as jobs on a real Ray head with token authentication, through the command line as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+import vyre_dist
+from vyre_dist.actors.jobs import JobServerError, entrypoint, submit_scan
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 60.0
+JOB_TIMEOUT_S = 90.0
+
+CLEAN, FINDINGS, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class Head:
+    """A running head node. `environment` is a client's, without the token."""
+
+    process: subprocess.Popen[bytes]
+    http: str
+    gcs: str
+    client: str
+    environment: dict[str, str]
+    token: dict[str, str]
+    rules: Path
+
+    def vyre(self, *arguments: str, token: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run vyre-dist to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "vyre_dist", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=JOB_TIMEOUT_S,
+            env=self.environment | (self.token if token else {}),
+        )
+
+
+def free_ports(count: int) -> list[str]:
+    """TCP ports that are free, from the system's own range: Ray's workers take 10002 to 19999."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [str(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@pytest.fixture(scope="module")
+def head(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """`ray start --head --block` with two CPUs, ports of its own, and a token."""
+    folder = tmp_path_factory.mktemp("head")
+    token_file = folder / "token"
+    token_file.write_text(secrets.token_hex(32))
+    rules = folder / "rules.toml"
+    rules.write_text('[[rules]]\nid = "key"\nregex = "AKIA[0-9A-Z]{16}"\nkeywords = ["akia"]\n')
+    dashboard, gcs, client, agent, agent_grpc, metrics, runtime_env = free_ports(7)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "RAY_TMPDIR": str(ray_places),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONWARNINGS": "ignore",
+    }
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    command += ["--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={ray_places / 'head'}"]
+    command += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
+    command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
+    command += [f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={runtime_env}"]
+    command += ["--object-store-memory=100000000"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment | token, stdout=log, stderr=subprocess.STDOUT)
+    head = Head(
+        process,
+        f"http://127.0.0.1:{dashboard}",
+        f"127.0.0.1:{gcs}",
+        f"ray://127.0.0.1:{client}",
+        environment,
+        token,
+        rules,
+    )
+    try:
+        wait_until_it_takes_jobs(int(dashboard), head, folder / "log")
+        yield head
+    finally:
+        family = [process, *psutil.Process(process.pid).children(recursive=True)]
+        process.terminate()
+        process.wait(START_TIMEOUT_S)
+        _, alive = psutil.wait_procs(family[1:], timeout=10)
+        for member in alive:
+            member.kill()
+
+
+def wait_until_it_takes_jobs(port: int, head: Head, log: Path) -> None:
+    """Return when the job server answers; the head offers nothing to wait on."""
+    until = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < until and head.process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        except OSError:
+            time.sleep(0.25)
+    pytest.fail(f"Ray's head did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def expected(head: Head, corpus: Path) -> list[dict[str, object]]:
+    """What local processes find."""
+    done = head.vyre("scan", str(corpus), *scan_options(head), "--pool", "local", "--format", "jsonl")
+    assert done.returncode == FINDINGS, done.stderr
+    found = read_findings(done.stdout)
+    assert len(found) > 100
+    return found
+
+
+def scan_options(head: Head) -> list[str]:
+    return ["--rules", str(head.rules), "--backend", "cpu", "--no-cache", "--progress", "never"]
+
+
+def read_findings(text: str) -> list[dict[str, object]]:
+    """The findings among lines of which some are no JSON."""
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [row for row in rows if row["type"] == "finding"]
+
+
+def test_submit_gives_the_findings_and_the_exit_code(head, corpus, expected, tmp_path) -> None:
+    """`vyre-dist submit` follows a job that picked Ray by itself; its findings and exit code are the local scan's."""
+    out, report = tmp_path / "found.jsonl", tmp_path / "report.json"
+    arguments = ["scan", str(corpus), *scan_options(head), "--report", str(report)]
+    done = head.vyre(
+        "submit", "--address", head.http, "--", *arguments, "-j", "1", "--format", f"jsonl={out}"
+    )
+    assert done.returncode == FINDINGS, done.stdout + done.stderr
+    assert read_findings(out.read_text()) == expected
+    assert json.loads(report.read_text())["pool"] == "ray"
+
+
+def test_rays_own_job_submit_does_it_too(head, corpus, expected) -> None:
+    """The same command line as a plain `ray job submit`; the findings are in the job's log."""
+    scan = ["scan", str(corpus), *scan_options(head), "-j", "2", "--format", "jsonl"]
+    done = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "ray.scripts.scripts",
+                "job",
+                "submit",
+                "--address",
+                head.http,
+                "--log-color=false",
+            ),
+            *("--", "python", "-m", "vyre_dist", *scan),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=JOB_TIMEOUT_S,
+        env=head.environment | head.token,
+    )
+    # exit code 1 is a failed job to Ray, which then tells the end of the log once more
+    assert read_findings(done.stdout)[: len(expected)] == expected
+
+
+def test_a_bad_command_line_is_a_usage_error(head) -> None:
+    """Ray calls it a failed job; the shell still gets 2, and the reason is in the streamed log."""
+    done = head.vyre("submit", "--address", head.http, "--", "scan", "--no-such-option")
+    assert done.returncode == USAGE
+    assert "--no-such-option" in done.stdout
+
+
+def test_a_working_directory_brings_the_package(head, tmp_path) -> None:
+    """Driver and workers of a job run the vyre_dist that was uploaded with it, and a relative path is found there."""
+    shipped = tmp_path / "shipped"
+    package = Path(vyre_dist.__file__).parent
+    for source in package.rglob("*"):
+        copy_into(source, shipped / "vyre_dist" / source.relative_to(package))
+    # the links that hold two of its folders
+    for linked in ("actors", "kernels"):
+        for source in (ROOT / linked).rglob("*"):
+            copy_into(source, shipped / "vyre_dist" / linked / source.relative_to(ROOT / linked))
+    init = shipped / "vyre_dist" / "__init__.py"
+    init.write_text(init.read_text().replace('__version__ = "', '__version__ = "7.7.7+shipped.'))
+    (shipped / "in").mkdir()
+    (shipped / "in" / "a").write_text(f"AKIA{'C' * 16}\n")
+    main = shipped / "vyre_dist" / "__main__.py"
+    main.write_text(
+        main.read_text().replace("import main", 'import main\n\nprint("this is the shipped one")')
+    )
+    done = head.vyre(
+        *("submit", "--address", head.http, "--working-dir", str(shipped), "--"),
+        *("scan", "in", *scan_options(head), "-j", "1", "--format", "jsonl"),
+    )
+    # a worker of another version than the driver's would have been refused
+    assert done.returncode == FINDINGS, done.stdout + done.stderr
+    assert "this is the shipped one" in done.stdout
+    (found,) = read_findings(done.stdout)
+    assert found["path"] == "in/a"
+
+
+def copy_into(source: Path, target: Path) -> None:
+    if source.is_file() and "__pycache__" not in source.parts:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+
+
+def test_ctrl_c_stops_the_job(head, tmp_path) -> None:
+    """Interrupted while it follows, submit stops the job on the cluster and says 130."""
+    # the scan waits for its list of files, until somebody opens this for writing
+    names = tmp_path / "names"
+    os.mkfifo(names)
+    submit = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "vyre_dist", "submit", "--address", head.http, "--"),
+            *("scan", "--files-from", str(names), *scan_options(head), "--pool", "local"),
+        ],
+        env=head.environment | head.token,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    opened: list[int] = []
+    writer = threading.Thread(target=lambda: opened.append(os.open(names, os.O_WRONLY)), daemon=True)
+    writer.start()
+    writer.join(JOB_TIMEOUT_S)
+    assert opened, "the job never began"
+    job = scan_processes(names)
+    assert job
+    submit.send_signal(signal.SIGINT)
+    output, _ = submit.communicate(timeout=JOB_TIMEOUT_S)
+    assert submit.returncode == INTERRUPTED, output
+    _, alive = psutil.wait_procs(job, timeout=JOB_TIMEOUT_S)
+    os.close(opened[0])
+    assert not alive
+
+
+def scan_processes(argument: Path) -> list[psutil.Process]:
+    """The processes of the job that has `argument` on its command line, without the one that submitted it."""
+    return [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if str(argument) in (p.info["cmdline"] or ()) and "submit" not in p.info["cmdline"]
+    ]
+
+
+def test_no_wait_names_the_job_and_leaves(head) -> None:
+    """With --no-wait the job's id is all of the output, and Ray knows it."""
+    done = head.vyre("submit", "--address", head.http, "--no-wait", "--", "--version")
+    assert done.returncode == CLEAN
+    known = subprocess.run(
+        [
+            *(sys.executable, "-m", "ray.scripts.scripts", "job", "status", "--address", head.http),
+            done.stdout.strip(),
+        ],
+        env=head.environment | head.token,
+        capture_output=True,
+    )
+    assert known.returncode == 0
+
+
+def test_the_job_server_asks_for_the_token(head) -> None:
+    """Without the token nothing is run, and the message says which variables to set."""
+    done = head.vyre("submit", "--address", head.http, "--", "--version", token=False)
+    assert done.returncode == USAGE
+    assert "RAY_AUTH_TOKEN_PATH" in done.stderr
+
+
+def test_no_job_server_is_a_usage_error(head) -> None:
+    """An address where nobody listens is named."""
+    (port,) = free_ports(1)
+    done = head.vyre("submit", "--address", f"http://127.0.0.1:{port}", "--", "--version")
+    assert done.returncode == USAGE
+    assert port in done.stderr
+
+
+_FOREIGN = """
+import sys
+from vyre_dist.actors.jobs import JobFailedError, submit_scan
+try:
+    submit_scan(sys.argv[1], ["scan", "."], python="false")
+except JobFailedError as error:
+    print(error.status, error.exit_code)
+"""
+
+
+def test_a_job_that_never_scanned_has_no_scans_exit_code(head) -> None:
+    """A node without the package is a failed job, with what the shell said, and not a scan that found something."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FOREIGN, head.http],
+        env=head.environment | head.token,
+        capture_output=True,
+        text=True,
+        timeout=JOB_TIMEOUT_S,
+    )
+    assert done.stdout.splitlines()[-1] == "FAILED 127", done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+_SHIPPED = """
+import json, sys
+import ray
+from vyre_dist.actors.cluster import connect, this_package
+connect(sys.argv[1], local_cpus=1, local_gpus=0, runtime_env=this_package(), log_to_driver=False)
+
+@ray.remote(num_cpus=1)
+def homes():
+    import vyre_dist, vyre_dist.actors.scan_actor, vyre_dist.kernels.backends
+    return [m.__file__ for m in (vyre_dist, vyre_dist.actors.scan_actor, vyre_dist.kernels.backends)]
+
+print(json.dumps(ray.get(homes.remote())))
+"""
+
+
+def test_this_package_can_be_brought_along(head, tmp_path) -> None:
+    """With this_package() workers import the uploaded vyre_dist, the folders behind links included."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SHIPPED, head.gcs],
+        # Ray puts the driver's working directory in front of its workers' paths
+        cwd=tmp_path,
+        env=head.environment | head.token,
+        capture_output=True,
+        text=True,
+        timeout=JOB_TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    homes = json.loads(done.stdout)
+    assert len(homes) == 3
+    assert all("/py_modules_files/" in home for home in homes)
+
+
+@pytest.mark.parametrize("kind", ["gcs", "client"])
+def test_scan_from_outside_the_cluster(head, corpus, expected, kind: str) -> None:
+    """`scan --address` works on a cluster as HOST:PORT and through Ray Client, without a job."""
+    done = head.vyre(
+        *(
+            "scan",
+            str(corpus),
+            *scan_options(head),
+            "--address",
+            getattr(head, kind),
+            "-j",
+            "1",
+            "-f",
+            "jsonl",
+        )
+    )
+    assert done.returncode == FINDINGS, done.stderr
+    assert read_findings(done.stdout) == expected
+
+
+# --- without a cluster
+
+
+@pytest.mark.parametrize("variable", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
+def test_an_address_in_the_environment_does_not_win_unsaid(monkeypatch, variable: str) -> None:
+    """Ray would submit to the environment's cluster in place of the one that was named: that is refused."""
+    monkeypatch.setenv(variable, "http://other.example:8265")
+    with pytest.raises(JobServerError, match=variable) as caught:
+        submit_scan("http://head.example:8265", ["scan", "."])
+    assert caught.value.address == "http://head.example:8265"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["scan", "/data"], ["scan", "a b", "it's", "$HOME", "*", "", "--x=;ls"]]
+)
+def test_the_entry_point_keeps_arguments_apart(tmp_path, arguments: list[str]) -> None:
+    """A shell, which Ray runs jobs with, hands on what was given, whatever is in it."""
+    python = tmp_path / "pyth on"
+    python.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    python.chmod(0o700)
+    said = subprocess.run(["sh", "-c", entrypoint(arguments, str(python))], capture_output=True, check=True)
+    assert said.stdout.decode().split("\0") == ["-c", "import vyre_dist", "-m", "vyre_dist", *arguments, ""]
+
+
+def test_a_missing_package_is_no_finding() -> None:
+    """Where vyre_dist cannot be imported the job ends with 127, not with the 1 that means findings."""
+    assert subprocess.run(["sh", "-c", entrypoint(["scan"], "false")]).returncode == 127
+
+
+@pytest.mark.parametrize(
+    ("variable", "inside"), [("RAY_JOB_CONFIG_JSON_ENV_VAR", True), ("RAY_ADDRESS", False)]
+)
+def test_what_makes_a_job(variable: str, inside: bool) -> None:
+    """Ray tells a job's driver so; an address alone, which may be there for submitting, is no job."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    code = (
+        "import sys; from vyre_dist.actors.jobs import in_ray_job; print(in_ray_job(), 'ray' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"PYTHONPATH": str(ROOT), variable: "x"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(inside), "False"]

@@ -1,0 +1,251 @@
+"""What `vyre-dist scan` does with its options: a plan, a pool, sinks and progress, handed to the driver.
+
+The options themselves are in scan.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.errors import UsageError
+
+if TYPE_CHECKING:
+    from vyre_dist.autotune.store import AutotuneStore
+    from vyre_dist.cli.console import Console
+    from vyre_dist.driver.pool import WorkerPool, WorkerSpec
+    from vyre_dist.driver.run import Callbacks, ScanOutcome
+    from vyre_dist.engine.worker import EngineConfig
+    from vyre_dist.finding import Finding
+    from vyre_dist.sinks import RunSummary, SinkSet
+    from vyre_dist.sinks.output import Output
+    from vyre_dist.sources import DocumentRef, InputProblem, WalkStats
+
+
+class ScanRun:
+    """One run of the command, from its options (by their parameter names)."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._o = options
+        self._by_rule: Counter[str] = Counter()
+
+    def run(self) -> int:
+        """Scan, and give the exit code."""
+        from vyre_dist.cli.console import Console
+        from vyre_dist.driver.plan import Plan
+        from vyre_dist.driver.pool import WorkerSpec
+        from vyre_dist.driver.run import ScanAbortedError, run_scan
+        from vyre_dist.driver.tuning import Tuning
+        from vyre_dist.program import ArtifactCache
+        from vyre_dist.program.packs import load_pack
+        from vyre_dist.sinks import open_sinks
+        from vyre_dist.sources import WalkStats
+
+        o = self._o
+        pack, warnings = load_pack(o["packs"], ArtifactCache(self._cache_dir()))
+        config = self._engine_config()
+        tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", config.backend)
+        with self._open_store() as store:
+            threshold = tuning.threshold_pct(store)
+        if threshold is not None:
+            config = replace(config, threshold_pct=threshold)
+        stats = WalkStats()
+        with ExitStack() as stack:
+            pool = self._open_pool(WorkerSpec(pack, config))
+            destinations = self._destinations()
+            plan = Plan(self._inputs(stats, stack), config.shard_bytes)
+            report = _open_report(o["report"], stack)
+            sinks = stack.enter_context(open_sinks(destinations, redact_percent=o["redact"] or None))
+            console = Console(o["progress"] != "never", ("human", "-") in destinations)
+            stack.callback(console.close)
+            for warning in warnings:
+                console.say(f"warning: {warning}")
+            try:
+                outcome = run_scan(plan, pool, pack.rules, self._callbacks(console, sinks))
+                aborted = None
+            except ScanAbortedError as error:
+                if error.refused and not error.outcome.totals.documents:
+                    raise UsageError(str(error)) from error
+                outcome, aborted = error.outcome, str(error)
+            for path in stats.unused_ignore_files:
+                console.say(f"{path} would leave out all of a folder that was asked for; it is not used")
+            if aborted is not None:
+                console.say(f"the scan was given up: {aborted}")
+            summary = self._summary(outcome, pool.name, stats, aborted)
+            console.close()
+            sinks.close(summary)
+            if report is not None:
+                _write_report(report, summary)
+        with self._open_store() as store:
+            tuning.publish(store, outcome.totals)
+        if not summary.complete:
+            return ExitCode.INCOMPLETE
+        return ExitCode.FINDINGS if summary.findings else ExitCode.CLEAN
+
+    def _callbacks(self, console: Console, sinks: SinkSet) -> Callbacks:
+        from vyre_dist.driver.run import Callbacks
+
+        def on_findings(findings: Sequence[Finding]) -> None:
+            self._by_rule.update(f.rule_id for f in findings)
+            with console.writing():
+                sinks.write(findings)
+
+        def on_problem(problem: InputProblem) -> None:
+            if not console.problems_shown_later:
+                console.say(f"not scanned: {problem.path}: {problem.reason} ({problem.detail})")
+
+        return Callbacks(on_findings, on_problem, console.say, console.update)
+
+    def _cache_dir(self) -> str | None:
+        from vyre_dist.program.cache import default_cache_dir
+
+        return None if self._o["no_cache"] else self._o["cache_dir"] or default_cache_dir()
+
+    def _engine_config(self) -> EngineConfig:
+        from vyre_dist.engine.worker import DEFAULT_SHARD_BYTES, EngineConfig
+        from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES
+
+        o = self._o
+        return EngineConfig(
+            backend=o["backend"],
+            speculation=o["speculation"],
+            shard_bytes=o["shard_size"] if o["shard_size"] is not None else DEFAULT_SHARD_BYTES,
+            max_match_bytes=o["max_match_bytes"]
+            if o["max_match_bytes"] is not None
+            else DEFAULT_MAX_MATCH_BYTES,
+            cache_dir=self._cache_dir(),
+        )
+
+    def _open_store(self) -> AbstractContextManager[AutotuneStore]:
+        from vyre_dist.autotune.urls import open_store
+
+        o = self._o
+        folder = None if o["cache_dir"] is None else os.path.join(o["cache_dir"], "autotune.sqlite3")
+        url = "memory:" if o["no_cache"] and o["store"] is None else o["store"]
+        return closing(open_store(url, local_path=folder))
+
+    def _open_pool(self, spec: WorkerSpec) -> WorkerPool:
+        o = self._o
+        if o["pool"] == "local" and o["address"]:
+            raise UsageError(
+                "--address names a Ray cluster, which --pool local does not use: leave one of them out"
+            )
+        if o["pool"] == "ray" or o["address"] or (o["pool"] == "auto" and _in_ray_job()):
+            from vyre_dist.actors.ray_pool import RayPool
+
+            return RayPool(spec, o["workers"], o["address"], autoscale=o["autoscale"])
+        if o["autoscale"]:
+            raise UsageError(
+                "--autoscale is for a Ray cluster: add --pool ray, or --address, or leave it out"
+            )
+        from vyre_dist.driver.local_pool import LocalPool
+
+        return LocalPool(spec, o["workers"])
+
+    def _inputs(self, stats: WalkStats, stack: ExitStack) -> Iterator[DocumentRef | InputProblem]:
+        from vyre_dist.sources import read_file_list, spool_stdin, walk
+
+        o = self._o
+        paths: Iterable[str] = o["paths"]
+        parts: list[Iterable[DocumentRef | InputProblem]] = []
+        if "-" in o["paths"]:
+            if o["files_from"] == "-":
+                raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
+            paths = [p for p in o["paths"] if p != "-"]
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-"))
+            parts.append([spool_stdin(_stdin(), folder)])
+        if o["files_from"]:
+            listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
+            paths = chain(paths, listed)
+        elif not o["paths"]:
+            paths = ["."]
+        parts.append(
+            walk(
+                paths,
+                respect_gitignore=not o["no_gitignore"],
+                follow_symlinks=o["follow"],
+                include=o["include"],
+                exclude=o["exclude"],
+                max_file_size=o["max_file_size"],
+                stats=stats,
+            )
+        )
+        return chain.from_iterable(parts)
+
+    def _destinations(self) -> list[tuple[str, str]]:
+        o = self._o
+        outputs: list[tuple[str, str]] = list(o["outputs"]) or [("human", "-")]
+        if o["output"]:
+            free = [form for form, file in outputs if file == "-"]
+            if len(free) != 1:
+                raise UsageError(
+                    f"--output names one file, and {len(free)} formats have none: write --format FORMAT=FILE for each"
+                )
+            outputs = [(form, o["output"] if file == "-" else file) for form, file in outputs]
+        return outputs
+
+    def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
+        from vyre_dist.sinks import CommitReport, Problem, RunSummary
+
+        totals = outcome.totals
+        skipped: dict[str, int] = {reason: count for reason, count in stats.skipped.items() if count}
+        if totals.skipped:
+            skipped["allowlisted-path"] = totals.skipped
+        problems = [Problem(p.path, p.reason, p.detail) for p in outcome.problems]
+        if aborted is not None:
+            problems.append(Problem("", "aborted", aborted))
+        return RunSummary(
+            documents=totals.documents,
+            bytes=totals.bytes,
+            seconds=outcome.seconds,
+            findings=totals.findings,
+            findings_by_rule=dict(self._by_rule.most_common()),
+            problems=tuple(problems),
+            commit=CommitReport(totals.committed, totals.rolled_back),
+            capped_matches=totals.capped,
+            workers=outcome.workers,
+            pool=pool,
+            backend=self._o["backend"] if self._o["backend"] != "auto" else "cpu",
+            skipped=skipped,
+            complete=not problems,
+        )
+
+
+def _in_ray_job() -> bool:
+    # set by Ray for a job's entry point; asking Ray itself would take a second to import it
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
+
+
+def _open_report(path: str | None, stack: ExitStack) -> Output | None:
+    """The report's file, opened before the scan so that it does not fail after it; it appears when it is written."""
+    from vyre_dist.sinks.output import open_output
+
+    if path is None:
+        return None
+    output = open_output(path, sys.stdout.buffer)
+    stack.callback(output.abort)
+    return output
+
+
+def _write_report(output: Output, summary: RunSummary) -> None:
+    import json
+
+    from vyre_dist.sinks.text import summary_record
+
+    body = {**summary_record(summary), "megabytes_per_second": round(summary.megabytes_per_second, 1)}
+    output.stream.write((json.dumps(body, indent=2) + "\n").encode())
+    output.commit()
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed: there is nothing to read from it")
+    return sys.stdin.buffer
