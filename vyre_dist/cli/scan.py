@@ -29,7 +29,16 @@ class _Destination(click.ParamType[tuple[str, str]]):
         return form, file or "-"
 
 
-@click.command()
+class _ScanCommand(click.Command):
+    """--redact alone must not take the path behind it for its percentage."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        args = ["--redact=100" if arg == "--redact" else arg for arg in args[:end]] + args[end:]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_ScanCommand)
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option(
     "--rules",
@@ -52,12 +61,9 @@ class _Destination(click.ParamType[tuple[str, str]]):
 @click.option("--output", "-o", type=click.Path(), help="The file for a --format that names none.")
 @click.option(
     "--redact",
-    is_flag=False,
-    flag_value=100,
-    default=0,
-    type=click.IntRange(0, 100),
-    metavar="[PERCENT]",
-    help="Mask secrets in every output (100 % of each, or the share given as --redact=PERCENT).",
+    type=click.IntRange(1, 100),
+    metavar="[=PERCENT]",
+    help="Mask secrets in every output: all of each, or the given share of it.",
 )
 @click.option(
     "--files-from",

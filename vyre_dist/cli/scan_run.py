@@ -63,7 +63,7 @@ class ScanRun:
             destinations = self._destinations()
             plan = Plan(self._inputs(stats, stack), config.shard_bytes)
             report = _open_report(o["report"], stack)
-            sinks = stack.enter_context(open_sinks(destinations, redact_percent=o["redact"] or None))
+            sinks = stack.enter_context(open_sinks(destinations, redact_percent=o["redact"]))
             console = Console(o["progress"] != "never", ("human", "-") in destinations)
             stack.callback(console.close)
             for warning in warnings:

@@ -100,6 +100,7 @@ class _SplitDocument:
     slot: int
     missing: int
     parts: list[PartResult] = field(default_factory=list)
+    rows: list[FindingRow] = field(default_factory=list)
     dropped: bool = False
 
 
@@ -228,7 +229,7 @@ class ScanMachine:
         self._lost_in_a_row = 0
         result = event.result
         self._count(result)
-        self._slots[assignment.slot].rows += result.findings
+        self._keep(result.findings, assignment)
         for document, reason, detail in result.problems:
             self._fail_document(document, reason, detail, actions)
         for document in result.skipped:
@@ -236,6 +237,16 @@ class ScanMachine:
         for part in result.parts:
             self._add_part(part)
         self._close_task(assignment)
+
+    def _keep(self, rows: list[FindingRow], assignment: _Assignment) -> None:
+        """Put findings where they wait for their turn; those of a piece wait for the other pieces first."""
+        slot_rows = self._slots[assignment.slot].rows
+        if not self._split:
+            slot_rows += rows
+            return
+        for row in rows:
+            split = self._split.get(row[0])
+            (slot_rows if split is None else split.rows).append(row)
 
     def _count(self, result: TaskResult) -> None:
         t = self.totals
@@ -270,6 +281,7 @@ class ScanMachine:
         if split.missing == 0:
             del self._split[part.document]
             parts = tuple(sorted(split.parts, key=lambda p: p.start))
+            self._slots[split.slot].rows += split.rows
             self._enqueue(StitchTask(split.whole, parts), split.slot, first=True)
 
     def _drop_split(self, document: int) -> None:

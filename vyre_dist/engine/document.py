@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import Protocol
 
 from vyre_dist.errors import VyreError
 from vyre_dist.extract import Window
+from vyre_dist.sources.document import problem_of
+
+# what reading says of a directory, of a FIFO whose writer is silent, of a socket
+_NO_FILE = frozenset({errno.EISDIR, errno.EAGAIN, errno.ENXIO})
 
 
 class DocumentError(VyreError):
@@ -29,6 +35,10 @@ class Document(Protocol):
         """Exactly the bytes [start, end). Raises DocumentError when they can't be had."""
         ...
 
+    def verify(self) -> None:
+        """Raise DocumentError if the document is not what it was when it was opened."""
+        ...
+
 
 class BytesDocument:
     """A document in memory."""
@@ -42,17 +52,30 @@ class BytesDocument:
         """See Document."""
         return self.data if (start, end) == (0, self.size) else self.data[start:end]
 
+    def verify(self) -> None:
+        """See Document: bytes do not change."""
+
 
 class FileDocument:
-    """An open regular file whose size must stay what it was when the scan was planned. Close it, or use `with`."""
+    """An open regular file that must stay what it was when the scan was planned. Close it, or use `with`.
 
-    def __init__(self, open_path: str, path: str, size: int) -> None:
+    `stamp`: (mtime_ns, inode) as planned, None when only the size is known.
+    """
+
+    def __init__(self, open_path: str, path: str, size: int, stamp: tuple[int, int] | None = None) -> None:
+        """Open it. Raises DocumentError: it can't be opened, or is not what was planned."""
         self.path = path
         self.size = size
+        self._stamp = stamp
         try:
             self._fd = os.open(open_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as error:
             raise read_error(path, error) from error
+        try:
+            self.verify()
+        except DocumentError:
+            self.close()
+            raise
 
     def __enter__(self) -> FileDocument:
         return self
@@ -64,11 +87,12 @@ class FileDocument:
         """Give the file back."""
         os.close(self._fd)
 
-    def check_stamp(self, stamp: tuple[int, int] | None) -> None:
-        """Raise DocumentError unless the file is the one that was planned: size, (mtime_ns, inode)."""
+    def verify(self) -> None:
+        """Raise DocumentError unless the file is the one that was planned."""
         now = os.fstat(self._fd)
+        check_regular(self.path, now.st_mode)
         found = (now.st_mtime_ns, now.st_ino)
-        if now.st_size != self.size or (stamp is not None and found != stamp):
+        if now.st_size != self.size or (self._stamp is not None and found != self._stamp):
             raise DocumentError(
                 self.path,
                 "changed",
@@ -94,15 +118,20 @@ class FileDocument:
         return data
 
 
+def check_regular(path: str, mode: int) -> None:
+    """Raise DocumentError unless `mode` (of stat) is a regular file's."""
+    if not stat.S_ISREG(mode):
+        raise DocumentError(
+            path, "not-a-file", f"it is no regular file any more (mode {stat.S_IFMT(mode):o})"
+        )
+
+
 def read_error(path: str, error: OSError) -> DocumentError:
     """An OSError from opening or reading, as the DocumentError that the report lists."""
-    if isinstance(error, FileNotFoundError):
-        reason = "vanished"
-    elif isinstance(error, PermissionError):
-        reason = "permission"
-    else:
-        reason = "io-error"
-    return DocumentError(path, reason, error.strerror or type(error).__name__)
+    if error.errno in _NO_FILE:
+        return DocumentError(path, "not-a-file", f"it is no regular file any more: {error.strerror}")
+    problem = problem_of(path, error)
+    return DocumentError(path, problem.reason, problem.detail)
 
 
 def window_of(document: Document, start: int, end: int, overlap: int) -> Window:

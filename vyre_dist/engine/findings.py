@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.lines import LineCounter, line_end, line_start
 from vyre_dist.engine.tasks import FindingRow
-from vyre_dist.extract import RuleMatcher
+from vyre_dist.extract import DROPPED, RuleMatcher
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 
@@ -32,22 +32,36 @@ class FindingBuilder:
         document: Document,
         spans: Sequence[RawSpan],
         checkpoints: Sequence[tuple[int, int]] = (),
-    ) -> list[FindingRow]:
-        """The findings among `spans` (in order of start), as rows of document `number`."""
+    ) -> tuple[list[FindingRow], int]:
+        """The findings among `spans` (in order of start), as rows of document `number`; how many matches were capped.
+
+        Capped matches count where the rule applies to the document, whatever the filters say of what is left of them.
+        Raises DocumentError when the document is no longer what the spans were found in.
+        """
         rows: list[FindingRow] = []
+        capped = 0
         open_gates: dict[int, bool] = {}
         lines = LineCounter(document, checkpoints)
         filters = self._filters
         for start, rule, end, flags in spans:
             opened = open_gates.get(rule)
+            if opened is False:
+                continue
+            data, base = self._context(document, start, rule)
+            match = data[start - base : end - base]
             if opened is None:
                 applies = filters.rule_applies_to_path(rule, document.path)
-                opened = open_gates[rule] = applies and self._gate_open(rule, document)
-            if not opened:
-                continue
-            data, base = self._context(document, start, end, rule)
-            match = data[start - base : end - base]
-            groups = self._matchers[rule].groups_at(data, start - base, end - base, flags)
+                opened = open_gates[rule] = applies and self._gate_open(rule, match, document)
+                if not opened:
+                    continue
+            if flags:
+                capped += 1
+                if flags & DROPPED:
+                    continue
+            groups = self._matchers[rule].groups_at(data, start - base, end - base)
+            if groups is None:
+                document.verify()
+                raise AssertionError(f"{document.path}: rule {rule} does not match at [{start}, {end})")
 
             def line_text(start: int = start, end: int = end) -> bytes:
                 return document.read(line_start(document, start), line_end(document, end))
@@ -58,19 +72,18 @@ class FindingBuilder:
             secret, entropy = judged
             line, column, _ = lines.at(start)
             rows.append([number, rule, start, end, line, column, match, secret, groups, entropy])
-        return rows
+        return rows, capped
 
-    def _context(self, document: Document, start: int, end: int, rule: int) -> tuple[bytes, int]:
+    def _context(self, document: Document, start: int, rule: int) -> tuple[bytes, int]:
         """(data, its offset): enough of the document around a match to find its groups again."""
         if isinstance(document, BytesDocument):
             return document.data, 0
         base = max(0, start - 1)
-        stop = min(document.size, max(end, start + self._matchers[rule].cap) + 1)
-        return document.read(base, stop), base
+        return document.read(base, min(document.size, start + self._matchers[rule].cap + 1)), base
 
-    def _gate_open(self, rule: int, document: Document) -> bool:
-        """Whether one of the rule's keywords occurs anywhere in the document."""
-        if not self._rules[rule].keywords:
+    def _gate_open(self, rule: int, match: bytes, document: Document) -> bool:
+        """Whether one of the rule's keywords occurs anywhere in the document; where it matched is the place to begin."""
+        if not self._rules[rule].keywords or self._filters.gate_open(rule, match.lower()):
             return True
         overlap = self._longest_keyword - 1
         for at in range(0, max(1, document.size), _CHUNK):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from vyre_dist.engine.document import BytesDocument, Document
 
 _CHUNK = 1 << 20
+_FIRST_STEP = 4096
 
 
 class LineCounter:
-    """Lines of one document, counted from 1; columns in bytes, from 1.
+    """Lines of one document, counted from 1; columns in bytes, from 1. No byte is looked at more than twice.
 
     `checkpoints`: ascending (offset, newlines before it), so that a long way between two offsets need not be read.
     """
@@ -18,21 +20,26 @@ class LineCounter:
     def __init__(self, document: Document, checkpoints: Sequence[tuple[int, int]] = ()) -> None:
         self._document = document
         self._checkpoints = list(checkpoints)
-        self._next = 0
         self._offset = 0
         self._newlines = 0
+        self._line_start = 0
 
     def at(self, offset: int) -> tuple[int, int, int]:
         """(line, column, offset of the line's first byte) of `offset`. Offsets must not descend from call to call."""
+        known, newlines = self._offset, self._newlines
         points = self._checkpoints
-        while self._next < len(points) and points[self._next][0] <= offset:
-            if points[self._next][0] >= self._offset:
-                self._offset, self._newlines = points[self._next]
-            self._next += 1
-        self._newlines += self._count(self._offset, offset)
-        self._offset = offset
-        start = line_start(self._document, offset)
-        return self._newlines + 1, offset - start + 1, start
+        if (
+            points
+            and (i := bisect_right(points, offset, key=lambda point: point[0]))
+            and points[i - 1][0] > known
+        ):
+            known, newlines = points[i - 1]
+        newlines += self._count(known, offset)
+        if newlines != self._newlines:
+            # there is one, so the search ends before it comes to where the last one ended
+            self._line_start = line_start(self._document, offset)
+        self._offset, self._newlines = offset, newlines
+        return newlines + 1, offset - self._line_start + 1, self._line_start
 
     def _count(self, start: int, end: int) -> int:
         document = self._document
@@ -45,7 +52,7 @@ def line_start(document: Document, offset: int) -> int:
     """The offset just after the last newline before `offset`, 0 if there is none."""
     if isinstance(document, BytesDocument):
         return document.data.rfind(b"\n", 0, offset) + 1
-    end, step = offset, 4096
+    end, step = offset, _FIRST_STEP
     while end > 0:
         start = max(0, end - step)
         found = document.read(start, end).rfind(b"\n")
@@ -60,7 +67,7 @@ def line_end(document: Document, offset: int) -> int:
     if isinstance(document, BytesDocument):
         found = document.data.find(b"\n", offset)
         return document.size if found < 0 else found
-    start, step = offset, 4096
+    start, step = offset, _FIRST_STEP
     while start < document.size:
         end = min(start + step, document.size)
         found = document.read(start, end).find(b"\n")

@@ -6,9 +6,8 @@ Pieces of big files go through FileDocument; this is the path that tens of thous
 from __future__ import annotations
 
 import os
-import stat
 
-from vyre_dist.engine.document import DocumentError, read_error
+from vyre_dist.engine.document import DocumentError, check_regular, read_error
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
@@ -37,11 +36,7 @@ def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
 
 
 def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
-        raise DocumentError(
-            path, "not-a-file", f"it is no regular file any more (mode {stat.S_IFMT(mode):o})"
-        )
+    check_regular(path, os.fstat(fd).st_mode)
     parts = [data]
     total = len(data)
     while data:

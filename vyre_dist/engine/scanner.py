@@ -20,7 +20,7 @@ class ScanResult(list[Finding]):
     """The findings of a scan, with what else there is to know about it.
 
     `problems`: inputs that could not be read to their end; when there are any, the list of findings is not known to be
-    complete. `capped`: matches cut at `max_match_bytes`. `report`: commits and rollbacks of the speculative dispatches.
+    complete. `capped`: matches cut at `max_match_bytes`, or dropped where nothing that short matches. `report`: commits and rollbacks of the speculative dispatches.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,17 @@ class ScanResult(list[Finding]):
         self.documents = 0
         self.bytes = 0
         self.capped = 0
-        self.skipped = 0
         self.committed = 0
         self.rolled_back = 0
         self.fused = 0
+        # by number: each piece of a split document says the same
         self.failed: set[int] = set()
+        self.left_out: set[int] = set()
+
+    @property
+    def skipped(self) -> int:
+        """How many documents no rule applies to, by their path; they were not read."""
+        return len(self.left_out)
 
     @property
     def complete(self) -> bool:
@@ -138,8 +144,8 @@ class Scanner:
                 parts = waiting.pop(number)
                 if len(parts) == len(cut(paths[number], shard_bytes)):
                     stitched = self._run(StitchTask(paths[number], tuple(parts)), total, paths)
-                    rows = sorted(rows + stitched.findings, key=lambda row: int(row[0]))
-            for row in rows:
+                    rows = rows + stitched.findings
+            for row in sorted(rows, key=_report_order):
                 document = paths[row[0]]
                 yield row[0], finding_of(row, document.path, self._rules)
 
@@ -148,12 +154,11 @@ class Scanner:
         total.documents += result.documents
         total.bytes += result.bytes
         total.capped += result.capped
-        total.skipped += len(result.skipped)
+        total.left_out.update(result.skipped)
         total.committed += result.committed
         total.rolled_back += result.rolled_back
         total.fused += result.fused
         for number, reason, detail in result.problems:
-            # each piece of a split document may have met the same problem
             if number not in total.failed:
                 total.failed.add(number)
                 total.problems.append(InputProblem(paths[number].path, reason, detail))
@@ -172,6 +177,10 @@ def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:
     return Finding(
         r.id, path, start, end, line, column, match, secret, tuple(groups), entropy, r.description, r.tags
     )
+
+
+def _report_order(row: FindingRow) -> tuple[int, int, int]:
+    return row[0], row[2], row[1]
 
 
 def _inline(number: int, data: bytes, path: str) -> Piece:

@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from vyre_dist.engine.document import Document, window_of
-from vyre_dist.extract import RuleMatcher
+from vyre_dist.extract import DROPPED, RuleMatcher
 
 Match = tuple[int, int, int]
-"""(start, end, flags) in document coordinates."""
+"""(start, end, flags) in document coordinates; none is flagged DROPPED."""
 
 
 def stitch(
@@ -61,9 +61,10 @@ def _catch_up(
     window = window_of(document, min(max(pos, start), end), end, matcher.cap + 1)
     base = window.base
     for s, e, flags in matcher.iter_matches(window, pos - base, last_end - base):
-        match = (s + base, e + base, flags)
-        i = bisect_left(found, match)
-        if i < len(found) and found[i] == match:
+        if flags & DROPPED:
+            continue
+        i = bisect_left(found, (s + base, e + base, 0))
+        if i < len(found) and found[i][:2] == (s + base, e + base):
             return i
-        chain.append(match)
+        chain.append((s + base, e + base, flags))
     return len(found)

@@ -22,7 +22,7 @@ from vyre_dist.engine.reader import read_whole
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import CAPPED, SPAN_DTYPE, Spans, Window
+from vyre_dist.extract import DROPPED, SPAN_DTYPE, Spans, Window
 from vyre_dist.extract.spans import spans_from_bytes
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
@@ -80,7 +80,7 @@ class ScanEngine:
     """One worker's scanner. Not thread-safe."""
 
     def __init__(self, pack: PackData, config: EngineConfig) -> None:
-        """Compile `pack` (or load it from the cache) and open the backend. Raises UsageError, RegexSyntaxError."""
+        """Compile `pack` (or load it from the cache) and open the backend. Raises UsageError."""
         cache = ArtifactCache(config.cache_dir)
         self.pack = pack
         self.config = config
@@ -143,8 +143,7 @@ class ScanEngine:
         if piece.whole:
             limit = max(piece.size, self.config.shard_bytes)
             return whole(read_whole(open_path, piece.path, piece.size, limit))
-        with FileDocument(open_path, piece.path, piece.size) as document:
-            document.check_stamp(piece.stamp)
+        with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
             return window_of(document, piece.start, piece.end, self.compiled.overlap)
 
     def _dispatch(self, pieces: Sequence[Piece], windows: Sequence[Window], result: TaskResult) -> None:
@@ -204,34 +203,42 @@ class ScanEngine:
     ) -> None:
         """Filter a whole document's spans into findings."""
         spans.sort()
-        result.capped += sum(1 for span in spans if span[3] & CAPPED)
-        result.findings += self._builder.build(piece.document, document, spans, checkpoints)
+        rows, capped = self._builder.build(piece.document, document, spans, checkpoints)
+        result.findings += rows
+        result.capped += capped
 
     def _stitch(self, task: StitchTask, result: TaskResult) -> None:
         piece = task.piece
         try:
             if piece.inline is not None:
                 self._join(task, BytesDocument(piece.inline, piece.path), result)
-            else:
-                with FileDocument(piece.open_path or piece.path, piece.path, piece.size) as document:
-                    document.check_stamp(piece.stamp)
-                    self._join(task, document, result)
+                return
+            done = TaskResult()
+            open_path = piece.open_path or piece.path
+            with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
+                self._join(task, document, done)
+                document.verify()  # what was read last belongs to the same file, too
         except DocumentError as error:
             result.problems.append((piece.document, error.reason, error.detail))
+        else:
+            result.findings, result.documents, result.capped = done.findings, done.documents, done.capped
 
     def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
         """One split document's parts to its findings."""
         parts = sorted(task.parts, key=lambda part: part.start)
         _check_gapless(parts, document)
         by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
+        spans: list[RawSpan] = []
         checkpoints, newlines = [], 0
         for i, part in enumerate(parts):
             checkpoints.append((part.start, newlines))
             newlines += part.newlines
             for _, rule, start, length, flags in spans_from_bytes(part.spans).tolist():
+                if flags & DROPPED:
+                    spans.append((start, rule, start + length, flags))
+                    continue
                 chains = by_rule.setdefault(rule, [[] for _ in parts])
                 chains[i].append((start, start + length, flags))
-        spans: list[RawSpan] = []
         for rule, chains in by_rule.items():
             bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
             joined = stitch(document, self.backend.matchers[rule], bounds)

@@ -124,13 +124,13 @@ class RuleMatcher:
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
         pos, width, size, search = window.lo, self.max_width, len(data), self.regexp.search
-        i, n = 0, len(ends)
+        i, n = bisect_right(ends, pos), len(ends)
         while i < n:
             e = ends[i]
             low, high = max(pos, e - width), min(last_start, e)
-            if low > last_start:
+            if low > high:
                 break
-            found = search(data, low, min(size, high + width)) if low <= high else None
+            found = search(data, low, min(size, high + width))
             if found is None or found.start() > high:
                 i += 1
                 continue
@@ -144,7 +144,7 @@ class RuleMatcher:
         if ends and ends[-1] > window.lo:
             for found in self.iter_matches(window):
                 out.append(found)
-                if found[1] >= ends[-1]:
+                if found[1] >= ends[-1] and found[2] != DROPPED:
                     break
         return out
 

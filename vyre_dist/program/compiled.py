@@ -6,18 +6,25 @@ Backends derive what they need (Hyperscan databases, tables) from `CompiledRule.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import msgpack
+import re2
 
 from vyre_dist import regex as rx
+from vyre_dist.errors import UsageError
 from vyre_dist.program.cache import ArtifactCache
 from vyre_dist.rules.model import PackData, Rule
+from vyre_dist.rules.search import MAX_MEM_STEPS, compile_pattern
 
 DEFAULT_MAX_MATCH_BYTES = 64 << 10
 
+# A window holds a shard and, after it, the longest match; Hyperscan counts a window's bytes in 32 bits.
+MAX_MATCH_BYTES_LIMIT = 1 << 30
+
 # bump when the analysis or the rendering changes what is stored
-_SCHEMA = 2
+_SCHEMA = 3
 
 # Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every match contains. A
 # rule without one of two bytes or more costs as much as all the others together (measured with gitleaks' pack over source
@@ -32,7 +39,7 @@ class CompiledRule:
 
     `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: the
     same language in PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded.
-    `max_match_bytes`: the cap. `gate_pattern`: for a rule that is dear to search for and that needs one of
+    `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is dear to search for and that needs one of
     its keywords, those keywords in PCRE syntax; a whole document without them holds no finding of the rule.
     """
 
@@ -46,8 +53,8 @@ class CompiledRule:
 
     @property
     def cap(self) -> int:
-        """The longest match that is reported, in bytes."""
-        return self.max_match_bytes if self.max_width is None else min(self.max_width, self.max_match_bytes)
+        """The longest match that is reported, in bytes: `max_match_bytes` cuts rules of unbounded width only."""
+        return self.max_match_bytes if self.max_width is None else self.max_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +70,72 @@ class CompiledPack:
         return max((rule.cap for rule in self.rules), default=0) + 1
 
 
+class RulesRefusedError(UsageError):
+    """Rules that cannot be used. `refused`: (rule id, reason) of each."""
+
+    def __init__(self, refused: Sequence[tuple[str, str]]) -> None:
+        self.refused = tuple(refused)
+        lines = [f"rule {rule_id!r}: {reason}" for rule_id, reason in self.refused]
+        super().__init__("\n".join([*lines, "Correct or leave out what is named here; nothing was scanned."]))
+
+    def __reduce__(self) -> tuple[type[RulesRefusedError], tuple[tuple[tuple[str, str], ...]]]:
+        return type(self), (self.refused,)
+
+
 def compile_pack(
     pack: PackData, *, max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES, cache: ArtifactCache | None = None
 ) -> CompiledPack:
-    """Compile `pack`, or take the result from `cache`.
+    """Compile `pack`, or take the result from `cache`. Every pattern in the result is known to compile in google-re2.
 
-    Raises vyre_dist.regex.RegexSyntaxError for the first pattern that does not parse; packs that came
-    through a loader have been checked already.
+    Raises RulesRefusedError, naming all rules that do not parse, have a repeat without an equivalent, are too large for
+    google-re2 with 1 GiB of memory, or ask for more than MAX_MATCH_BYTES_LIMIT.
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:
         rows = msgpack.unpackb(stored, strict_map_key=True)
         return CompiledPack(key, tuple(CompiledRule(*row) for row in rows))
-    rules = []
+    rules, refused = [], []
     for index, rule in enumerate(pack.rules):
         if rule.regex is None:
             continue
-        parsed = rx.parse(rule.regex)
-        rules.append(
-            CompiledRule(
-                index,
-                rx.to_re2(parsed),
-                rx.to_pcre(parsed),
-                rx.min_width(parsed.root),
-                rx.max_width(parsed.root),
-                rule.max_match_bytes or max_match_bytes,
-                _gate_pattern(rule, parsed),
+        try:
+            rules.append(_compile_rule(index, rule, rule.regex, max_match_bytes))
+        except (rx.RegexSyntaxError, rx.RepeatRewriteError, UsageError) as error:
+            refused.append((rule.id, str(error)))
+        except re2.error as error:
+            memory = MAX_MEM_STEPS[-1] >> 20
+            refused.append(
+                (rule.id, f"google-re2 refuses the regex, given {memory} MiB of memory: {_text(error)}")
             )
-        )
+    if refused:
+        raise RulesRefusedError(refused)
     if cache is not None:
         cache.put("pack", key, msgpack.packb([astuple(r) for r in rules]))
     return CompiledPack(key, tuple(rules))
+
+
+def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> CompiledRule:
+    parsed = rx.parse(regex)
+    pattern, widest = rx.to_re2(parsed), rx.max_width(parsed.root)
+    cap = rule.max_match_bytes or max_match_bytes
+    if (needed := cap if widest is None else widest) > MAX_MATCH_BYTES_LIMIT:
+        raise UsageError(f"matches of {needed} bytes: at most {MAX_MATCH_BYTES_LIMIT} (1 GiB) are allowed")
+    # thrown away, but it takes 0.1 ms: better refused here than in the middle of a scan
+    compile_pattern(pattern, captures=True)
+    return CompiledRule(
+        index,
+        pattern,
+        rx.to_pcre(parsed),
+        rx.min_width(parsed.root),
+        widest,
+        cap,
+        _gate_pattern(rule, parsed),
+    )
+
+
+def _text(error: Exception) -> str:
+    reason = error.args[0] if error.args else error
+    return reason.decode("latin-1") if isinstance(reason, bytes) else str(reason)
 
 
 def _gate_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,9 @@ from vyre_dist.rules.codec import PackCodecError, pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.problems import Problem
 
+
+# a TOML table or key called extend: the pack stands on another file
+_EXTENDS = re.compile(rb"""^[ \t]*\[?[ \t]*["']?extend["']?[ \t]*[\].=]""", re.MULTILINE)
 
 # bump when a loader comes to read the same bytes otherwise
 _SCHEMA = 1
@@ -59,7 +63,7 @@ def _key(names: Sequence[str | os.PathLike[str]]) -> str | None:
             contents = [(str(file), file.read_bytes()) for file in files]
         except OSError:
             return None
-        if any(b"extend" in data for _, data in contents):
+        if any(_EXTENDS.search(data) for _, data in contents):
             return None
     for name, data in contents:
         hashed.update(f"{name}\n{len(data)}\n".encode("utf-8", "surrogateescape"))

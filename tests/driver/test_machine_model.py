@@ -1,0 +1,365 @@
+"""ScanMachine against every schedule that Hypothesis can think of: workers that finish, fail, die, answer late or twice.
+
+The pool is simulated; documents, tasks and results are real, and so is the plan.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from vyre_dist.driver.events import (
+    Abort,
+    Action,
+    Emit,
+    Event,
+    Finish,
+    Forget,
+    PlanMore,
+    ReplaceWorker,
+    ReportProblem,
+    Submit,
+    TaskDone,
+    TaskFailed,
+    Tick,
+    Warn,
+    WorkerLost,
+    WorkerReady,
+)
+from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.plan import Plan
+from vyre_dist.engine.tasks import FindingRow, PartResult, ScanTask, StitchTask, Task, TaskResult
+from vyre_dist.sources import DocumentRef, InputProblem
+
+SHARD_BYTES = 4
+SHARD_DOCUMENTS = 3
+STALL = 60.0
+
+
+@dataclass(frozen=True)
+class Fate:
+    """A document: `rows` of findings, and what happens to whoever scans it. `deadly`: ends the worker; `raises`: the task."""
+
+    size: int
+    rows: int = 0
+    path_rule: bool = False
+    problem: bool = False
+    skipped: bool = False
+    deadly: bool = False
+    raises: bool = False
+
+    @property
+    def poison(self) -> bool:
+        return self.deadly or self.raises
+
+
+fates = st.builds(
+    Fate,
+    size=st.integers(0, 14),
+    rows=st.integers(0, 2),
+    path_rule=st.booleans(),
+    problem=st.sampled_from([False, False, False, False, True]),
+    skipped=st.sampled_from([False, False, False, False, True]),
+    deadly=st.sampled_from([False] * 7 + [True]),
+    raises=st.sampled_from([False] * 7 + [True]),
+)
+
+
+def rows_of(number: int, fate: Fate) -> list[FindingRow]:
+    """All findings of a document, in the order in which they are to come."""
+    rows: list[FindingRow] = [[number, 7, 0, 0]] if fate.path_rule else []
+    return rows + [[number, 8 - i, i, i + 1] for i in range(fate.rows)]
+
+
+def work(task: Task, corpus: list[Fate]) -> TaskResult:
+    """What an engine answers."""
+    result = TaskResult(fused=1, seconds=1.0)
+    if isinstance(task, StitchTask):
+        assert [p.start for p in task.parts] == [*range(0, task.piece.size, SHARD_BYTES)]
+        number = task.piece.document
+        result.documents = 1
+        result.findings = [row for row in rows_of(number, corpus[number]) if row[1] != 7]
+        return result
+    for piece in task.pieces:
+        fate = corpus[piece.document]
+        if fate.skipped:
+            result.skipped.append(piece.document)
+        elif fate.problem:
+            result.problems.append((piece.document, "vanished", "no such file"))
+        else:
+            result.bytes += piece.end - piece.start
+            rows = rows_of(piece.document, fate)
+            if piece.whole:
+                result.documents += 1
+                # the machine sorts: an engine has its own order
+                result.findings += reversed(rows)
+            else:
+                result.parts.append(PartResult(piece.document, piece.start, piece.end, 0, b""))
+                result.findings += [row for row in rows if row[1] == 7 and piece.start == 0]
+    return result
+
+
+def documents_of(task: Task) -> set[int]:
+    return {p.document for p in task.pieces} if isinstance(task, ScanTask) else {task.piece.document}
+
+
+class Schedules(RuleBasedStateMachine):
+    """One scan; each rule is something that may happen next."""
+
+    @initialize(
+        corpus=st.lists(fates, max_size=14),
+        workers=st.integers(1, 4),
+        depth=st.integers(1, 3),
+        ahead=st.integers(1, 6),
+        deaths=st.integers(1, 3),
+    )
+    def begin(self, corpus: list[Fate], workers: int, depth: int, ahead: int, deaths: int) -> None:
+        self.corpus = corpus
+        self.config = MachineConfig(depth, ahead, deaths, stall_seconds=STALL)
+        inputs = [DocumentRef(f"d{i}", fate.size, 1, i) for i, fate in enumerate(corpus)]
+        self.plan = Plan(inputs, SHARD_BYTES, SHARD_DOCUMENTS)
+        self.machine = ScanMachine(range(workers), self.config)
+        self.starting = set(range(workers))
+        self.in_hand: dict[int, deque[tuple[int, Task]]] = {w: deque() for w in range(workers)}
+        self.stale: list[tuple[int, int, Task]] = []
+        self.plan_owed = 0
+        self.emitted: list[FindingRow] = []
+        self.problems: Counter[int] = Counter()
+        self.forgotten: set[int] = set()
+        self.failures: Counter[int] = Counter()
+        self.done: list[TaskResult] = []
+        self.lost_in_a_row = 0
+        self.lost = 0
+        self.now = 1000.0
+        self.progress_at = self.now
+        self.warned = False
+        self.finished = False
+        self.aborted = False
+        self.send(Tick(self.now))
+
+    # --- the pool
+
+    def send(self, event: Event) -> None:
+        over = self.machine.over
+        actions = self.machine.handle(event)
+        assert not (over and actions)
+        for action in actions:
+            self.carry_out(action)
+
+    def carry_out(self, action: Action) -> None:
+        assert not self.finished and not self.aborted
+        match action:
+            case Submit(worker, task_id, task):
+                assert worker not in self.starting
+                self.in_hand[worker].append((task_id, task))
+                assert len(self.in_hand[worker]) <= self.config.depth
+            case PlanMore():
+                self.plan_owed += 1
+                assert self.plan_owed == 1
+            case Emit(rows):
+                assert rows
+                self.emitted += rows
+            case ReportProblem(document, _, detail):
+                assert detail
+                self.problems[document] += 1
+                self.plan.path_of(document)
+            case Forget(documents):
+                assert self.forgotten.isdisjoint(documents)
+                self.forgotten.update(documents)
+                self.plan.forget(documents)
+            case ReplaceWorker(worker):
+                assert worker not in self.starting and not self.in_hand[worker]
+                self.starting.add(worker)
+            case Finish():
+                self.finished = True
+            case Abort():
+                self.aborted = True
+            case Warn(message):
+                assert message
+
+    def busy(self) -> list[int]:
+        return [w for w, tasks in self.in_hand.items() if tasks]
+
+    def progress(self) -> None:
+        self.progress_at, self.warned = self.now, False
+
+    def finish(self, worker: int) -> None:
+        """The worker's next task is done, unless there is poison in it."""
+        task_id, task = self.in_hand[worker][0]
+        poisons = [self.corpus[d] for d in documents_of(task) if self.corpus[d].poison]
+        if any(fate.deadly for fate in poisons):
+            self.lose(worker)
+        elif poisons:
+            self.fail(worker)
+        else:
+            self.in_hand[worker].popleft()
+            self.stale.append((worker, task_id, task))
+            result = work(task, self.corpus)
+            if not self.machine.over:
+                self.done.append(result)
+            self.progress()
+            self.lost_in_a_row = 0
+            self.send(TaskDone(worker, task_id, result))
+
+    def fail(self, worker: int) -> None:
+        task_id, task = self.in_hand[worker].popleft()
+        self.stale.append((worker, task_id, task))
+        self.failures.update(documents_of(task))
+        self.progress()
+        self.send(TaskFailed(worker, task_id, "ValueError: poison"))
+
+    def lose(self, worker: int) -> None:
+        tasks = self.in_hand[worker]
+        if tasks:
+            self.failures.update(documents_of(tasks[0][1]))
+        self.stale += [(worker, *item) for item in tasks]
+        tasks.clear()
+        self.starting.discard(worker)
+        self.lost += not self.machine.over
+        self.lost_in_a_row += 1
+        self.send(WorkerLost(worker, "ended by SIGKILL"))
+
+    # --- what may happen
+
+    @precondition(lambda self: self.plan_owed)
+    @rule()
+    def plan_answers(self) -> None:
+        self.plan_owed = 0
+        self.send(self.plan.next())
+
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data())
+    def worker_is_ready(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.starting)))
+        self.starting.discard(worker)
+        self.progress()
+        self.send(WorkerReady(worker))
+
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data())
+    def worker_dies_while_starting(self, data: st.DataObject) -> None:
+        self.lose(data.draw(st.sampled_from(sorted(self.starting))))
+
+    @precondition(lambda self: self.busy())
+    @rule(data=st.data())
+    def task_ends(self, data: st.DataObject) -> None:
+        self.finish(data.draw(st.sampled_from(self.busy())))
+
+    @precondition(lambda self: self.busy())
+    @rule(data=st.data())
+    def task_raises(self, data: st.DataObject) -> None:
+        self.fail(data.draw(st.sampled_from(self.busy())))
+
+    @rule(data=st.data())
+    def worker_dies(self, data: st.DataObject) -> None:
+        if alive := sorted(set(self.in_hand) - self.starting):
+            self.lose(data.draw(st.sampled_from(alive)))
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data(), raises=st.booleans())
+    def answer_comes_late_or_twice(self, data: st.DataObject, raises: bool) -> None:
+        worker, task_id, task = data.draw(st.sampled_from(self.stale))
+        before = replace(self.machine.totals)
+        late = TaskFailed(worker, task_id, "late")
+        event = late if raises else TaskDone(worker, task_id, work(task, self.corpus))
+        assert self.machine.handle(event) == []
+        assert self.machine.totals == before
+
+    @rule(seconds=st.sampled_from([0.2, 10.0, 59.0, 61.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        due = not self.machine.over and not self.warned and self.now - self.progress_at >= STALL
+        actions = [] if self.machine.over else self.machine.handle(Tick(self.now))
+        warnings = [a for a in actions if isinstance(a, Warn)]
+        assert len(warnings) == due
+        self.warned = self.warned or due
+        for action in actions:
+            self.carry_out(action)
+
+    # --- what must hold
+
+    @invariant()
+    def every_problem_is_listed_once(self) -> None:
+        for document, times in self.problems.items():
+            fate = self.corpus[document]
+            assert times == 1
+            assert fate.problem or self.failures[document] >= self.config.deaths
+
+    @invariant()
+    def findings_come_once_and_in_order(self) -> None:
+        keys = [(row[0], row[2], row[1]) for row in self.emitted]
+        assert keys == sorted(set(keys))
+
+    @invariant()
+    def counts_are_sums_of_what_was_done(self) -> None:
+        totals = self.machine.totals
+        assert totals.documents == sum(r.documents for r in self.done)
+        assert totals.bytes == sum(r.bytes for r in self.done)
+        assert totals.fused == len(self.done)
+        assert totals.findings == len(self.emitted)
+        assert totals.workers_lost == self.lost
+
+    @invariant()
+    def it_is_given_up_only_after_many_losses(self) -> None:
+        if self.aborted:
+            assert self.lost_in_a_row >= self.config.lost_in_a_row
+
+    def teardown(self) -> None:
+        """When faults stop, everything but the poison is scanned, and the machine holds on to nothing."""
+        if not hasattr(self, "machine"):
+            return
+        for _ in range(5000):
+            if self.machine.over:
+                break
+            if self.plan_owed:
+                self.plan_answers()
+            elif self.busy():
+                self.finish(self.busy()[0])
+            else:
+                worker = min(self.starting)
+                self.starting.discard(worker)
+                self.send(WorkerReady(worker))
+        if self.aborted:
+            return
+        assert self.finished
+        expected = [row for i, fate in enumerate(self.corpus) if self.scanned(i) for row in rows_of(i, fate)]
+        expected.sort(key=lambda row: (row[0], row[2], row[1]))
+        assert self.emitted == expected
+        for number, fate in enumerate(self.corpus):
+            if self.problems[number]:
+                continue
+            assert not fate.poison and not (fate.problem and not fate.skipped)
+        totals = self.machine.totals
+        skipped = sum(fate.skipped and not self.problems[i] for i, fate in enumerate(self.corpus))
+        assert totals.skipped == skipped
+        assert totals.documents == sum(self.scanned(i) for i in range(len(self.corpus)))
+        assert totals.documents + totals.skipped + len(self.problems) == len(self.corpus)
+        assert self.forgotten == set(range(len(self.corpus)))
+        held = {k: v for k, v in vars(self.machine).items() if hasattr(v, "__len__") and k not in ("_in_hand", "_ready")}
+        assert not any(held.values()), held
+        assert not any(self.machine._in_hand.values())
+        assert not self.plan._paths
+
+    def scanned(self, number: int) -> bool:
+        return not self.problems[number] and not self.corpus[number].skipped
+
+
+Schedules.TestCase.settings = settings(
+    max_examples=300,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestSchedules = Schedules.TestCase
+TestSchedules.__doc__ = "Every document is accounted for once, in order, whatever happens to tasks and workers."
+
+
+def test_problems_of_the_walk_are_no_documents() -> None:
+    """What the sources could not list takes no number, and is kept for whoever asks."""
+    plan = Plan([InputProblem("a", "not-found"), DocumentRef("b", 1, 1, 1)], SHARD_BYTES)
+    assert [p.document for p in plan.next().pieces] == [0]  # type: ignore[union-attr]
+    assert plan.problems == [InputProblem("a", "not-found")] and plan.path_of(0) == "b"

@@ -1,0 +1,238 @@
+"""Anchors: for one expression, the cheapest windows of four byte classes such that every match contains one.
+
+A window is a path of four positions. The windows that are narrow enough to enumerate are the edges of a
+network that spells out the paths from a match's start to its end; a minimum cut of it is the cheapest set of
+windows that no match avoids, through alternations, optional parts and repeats alike. A window costs its
+expected hits per byte of text plus what its grams add to a shared bitmap's false hits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vyre_dist.compiler.fragment import bits_of
+from vyre_dist.compiler.gram_model import MAX_WINDOW, GramModel, folded_bytes
+from vyre_dist.compiler.min_cut import FlowNetwork
+from vyre_dist.compiler.positions import Positions
+from vyre_dist.regex import charclass
+
+GRAM_PRICE = 2e-6
+"""What one gram costs beside its hits: each sets one bit of 2^19, so one position in 2^19 hits it by chance."""
+
+MAX_GRAMS = 4096
+"""The most folded grams that one window may stand for."""
+
+MAX_COST = 0.01
+"""The dearest anchor set that is worth having: hits at one position in a hundred."""
+
+_MAX_PATHS = 20_000
+
+Path = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One window. `classes`: four byte classes; a match shorter than that is padded with classes of all bytes.
+
+    `pivot`: the position that the automata run outward from; it takes the window's byte number `pivot_offset`.
+    `rate`: expected hits per byte of text, folded; `grams`: the folded grams that the window stands for.
+    """
+
+    classes: tuple[int, ...]
+    pivot: int
+    pivot_offset: int
+    rate: float
+    grams: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSet:
+    """The anchors of one expression (every match contains one), or none and the `reason` why."""
+
+    anchors: tuple[Anchor, ...]
+    reason: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Expected hits per byte of text, those by chance excluded."""
+        return sum(anchor.rate for anchor in self.anchors)
+
+    @property
+    def grams(self) -> int:
+        """Folded grams, counted once for each anchor."""
+        return sum(anchor.grams for anchor in self.anchors)
+
+    @property
+    def cost(self) -> float:
+        """What the choice minimized."""
+        return self.rate + GRAM_PRICE * self.grams
+
+
+def choose_anchors(positions: Positions, model: GramModel) -> AnchorSet:
+    """The cheapest anchors for the expression."""
+    if positions.empty:
+        return AnchorSet((), "it matches the empty string, which is everywhere")
+    sketch = _Sketch(positions)
+    if not sketch.starts:
+        return AnchorSet((), "")  # nothing can match, so nothing has to be found
+    windows = _usable_windows(sketch, model)
+    chosen = _cheapest_cut(sketch, windows)
+    if chosen is None:
+        return AnchorSet((), _why_not(sketch, windows))
+    return AnchorSet(tuple(_with_pivots(chosen, windows)))
+
+
+class _Sketch:
+    """The position graph with the copies of long repeats merged, and without what lies on no match."""
+
+    def __init__(self, positions: Positions) -> None:
+        rep = positions.rep
+        follow = positions.forward.follow
+        merged: dict[int, set[int]] = {}
+        cache: dict[int, frozenset[int]] = {}
+        for p, bits in enumerate(follow):
+            targets = cache.get(bits)
+            if targets is None:
+                targets = cache[bits] = frozenset(rep[q] for q in bits_of(bits))
+            known = merged.get(rep[p])
+            if known is None:
+                merged[rep[p]] = set(targets)
+            else:
+                known |= targets
+        starts = {rep[p] for p, contexts in enumerate(positions.start) if contexts}
+        ends = {rep[p] for p, contexts in enumerate(positions.accept) if contexts}
+        before: dict[int, set[int]] = {p: set() for p in merged}
+        for p, next_ones in merged.items():
+            for q in next_ones:
+                before[q].add(p)
+        useful = _reachable(starts, merged) & _reachable(ends, before)
+        self.classes = positions.classes
+        self.fixed = positions.fixed
+        self.follow = {p: sorted(merged[p] & useful) for p in sorted(useful)}
+        self.starts = sorted(starts & useful)
+        self.ends = ends & useful
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    classes: tuple[int, ...]
+    rate: float
+    grams: int
+
+    @property
+    def cost(self) -> float:
+        return self.rate + GRAM_PRICE * self.grams
+
+
+def _reachable(roots: set[int], edges: dict[int, set[int]]) -> set[int]:
+    seen = set(roots)
+    stack = list(roots)
+    while stack:
+        fresh = edges[stack.pop()] - seen
+        seen |= fresh
+        stack.extend(fresh)
+    return seen
+
+
+def _usable_windows(sketch: _Sketch, model: GramModel) -> dict[Path, _Window]:
+    """The paths of four positions, or of fewer at a match's end, that stand for few enough grams."""
+    priced: dict[tuple[int, ...], _Window] = {}
+    windows: dict[Path, _Window] = {}
+    for path in _narrow_paths(sketch):
+        classes = tuple(sketch.classes[p] for p in path) + (charclass.ALL,) * (MAX_WINDOW - len(path))
+        window = priced.get(classes)
+        if window is None:
+            grams = math.prod(len(folded_bytes(mask)) for mask in classes)
+            window = priced[classes] = _Window(classes, model.expected_rate(classes), grams)
+        if window.cost <= MAX_COST:
+            windows[path] = window
+        if len(windows) >= _MAX_PATHS:
+            break  # an absurd number of alternatives: whatever is left can't be used
+    return windows
+
+
+def _narrow_paths(sketch: _Sketch) -> Iterator[Path]:
+    pad = len(folded_bytes(charclass.ALL))
+    width = {p: len(folded_bytes(sketch.classes[p])) for p in sketch.follow}
+    stack: list[tuple[Path, int]] = [((p,), width[p]) for p in sorted(sketch.follow, reverse=True)]
+    while stack:
+        path, grams = stack.pop()
+        if grams > MAX_GRAMS:
+            continue
+        pivotable = any(sketch.fixed[p] for p in path)
+        if len(path) == MAX_WINDOW:
+            if pivotable:
+                yield path
+            continue
+        if pivotable and path[-1] in sketch.ends and grams * pad ** (MAX_WINDOW - len(path)) <= MAX_GRAMS:
+            yield path
+        stack += [((*path, q), grams * width[q]) for q in sketch.follow[path[-1]]]
+
+
+def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window]) -> list[Path] | None:
+    """The paths of the cheapest set of windows that no match avoids."""
+    # A state is the longest end of the way so far that begins some window (at least its last position): the
+    # states of an Aho-Corasick automaton over positions.
+    begun = {path[:length] for path in windows for length in range(2, min(len(path), MAX_WINDOW - 1) + 1)}
+    network = FlowNetwork(2)
+    source, sink = 0, 1
+    states: dict[Path, int] = {}
+    queue: list[Path] = []
+    bought: dict[int, Path] = {}
+
+    def state_of(path: Path) -> int:
+        while len(path) > 1 and path not in begun:
+            path = path[1:]
+        number = states.get(path)
+        if number is None:
+            number = states[path] = network.add_node()
+            queue.append(path)
+        return number
+
+    for p in sketch.starts:
+        network.add_edge(source, state_of((p,)), math.inf)
+    for path in queue:
+        number = states[path]
+        if path[-1] in sketch.ends:
+            short = [path[i:] for i in range(len(path)) if path[i:] in windows]
+            if short:
+                best = min(short, key=lambda w: windows[w].cost)
+                bought[network.add_edge(number, sink, windows[best].cost)] = best
+            else:
+                network.add_edge(number, sink, math.inf)
+        for q in sketch.follow[path[-1]]:
+            longer = (*path, q)
+            if len(longer) == MAX_WINDOW:
+                window = windows.get(longer)
+                target = state_of(longer[1:])
+                edge = network.add_edge(number, target, math.inf if window is None else window.cost)
+                if window is not None:
+                    bought[edge] = longer
+            else:
+                network.add_edge(number, state_of(longer), math.inf)
+    cut = network.min_cut(source, sink, MAX_COST)
+    return None if cut is None else list(dict.fromkeys(bought[edge] for edge in cut))
+
+
+def _with_pivots(chosen: list[Path], windows: dict[Path, _Window]) -> Iterator[Anchor]:
+    """The windows with as few distinct pivots as a greedy choice finds: each is a start state of the automata."""
+    left = list(chosen)
+    while left:
+        count: dict[int, int] = {}
+        for path in left:
+            for p in dict.fromkeys(path):
+                count[p] = count.get(p, 0) + 1
+        pivot = max(count, key=lambda p: count[p])
+        for path in left:
+            if pivot in path:
+                window = windows[path]
+                yield Anchor(window.classes, pivot, path.index(pivot), window.rate, window.grams)
+        left = [path for path in left if pivot not in path]
+
+
+def _why_not(sketch: _Sketch, windows: dict[Path, _Window]) -> str:
+    if not windows:
+        return f"no four bytes in a row of it stand for {MAX_GRAMS} grams or fewer, with few enough hits"
+    return f"the windows that every match contains would hit more than {MAX_COST:.0%} of ordinary text"
