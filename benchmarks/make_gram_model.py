@@ -84,9 +84,13 @@ def main() -> None:
     chosen = np.random.default_rng(1).choice(merged.size, 200_000, p=rates / rates.sum())
     guess = model.rates(merged[chosen])
     error = np.abs(np.log2(guess / rates[chosen]))
-    print(f"of occurring grams, half are within {np.median(error):.3f} and 99 % within "
-          f"{np.quantile(error, 0.99):.2f} octaves of their rate")
-    noise = model.rates(np.random.default_rng(2).integers(0, 1 << 32, 200_000, np.uint32) | np.uint32(0x20202020))
+    print(
+        f"of occurring grams, half are within {np.median(error):.3f} and 99 % within "
+        f"{np.quantile(error, 0.99):.2f} octaves of their rate"
+    )
+    noise = model.rates(
+        np.random.default_rng(2).integers(0, 1 << 32, 200_000, np.uint32) | np.uint32(0x20202020)
+    )
     print(f"a random gram that does not occur is taken for {noise.mean():.2e}")
     print(f"{len(blob)} bytes in {args.output}")
 

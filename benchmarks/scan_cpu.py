@@ -30,6 +30,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import hyperscan
+import yaml
 
 from vyre_dist.program import compile_pack
 from vyre_dist.rules import RulePack
@@ -93,6 +94,51 @@ def build_harness(folder: Path) -> Path | None:
     return binary if done.returncode == 0 else None
 
 
+def kingfisher_rules(rules: str, folder: Path) -> Path:
+    """The pack's regexes as kingfisher reads them, with nothing else of the pack but its entropies."""
+    listed = [
+        {
+            "name": rule.id,
+            "id": f"peer.{rule.id.replace('_', '-')}.1",
+            "pattern": rule.regex,
+            "min_entropy": float(rule.entropy or 0),
+            "confidence": "low",
+            "examples": [],
+        }
+        for rule in RulePack.load(rules)
+        if rule.regex is not None
+    ]
+    target = folder / "rules"
+    target.mkdir()
+    (target / "peer.yml").write_text(yaml.safe_dump({"rules": listed}))
+    return target
+
+
+def kingfisher(program: str, tree: str, rules: Path, workers: int) -> float:
+    """Seconds of a whole kingfisher run with these rules, validation and archives off."""
+    command = [program, "scan", tree, "--rules-path", str(rules), "--load-builtins=false", "--no-validate"]
+    command += [
+        "-c",
+        "low",
+        "--git-history",
+        "none",
+        "--no-extract-archives",
+        "-f",
+        "jsonl",
+        "-j",
+        str(workers),
+    ]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, check=False)
+    seconds = time.perf_counter() - began
+    # 0 nothing found, 200 findings
+    if done.returncode not in (0, 200):
+        raise SystemExit(
+            f"kingfisher: exit code {done.returncode}: {done.stderr[-500:].decode(errors='replace')}"
+        )
+    return seconds
+
+
 def scan(tree: str, rules: str, workers: int) -> tuple[float, str, dict[str, object]]:
     """(seconds from the shell's point of view, a hash of the findings, the summary)."""
     command = [sys.executable, "-m", "vyre_dist", "scan", tree, "--rules", rules, "--workers", str(workers)]
@@ -131,6 +177,8 @@ def main() -> int:
         harness = build_harness(Path(folder))
         (Path(folder) / "patterns").write_bytes(b"".join(b"%d\t%b\n" % p for p in patterns))
         (Path(folder) / "files").write_bytes(b"".join(os.fsencode(p) + b"\0" for p in paths))
+        program = shutil.which("kingfisher")
+        peer_rules = kingfisher_rules(args.rules, Path(folder)) if program else Path()
         for _ in range(args.rounds):
             # in turn, so that a machine whose speed drifts treats all alike
             if harness:
@@ -143,6 +191,9 @@ def main() -> int:
                     seconds.setdefault(name, []).append(float(out[2]))
                     if mode == "scan":
                         hits[name] = int(out[1])
+            if program:
+                name = "kingfisher, from the shell"
+                seconds.setdefault(name, []).append(kingfisher(program, args.tree, peer_rules, args.workers))
             taken, total = in_processes(read_files, paths, args.workers)
             assert total == size
             seconds.setdefault("reader alone (Python)", []).append(taken)

@@ -1,4 +1,4 @@
-"""What tests of several areas share: a real redis-server, started for the session."""
+"""What tests of several areas share: Hypothesis's settings, and a real redis-server, started for the session."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Every run of the suite tries the same examples; the nightly tests ask for random ones themselves.
+settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+settings.load_profile("suite")
 
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -201,8 +201,8 @@ class Schedules(RuleBasedStateMachine):
             result = work(task, self.corpus)
             if not self.machine.over:
                 self.done.append(result)
+                self.lost_in_a_row = 0
             self.progress()
-            self.lost_in_a_row = 0
             self.send(TaskDone(worker, task_id, result))
 
     def fail(self, worker: int) -> None:
@@ -349,7 +349,7 @@ class Schedules(RuleBasedStateMachine):
 
 
 Schedules.TestCase.settings = settings(
-    max_examples=300,
+    max_examples=300, phases=(Phase.explicit, Phase.generate), 
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

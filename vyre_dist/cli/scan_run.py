@@ -220,8 +220,10 @@ class ScanRun:
 
 
 def _in_ray_job() -> bool:
-    # set by Ray for a job's entry point; asking Ray itself would take a second to import it
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
+    # RAY_ADDRESS alone is no sign: people export it for `submit`
+    from vyre_dist.actors.jobs import in_ray_job
+
+    return in_ray_job()
 
 
 def _open_report(path: str | None, stack: ExitStack) -> Output | None:

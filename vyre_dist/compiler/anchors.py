@@ -29,6 +29,9 @@ MAX_COST = 0.01
 
 _MAX_PATHS = 20_000
 
+# A cut counts a window once for every path that spells it; how often that is the same window shows afterwards.
+_DOUBLE_COUNTING = 4
+
 Path = tuple[int, ...]
 
 
@@ -57,12 +60,12 @@ class AnchorSet:
     @property
     def rate(self) -> float:
         """Expected hits per byte of text, those by chance excluded."""
-        return sum(anchor.rate for anchor in self.anchors)
+        return sum({anchor.classes: anchor.rate for anchor in self.anchors}.values())
 
     @property
     def grams(self) -> int:
-        """Folded grams, counted once for each anchor."""
-        return sum(anchor.grams for anchor in self.anchors)
+        """Folded grams, counted once for each window."""
+        return sum({anchor.classes: anchor.grams for anchor in self.anchors}.values())
 
     @property
     def cost(self) -> float:
@@ -80,8 +83,9 @@ def choose_anchors(positions: Positions, model: GramModel) -> AnchorSet:
     windows = _usable_windows(sketch, model)
     chosen = _cheapest_cut(sketch, windows)
     if chosen is None:
-        return AnchorSet((), _why_not(sketch, windows))
-    return AnchorSet(tuple(_with_pivots(chosen, windows)))
+        return AnchorSet((), _why_not(windows))
+    anchors = AnchorSet(tuple(_with_pivots(chosen, windows, sketch)))
+    return anchors if anchors.cost <= MAX_COST else AnchorSet((), _why_not(windows))
 
 
 class _Sketch:
@@ -212,18 +216,22 @@ def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window]) -> list[Path] |
                     bought[edge] = longer
             else:
                 network.add_edge(number, state_of(longer), math.inf)
-    cut = network.min_cut(source, sink, MAX_COST)
+    cut = network.min_cut(source, sink, MAX_COST * _DOUBLE_COUNTING)
     return None if cut is None else list(dict.fromkeys(bought[edge] for edge in cut))
 
 
-def _with_pivots(chosen: list[Path], windows: dict[Path, _Window]) -> Iterator[Anchor]:
-    """The windows with as few distinct pivots as a greedy choice finds: each is a start state of the automata."""
+def _with_pivots(chosen: list[Path], windows: dict[Path, _Window], sketch: _Sketch) -> Iterator[Anchor]:
+    """The windows with as few distinct pivots as a greedy choice finds: each is a start state of the automata.
+
+    Only a position that stands for itself alone can be one.
+    """
     left = list(chosen)
     while left:
         count: dict[int, int] = {}
         for path in left:
             for p in dict.fromkeys(path):
-                count[p] = count.get(p, 0) + 1
+                if sketch.fixed[p]:
+                    count[p] = count.get(p, 0) + 1
         pivot = max(count, key=lambda p: count[p])
         for path in left:
             if pivot in path:
@@ -232,7 +240,7 @@ def _with_pivots(chosen: list[Path], windows: dict[Path, _Window]) -> Iterator[A
         left = [path for path in left if pivot not in path]
 
 
-def _why_not(sketch: _Sketch, windows: dict[Path, _Window]) -> str:
+def _why_not(windows: dict[Path, _Window]) -> str:
     if not windows:
         return f"no four bytes in a row of it stand for {MAX_GRAMS} grams or fewer, with few enough hits"
     return f"the windows that every match contains would hit more than {MAX_COST:.0%} of ordinary text"

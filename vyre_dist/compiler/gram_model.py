@@ -77,6 +77,10 @@ class GramModel:
         """The exactly known grams, ascending, and their rates: most of what text consists of."""
         return self._keys, self._exact
 
+    def byte_share(self, mask: int) -> float:
+        """The share of text bytes that are in the class."""
+        return float(self._single[list(charclass.members(mask))].sum())
+
     def expected_rate(self, window: Sequence[int], *, fold: bool = True) -> float:
         """Expected hits of a window of 1..4 byte classes (256-bit masks), per byte of text.
 

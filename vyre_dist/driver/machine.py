@@ -101,7 +101,6 @@ class _SplitDocument:
     missing: int
     parts: list[PartResult] = field(default_factory=list)
     rows: list[FindingRow] = field(default_factory=list)
-    dropped: bool = False
 
 
 class ScanMachine:
@@ -118,7 +117,7 @@ class ScanMachine:
         self._next_slot = self._oldest_slot = 0
         self._next_task = 0
         self._split: dict[int, _SplitDocument] = {}
-        self._failed: set[int] = set()
+        self._given_up: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
         self._now = self._last_progress = 0.0
@@ -182,8 +181,8 @@ class ScanMachine:
 
     def _enqueue(self, task: Task, slot: int, failures: int = 0, first: bool = False) -> None:
         """Queue a task of `slot`, without the pieces of documents that have been given up."""
-        if isinstance(task, ScanTask) and not self._failed.isdisjoint(p.document for p in task.pieces):
-            task = ScanTask(tuple([p for p in task.pieces if p.document not in self._failed]))
+        if isinstance(task, ScanTask) and not self._given_up.isdisjoint(p.document for p in task.pieces):
+            task = ScanTask(tuple([p for p in task.pieces if p.document not in self._given_up]))
             if not task.pieces:
                 return
         self._assignments[self._next_task] = _Assignment(task, slot, failures)
@@ -274,7 +273,7 @@ class ScanMachine:
 
     def _add_part(self, part: PartResult) -> None:
         split = self._split.get(part.document)
-        if split is None or split.dropped:
+        if split is None or part.document in self._given_up:
             return
         split.parts.append(part)
         split.missing -= part.end - part.start
@@ -285,28 +284,31 @@ class ScanMachine:
             self._enqueue(StitchTask(split.whole, parts), split.slot, first=True)
 
     def _drop_split(self, document: int) -> None:
-        split = self._split.get(document)
-        if split is not None and not split.dropped:
-            split.dropped = True
-            split.parts.clear()
+        """Count a split document that is skipped; each of its pieces says so."""
+        if document in self._split and document not in self._given_up:
+            self._give_up(document)
             self.totals.skipped += 1
 
     def _fail_document(self, document: int, reason: str, detail: str, actions: list[Action]) -> None:
-        """List a document once, however many of its pieces failed, and let go of the parts it has."""
-        if document in self._failed:
-            return
-        self._failed.add(document)
+        """List a document once, however many of its pieces failed."""
+        if document not in self._given_up:
+            self._give_up(document)
+            actions.append(ReportProblem(document, reason, detail))
+
+    def _give_up(self, document: int) -> None:
+        """Let go of what is known of a document, and of the pieces that nobody has begun."""
+        self._given_up.add(document)
         split = self._split.get(document)
-        if split is not None:
-            split.dropped = True
-            split.parts.clear()
-            # a piece that ended its worker is no reason to try the others
-            for task_id in reversed([t for t in self._queue if self._is_about(t, document)]):
-                self._queue.remove(task_id)
-                assignment = self._assignments.pop(task_id)
-                self._close_task(assignment)
-                self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
-        actions.append(ReportProblem(document, reason, detail))
+        if split is None:
+            return
+        split.parts.clear()
+        split.rows.clear()
+        # a piece that ended its worker is no reason to try the others
+        for task_id in reversed([t for t in self._queue if self._is_about(t, document)]):
+            self._queue.remove(task_id)
+            assignment = self._assignments.pop(task_id)
+            self._close_task(assignment)
+            self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
 
     def _is_about(self, task_id: int, document: int) -> bool:
         task = self._assignments[task_id].task
@@ -315,17 +317,18 @@ class ScanMachine:
     def _emit(self, actions: list[Action]) -> None:
         """Say what is final, oldest shard first, as far as there is no gap."""
         while (slot := self._slots.get(self._oldest_slot)) is not None and slot.outstanding == 0:
-            if any(d in self._split and not self._split[d].dropped for d in slot.documents):
+            if any(d in self._split and d not in self._given_up for d in slot.documents):
                 return
             for document in slot.documents:
                 self._split.pop(document, None)
             if slot.rows:
-                rows = [row for row in slot.rows if row[0] not in self._failed]
+                rows = [row for row in slot.rows if row[0] not in self._given_up]
                 rows.sort(key=lambda row: (row[0], row[2], row[1]))
-                self.totals.findings += len(rows)
-                actions.append(Emit(rows))
+                if rows:
+                    self.totals.findings += len(rows)
+                    actions.append(Emit(rows))
             if slot.documents:
-                self._failed.difference_update(slot.documents)
+                self._given_up.difference_update(slot.documents)
                 actions.append(Forget(tuple(slot.documents)))
             del self._slots[self._oldest_slot]
             self._oldest_slot += 1

@@ -20,7 +20,8 @@ class ScanResult(list[Finding]):
     """The findings of a scan, with what else there is to know about it.
 
     `problems`: inputs that could not be read to their end; when there are any, the list of findings is not known to be
-    complete. `capped`: matches cut at `max_match_bytes`, or dropped where nothing that short matches. `report`: commits and rollbacks of the speculative dispatches.
+    complete. `capped`: matches that were seen to be longer than `max_match_bytes`, and so were cut, or dropped where
+    nothing that short matches. `report`: commits and rollbacks of the speculative dispatches.
     """
 
     def __init__(self) -> None:

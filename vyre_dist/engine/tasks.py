@@ -196,8 +196,8 @@ def _piece(row: list[Any]) -> Piece:
     if len(row) == 3:
         document, path, size = row
         return Piece(document, path, size, 0, size)
-    *head, stamp, inline = row
-    return Piece(*head, tuple(stamp) if stamp else None, inline)
+    document, path, size, start, end, open_path, stamp, inline = row
+    return Piece(document, path, size, start, end, open_path, tuple(stamp) if stamp else None, inline)
 
 
 def _part_row(p: PartResult) -> list[Any]:

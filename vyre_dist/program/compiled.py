@@ -39,8 +39,8 @@ class CompiledRule:
 
     `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: the
     same language in PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded.
-    `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is dear to search for and that needs one of
-    its keywords, those keywords in PCRE syntax; a whole document without them holds no finding of the rule.
+    `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is dear to search for and
+    that needs one of its keywords, those in PCRE syntax; a whole document without them holds no finding of the rule.
     """
 
     index: int

@@ -1,0 +1,75 @@
+"""Exactness: on random packs and documents, whatever the shards, backend and speculation, the findings are the oracle's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from generate import haystacks, packs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import hits, hits_of
+
+from vyre_dist import EngineConfig, Scanner
+
+BACKENDS = ["cpu", "reference"]
+CAPS = st.sampled_from([1, 2, 3, 5, 8, 1 << 16])
+SHARDS = st.one_of(st.integers(1, 12), st.integers(1, 80))
+MODES = st.sampled_from(["auto", "force", "disable"])
+
+
+def use_ends_at_once(scanner: Scanner) -> None:
+    """Let the cpu backend ask Hyperscan for match ends from the first byte on, as it does after the first MiB."""
+    backend = scanner.engine.backend
+    if backend.name == "cpu":
+        backend._searched.update(dict.fromkeys(backend.matchers, 1 << 30))
+
+
+def check(
+    patterns: dict[str, str],
+    documents: list[bytes],
+    cap: int,
+    shards: list[int],
+    mode: str,
+    ends: bool,
+) -> None:
+    expected = [hits(patterns, document, cap) for document in documents]
+    for backend in BACKENDS:
+        scanner = Scanner(patterns, backend, max_match_bytes=cap, speculation=mode)
+        if ends:
+            use_ends_at_once(scanner)
+        for shard_bytes in [1 << 20, *shards]:
+            scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+            found = [hits_of(findings) for findings in scanner.scan_batch(documents)]
+            assert found == expected, (backend, shard_bytes)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[dict[str, str], list[bytes], int, list[int], str, bool]:
+    return (
+        draw(packs()),
+        draw(st.lists(haystacks(), min_size=1, max_size=3)),
+        draw(CAPS),
+        draw(st.lists(SHARDS, min_size=2, max_size=3)),
+        draw(MODES),
+        draw(st.booleans()),
+    )
+
+
+@settings(max_examples=1200)
+@given(case=cases())
+def test_random_packs_on_split_documents(
+    case: tuple[dict[str, str], list[bytes], int, list[int], str, bool],
+) -> None:
+    """Spans, groups, lines and columns are google-re2's over the whole document, down to shards of one byte."""
+    check(*case)
+
+
+@pytest.mark.nightly
+@settings(max_examples=100_000, derandomize=False)
+@given(case=cases())
+def test_many_random_packs_on_split_documents(
+    case: tuple[dict[str, str], list[bytes], int, list[int], str, bool],
+) -> None:
+    """The same, a hundred thousand times."""
+    check(*case)

@@ -1,0 +1,237 @@
+"""Automata that run outward from a pivot: subset construction over positions, with bounds on what it may cost.
+
+A state is (positions that may come next, contexts in which the match is complete); sets with the same future
+meet early that way. State 0 is dead and state 1 has accepted: whoever gets there stops. The last column of a table
+is the edge of the text. Existence is all that is asked, so as soon as a match is certain the state is 1: an
+optional prefix costs nothing. What happens to a table afterwards is in minimize.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE, context_of_byte, next_given
+from vyre_dist.compiler.errors import RegexTooLargeError
+from vyre_dist.compiler.fragment import bits_of
+from vyre_dist.compiler.positions import Direction, Positions
+from vyre_dist.regex import charclass
+
+DEAD, ACCEPT = 0, 1
+EDGE_SYMBOL = 256
+"""What is read where the text has ended (or, backwards, not yet begun)."""
+
+MAX_STATES = 6000
+_MAX_WORK = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dfa:
+    """`columns[symbol]` (257 of them: the bytes and the edge) is a column of `table`, uint16 [states, columns].
+
+    `entries`: the states to begin in, one for each pivot that was asked for.
+    """
+
+    columns: bytes
+    table: npt.NDArray[np.uint16]
+    entries: tuple[int, ...]
+
+    @property
+    def states(self) -> int:
+        """How many there are, dead and accepting ones included."""
+        return self.table.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Alphabet:
+    """Bytes that no position tells apart, as one column each.
+
+    `columns`: see Dfa. `reach[c]`: the positions that take the bytes of column c. `contexts[c]`: their context,
+    as a 4-bit mask (several bits only where no final position cares). The edge's column comes last.
+    """
+
+    columns: bytes
+    reach: tuple[int, ...]
+    contexts: tuple[int, ...]
+
+
+def reachable(direction: Direction, roots: int) -> int:
+    """The positions that can be read from `roots` on, those included, and that lead to a complete match."""
+    seen = fresh = roots
+    while fresh:
+        ahead = 0
+        for p in bits_of(fresh):
+            ahead |= direction.follow[p]
+        fresh = ahead & ~seen
+        seen |= fresh
+    members = bits_of(seen)
+    alive = sum(1 << p for p in members if direction.final[p])
+    grown = True
+    while grown:
+        grown = False
+        for p in reversed(members):
+            if not alive >> p & 1 and direction.follow[p] & alive:
+                alive |= 1 << p
+                grown = True
+    return alive
+
+
+def make_alphabet(classes: Sequence[int], members: int, *, by_context: bool) -> Alphabet:
+    """The columns for the positions in `members`."""
+    takers: dict[int, int] = {}
+    for p in bits_of(members):
+        takers[classes[p]] = takers.get(classes[p], 0) | 1 << p
+    blocks = [charclass.ALL]
+    for mask in (*takers, *(CONTEXT_CLASSES if by_context else ())):
+        blocks = [part for block in blocks for part in (block & mask, block & ~mask) if part]
+    columns = bytearray(257)
+    reach, contexts = [], []
+    for number, block in enumerate(blocks):
+        for byte in charclass.members(block):
+            columns[byte] = number
+        one = (block & -block).bit_length() - 1
+        reach.append(sum(bits for mask, bits in takers.items() if mask >> one & 1))
+        contexts.append(1 << context_of_byte(one))
+    columns[EDGE_SYMBOL] = len(blocks)
+    return Alphabet(bytes(columns), (*reach, 0), (*contexts, 1 << EDGE))
+
+
+def determinize(positions: Positions, pivots: Sequence[int], *, forward: bool) -> Dfa:
+    """The automaton for one direction with an entry for each pivot.
+
+    Forward ones read the pivot's own byte first; backward ones begin with the byte before it.
+
+    Raises:
+        RegexTooLargeError: more than MAX_STATES, or too much work to find them.
+    """
+    direction = positions.forward if forward else positions.backward
+    roots = sum(1 << p for p in set(pivots))
+    alive = reachable(direction, roots)
+    partial = any(0 < direction.final[p] < ANY_CONTEXT for p in bits_of(alive))
+    alphabet = make_alphabet(positions.classes, alive, by_context=partial)
+    subsets = _Subsets(direction, alive, alphabet)
+    if forward:
+        entries = tuple(subsets.state(alive & 1 << p, 0) for p in pivots)
+    else:
+        entries = tuple(subsets.after(1 << p) if alive >> p & 1 else DEAD for p in pivots)
+    subsets.explore()
+    return Dfa(alphabet.columns, subsets.table(), entries)
+
+
+def determinize_unanchored(positions: Positions) -> Dfa:
+    """The automaton that reads a whole text from its start and accepts as soon as some match is complete.
+
+    Raises:
+        RegexTooLargeError: as for determinize.
+    """
+    direction = positions.forward
+    starts = [0, 0, 0, 0]
+    for p, contexts in enumerate(positions.start):
+        for context in bits_of(contexts):
+            starts[context] |= 1 << p
+    alive = reachable(direction, starts[0] | starts[1] | starts[2] | starts[3])
+    alphabet = make_alphabet(positions.classes, alive, by_context=True)
+    empty = tuple(next_given(positions.empty, context) for context in range(4))
+    subsets = _Subsets(direction, alive, alphabet, [bits & alive for bits in starts], empty)
+    entry = subsets.state(starts[EDGE] & alive, empty[EDGE])
+    subsets.explore()
+    return Dfa(alphabet.columns, subsets.table(), (entry,))
+
+
+class _Subsets:
+    """`starts`, `empty`: by the context of the byte just read, what may start anew and what is complete anyway."""
+
+    def __init__(
+        self,
+        direction: Direction,
+        alive: int,
+        alphabet: Alphabet,
+        starts: Sequence[int] = (),
+        empty: Sequence[int] = (),
+    ) -> None:
+        self._direction = direction
+        self._alive = alive
+        self._alphabet = alphabet
+        self._ladders = [bits & alive for bits in direction.ladders if (bits & alive).bit_count() > 1]
+        self._starts = starts
+        self._empty = empty
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._after: dict[tuple[int, int], int] = {}
+        self._keys: list[tuple[int, int]] = []
+        self._rows: list[list[int]] = []
+        self._work = 0
+
+    def state(self, ahead: int, complete: int) -> int:
+        """The number of the state with these positions ahead, complete in these contexts."""
+        if complete == ANY_CONTEXT:
+            return ACCEPT
+        if not ahead and not complete:
+            return DEAD
+        key = (ahead, complete)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._keys) + 2
+            self._keys.append(key)
+            if number >= MAX_STATES:
+                raise RegexTooLargeError("states", number, MAX_STATES)
+        return number
+
+    def after(self, read: int, context: int = -1) -> int:
+        """The state after reading a byte (of that context) at the positions in `read`."""
+        key = (read, context)
+        number = self._after.get(key)
+        if number is not None:
+            return number
+        ahead = complete = 0
+        if context >= 0:
+            ahead, complete = self._starts[context], self._empty[context]
+        follow, final = self._direction.follow, self._direction.final
+        left = self._reduced(read)
+        self._work += left.bit_count() + 4
+        if self._work > _MAX_WORK:
+            raise RegexTooLargeError("steps of subset construction", self._work, _MAX_WORK)
+        while left:
+            low = left & -left
+            left ^= low
+            p = low.bit_length() - 1
+            ahead |= follow[p]
+            complete |= final[p]
+        number = self._after[key] = self.state(ahead & self._alive, complete)
+        return number
+
+    def _reduced(self, read: int) -> int:
+        """Without positions that another one outdoes: of a repeat's optional copies, one has the most left."""
+        for ladder in self._ladders:
+            rungs = read & ladder
+            if rungs & (rungs - 1):
+                best = rungs & -rungs if self._direction.lowest_wins else 1 << rungs.bit_length() - 1
+                read ^= rungs ^ best
+        return read
+
+    def explore(self) -> None:
+        """Fill in the rows of all states that can be reached from those asked for."""
+        reach, contexts = self._alphabet.reach, self._alphabet.contexts
+        unanchored = [c.bit_length() - 1 for c in contexts] if self._starts else None
+        columns = list(zip(reach, contexts, unanchored or [-1] * len(reach), strict=True))[:-1]
+        for ahead, complete in self._keys:  # grows meanwhile
+            row = []
+            for takers, context, known in columns:
+                if complete & context:
+                    row.append(ACCEPT)
+                    continue
+                read = ahead & takers
+                if read or known >= 0:
+                    number = self._after.get((read, known))
+                    row.append(self.after(read, known) if number is None else number)
+                else:
+                    row.append(DEAD)
+            row.append(ACCEPT if complete >> EDGE & 1 else DEAD)
+            self._rows.append(row)
+
+    def table(self) -> npt.NDArray[np.uint16]:
+        """All rows, those of the dead and the accepting state first."""
+        columns = len(self._alphabet.reach)
+        return np.array([[DEAD] * columns, [ACCEPT] * columns, *self._rows], np.uint16)

@@ -1,0 +1,59 @@
+"""Minimization of a Dfa, its states and its columns. The automaton's meaning is determinize.py's business.
+
+Source: E. F. Moore, "Gedanken-experiments on sequential machines" (1956), with rows compared by a hash of
+64 bits and the final partition checked without it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.determinize import ACCEPT, DEAD, Dfa
+
+
+def minimize(dfa: Dfa) -> Dfa:
+    """The least automaton with the same answers from every entry; states 0 and 1 keep their numbers."""
+    table = dfa.table
+    blocks = _partition(table)
+    count = int(blocks.max()) + 1
+    if count == table.shape[0]:
+        return _narrowed(dfa.columns, table, dfa.entries)
+    representative = np.empty(count, np.int64)
+    representative[blocks[::-1]] = np.arange(table.shape[0])[::-1]
+    smaller = blocks[table[representative]]
+    if not np.array_equal(smaller[blocks], blocks[table]):
+        return dfa  # two different rows had one hash: keep what is right
+    return _narrowed(dfa.columns, smaller.astype(np.uint16), tuple(int(blocks[e]) for e in dfa.entries))
+
+
+def _partition(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+    """The block of each state; that of DEAD is 0, that of ACCEPT 1, the rest by first occurrence."""
+    states, columns = table.shape
+    weights = np.random.default_rng(columns).integers(1, 1 << 62, columns, np.int64) * 2 + 1
+    blocks = np.full(states, 2, np.int64)
+    blocks[DEAD], blocks[ACCEPT] = 0, 1
+    count = min(states, 3)
+    with np.errstate(over="ignore"):
+        salt = np.random.default_rng(states).integers(1, 1 << 62, states, np.int64)
+        while True:
+            hashes = salt[blocks[table]] @ weights + salt[blocks] * 7
+            # The two sinks keep to themselves whatever their rows say.
+            hashes[DEAD], hashes[ACCEPT] = -1, -2
+            _, first, refined = np.unique(hashes, return_index=True, return_inverse=True)
+            if first.size == count:
+                break
+            count, blocks = first.size, refined
+    order = np.empty(count, np.int64)
+    order[np.argsort(first, kind="stable")] = np.arange(count)
+    return order[refined]
+
+
+def _narrowed(columns: bytes, table: npt.NDArray[np.uint16], entries: tuple[int, ...]) -> Dfa:
+    """Equal columns joined; the order is that of first occurrence."""
+    seen: dict[bytes, int] = {}
+    rename = bytes(seen.setdefault(column.tobytes(), len(seen)) for column in np.ascontiguousarray(table.T))
+    if len(seen) == len(rename):
+        return Dfa(columns, table, entries)
+    kept = [rename.index(number) for number in range(len(seen))]
+    return Dfa(bytes(rename[c] for c in columns), np.ascontiguousarray(table[:, kept]), entries)

@@ -1,0 +1,87 @@
+"""Bit-parallel automata: what runs outward from a pivot when a table of all subsets would be too large.
+
+The state is a set of positions in 64-bit words. A step looks at the next symbol: if a position of the set
+is final in that symbol's context, there is a match; else the set becomes the union of what follows its positions,
+cut down to what takes the symbol. An empty set is dead. Running them is the executor's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.context import ANY_CONTEXT
+from vyre_dist.compiler.determinize import make_alphabet, reachable
+from vyre_dist.compiler.errors import RegexTooLargeError
+from vyre_dist.compiler.fragment import bits_of
+from vyre_dist.compiler.positions import Positions
+
+MAX_NFA_POSITIONS = 256
+
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Nfa:
+    """`columns`: as in Dfa. For n positions in w words: `follow` [n, w], `reach` [columns, w], `final` [columns, w].
+
+    `entries`: the position (state: that one alone) to begin in, for each pivot; -1 where nothing can match.
+    """
+
+    columns: bytes
+    follow: Words
+    reach: Words
+    final: Words
+    entries: tuple[int, ...]
+
+    @property
+    def states(self) -> int:
+        """How many positions there are."""
+        return self.follow.shape[0]
+
+
+def make_nfa(positions: Positions, pivots: Sequence[int], *, forward: bool) -> Nfa:
+    """The automaton for one direction, with the entries of `determinize`.
+
+    Raises:
+        RegexTooLargeError: more than MAX_NFA_POSITIONS.
+    """
+    direction = positions.forward if forward else positions.backward
+    alive = reachable(direction, sum(1 << p for p in set(pivots)))
+    members = bits_of(alive)
+    # Forward, the pivot's own byte is still to be read: a position before it, of no byte, is where to begin.
+    before = list(dict.fromkeys(p for p in pivots if forward and alive >> p & 1))
+    size = len(members) + len(before)
+    if size > MAX_NFA_POSITIONS:
+        raise RegexTooLargeError("positions of a bit-parallel automaton", size, MAX_NFA_POSITIONS)
+    number = {p: i for i, p in enumerate(members)}
+    partial = any(direction.final[p] < ANY_CONTEXT for p in members if direction.final[p])
+    alphabet = make_alphabet(positions.classes, alive, by_context=partial)
+
+    def renamed(bits: int) -> int:
+        return sum(1 << number[p] for p in bits_of(bits & alive))
+
+    follow = [renamed(direction.follow[p]) for p in members] + [1 << number[p] for p in before]
+    final = [
+        sum(1 << number[p] for p in members if direction.final[p] & context) for context in alphabet.contexts
+    ]
+    if forward:
+        entry = {p: len(members) + i for i, p in enumerate(before)}
+    else:
+        entry = {p: number[p] for p in pivots if p in number}
+    words = (size + 63) // 64
+    return Nfa(
+        alphabet.columns,
+        _words(follow, words),
+        _words([renamed(bits) for bits in alphabet.reach], words),
+        _words(final, words),
+        tuple(entry.get(p, -1) for p in pivots),
+    )
+
+
+def _words(sets: Sequence[int], words: int) -> Words:
+    raw = b"".join(bits.to_bytes(8 * words, "little") for bits in sets)
+    return np.frombuffer(raw, "<u8").reshape(len(sets), words)

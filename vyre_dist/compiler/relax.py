@@ -1,0 +1,26 @@
+"""Relaxing: a larger language of fewer positions, for expressions that are too large to compile as they stand.
+
+What is found for it is a superset, so it can still say where to look; the host has to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vyre_dist.regex import position_count
+from vyre_dist.regex.nodes import Node, Repeat, fold, rebuild
+
+
+def relax(root: Node, budget: int) -> Node:
+    """The expression with counted repeats of more than `budget` positions made shorter at least, unbounded at most."""
+
+    def loosen(node: Node, parts: Sequence[Node]) -> Node:
+        if not isinstance(node, Repeat):
+            return rebuild(node, parts)
+        size = max(position_count(parts[0]), 1)
+        copies = node.min if node.max is None else node.max
+        if size * copies <= budget:
+            return Repeat(parts[0], node.min, node.max, node.greedy)
+        return Repeat(parts[0], min(node.min, budget // size), None, node.greedy)
+
+    return fold(root, loosen)

@@ -1,0 +1,201 @@
+"""PackTables: the compiled rules of a pack as flat arrays, laid out as a kernel reads them.
+
+Rules are put together here: equal grams lead to one list of entries, equal byte maps, probe classes and
+automata are stored once. How the arrays travel is in codec.py, how they are run in executor.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.determinize import Dfa
+from vyre_dist.compiler.gram_model import GramModel, cross, folded_bytes
+from vyre_dist.compiler.hashing import choose_multiplier, make_bitmap
+from vyre_dist.compiler.nfa import Nfa
+from vyre_dist.compiler.probes import MAX_PROBES, Probe
+from vyre_dist.compiler.rule_program import Route, RuleProgram
+
+NOT_STORED = 0xFFFF_FFFF
+"""An entry's automaton where the host confirms; a rule's always-on automaton where it has none."""
+
+ENTRY_DTYPE = np.dtype(
+    [
+        ("rule", "<u4"),
+        ("pivot_offset", "<u4"),
+        ("forward", "<u4"),
+        ("forward_start", "<u4"),
+        ("backward", "<u4"),
+        ("backward_start", "<u4"),
+        ("probe_offset", "i1", (MAX_PROBES,)),
+        ("probe_class", "<u2", (MAX_PROBES,)),
+    ]
+)
+"""What a gram leads to. `probe_class` 0 is the class of all bytes and is passed everywhere, outside a text too."""
+
+AUTOMATON_DTYPE = np.dtype(
+    [
+        ("is_nfa", "<u4"),
+        ("columns", "<u4"),  # how many
+        ("states", "<u4"),  # or positions
+        ("words", "<u4"),  # a set of positions has, 0 for tables
+        ("byte_map", "<u4"),  # row of byte_maps
+        ("base", "<u4"),  # first element in dfa_cells, or in nfa_words: follow, reach, final
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PackTables:
+    """All arrays of a pack; rule numbers are places in the sequence that was compiled.
+
+    `routes` [rules] (Route), `always` [rules] (automaton number), `reasons`: texts by rule number. `grams`: distinct
+    folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
+    `bitmap`, `multiplier`: see hashing.py. `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
+    """
+
+    routes: npt.NDArray[np.uint8]
+    always: npt.NDArray[np.uint32]
+    reasons: tuple[str, ...]
+    grams: npt.NDArray[np.uint32]
+    gram_starts: npt.NDArray[np.uint32]
+    gram_entries: npt.NDArray[np.uint32]
+    entries: npt.NDArray[np.void]
+    bitmap: npt.NDArray[np.uint8]
+    multiplier: int
+    expected_hits: float
+    probe_classes: npt.NDArray[np.uint8]
+    automata: npt.NDArray[np.void]
+    byte_maps: npt.NDArray[np.uint8]
+    dfa_cells: npt.NDArray[np.uint16]
+    nfa_words: npt.NDArray[np.uint64]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all arrays together."""
+        return sum(v.nbytes for name in self.__slots__ if isinstance(v := getattr(self, name), np.ndarray))
+
+    def anchored(self) -> npt.NDArray[np.bool_]:
+        """By rule: whether its candidates come from anchors."""
+        found = np.zeros(self.routes.size, bool)
+        found[self.entries["rule"]] = True
+        return found
+
+
+def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTables:
+    """The tables of a pack from its rules' programs."""
+    store = _Store()
+    entries: dict[tuple[object, ...], int] = {}
+    leads: list[tuple[npt.NDArray[np.uint32], int]] = []
+    always = np.full(len(programs), NOT_STORED, np.uint32)
+    for rule, program in enumerate(programs):
+        if program.always is not None:
+            always[rule] = store.automaton(program.always)
+        sides = [(NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)]
+        for anchor in program.anchors.anchors:
+            at = program.pivots.index(anchor.pivot)
+            starts = [0 if automaton is None else automaton.entries[at] for _, automaton in sides]
+            if -1 in starts:
+                continue  # no match runs through this pivot
+            row = (
+                rule,
+                anchor.pivot_offset,
+                sides[0][0],
+                starts[0],
+                sides[1][0],
+                starts[1],
+                *store.probes(program.probes[at]),
+            )
+            number = entries.setdefault(row, len(entries))
+            leads.append((cross([folded_bytes(mask) for mask in anchor.classes]), number))
+    grams, starts_of, lists = _by_gram(leads)
+    multiplier, hits = choose_multiplier(grams, model)
+    return PackTables(
+        routes=np.array([program.route for program in programs], np.uint8),
+        always=always,
+        reasons=tuple(program.reason for program in programs),
+        grams=grams,
+        gram_starts=starts_of,
+        gram_entries=lists,
+        entries=np.array(list(entries), ENTRY_DTYPE),
+        bitmap=make_bitmap(grams, multiplier),
+        multiplier=multiplier,
+        expected_hits=hits,
+        **store.arrays(),
+    )
+
+
+def always_on(programs: Sequence[RuleProgram]) -> list[int]:
+    """The rules whose automaton reads whole texts."""
+    return [rule for rule, program in enumerate(programs) if program.route is Route.ALWAYS_ON]
+
+
+def _by_gram(
+    leads: Sequence[tuple[npt.NDArray[np.uint32], int]],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """(distinct grams, where each one's list begins and the last ends, the lists of entries)."""
+    if not leads:
+        return np.empty(0, np.uint32), np.zeros(1, np.uint32), np.empty(0, np.uint32)
+    keys = np.concatenate([grams for grams, _ in leads])
+    numbers = np.repeat(np.array([n for _, n in leads], np.uint32), [grams.size for grams, _ in leads])
+    pairs = np.unique(keys.astype(np.uint64) << np.uint64(32) | numbers)
+    grams, starts = np.unique((pairs >> np.uint64(32)).astype(np.uint32), return_index=True)
+    return grams, np.append(starts, pairs.size).astype(np.uint32), pairs.astype(np.uint32)
+
+
+class _Store:
+    """What rules share, each distinct thing once."""
+
+    def __init__(self) -> None:
+        self._maps: dict[bytes, int] = {}
+        self._classes: dict[int, int] = {(1 << 256) - 1: 0}
+        self._automata: dict[tuple[object, ...], int] = {}
+        self._rows: list[tuple[int, ...]] = []
+        self._cells: list[npt.NDArray[np.uint16]] = []
+        self._words: list[npt.NDArray[np.uint64]] = []
+        self._cell_count = self._word_count = 0
+
+    def probes(self, probes: Sequence[Probe]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(offsets, class numbers), filled up with what always passes."""
+        classes = [self._classes.setdefault(probe.mask, len(self._classes)) for probe in probes]
+        fill = (0,) * (MAX_PROBES - len(probes))
+        return (*(probe.offset for probe in probes), *fill), (*classes, *fill)
+
+    def automaton(self, automaton: Dfa | Nfa) -> int:
+        """The automaton's number."""
+        cells: npt.NDArray[np.uint16] | npt.NDArray[np.uint64]
+        if isinstance(automaton, Dfa):
+            cells = automaton.table.ravel()
+            columns, words = automaton.table.shape[1], 0
+        else:
+            cells = np.concatenate((automaton.follow, automaton.reach, automaton.final)).ravel()
+            columns, words = automaton.reach.shape
+        key = (automaton.columns, automaton.states, words, cells.tobytes())
+        number = self._automata.get(key)
+        if number is not None:
+            return number
+        number = self._automata[key] = len(self._rows)
+        byte_map = self._maps.setdefault(automaton.columns, len(self._maps))
+        base = self._word_count if words else self._cell_count
+        self._rows.append((int(words > 0), columns, automaton.states, words, byte_map, base))
+        if words:
+            self._words.append(cells.astype(np.uint64))
+            self._word_count += cells.size
+        else:
+            self._cells.append(cells.astype(np.uint16))
+            self._cell_count += cells.size
+        return number
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The shared arrays by the names of PackTables' fields."""
+        masks = b"".join(mask.to_bytes(32, "little") for mask in self._classes)
+        return {
+            "probe_classes": np.frombuffer(masks, np.uint8).reshape(-1, 32),
+            "automata": np.array(self._rows, AUTOMATON_DTYPE),
+            "byte_maps": np.frombuffer(b"".join(self._maps), np.uint8).reshape(-1, 257),
+            "dfa_cells": np.concatenate([*self._cells, np.empty(0, np.uint16)]),
+            "nfa_words": np.concatenate([*self._words, np.empty(0, np.uint64)]),
+        }
