@@ -52,7 +52,7 @@ def count(data: bytes) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64],
     grams.sort()
     edges = np.flatnonzero(np.concatenate(([True], grams[1:] != grams[:-1])))
     counts = np.diff(np.append(edges, grams.size))
-    return grams[edges], counts / grams.size, np.bincount(text, minlength=256) / text.size
+    return grams[edges].astype(np.uint32), counts / grams.size, np.bincount(text, minlength=256) / text.size
 
 
 def main() -> None:
@@ -64,13 +64,15 @@ def main() -> None:
 
     weighted = [(tree.partition("=")[0], float(tree.partition("=")[2] or 1)) for tree in args.trees]
     total = sum(weight for _, weight in weighted)
-    keys, shares, single = [], [], np.zeros(256)
+    keys: list[npt.NDArray[np.uint32]] = []
+    shares: list[npt.NDArray[np.float64]] = []
+    single = np.zeros(256)
     for tree, weight in weighted:
         data = sample(tree, args.sample_mb)
-        grams, rates, byte_shares = count(data)
+        grams, tree_rates, byte_shares = count(data)
         print(f"{tree}: {len(data)} bytes, {grams.size} distinct 4-grams, weight {weight:g}")
         keys.append(grams)
-        shares.append(rates * weight / total)
+        shares.append(tree_rates * weight / total)
         single += byte_shares * weight / total
     merged, where = np.unique(np.concatenate(keys), return_inverse=True)
     rates = np.bincount(where, np.concatenate(shares))
@@ -79,7 +81,7 @@ def main() -> None:
     Path(args.output).write_bytes(blob)
     model = GramModel.from_bytes(blob)
     heavy = np.sort(rates)[::-1]
-    for top in (1 << 12, 1 << 14, 1 << 15, 1 << 16, 1 << 17):
+    for top in (4_000, 16_000, 64_000, 90_000, 128_000):
         print(f"the {top} commonest of {rates.size} hold {heavy[:top].sum():.4f} of the mass")
     chosen = np.random.default_rng(1).choice(merged.size, 200_000, p=rates / rates.sum())
     guess = model.rates(merged[chosen])
@@ -91,7 +93,7 @@ def main() -> None:
     noise = model.rates(
         np.random.default_rng(2).integers(0, 1 << 32, 200_000, np.uint32) | np.uint32(0x20202020)
     )
-    print(f"a random gram that does not occur is taken for {noise.mean():.2e}")
+    print(f"a random gram is taken for {noise.mean():.2e}")
     print(f"{len(blob)} bytes in {args.output}")
 
 

@@ -36,7 +36,9 @@ def main() -> int:
         for f in lines
         if f["type"] == "finding" and Path(f["path"]).is_relative_to(HERE)
     }
-    expected = {(e["rule_id"], e["path"], e["line"]) for e in json.loads((HERE / "EXPECTED.json").read_text())}
+    expected = {
+        (e["rule_id"], e["path"], e["line"]) for e in json.loads((HERE / "EXPECTED.json").read_text())
+    }
     for missing in sorted(expected - found):
         print(f"demo: planted, but not found: {missing}", file=sys.stderr)
     for added in sorted(found - expected):

@@ -115,10 +115,11 @@ class CpuBackend:
         """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't tell."""
         if rule in self._candidates.approximate or rule in self._candidates.always:
             return None
-        database = self._ends_databases.get(rule)
+        if rule not in self._ends_databases:
+            self._ends_databases[rule] = self._ends_database(rule)
+        database = self._ends_databases[rule]
         if database is None:
-            database = self._ends_databases[rule] = build_database([self._rules[rule]], 0)
-            database.scratch = hyperscan.Scratch(database)
+            return None
         ends: list[int] = []
         limit = _FEW_ENDS + len(data) // _BYTES_PER_END
 
@@ -132,3 +133,12 @@ class CpuBackend:
             return None
         ends.sort()
         return ends
+
+    def _ends_database(self, rule: int) -> Any:
+        """A database that reports every end of the rule's matches; None if Hyperscan takes the rule only to report one."""
+        try:
+            database = build_database([self._rules[rule]], 0)
+        except hyperscan.error:
+            return None
+        database.scratch = hyperscan.Scratch(database)
+        return database

@@ -65,15 +65,15 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
     key = f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
     if (stored := cache.get("hyperscan", key)) is not None:
-        whole, partial, approximate, always = msgpack.unpackb(stored)
         try:
+            whole, partial, approximate, always = msgpack.unpackb(stored)
             return CandidateDatabases(
                 tuple(map(load_database, whole)),
                 tuple(map(load_database, partial)),
                 frozenset(approximate),
                 tuple(always),
             )
-        except hyperscan.error:
+        except (hyperscan.error, ValueError, TypeError):
             pass  # of another build after all: compile anew, and overwrite it
     single, loose = hyperscan.HS_FLAG_SINGLEMATCH, hyperscan.HS_FLAG_PREFILTER
     always_rules = [r.index for r in compiled.rules if r.min_width == 0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -33,7 +33,7 @@ from vyre_dist.driver.events import (
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.tasks import FindingRow, PartResult, ScanTask, StitchTask, Task, TaskResult
-from vyre_dist.sources import DocumentRef, InputProblem
+from vyre_dist.sources import DocumentRef
 
 SHARD_BYTES = 4
 SHARD_DOCUMENTS = 3
@@ -42,7 +42,7 @@ STALL = 60.0
 
 @dataclass(frozen=True)
 class Fate:
-    """A document: `rows` of findings, and what happens to whoever scans it. `deadly`: ends the worker; `raises`: the task."""
+    """A document with `rows` findings, and what happens to whoever scans it: `deadly` ends the worker, `raises` the task."""
 
     size: int
     rows: int = 0
@@ -339,7 +339,11 @@ class Schedules(RuleBasedStateMachine):
         assert totals.documents == sum(self.scanned(i) for i in range(len(self.corpus)))
         assert totals.documents + totals.skipped + len(self.problems) == len(self.corpus)
         assert self.forgotten == set(range(len(self.corpus)))
-        held = {k: v for k, v in vars(self.machine).items() if hasattr(v, "__len__") and k not in ("_in_hand", "_ready")}
+        held = {
+            k: v
+            for k, v in vars(self.machine).items()
+            if hasattr(v, "__len__") and k not in ("_in_hand", "_ready", "_free")
+        }
         assert not any(held.values()), held
         assert not any(self.machine._in_hand.values())
         assert not self.plan._paths
@@ -349,17 +353,12 @@ class Schedules(RuleBasedStateMachine):
 
 
 Schedules.TestCase.settings = settings(
-    max_examples=300, phases=(Phase.explicit, Phase.generate), 
+    max_examples=300,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestSchedules = Schedules.TestCase
-TestSchedules.__doc__ = "Every document is accounted for once, in order, whatever happens to tasks and workers."
-
-
-def test_problems_of_the_walk_are_no_documents() -> None:
-    """What the sources could not list takes no number, and is kept for whoever asks."""
-    plan = Plan([InputProblem("a", "not-found"), DocumentRef("b", 1, 1, 1)], SHARD_BYTES)
-    assert [p.document for p in plan.next().pieces] == [0]  # type: ignore[union-attr]
-    assert plan.problems == [InputProblem("a", "not-found")] and plan.path_of(0) == "b"
+TestSchedules.__doc__ = (
+    "Every document is accounted for once, in order, whatever happens to tasks and workers."
+)

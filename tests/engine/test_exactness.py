@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import hits, hits_of
 
-from vyre_dist import EngineConfig, Scanner
+from vyre_dist import Scanner
 
 BACKENDS = ["cpu", "reference"]
 CAPS = st.sampled_from([1, 2, 3, 5, 8, 1 << 16])

@@ -14,9 +14,40 @@ HIGH_ATOMS = [r"\xe9", r"[a\xe9]", r"[^\xe9]", r"[^\x00-\xff]", "é"]
 FOLDED_GROUPS = ["(?i:", "(?i)(?:"]
 GROUPS = ["(", "(", "(?:", "(?:", "(?m:", "(?s:", "(?U:"]
 OPERATORS = ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?", "{2,}", "{3,}?", "{0}"]
-DENSE = ["a*", "a?", "[^b]", "(?s:.)", r"\w*", "", "(?m:^)", r"\b", "a|", "|a", "(?:a|b)*?", r"$|a", r"(?m:$)|\n"]
+DENSE = [
+    "a*",
+    "a?",
+    "[^b]",
+    "(?s:.)",
+    r"\w*",
+    "",
+    "(?m:^)",
+    r"\b",
+    "a|",
+    "|a",
+    "(?:a|b)*?",
+    r"$|a",
+    r"(?m:$)|\n",
+]
 
-LETTERS = [b"a", b"a", b"b", b"b", b"c", b"ab", b"abc", b"A", b"B", b"\n", b" ", b"1", b"-", b"_", b"\xe9", "é".encode()]
+LETTERS = [
+    b"a",
+    b"a",
+    b"b",
+    b"b",
+    b"c",
+    b"ab",
+    b"abc",
+    b"A",
+    b"B",
+    b"\n",
+    b" ",
+    b"1",
+    b"-",
+    b"_",
+    b"\xe9",
+    "é".encode(),
+]
 
 
 @st.composite
@@ -31,7 +62,11 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
 
     def piece(level: int) -> str:
         if level and draw(st.integers(0, 2)) == 0:
-            text = draw(st.sampled_from(groups)) + "|".join(branch(level - 1) for _ in range(draw(st.integers(1, 2)))) + ")"
+            text = (
+                draw(st.sampled_from(groups))
+                + "|".join(branch(level - 1) for _ in range(draw(st.integers(1, 2))))
+                + ")"
+            )
         else:
             text = draw(st.sampled_from(atoms))
             if len(text) > 1 and text[0] not in "(\\[" and "|" not in text:
@@ -45,7 +80,7 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
 
 def packs() -> st.SearchStrategy[dict[str, str]]:
     """One to three rules by id; now and then one that matches nearly everywhere."""
-    one = st.one_of(patterns(), patterns(), patterns(depth=1), st.sampled_from(DENSE))
+    one = st.one_of(patterns(), patterns(depth=1), patterns(depth=0), st.sampled_from(DENSE))
     return st.lists(one, min_size=1, max_size=3).map(lambda ps: {f"r{i}": p for i, p in enumerate(ps)})
 
 

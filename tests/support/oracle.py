@@ -119,7 +119,12 @@ def filtered(rules: Sequence[Rule], document: bytes, path: str, max_match_bytes:
             if not _is_allowed(rule, document, m, secret):
                 hit = Hit(m.start(), m.end(), rule.id, m.groups(), *line_and_column(document, m.start()))
                 out.append((number, hit))
-    return [hit for _, hit in sorted(out, key=lambda pair: (pair[1].start, pair[0]))]
+    return [hit for _, hit in sorted(out, key=_report_order)]
+
+
+def _report_order(pair: tuple[int, Hit]) -> tuple[int, int]:
+    number, hit = pair
+    return hit.start if hit.line else -1, number  # what the path alone says comes first
 
 
 def _secret(rule: Rule, match: Any) -> bytes:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vyre_dist.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from vyre_dist.autotune.store import AutotuneStore
 
 _STORE = click.option(
     "--store",
@@ -16,12 +20,12 @@ _STORE = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Look into the autotune store.")
 def autotune() -> None:
     """Look into the autotune store, and exchange it with Vyre's TOML file."""
 
 
-@autotune.command("list")
+@autotune.command("list", short_help="Print the records as lines of JSON.")
 @_STORE
 def list_records(store: str | None) -> int:
     """Print every record as a line of JSON."""
@@ -40,9 +44,18 @@ def list_records(store: str | None) -> int:
                     }
                 )
             )
+        _say_if_unreachable(opened)
     finally:
         opened.close()
     return ExitCode.CLEAN
+
+
+def _say_if_unreachable(store: AutotuneStore) -> None:
+    """A store with a server behind it goes on without; here somebody asked for what the server has."""
+    from vyre_dist.autotune.tiered import TieredStore
+
+    if isinstance(store, TieredStore) and store.tiers.remote.errors:
+        click.echo("vyre-dist: the server did not answer; these are the records of this machine", err=True)
 
 
 def _timing(record: object) -> dict[str, object]:
@@ -50,7 +63,7 @@ def _timing(record: object) -> dict[str, object]:
     return {} if timing is None else {"compile_ns": timing.compile_ns, "dispatch_ns": timing.dispatch_ns}
 
 
-@autotune.command("export")
+@autotune.command("export", short_help="Write the records to a TOML file.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_STORE
 def export_records(file: Path, store: str | None) -> int:
@@ -61,13 +74,14 @@ def export_records(file: Path, store: str | None) -> int:
     opened = open_store(store)
     try:
         count = export_toml(opened, file)
+        _say_if_unreachable(opened)
     finally:
         opened.close()
     click.echo(f"{count} records written to {file}", err=True)
     return ExitCode.CLEAN
 
 
-@autotune.command("import")
+@autotune.command("import", short_help="Take records from a TOML file.")
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @_STORE
 def import_records(file: Path, store: str | None) -> int:

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vyre_dist.driver.machine import Totals
     from vyre_dist.driver.plan import Plan
+    from vyre_dist.driver.totals import Totals
 
 
 class Console:

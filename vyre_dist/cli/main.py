@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import NoReturn
 
 import click
 
 from vyre_dist import __version__
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.errors import UsageError, VyreError
+
+_NAME = "vyre-dist"
+_COMPLETE = "_VYRE_DIST_COMPLETE"
 
 # name -> (module, attribute): a subcommand's imports are paid only by those who call it
 _COMMANDS = {
@@ -40,7 +43,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="vyre-dist")
+@click.version_option(__version__, prog_name=_NAME)
 def cli() -> None:
     """Scan very large corpora with whole rule packs: on this machine, or on a Ray cluster of GPUs.
 
@@ -48,7 +51,7 @@ def cli() -> None:
     """
 
 
-def main(args: list[str] | None = None) -> Any:
+def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with an ExitCode."""
     for name in ("stdout", "stderr"):
         # closed by whoever started us; were it left so, the next file to be opened would take its place
@@ -58,51 +61,60 @@ def main(args: list[str] | None = None) -> Any:
         # so that they clean up as Ctrl-C does; nohup's choice to ignore one is left alone
         if signal.getsignal(signum) is signal.SIG_DFL:
             signal.signal(signum, _leave)
+    _exit(_run(sys.argv[1:] if args is None else args))
+
+
+def _run(args: list[str]) -> int:
+    """Run the command line; its exit code. click's own `main` would say 1, as for findings, where a pipe has no reader."""
     try:
-        code = cli.main(args=args, prog_name="vyre-dist", standalone_mode=False)
+        if instruction := os.environ.get(_COMPLETE):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(cli, {}, _NAME, _COMPLETE, instruction)
+        with cli.make_context(_NAME, args) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        _fail("interrupted", ExitCode.INTERRUPTED)
+    except click.exceptions.Exit as left:
+        return left.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _failed("interrupted", ExitCode.INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(ExitCode.USAGE)
+        return ExitCode.USAGE
     except UsageError as error:
-        _fail(str(error), ExitCode.USAGE)
+        return _failed(str(error), ExitCode.USAGE)
     except VyreError as error:
-        _fail(str(error), ExitCode.INCOMPLETE)
+        return _failed(str(error), ExitCode.INCOMPLETE)
     except BrokenPipeError:
-        _reader_has_left()
-    except SystemExit as left:
-        # click ends with 1 where its output has no reader; here 1 says that something was found
-        if isinstance(left.__context__, BrokenPipeError):
-            _reader_has_left()
-        raise
+        # whoever read our output has seen enough
+        return ExitCode.INCOMPLETE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else "input or output failed: "
-        _fail(f"{where}{error.strerror or error}", ExitCode.INCOMPLETE)
+        return _failed(f"{where}{error.strerror or error}", ExitCode.INCOMPLETE)
     except Exception:  # noqa: BLE001 - a bug; Python's own exit code for it would be 1: something was found
         import traceback
 
         traceback.print_exc()
-        _fail("this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE)
-    sys.exit(code if isinstance(code, int) else ExitCode.CLEAN)
+        return _failed("this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE)
+    return code if isinstance(code, int) else ExitCode.CLEAN
+
+
+def _failed(message: str, code: ExitCode) -> ExitCode:
+    click.echo(f"vyre-dist: {message}", err=True)
+    return code
 
 
 def _leave(signum: int, _frame: FrameType | None) -> None:
     sys.exit(128 + signum)
 
 
-def _reader_has_left() -> None:
-    """Whoever read our output has seen enough; keep the interpreter from complaining when it flushes the rest."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _exit(code: int) -> NoReturn:
+    """Leave, with nothing in a buffer that the interpreter could fail to write, and complain about, once more."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
-    sys.exit(ExitCode.INCOMPLETE)
-
-
-def _fail(message: str, code: ExitCode) -> None:
-    click.echo(f"vyre-dist: {message}", err=True)
+            code = ExitCode.INCOMPLETE if stream is sys.stdout else code
     sys.exit(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -16,7 +16,7 @@ def rules() -> None:
     """Look at rule packs and check them."""
 
 
-@rules.command("list")
+@rules.command("list", short_help="List the rules of a pack.")
 @click.argument("pack", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_rules(pack: str | None, as_json: bool) -> int:
@@ -47,7 +47,7 @@ def list_rules(pack: str | None, as_json: bool) -> int:
     return ExitCode.CLEAN
 
 
-@rules.command()
+@rules.command(short_help="Check a pack: syntax, limits, examples.")
 @click.argument("pack", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--quiet", "-q", is_flag=True, help="Only what is wrong.")
@@ -57,14 +57,24 @@ def check(pack: str | None, as_json: bool, quiet: bool) -> int:
     Every problem is printed, with its file, line or rule. Exit code 0: fit for use; 2: not.
     """
     from vyre_dist.kernels.routes import rule_routes
-    from vyre_dist.program import compile_pack
+    from vyre_dist.program import RulesRefusedError, compile_pack
     from vyre_dist.rules import RulePack, check_pack
 
     loaded = RulePack.load(pack) if pack else RulePack.builtin()
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    routes = rule_routes(compile_pack(loaded.data))
-    reports = check_pack(loaded, route=lambda index, _rule, _regex: routes[index])
+    routes: dict[int, str] = {}
+    refused: dict[str, str] = {}
+    try:
+        routes = rule_routes(compile_pack(loaded.data))
+    except RulesRefusedError as error:
+        refused = dict(error.refused)
+    reports = check_pack(loaded, route=lambda index, _rule, _regex: routes.get(index, ""))
+    # what google-re2 refuses, check_pack has found for itself
+    reports = [
+        replace(r, problems=(refused[r.rule_id],)) if r.rule_id in refused and not r.problems else r
+        for r in reports
+    ]
     bad = 0
     for report in reports:
         bad += not report.ok

@@ -38,7 +38,7 @@ class _ScanCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_ScanCommand)
+@click.command(cls=_ScanCommand, short_help="Scan files, folders, globs or standard input.")
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option(
     "--rules",
@@ -82,7 +82,7 @@ class _ScanCommand(click.Command):
     type=click.Choice(["auto", "local", "ray"]),
     default="auto",
     show_default=True,
-    help="Where workers run. auto: Ray inside a Ray job or with --address, else local processes.",
+    help="Where workers run. auto: Ray inside a Ray job, with --address or RAY_ADDRESS, else local processes.",
 )
 @click.option(
     "--workers",

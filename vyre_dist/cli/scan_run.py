@@ -62,7 +62,7 @@ class ScanRun:
             pool = self._open_pool(WorkerSpec(pack, config))
             destinations = self._destinations()
             plan = Plan(self._inputs(stats, stack), config.shard_bytes)
-            report = _open_report(o["report"], stack)
+            report = _open_report(o["report"], destinations, stack)
             sinks = stack.enter_context(open_sinks(destinations, redact_percent=o["redact"]))
             console = Console(o["progress"] != "never", ("human", "-") in destinations)
             stack.callback(console.close)
@@ -226,12 +226,18 @@ def _in_ray_job() -> bool:
     return in_ray_job()
 
 
-def _open_report(path: str | None, stack: ExitStack) -> Output | None:
+def _open_report(
+    path: str | None, destinations: Sequence[tuple[str, str]], stack: ExitStack
+) -> Output | None:
     """The report's file, opened before the scan so that it does not fail after it; it appears when it is written."""
-    from vyre_dist.sinks.output import open_output
+    from vyre_dist.sinks import SinkConflictError
+    from vyre_dist.sinks.output import STDOUT, open_output
 
     if path is None:
         return None
+    taken = {file if file == STDOUT else os.path.realpath(file) for _, file in destinations}
+    if (path if path == STDOUT else os.path.realpath(path)) in taken - {os.devnull}:
+        raise SinkConflictError(path)
     output = open_output(path, sys.stdout.buffer)
     stack.callback(output.abort)
     return output

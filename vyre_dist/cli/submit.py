@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Run a scan as a job of a Ray cluster."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option(
     "--address",

@@ -8,6 +8,7 @@ expected hits per byte of text plus what its grams add to a shared bitmap's fals
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,11 @@ MAX_GRAMS = 4096
 MAX_COST = 0.01
 """The dearest anchor set that is worth having: hits at one position in a hundred."""
 
-_MAX_PATHS = 20_000
+_MAX_PATHS = 8_000
+_MAX_PRICED_GRAMS = 1 << 18
+
+# Nearly all rules have a cut that is cheaper than a window of this many grams: the others need not be priced.
+_FIRST_GRAMS = 48
 
 # A cut counts a window once for every path that spells it; how often that is the same window shows afterwards.
 _DOUBLE_COUNTING = 4
@@ -80,8 +85,13 @@ def choose_anchors(positions: Positions, model: GramModel) -> AnchorSet:
     sketch = _Sketch(positions)
     if not sketch.starts:
         return AnchorSet((), "")  # nothing can match, so nothing has to be found
-    windows = _usable_windows(sketch, model)
+    windows = _usable_windows(sketch, model, _FIRST_GRAMS)
     chosen = _cheapest_cut(sketch, windows)
+    if chosen is None or (cost := sum(windows[path].cost for path in chosen)) > GRAM_PRICE * _FIRST_GRAMS:
+        # No window with more grams than the price of this cut can be part of a cheaper one.
+        limit = MAX_GRAMS if chosen is None else min(MAX_GRAMS, int(cost / GRAM_PRICE))
+        windows = _usable_windows(sketch, model, limit)
+        chosen = _cheapest_cut(sketch, windows)
     if chosen is None:
         return AnchorSet((), _why_not(windows))
     anchors = AnchorSet(tuple(_with_pivots(chosen, windows, sketch)))
@@ -140,38 +150,45 @@ def _reachable(roots: set[int], edges: dict[int, set[int]]) -> set[int]:
     return seen
 
 
-def _usable_windows(sketch: _Sketch, model: GramModel) -> dict[Path, _Window]:
+def _usable_windows(sketch: _Sketch, model: GramModel, max_grams: int) -> dict[Path, _Window]:
     """The paths of four positions, or of fewer at a match's end, that stand for few enough grams."""
-    priced: dict[tuple[int, ...], _Window] = {}
-    windows: dict[Path, _Window] = {}
-    for path in _narrow_paths(sketch):
-        classes = tuple(sketch.classes[p] for p in path) + (charclass.ALL,) * (MAX_WINDOW - len(path))
-        window = priced.get(classes)
-        if window is None:
-            grams = math.prod(len(folded_bytes(mask)) for mask in classes)
-            window = priced[classes] = _Window(classes, model.expected_rate(classes), grams)
-        if window.cost <= MAX_COST:
-            windows[path] = window
-        if len(windows) >= _MAX_PATHS:
-            break  # an absurd number of alternatives: whatever is left can't be used
-    return windows
+    pad = (charclass.ALL,) * MAX_WINDOW
+    spelled: dict[Path, tuple[int, ...]] = {}
+    sizes: dict[tuple[int, ...], int] = {}
+    total = 0
+    # An absurd number of alternatives is cut short: the windows that are left out just can't be used.
+    for path, grams in itertools.islice(_narrow_paths(sketch, max_grams), _MAX_PATHS):
+        classes = spelled[path] = (*(sketch.classes[p] for p in path), *pad[len(path) :])
+        if classes not in sizes:
+            sizes[classes] = grams
+            total += grams
+            if total > _MAX_PRICED_GRAMS:
+                break
+    rates = model.folded_rates(list(sizes))
+    priced = {
+        classes: _Window(classes, rate, grams)
+        for (classes, grams), rate in zip(sizes.items(), rates, strict=True)
+    }
+    return {path: window for path, c in spelled.items() if (window := priced[c]).cost <= MAX_COST}
 
 
-def _narrow_paths(sketch: _Sketch) -> Iterator[Path]:
+def _narrow_paths(sketch: _Sketch, max_grams: int) -> Iterator[tuple[Path, int]]:
+    """(path, the grams that its window stands for); a path of less than four positions ends a match."""
     pad = len(folded_bytes(charclass.ALL))
     width = {p: len(folded_bytes(sketch.classes[p])) for p in sketch.follow}
     stack: list[tuple[Path, int]] = [((p,), width[p]) for p in sorted(sketch.follow, reverse=True)]
     while stack:
         path, grams = stack.pop()
-        if grams > MAX_GRAMS:
+        if grams > max_grams:
             continue
         pivotable = any(sketch.fixed[p] for p in path)
         if len(path) == MAX_WINDOW:
             if pivotable:
-                yield path
+                yield path, grams
             continue
-        if pivotable and path[-1] in sketch.ends and grams * pad ** (MAX_WINDOW - len(path)) <= MAX_GRAMS:
-            yield path
+        padded = grams * pad ** (MAX_WINDOW - len(path))
+        if pivotable and path[-1] in sketch.ends and padded <= max_grams:
+            yield path, padded
         stack += [((*path, q), grams * width[q]) for q in sketch.follow[path[-1]]]
 
 

@@ -42,7 +42,7 @@ class Dfa:
     @property
     def states(self) -> int:
         """How many there are, dead and accepting ones included."""
-        return self.table.shape[0]
+        return int(self.table.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ class _Subsets:
         """The number of the state with these positions ahead, complete in these contexts."""
         if complete == ANY_CONTEXT:
             return ACCEPT
-        if not ahead and not complete:
-            return DEAD
+        if not ahead and not complete and not self._starts:
+            return DEAD  # where matches may still start, nothing is dead
         key = (ahead, complete)
         number = self._numbers.get(key)
         if number is None:

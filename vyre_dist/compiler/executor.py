@@ -7,20 +7,17 @@ that place, google-re2 says where exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL
+from vyre_dist.compiler.determinize import ACCEPT, DEAD
 from vyre_dist.compiler.gram_model import MAX_WINDOW
 from vyre_dist.compiler.hashing import FOLD_WORD, hash_grams
 from vyre_dist.compiler.rule_program import Route
-from vyre_dist.compiler.tables import NOT_STORED, PackTables
-
-Places = npt.NDArray[np.int64]
-UNDECIDED = 2
+from vyre_dist.compiler.runners import UNDECIDED, Piece, Places, read_through, run_outward
+from vyre_dist.compiler.tables import EDGE_PASSES, PackTables
 
 DEFAULT_MAX_STEPS = 64 << 10
 """How far an automaton runs from its pivot before the host takes over: the default cap on a match's length."""
@@ -38,12 +35,14 @@ class Candidates:
 class Verdicts:
     """`confirmed`: (rule, place) pairs, sorted: the rule matches, through its pivot at that place for anchored rules.
 
-    `for_host`: pairs that the tables leave open; place -1 where no place is known. `steps`: of automata, in all.
+    `for_host`: pairs that the tables leave open; place -1 where no place is known. Steps are bytes that automata
+    looked at: `anchored_steps` outward from pivots, `always_steps` through the whole text.
     """
 
     confirmed: list[tuple[int, int]]
     for_host: list[tuple[int, int]]
-    steps: int
+    anchored_steps: int
+    always_steps: int
 
     @property
     def rules(self) -> set[int]:
@@ -56,7 +55,7 @@ def folded_windows(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
     padded = np.concatenate((text, np.zeros(MAX_WINDOW - 1, np.uint8))).astype(np.uint32)
     n = text.size
     words = padded[:n] | padded[1 : n + 1] << 8 | padded[2 : n + 2] << 16 | padded[3 : n + 3] << 24
-    return words | np.uint32(FOLD_WORD)
+    return (words | np.uint32(FOLD_WORD)).astype(np.uint32)
 
 
 def bitmap_hits(tables: PackTables, windows: npt.NDArray[np.uint32]) -> Places:
@@ -80,128 +79,72 @@ def exact_hits(tables: PackTables, windows: npt.NDArray[np.uint32], places: Plac
     return Candidates(np.repeat(places, counts), tables.gram_entries[np.repeat(starts, counts) + inside])
 
 
-def probed(tables: PackTables, text: npt.NDArray[np.uint8], found: Candidates) -> Candidates:
-    """The candidates that pass their probes. A byte outside the text passes none but the class of all."""
+def probed(tables: PackTables, piece: Piece, found: Candidates) -> Candidates:
+    """The candidates that pass their probes."""
     entries = tables.entries[found.entries]
     pivots = found.places + entries["pivot_offset"]
     keep = np.ones(found.places.size, bool)
     for probe in range(entries["probe_offset"].shape[1] if found.places.size else 0):
         classes = entries["probe_class"][:, probe]
         at = pivots + entries["probe_offset"][:, probe]
-        inside = (at >= 0) & (at < text.size)
-        byte = text[np.where(inside, at, 0)]
-        member = tables.probe_classes[classes, byte >> 3] >> (byte & 7) & 1
-        keep &= (classes == 0) | (inside & (member == 1))
+        inside = (at >= 0) & (at < piece.data.size)
+        unknown = ((at < 0) & (not piece.at_start)) | ((at >= piece.data.size) & (not piece.at_end))
+        byte = piece.data[np.where(inside, at, 0)]
+        member = tables.probe_classes[classes & (EDGE_PASSES - 1), byte >> 3] >> (byte & 7) & 1
+        keep &= np.where(inside, member == 1, unknown | (classes & EDGE_PASSES != 0))
     return Candidates(found.places[keep], found.entries[keep])
 
 
-def execute(tables: PackTables, text: bytes, *, max_steps: int = DEFAULT_MAX_STEPS) -> Verdicts:
-    """All that the tables can say about one whole text."""
-    data = np.frombuffer(text, np.uint8)
-    windows = folded_windows(data)
-    found = probed(tables, data, exact_hits(tables, windows, bitmap_hits(tables, windows)))
+def execute(
+    tables: PackTables,
+    text: bytes,
+    *,
+    at_start: bool = True,
+    at_end: bool = True,
+    max_steps: int = DEFAULT_MAX_STEPS,
+) -> Verdicts:
+    """All that the tables can say about a text: a document, or a piece of one.
+
+    `at_start`, `at_end`: whether the document begins (ends) where the text does. Whatever would need to know
+    the byte beyond another edge is left to the host; of a rule with anchors, every match that lies inside the text
+    with a byte of context on each side is either confirmed or left to the host.
+    """
+    piece = Piece(np.frombuffer(text, np.uint8), at_start, at_end)
+    windows = folded_windows(piece.data)
+    found = probed(tables, piece, exact_hits(tables, windows, bitmap_hits(tables, windows)))
     entries = tables.entries[found.entries]
     rules = entries["rule"].astype(np.int64)
     pivots = found.places + entries["pivot_offset"]
     to_host = tables.routes[rules] == Route.HOST
-    after, steps = _run(tables, data, entries["forward"], entries["forward_start"], pivots, 1, max_steps, ~to_host)
-    before, more = _run(
-        tables, data, entries["backward"], entries["backward_start"], pivots - 1, -1, max_steps, after != DEAD
+    after, steps = run_outward(
+        tables, piece, entries["forward"], entries["forward_start"], pivots, 1, max_steps, ~to_host
+    )
+    before, more = run_outward(
+        tables,
+        piece,
+        entries["backward"],
+        entries["backward_start"],
+        pivots - 1,
+        -1,
+        max_steps,
+        after != DEAD,
     )
     verdict = np.where((after == DEAD) | (before == DEAD), DEAD, np.maximum(after, before))
-    confirmed = set(zip(rules[verdict == ACCEPT].tolist(), found.places[verdict == ACCEPT].tolist(), strict=True))
-    open_ones = to_host | (verdict == UNDECIDED)
-    for_host = set(zip(rules[open_ones].tolist(), found.places[open_ones].tolist(), strict=True))
-    steps += more
+    confirmed = _pairs(rules, found.places, verdict == ACCEPT)
+    for_host = _pairs(rules, found.places, to_host | (verdict == UNDECIDED))
+    always_steps = 0
     for rule in np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist():
-        end, read = read_through(tables, int(tables.always[rule]), text)
-        steps += read
-        if end is not None:
+        end, read = read_through(tables, rule, text) if at_start else (None, 0)
+        always_steps += read
+        # Without acceptance there is no match, unless it lies across an edge.
+        if end is not None and (at_end or end < len(text)):
             confirmed.add((rule, end))
+        elif not (at_start and at_end):
+            for_host.add((rule, -1))
     everywhere = np.flatnonzero((tables.routes == Route.HOST) & ~tables.anchored())
     for_host |= {(rule, -1) for rule in everywhere.tolist()}
-    return Verdicts(sorted(confirmed), sorted(for_host), steps)
+    return Verdicts(sorted(confirmed), sorted(for_host), steps + more, always_steps)
 
 
-def read_through(tables: PackTables, automaton: int, text: bytes) -> tuple[int | None, int]:
-    """Where an always-on automaton accepts (the offset up to which it had to read), and the steps that it took."""
-    row = tables.automata[automaton]
-    base, columns = int(row["base"]), int(row["columns"])
-    cells = tables.dfa_cells[base : base + columns * int(row["states"])].tolist()
-    mapped = text.translate(tables.byte_maps[row["byte_map"]][:256].tobytes())
-    state = _only_entry(cells, columns)
-    for i, column in enumerate(mapped):
-        if state <= ACCEPT:
-            return (i if state == ACCEPT else None), i
-        state = cells[state * columns + column]
-    if state > ACCEPT:
-        state = cells[state * columns + int(tables.byte_maps[row["byte_map"]][EDGE_SYMBOL])]
-    return (len(text) if state == ACCEPT else None), len(text)
-
-
-def _run(
-    tables: PackTables,
-    text: npt.NDArray[np.uint8],
-    automata: npt.NDArray[np.uint32],
-    starts: npt.NDArray[np.uint32],
-    first: Places,
-    stride: int,
-    max_steps: int,
-    wanted: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Run every wanted candidate from `first` on; (DEAD, ACCEPT or UNDECIDED for each, steps taken)."""
-    verdict = np.full(first.size, DEAD, np.int64)
-    verdict[wanted] = UNDECIDED
-    which = np.flatnonzero(wanted & (automata != NOT_STORED))
-    rows = tables.automata[automata[which]]
-    steps = 0
-    for i in which[rows["is_nfa"] == 1].tolist():
-        verdict[i], taken = _run_nfa(tables, text, int(automata[i]), int(starts[i]), int(first[i]), stride, max_steps)
-        steps += taken
-    tabled = rows["is_nfa"] == 0
-    which, rows = which[tabled], rows[tabled]
-    state = starts[which].astype(np.int64)
-    at = first[which].copy()
-    for _ in range(max_steps):
-        done = state <= ACCEPT
-        if done.any():
-            verdict[which[done]] = state[done]
-            which, rows, state, at = which[~done], rows[~done], state[~done], at[~done]
-        if not which.size:
-            break
-        inside = (at >= 0) & (at < text.size)
-        symbol = np.where(inside, text[np.where(inside, at, 0)] if text.size else 0, EDGE_SYMBOL)
-        column = tables.byte_maps[rows["byte_map"], symbol]
-        state = tables.dfa_cells[rows["base"] + state * rows["columns"] + column].astype(np.int64)
-        at += stride
-        steps += which.size
-    return verdict, steps
-
-
-def _run_nfa(
-    tables: PackTables,
-    text: npt.NDArray[np.uint8],
-    automaton: int,
-    start: int,
-    at: int,
-    stride: int,
-    max_steps: int,
-) -> tuple[int, int]:
-    """One candidate through one bit-parallel automaton: (verdict, steps)."""
-    row = tables.automata[automaton]
-    n, columns, words, base = (int(row[name]) for name in ("states", "columns", "words", "base"))
-    sets = tables.nfa_words[base : base + (n + 2 * columns) * words].reshape(-1, words)
-    follow, reach, final = sets[:n], sets[n : n + columns], sets[n + columns :]
-    byte_map = tables.byte_maps[row["byte_map"]]
-    state = np.zeros(words, np.uint64)
-    state[start >> 6] = np.uint64(1) << np.uint64(start & 63)
-    for step in range(max_steps):
-        column = byte_map[text[at] if 0 <= at < text.size else EDGE_SYMBOL]
-        if (state & final[column]).any():
-            return ACCEPT, step + 1
-        members = np.flatnonzero(np.unpackbits(state.view(np.uint8), bitorder="little"))
-        state = np.bitwise_or.reduce(follow[members], axis=0) & reach[column]
-        if not state.any():
-            return DEAD, step + 1
-        at += stride
-    return UNDECIDED, max_steps
+def _pairs(rules: Places, places: Places, chosen: npt.NDArray[np.bool_]) -> set[tuple[int, int]]:
+    return set(zip(rules[chosen].tolist(), places[chosen].tolist(), strict=True))

@@ -9,6 +9,7 @@ Source: V. M. Glushkov, "The abstract theory of automata", Russian Mathematical 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -194,7 +195,7 @@ class FragmentBuilder:
         if count > 1:
             out.fixed = [False] * (size * count)
             out.ladders += [sum(1 << offset + p for offset in offsets) for p in range(size)]
-        for before, after in zip(offsets, offsets[1:], strict=False):
+        for before, after in itertools.pairwise(offsets):
             self._join(out, _shifted(part.last, before), _shifted(part.first, after))
         for copy, offset in enumerate(offsets):
             if self._mirrored or copy == 0:

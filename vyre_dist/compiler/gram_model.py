@@ -2,8 +2,9 @@
 
 The model is a table of 4-gram frequencies made by benchmarks/make_gram_model.py. Grams are folded with
 `| 0x20` as the prefilter folds its input: upper case becomes lower, and a few other bytes meet as well.
-The commonest grams are kept exactly; the others share hashed buckets, so a rare gram's rate is an upper
-estimate by about a millionth. What to do with the rates is not decided here.
+The commonest grams are kept exactly; of the others, those with the same kinds of bytes in the same order share
+their mean rate, so the sum over a wide window is right although a single rare gram's rate is a guess. What to
+do with the rates is not decided here.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.regex import charclass
 
 _SCHEMA = 1
-_EXACT_GRAMS = 1 << 16
-_BUCKET_BITS = 16
-# A rate is stored as -8 * log2(rate): steps of 9 %, down to 2^-31.75; the last value means never.
-_STEPS_PER_OCTAVE = 8
+_EXACT_GRAMS = 90_000
+# Kinds of folded bytes; whatever is not listed (control and high bytes) is the last kind.
+_KINDS = (
+    b"0123456789", b"aeiou", b"tnsr", b"lhdc", b"mpfg", b"bywv", b"kxjqz", b" ", b"*", b"\x7f",
+    b"\"'`", b"()[]{}<>", b".,;:", b"=+-/|&!%", b"#$?@\\~^)",
+)  # fmt: skip
+_BITS_PER_KIND = 4
+# A rate is stored as -6 * log2(rate): steps of 12 %, down to 2^-42; the last value means never.
+_STEPS_PER_OCTAVE = 6
 _NEVER = 255
 
 FOLD = 0x20
@@ -37,10 +43,10 @@ Rates = npt.NDArray[np.float64]
 class GramModel:
     """Frequencies of folded 4-grams, and of single bytes; immutable."""
 
-    def __init__(self, keys: Grams, exact: Rates, buckets: Rates, single: Rates) -> None:
+    def __init__(self, keys: Grams, exact: Rates, rest: Rates, single: Rates) -> None:
         self._keys = keys
         self._exact = exact
-        self._buckets = buckets
+        self._rest = rest
         # Of each folded byte's occurrences, the share of each byte that folds to it.
         group = np.arange(256) | FOLD
         total = np.bincount(group, single, minlength=256)[group]
@@ -58,7 +64,7 @@ class GramModel:
             fields = msgpack.unpackb(zlib.decompress(blob))
             schema = fields["schema"]
             gaps = np.frombuffer(fields["gaps"], "<u2").astype(np.uint64)
-            tables = [_dequantized(np.frombuffer(fields[name], np.uint8)) for name in ("exact", "buckets")]
+            tables = [_dequantized(np.frombuffer(fields[name], np.uint8)) for name in ("exact", "rest")]
             single = np.frombuffer(fields["single"], "<f4").astype(np.float64)
         except (zlib.error, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise TableFormatError("4-gram model", f"it can't be read ({error})") from error
@@ -71,7 +77,7 @@ class GramModel:
         """The share of text positions at which each folded gram (first byte lowest) stands."""
         at = np.searchsorted(self._keys, grams)
         at[at == self._keys.size] = 0
-        return np.where(self._keys[at] == grams, self._exact[at], self._buckets[_bucket(grams)])
+        return np.where(self._keys[at] == grams, self._exact[at], self._rest[_kinds(grams)])
 
     def common(self) -> tuple[Grams, Rates]:
         """The exactly known grams, ascending, and their rates: most of what text consists of."""
@@ -100,10 +106,18 @@ class GramModel:
             size *= len(members)
         if size > 1 << 20:
             raise ValueError(f"a window of {size} grams is too wide to price: 2^20 is the limit")
-        rates = self.rates(cross(classes))
         if fold:
-            return float(rates.sum())
+            return self.folded_rates([window])[0]
+        rates = self.rates(cross(classes))
         return float((rates.reshape([len(c) for c in reversed(classes)]) * self._case(window, classes)).sum())
+
+    def folded_rates(self, windows: Sequence[Sequence[int]]) -> list[float]:
+        """`expected_rate` of many windows of four classes each, at once."""
+        grams = [window_grams(window) for window in windows]
+        if not grams:
+            return []
+        ends = np.cumsum([g.size for g in grams])
+        return np.add.reduceat(self.rates(np.concatenate(grams)), np.append(0, ends[:-1])).tolist()  # type: ignore[no-any-return]
 
     def _case(self, window: Sequence[int], classes: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
         """For each gram of the window, what share of its spellings the classes allow; last position first."""
@@ -142,6 +156,19 @@ def folded_bytes(mask: int) -> tuple[int, ...]:
     return tuple(sorted({byte | FOLD for byte in charclass.members(mask)}))
 
 
+@functools.lru_cache(maxsize=8192)
+def _pairs(first: int, second: int) -> Grams:
+    """The two-byte grams of two classes."""
+    low, high = (np.array(folded_bytes(mask), np.uint32) for mask in (first, second))
+    return (high[:, None] << np.uint32(8) | low[None, :]).ravel()
+
+
+def window_grams(window: Sequence[int]) -> Grams:
+    """Every folded gram that a window of four classes stands for (first byte lowest)."""
+    low, high = _pairs(window[0], window[1]), _pairs(window[2], window[3])
+    return (high[:, None] << np.uint32(16) | low[None, :]).ravel()
+
+
 def cross(classes: Sequence[tuple[int, ...]]) -> Grams:
     """Every gram with one byte out of each class (first byte lowest); the first class varies fastest."""
     grams = np.zeros(1, np.uint32)
@@ -156,24 +183,39 @@ def pack_grams(grams: Grams, rates: Rates, single: Rates) -> bytes:
     kept = np.sort(by_rate[:_EXACT_GRAMS])
     rest = by_rate[_EXACT_GRAMS:]
     keys = np.sort(grams[kept])
-    gaps = np.diff(keys.astype(np.uint64), prepend=np.uint64(0))
+    wide = keys.astype(np.uint64)
+    gaps = wide - np.append(np.zeros(1, np.uint64), wide[:-1])
     halves = np.stack((gaps & np.uint64(0xFFFF), gaps >> np.uint64(16)), axis=1).astype("<u2")
-    # Of the grams in a bucket the commonest speaks for all: most that are asked for are none of them.
-    buckets = np.zeros(1 << _BUCKET_BITS)
-    np.maximum.at(buckets, _bucket(grams[rest]), rates[rest])
+    cells = np.bincount(_kinds(grams[rest]), rates[rest], minlength=1 << 4 * _BITS_PER_KIND)
+    sizes = np.bincount(_kind_table()[np.unique(np.arange(256) | FOLD)], minlength=1 << _BITS_PER_KIND)
+    members = functools.reduce(np.multiply.outer, [sizes.astype(np.float64)] * 4).ravel()
+    members -= np.bincount(_kinds(keys), minlength=members.size)
     fields = {
         "schema": _SCHEMA,
         "gaps": halves.tobytes(),
         "exact": _quantized(rates[kept][np.argsort(grams[kept])]).tobytes(),
-        "buckets": _quantized(buckets).tobytes(),
+        "rest": _quantized(cells / np.maximum(members, 1.0)).tobytes(),
         "single": single.astype("<f4").tobytes(),
     }
     return zlib.compress(msgpack.packb(fields), 9)
 
 
-def _bucket(grams: Grams) -> npt.NDArray[np.uint32]:
-    """Knuth's multiplicative hash."""
-    return (grams * np.uint32(2654435761)) >> np.uint32(32 - _BUCKET_BITS)
+@functools.cache
+def _kind_table() -> npt.NDArray[np.uint32]:
+    table = np.full(256, len(_KINDS), np.uint32)
+    for kind, members in enumerate(_KINDS):
+        table[list(members)] = kind
+    return table
+
+
+def _kinds(grams: Grams) -> npt.NDArray[np.uint32]:
+    """Four kinds as one number, that of the first byte lowest."""
+    table = _kind_table()
+    number = np.zeros(grams.shape, np.uint32)
+    for place in range(MAX_WINDOW):
+        kind = table[grams >> np.uint32(8 * place) & np.uint32(255)]
+        number |= kind << np.uint32(_BITS_PER_KIND * place)
+    return number
 
 
 def _quantized(rates: Rates) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,6 @@ from vyre_dist.compiler.gram_model import GramModel, Grams
 BITMAP_BITS = 19
 FOLD_WORD = 0x20202020
 
-# Odd, with their bits well spread; made once by random.Random(19).getrandbits(32) | 1.
 _TRIED_MULTIPLIERS = 32
 
 

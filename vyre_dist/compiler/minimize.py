@@ -14,32 +14,37 @@ from vyre_dist.compiler.determinize import ACCEPT, DEAD, Dfa
 
 def minimize(dfa: Dfa) -> Dfa:
     """The least automaton with the same answers from every entry; states 0 and 1 keep their numbers."""
-    table = dfa.table
+    table, entries = dfa.table, np.array(dfa.entries, np.int64)
+    while (certain := np.flatnonzero((table == ACCEPT).all(axis=1))).size > 1:
+        # Whatever comes next, there is a match: no need to wait for it.
+        rename = np.arange(table.shape[0])
+        rename[certain] = ACCEPT
+        table, entries = rename[table].astype(np.uint16), rename[entries]
+        table[certain[1:]] = DEAD  # no longer reached
     blocks = _partition(table)
     count = int(blocks.max()) + 1
     if count == table.shape[0]:
-        return _narrowed(dfa.columns, table, dfa.entries)
+        return _narrowed(dfa.columns, table, tuple(entries.tolist()))
     representative = np.empty(count, np.int64)
     representative[blocks[::-1]] = np.arange(table.shape[0])[::-1]
     smaller = blocks[table[representative]]
     if not np.array_equal(smaller[blocks], blocks[table]):
         return dfa  # two different rows had one hash: keep what is right
-    return _narrowed(dfa.columns, smaller.astype(np.uint16), tuple(int(blocks[e]) for e in dfa.entries))
+    return _narrowed(dfa.columns, smaller.astype(np.uint16), tuple(blocks[entries].tolist()))
 
 
 def _partition(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
     """The block of each state; that of DEAD is 0, that of ACCEPT 1, the rest by first occurrence."""
     states, columns = table.shape
     weights = np.random.default_rng(columns).integers(1, 1 << 62, columns, np.int64) * 2 + 1
-    blocks = np.full(states, 2, np.int64)
-    blocks[DEAD], blocks[ACCEPT] = 0, 1
-    count = min(states, 3)
+    blocks = np.zeros(states, np.int64)
+    blocks[ACCEPT] = 1
+    count = 2
     with np.errstate(over="ignore"):
-        salt = np.random.default_rng(states).integers(1, 1 << 62, states, np.int64)
+        salt = np.random.default_rng(states).integers(1, 1 << 62, size=(states,), dtype=np.int64)
         while True:
             hashes = salt[blocks[table]] @ weights + salt[blocks] * 7
-            # The two sinks keep to themselves whatever their rows say.
-            hashes[DEAD], hashes[ACCEPT] = -1, -2
+            hashes[ACCEPT] = -1  # keeps to itself, whatever its row says
             _, first, refined = np.unique(hashes, return_index=True, return_inverse=True)
             if first.size == count:
                 break

@@ -40,7 +40,7 @@ class Nfa:
     @property
     def states(self) -> int:
         """How many positions there are."""
-        return self.follow.shape[0]
+        return int(self.follow.shape[0])
 
 
 def make_nfa(positions: Positions, pivots: Sequence[int], *, forward: bool) -> Nfa:

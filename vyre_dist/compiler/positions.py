@@ -70,7 +70,7 @@ def build_positions(root: Node) -> Positions:
         mirrored = FragmentBuilder(mirrored=True, max_positions=MAX_POSITIONS, max_work=_MAX_WORK).build(root)
     split = _Split(plain, _to_split(plain, mirrored))
     follow, start, accept = split.edges(plain)
-    follow_mirrored, start_mirrored, accept_mirrored = split.edges(mirrored)
+    follow_mirrored, start_mirrored, _accept_mirrored = split.edges(mirrored)
     ladders = split.ladders(plain)
     return Positions(
         tuple(split.classes),
@@ -123,9 +123,9 @@ class _Split:
         self._bits = [sum(1 << new for new, _ in own) for own in self.parts]
         self._unsplit = need == 0
         for p, own in enumerate(self.parts):
-            stands = dict((context, new) for new, context in self.parts[fragment.rep[p]])
-            for new, context in own:
-                self.rep.append(stands.get(context, new))
+            stands = {part_of: new for new, part_of in self.parts[fragment.rep[p]]}
+            for new, part_of in own:
+                self.rep.append(stands.get(part_of, new))
 
     def ladders(self, fragment: Fragment) -> tuple[int, ...]:
         """The ladders over new positions, one for each context."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import GramModel
 from vyre_dist.compiler.positions import Direction, Positions
-from vyre_dist.regex import charclass
 
 MAX_PROBES = 6
 _REACH_FORWARD = 32
@@ -20,18 +20,20 @@ _WORTHWHILE = 0.75
 
 
 class Probe(NamedTuple):
-    """The byte at `offset` from the pivot is in the class `mask`, or there is no match."""
+    """The byte at `offset` from the pivot is in the class `mask`, or there is no match.
+
+    `edge`: there may also be no byte there, because the text ends (or begins) before it.
+    """
 
     offset: int
     mask: int
+    edge: bool
 
 
 def choose_probes(positions: Positions, pivot: int, model: GramModel) -> tuple[Probe, ...]:
     """The most telling probes around `pivot`, rarest class first, no two of one class side by side."""
-    ahead = _required(positions.classes, positions.forward, pivot, _REACH_FORWARD)
-    behind = _required(positions.classes, positions.backward, pivot, _REACH_BACKWARD)
-    options = [Probe(offset, mask) for offset, mask in enumerate(ahead)]
-    options += [Probe(-offset, mask) for offset, mask in enumerate(behind) if offset]
+    options = _required(positions.classes, positions.forward, pivot, 1, _REACH_FORWARD)
+    options += _required(positions.classes, positions.backward, pivot, -1, _REACH_BACKWARD)[1:]
     share = {probe: model.byte_share(probe.mask) for probe in options}
     options.sort(key=lambda probe: (share[probe], abs(probe.offset)))
     chosen: list[Probe] = []
@@ -47,18 +49,20 @@ def choose_probes(positions: Positions, pivot: int, model: GramModel) -> tuple[P
     return tuple(chosen)
 
 
-def _required(classes: tuple[int, ...], direction: Direction, pivot: int, reach: int) -> list[int]:
-    """The class of the byte at each distance that a match from `pivot` can't do without."""
-    level, out = 1 << pivot, []
-    for _ in range(reach):
-        members = bits_of(level)
-        mask = level = 0
-        ends = False
-        for p in members:
+def _required(
+    classes: tuple[int, ...], direction: Direction, pivot: int, stride: int, reach: int
+) -> list[Probe]:
+    """What must be at each distance from the pivot, itself included, until a match may be complete without it."""
+    level, final, out = 1 << pivot, 0, []
+    for distance in range(reach):
+        mask = sum(members for context, members in enumerate(CONTEXT_CLASSES) if final >> context & 1)
+        ahead = complete = 0
+        for p in bits_of(level):
             mask |= classes[p]
-            level |= direction.follow[p]
-            ends = ends or direction.final[p] != 0
-        out.append(mask)
-        if ends or not level or mask == charclass.ALL:
+            ahead |= direction.follow[p]
+            complete |= direction.final[p]
+        out.append(Probe(stride * distance, mask, bool(final >> EDGE & 1)))
+        if final or complete == ANY_CONTEXT or not (ahead or complete):
             break
+        level, final = ahead, complete
     return out

@@ -21,6 +21,6 @@ def relax(root: Node, budget: int) -> Node:
         copies = node.min if node.max is None else node.max
         if size * copies <= budget:
             return Repeat(parts[0], node.min, node.max, node.greedy)
-        return Repeat(parts[0], min(node.min, budget // size), None, node.greedy)
+        return Repeat(parts[0], min(node.min, max(budget // size, 1)), None, node.greedy)
 
     return fold(root, loosen)

@@ -73,9 +73,7 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
     backward = None if forward is None else _automaton(positions, pivots, reasons, forward=False)
     if forward is None or backward is None:
         return RuleProgram(Route.HOST, anchors, pivots, probes, reason="; ".join(reasons))
-    return RuleProgram(
-        Route.AUTOMATA, anchors, pivots, probes, forward, backward, reason="; ".join(reasons)
-    )
+    return RuleProgram(Route.AUTOMATA, anchors, pivots, probes, forward, backward, reason="; ".join(reasons))
 
 
 def _pivots(

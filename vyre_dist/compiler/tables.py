@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,12 @@ from vyre_dist.compiler.gram_model import GramModel, cross, folded_bytes
 from vyre_dist.compiler.hashing import choose_multiplier, make_bitmap
 from vyre_dist.compiler.nfa import Nfa
 from vyre_dist.compiler.probes import MAX_PROBES, Probe
-from vyre_dist.compiler.rule_program import Route, RuleProgram
+from vyre_dist.compiler.rule_program import RuleProgram
 
 NOT_STORED = 0xFFFF_FFFF
 """An entry's automaton where the host confirms; a rule's always-on automaton where it has none."""
+
+EDGE_PASSES = 0x8000
 
 ENTRY_DTYPE = np.dtype(
     [
@@ -34,7 +37,8 @@ ENTRY_DTYPE = np.dtype(
         ("probe_class", "<u2", (MAX_PROBES,)),
     ]
 )
-"""What a gram leads to. `probe_class` 0 is the class of all bytes and is passed everywhere, outside a text too."""
+"""What a gram leads to. `probe_class`: a row of probe_classes, with EDGE_PASSES added where a place outside the
+text passes too. Row 0 is the class of all bytes."""
 
 AUTOMATON_DTYPE = np.dtype(
     [
@@ -52,13 +56,15 @@ AUTOMATON_DTYPE = np.dtype(
 class PackTables:
     """All arrays of a pack; rule numbers are places in the sequence that was compiled.
 
-    `routes` [rules] (Route), `always` [rules] (automaton number), `reasons`: texts by rule number. `grams`: distinct
+    `routes` [rules] (Route), `always`, `always_starts` [rules]: the automaton that reads whole texts and its first
+    state; `reasons`: texts by rule number. `grams`: distinct
     folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
     `bitmap`, `multiplier`: see hashing.py. `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
     """
 
     routes: npt.NDArray[np.uint8]
     always: npt.NDArray[np.uint32]
+    always_starts: npt.NDArray[np.uint32]
     reasons: tuple[str, ...]
     grams: npt.NDArray[np.uint32]
     gram_starts: npt.NDArray[np.uint32]
@@ -91,10 +97,14 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
     entries: dict[tuple[object, ...], int] = {}
     leads: list[tuple[npt.NDArray[np.uint32], int]] = []
     always = np.full(len(programs), NOT_STORED, np.uint32)
+    always_starts = np.zeros(len(programs), np.uint32)
     for rule, program in enumerate(programs):
         if program.always is not None:
             always[rule] = store.automaton(program.always)
-        sides = [(NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)]
+            always_starts[rule] = program.always.entries[0]
+        sides = [
+            (NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)
+        ]
         for anchor in program.anchors.anchors:
             at = program.pivots.index(anchor.pivot)
             starts = [0 if automaton is None else automaton.entries[at] for _, automaton in sides]
@@ -116,6 +126,7 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
     return PackTables(
         routes=np.array([program.route for program in programs], np.uint8),
         always=always,
+        always_starts=always_starts,
         reasons=tuple(program.reason for program in programs),
         grams=grams,
         gram_starts=starts_of,
@@ -126,11 +137,6 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
         expected_hits=hits,
         **store.arrays(),
     )
-
-
-def always_on(programs: Sequence[RuleProgram]) -> list[int]:
-    """The rules whose automaton reads whole texts."""
-    return [rule for rule, program in enumerate(programs) if program.route is Route.ALWAYS_ON]
 
 
 def _by_gram(
@@ -160,9 +166,13 @@ class _Store:
 
     def probes(self, probes: Sequence[Probe]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """(offsets, class numbers), filled up with what always passes."""
-        classes = [self._classes.setdefault(probe.mask, len(self._classes)) for probe in probes]
-        fill = (0,) * (MAX_PROBES - len(probes))
-        return (*(probe.offset for probe in probes), *fill), (*classes, *fill)
+        classes = [
+            self._classes.setdefault(probe.mask, len(self._classes)) | EDGE_PASSES * probe.edge
+            for probe in probes
+        ]
+        missing = MAX_PROBES - len(probes)
+        offsets = (*(probe.offset for probe in probes), *[0] * missing)
+        return offsets, (*classes, *[EDGE_PASSES] * missing)
 
     def automaton(self, automaton: Dfa | Nfa) -> int:
         """The automaton's number."""
@@ -189,7 +199,7 @@ class _Store:
             self._cell_count += cells.size
         return number
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The shared arrays by the names of PackTables' fields."""
         masks = b"".join(mask.to_bytes(32, "little") for mask in self._classes)
         return {

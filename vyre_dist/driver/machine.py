@@ -31,16 +31,9 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
-from vyre_dist.engine.tasks import (
-    FindingRow,
-    PartResult,
-    Piece,
-    RaceSums,
-    ScanTask,
-    StitchTask,
-    Task,
-    TaskResult,
-)
+from vyre_dist.driver.totals import Totals
+from vyre_dist.driver.watchdog import Watchdog
+from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +50,6 @@ class MachineConfig:
     deaths: int = 2
     lost_in_a_row: int = 16
     stall_seconds: float = 60.0
-
-
-@dataclass(slots=True)
-class Totals:
-    """What the finished tasks add up to. Python ints: a cluster's sums pass 32 bits."""
-
-    documents: int = 0
-    bytes: int = 0
-    findings: int = 0
-    skipped: int = 0
-    capped: int = 0
-    committed: int = 0
-    rolled_back: int = 0
-    fused: int = 0
-    serial: int = 0
-    worker_seconds: float = 0.0
-    retries: int = 0
-    workers_lost: int = 0
-    raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
 
 
 @dataclass(slots=True)
@@ -111,6 +85,7 @@ class ScanMachine:
         self.totals = Totals()
         self._in_hand: dict[int, deque[int]] = {w: deque() for w in workers}
         self._ready: set[int] = set()
+        self._free: set[int] = set()
         self._assignments: dict[int, _Assignment] = {}
         self._queue: deque[int] = deque()
         self._slots: dict[int, _Slot] = {}
@@ -120,8 +95,7 @@ class ScanMachine:
         self._given_up: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
-        self._now = self._last_progress = 0.0
-        self._warned = False
+        self._watchdog = Watchdog(self.config.stall_seconds)
 
     @property
     def over(self) -> bool:
@@ -135,7 +109,8 @@ class ScanMachine:
         actions: list[Action] = []
         match event:
             case Tick():
-                self._tick(event, actions)
+                if (silent := self._watchdog.silence(event.now)) is not None:
+                    actions.append(Warn(f"no progress for {silent:.0f} s: {self._stuck_on()}"))
             case ShardPlanned():
                 self._asked_for_plan = False
                 self._plan(event)
@@ -144,7 +119,8 @@ class ScanMachine:
                 self._plan_ended = True
             case WorkerReady():
                 self._ready.add(event.worker)
-                self._progress()
+                self._note_room(event.worker)
+                self._watchdog.progress()
             case WorkerRefused():
                 self._over = True
                 return [Abort(f"worker {event.worker} could not start: {event.detail}", refused=True)]
@@ -181,7 +157,7 @@ class ScanMachine:
 
     def _enqueue(self, task: Task, slot: int, failures: int = 0, first: bool = False) -> None:
         """Queue a task of `slot`, without the pieces of documents that have been given up."""
-        if isinstance(task, ScanTask) and not self._given_up.isdisjoint(p.document for p in task.pieces):
+        if self._given_up and isinstance(task, ScanTask):
             task = ScanTask(tuple([p for p in task.pieces if p.document not in self._given_up]))
             if not task.pieces:
                 return
@@ -195,14 +171,22 @@ class ScanMachine:
 
     def _assign(self, actions: list[Action]) -> None:
         """Hand queued tasks to the workers with the least in hand, up to the depth."""
-        for depth in range(self.config.depth):
-            for worker in sorted(self._ready):
+        for depth in range(self.config.depth if self._queue else 0):
+            for worker in sorted(self._free):
                 if not self._queue:
                     return
                 if len(self._in_hand[worker]) == depth:
                     task_id = self._queue.popleft()
                     self._in_hand[worker].append(task_id)
+                    self._note_room(worker)
                     actions.append(Submit(worker, task_id, self._assignments[task_id].task))
+
+    def _note_room(self, worker: int) -> None:
+        """Keep `_free` true: the ready workers that may be given more. A thousand are not looked through at every event."""
+        if worker in self._ready and len(self._in_hand[worker]) < self.config.depth:
+            self._free.add(worker)
+        else:
+            self._free.discard(worker)
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
@@ -210,7 +194,7 @@ class ScanMachine:
                 self._over = True
                 actions.append(Finish())
             return
-        room = sum(self.config.depth - len(self._in_hand[w]) for w in self._ready)
+        room = sum(self.config.depth - len(self._in_hand[w]) for w in self._free)
         ahead = self._next_slot - self._oldest_slot
         # a reserve, so that a worker that falls idle does not wait for the walk
         wanted = len(self._queue) <= max(room, len(self._in_hand)) and ahead < self.config.slots_ahead
@@ -224,10 +208,10 @@ class ScanMachine:
         assignment = self._take(event.worker, event.task_id)
         if assignment is None:
             return
-        self._progress()
+        self._watchdog.progress()
         self._lost_in_a_row = 0
         result = event.result
-        self._count(result)
+        self.totals.add(result, len(set(result.skipped) - self._split.keys()))
         self._keep(result.findings, assignment)
         for document, reason, detail in result.problems:
             self._fail_document(document, reason, detail, actions)
@@ -247,25 +231,13 @@ class ScanMachine:
             split = self._split.get(row[0])
             (slot_rows if split is None else split.rows).append(row)
 
-    def _count(self, result: TaskResult) -> None:
-        t = self.totals
-        t.documents += result.documents
-        t.bytes += result.bytes
-        t.capped += result.capped
-        t.committed += result.committed
-        t.rolled_back += result.rolled_back
-        t.fused += result.fused
-        t.serial += result.serial
-        t.worker_seconds += result.seconds
-        t.raced = [a + b for a, b in zip(t.raced, result.raced, strict=True)]
-        t.skipped += len(set(result.skipped) - self._split.keys())
-
     def _take(self, worker: int, task_id: int) -> _Assignment | None:
         """The assignment that `worker` answers for, now off its hands; None for an answer that came too late."""
         in_hand = self._in_hand.get(worker)
         if in_hand is None or task_id not in in_hand:
             return None
         in_hand.remove(task_id)
+        self._note_room(worker)
         return self._assignments.pop(task_id)
 
     def _close_task(self, assignment: _Assignment) -> None:
@@ -338,7 +310,7 @@ class ScanMachine:
     def _failed_task(self, event: TaskFailed, actions: list[Action]) -> None:
         assignment = self._take(event.worker, event.task_id)
         if assignment is not None:
-            self._progress()
+            self._watchdog.progress()
             self._again(assignment, event.detail, actions)
 
     def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
@@ -355,6 +327,7 @@ class ScanMachine:
                 self._close_task(assignment)
                 self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
         in_hand.clear()
+        self._note_room(event.worker)
         self._lost_in_a_row += not cut
         if self._lost_in_a_row >= max(self.config.lost_in_a_row, 4 * len(self._in_hand)):
             self._over = True
@@ -390,28 +363,13 @@ class ScanMachine:
 
     # --- time
 
-    def _progress(self) -> None:
-        self._last_progress = self._now
-        self._warned = False
-
-    def _tick(self, event: Tick, actions: list[Action]) -> None:
-        if self._now == 0.0:
-            self._last_progress = event.now
-        self._now = event.now
-        silent = self._now - self._last_progress
-        if silent < self.config.stall_seconds or self._warned:
-            return
-        self._warned = True
+    def _stuck_on(self) -> str:
+        """What the scan has been waiting for."""
         busy = {w: tasks[0] for w, tasks in self._in_hand.items() if tasks}
         if busy:
-            first = ", ".join(
-                f"worker {w} on {_name(self._assignments[t].task)}" for w, t in list(busy.items())[:4]
-            )
-            actions.append(Warn(f"no progress for {silent:.0f} s: {first}"))
-        elif not self._ready:
-            actions.append(Warn(f"no progress for {silent:.0f} s: no worker has started yet"))
-        else:
-            actions.append(Warn(f"no progress for {silent:.0f} s: waiting for the list of inputs"))
+            first = list(busy.items())[:4]
+            return ", ".join(f"worker {w} on {_name(self._assignments[t].task)}" for w, t in first)
+        return "waiting for the list of inputs" if self._ready else "no worker has started yet"
 
 
 def _name(task: Task) -> str:

@@ -21,9 +21,10 @@ from vyre_dist.driver.events import (
     Tick,
     Warn,
 )
-from vyre_dist.driver.machine import MachineConfig, ScanMachine, Totals
+from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
+from vyre_dist.driver.totals import Totals
 from vyre_dist.engine.scanner import finding_of
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding

@@ -16,10 +16,12 @@ from vyre_dist.autotune.store import AutotuneStore
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.driver.machine import Totals
+from vyre_dist.driver.totals import Totals
 
-# Both paths are compared on this much of the run's data; less than that in a lane is no measurement.
+# Both paths are compared by their time for this much of the run's data.
 _WORK_BYTES = 8 << 20
+# Less than this in a lane is no measurement. One worker races four dispatches a lane, of 2 MiB or a little less.
+_ENOUGH_BYTES = 4 << 20
 # A shared store that has not answered by then is done without; its answer is there for the next run.
 _PATIENCE_SECONDS = 0.4
 _ONE = (1, 1, 1)
@@ -56,7 +58,7 @@ class Tuning:
     def publish(self, store: AutotuneStore, totals: Totals) -> PublishedRace | None:
         """Offer the outcome of this run's race; None when too little was raced to tell."""
         fused_ns, fused_bytes, serial_ns, serial_bytes = totals.raced
-        if min(fused_bytes, serial_bytes) < _WORK_BYTES:
+        if min(fused_bytes, serial_bytes) < _ENOUGH_BYTES:
             return None
         fused = VariantTiming(0, fused_ns * _WORK_BYTES // fused_bytes)
         serial = VariantTiming(0, serial_ns * _WORK_BYTES // serial_bytes)

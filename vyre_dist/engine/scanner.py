@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.engine.shards import cut, pack_shards
-from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, TaskResult
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    TaskResult,
+    report_order,
+)
 from vyre_dist.engine.worker import EngineConfig, ScanEngine
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import PackData, Rule
@@ -146,7 +154,7 @@ class Scanner:
                 if len(parts) == len(cut(paths[number], shard_bytes)):
                     stitched = self._run(StitchTask(paths[number], tuple(parts)), total, paths)
                     rows = rows + stitched.findings
-            for row in sorted(rows, key=_report_order):
+            for row in sorted(rows, key=report_order):
                 document = paths[row[0]]
                 yield row[0], finding_of(row, document.path, self._rules)
 
@@ -178,10 +186,6 @@ def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:
     return Finding(
         r.id, path, start, end, line, column, match, secret, tuple(groups), entropy, r.description, r.tags
     )
-
-
-def _report_order(row: FindingRow) -> tuple[int, int, int]:
-    return row[0], row[2], row[1]
 
 
 def _inline(number: int, data: bytes, path: str) -> Piece:

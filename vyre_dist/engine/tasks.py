@@ -75,6 +75,11 @@ FindingRow: TypeAlias = list[Any]
 """[document, rule number, start, end, line, column, match, secret, groups, entropy]"""
 
 
+def report_order(row: FindingRow) -> tuple[int, int, int]:
+    """The key that sorts rows as they are reported: by document, what its path alone says first, then by start and rule."""
+    return row[0], row[2] if row[4] else -1, row[1]
+
+
 RaceSums: TypeAlias = list[int]
 """[nanoseconds fused, bytes fused, nanoseconds serial, bytes serial] of the dispatches that raced."""
 

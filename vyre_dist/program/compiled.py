@@ -92,8 +92,8 @@ def compile_pack(
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:
-        rows = msgpack.unpackb(stored, strict_map_key=True)
-        return CompiledPack(key, tuple(CompiledRule(*row) for row in rows))
+        # its checksum was right and its key names the schema: these are the rows that were written below
+        return CompiledPack(key, tuple(CompiledRule(*row) for row in msgpack.unpackb(stored)))
     rules, refused = [], []
     for index, rule in enumerate(pack.rules):
         if rule.regex is None:

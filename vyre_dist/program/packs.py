@@ -19,7 +19,6 @@ from vyre_dist.rules.codec import PackCodecError, pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.problems import Problem
 
-
 # a TOML table or key called extend: the pack stands on another file
 _EXTENDS = re.compile(rb"""^[ \t]*\[?[ \t]*["']?extend["']?[ \t]*[\].=]""", re.MULTILINE)
 

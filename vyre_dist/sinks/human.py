@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import Output
-from vyre_dist.sinks.summary import RunSummary
+from vyre_dist.sinks.summary import Problem, RunSummary
 from vyre_dist.sinks.text import visible, visible_bytes
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ def shorten(data: bytes, limit: int = MAX_SHOWN) -> str:
 
 def headline(summary: RunSummary) -> str:
     """The run in one line."""
-    megabytes = summary.bytes / 1e6
     parts = [
         f"{_count(summary.findings, 'finding')} in {_count(summary.documents, 'document')}",
-        f"{megabytes:,.1f} MB in {summary.seconds:.2f} s ({summary.megabytes_per_second:,.1f} MB/s)",
+        f"{_size(summary.bytes)} in {summary.seconds:.2f} s ({summary.megabytes_per_second:,.1f} MB/s)",
     ]
     where = [summary.backend, summary.pool, _count(summary.workers, "worker") if summary.workers else ""]
     parts.append(", ".join(visible(w) for w in where if w))
@@ -60,6 +59,10 @@ def details(summary: RunSummary) -> list[str]:
         counts = (f"{count:,} {visible(reason)}" for reason, count in sorted(summary.skipped.items()))
         lines.append("left out on purpose: " + ", ".join(counts))
     return lines
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.1f} kB"
 
 
 def _count(number: int, one: str, many: str = "") -> str:
@@ -125,13 +128,18 @@ def _plain(finding: Finding) -> str:
 
 
 def _plain_summary(summary: RunSummary) -> list[str]:
-    lines = [f"not scanned: {visible(p.path)}: {_why(p.reason, p.detail)}" for p in summary.problems]
+    lines = [f"not scanned: {_which(p)}: {_why(p.reason, p.detail)}" for p in summary.problems]
     lines += [headline(summary), *details(summary)]
     by_rule = sorted(summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"  {count:>8,}  {visible(rule)}" for rule, count in by_rule]
     if not summary.complete:
         lines.append(f"INCOMPLETE: {_count(len(summary.problems), 'input')} not scanned to the end")
     return lines
+
+
+def _which(problem: Problem) -> str:
+    # a run that was given up has no path to name
+    return visible(problem.path) or "the rest"
 
 
 def _why(reason: str, detail: str) -> str:
@@ -171,7 +179,7 @@ def _coloured_summary(summary: RunSummary) -> list[RenderableType]:
     items: list[RenderableType] = []
     for p in summary.problems:
         line = Text("not scanned: ", style="bold red")
-        line.append(visible(p.path), style="cyan")
+        line.append(_which(p), style="cyan")
         line.append(f": {_why(p.reason, p.detail)}", style="default")
         items.append(line)
     if summary.findings_by_rule:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import NamedTuple, Literal
+from typing import Literal, NamedTuple
 
 DocumentKind = Literal["file", "stdin"]
 

@@ -1,0 +1,128 @@
+"""Running the command as a shell does: a process of its own, with a home and a cache that belong to the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 60
+
+PACK = r"""
+schema = 1
+name = "shop"
+
+[[rules]]
+id = "token"
+description = "A token of the shop"
+regex = '''tok_([a-z0-9]{12})'''
+keywords = ["tok_"]
+secret_group = 1
+tags = ["shop"]
+
+[[rules]]
+id = "dotenv"
+description = "A file of secrets"
+path = '''\.env$'''
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended. `findings` and `summary` are those of the jsonl format on standard output."""
+
+    code: int
+    out: bytes
+    err: str
+    seconds: float
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["type"] == "finding"]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        (summary,) = [line for line in self.lines if line["type"] == "summary"]
+        return summary
+
+    @property
+    def paths(self) -> list[str]:
+        return [f["path"] for f in self.findings]
+
+
+Cli = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Nothing of the user's but PATH: no caches, no Ray cluster, no opinion on colours."""
+    home = tmp_path_factory.mktemp("home")
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "TMPDIR": str(tmp_path_factory.mktemp("temporary")),
+        "LANG": "C.UTF-8",
+    }
+
+
+@pytest.fixture
+def cli(tree: Path, environment: dict[str, str]) -> Cli:
+    """cli("scan", ..., stdin=bytes, cwd=Path): run `vyre-dist` with these arguments in `tree`."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **more: str) -> Run:
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "vyre_dist", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            cwd=cwd or tree,
+            env={**environment, **more},
+            timeout=TIMEOUT_S,
+        )
+        return Run(done.returncode, done.stdout, done.stderr.decode(), time.monotonic() - began)
+
+    return run
+
+
+@pytest.fixture
+def scan(cli: Cli, pack: Path) -> Cli:
+    """scan(...): `vyre-dist scan` with the small pack, JSON lines and no progress."""
+
+    def run(*arguments: str | Path, **more: Any) -> Run:
+        return cli("scan", "-r", pack, "-f", "jsonl", "--progress", "never", *arguments, **more)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of two rules: `tok_` and twelve characters, and files called .env."""
+    path = tmp_path_factory.mktemp("pack") / "shop.toml"
+    path.write_text(PACK)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with findings in two of three files: a.txt (line 2), sub/b.txt (line 1)."""
+    root = tmp_path / "tree"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.txt").write_text("nothing\nkey = tok_aaaaaaaaaaaa\n")
+    (root / "clean.txt").write_text("nothing at all\n")
+    (root / "sub" / "b.txt").write_text("tok_bbbbbbbbbbbb")
+    return root

@@ -1,0 +1,274 @@
+"""`vyre-dist scan` and the ways in which a process ends: Ctrl-C, signals, a driver that is killed, deadly documents.
+
+The workers get stuck, or die, in a backend of ours: the process under test registers it before it calls main.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# What a worker does at a marker: STUCK says who it is and waits for ever, POISON ends the process.
+PROGRAM = """
+import os, signal, sys
+from vyre_dist.kernels.backends import BACKENDS
+from vyre_dist.kernels.cpu import CpuBackend
+
+class Faulty(CpuBackend):
+    def dispatch(self, program, inputs, config):
+        for window in inputs:
+            if b"STUCK" in window.data:
+                os.write(2, b"stuck %d\\n" % os.getpid())
+                while True:
+                    signal.pause()
+            if b"POISON" in window.data:
+                os.kill(os.getpid(), signal.SIGSEGV)
+        return super().dispatch(program, inputs, config)
+
+BACKENDS["faulty"] = Faulty
+from vyre_dist.cli.main import main
+main(sys.argv[1:])
+"""
+PATIENCE = 30.0
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(tree: Path, pack: Path, environment: dict[str, str]) -> Iterator[Start]:
+    """start(args…): a scan of `tree` with the faulty backend, in a process group of its own."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str | Path) -> subprocess.Popen[bytes]:
+        command = ["scan", "-r", pack, "--backend", "faulty", "--progress", "never", *arguments]
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *map(str, command)],
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def stuck_workers(process: subprocess.Popen[bytes], count: int) -> list[int]:
+    """Wait until `count` workers are in the middle of a task that never ends; their process ids."""
+    assert process.stderr is not None
+    lines = [process.stderr.readline() for _ in range(count)]
+    assert all(line.startswith(b"stuck ") for line in lines), lines
+    return [int(line.split()[1]) for line in lines]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has reaped yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.fixture
+def stuck_tree(tree: Path) -> Path:
+    """A tree in which two workers get stuck, after a document with a finding was scanned."""
+    for i in range(4):
+        (tree / f"m{i}").write_text("STUCK")
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("signum", "to_all", "code"),
+    [
+        (signal.SIGINT, True, 130),
+        (signal.SIGINT, False, 130),
+        (signal.SIGTERM, False, 143),
+        (signal.SIGTERM, True, 143),
+        (signal.SIGHUP, True, 129),
+    ],
+)
+def test_an_interrupted_scan_ends_at_once_and_cleans_up(
+    start: Start, stuck_tree: Path, tmp_path: Path, signum: signal.Signals, to_all: bool, code: int
+) -> None:
+    """Ctrl-C (to the whole group, or the driver alone) and SIGTERM: no worker, no half file, no traceback is left."""
+    older = tmp_path / "found.csv"
+    older.write_text("older")
+    process = start("-j", "2", "--shard-size", "5", "-f", "jsonl", "-f", f"csv={older}", ".")
+    workers = stuck_workers(process, 2)
+    began = time.monotonic()
+    (os.killpg if to_all else os.kill)(process.pid, signum)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - began < 5.0
+    assert process.returncode == code
+    assert err == (b"vyre-dist: interrupted\n" if signum == signal.SIGINT else b"")
+    assert not any(alive(pid) for pid in workers)
+    assert older.read_text() == "older"
+    assert sorted(os.listdir(tmp_path)) == ["found.csv", "tree"]
+    # what went to standard output stays; there is no summary, so that the reader can tell
+    assert all(json.loads(line)["type"] == "finding" for line in out.splitlines())
+
+
+def test_a_document_on_standard_input_is_not_left_in_the_temporary_folder(
+    tree: Path, pack: Path, environment: dict[str, str]
+) -> None:
+    """Its copy, which may hold secrets, goes when the scan is ended from outside."""
+    command = ["scan", "-r", str(pack), "--backend", "faulty", "--progress", "never", "-"]
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *command],
+        cwd=tree,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"STUCK")
+        process.stdin.close()
+        stuck_workers(process, 1)
+        assert os.listdir(environment["TMPDIR"]) != []
+        process.terminate()
+        assert process.wait(PATIENCE) == 143
+    assert os.listdir(environment["TMPDIR"]) == []
+
+
+def test_nohup_keeps_a_scan_alive(tree: Path, pack: Path, environment: dict[str, str]) -> None:
+    """Started with SIGHUP ignored, a scan goes on when its terminal is closed."""
+    code = "import signal, sys, os; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    os.mkfifo(tree / "list")
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            code,
+            sys.executable,
+            "-m",
+            "vyre_dist",
+            "scan",
+            "-r",
+            str(pack),
+            "--files-from",
+            "list",
+        ],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        with open(tree / "list", "wb") as listing:  # opens when the scan reads it
+            process.send_signal(signal.SIGHUP)
+            listing.write(b"a.txt\n")
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1 and b"tok_aaaaaaaaaaaa" in out
+
+
+def test_a_driver_that_is_killed_leaves_no_workers(start: Start, stuck_tree: Path) -> None:
+    """SIGKILL gives the driver no chance to tell anyone: its workers see the end of their pipes, even in mid-task."""
+    process = start("-j", "2", "--shard-size", "5", ".")
+    workers = stuck_workers(process, 2)
+    process.kill()
+    # the pipe ends when the last process that holds it is gone
+    began = time.monotonic()
+    process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - began < 5.0
+    assert process.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 5.0
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.02)  # orphans are reaped by someone else: there is nothing to wait on
+    assert not any(alive(pid) for pid in workers)
+
+
+def test_a_worker_killed_from_outside_is_replaced(start: Start, tree: Path) -> None:
+    """`kill -9` (or the kernel, out of memory) in the middle of a task: a warning, a retry, then quarantine, exit code 3."""
+    (tree / "m").write_text("STUCK")
+    process = start("-j", "1", "-f", "jsonl", ".")
+    for _ in range(2):
+        (worker,) = stuck_workers(process, 1)
+        os.kill(worker, signal.SIGKILL)
+        assert process.stderr is not None
+        warning = process.stderr.readline().decode()
+        assert f"process {worker} was ended by signal 9 (Killed): out of memory, perhaps" in warning
+    # the shard was cut in two; the half with the document in it kills once more
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(b"stuck"):
+            os.kill(int(line.split()[1]), signal.SIGKILL)
+    out, _ = process.communicate(timeout=PATIENCE)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 3
+    assert [f["path"] for f in lines if f["type"] == "finding"] == ["a.txt", "sub/b.txt"]
+    (problem,) = lines[-1]["problems"]
+    assert (problem["path"], problem["reason"]) == ("m", "quarantined")
+
+
+def test_a_deadly_document_is_3_and_the_rest_is_scanned(start: Start, tree: Path) -> None:
+    """A document that crashes whatever scans it is named, with the signal; all other findings are there."""
+    (tree / "deadly").write_text("x POISON y")
+    process = start("-j", "2", "-f", "jsonl", ".")
+    out, err = process.communicate(timeout=PATIENCE)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 3
+    assert [f["path"] for f in lines if f["type"] == "finding"] == ["a.txt", "sub/b.txt"]
+    (problem,) = lines[-1]["problems"]
+    assert (problem["path"], problem["reason"]) == ("deadly", "quarantined")
+    assert "signal 11 (Segmentation fault)" in problem["detail"]
+    assert b"not scanned: deadly: quarantined" in err and b"Traceback" not in err
+
+
+def test_a_scan_that_is_given_up_says_what_it_has(start: Start, tree: Path) -> None:
+    """Where everything is deadly: exit code 3, outputs are written, and the report says why it ended."""
+    for i in range(200):
+        (tree / f"z{i}").write_text("POISON")
+    process = start("-j", "1", "-f", "jsonl", "--shard-size", "100", ".")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 3
+    last = json.loads(out.splitlines()[-1])
+    assert last["type"] == "summary" and not last["complete"]
+    assert last["problems"][-1]["reason"] == "aborted"
+    assert "workers were lost in a row" in last["problems"][-1]["detail"]
+    assert b"vyre-dist: the scan was given up: 16 workers were lost in a row" in err
+
+
+def test_limited_memory_is_no_crash(tree: Path, pack: Path, environment: dict[str, str]) -> None:
+    """A file that does not fit into the memory a worker may have is listed; the small ones are scanned."""
+    with open(tree / "large", "wb") as f:
+        f.truncate(3 << 30)
+    code = (
+        "import resource, sys\n"
+        "from vyre_dist.driver import local_pool\n"
+        "serve = local_pool._serve\n"
+        "def limited(*args):\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "    serve(*args)\n"
+        "local_pool._serve = limited\n"
+        "from vyre_dist.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    options = ["-f", "jsonl", "--progress", "never", "--shard-size", "1G", "--workers", "1", "."]
+    run = subprocess.run(
+        [sys.executable, "-c", code, "scan", "-r", str(pack), *options],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.returncode == 3
+    assert [f["path"] for f in lines if f["type"] == "finding"] == ["a.txt", "sub/b.txt"]
+    (problem,) = lines[-1]["problems"]
+    assert (problem["path"], problem["reason"]) == ("large", "quarantined")
+    assert "MemoryError" in problem["detail"]

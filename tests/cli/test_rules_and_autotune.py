@@ -1,0 +1,181 @@
+"""`vyre-dist rules …`, `vyre-dist autotune …`, and scans with every kind of store: live, dead, hung."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vyre_dist.autotune.record import StoredRecord
+from vyre_dist.autotune.urls import open_store
+from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
+from vyre_dist.dispatch.race import VariantTiming
+
+Cli = Callable[..., Any]
+
+
+# --- rules
+
+
+def test_rules_list(cli: Cli, pack: Path) -> None:
+    """Ids and descriptions; with --json everything a rule says."""
+    run = cli("rules", "list", pack)
+    assert run.code == 0 and run.err == "2 rules in shop\n"
+    assert [line.split()[0] for line in run.out.decode().splitlines()] == ["token", "dotenv"]
+    first, second = (json.loads(line) for line in cli("rules", "list", pack, "--json").out.splitlines())
+    assert (first["id"], first["secret_group"], first["keywords"]) == ("token", 1, ["tok_"])
+    assert (second["regex"], second["path"]) == (None, r"\.env$")
+
+
+def test_rules_list_of_what_is_built_in(cli: Cli) -> None:
+    """Without a pack all built-in rules are listed; a built-in pack by its name is a part of them."""
+    everything = cli("rules", "list").out.splitlines()
+    cloud = cli("rules", "list", "builtin:cloud").out.splitlines()
+    assert len(everything) > 200 and 5 < len(cloud) < len(everything) and set(cloud) <= set(everything)
+
+
+def test_rules_check_of_a_good_pack(cli: Cli, pack: Path) -> None:
+    """Exit code 0; each rule with its widths and the way that it goes; --quiet says only the result."""
+    run = cli("rules", "check", pack)
+    lines = run.out.decode().splitlines()
+    assert run.code == 0 and lines[-1] == "shop: 2 rules, fit for use"
+    assert lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "Hyperscan" in lines[0]
+    assert cli("rules", "check", "-q", pack).out == b"shop: 2 rules, fit for use\n"
+
+
+def test_rules_check_of_examples_that_do_not_fit(cli: Cli, tree: Path) -> None:
+    """Exit code 2; the rule, which example, and which way it fails."""
+    (tree / "p.toml").write_text(
+        "schema = 1\n[[rules]]\nid = 'x'\nregex = 'tok_[a-z]'\n"
+        "examples = ['tok_a', 'nothing']\nnegative_examples = ['tok_b']\n"
+    )
+    run = cli("rules", "check", "-q", "p.toml")
+    lines = run.out.decode().splitlines()
+    assert run.code == 2 and lines[0].startswith("BAD x")
+    assert lines[1:3] == [
+        "      problem: example 2 is not found",
+        "      problem: negative example 1 is found",
+    ]
+    assert lines[-1] == "p: 1 rules, 1 not fit for use"
+    (report,) = (json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines())
+    assert (report["ok"], report["missed_examples"], report["matched_negatives"]) == (False, [1], [0])
+
+
+# --- autotune
+
+
+@pytest.fixture
+def record() -> StoredRecord:
+    spec = SpecCacheKey(1, 2, (64, 1, 1), 5)
+    return StoredRecord(
+        key=AutotuneKey.of(spec, "cpu somewhere"),
+        record=AutotuneRecord((64, 1, 1), 4, (0, 0, 0), "2026-01-02"),
+        spec=spec,
+        timing=VariantTiming(1000, 2000),
+        threshold_pct=20,
+    )
+
+
+def test_autotune_list_export_and_import(cli: Cli, tmp_path: Path, record: StoredRecord) -> None:
+    """Records of one store come out as JSON, go into a TOML file, and from it into another store."""
+    one, two = (f"sqlite://{tmp_path / name}.sqlite3" for name in ("one", "two"))
+    store = open_store(one)
+    store.put(record)
+    store.close()
+    (line,) = cli("autotune", "list", "--store", one).lines
+    assert line["key"] == record.key.key_hex and line["adapter"] == "cpu somewhere"
+    assert (line["threshold_pct"], line["compile_ns"], line["dispatch_ns"]) == (20, 1000, 2000)
+    run = cli("autotune", "export", tmp_path / "out.toml", "--store", one)
+    assert run.code == 0 and "1 records written" in run.err
+    run = cli("autotune", "import", tmp_path / "out.toml", "--store", two)
+    assert run.code == 0 and "1 of 1 records taken" in run.err
+    assert cli("autotune", "list", "--store", two).lines[0]["key"] == record.key.key_hex
+
+
+def test_autotune_with_a_file_that_is_none(cli: Cli, tmp_path: Path) -> None:
+    """A TOML file of something else is exit code 2 with the reason."""
+    (tmp_path / "other.toml").write_text("[tool]\nx = 1\n")
+    run = cli("autotune", "import", tmp_path / "other.toml", "--store", "memory:")
+    assert run.code == 2 and "unknown key 'tool'" in run.err
+
+
+def test_autotune_list_of_a_server(cli: Cli, redis_url: str, record: StoredRecord, tmp_path: Path) -> None:
+    """Records on a server are listed; of a server that is not there, that is said."""
+    store = open_store(redis_url, local_path=tmp_path / "local")
+    store.put(record)
+    store.flush(10.0)  # type: ignore[attr-defined]
+    store.close()
+    run = cli("autotune", "list", "--store", redis_url)
+    assert record.key.key_hex in [line["key"] for line in run.lines] and run.err == ""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        dead = f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
+    run = cli("autotune", "list", "--store", dead)
+    assert run.code == 0 and "the server did not answer" in run.err
+
+
+# --- scans with a store
+
+
+@pytest.fixture
+def hung_url() -> Iterator[str]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """A URL on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
+
+
+def test_a_store_that_is_dead_or_hung_costs_a_scan_nothing(
+    scan: Cli, dead_url: str, hung_url: str, tmp_path: Path
+) -> None:
+    """The findings are the same, nothing is said, and the scan takes at most a second and a half longer."""
+    plain = scan("--store", "memory:")
+    best = min(plain.seconds, scan("--store", "memory:").seconds)
+    for url in (dead_url, hung_url):
+        run = scan("--store", url, "--cache-dir", tmp_path / "cache")
+        assert (run.code, run.findings, run.err) == (plain.code, plain.findings, "")
+        assert run.seconds < best + 1.5, url
+
+
+def test_a_scan_with_a_large_corpus_publishes_to_a_live_server(
+    cli: Cli, tree: Path, pack: Path, redis_url: str, tmp_path: Path
+) -> None:
+    """What a run learned is on the server and in the local file after it, and the next run starts from there."""
+    text = b"a line of text with nothing in it, nor in what follows it.\n" * 4000
+    for i in range(90):
+        (tree / f"large{i:02d}").write_bytes(text)
+    arguments = ["scan", "-r", pack, "-f", "csv", "-o", tmp_path / "out", "-j", "1", "--cache-dir", tmp_path]
+    assert cli(*arguments, "--store", redis_url).code == 1
+    records = cli("autotune", "list", "--store", redis_url).lines
+    assert records and all(0 <= r["threshold_pct"] <= 100 for r in records)
+    local = cli("autotune", "list", "--store", f"sqlite://{tmp_path / 'autotune.sqlite3'}").lines
+    assert {r["key"] for r in local} == {r["key"] for r in records}
+    again = cli(*arguments, "--store", redis_url)
+    assert again.code == 1 and "Traceback" not in again.err
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all", b"SQLite format 3\0 and then nothing"])
+def test_a_damaged_store_costs_a_scan_nothing(scan: Cli, tmp_path: Path, damage: bytes) -> None:
+    """A store file that is none is put aside."""
+    (tmp_path / "autotune.sqlite3").write_bytes(damage)
+    run = scan("--store", f"sqlite://{tmp_path / 'autotune.sqlite3'}")
+    assert run.code == 1 and len(run.findings) == 2 and "Traceback" not in run.err
+
+
+def test_a_local_scan_needs_no_home(scan: Cli, tree: Path) -> None:
+    """Without a home folder that can be written to, there is no cache, and all else is as usual."""
+    run = scan(HOME="/proc/nobody", XDG_CACHE_HOME="/proc/nobody/cache")
+    assert run.code == 1 and len(run.findings) == 2
+    assert not os.path.exists("/proc/nobody")

@@ -1,0 +1,279 @@
+"""`vyre-dist scan`: formats, files, redaction, the report, and readers that leave early."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+
+
+def test_human_is_the_default(cli: Cli, pack: Path) -> None:
+    """Findings with their places, then the totals; nothing on standard error but progress."""
+    run = cli("scan", "-r", pack, "--progress", "never")
+    lines = run.out.decode().splitlines()
+    assert run.code == 1 and run.err == ""
+    assert lines[0] == "a.txt:2:7 token: tok_aaaaaaaaaaaa"
+    assert any(line.startswith("2 findings in 3 documents; 0.1 kB in ") for line in lines)
+    assert "INCOMPLETE" not in run.out.decode()
+
+
+def test_human_lists_what_was_not_scanned(cli: Cli, pack: Path) -> None:
+    """The reader of standard output learns it as well as that of standard error."""
+    run = cli("scan", "-r", pack, "--progress", "never", "missing")
+    assert run.out.decode().splitlines()[0] == "not scanned: missing: not-found (No such file or directory)"
+    assert run.out.decode().endswith("INCOMPLETE: 1 input not scanned to the end\n")
+
+
+def read_csv(text: str) -> list[tuple[str, str]]:
+    return [(row["path"], row["secret"]) for row in csv.DictReader(io.StringIO(text))]
+
+
+def read_sarif(text: str) -> list[tuple[str, str]]:
+    results = json.loads(text)["runs"][0]["results"]
+    return [(r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "") for r in results]
+
+
+FOUND = [("a.txt", "aaaaaaaaaaaa"), ("sub/b.txt", "bbbbbbbbbbbb")]
+
+
+def test_each_format_on_standard_output(cli: Cli, pack: Path) -> None:
+    """jsonl, csv, sarif and parquet say the same to a pipe."""
+    import pyarrow.parquet as pq
+
+    outputs = {f: cli("scan", "-r", pack, "-f", f) for f in ("jsonl", "csv", "sarif", "parquet")}
+    assert {run.code for run in outputs.values()} == {1}
+    assert [(f["path"], f["secret"]) for f in outputs["jsonl"].findings] == FOUND
+    assert read_csv(outputs["csv"].out.decode()) == FOUND
+    assert [path for path, _ in read_sarif(outputs["sarif"].out.decode())] == ["a.txt", "sub/b.txt"]
+    table = pq.read_table(io.BytesIO(outputs["parquet"].out)).to_pylist()
+    assert [(row["path"], row["secret"].decode()) for row in table] == FOUND
+
+
+def test_several_formats_at_once(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
+    """Each FORMAT=FILE is written, readable by its owner alone, and one more goes to standard output."""
+    names = {f: tmp_path / f"found.{f}" for f in ("human", "jsonl", "csv", "sarif", "parquet")}
+    options = [arg for f, name in names.items() for arg in ("-f", f"{f}={name}")]
+    run = cli("scan", "-r", pack, *options, "-f", "csv")
+    assert run.code == 1 and read_csv(run.out.decode()) == FOUND
+    assert read_csv(names["csv"].read_text()) == FOUND
+    assert "2 findings in 3 documents" in names["human"].read_text()
+    assert {path.stat().st_mode & 0o777 for path in names.values()} == {0o600}
+    assert sorted(os.listdir(tmp_path)) == sorted([*(p.name for p in names.values()), "tree"])
+
+
+def test_output_names_the_file_of_the_one_format(cli: Cli, pack: Path, tmp_path: Path) -> None:
+    """-o is for the format without a file; standard output stays empty."""
+    run = cli("scan", "-r", pack, "-f", "csv", "-o", tmp_path / "found.csv")
+    assert run.out == b"" and read_csv((tmp_path / "found.csv").read_text()) == FOUND
+    run = cli("scan", "-r", pack, "-o", tmp_path / "found.txt")
+    assert run.out == b"" and "tok_aaaaaaaaaaaa" in (tmp_path / "found.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "x", "-f", "csv=y"], "--output names one file, and 0 formats have none"),
+        (["-o", "x", "-f", "csv", "-f", "human"], "--output names one file, and 2 formats have none"),
+        (["-f", "csv=x", "-f", "jsonl=./x"], "two outputs go to './x'"),
+        (["-f", "csv", "-f", "jsonl"], "two outputs go to standard output"),
+        (["-f", "csv=no/such/folder/x"], "output 'no/such/folder/x': cannot be written: No such file"),
+        (["-f", "csv=sub"], "output 'sub': is a directory"),
+        (["--report", "no/such/x"], "output 'no/such/x': cannot be written: No such file"),
+        (["--report", "x", "-o", "x"], "two outputs go to 'x'"),
+    ],
+)
+def test_outputs_that_cannot_be_are_2(scan: Cli, cli: Cli, options: list[str], message: str) -> None:
+    """What can't be written is found out before anything is scanned."""
+    run = cli("scan", "--progress", "never", *options)
+    assert run.code == 2 and message in run.err and run.out == b""
+
+
+def test_a_failed_run_keeps_the_file_that_was_there(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
+    """Usage errors after outputs were opened leave an older result alone, and no temporary file."""
+    older = tmp_path / "found.csv"
+    older.write_text("older")
+    run = cli("scan", "-r", pack, "-f", f"csv={older}", "--backend", "abacus")
+    assert run.code == 2 and older.read_text() == "older"
+    assert sorted(os.listdir(tmp_path)) == ["found.csv", "tree"]
+
+
+def test_redaction_reaches_every_stream(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
+    """With --redact no format, on no stream, in no file, has the secret; the places are all there."""
+    names = {f: tmp_path / f"found.{f}" for f in ("jsonl", "csv", "sarif", "parquet")}
+    options = [arg for f, name in names.items() for arg in ("-f", f"{f}={name}")]
+    run = cli("scan", "--redact", "-r", pack, ".", *options, "-f", "human", "--report", tmp_path / "report")
+    assert run.code == 1
+    everything = [run.out, run.err.encode(), *(p.read_bytes() for p in tmp_path.iterdir() if p.is_file())]
+    assert len(everything) == 7
+    for stream in everything:
+        assert b"aaaaaaaa" not in stream and b"bbbbbbbb" not in stream
+    assert b"a.txt:2:7 token: tok_***" in run.out
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        ("--redact", "***"),
+        ("--redact=100", "***"),
+        ("--redact=75", "aaa***"),
+        ("--redact=1", "aaaaaaaaaaa***"),
+    ],
+)
+def test_redacting_a_share(scan: Cli, option: str, shown: str) -> None:
+    """--redact masks all, --redact=75 leaves the first quarter; the path behind it is a path."""
+    run = scan(option, "a.txt")
+    assert [(f["secret"], f["match"]) for f in run.findings] == [(shown, f"tok_{shown}")]
+
+
+@pytest.mark.parametrize("value", ["0", "101", "x", ""])
+def test_redacting_no_share_is_2(scan: Cli, value: str) -> None:
+    """Only a percentage will do."""
+    run = scan(f"--redact={value}", "a.txt")
+    assert run.code == 2 and "--redact" in run.err
+
+
+def test_the_report(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
+    """--report writes what the jsonl summary says, as one JSON object, with the speed."""
+    run = cli("scan", "-r", pack, ".", "missing", "-f", "jsonl", "-j", "1", "--report", tmp_path / "report")
+    report = json.loads((tmp_path / "report").read_text())
+    speed = report.pop("megabytes_per_second")
+    assert isinstance(speed, float)
+    summary = run.summary
+    del summary["type"]
+    assert report == summary
+    assert (report["documents"], report["findings"], report["findings_by_rule"]) == (3, 2, {"token": 2})
+    assert (report["workers"], report["pool"], report["backend"]) == (1, "local", "cpu")
+    assert [p["path"] for p in report["problems"]] == ["missing"] and report["complete"] is False
+
+
+def test_progress_is_json_lines_where_there_is_no_terminal(cli: Cli, pack: Path) -> None:
+    """Standard error of a pipe gets whole lines: messages, and progress with a last one that says so."""
+    run = cli("scan", "-r", pack, ".", "missing")
+    message, last = run.err.splitlines()
+    assert message.startswith("vyre-dist: not scanned: missing")
+    progress = json.loads(last)
+    assert progress["type"] == "progress" and progress["final"] is True
+    assert (progress["documents"], progress["findings"]) == (3, 2)
+    assert progress["bytes"] == progress["bytes_total"] > 0
+
+
+# --- readers that leave, disks that are full
+
+
+@pytest.fixture
+def many(tree: Path) -> Path:
+    """A tree with more findings than any pipe holds."""
+    for i in range(30):
+        (tree / f"many{i:02d}").write_text("".join(f"tok_{n:012d}\n" for n in range(500)))
+    return tree
+
+
+@pytest.mark.parametrize("form", ["human", "jsonl", "csv", "sarif", "parquet"])
+def test_a_reader_that_leaves_ends_the_scan_quietly(
+    many: Path, pack: Path, environment: dict[str, str], form: str
+) -> None:
+    """`| head -1`: no traceback, exit code 3, as not everything was said."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "-f", form, "--progress", "never", "."],
+        cwd=many,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.read(10)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(30), error) == (3, b"")
+
+
+@pytest.mark.parametrize("arguments", [["rules", "list"], ["rules", "check"], ["--help"], ["scan", "--help"]])
+def test_other_commands_and_readers_that_leave(
+    cli: Cli, tree: Path, environment: dict[str, str], arguments: list[str]
+) -> None:
+    """A pipe without a reader is no traceback and not the exit code of findings."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "vyre_dist", *arguments],
+            cwd=tree,
+            env=environment,
+            stdout=write,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    finally:
+        os.close(write)
+    assert run.returncode == 3 and b"Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("arguments", [["scan", "a.txt"], ["rules", "list"]])
+def test_a_full_disk_is_3(
+    cli: Cli, pack: Path, tree: Path, environment: dict[str, str], arguments: list[str]
+) -> None:
+    """Results that could not be written are a scan that is not complete."""
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "vyre_dist", *arguments],
+            cwd=tree,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert run.returncode == 3
+    assert b"No space left on device" in run.stderr and b"Traceback" not in run.stderr
+
+
+def test_an_output_file_that_cannot_grow_is_3_and_leaves_nothing(
+    many: Path, pack: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A file limit in the middle of writing: the message names the output, and the older file stays."""
+    (tmp_path / "found.jsonl").write_text("older")
+    limit = 300_000
+    run = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+            "from vyre_dist.cli.main import main; main(sys.argv[1:])",
+            "scan", "-r", str(pack), "-f", f"jsonl={tmp_path / 'found.jsonl'}", "--no-cache", ".",
+        ],
+        cwd=many,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 3
+    assert b"writing jsonl to" in run.stderr and b"File too large" in run.stderr
+    assert (tmp_path / "found.jsonl").read_text() == "older"
+    assert sorted(os.listdir(tmp_path)) == ["found.jsonl", "tree"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_is_no_crash(
+    tree: Path, pack: Path, environment: dict[str, str], tmp_path: Path, closed: int
+) -> None:
+    """Started with a stream closed, no file of ours takes its number and no traceback comes."""
+    code = f"import os, sys; os.close({closed}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    command = ["-m", "vyre_dist", "scan", "-r", str(pack), "-f", "human", "-f", f"csv={tmp_path / 'c'}", "."]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=tree, env=environment, capture_output=True, timeout=60
+    )
+    assert run.returncode == 1 and b"Traceback" not in run.stderr
+    assert (b"2 findings" in run.stdout) == (closed != 1)
+    assert read_csv((tmp_path / "c").read_text()) == FOUND

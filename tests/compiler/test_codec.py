@@ -1,0 +1,104 @@
+"""Tables as bytes: what comes back is what went in, and anything else is one error."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import fields
+
+import msgpack
+import numpy as np
+import pytest
+
+from vyre_dist.compiler import (
+    PackTables,
+    TableFormatError,
+    Verdicts,
+    compile_tables,
+    execute,
+    pack_tables,
+    unpack_tables,
+)
+from vyre_dist.regex import parse
+
+PATTERNS = [
+    r"tok_[0-9a-f]{8}\b",
+    r"\bx{3}",
+    r"(a|b)*",
+    r"key\s*=\s*\w{4}",
+    "[^\\x00-\\xff]",
+    r"k.{0,9}e.{0,9}y[a-c]{9}",
+]
+
+
+@pytest.fixture(scope="module")
+def tables() -> PackTables:
+    return compile_tables([parse(pattern).root for pattern in PATTERNS]).tables
+
+
+def test_round_trip(tables: PackTables) -> None:
+    """Every field survives, and the bytes do not depend on which process packs them."""
+    blob = pack_tables(tables)
+    back = unpack_tables(blob)
+    for f in fields(PackTables):
+        before, after = getattr(tables, f.name), getattr(back, f.name)
+        if isinstance(before, np.ndarray):
+            assert before.dtype == after.dtype
+            assert np.array_equal(before, after)
+        else:
+            assert before == after
+    assert pack_tables(back) == blob
+    text = b"a tok_0123abcd xxx key = 12345"
+    assert execute(back, text) == execute(tables, text)
+
+
+def test_compiling_is_deterministic(tables: PackTables) -> None:
+    """The same patterns give the same bytes."""
+    again = compile_tables([parse(pattern).root for pattern in PATTERNS]).tables
+    assert pack_tables(again) == pack_tables(tables)
+
+
+def test_any_changed_byte_is_noticed(tables: PackTables) -> None:
+    """Wherever one byte changes, or the end is missing, the tables are refused."""
+    blob = pack_tables(tables)
+    for at in range(0, len(blob), max(1, len(blob) // 97)):
+        broken = bytearray(blob)
+        broken[at] ^= 0x40
+        with pytest.raises(TableFormatError):
+            unpack_tables(bytes(broken))
+    for size in (0, 5, 40, len(blob) - 1):
+        with pytest.raises(TableFormatError):
+            unpack_tables(blob[:size])
+
+
+def sealed(values: dict[str, object]) -> bytes:
+    body = zlib.compress(msgpack.packb(values))
+    return b"vyre-dist tables\n" + hashlib.sha256(body).digest() + body
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 99},
+        {"probes": 1},
+        {"grams": b"\0" * 3},
+        {"gram_entries": b"\xff" * 8},
+        {"dfa_cells": b""},
+        {"reasons": []},
+        {"surplus": 1},
+        {"bitmap": None},
+    ],
+)
+def test_other_versions_and_inconsistent_tables(tables: PackTables, change: dict[str, object]) -> None:
+    """Another schema, missing fields, and numbers that point outside are refused in spite of a good checksum."""
+    blob = pack_tables(tables)
+    values = msgpack.unpackb(zlib.decompress(blob[len(b"vyre-dist tables\n") + 32 :]))
+    with pytest.raises(TableFormatError) as caught:
+        unpack_tables(sealed({**values, **change}))
+    assert caught.value.what == "compiled tables"
+
+
+def test_empty_pack() -> None:
+    """No rules at all are tables too."""
+    back = unpack_tables(pack_tables(compile_tables([]).tables))
+    assert execute(back, b"anything") == Verdicts([], [], 0, 0)

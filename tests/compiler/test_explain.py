@@ -1,0 +1,58 @@
+"""Summaries of compiled rules: what people are told is what the tables hold."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from vyre_dist.compiler import compile_rule, default_model
+from vyre_dist.compiler.explain import RuleSummary, summarize
+from vyre_dist.regex import parse
+
+
+def summary_of(pattern: str) -> RuleSummary:
+    return summarize(compile_rule(parse(pattern).root, default_model()))
+
+
+def test_a_rule_with_tables() -> None:
+    """Windows are shown as regexes, automata with their states."""
+    summary = summary_of(r"(?i)xqzj_[0-9a-f]{8}\b")
+    assert summary.route == "automata"
+    assert summary.windows == ("[Xx][Qq][Zz][Jj]",) or summary.windows == ("[Qq][Zz][Jj]_",)
+    assert summary.grams == 1
+    assert summary.chance_hits_per_mb == pytest.approx(2)
+    assert summary.hits_per_mb < 2
+    assert summary.after.startswith("table, ")
+    assert summary.before.startswith("table, ")
+    assert not summary.reason
+
+
+def test_short_windows_lose_their_padding() -> None:
+    """A window of three bytes is shown as three."""
+    assert summary_of("~q~").windows == ("~q~",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "route", "after"),
+    [
+        (r"\b[a-f0-9]{40}\b", "always_on", "table, "),
+        ("tok_(?:a|b)*a(?:a|b){60}", "automata", "bit-parallel, "),
+        ("a.{0,1000}b.{0,1000}c", "host", ""),
+        ("token[^\\x00-\\xff]", "never", ""),
+    ],
+)
+def test_other_routes(pattern: str, route: str, after: str) -> None:
+    """Whoever goes another way shows which, and has a reason."""
+    summary = summary_of(pattern)
+    assert summary.route == route
+    assert summary.after.startswith(after)
+    assert bool(summary.after) == bool(after)
+    assert summary.reason
+
+
+def test_every_window_is_a_regex(gitleaks: SimpleNamespace) -> None:
+    """Each shown window of a real pack parses, to at most four positions."""
+    for program in gitleaks.compiled.programs:
+        for text in summarize(program).windows:
+            assert parse(text.encode("latin-1")) is not None

@@ -1,0 +1,148 @@
+"""Patterns and texts made to hurt: nothing hangs, nothing blows up, and who gives up says so."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from vyre_dist.compiler import Route, compile_rule, compile_tables, default_model, execute
+from vyre_dist.regex import parse
+
+ROOT = Path(__file__).resolve().parents[2]
+
+WORDS = ["".join(random.Random(seed).choices("abcdefghijklmnop", k=9)) for seed in range(5000)]
+
+HOSTILE = {
+    "counted everything": "k.{0,1000}e.{0,1000}y.{0,1000}",
+    "nested counts": "(?:(?:(?:a{0,10}b){0,10}c){0,10}d){0,10}token",
+    "optional copies": "(?:a?){1000}key=",
+    "stars in stars": "(?:(?:(?:a*b*)*c*)*d*)*token_",
+    "exponential subsets": "tok(?:a|b)*a(?:a|b){60}",
+    "exponential both ways": "(?:a|b){60}a(?:a|b)*token(?:a|b)*a(?:a|b){60}",
+    "no window": "(?:[a-z0-9]{8}[A-Z ]{8}){20}",
+    "unanchored subsets": "[ab]*a[ab]{40}c[^d]",
+    "many words": "|".join(WORDS[:1500]),
+    "many words, twice": f"(?:{'|'.join(WORDS[:300])}) (?:{'|'.join(WORDS[300:600])})",
+    "deep groups": "(" * 900 + "token" + ")*" * 900,
+    "deep counts": "(?:" * 15 + "a" + "){0,2}" * 15 + "token_",
+    "65 000 positions": "token[a-z]{65000}",
+    "repeats beyond RE2's": "(?:ab{2000}){30}",
+    "assertions everywhere": r"(?:\b(?:a|\B|$|^|b)\b){500}key",
+    "classes of all sorts": "".join(f"[{chr(97 + i % 26)}-z{i % 10}]?" for i in range(400)) + "token",
+    "wide alternation, then counts": "(?:"
+    + "|".join(f"[{c}x]{{1,30}}" for c in "abcdefghijkl")
+    + "){1,20}key",
+    "never": "token[^\\x00-\\xff]",
+    "empty": "",
+}
+
+
+# google-re2 takes too long, or too much memory, for the others.
+COMPARABLE = [
+    name for name in HOSTILE if name not in ("many words", "65 000 positions", "repeats beyond RE2's")
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_bounded_time(name: str) -> None:
+    """Each pattern compiles within 5 s of processor time, or is routed to the host with a reason."""
+    root = parse(HOSTILE[name]).root
+    model = default_model()
+    began = time.process_time()
+    program = compile_rule(root, model)
+    assert time.process_time() - began < 5
+    assert program.route is not Route.HOST or program.reason
+
+
+def test_bounded_memory(tmp_path: Path) -> None:
+    """All of them, one after the other in one process, take less than 400 MB."""
+    (tmp_path / "patterns.json").write_text(json.dumps(list(HOSTILE.values())))
+    script = """
+import json, resource, sys
+from vyre_dist.compiler import compile_rule, default_model
+from vyre_dist.regex import parse
+for pattern in json.load(open(sys.argv[1])):
+    compile_rule(parse(pattern).root, default_model())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "patterns.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 400 << 10
+
+
+@pytest.mark.parametrize("name", COMPARABLE)
+def test_verdicts_of_hostile_patterns(name: str, lab: SimpleNamespace) -> None:
+    """What the tables decide about them is what google-re2 says."""
+    regex = parse(HOSTILE[name])
+    tables = compile_tables([regex.root]).tables
+    oracle = lab.re2_of(regex)
+    rng = random.Random(name)
+    pieces = [
+        b"token",
+        b"key=",
+        b"k",
+        b"e",
+        b"y",
+        b"a",
+        b"b",
+        b"ab" * 40,
+        b"abcdx",
+        b" ",
+        b"TOKEN",
+        b"token_",
+    ]
+    for _ in range(40):
+        text = b"".join(rng.choices(pieces, k=rng.randrange(30)))
+        sure, for_host = lab.rules_found(tables, text)
+        assert 0 in for_host or (0 in sure) == (oracle.search(text) is not None), text
+
+
+def test_texts_of_one_byte(gitleaks: SimpleNamespace, lab: SimpleNamespace) -> None:
+    """Texts of a single byte repeated, or of one keyword over and over, end in the same verdicts as google-re2's."""
+    oracles = [lab.re2_of(regex) for regex in gitleaks.regexes]
+    for piece in (b"a", b"0", b"\n", b"_", b"=", b"\xff", b"key=", b"eyJ", b"AKIA", b"ghp_"):
+        text = piece * (2000 // len(piece))
+        sure, for_host = lab.rules_found(gitleaks.compiled.tables, text)
+        found = {rule for rule, oracle in enumerate(oracles) if oracle.search(text) is not None}
+        assert sure <= found <= sure | for_host
+
+
+def test_bounded_steps() -> None:
+    """A candidate that would run for ever is handed to the host after so many steps, and says where it is."""
+    tables = compile_tables([parse("token.*[^x]y{3}").root]).tables
+    text = b"token" + b"x" * 5000
+    short = execute(tables, text, max_steps=100)
+    assert [rule for rule, _ in short.for_host] == [0]
+    assert not short.confirmed
+    assert short.anchored_steps <= 300
+    full = execute(tables, text)
+    assert not full.for_host
+    assert not full.confirmed
+
+
+@pytest.mark.nightly
+def test_thousands_of_rules() -> None:
+    """5 000 literals and 1 000 regexes compile within 15 s and 2 GB."""
+    rng = random.Random(3)
+    literals = [
+        "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789_-", k=rng.randrange(6, 21)))
+        for _ in range(5000)
+    ]
+    regexes = [
+        rf"(?i)\b{word[:5]}(?:_|-)?{word[5:]}[\s'\"]{{0,3}}[:=]\s{{0,5}}[a-z0-9]{{{rng.randrange(16, 41)}}}\b"
+        for word in WORDS[:1000]
+    ]
+    roots = [parse(pattern).root for pattern in literals + regexes]
+    began = time.process_time()
+    compiled = compile_tables(roots)
+    assert time.process_time() - began < 15
+    assert compiled.route_counts()["automata"] == len(roots)
+    assert compiled.tables.nbytes < 64 << 20

@@ -1,0 +1,425 @@
+"""LocalPool with real processes and real faults: killed in the middle, killed by a document, cut off while answering."""
+
+from __future__ import annotations
+
+import faulthandler
+import fcntl
+import multiprocessing
+import os
+import re
+import signal
+import termios
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.local_pool import LocalPool
+from vyre_dist.driver.machine import MachineConfig
+from vyre_dist.driver.plan import Plan
+from vyre_dist.driver.pool import WorkerPool, WorkerSpec
+from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
+from vyre_dist.engine.scanner import Scanner, finding_of
+from vyre_dist.engine.tasks import Piece, ScanTask
+from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.errors import UsageError
+from vyre_dist.finding import Finding
+from vyre_dist.kernels.backends import BACKENDS
+from vyre_dist.kernels.cpu import CpuBackend
+from vyre_dist.rules.model import PackData, Rule
+from vyre_dist.sources import walk
+
+PACK = PackData(
+    "small",
+    (
+        Rule("key", r"AKIA[0-9A-Z]{16}", keywords=("akia",)),
+        Rule("pair", r"(\w+)=(\d+)", secret_group=2),
+        Rule("dotenv", None, path=r"\.env$"),
+    ),
+)
+MARKER = b"POISON"
+PATIENCE = 30.0
+# more than any pipe holds, and twice that in the findings
+LONG_MATCHES = (b"x" * 50_000 + b"=1 ") * 40
+
+
+def spec(backend: str = "cpu", shard_bytes: int = 2048) -> WorkerSpec:
+    return WorkerSpec(PACK, EngineConfig(backend=backend, shard_bytes=shard_bytes))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty small files, an empty one, a .env, and one that is cut into pieces at every shard size used here."""
+    root = tmp_path_factory.mktemp("corpus")
+    for i in range(40):
+        path = root / f"d{i % 3}" / f"f{i:02d}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"id AKIA{'B' * 14}{i:02d}\nport={i}\n" * (i % 7 + 1))
+    (root / "d0" / "empty").touch()
+    (root / "d0" / ".env").write_text("a=1\n")
+    (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(1500)))
+    return root
+
+
+def scan(
+    pool: WorkerPool,
+    root: Path,
+    shard_bytes: int = 2048,
+    watch: Callable[[], object] = lambda: None,
+    config: MachineConfig | None = None,
+) -> tuple[list[Finding], ScanOutcome, list[str]]:
+    """Findings, outcome and warnings; `watch` is called after every round of events."""
+    found: list[Finding] = []
+    warnings: list[str] = []
+    callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: watch())
+    outcome = run_scan(Plan(walk([root]), shard_bytes, 8), pool, PACK.rules, callbacks, config)
+    return found, outcome, warnings
+
+
+@pytest.fixture(scope="module")
+def expected(corpus: Path) -> list[Finding]:
+    """What the library finds, in one process and without splitting anything."""
+    return sorted(Scanner(PACK, "cpu").scan_paths(corpus), key=order)
+
+
+def order(f: Finding) -> tuple[str, int, str]:
+    return f.path, f.start, f.rule_id
+
+
+def events_until(pool: LocalPool, done: Callable[[Sequence[Event]], bool]) -> list[Event]:
+    """Poll until `done` says so."""
+    events: list[Event] = []
+    deadline = time.monotonic() + PATIENCE
+    while not done(events):
+        assert time.monotonic() < deadline, events
+        events += pool.poll(1.0)
+    return events
+
+
+def waiting_bytes(connection: Connection) -> int:
+    """How much lies in the pipe, unread."""
+    count = array("i", [0])
+    fcntl.ioctl(connection.fileno(), termios.FIONREAD, count)
+    return count[0]
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """After every test here all workers are gone, and so are the descriptors that led to them."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert multiprocessing.active_children() == []
+    assert len(os.listdir("/proc/self/fd")) <= before + 1  # spawn's resource tracker keeps one
+
+
+# --- the same answer
+
+
+@pytest.mark.parametrize(
+    ("workers", "method", "shard_bytes"),
+    [(1, "fork", 2048), (2, "fork", 257), (3, "fork", 1 << 20), (2, "fork", 31), (2, "spawn", 2048)],
+)
+def test_findings_are_the_same_whoever_does_the_work(
+    corpus: Path, expected: list[Finding], workers: int, method: str, shard_bytes: int
+) -> None:
+    """Workers, start method and shard size change nothing; findings come document by document in the walk's order."""
+    found, outcome, warnings = scan(
+        LocalPool(spec(shard_bytes=shard_bytes), workers, method), corpus, shard_bytes
+    )
+    assert sorted(found, key=order) == expected and not warnings
+    paths = [getattr(entry, "path", "") for entry in walk([corpus])]
+    assert [f.path for f in found] == sorted((f.path for f in found), key=paths.index)
+    assert [(f.path, f.start) for f in found] == sorted(
+        ((f.path, f.start) for f in found), key=lambda at: (paths.index(at[0]), at[1])
+    )
+    assert outcome.complete and outcome.workers == workers
+    assert outcome.totals.documents == len(paths)
+    assert outcome.totals.bytes == sum(p.stat().st_size for p in corpus.rglob("*") if p.is_file())
+
+
+# --- faults
+
+
+class Faulty(CpuBackend):
+    """A backend that comes to harm on documents with a marker in them, as a bug in a library would make it."""
+
+    fault: Callable[[], object]
+
+    def dispatch(self, program: Any, inputs: Any, config: Any) -> Any:
+        if any(MARKER in window.data for window in inputs):
+            type(self).fault()
+        return super().dispatch(program, inputs, config)
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], WorkerSpec]:
+    """faulty(fault): a spec whose workers (forked, they know our backends) call `fault` at every marker."""
+
+    def make(fault: Callable[[], object]) -> WorkerSpec:
+        backend = type("FaultyBackend", (Faulty,), {"fault": staticmethod(fault)})
+        monkeypatch.setitem(BACKENDS, "faulty", backend)
+        return spec("faulty")
+
+    return make
+
+
+def abort() -> None:
+    faulthandler.disable()  # pytest's, which would tell all about it
+    os.abort()
+
+
+def out_of_memory() -> None:
+    raise MemoryError("no room for 7 GB")
+
+
+FAULTS: dict[str, tuple[Callable[[], object], str]] = {
+    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), r"ended by signal 9 \(Killed\): out of memory"),
+    "aborted": (abort, r"ended by signal 6 \(Aborted\)"),
+    "real-time signal": (lambda: os.kill(os.getpid(), signal.SIGRTMIN + 5), r"ended by signal 39"),
+    "left": (lambda: os._exit(7), r"ended with exit code 7"),
+    "raised": (out_of_memory, r"MemoryError: no room for 7 GB \(out_of_memory, test_local_pool\.py:\d+\)"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("where", ["small", "big"])
+def test_a_document_that_ends_its_worker_is_put_in_quarantine(
+    tmp_path: Path,
+    faulty: Callable[[Callable[[], object]], WorkerSpec],
+    corpus: Path,
+    expected: list[Finding],
+    fault: str,
+    where: str,
+) -> None:
+    """It is listed with the reason after a few deaths; every other document is scanned as if nothing had been."""
+    root = tmp_path / "corpus"
+    root.symlink_to(corpus)
+    poison = tmp_path / "poison"
+    poison.write_bytes(b"x=1 " + MARKER + b" y=2 " * (1 if where == "small" else 4000))
+    found: list[Finding] = []
+    warnings: list[str] = []
+    do, message = FAULTS[fault]
+    callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: None)
+    plan = Plan(walk([corpus / "d0", corpus / "d1", poison, corpus / "d2"]), 2048, 8)
+    outcome = run_scan(plan, LocalPool(faulty(do), 2, "fork"), PACK.rules, callbacks)
+    assert sorted(found, key=order) == expected
+    (problem,) = outcome.problems
+    assert (problem.path, problem.reason) == (str(poison), "quarantined")
+    assert re.search(message, problem.detail), problem.detail
+    deaths = outcome.totals.workers_lost
+    assert (deaths == 0) if fault == "raised" else (2 <= deaths <= 6)
+    assert len(warnings) == deaths
+
+
+def test_a_worker_killed_in_the_middle_of_a_task_costs_nothing_but_time(
+    corpus: Path, tmp_path: Path, faulty: Callable[[Callable[[], object]], WorkerSpec]
+) -> None:
+    """Killed while it provably scans, it is replaced, and its task is done by another."""
+    root = tmp_path / "corpus"
+    root.mkdir()
+    (root / "a").write_bytes(b"x=1 " + MARKER + b" y=2")
+    (root / "b").write_bytes(b"z=3")
+    busy = tmp_path / "pid"
+    killed: list[int] = []
+
+    def stop_once() -> None:
+        if not busy.is_symlink():
+            busy.symlink_to(str(os.getpid()))
+            signal.pause()
+
+    def kill_it() -> None:
+        if busy.is_symlink() and not killed:
+            killed.append(int(os.readlink(busy)))
+            os.kill(killed[0], signal.SIGKILL)
+
+    found, outcome, warnings = scan(LocalPool(faulty(stop_once), 1, "fork"), root, watch=kill_it)
+    assert [f.match for f in found] == [b"x=1", b"y=2", b"z=3"]
+    assert killed and outcome.complete
+    assert (outcome.totals.workers_lost, outcome.totals.retries, outcome.totals.documents) == (1, 1, 2)
+    (warning,) = warnings
+    assert f"process {killed[0]} was ended by signal 9" in warning
+
+
+def test_a_pool_in_which_every_worker_dies_is_given_up(
+    tmp_path: Path, faulty: Callable[[Callable[[], object]], WorkerSpec]
+) -> None:
+    """Where every document is deadly the scan ends, says so, and tells what was done."""
+    for i in range(100):
+        (tmp_path / f"f{i}").write_bytes(MARKER)
+    with pytest.raises(ScanAbortedError, match="16 workers were lost in a row") as caught:
+        scan(LocalPool(faulty(lambda: os._exit(1)), 1, "fork"), tmp_path)
+    assert not caught.value.refused
+    assert caught.value.outcome.totals.documents == 0
+    assert all(p.reason == "quarantined" for p in caught.value.outcome.problems)
+
+
+def test_a_worker_cut_off_in_the_middle_of_its_answer_is_lost_like_any_other() -> None:
+    """Half an answer in the pipe and then its end: an event, no exception; the other worker is not touched."""
+    pool = LocalPool(spec(), 2, "fork")
+    try:
+        pool.start()
+        events_until(pool, lambda events: sum(isinstance(e, WorkerReady) for e in events) == 2)
+        text = LONG_MATCHES
+        pool.submit(0, 5, ScanTask((Piece(0, "inline", len(text), 0, len(text), inline=text),)))
+        worker = pool._workers[0]
+        # some of the answer is there; it is longer than any pipe, so the worker is still writing
+        deadline = time.monotonic() + PATIENCE
+        while waiting_bytes(worker.connection) < 50_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.join(PATIENCE)
+        (lost,) = events_until(pool, bool)
+        assert isinstance(lost, WorkerLost) and lost.worker == 0 and "signal 9" in lost.detail
+        pool.replace(0)
+        (ready,) = events_until(pool, bool)
+        assert ready == WorkerReady(0)
+    finally:
+        pool.close()
+
+
+def test_long_tasks_and_long_answers_do_not_wait_for_each_other() -> None:
+    """Six tasks of 2 MB are handed to one worker that has answers of 4 MB to give, and nobody is polling."""
+    pool = LocalPool(spec(shard_bytes=1 << 24), 1, "fork")
+    text = LONG_MATCHES
+    try:
+        pool.start()
+        events_until(pool, bool)
+        for task_id in range(6):
+            pool.submit(
+                0, task_id, ScanTask((Piece(task_id, "inline", len(text), 0, len(text), inline=text),))
+            )
+        done = [e for e in events_until(pool, lambda events: len(events) == 6) if isinstance(e, TaskDone)]
+    finally:
+        pool.close()
+    assert [e.task_id for e in done] == [0, 1, 2, 3, 4, 5]
+    assert [len(e.result.findings) for e in done] == [40] * 6
+
+
+def test_a_task_for_a_dead_worker_is_an_event_and_no_exception() -> None:
+    """Whoever submits need not know that the worker died a moment ago."""
+    pool = LocalPool(spec(), 1, "fork")
+    try:
+        pool.start()
+        events_until(pool, bool)
+        worker = pool._workers[0]
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.join(PATIENCE)
+        pool.submit(0, 1, ScanTask(()))
+        pool.submit(0, 2, ScanTask(()))
+        (lost,) = events_until(pool, bool)
+        assert isinstance(lost, WorkerLost)
+    finally:
+        pool.close()
+        pool.close()
+
+
+def test_an_answer_that_was_given_before_the_death_counts() -> None:
+    """What a worker wrote whole before it died is read first, then its end."""
+    pool = LocalPool(spec(), 1, "fork")
+    try:
+        pool.start()
+        events_until(pool, bool)
+        pool.submit(0, 9, ScanTask((Piece(0, "inline", 3, 0, 3, inline=b"a=1"),)))
+        worker = pool._workers[0]
+        assert wait([worker.connection], PATIENCE)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.join(PATIENCE)
+        done, lost = events_until(pool, lambda events: len(events) == 2)
+        assert isinstance(done, TaskDone) and len(done.result.findings) == 1
+        assert isinstance(lost, WorkerLost)
+    finally:
+        pool.close()
+
+
+def test_an_exception_in_a_task_leaves_the_worker_alive(
+    faulty: Callable[[Callable[[], object]], WorkerSpec],
+) -> None:
+    """The answer says what was raised and where; the next task is done by the same process."""
+    pool = LocalPool(faulty(out_of_memory), 1, "fork")
+    try:
+        pool.start()
+        events_until(pool, bool)
+        for task_id, data in enumerate((MARKER, b"a=1")):
+            pool.submit(0, task_id, ScanTask((Piece(0, "inline", len(data), 0, len(data), inline=data),)))
+        failed, done = events_until(pool, lambda events: len(events) == 2)
+        assert isinstance(failed, TaskFailed) and failed.detail.startswith("MemoryError: no room")
+        assert isinstance(done, TaskDone)
+    finally:
+        pool.close()
+
+
+# --- starting
+
+
+def test_a_forking_pool_says_at_once_what_its_workers_could_not_use() -> None:
+    """The pack is compiled before the fork: a wrong backend is a UsageError, and no process is started."""
+    pool = LocalPool(spec("abacus"), 2, "fork")
+    with pytest.raises(UsageError, match="unknown backend 'abacus'"):
+        pool.start()
+    pool.close()
+
+
+def test_a_spawning_pool_learns_it_from_its_workers(tmp_path: Path) -> None:
+    """A worker that can't start for good says so; the scan is given up at once, as refused."""
+    (tmp_path / "a").write_text("x=1")
+    pool = LocalPool(spec("abacus"), 1, "spawn")
+    with pytest.raises(ScanAbortedError, match="unknown backend 'abacus'") as caught:
+        scan(pool, tmp_path)
+    assert caught.value.refused and caught.value.outcome.totals.documents == 0
+
+
+def test_a_spawned_worker_that_dies_before_it_is_ready_is_lost() -> None:
+    """A death while the pack is loaded is WorkerLost: another may have more luck."""
+    pool = LocalPool(spec(), 1, "spawn")
+    try:
+        pool.start()
+        os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+        (event,) = events_until(pool, bool)
+        assert isinstance(event, WorkerLost) and not isinstance(event, WorkerRefused)
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_pool_needs_workers(workers: int) -> None:
+    """Fewer than one is refused with the number in the message."""
+    with pytest.raises(UsageError, match=f"{workers} workers: at least 1"):
+        LocalPool(spec(), workers)
+
+
+def test_closing_does_not_wait_for_work_in_hand(
+    faulty: Callable[[Callable[[], object]], WorkerSpec],
+) -> None:
+    """Workers that are in the middle of something that never ends are gone in a moment."""
+    pool = LocalPool(faulty(signal.pause), 3, "fork")
+    pool.start()
+    events_until(pool, lambda events: len(events) == 3)
+    for worker in range(3):
+        pool.submit(worker, worker, ScanTask((Piece(0, "inline", 6, 0, 6, inline=MARKER),)))
+    processes = [w.process.pid for w in pool._workers.values()]
+    began = time.monotonic()
+    pool.close()
+    assert time.monotonic() - began < 3.0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in processes)
+
+
+def test_finding_of_is_what_the_library_gives(corpus: Path) -> None:
+    """A row that came through a worker is the Finding that Scanner.scan makes of the same bytes."""
+    data = b"a=1 AKIA" + b"D" * 16
+    pool = LocalPool(spec(), 1, "fork")
+    try:
+        pool.start()
+        events_until(pool, bool)
+        pool.submit(0, 0, ScanTask((Piece(0, "p", len(data), 0, len(data), inline=data),)))
+        (done,) = events_until(pool, bool)
+    finally:
+        pool.close()
+    assert isinstance(done, TaskDone)
+    rows = sorted(done.result.findings, key=lambda row: row[2])
+    assert [finding_of(row, "p", PACK.rules) for row in rows] == Scanner(PACK, "cpu").scan(data, "p")

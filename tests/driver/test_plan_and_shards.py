@@ -1,0 +1,146 @@
+"""From listed documents to shards: every byte once, in order, within the limits, and no faster than asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vyre_dist.driver.events import PlanEnded, ShardPlanned
+from vyre_dist.driver.plan import Plan
+from vyre_dist.engine.shards import cut, pack_shards
+from vyre_dist.engine.tasks import Piece, ScanTask, decode_task, encode_task
+from vyre_dist.sources import DocumentRef, InputProblem
+
+sizes = st.lists(st.integers(0, 50), max_size=40)
+
+
+def document(number: int, size: int) -> Piece:
+    return Piece(number, f"d{number}", size, 0, size, stamp=(number, size))
+
+
+def ref(number: int, size: int) -> DocumentRef:
+    return DocumentRef(f"d{number}", size, number, size)
+
+
+@given(sizes, st.integers(1, 20), st.integers(1, 5))
+def test_shards_cover_every_byte_once_and_in_order(given_sizes: list[int], limit: int, count: int) -> None:
+    """The pieces, laid end to end, are the documents; an empty one has a piece of its own."""
+    documents = [document(i, size) for i, size in enumerate(given_sizes)]
+    shards = list(pack_shards(documents, limit, count))
+    pieces = [piece for shard in shards for piece in shard]
+    at = [(i, 0) for i, size in enumerate(given_sizes) if size == 0]
+    at += [(i, start) for i, size in enumerate(given_sizes) for start in range(0, size, limit)]
+    assert [(p.document, p.start) for p in pieces] == sorted(at)
+    for piece in pieces:
+        whole = documents[piece.document]
+        assert piece.end == min(piece.start + limit, whole.size)
+        assert (piece.path, piece.size, piece.stamp) == (whole.path, whole.size, whole.stamp)
+
+
+@given(sizes, st.integers(1, 20), st.integers(1, 5))
+def test_shards_keep_to_their_limits_and_are_full(given_sizes: list[int], limit: int, count: int) -> None:
+    """No shard has more bytes or pieces than allowed, and none ends before the next piece would not fit."""
+    documents = [document(i, size) for i, size in enumerate(given_sizes)]
+    shards = list(pack_shards(documents, limit, count))
+    for i, shard in enumerate(shards):
+        total = sum(p.end - p.start for p in shard)
+        assert shard and total <= limit and len(shard) <= count
+        if i + 1 < len(shards):
+            first = shards[i + 1][0]
+            assert total + first.end - first.start > limit or len(shard) == count
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "expected"),
+    [
+        (0, 10, [(0, 0)]),
+        (10, 10, [(0, 10)]),
+        (11, 10, [(0, 10), (10, 11)]),
+        (20, 10, [(0, 10), (10, 20)]),
+        (3, 1, [(0, 1), (1, 2), (2, 3)]),
+    ],
+)
+def test_cutting(size: int, limit: int, expected: list[tuple[int, int]]) -> None:
+    """A document is cut where it is larger than a shard, and only there."""
+    pieces = cut(document(0, size), limit)
+    assert [(p.start, p.end) for p in pieces] == expected
+    assert all(p.whole for p in pieces) == (len(pieces) == 1)
+
+
+@given(sizes, st.integers(1, 20), st.integers(1, 5))
+def test_a_plan_introduces_each_document_with_its_first_piece(
+    given_sizes: list[int], limit: int, count: int
+) -> None:
+    """`documents` of a shard are those that begin in it, whole; paths are known until they are forgotten."""
+    plan = Plan([ref(i, size) for i, size in enumerate(given_sizes)], limit, count)
+    seen: list[int] = []
+    while isinstance(planned := plan.next(), ShardPlanned):
+        begin_here = [p.document for p in planned.pieces if p.start == 0]
+        assert [d.document for d in planned.documents] == begin_here
+        for whole in planned.documents:
+            assert whole.whole and whole.size == given_sizes[whole.document]
+            assert plan.path_of(whole.document) == f"d{whole.document}"
+        seen += begin_here
+    assert seen == [*range(len(given_sizes))]
+    assert plan.ended and plan.documents == len(given_sizes) and plan.bytes_listed == sum(given_sizes)
+    plan.forget(seen)
+    with pytest.raises(KeyError):
+        plan.path_of(0)
+    assert plan.next() == PlanEnded()
+
+
+def test_a_plan_is_lazy() -> None:
+    """Planning a shard reads the listing no further than one document beyond it."""
+    read = 0
+
+    def listing() -> Iterator[DocumentRef]:
+        nonlocal read
+        for number in range(1000):
+            read += 1
+            yield ref(number, 10)
+
+    plan = Plan(listing(), 50)
+    plan.next()
+    assert read == 6
+    assert plan.bytes_listed == 60 and not plan.ended
+
+
+def test_a_plan_that_is_forgotten_as_it_goes_does_not_grow() -> None:
+    """A listing of any length costs the memory of what is in flight."""
+    plan = Plan((ref(number, 10) for number in range(20_000)), 50)
+    most = 0
+    while isinstance(planned := plan.next(), ShardPlanned):
+        plan.forget([d.document for d in planned.documents])
+        most = max(most, len(plan._paths), len(plan._new))
+    assert most <= 12
+
+
+def test_problems_of_the_listing_are_kept_in_order_and_take_no_number() -> None:
+    """What the sources could not list is no document."""
+    problems = [InputProblem("a", "not-found"), InputProblem("c", "fifo")]
+    plan = Plan([problems[0], ref(0, 1), problems[1], ref(1, 1)], 100)
+    planned = plan.next()
+    assert isinstance(planned, ShardPlanned)
+    assert [p.document for p in planned.pieces] == [0, 1] and plan.problems == problems
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=20), st.integers(0, 50), st.integers(1, 20), st.booleans()), max_size=8
+    )
+)
+def test_a_plan_survives_the_wire(rows: list[tuple[bytes, int, int, bool]]) -> None:
+    """Pieces come out of a message as they went in, whatever bytes the path has; a stamp only where it is checked."""
+    pieces = []
+    for number, (path, size, limit, elsewhere) in enumerate(rows):
+        shown = path.decode("utf-8", "surrogateescape")
+        whole = Piece(number, shown, size, 0, size, "/elsewhere" if elsewhere else None, (5, 6))
+        pieces += cut(whole, limit)
+    task = decode_task(encode_task(ScanTask(tuple(pieces))))
+    assert isinstance(task, ScanTask)
+    for sent, received in zip(pieces, task.pieces, strict=True):
+        assert received._replace(stamp=None) == sent._replace(stamp=None)
+        assert received.stamp == sent.stamp or (sent.whole and received.stamp is None)

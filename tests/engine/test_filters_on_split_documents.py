@@ -1,0 +1,171 @@
+"""Filters see the document, not its pieces: keywords, lines, entropy, secrets and paths, in shards of any size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from generate import haystacks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import Hit, filtered, hits_of
+
+from vyre_dist import Finding, Scanner
+from vyre_dist.rules.model import Allowlist, PackData, Rule
+
+BACKENDS = ["cpu", "reference"]
+
+
+def on(target: str, *regexes: str, stopwords: tuple[str, ...] = ()) -> Allowlist:
+    return Allowlist(regexes=regexes, regex_target=target, stopwords=stopwords)  # type: ignore[arg-type]
+
+
+RULES = [
+    Rule("gated", "[ab]{2,}", keywords=("abc",)),
+    # no literal to search for, and keywords that are long enough to stand in for it
+    Rule("dear", r"\w{2,4}", keywords=("bcab", "AAAB")),
+    Rule("unbounded", r"a\w*", keywords=("-", "b_")),
+    Rule("line", "a+", allowlists=(on("line", "b$", "^1"),)),
+    Rule("long-line", "(?s)b.{0,3}a", allowlists=(on("line", "1.*-"),)),
+    Rule("match", "[ab]+", allowlists=(on("match", "^a.*b$"),)),
+    Rule("secret", "(a*)(b+)", allowlists=(on("secret", "^b"),)),
+    Rule("group", "(a)?(b+)c?", secret_group=1),
+    Rule("words", "[abc]{3}", allowlists=(on("secret", stopwords=("BA", "cc")),)),
+    Rule("entropy", r"\w{3,8}", entropy=1.0),
+    Rule("py-only", "a", path=r"\.py$"),
+    Rule("file", None, path=r"(^|/)b"),
+    Rule("short-cap", "[ab]+", max_match_bytes=3),
+    Rule("empties", "c*", keywords=("c",)),
+]
+
+
+def as_pack(rules: list[Rule]) -> PackData:
+    return PackData("test", tuple(rules))
+
+
+def check(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> None:
+    expected = filtered(rules, document, path)
+    for backend in BACKENDS:
+        scanner = Scanner(as_pack(rules), backend)
+        for shard_bytes in [1 << 20, *shards]:
+            scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+            assert hits_of(scanner.scan(document, path)) == expected, (backend, shard_bytes)
+
+
+some_rules = st.lists(st.sampled_from(RULES), min_size=1, max_size=4, unique_by=lambda rule: rule.id)
+some_path = st.sampled_from(["x.py", "b", "dir/b.py", "<bytes>"])
+
+
+@settings(max_examples=500)
+@given(
+    rules=some_rules,
+    document=haystacks(),
+    path=some_path,
+    shards=st.lists(st.integers(1, 30), min_size=2, max_size=2),
+)
+def test_filters_on_pieces(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> None:
+    """Rules with filters report what their definition, applied to the whole document, says."""
+    check(rules, document, path, shards)
+
+
+@pytest.mark.nightly
+@settings(max_examples=100_000, derandomize=False)
+@given(
+    rules=some_rules,
+    document=haystacks(),
+    path=some_path,
+    shards=st.lists(st.integers(1, 30), min_size=2, max_size=2),
+)
+def test_filters_on_pieces_many_times(
+    rules: list[Rule], document: bytes, path: str, shards: list[int]
+) -> None:
+    """The same, a hundred thousand times."""
+    check(rules, document, path, shards)
+
+
+@settings(max_examples=150)
+@given(
+    documents=st.lists(
+        st.tuples(st.sampled_from(["a.py", "b", "b.py", "c"]), haystacks()),
+        max_size=4,
+        unique_by=lambda d: d[0],
+    ),
+    shard_bytes=st.integers(1, 40),
+    backend=st.sampled_from(BACKENDS),
+)
+def test_files_say_the_same_as_bytes(
+    tmp_path_factory: pytest.TempPathFactory,
+    documents: list[tuple[str, bytes]],
+    shard_bytes: int,
+    backend: str,
+) -> None:
+    """scan_paths on files, small ones read at once and larger ones piece by piece, finds what the oracle finds."""
+    folder = tmp_path_factory.mktemp("files")
+    for name, data in documents:
+        (folder / name).write_bytes(data)
+    result = Scanner(as_pack(RULES), backend, shard_bytes=shard_bytes).scan_paths(folder)
+    assert not result.problems
+    assert result.documents == len(documents)
+    assert result.bytes == sum(len(data) for _, data in documents)
+    for name, data in documents:
+        path = str(folder / name)
+        assert of_path(result, path) == filtered(RULES, data, path)
+    order = [(f.path, f.start) for f in result]
+    assert order == sorted(order)
+
+
+def of_path(findings: list[Finding], path: str) -> list[Hit]:
+    return hits_of(f for f in findings if f.path == path)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
+def test_keyword_far_from_the_match(backend: str, as_file: bool, tmp_path: Path) -> None:
+    """A keyword anywhere opens the gate: in another shard, across a shard's edge, before or behind the match."""
+    rules = [Rule("dear", "[0-9]{4}", keywords=("keyword",)), Rule("gated", "needle", keywords=("keyword",))]
+    scanner = Scanner(as_pack(rules), backend, shard_bytes=64)
+    for text in (b"needle 1234", b"needle 1234" + b"." * 500):
+        for at in range(0, 300, 7):
+            for word in (b"KeyWord", b"keywor_"):
+                for document in (b"." * at + word + b"." * 200 + text, text + b"." * at + word):
+                    if as_file:
+                        (tmp_path / "d").write_bytes(document)
+                        found: list[Finding] = scanner.scan_paths(tmp_path / "d")
+                    else:
+                        found = scanner.scan(document)
+                    assert {f.rule_id for f in found} == ({"dear", "gated"} if word == b"KeyWord" else set())
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
+def test_lines_longer_than_any_chunk(as_file: bool, tmp_path: Path) -> None:
+    """Lines and columns are right in lines of megabytes, with and without a newline before them."""
+    row = b"x" * 999 + b"!"
+    document = b"\n" + row * 3000 + b"\n\n" + row * 2000 + b"\n"
+    scanner = Scanner({"r": "!"}, shard_bytes=(1 << 20) - 3)
+    if as_file:
+        (tmp_path / "d").write_bytes(document)
+        found: list[Finding] = scanner.scan_paths(tmp_path / "d")
+    else:
+        found = scanner.scan(document)
+    places = [(f.line, f.column) for f in found]
+    assert places == [(2, 1000 * (i + 1)) for i in range(3000)] + [(4, 1000 * (i + 1)) for i in range(2000)]
+
+
+def test_path_rules_report_a_split_document_once(tmp_path: Path) -> None:
+    """A rule with a path only reports the file itself, first of its findings, however many pieces it has."""
+    (tmp_path / "b").write_bytes(b"a" * 50)
+    rules = [Rule("a", "a{50}"), Rule("file", None, path="b$")]
+    for shard_bytes in (1, 7, 50, 100):
+        result = Scanner(as_pack(rules), shard_bytes=shard_bytes).scan_paths(tmp_path)
+        assert [(f.rule_id, f.start, f.end, f.line) for f in result] == [("file", 0, 0, 0), ("a", 0, 50, 1)]
+
+
+def test_skipped_documents_count_once(tmp_path: Path) -> None:
+    """A document that no rule applies to is counted, once, and not read."""
+    (tmp_path / "skip.md").write_bytes(b"a" * 50)
+    (tmp_path / "scan.py").write_bytes(b"a" * 50)
+    pack = PackData("p", (Rule("a", "a{50}"),), (Allowlist(paths=(r"\.md$",)),))
+    for shard_bytes in (3, 100):
+        result = Scanner(pack, shard_bytes=shard_bytes).scan_paths(tmp_path)
+        assert (result.skipped, result.documents, len(result)) == (1, 1, 1)

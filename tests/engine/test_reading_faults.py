@@ -1,0 +1,300 @@
+"""Files that vanish, change, or are no files any more: each is a problem in the result, and none is skipped silently."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vyre_dist import EngineConfig, RulePack, Scanner
+from vyre_dist.engine import ScanEngine
+from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
+from vyre_dist.engine.reader import read_whole
+from vyre_dist.engine.scanner import piece_of
+from vyre_dist.engine.shards import cut
+from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask, TaskResult
+from vyre_dist.sources import DocumentRef, walk
+
+CONTENT = b"xx needle 1234\n" * 4
+NOBODY = 65534
+
+
+def planned(path: Path) -> Piece:
+    """The file as the walk lists it."""
+    [ref] = [entry for entry in walk([str(path)]) if isinstance(entry, DocumentRef)]
+    return piece_of(0, ref)
+
+
+def engine(shard_bytes: int = 1 << 20) -> ScanEngine:
+    pack = RulePack.from_patterns({"r": r"needle (\d+)", "long": "x[^z]*4"}).data
+    return ScanEngine(pack, EngineConfig(shard_bytes=shard_bytes))
+
+
+@contextlib.contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything, so these lines run as nobody if need be."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def replace_by_socket(path: Path) -> None:
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+
+
+def replace_by_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def replace_by_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def replace_by_loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def replace_by_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def remove_parent(path: Path) -> None:
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_bytes(b"")
+
+
+# what happens to a file after it was listed -> the reason in the report
+GONE: list[tuple[Callable[[Path], None], str]] = [
+    (Path.unlink, "vanished"),
+    (remove_parent, "vanished"),
+    (lambda path: path.chmod(0), "permission"),
+    (replace_by_fifo, "not-a-file"),
+    (replace_by_socket, "not-a-file"),
+    (replace_by_directory, "not-a-file"),
+    (replace_by_device, "not-a-file"),
+    (replace_by_loop, "symlink-loop"),
+]
+
+
+@pytest.mark.parametrize("shard_bytes", [1 << 20, 20], ids=["whole", "split"])
+@pytest.mark.parametrize(("fault", "reason"), GONE)
+def test_what_is_gone_is_a_problem(
+    fault: Callable[[Path], None], reason: str, shard_bytes: int, tmp_path: Path
+) -> None:
+    """A file that can't be read any more is named with its reason; its neighbours are scanned."""
+    os.chmod(tmp_path, 0o755)  # noqa: S103 - another user has to get in
+    folder = tmp_path / "sub"
+    folder.mkdir(mode=0o755)
+    path, other = folder / "f", tmp_path / "other"
+    path.write_bytes(CONTENT)
+    other.write_bytes(CONTENT)
+    piece, neighbour = planned(path), planned(other)._replace(document=1)
+    fault(path)
+    e = engine(shard_bytes)
+    # a directory that nobody may enter is as good a reason; pytest's are root's own
+    with without_privileges() if reason == "permission" else contextlib.nullcontext():
+        result = e.run(ScanTask(tuple(cut(piece, shard_bytes))))
+    assert {(document, why) for document, why, _ in result.problems} == {(0, reason)}
+    assert all(detail for _, _, detail in result.problems)
+    assert not result.findings
+    assert not result.parts
+    assert result.documents == 0
+    assert scan_all(e, neighbour, shard_bytes).documents == 1
+
+
+def scan_all(e: ScanEngine, piece: Piece, shard_bytes: int) -> TaskResult:
+    result = e.run(ScanTask(tuple(cut(piece, shard_bytes))))
+    return e.run(StitchTask(piece, tuple(result.parts))) if result.parts else result
+
+
+def test_a_fifo_with_a_silent_writer_does_not_hang(tmp_path: Path) -> None:
+    """Reading never waits for a writer, and nothing is taken from what a writer has sent beyond what was planned."""
+    path = tmp_path / "f"
+    path.write_bytes(CONTENT)
+    piece = planned(path)
+    replace_by_fifo(path)
+    end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        for sent in (b"", b"xx needle"):
+            os.write(end, sent)
+            [(_, reason, _)] = engine().run(ScanTask((piece,))).problems
+            assert reason == "not-a-file"
+    finally:
+        os.close(end)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"needle 1", b"needle 1 needle 22" * 9, CONTENT + b"x", CONTENT[:-1]]
+)
+def test_a_small_file_is_scanned_as_it_is_now(content: bytes, tmp_path: Path) -> None:
+    """A file that is read at once may have changed since it was listed: what it holds now is what is scanned."""
+    path = tmp_path / "f"
+    path.write_bytes(CONTENT)
+    piece = planned(path)
+    path.write_bytes(content)
+    e = engine()
+    result = e.run(ScanTask((piece,)))
+    assert not result.problems
+    assert result.bytes == len(content)
+    fresh = e.run(ScanTask((planned(path),)))
+    assert result.findings == fresh.findings
+
+
+def test_a_file_that_outgrew_its_shard_is_a_problem(tmp_path: Path) -> None:
+    """A file listed as small that is now larger than the limit is not read into memory without end."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    piece = planned(path)
+    with path.open("r+b") as f:
+        f.truncate(1 << 40)
+    [(_, reason, detail)] = engine().run(ScanTask((piece,))).problems
+    assert reason == "changed"
+    assert str(1 << 20) in detail
+
+
+def test_proc_files_are_read_whole() -> None:
+    """A file that says 0 bytes, as those of /proc do, is read for what it has."""
+    path = "/proc/self/status"
+    if not os.path.exists(path):
+        pytest.skip("no /proc here")
+    assert os.stat(path).st_size == 0
+    assert b"Name:" in read_whole(path, path, 0, 1 << 20)
+
+
+def rewrite_same_size(path: Path) -> None:
+    path.write_bytes(CONTENT.replace(b"n", b"m"))
+
+
+def shrink(path: Path) -> None:
+    path.write_bytes(CONTENT[:30])
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as f:
+        f.write(b"needle 77")
+
+
+def replace_by_copy(path: Path) -> None:
+    stamp = path.stat()
+    fresh = path.with_name("fresh")
+    fresh.write_bytes(CONTENT.replace(b"n", b"m"))
+    os.utime(fresh, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    fresh.replace(path)
+
+
+CHANGES = [rewrite_same_size, shrink, grow, replace_by_copy]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("after", range(4), ids=["before-all", "after-1", "after-2", "before-joining"])
+def test_a_split_file_that_changes_is_a_problem(
+    change: Callable[[Path], None], after: int, tmp_path: Path
+) -> None:
+    """A file that changes between its pieces, or before they are joined, is reported and gives no finding."""
+    path = tmp_path / "f"
+    path.write_bytes(CONTENT)
+    os.utime(path, ns=(1, 1))  # whatever the clock's grain, a later write shows
+    piece = planned(path)
+    pieces = cut(piece, 20)
+    assert len(pieces) == 3
+    e = engine(20)
+    problems, parts, findings = [], [], []
+    for number, part in enumerate(pieces):
+        if number == after:
+            change(path)
+        result = e.run(ScanTask((part,)))
+        problems += result.problems
+        parts += result.parts
+        findings += result.findings
+    if after == 3:
+        change(path)
+        assert len(parts) == 3
+        result = e.run(StitchTask(piece, tuple(parts)))
+        problems += result.problems
+        findings += result.findings
+        assert (result.documents, result.capped) == (0, 0)
+    assert {reason for _, reason, _ in problems} == {"changed"}
+    assert not findings
+
+
+def test_a_file_that_changes_while_it_is_joined_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change between the check and the last read of joining is noticed, whether or not a match is gone by then."""
+    path = tmp_path / "f"
+    for change in (grow, rewrite_same_size):
+        path.write_bytes(CONTENT)
+        os.utime(path, ns=(1, 1))
+        piece = planned(path)
+        e = engine(20)
+        parts = e.run(ScanTask(tuple(cut(piece, 20)))).parts
+        real = FileDocument.read
+
+        def read(self: FileDocument, start: int, end: int) -> bytes:
+            if path.stat().st_mtime_ns == 1:
+                change(path)  # noqa: B023
+            return real(self, start, end)  # noqa: B023
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FileDocument, "read", read)
+            result = e.run(StitchTask(piece, tuple(parts)))
+        assert [reason for _, reason, _ in result.problems] == ["changed"]
+        assert not result.findings
+
+
+def test_scanner_lists_a_problem_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of its pieces fail, a document is listed once, and the result says that it is not complete."""
+    path = tmp_path / "a"
+    path.write_bytes(CONTENT)
+    (tmp_path / "b").write_bytes(CONTENT)
+    scanner = Scanner({"r": "needle"}, shard_bytes=7)
+    real = ScanEngine.run
+
+    def run(self: ScanEngine, task: ScanTask | StitchTask) -> TaskResult:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        return real(self, task)
+
+    monkeypatch.setattr(ScanEngine, "run", run)
+    result = scanner.scan_paths(tmp_path)
+    assert [(p.path, p.reason) for p in result.problems] == [(str(path), "vanished")]
+    assert not result.complete
+    assert result.documents == 1
+    assert {f.path for f in result} == {str(tmp_path / "b")}
+
+
+def test_reads_beyond_the_end_say_where_it_is(tmp_path: Path) -> None:
+    """A file that shrinks after it was opened gives an error that says what was planned and what is there."""
+    path = tmp_path / "f"
+    path.write_bytes(CONTENT)
+    with FileDocument(str(path), "shown", len(CONTENT)) as document:
+        assert document.read(3, 9) == CONTENT[3:9]
+        path.write_bytes(CONTENT[:5])
+        with pytest.raises(DocumentError) as caught:
+            document.read(0, 20)
+    assert (caught.value.path, caught.value.reason) == ("shown", "changed")
+    assert "ends at 5" in caught.value.detail
+
+
+def test_bytes_do_not_change() -> None:
+    """A document in memory always verifies."""
+    document = BytesDocument(CONTENT, "d")
+    document.verify()
+    assert document.read(0, len(CONTENT)) is CONTENT
+    assert document.read(3, 9) == CONTENT[3:9]

@@ -1,0 +1,172 @@
+"""The fused program's counter tail against a count of its own, and what becomes of it: sums and choices."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from generate import haystacks, packs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import chain
+
+from vyre_dist import EngineConfig, RulePack, Scanner
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.dispatch.report import MergedReport, SpeculationReport, merge, parse_counter_tail
+from vyre_dist.engine import ScanEngine
+from vyre_dist.engine.tasks import Piece, ScanTask
+from vyre_dist.extract.spans import spans_from_bytes
+from vyre_dist.extract.window import whole
+from vyre_dist.kernels import CANDIDATE_DTYPE, ScanProgram, open_backend
+from vyre_dist.kernels.backends import programs
+from vyre_dist.program import compile_pack
+from vyre_dist.rules.model import PackData, Rule
+
+BACKENDS = ["cpu", "reference"]
+CONFIG = DispatchConfig()
+
+
+@settings(max_examples=250)
+@given(
+    patterns=packs(),
+    documents=st.lists(haystacks(), min_size=1, max_size=6),
+    backend=st.sampled_from(BACKENDS),
+)
+def test_tiles_are_counted_once(patterns: dict[str, str], documents: list[bytes], backend: str) -> None:
+    """Committed are the windows with spans, rolled back those that were tried in vain; both paths give the same spans."""
+    compiled = compile_pack(RulePack.from_patterns(patterns).data)
+    b = open_backend(backend, compiled)
+    windows = [whole(document) for document in documents]
+    fused, prefilter = programs(compiled)
+    [output] = b.dispatch(fused, windows, CONFIG)
+    report = parse_counter_tail(output)
+    assert report is not None
+    spans = spans_from_bytes(memoryview(output)[:-8])
+    matching = [w for w, d in enumerate(documents) if any(chain(p, d, 1 << 16) for p in patterns.values())]
+    assert sorted(set(spans["window"].tolist())) == matching
+    [candidates] = b.dispatch(prefilter, windows, CONFIG)
+    tried = {w for w, _ in candidate_pairs(candidates)}
+    assert report == SpeculationReport(len(matching), len(tried) - len(matching))
+    [serial] = b.confirm_serial(windows, [candidates])
+    assert bytes(serial) == spans.tobytes()
+
+
+def candidate_pairs(buffer: object) -> list[tuple[int, int]]:
+    return np.frombuffer(buffer, CANDIDATE_DTYPE).tolist()  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_to_do(backend: str) -> None:
+    """No windows, empty windows and no rules: a tail of zeros, and for the reference every window tried."""
+    compiled = compile_pack(RulePack.from_patterns({"r": "a"}).data)
+    b = open_backend(backend, compiled)
+    fused = ScanProgram("fused", compiled.key)
+    assert parse_counter_tail(b.dispatch(fused, [], CONFIG)[0]) == SpeculationReport.empty()
+    tried = 1 if backend == "reference" else 0
+    assert parse_counter_tail(b.dispatch(fused, [whole(b"")], CONFIG)[0]) == SpeculationReport(0, tried)
+    nothing = open_backend(backend, compile_pack(PackData("no rules", ())))
+    assert parse_counter_tail(nothing.dispatch(fused, [whole(b"a")], CONFIG)[0]) == SpeculationReport.empty()
+
+
+# A document of the first kind commits; in the second the keyword, which stands in for the regex, raises
+# false hope; the third is not tried.
+def documents(count: int, seed: int) -> tuple[list[bytes], Counter[str]]:
+    rng = random.Random(seed)
+    kinds = {
+        "committed": b"keyword 1234567",
+        "rolled back": b"a keyword alone",
+        "untried": b"nothing here at all",
+    }
+    chosen = [rng.choice(list(kinds)) for _ in range(count)]
+    return [kinds[kind] + b"\n" * rng.randrange(40) for kind in chosen], Counter(chosen)
+
+
+GATED = PackData("p", (Rule("gated", "[0-9]{7}", keywords=("keyword",)),))
+
+
+def test_a_scan_adds_its_tails_up() -> None:
+    """Over many dispatches, commits and rollbacks are the documents that had, and had not, what made them candidates."""
+    docs, kinds = documents(2000, 1)
+    pieces = [Piece(i, f"d{i}", len(d), 0, len(d), inline=d) for i, d in enumerate(docs)]
+    engine = ScanEngine(GATED, EngineConfig(speculation="force"))
+    result = engine.run(ScanTask(tuple(pieces)))
+    assert (result.committed, result.rolled_back) == (kinds["committed"], kinds["rolled back"])
+    assert result.fused > 1
+    assert result.serial == 0
+    assert len(result.findings) == kinds["committed"]
+
+
+def test_sum_does_not_depend_on_order() -> None:
+    """Shards merged in any order, and in groups, give the same report; each counts once."""
+    reports = []
+    for seed in range(9):
+        docs, _ = documents(50 + seed, seed)
+        engine = ScanEngine(GATED, EngineConfig(speculation="force"))
+        pieces = [Piece(i, f"d{i}", len(d), 0, len(d), inline=d) for i, d in enumerate(docs)]
+        result = engine.run(ScanTask(tuple(pieces)))
+        assert result.fused == 1
+        reports.append(MergedReport(result.committed, result.rolled_back, 1))
+    total = merge(reports)
+    assert total.shards == 9
+    assert total.attempted_tiles == sum(r.attempted_tiles for r in reports)
+    rng = random.Random(3)
+    for _ in range(20):
+        rng.shuffle(reports)
+        middle = rng.randrange(9)
+        assert merge([merge(reports[:middle]), merge(reports[middle:])]) == total
+
+
+def scan_many(scanner: Scanner, document: bytes, dispatches: int) -> None:
+    for _ in range(dispatches):
+        scanner.scan(document)
+
+
+def test_auto_mode_follows_the_data() -> None:
+    """Documents that are rolled back switch speculation off, probes go on, and documents that commit switch it on again."""
+    config = EngineConfig(speculation="auto", threshold_pct=20, probe_every=5)
+    scanner = Scanner(GATED, config=config)
+    speculator = scanner.engine.speculator
+    scan_many(scanner, b"keyword 1234567", 12)  # the race, half of it fused, and a little more
+    assert speculator.speculator.enabled
+    scan_many(scanner, b"keyword alone", 20)
+    assert not speculator.speculator.enabled
+    samples, probes = speculator.speculator.samples, speculator.probes
+    scan_many(scanner, b"keyword alone", 50)
+    assert speculator.probes - probes == 10
+    assert speculator.speculator.samples - samples == 10
+    assert not speculator.speculator.enabled
+    scan_many(scanner, b"keyword 1234567", 40)
+    assert speculator.speculator.enabled
+    # documents that are not even tried are no evidence
+    samples = speculator.speculator.samples
+    scan_many(scanner, b"nothing", 10)
+    assert speculator.speculator.samples == samples
+
+
+@pytest.mark.parametrize(("mode", "fused"), [("force", 30), ("disable", 0)])
+def test_forced_and_disabled_modes_do_as_told(mode: str, fused: int) -> None:
+    """The caller's choice holds for every dispatch, the first ones included; results are the same."""
+    engine = ScanEngine(GATED, EngineConfig(speculation=mode))
+    data = b"keyword 1234567"
+    results = [
+        engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),))) for _ in range(30)
+    ]
+    assert sum(r.fused for r in results) == fused
+    assert sum(r.serial for r in results) == 30 - fused
+    assert all(len(r.findings) == 1 and r.raced == [0, 0, 0, 0] for r in results)
+
+
+def test_the_race_times_both_paths_on_the_same_kind_of_data() -> None:
+    """In auto mode the first dispatches take turns; each lane's bytes are those of its dispatches."""
+    engine = ScanEngine(GATED, EngineConfig())
+    data = b"keyword 1234567"
+    results = [
+        engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),))) for _ in range(12)
+    ]
+    fused_ns, fused_bytes, serial_ns, serial_bytes = (sum(r.raced[i] for r in results) for i in range(4))
+    assert fused_bytes == serial_bytes == 4 * len(data)
+    assert fused_ns > 0
+    assert serial_ns > 0
+    assert [r.fused for r in results[:10]] == [1, 0] * 5

@@ -1,0 +1,230 @@
+"""What Hyperscan refuses stays exact; what it compiled is cached, and a cache that fails costs time only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hyperscan
+import pytest
+from oracle import hits, hits_of
+
+from vyre_dist import EngineConfig, Scanner
+from vyre_dist.kernels import hyperscan_db
+from vyre_dist.kernels.hyperscan_db import candidate_databases
+from vyre_dist.kernels.routes import rule_routes
+from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule, compile_pack
+from vyre_dist.rules import RulePack
+
+HYPERSCAN = "Hyperscan, then google-re2"
+REFUSED = "google-re2 on every document: Hyperscan refuses the regex"
+NULLABLE = "google-re2 on every document: the regex matches the empty string"
+
+# (pattern, route, documents in which it is to be looked for)
+ROUTES: list[tuple[str, str, list[bytes]]] = [
+    # a bounded repeat above 32767
+    ("a.{1,40000}b", REFUSED, [b"a" + b"x" * 300 + b"b", b"ab", b"axb" * 3, b"a\nb"]),
+    # can never match
+    (r"[^\x00-\xff]", REFUSED, [b"a", b""]),
+    (r"a[^\x00-\xff]|b", HYPERSCAN, [b"ab", b"a"]),
+    (r"a\b\b\Bb", REFUSED, [b"ab", b"a b"]),
+    (r"a\zb", REFUSED, [b"ab", b"a"]),
+    # anchors inside
+    (r"(?m)a$^", REFUSED, [b"a\na", b"a"]),
+    (r"(?m)(?:^a$\n?){2,}", REFUSED, [b"a\na\n\na\na\na", b"aa"]),
+    (r"(?:a(?m:^)|\n(?m:^)b?){1,3}c", REFUSED, [b"\n\nbc", b"\n\n\nbc", b"\nc"]),
+    # longer, as a text, than Hyperscan's 16 000 bytes
+    ("|".join(f"k{i:04}z" for i in range(3000)), REFUSED, [b"k0000zk2999z k3000z", b"k"]),
+    # match the empty string
+    ("a*", NULLABLE, [b"baab", b""]),
+    (r"\b", NULLABLE, [b"a b", b""]),
+    ("(?m)^", NULLABLE, [b"a\n\nb\n", b""]),
+    ("a?|b", NULLABLE, [b"ab"]),
+    # taken, though they look no less strange
+    (r"(?s).{1,30000}", HYPERSCAN, [b"x" * 300, b""]),
+    (r"\Ba\B", HYPERSCAN, [b"aaa", b"a"]),
+    (r"(?:a\b|\Bb){3,50}", HYPERSCAN, [b"abbb", b"bbba"]),
+    ("x" * 5000, HYPERSCAN, [b"x" * 10_001, b"x" * 4999]),
+    (r"\w{1,900}@\w{1,900}\.\w{1,900}", HYPERSCAN, [b"a" * 1000 + b"@b.c", b"@b.c"]),
+]
+
+
+# what google-re2 itself can't be told, in words that it knows
+IN_RE2 = {
+    "a.{1,40000}b": "a." + ".{0,1000}" * 39 + ".{0,999}b",
+    "(?s).{1,30000}": "(?s)." + ".{0,1000}" * 29 + ".{0,999}",
+}
+
+
+@pytest.mark.parametrize(("pattern", "route", "documents"), ROUTES, ids=[row[0][:20] for row in ROUTES])
+def test_every_route_is_exact(pattern: str, route: str, documents: list[bytes]) -> None:
+    """Whichever way a rule takes, its findings are google-re2's; `rules check` names the way."""
+    assert rule_routes(compile_pack(RulePack.from_patterns({"r": pattern}).data)) == {0: route}
+    pack = {"r": pattern, "other": "[ab]x"}
+    as_re2 = {**pack, "r": IN_RE2.get(pattern, pattern)}
+    for backend in ("cpu", "reference"):
+        for shard_bytes in (1 << 20, 1000):
+            found = Scanner(pack, backend, shard_bytes=shard_bytes).scan_batch(documents)
+            assert [hits_of(f) for f in found] == [hits(as_re2, document) for document in documents]
+
+
+def test_one_refused_rule_costs_the_others_nothing() -> None:
+    """In a pack, only the rules that Hyperscan refuses take another route."""
+    pack = RulePack.from_patterns({pattern: pattern for pattern, _, _ in ROUTES}).data
+    assert list(rule_routes(compile_pack(pack)).values()) == [route for _, route, _ in ROUTES]
+
+
+class Refusing:
+    """build_database that refuses some of what Hyperscan would take, as a smaller build of it might."""
+
+    def __init__(self, refuses: Callable[[Sequence[CompiledRule], int], bool]) -> None:
+        self._real = hyperscan_db.build_database
+        self._refuses = refuses
+        self.refusals = 0
+
+    def __call__(self, rules: Sequence[CompiledRule], flags: int, *gates: Any) -> Any:
+        if self._refuses(rules, flags):
+            self.refusals += 1
+            raise hyperscan.CompilerError("Pattern is too large.")
+        return self._real(rules, flags, *gates)
+
+
+PACK = {"one": "a+b", "two": "[bc]{2,3}", "three": "(?m)c$", "four": "a*", "five": r"\bab"}
+DOCUMENTS = [b"aab abc bcc\nccc", b"abab", b"", b"bc" * 700]
+
+REFUSALS: dict[str, Callable[[Sequence[CompiledRule], int], bool]] = {
+    "exactly": lambda rules, flags: (
+        any(r.index == 1 for r in rules) and not flags & hyperscan.HS_FLAG_PREFILTER
+    ),
+    "in every mode": lambda rules, _: any(r.index == 1 for r in rules),
+    "more than two at once": lambda rules, _: len(rules) > 2,
+    "to tell its ends": lambda _, flags: not flags & hyperscan.HS_FLAG_SINGLEMATCH,
+    "everything": lambda *_: True,
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_refusals_change_no_finding(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule refused exactly, refused at all, together with others, or for its ends, is found all the same."""
+    refusing = Refusing(REFUSALS[reason])
+    monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", refusing)
+    monkeypatch.setattr("vyre_dist.kernels.cpu.build_database", refusing)
+    for shard_bytes in (1 << 20, 5):
+        scanner = Scanner(PACK, "cpu", shard_bytes=shard_bytes)
+        scanner.engine.backend._searched.update(dict.fromkeys(range(len(PACK)), 1 << 30))
+        assert [hits_of(f) for f in scanner.scan_batch(DOCUMENTS)] == [hits(PACK, d) for d in DOCUMENTS]
+    assert refusing.refusals
+
+
+def test_a_rule_refused_exactly_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rules check` tells rules that Hyperscan takes in prefilter mode only."""
+    monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", Refusing(REFUSALS["exactly"]))
+    compiled = compile_pack(RulePack.from_patterns(PACK).data)
+    databases = candidate_databases(compiled, ArtifactCache(None))
+    assert (databases.approximate, databases.always) == ({1}, (3,))
+    assert rule_routes(compiled)[1].startswith("Hyperscan (prefilter mode)")
+
+
+def test_dense_matches_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document with more ends than are worth collecting is searched from match to match, with the same result."""
+    pack = {"r": "[ab]{2}"}
+    document = b"ab" * 20_000 + b"-" + b"a" * 20_001
+    scanner = Scanner(pack, "cpu")
+    scanner.engine.backend._searched[0] = 1 << 30
+    assert scanner.engine.backend._match_ends(0, document) is None
+    assert hits_of(scanner.scan(document)) == hits(pack, document)
+
+
+def compiled_pack() -> CompiledPack:
+    return compile_pack(RulePack.from_patterns(PACK).data)
+
+
+def artifacts(folder: Path, kind: str) -> list[Path]:
+    return [path for path in (folder / kind).iterdir() if not path.name.startswith(".")]
+
+
+def scan_with(folder: Path) -> list[Any]:
+    scanner = Scanner(PACK, "cpu", config=EngineConfig(cache_dir=str(folder)))
+    return [hits_of(f) for f in scanner.scan_batch(DOCUMENTS)]
+
+
+def test_cached_databases_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second start compiles nothing: it would fail if it tried."""
+    expected = scan_with(tmp_path)
+    assert len(artifacts(tmp_path, "hyperscan")) == 1
+    monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", Refusing(REFUSALS["everything"]))
+    assert candidate_databases(compiled_pack(), ArtifactCache(str(tmp_path))).always == (3,)
+    assert scan_with(tmp_path) == expected
+
+
+def test_damaged_cache_is_a_miss(tmp_path: Path) -> None:
+    """Whatever happens to a cached file, the scan compiles anew, gives the same findings and mends the cache."""
+    expected = scan_with(tmp_path)
+    for kind in ("hyperscan", "pack"):
+        [path] = artifacts(tmp_path, kind)
+        good = path.read_bytes()
+        middle = len(good) // 2
+        flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+        for damaged in (b"", good[:10], good[:-1], good + b"x", flipped, os.urandom(len(good))):
+            path.write_bytes(damaged)
+            assert scan_with(tmp_path) == expected
+            assert path.read_bytes() == good
+
+
+def test_a_database_of_another_machine_is_a_miss(tmp_path: Path) -> None:
+    """Bytes that Hyperscan will not load, though their checksum is right, are compiled anew and replaced."""
+    import msgpack
+
+    expected = scan_with(tmp_path)
+    compiled = compile_pack(RulePack.from_patterns(PACK).data)
+    stored: list[str] = []
+
+    class Spy(ArtifactCache):
+        def get(self, kind: str, key: str) -> bytes | None:
+            stored.append(key)
+            return super().get(kind, key)
+
+    candidate_databases(compiled, Spy(str(tmp_path)))
+    cache = ArtifactCache(str(tmp_path))
+    good = cache.get("hyperscan", stored[0])
+    assert good is not None
+    for bad in ([[b"no database"], [], [], []], [[b""], [], [], []], ["what", 1], {"a": 1}, 7):
+        cache.put("hyperscan", stored[0], msgpack.packb(bad))
+        assert scan_with(tmp_path) == expected
+        assert cache.get("hyperscan", stored[0]) == good
+
+
+def test_unwritable_cache_costs_time_only(tmp_path: Path) -> None:
+    """Where nothing can be written, a scan compiles, finds the same, and the cache knows why it is empty."""
+    in_the_way = tmp_path / "file"
+    in_the_way.write_bytes(b"")
+    assert scan_with(in_the_way) == scan_with(tmp_path)
+    cache = ArtifactCache(str(in_the_way))
+    cache.put("hyperscan", "key", b"payload")
+    assert isinstance(cache.write_error, OSError)
+    assert cache.get("hyperscan", "key") is None
+
+
+def _scan_in_child(folder: str, start: Any, answers: Any) -> None:
+    start.wait()
+    answers.put(scan_with(Path(folder)))
+
+
+def test_concurrent_starts_share_a_cache(tmp_path: Path) -> None:
+    """Processes that start at once with an empty cache all scan, and leave one whole artifact each kind."""
+    context = multiprocessing.get_context("spawn")
+    start, answers = context.Barrier(4), context.Queue()
+    children = [
+        context.Process(target=_scan_in_child, args=(str(tmp_path), start, answers)) for _ in range(4)
+    ]
+    for child in children:
+        child.start()
+    found = [answers.get(timeout=60) for _ in children]
+    for child in children:
+        child.join()
+    assert found == [[hits(PACK, d) for d in DOCUMENTS]] * 4
+    for kind in ("hyperscan", "pack"):
+        assert len(list((tmp_path / kind).iterdir())) == 1

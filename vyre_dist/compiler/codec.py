@@ -1,0 +1,113 @@
+"""PackTables as bytes and back: a msgpack map of plain types, versioned, with a checksum over all of it.
+
+Whatever is wrong with stored tables is one error, TableFormatError: to a cache it is a miss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import fields
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from vyre_dist.compiler.errors import TableFormatError
+from vyre_dist.compiler.probes import MAX_PROBES
+from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, PackTables
+
+TABLES_SCHEMA = 1
+"""Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
+
+_MAGIC = b"vyre-dist tables\n"
+_WHAT = "compiled tables"
+# Field -> (dtype, elements of a row); whatever is not listed is a plain value.
+_ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
+    "routes": (np.dtype("u1"), 0),
+    "always": (np.dtype("<u4"), 0),
+    "always_starts": (np.dtype("<u4"), 0),
+    "grams": (np.dtype("<u4"), 0),
+    "gram_starts": (np.dtype("<u4"), 0),
+    "gram_entries": (np.dtype("<u4"), 0),
+    "entries": (ENTRY_DTYPE, 0),
+    "bitmap": (np.dtype("u1"), 0),
+    "probe_classes": (np.dtype("u1"), 32),
+    "automata": (AUTOMATON_DTYPE, 0),
+    "byte_maps": (np.dtype("u1"), 257),
+    "dfa_cells": (np.dtype("<u2"), 0),
+    "nfa_words": (np.dtype("<u8"), 0),
+}
+
+
+def pack_tables(tables: PackTables) -> bytes:
+    """The tables as bytes for unpack_tables: the same tables give the same bytes on every machine."""
+    values: dict[str, Any] = {"schema": TABLES_SCHEMA, "probes": MAX_PROBES}
+    for f in fields(PackTables):
+        value = getattr(tables, f.name)
+        if f.name in _ARRAYS:
+            value = np.ascontiguousarray(value, _ARRAYS[f.name][0]).tobytes()
+        values[f.name] = value
+    body = zlib.compress(msgpack.packb(values), 1)
+    return _MAGIC + hashlib.sha256(body).digest() + body
+
+
+def unpack_tables(blob: bytes) -> PackTables:
+    """The tables that pack_tables stored. Their arrays are read-only.
+
+    Raises:
+        TableFormatError: the bytes are damaged, of another version, or don't fit together.
+    """
+    head = len(_MAGIC) + 32
+    body = blob[head:]
+    if not blob.startswith(_MAGIC):
+        raise TableFormatError(_WHAT, "the magic bytes are missing")
+    if hashlib.sha256(body).digest() != blob[len(_MAGIC) : head]:
+        raise TableFormatError(_WHAT, "the checksum does not fit")
+    try:
+        values = msgpack.unpackb(zlib.decompress(body), strict_map_key=True)
+        schema, probes = values.pop("schema"), values.pop("probes")
+        if (schema, probes) != (TABLES_SCHEMA, MAX_PROBES):
+            raise TableFormatError(
+                _WHAT, f"schema {schema!r} with {probes!r} probes, not {TABLES_SCHEMA} with {MAX_PROBES}"
+            )
+        for name, (dtype, row) in _ARRAYS.items():
+            array = np.frombuffer(values[name], dtype)
+            values[name] = array.reshape(-1, row) if row else array
+        values["reasons"] = tuple(values["reasons"])
+        tables = PackTables(**values)
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise TableFormatError(_WHAT, f"it can't be read ({error})") from error
+    _check(tables)
+    return tables
+
+
+def _check(tables: PackTables) -> None:
+    """That no number in the tables points outside of them: a kernel would not notice."""
+    automata, entries = tables.automata, tables.entries
+    used = np.concatenate((entries["forward"], entries["backward"], tables.always))
+    used = used[used != 0xFFFF_FFFF]
+    tabled = automata[automata["is_nfa"] == 0].astype(
+        [(name, np.int64) for name in AUTOMATON_DTYPE.names or ()]
+    )
+    words = automata[automata["is_nfa"] == 1].astype(tabled.dtype)
+    ends = tabled["base"] + tabled["states"] * tabled["columns"]
+    word_ends = words["base"] + (words["states"] + 2 * words["columns"]) * words["words"]
+    sound = (
+        tables.routes.size == tables.always.size == tables.always_starts.size == len(tables.reasons)
+        and tables.gram_starts.size == tables.grams.size + 1
+        and _below(tables.gram_starts, tables.gram_entries.size + 1)
+        and _below(tables.gram_entries, entries.size)
+        and _below(entries["rule"], tables.routes.size)
+        and _below(entries["probe_class"] & (EDGE_PASSES - 1), len(tables.probe_classes))
+        and _below(used, automata.size)
+        and _below(automata["byte_map"], len(tables.byte_maps))
+        and _below(ends, tables.dfa_cells.size + 1)
+        and _below(word_ends, tables.nfa_words.size + 1)
+    )
+    if not sound:
+        raise TableFormatError(_WHAT, "its arrays don't fit together")
+
+
+def _below(values: np.ndarray[Any, Any], limit: int) -> bool:
+    return bool(np.all(values < limit))
