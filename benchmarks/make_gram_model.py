@@ -75,7 +75,7 @@ def main() -> None:
         shares.append(tree_rates * weight / total)
         single += byte_shares * weight / total
     merged, where = np.unique(np.concatenate(keys), return_inverse=True)
-    rates = np.bincount(where, np.concatenate(shares))
+    rates: npt.NDArray[np.float64] = np.bincount(where, np.concatenate(shares)).astype(np.float64)
 
     blob = pack_grams(merged, rates, single)
     Path(args.output).write_bytes(blob)
