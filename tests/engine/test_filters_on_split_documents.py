@@ -137,6 +137,18 @@ def test_keyword_far_from_the_match(backend: str, as_file: bool, tmp_path: Path)
                     assert {f.rule_id for f in found} == ({"dear", "gated"} if word == b"KeyWord" else set())
 
 
+def test_keyword_across_the_edges_of_what_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keyword is found wherever it lies in a file that is read in stretches, and half a keyword is none."""
+    monkeypatch.setattr("vyre_dist.engine.findings._CHUNK", 16)
+    scanner = Scanner(as_pack([Rule("gated", "needle", keywords=("keyword", "another1"))]), shard_bytes=20)
+    for at in range(70):
+        for word in (b"KEYWORD", b"KEYWOR", b"EYWORD"):
+            (tmp_path / "d").write_bytes(b"needle" + b"." * at + word + b"." * (70 - at))
+            assert len(scanner.scan_paths(tmp_path / "d")) == (word == b"KEYWORD"), (at, word)
+
+
 @pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
 def test_lines_longer_than_any_chunk(as_file: bool, tmp_path: Path) -> None:
     """Lines and columns are right in lines of megabytes, with and without a newline before them."""

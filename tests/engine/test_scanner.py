@@ -192,7 +192,9 @@ def test_lines_and_columns(
     path = tmp_path_factory.mktemp("l") / "f"
     path.write_bytes(data)
     checkpoints = [(p, data.count(b"\n", 0, p)) for p in sorted(min(p, len(data)) for p in points)]
-    with FileDocument(str(path), "f", len(data)) as file:
+    with pytest.MonkeyPatch.context() as patch, FileDocument(str(path), "f", len(data)) as file:
+        patch.setattr("vyre_dist.engine.lines._CHUNK", 5)
+        patch.setattr("vyre_dist.engine.lines._FIRST_STEP", 2)
         for document in (BytesDocument(data, "f"), file):
             for help_ in ([], checkpoints):
                 lines = LineCounter(document, help_)

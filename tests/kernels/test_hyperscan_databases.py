@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from vyre_dist.kernels.hyperscan_db import candidate_databases
 from vyre_dist.kernels.routes import rule_routes
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule, compile_pack
 from vyre_dist.rules import RulePack
+
+ROOT = Path(__file__).parents[2]
 
 HYPERSCAN = "Hyperscan, then google-re2"
 REFUSED = "google-re2 on every document: Hyperscan refuses the regex"
@@ -208,23 +212,28 @@ def test_unwritable_cache_costs_time_only(tmp_path: Path) -> None:
     assert cache.get("hyperscan", "key") is None
 
 
-def _scan_in_child(folder: str, start: Any, answers: Any) -> None:
-    start.wait()
-    answers.put(scan_with(Path(folder)))
-
-
 def test_concurrent_starts_share_a_cache(tmp_path: Path) -> None:
     """Processes that start at once with an empty cache all scan, and leave one whole artifact each kind."""
-    context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(4), context.Queue()
+    script = """
+import json, sys
+from vyre_dist import EngineConfig, Scanner
+folder, pack, documents = json.loads(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+scanner = Scanner(pack, "cpu", config=EngineConfig(cache_dir=folder))
+print(json.dumps([[(f.rule_id, f.start, f.end) for f in scanner.scan(d.encode("latin-1"))] for d in documents]))
+"""
+    documents = [d.decode("latin-1") for d in DOCUMENTS]
+    arguments = json.dumps([str(tmp_path), PACK, documents])
+    command = [sys.executable, "-c", script, arguments]
     children = [
-        context.Process(target=_scan_in_child, args=(str(tmp_path), start, answers)) for _ in range(4)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for _ in range(4)
     ]
     for child in children:
-        child.start()
-    found = [answers.get(timeout=60) for _ in children]
-    for child in children:
-        child.join()
-    assert found == [[hits(PACK, d) for d in DOCUMENTS]] * 4
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    found = [json.loads(child.communicate("go\n", timeout=60)[0]) for child in children]
+    scanner = Scanner(PACK, "cpu")
+    assert found == [[[[f.rule_id, f.start, f.end] for f in scanner.scan(d)] for d in DOCUMENTS]] * 4
     for kind in ("hyperscan", "pack"):
         assert len(list((tmp_path / kind).iterdir())) == 1
