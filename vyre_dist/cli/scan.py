@@ -82,7 +82,7 @@ class _ScanCommand(click.Command):
     type=click.Choice(["auto", "local", "ray"]),
     default="auto",
     show_default=True,
-    help="Where workers run. auto: Ray inside a Ray job, with --address or RAY_ADDRESS, else local processes.",
+    help="Where workers run. auto: Ray inside a Ray job or with --address, else local processes.",
 )
 @click.option(
     "--workers",
