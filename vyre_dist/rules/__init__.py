@@ -4,12 +4,17 @@ pack = RulePack.load("gitleaks.toml")   # or RulePack.builtin(), RulePack.from_p
 filters = CompiledFilters(pack)
 """
 
-from vyre_dist.rules.check import RuleReport, check_pack
-from vyre_dist.rules.filters import CompiledFilters, entropy, pick_secret
-from vyre_dist.rules.loading import PackNotFoundError, builtin_names
-from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
-from vyre_dist.rules.pack import RulePack
-from vyre_dist.rules.problems import PackError, Problem
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vyre_dist.rules.check import RuleReport, check_pack
+    from vyre_dist.rules.filters import CompiledFilters, entropy, pick_secret
+    from vyre_dist.rules.loading import PackNotFoundError, builtin_names
+    from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
+    from vyre_dist.rules.pack import RulePack
+    from vyre_dist.rules.problems import PackError, Problem
 
 __all__ = [
     "Allowlist",
@@ -27,3 +32,30 @@ __all__ = [
     "entropy",
     "pick_secret",
 ]
+
+_HOMES = {
+    "Allowlist": "vyre_dist.rules.model",
+    "CompiledFilters": "vyre_dist.rules.filters",
+    "Origin": "vyre_dist.rules.model",
+    "PackData": "vyre_dist.rules.model",
+    "PackError": "vyre_dist.rules.problems",
+    "PackNotFoundError": "vyre_dist.rules.loading",
+    "Problem": "vyre_dist.rules.problems",
+    "Rule": "vyre_dist.rules.model",
+    "RulePack": "vyre_dist.rules.pack",
+    "RuleReport": "vyre_dist.rules.check",
+    "builtin_names": "vyre_dist.rules.loading",
+    "check_pack": "vyre_dist.rules.check",
+    "entropy": "vyre_dist.rules.filters",
+    "pick_secret": "vyre_dist.rules.filters",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: a worker with a compiled pack needs none of the loaders."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(home), name)
