@@ -71,8 +71,8 @@ fates = st.builds(
 
 def rows_of(number: int, fate: Fate) -> list[FindingRow]:
     """All findings of a document, in the order in which they are to come."""
-    rows: list[FindingRow] = [[number, 7, 0, 0]] if fate.path_rule else []
-    return rows + [[number, 8 - i, i, i + 1] for i in range(fate.rows)]
+    rows: list[FindingRow] = [[number, 7, 0, 0, 0]] if fate.path_rule else []
+    return rows + [[number, 8 - i, i, i + 1, 1] for i in range(fate.rows)]
 
 
 def work(task: Task, corpus: list[Fate]) -> TaskResult:
@@ -291,7 +291,7 @@ class Schedules(RuleBasedStateMachine):
 
     @invariant()
     def findings_come_once_and_in_order(self) -> None:
-        keys = [(row[0], row[2], row[1]) for row in self.emitted]
+        keys = [(row[0], row[4] != 0, row[2], row[1]) for row in self.emitted]
         assert keys == sorted(set(keys))
 
     @invariant()
@@ -327,7 +327,7 @@ class Schedules(RuleBasedStateMachine):
             return
         assert self.finished
         expected = [row for i, fate in enumerate(self.corpus) if self.scanned(i) for row in rows_of(i, fate)]
-        expected.sort(key=lambda row: (row[0], row[2], row[1]))
+        expected.sort(key=lambda row: (row[0], row[4] != 0, row[2], row[1]))
         assert self.emitted == expected
         for number, fate in enumerate(self.corpus):
             if self.problems[number]:

@@ -104,6 +104,15 @@ def test_rows_of_a_shard_are_sorted_by_document_start_and_rule() -> None:
     assert emit == Emit([row(0, 3, 2), row(0, 3, 8), row(0, 9, 0), row(1, 5)])
 
 
+def test_what_a_path_alone_says_comes_first() -> None:
+    """A path rule's row leads its document, whatever number the rule has, as it does in a Scanner's results."""
+    machine, actions = planned(shard(whole(0)))
+    path_row = [0, 9, 0, 0, 0, 0, b"", b"", (), 0.0]
+    rows = [row(0, 0, 2), path_row]
+    (emit, *_) = machine.handle(TaskDone(0, tasks(actions)[0][1], TaskResult(findings=rows)))
+    assert emit == Emit([path_row, row(0, 0, 2)])
+
+
 def test_tasks_go_to_the_workers_with_the_least_in_hand() -> None:
     """With three tasks and two workers of depth 2, both get one before one gets two."""
     _, actions = planned(*[shard(whole(i)) for i in range(5)], workers=2)

@@ -11,6 +11,7 @@ import click
 from vyre_dist.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from vyre_dist.autotune.record import StoredRecord
     from vyre_dist.autotune.store import AutotuneStore
 
 _STORE = click.option(
@@ -58,8 +59,8 @@ def _say_if_unreachable(store: AutotuneStore) -> None:
         click.echo("vyre-dist: the server did not answer; these are the records of this machine", err=True)
 
 
-def _timing(record: object) -> dict[str, object]:
-    timing = getattr(record, "timing", None)
+def _timing(record: StoredRecord) -> dict[str, object]:
+    timing = record.timing
     return {} if timing is None else {"compile_ns": timing.compile_ns, "dispatch_ns": timing.dispatch_ns}
 
 

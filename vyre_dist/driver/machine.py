@@ -33,7 +33,7 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.watchdog import Watchdog
-from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task
+from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task, report_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ class ScanMachine:
                 self._split.pop(document, None)
             if slot.rows:
                 rows = [row for row in slot.rows if row[0] not in self._given_up]
-                rows.sort(key=lambda row: (row[0], row[2], row[1]))
+                rows.sort(key=report_order)
                 if rows:
                     self.totals.findings += len(rows)
                     actions.append(Emit(rows))

@@ -38,7 +38,7 @@ class Tuning:
         }
         self._provenance = Provenance.here(versions)
         engine = f"{backend} {sorted(versions.items())}"
-        self.adapter_id = f"cpu {platform.machine()} {_processor()}"[:200] if backend != "cuda" else "cuda"
+        self.adapter_id = f"cpu {platform.machine()} {_processor()}"[:200]
         self._fused, self._serial = (
             SpecCacheKey(_u64(f"{kind} {pack_key}"), _u64("windows, spans 24"), _ONE, _u64(engine))
             for kind in ("fused", "prefilter")
