@@ -3,7 +3,7 @@
 `cpu` finds candidates with Hyperscan and extracts with google-re2; `reference` tries every rule everywhere.
 """
 
-from vyre_dist.kernels.backends import BACKENDS, ScanBackend, open_backend
+from vyre_dist.kernels.backends import BACKENDS, ScanBackend, open_backend, resolve_backend
 from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
 
-__all__ = ["BACKENDS", "CANDIDATE_DTYPE", "ScanBackend", "ScanProgram", "open_backend"]
+__all__ = ["BACKENDS", "CANDIDATE_DTYPE", "ScanBackend", "ScanProgram", "open_backend", "resolve_backend"]

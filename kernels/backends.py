@@ -53,14 +53,17 @@ BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache], ScanBackend]] = {
 }
 
 
+def resolve_backend(name: str) -> str:
+    """The name of the backend that `name` stands for: `auto` is the fastest one there is, any other name itself."""
+    return "cpu" if name == "auto" else name
+
+
 def open_backend(name: str, compiled: CompiledPack, cache: ArtifactCache | None = None) -> ScanBackend:
     """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with `compiled`.
 
     Raises UsageError for a name that is not in BACKENDS.
     """
-    if name == "auto":
-        name = "cpu"
-    opener = BACKENDS.get(name)
+    opener = BACKENDS.get(resolve_backend(name))
     if opener is None:
         raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
     return opener(compiled, cache or ArtifactCache(None))

@@ -45,6 +45,7 @@ class ScanRun:
         from vyre_dist.driver.pool import WorkerSpec
         from vyre_dist.driver.run import ScanAbortedError, run_scan
         from vyre_dist.driver.tuning import Tuning
+        from vyre_dist.kernels import resolve_backend
         from vyre_dist.program import ArtifactCache
         from vyre_dist.program.packs import load_pack
         from vyre_dist.sinks import open_sinks
@@ -55,7 +56,7 @@ class ScanRun:
         o = self._o
         pack, warnings = load_pack(o["packs"], ArtifactCache(self._cache_dir()))
         config = self._engine_config()
-        tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", config.backend)
+        tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", resolve_backend(config.backend))
         with self._open_store() as store:
             threshold = tuning.threshold_pct(store)
         if threshold is not None:
@@ -196,6 +197,7 @@ class ScanRun:
         return outputs
 
     def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
+        from vyre_dist.kernels import resolve_backend
         from vyre_dist.sinks import CommitReport, Problem, RunSummary
 
         totals = outcome.totals
@@ -216,7 +218,7 @@ class ScanRun:
             capped_matches=totals.capped,
             workers=outcome.workers,
             pool=pool,
-            backend=self._o["backend"] if self._o["backend"] != "auto" else "cpu",
+            backend=resolve_backend(self._o["backend"]),
             skipped=skipped,
             complete=not problems,
         )
