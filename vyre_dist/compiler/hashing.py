@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.gram_model import GramModel, Grams
 
-BITMAP_BITS = 19
+BITMAP_BITS = 20
+"""2^20 bits are 128 KiB, which fit a multiprocessor's shared memory from sm_80 on."""
 FOLD_WORD = 0x20202020
 
 _TRIED_MULTIPLIERS = 32
