@@ -40,6 +40,12 @@ _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
 }
 
 
+def table_layout() -> tuple[str, ...]:
+    """What a program has to know to read the arrays: names, types and row lengths, in the order of the fields."""
+    arrays = tuple(f"{name} {dtype.descr} {row}" for name, (dtype, row) in _ARRAYS.items())
+    return (*arrays, f"{MAX_PROBES} probes", f"edge passes {EDGE_PASSES}")
+
+
 def pack_tables(tables: PackTables) -> bytes:
     """The tables as bytes for unpack_tables: the same tables give the same bytes on every machine."""
     values: dict[str, Any] = {"schema": TABLES_SCHEMA, "probes": MAX_PROBES}

@@ -1,0 +1,94 @@
+"""Tunables: what may be varied about a program without changing what it puts out. Which values are best is measured.
+
+Limits are those of any device; whether one particular device can launch them is for its backend to say.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from vyre_dist.errors import UsageError
+
+VECTOR_BYTES = 16
+"""What one thread loads at once."""
+
+# the compiler's BITMAP_BITS, not imported: a scan on processors starts without the compiler (50 ms)
+MAX_BITMAP_BITS = 19
+
+
+class ConfirmEngine(enum.StrEnum):
+    """Who confirms candidates. AS_FOUND: a thread each, in the order of their places. BY_RULE: the same, sorted by rule
+    first, so that neighbouring threads run the same automaton. HOST: the list is read back and confirmed there."""
+
+    AS_FOUND = "as-found"
+    BY_RULE = "by-rule"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Tunables:
+    """One instance of the programs. The counter tail counts tiles, so `tile_bytes` shows in it; nothing else shows.
+
+    `threads`: per block. `unroll`: vectors of 16 bytes that a thread looks at in one step. `tile_bytes`: what is attempted,
+    committed or rolled back together; a power of two, taken in whole steps of threads × unroll × 16 bytes.
+    `bitmap_bits`: log2 of the prefilter bitmap's size. `blocks_per_sm`: how many blocks share a multiprocessor.
+
+    Raises:
+        UsageError: a value is out of its range, or the step does not divide the tile.
+    """
+
+    threads: int = 256
+    unroll: int = 1
+    tile_bytes: int = 16 << 10
+    bitmap_bits: int = MAX_BITMAP_BITS
+    confirm: ConfirmEngine = ConfirmEngine.AS_FOUND
+    blocks_per_sm: int = 2
+
+    def __post_init__(self) -> None:
+        _check("threads", self.threads, 32, 1024)
+        _check("unroll", self.unroll, 1, 16)
+        _check("tile_bytes", self.tile_bytes, 512, 1 << 24)
+        _check("bitmap_bits", self.bitmap_bits, 10, MAX_BITMAP_BITS)
+        _check("blocks_per_sm", self.blocks_per_sm, 1, 32)
+        if self.threads % 32:
+            raise UsageError(f"threads must be a multiple of 32 (whole warps), found {self.threads}")
+        if self.tile_bytes & (self.tile_bytes - 1):
+            raise UsageError(f"tile_bytes must be a power of two, found {self.tile_bytes}")
+        if self.tile_bytes % self.step_bytes:
+            raise UsageError(
+                f"a tile of {self.tile_bytes} bytes is no whole number of steps of {self.threads} threads × "
+                f"{self.unroll} × {VECTOR_BYTES} = {self.step_bytes} bytes; use powers of two, and a tile no "
+                "smaller than a step"
+            )
+        if not isinstance(self.confirm, ConfirmEngine):
+            allowed = ", ".join(ConfirmEngine)
+            raise UsageError(
+                f"unknown confirm engine {self.confirm!r}: use a ConfirmEngine, one of {allowed}"
+            )
+
+    @property
+    def step_bytes(self) -> int:
+        """The bytes that a block looks at in one step."""
+        return self.threads * self.unroll * VECTOR_BYTES
+
+    def plain(self) -> tuple[int | str, ...]:
+        """The values in field order as plain types, for keys and files."""
+        return tuple(str(v) if isinstance(v, str) else v for v in astuple(self))
+
+    @classmethod
+    def from_plain(cls, values: Any) -> Tunables:
+        """The Tunables that `plain` made these of. Raises UsageError for anything else."""
+        try:
+            threads, unroll, tile_bytes, bitmap_bits, confirm, blocks_per_sm = values
+            return cls(threads, unroll, tile_bytes, bitmap_bits, ConfirmEngine(confirm), blocks_per_sm)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"no tunables: found {values!r}, expected what Tunables.plain() gives"
+            ) from error
+
+
+def _check(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UsageError(f"{name} must be an int from {low} to {high}, found {value!r}")
