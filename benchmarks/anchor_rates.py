@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler import CompiledTables, compile_tables
-from vyre_dist.compiler.executor import bitmap_hits, exact_hits, execute, folded_windows, probed
-from vyre_dist.compiler.runners import Piece
+from vyre_dist.compiler import CompiledTables, compile_tables, execute
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import bitmap_places, exact_candidates, probed
 from vyre_dist.rules import RulePack
 
 
@@ -57,12 +57,11 @@ def measure(
     positions = bitmap = exact_places = exact_pairs = probed_places = probed_pairs = steps = confirmed = 0
     by_rule: collections.Counter[str] = collections.Counter()
     for document in documents:
-        data = np.frombuffer(document, np.uint8)
-        windows = folded_windows(data)
-        hits = bitmap_hits(tables, windows)
-        exact = exact_hits(tables, windows, hits)
-        left = probed(tables, Piece(data), exact)
-        positions += data.size
+        arena = Arena.pack([document])
+        hits = bitmap_places(tables, arena.data)
+        exact = exact_candidates(tables, arena, hits)
+        left = probed(tables, arena, exact)
+        positions += len(document)
         bitmap += hits.size
         exact_places += np.unique(exact.places).size
         exact_pairs += exact.places.size

@@ -41,10 +41,9 @@ def _open_cpu(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
 
 
 def _open_reference(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
-    del cache  # nothing in it is worth keeping
     from vyre_dist.kernels.reference import ReferenceBackend
 
-    return ReferenceBackend(compiled)
+    return ReferenceBackend(compiled, cache)
 
 
 BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache], ScanBackend]] = {

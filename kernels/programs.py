@@ -1,28 +1,15 @@
-"""The programs that every scan backend runs, and the layout of what they put out."""
+"""What backends take and put out: the program's type, and the layout of the pairs that the cpu backend's prefilter finds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
+
+from vyre_dist.program.scan_program import ScanProgram
+
+__all__ = ["ARENA_CANDIDATE_DTYPE", "CANDIDATE_DTYPE", "ScanProgram"]
 
 # one (window number in the dispatch, rule number in the pack) pair
 CANDIDATE_DTYPE = np.dtype([("window", "<u4"), ("rule", "<u4")])
 
-
-@dataclass(frozen=True, slots=True)
-class ScanProgram:
-    """`prefilter` puts out candidates (CANDIDATE_DTYPE); `fused` puts out spans (SPAN_DTYPE) and the counter tail.
-
-    Inputs of both: a sequence of vyre_dist.extract.Window. A tile is one window: attempted when the confirmer ran on
-    it, committed when it gave spans, rolled back when it gave none.
-    """
-
-    kind: Literal["prefilter", "fused"]
-    pack_key: str
-
-    @property
-    def name(self) -> str:
-        """For messages and logs."""
-        return f"{self.kind}[{self.pack_key[:12]}]"
+ARENA_CANDIDATE_DTYPE = np.dtype([("place", "<u8"), ("entry", "<u4"), ("document", "<u4")])
+"""A candidate on compiled tables: its window's place in the arena, the entry that it leads to, and its pivot's document."""

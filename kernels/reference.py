@@ -1,4 +1,7 @@
-"""ReferenceBackend: every rule on every window by google-re2, nothing else. Slow, and obviously right."""
+"""ReferenceBackend: the compiled tables executed in NumPy, exactly as a kernel does it; google-re2 extracts.
+
+Slow and obvious: the oracle, bit for bit, for the kernels. What the stages do is in vyre_dist.compiler.arena_executor.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +10,84 @@ from typing import Any
 
 import numpy as np
 
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import ArenaVerdicts, Candidates, candidates, confirm
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
-from vyre_dist.extract import Window
+from vyre_dist.errors import UsageError
+from vyre_dist.extract import Spans, Window
 from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
-from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
-from vyre_dist.program import CompiledPack
+from vyre_dist.kernels.programs import ARENA_CANDIDATE_DTYPE, ScanProgram
+from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.tunables import Tunables
 
 
 class ReferenceBackend:
-    """The oracle that the other backends are compared with: no prefilter worth the name, no hints, no databases."""
+    """One pack's tables. The windows of a dispatch are the documents of one arena.
+
+    `prefilter` puts out the candidates that passed their probes (ARENA_CANDIDATE_DTYPE); `fused` spans and the tail. A
+    tile is Tunables.tile_bytes of the arena.
+    """
 
     name = "reference"
     supports_speculation = True
 
-    def __init__(self, compiled: CompiledPack) -> None:
+    def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
+        self.tables = load_tables(compiled, cache)
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
-        """Run `program` on `inputs` (see ScanProgram)."""
+        """Run `program` on `inputs`. Raises UsageError for `confirm`, which needs a prefilter's output: confirm_serial."""
         del config
-        everything = [(w, rule) for w in range(len(inputs)) for rule in self.matchers]
+        if program.kind == "confirm":
+            raise UsageError(
+                "the reference backend confirms in confirm_serial, with the prefilter's outputs; "
+                "dispatch prefilter or fused"
+            )
+        arena = arena_of(inputs)
+        found = candidates(self.tables, arena)
         if program.kind == "prefilter":
-            return [np.array(everything, CANDIDATE_DTYPE).tobytes()]
-        rows = self._confirm(inputs, everything)
-        committed = len({row[0] for row in rows})
-        attempted = len(inputs) if self.matchers else 0
-        tail = encode_counter_tail(SpeculationReport.from_counts(committed, attempted - committed))
-        return [spans_from_rows(rows).tobytes() + tail]
+            return [_to_bytes(found)]
+        verdicts = confirm(self.tables, arena, found, tile_bytes=program.tunables.tile_bytes)
+        report = SpeculationReport.from_counts(verdicts.committed_tiles, verdicts.rolled_back_tiles)
+        return [self._extract(inputs, verdicts).tobytes() + encode_counter_tail(report)]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """See ScanBackend."""
-        pairs = np.frombuffer(outputs[0], CANDIDATE_DTYPE).tolist()
-        return [spans_from_rows(self._confirm(windows, pairs)).tobytes()]
+        found, tile_bytes = _from_bytes(outputs[0]), Tunables().tile_bytes
+        verdicts = confirm(self.tables, arena_of(windows), found, tile_bytes=tile_bytes)
+        return [self._extract(windows, verdicts).tobytes()]
 
-    def _confirm(
-        self, windows: Sequence[Window], pairs: list[tuple[int, int]]
-    ) -> list[tuple[int, int, int, int, int]]:
-        return [
-            (w, rule, start, end - start, flags)
-            for w, rule in pairs
-            for start, end, flags in self.matchers[rule].iter_matches(windows[w])
-        ]
+    def _extract(self, windows: Sequence[Window], verdicts: ArenaVerdicts) -> Spans:
+        """Where the rules match in the windows for which that is confirmed or left open."""
+        rules = self.compiled.rules
+        return spans_from_rows(
+            [
+                (w, rules[number].index, start, end - start, flags)
+                for w, number in verdicts.pairs()
+                for start, end, flags in self.matchers[rules[number].index].iter_matches(windows[w])
+            ]
+        )
+
+
+def arena_of(windows: Sequence[Window]) -> Arena:
+    """The windows, packed; each knows whether its document begins and ends where it does."""
+    return Arena.pack(
+        [window.data for window in windows],
+        [window.base == 0 for window in windows],
+        [window.at_end for window in windows],
+    )
+
+
+def _to_bytes(found: Candidates) -> bytes:
+    rows = np.empty(found.places.size, ARENA_CANDIDATE_DTYPE)
+    rows["place"], rows["entry"], rows["document"] = found
+    return rows.tobytes()
+
+
+def _from_bytes(buffer: Any) -> Candidates:
+    rows = np.frombuffer(buffer, ARENA_CANDIDATE_DTYPE)
+    return Candidates(rows["place"].astype(np.int64), rows["entry"], rows["document"].astype(np.int64))

@@ -1,4 +1,4 @@
-// The confirmer on a list of places: the conservative path's second launch.
+// The confirmer on a list of places: the conservative path's last launch.
 #pragma once
 #include "confirmer.cuh"
 
@@ -7,19 +7,16 @@ namespace vyre {
 template <int THREADS>
 __device__ __forceinline__ void confirm(const Tables& tables, const Stretch& stretch, const Output& output,
                                         const u32* places, const u32* counts, u32 capacity) {
-  __shared__ Queues queues[THREADS / 32];
+  fill_context<THREADS>(tables, stretch, output);
+  Waiting waiting(sizeof(Context) / 16);
+  __syncthreads();
   const u32 count = min(*counts, capacity);
-  Confirmer confirmer(tables, stretch, output, queues + threadIdx.x / 32);
   const u32 warp = blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
-  u32 first = warp * 32;
-  bool last;
-  do {
-    last = first >= count;
+  for (u32 first = warp * 32; first < count; first += gridDim.x * THREADS) {
     const u32 i = first + lane_id();
-    confirmer.push_hit(i < count, i < count ? __ldg(places + i) : 0);
-    first += gridDim.x * THREADS;
-    while (confirmer.busy(last)) confirmer.work(last);
-  } while (!last);
+    waiting.push(i < count, i < count ? __ldg(places + i) : 0);
+  }
+  waiting.finish();
 }
 
 }  // namespace vyre

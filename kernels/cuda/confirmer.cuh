@@ -1,8 +1,8 @@
 // From hits of the bitmap to rows of output. Each warp works for itself: what one stage lets through waits in a queue of the
 // warp's own until all 32 lanes have something to do, so that rare survivors do not leave most lanes idle.
 //
-// All of it is inlined at one place of a kernel: a call would put the waiting counts and the kernel's arguments into
-// local memory.
+// The work is a function that is called, so that its registers are not the loop's; what both need is in shared memory:
+// the launch's arguments, and what waits.
 #pragma once
 #include "automata.cuh"
 #include "windows.cuh"
@@ -22,7 +22,29 @@ struct Queues {
   Candidate candidates[QUEUE];
   Candidate pivots[QUEUE];
   u32 documents[QUEUE];  // of the pivots
+  u32 candidate_count;
+  u32 pivot_count;
+  u32 unused[2];
 };
+
+// At the start of a kernel's shared memory.
+struct alignas(16) Context {
+  Tables tables;
+  Stretch stretch;
+  Output output;
+};
+
+template <int THREADS>
+__device__ __forceinline__ void fill_context(const Tables& tables, const Stretch& stretch, const Output& output) {
+  extern __shared__ uint4 shared[];
+  Context& c = *reinterpret_cast<Context*>(shared);
+  for (u32 i = threadIdx.x; i < sizeof(Tables) / 4; i += THREADS)
+    reinterpret_cast<u32*>(&c.tables)[i] = reinterpret_cast<const u32*>(&tables)[i];
+  if (threadIdx.x == 0) {
+    c.stretch = stretch;
+    c.output = output;
+  }
+}
 
 __device__ __forceinline__ u32 lanes_below() { return (1u << lane_id()) - 1; }
 
@@ -33,24 +55,15 @@ __device__ __forceinline__ u32 load_window(const u8* at) {
 
 class Confirmer {
  public:
-  __device__ __forceinline__ Confirmer(const Tables& tables, const Stretch& stretch, const Output& output, Queues* queues)
-      : t(tables), s(stretch), out(output), q(*queues), hits(0), candidates(0), pivots(0) {}
+  __device__ __forceinline__ Confirmer(const Context& context, Queues& queues)
+      : t(context.tables), s(context.stretch), out(context.output), q(queues), candidates(queues.candidate_count),
+        pivots(queues.pivot_count) {}
 
-  // Every lane may bring a hit; all lanes call. True while somebody has one.
-  __device__ __forceinline__ bool push_hit(bool mine, u32 hit) {
-    const u32 vote = __ballot_sync(~0u, mine);
-    if (mine) q.hits[hits + __popc(vote & lanes_below())] = hit;
-    hits += __popc(vote);
-    return vote != 0;
-  }
-
-  // Whether there is enough to do; `last`: or anything at all.
-  __device__ __forceinline__ bool busy(bool last) const { return hits >= 32 || (last && (hits | candidates | pivots)); }
-
-  // Does a warp's worth of hits, or, as `last`, all that waits (of 32 hits at most).
-  __device__ __forceinline__ void work(bool last) {
+  // Does a warp's worth of hits, or, as `last`, all that waits (of 32 hits at most). Returns the hits left.
+  __device__ __forceinline__ u32 work(u32 hits, bool last) {
     __syncwarp();
     const u32 hit = take(q.hits, hits);
+    hits -= min(hits, 32u);
     u32 leads = NOT_STORED;
     if (hit != NOT_STORED) {
       if (hit & BLOCK_HIT) look_at_block(hit & ~BLOCK_HIT);
@@ -69,15 +82,19 @@ class Confirmer {
         if (--left) leads = __ldg(t.lists + ++at);
       }
       candidates += __popc(vote);
-      const bool all = last && !__any_sync(~0u, left != 0);
+      const bool more = __any_sync(~0u, left != 0), all = last && !more;
       for (;;) {
         __syncwarp();
         if (pivots >= 32 || (all && candidates == 0 && pivots)) run_automata();
         else if (candidates >= 32 || (all && candidates)) look_at_candidates();
         else break;
       }
-      if (!__any_sync(~0u, left != 0)) break;
+      if (!more) break;
     }
+    q.candidate_count = candidates;
+    q.pivot_count = pivots;
+    __syncwarp();
+    return hits;
   }
 
  private:
@@ -85,16 +102,15 @@ class Confirmer {
   const Stretch& s;
   const Output& out;
   Queues& q;
-  u32 hits, candidates, pivots;
+  u32 candidates, pivots;
 
-  // The first 32 of a queue, one for each lane (NOT_STORED where there are less); the others move up.
-  __device__ __forceinline__ u32 take(u32* queue, u32& count) {
+  // The first 32 of a queue's `count`, one for each lane (NOT_STORED where there are less); the others move up.
+  __device__ __forceinline__ u32 take(u32* queue, u32 count) {
     const u32 lane = lane_id();
     const u32 mine = lane < count ? queue[lane] : NOT_STORED;
     const u32 later = lane + 32 < count ? queue[lane + 32] : 0;
     __syncwarp();
     queue[lane] = later;
-    count -= min(count, 32u);
     __syncwarp();
     return mine;
   }
@@ -170,6 +186,7 @@ class Confirmer {
   __device__ __forceinline__ void run_automata() {
     const Candidate c = take(q.pivots, pivots);
     const u32 number = take(q.documents, pivots);
+    pivots -= min(pivots, 32u);
     u32 verdict = DEAD, rule = 0;
     if (c.entry != NOT_STORED) {
       Document d;
@@ -207,11 +224,7 @@ class Confirmer {
       while (start > d.start && start > i64(block) - 16 && is_member(run.byte_class, __ldg(s.data + start - 1))) --start;
       if (start == i64(block) - 16) continue;
       while (end < d.end && end - start < run.length && is_member(run.byte_class, __ldg(s.data + end))) ++end;
-      if (end - start < run.length) {
-        // what the document has beyond these bytes may make it longer
-        const bool open = (end == d.end && !(d.edges & 2)) || (start == d.start && !(d.edges & 1));
-        if (!open || end < i64(block) + 16) continue;
-      }
+      if (end - start < run.length) continue;
       const u64 slot = atomicAdd(out.counts, 1ull);
       if (slot < out.capacity) out.rows[slot] = {s.first + u64(start), d.number, run.rule | HOST};
     }
@@ -233,6 +246,38 @@ class Confirmer {
     const u64 slot = base + __popc(vote & lanes_below());
     if (slot < out.capacity) out.rows[slot] = {s.first + at, document, rule};
   }
+};
+
+// One warp's work; see Confirmer::work.
+__device__ __noinline__ u32 confirm_hits(u32 queues, u32 hits, bool last) {
+  extern __shared__ uint4 shared[];
+  return Confirmer(*reinterpret_cast<Context*>(shared), *reinterpret_cast<Queues*>(shared + queues)).work(hits, last);
+}
+
+// What a warp's loop holds: where its queues are (in 16-byte steps of shared memory) and how many hits wait.
+struct Waiting {
+  u32 queues;
+  u32 hits;
+
+  __device__ __forceinline__ explicit Waiting(u32 first) : hits(0) {
+    extern __shared__ uint4 shared[];
+    queues = first + threadIdx.x / 32 * (sizeof(Queues) / 16);
+    Queues& q = *reinterpret_cast<Queues*>(shared + queues);
+    q.candidate_count = q.pivot_count = 0;
+    __syncwarp();
+  }
+
+  // Every lane may bring a hit; all lanes call. True while somebody has one.
+  __device__ __forceinline__ bool push(bool mine, u32 hit) {
+    extern __shared__ uint4 shared[];
+    const u32 vote = __ballot_sync(~0u, mine);
+    if (mine) reinterpret_cast<Queues*>(shared + queues)->hits[hits + __popc(vote & lanes_below())] = hit;
+    hits += __popc(vote);
+    if (hits >= 32) hits = confirm_hits(queues, hits, false);
+    return vote != 0;
+  }
+
+  __device__ __forceinline__ void finish() { confirm_hits(queues, hits, true); }
 };
 
 }  // namespace vyre

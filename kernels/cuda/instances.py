@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 from vyre_dist.program.tunables import Tunables
 
-QUEUES_BYTES = 64 * (4 + 8 + 8 + 4)
+QUEUES_BYTES = 64 * (4 + 8 + 8 + 4) + 16
 """sizeof(Queues)."""
+
+CONTEXT_BYTES = 384 + 64 + 48
+"""sizeof(Context)."""
 
 COMPACT_THREADS = 256
 CONFIRM_THREADS = 256
@@ -43,7 +46,7 @@ def fused(tunables: Tunables) -> Instance:
         f"vyre::fused<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, output)",
         t.threads,
         t.blocks_per_sm,
-        (1 << t.bitmap_bits) // 8 + t.threads // 32 * QUEUES_BYTES,
+        CONTEXT_BYTES + (1 << t.bitmap_bits) // 8 + t.threads // 32 * QUEUES_BYTES,
     )
 
 
@@ -95,7 +98,7 @@ def confirm() -> Instance:
         f"vyre::confirm<{CONFIRM_THREADS}>(tables, stretch, output, places, counts, capacity)",
         CONFIRM_THREADS,
         4,
-        0,
+        CONTEXT_BYTES + CONFIRM_THREADS // 32 * QUEUES_BYTES,
     )
 
 

@@ -1,5 +1,5 @@
 // The first look: every second place of the text hashed and looked up in the bitmap, sixteen bytes of a thread at a time.
-// What this costs is what a prefilter costs: per place a multiplication, a look-up in shared memory and about five other
+// What this costs is what a prefilter costs: per place a multiplication, a look-up in shared memory and about seven other
 // instructions.
 #pragma once
 #include "tables.cuh"
@@ -15,14 +15,16 @@ __device__ __forceinline__ uint4 load_vector(const uint4* p) {
   return v;
 }
 
-// The bitmap's answers as bits shifted into `found`, the earliest place highest.
+// The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if two bits of one word are
+// set (hashing.py).
 template <int BITS>
 __device__ __forceinline__ u32 look_up(const u32* bitmap, u32 window, u32 multiplier, u32 found) {
   const u32 hash = window * multiplier;
   const u32 bit = hash >> (32 - BITS);
   const u32 word = bitmap[bit >> 5];
-  // words are stored mirrored, so that a shift by the bit's number brings its answer to the top
-  return __funnelshift_l(__funnelshift_l(0u, word, bit), found, 1);
+  // words are stored mirrored, so that a shift by the bit's number (modulo 32) brings its answer to the top
+  const u32 both = __funnelshift_l(0u, word, bit) & __funnelshift_l(0u, word, hash);
+  return __funnelshift_l(both, found, 1);
 }
 
 // Eight windows of a vector; `next` holds the two bytes after it.

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from vyre_dist.compiler import GramModel, Route, compile_tables, default_model, execute
 from vyre_dist.compiler import rule_program as rule_program_module
-from vyre_dist.compiler.executor import bitmap_hits, exact_hits, folded_windows, probed
-from vyre_dist.compiler.runners import Piece
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import candidates
 
 randoms = st.randoms(use_true_random=False)
 
@@ -76,10 +76,7 @@ def test_matches_contain_candidates(lab: SimpleNamespace, flat_model: GramModel,
     if not tables.anchored()[0]:
         return
     text = lab.random_haystack(rng, 24)
-    data = np.frombuffer(text, np.uint8)
-    windows = folded_windows(data)
-    found = probed(tables, Piece(data), exact_hits(tables, windows, bitmap_hits(tables, windows)))
-    pivots = found.places + tables.entries["pivot_offset"][found.entries]
+    pivots = candidates(tables, Arena.pack([text])).pivots(tables)
     for match in lab.re2_of(regex).finditer(text):
         start, end = match.span()
         assert np.any((pivots >= start) & (pivots < end)), (regex.pattern, text, (start, end))
@@ -98,7 +95,6 @@ def test_confirmed_places_are_matches(
     if compiled.programs[0].route is not Route.AUTOMATA:
         return
     text = lab.random_haystack(rng, 20)
-    offsets = {int(o) for o in compiled.tables.entries["pivot_offset"]}
     covered = {
         byte
         for start in range(len(text))
@@ -106,7 +102,7 @@ def test_confirmed_places_are_matches(
         for byte in range(start, end)
     }
     for _, place in execute(compiled.tables, text).confirmed:
-        assert any(place + offset in covered for offset in offsets), (regex.pattern, text, place)
+        assert place in covered, (regex.pattern, text, place)
 
 
 @settings(max_examples=200, deadline=None)

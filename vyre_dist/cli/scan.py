@@ -103,7 +103,7 @@ class _ScanCommand(click.Command):
     "--backend",
     default="auto",
     show_default=True,
-    help="auto, cpu (Hyperscan and google-re2) or reference (google-re2 alone, slow).",
+    help="auto, cpu (Hyperscan and google-re2) or reference (the compiled tables in NumPy, slow).",
 )
 @click.option(
     "--speculation",

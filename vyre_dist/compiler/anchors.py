@@ -24,8 +24,8 @@ from vyre_dist.compiler.min_cut import FlowNetwork
 from vyre_dist.compiler.positions import Positions
 from vyre_dist.regex import charclass
 
-GRAM_PRICE = 1e-6
-"""What one gram costs beside its hits: each sets one bit of 2^20, so one position in 2^20 hits it by chance."""
+GRAM_PRICE = 5e-7
+"""What one gram costs beside its hits: what its two bits add to the bitmap's false hits (see hashing.py)."""
 
 MAX_GRAMS = 8192
 """The most folded grams that one window may stand for."""

@@ -17,7 +17,7 @@ from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
 from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, RUN_DTYPE, PackTables
 
-TABLES_SCHEMA = 2
+TABLES_SCHEMA = 3
 """Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
 
 _MAGIC = b"vyre-dist tables\n"
@@ -39,6 +39,12 @@ _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "dfa_cells": (np.dtype("<u2"), 0),
     "nfa_words": (np.dtype("<u8"), 0),
 }
+
+
+def table_layout() -> tuple[str, ...]:
+    """What a program has to know to read the arrays: names, types and row lengths, in the order of the fields."""
+    arrays = tuple(f"{name} {dtype.descr} {row}" for name, (dtype, row) in _ARRAYS.items())
+    return (*arrays, f"{MAX_PROBES} probes", f"edge passes {EDGE_PASSES}")
 
 
 def pack_tables(tables: PackTables) -> bytes:

@@ -10,6 +10,7 @@ do with the rates is not decided here.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.resources
 import zlib
 from collections.abc import Sequence
@@ -146,8 +147,17 @@ class GramModel:
 @functools.cache
 def default_model() -> GramModel:
     """The model that ships with the package; read once per process."""
-    blob = importlib.resources.files("vyre_dist.compiler").joinpath("data/grams.bin").read_bytes()
-    return GramModel.from_bytes(blob)
+    return GramModel.from_bytes(_default_blob())
+
+
+@functools.cache
+def default_model_digest() -> str:
+    """A hash of the model that ships with the package: part of the key of whatever was compiled with it."""
+    return hashlib.sha256(_default_blob()).hexdigest()[:16]
+
+
+def _default_blob() -> bytes:
+    return importlib.resources.files("vyre_dist.compiler").joinpath("data/grams.bin").read_bytes()
 
 
 @functools.lru_cache(maxsize=4096)

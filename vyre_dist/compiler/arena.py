@@ -1,0 +1,101 @@
+"""Arena: many documents, or stretches of documents, side by side, as one launch of a program sees them.
+
+What the programs do with one is in arena_executor.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.errors import UsageError
+
+Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+ALIGNMENT = 16
+"""Documents are packed at multiples of this."""
+
+_STRIDE = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arena:
+    """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64 [documents].
+
+    Every document begins at an even place: a window may begin one byte before a match, and only where the match begins
+    at an odd place, so that byte is the document's own. What lies between documents is never looked at for its own sake.
+    `at_start`, `at_end` bool [documents]: whether the whole document begins (ends) where its stretch does. Where it
+    does not, the bytes beyond are not known, and whatever would have to read them is left open.
+
+    Raises:
+        UsageError: documents overlap, are out of order, lie outside of the data or begin at an odd place, or a length is
+            wrong.
+    """
+
+    data: npt.NDArray[np.uint8]
+    starts: Places
+    ends: Places
+    at_start: Flags
+    at_end: Flags
+
+    def __post_init__(self) -> None:
+        starts, ends, count = self.starts, self.ends, self.starts.size
+        if not count == ends.size == self.at_start.size == self.at_end.size:
+            raise UsageError(
+                f"an arena of {count} documents has {ends.size} ends, {self.at_start.size} at_start and "
+                f"{self.at_end.size} at_end flags; give one of each for each document"
+            )
+        wrong = starts % _STRIDE != 0
+        wrong |= (ends < starts) | (starts < np.append(np.zeros(1, np.int64), ends[:-1]))
+        wrong |= ends > self.data.size
+        if wrong.any():
+            i = int(np.flatnonzero(wrong)[0])
+            raise UsageError(
+                f"document {i} of an arena lies at [{starts[i]}, {ends[i]}): documents must begin at even places, "
+                f"follow each other without overlap and end within its {self.data.size} bytes"
+            )
+
+    @classmethod
+    def pack(
+        cls,
+        stretches: Sequence[bytes],
+        at_start: Sequence[bool] | None = None,
+        at_end: Sequence[bool] | None = None,
+        *,
+        alignment: int = ALIGNMENT,
+    ) -> Arena:
+        """The arena of these stretches, in order, each at a multiple of `alignment` (even), with zeros between them;
+        whole documents unless the flags say otherwise."""
+        count = len(stretches)
+        sizes = np.array([len(stretch) for stretch in stretches], np.int64)
+        room = -(-sizes // alignment) * alignment
+        starts = np.cumsum(room) - room
+        if count == 1:
+            data = np.frombuffer(stretches[0], np.uint8)
+        else:
+            gaps = (room - sizes).tolist()
+            parts = [part for s, gap in zip(stretches, gaps, strict=True) for part in (s, bytes(gap))]
+            data = np.frombuffer(b"".join(parts[:-1]), np.uint8)
+        return cls(
+            data,
+            starts,
+            starts + sizes,
+            np.ones(count, bool) if at_start is None else np.array(at_start, bool),
+            np.ones(count, bool) if at_end is None else np.array(at_end, bool),
+        )
+
+    @property
+    def documents(self) -> int:
+        """How many documents there are."""
+        return int(self.starts.size)
+
+    def document_at(self, places: Places) -> Places:
+        """The document that holds the byte at each place; -1 for places between documents."""
+        found = np.searchsorted(self.ends, places, side="right")
+        inside = found < self.documents
+        inside[inside] = self.starts[found[inside]] <= places[inside]
+        return np.where(inside, found, -1)

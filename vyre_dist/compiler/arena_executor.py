@@ -1,0 +1,270 @@
+"""The programs on compiled tables, executed in NumPy exactly as a kernel executes them: the oracle for the kernels.
+
+1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded little-endian 4-byte window that
+   begins there, over documents' edges, zeros past the arena's end; both bits of its hash.
+2. exact: the window is one of the grams, and leads to entries.
+3. probes: the pivot, `pivot_offset` after the place, must lie in a document.
+   Probes look at that document only: beyond its edge they pass if they may, where its bytes are not known they pass.
+4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A candidate is dead if either
+   is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST.
+
+Rules that are looked for by runs go to the host for every run that is long enough and whose first whole block (of 16
+bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of the other rules without anchors, an always-on automaton reads each document up to
+ALWAYS_LIMIT bytes, the host gets the rest. What is put out are sorted
+rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2 says where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.arena import Arena, Flags, Places
+from vyre_dist.compiler.determinize import ACCEPT, DEAD
+from vyre_dist.compiler.gram_model import FOLD, MAX_WINDOW
+from vyre_dist.compiler.hashing import passes
+from vyre_dist.compiler.rule_program import Route
+from vyre_dist.compiler.runners import UNDECIDED, Ways, read_through, run_outward
+from vyre_dist.compiler.runs import BLOCK
+from vyre_dist.compiler.tables import EDGE_PASSES, PackTables
+
+DEFAULT_MAX_STEPS = 64 << 10
+"""How far an automaton runs from its pivot before the host takes over: the default cap on a match's length."""
+
+ALWAYS_LIMIT = 1 << 20
+"""Documents larger than this are not read through by always-on automata, byte after byte: the host takes them."""
+
+ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("place", "<u8")])
+"""`rule`: the tables' number; `place`: the pivot's place in the arena, a run's start, or NO_PLACE."""
+
+NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
+
+Rows = npt.NDArray[np.void]
+_Row = tuple[int, int, int]
+
+# Places whose windows are looked at together: what that takes stays in a processor's second-level cache.
+_CHUNK = 1 << 16
+
+
+class Candidates(NamedTuple):
+    """Parallel arrays: the window's place, the entry that it leads to, the document that holds the pivot."""
+
+    places: Places
+    entries: npt.NDArray[np.uint32]
+    documents: Places
+
+    def pivots(self, tables: PackTables) -> Places:
+        """The pivots' places."""
+        offsets: Places = tables.entries["pivot_offset"][self.entries].astype(np.int64)
+        return self.places + offsets
+
+    def chosen(self, which: Flags) -> Candidates:
+        """Those that `which` is true for."""
+        return Candidates(self.places[which], self.entries[which], self.documents[which])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArenaVerdicts:
+    """`confirmed`, `for_host`: arrays of ROW_DTYPE, sorted by document, rule, place, without repeats.
+
+    A tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its probes lies in it,
+    committed if besides the pivot of a row does. Steps are symbols that automata read: `anchored_steps` outward from
+    pivots, `always_steps` through documents.
+    """
+
+    confirmed: Rows
+    for_host: Rows
+    attempted_tiles: int
+    committed_tiles: int
+    anchored_steps: int
+    always_steps: int
+
+    @property
+    def rolled_back_tiles(self) -> int:
+        """The attempted tiles that kept no row."""
+        return self.attempted_tiles - self.committed_tiles
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """(document, rule) of all rows: what extraction has to look at; sorted."""
+        both = np.concatenate((self.confirmed, self.for_host))
+        keys = np.unique(both["document"].astype(np.uint64) << np.uint64(32) | both["rule"])
+        return list(
+            zip((keys >> np.uint64(32)).tolist(), (keys & np.uint64(0xFFFF_FFFF)).tolist(), strict=True)
+        )
+
+
+def bitmap_places(tables: PackTables, data: npt.NDArray[np.uint8]) -> Places:
+    """Stage 1: the places whose window passes the bitmap, ascending."""
+    stride = tables.stride
+    found = []
+    for begin in range(0, data.size, _CHUNK):
+        windows = folded_windows(data[begin : begin + _CHUNK + MAX_WINDOW - 1], stride)[: _CHUNK // stride]
+        found.append(np.flatnonzero(passes(tables.bitmap, windows, tables.multiplier)) * stride + begin)
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def folded_windows(data: npt.NDArray[np.uint8], stride: int = 1) -> npt.NDArray[np.uint32]:
+    """The folded 4-byte window at every multiple of `stride`; past the end there are zeros, folded as well."""
+    folded = np.full(data.size + MAX_WINDOW - 1, FOLD, np.uint8)
+    np.bitwise_or(data, FOLD, out=folded[: data.size])
+    return np.ndarray((-(-data.size // stride),), "<u4", folded.data, 0, (stride,)).astype(np.uint32)
+
+
+def exact_candidates(tables: PackTables, arena: Arena, places: Places) -> Candidates:
+    """Stage 2: of those places, the ones whose window is a gram, with every entry it leads to.
+
+    Whose pivot lies in no document is left out.
+    """
+    data = arena.data
+    windows = np.zeros(places.size, np.uint32)
+    for i in range(MAX_WINDOW):
+        at = places + i
+        byte = np.where(at < data.size, data[np.minimum(at, data.size - 1)], 0) if places.size else windows
+        windows |= (byte.astype(np.uint32) | np.uint32(FOLD)) << np.uint32(8 * i)
+    at = np.searchsorted(tables.grams, windows)
+    at[at == tables.grams.size] = 0
+    true = np.flatnonzero(tables.grams[at] == windows) if tables.grams.size else at[:0]
+    places, at = places[true], at[true]
+    starts = tables.gram_starts[at].astype(np.int64)
+    counts = tables.gram_starts[at + 1].astype(np.int64) - starts
+    inside = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    entries = tables.gram_entries[np.repeat(starts, counts) + inside]
+    found = Candidates(np.repeat(places, counts), entries, np.empty(0, np.int64))
+    documents = arena.document_at(found.pivots(tables))
+    return found._replace(documents=documents).chosen(documents >= 0)
+
+
+def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
+    """Stage 3: the candidates that pass their probes."""
+    pivots = found.pivots(tables)
+    for probe in range(tables.entries["probe_offset"].shape[1]):
+        entries = tables.entries[found.entries]
+        classes = entries["probe_class"][:, probe]
+        at = pivots + entries["probe_offset"][:, probe]
+        before = at < arena.starts[found.documents]
+        after = at >= arena.ends[found.documents]
+        inside = ~(before | after)
+        unknown = (before & ~arena.at_start[found.documents]) | (after & ~arena.at_end[found.documents])
+        byte = arena.data[np.where(inside, at, 0)] if at.size else np.empty(0, np.uint8)
+        member = tables.probe_classes[classes & (EDGE_PASSES - 1), byte >> 3] >> (byte & 7) & 1
+        keep = np.where(inside, member == 1, unknown | (classes & EDGE_PASSES != 0))
+        found, pivots = found.chosen(keep), pivots[keep]
+    return found
+
+
+def candidates(tables: PackTables, arena: Arena) -> Candidates:
+    """Stages 1 to 3: what the prefilter program puts out."""
+    return probed(tables, arena, exact_candidates(tables, arena, bitmap_places(tables, arena.data)))
+
+
+def confirm(
+    tables: PackTables,
+    arena: Arena,
+    found: Candidates,
+    *,
+    tile_bytes: int,
+    max_steps: int = DEFAULT_MAX_STEPS,
+) -> ArenaVerdicts:
+    """Stage 4, the rules without anchors, rows and tiles. `tile_bytes`: a power of two."""
+    entries = tables.entries[found.entries]
+    rules, pivots, documents = entries["rule"], found.pivots(tables), found.documents
+    to_host = tables.routes[rules] == Route.HOST
+    after, steps = _outward(tables, arena, found, max_steps, ~to_host, forward=True)
+    before, more = _outward(tables, arena, found, max_steps, ~to_host & (after != DEAD), forward=False)
+    verdict = np.where((after == DEAD) | (before == DEAD), DEAD, np.maximum(after, before))
+    accepted, left = verdict == ACCEPT, to_host | (verdict == UNDECIDED)
+    shift = tile_bytes.bit_length() - 1
+    whole_confirmed, whole_for_host, always_steps = _whole_documents(tables, arena)
+    return ArenaVerdicts(
+        _rows(documents[accepted], rules[accepted], pivots[accepted], whole_confirmed),
+        _rows(documents[left], rules[left], pivots[left], [*whole_for_host, *run_rows(tables, arena)]),
+        int(np.unique(pivots >> shift).size),
+        int(np.unique(pivots[accepted | left] >> shift).size),
+        steps + more,
+        always_steps,
+    )
+
+
+def execute_arena(
+    tables: PackTables, arena: Arena, *, tile_bytes: int, max_steps: int = DEFAULT_MAX_STEPS
+) -> ArenaVerdicts:
+    """All stages: what the fused program puts out."""
+    found = candidates(tables, arena)
+    return confirm(tables, arena, found, tile_bytes=tile_bytes, max_steps=max_steps)
+
+
+def _outward(
+    tables: PackTables, arena: Arena, found: Candidates, max_steps: int, wanted: Flags, *, forward: bool
+) -> tuple[npt.NDArray[np.int64], int]:
+    """The verdicts of the wanted candidates in one direction, DEAD for the others; and the steps taken."""
+    chosen = found.chosen(wanted)
+    entries, pivots, documents = tables.entries[chosen.entries], chosen.pivots(tables), chosen.documents
+    if forward:
+        ways = Ways(pivots, arena.ends[documents] - pivots, arena.at_end[documents])
+        automata, starts, stride = entries["forward"], entries["forward_start"], 1
+    else:
+        ways = Ways(pivots - 1, pivots - arena.starts[documents], arena.at_start[documents])
+        automata, starts, stride = entries["backward"], entries["backward_start"], -1
+    verdicts = np.full(wanted.size, DEAD, np.int64)
+    verdicts[wanted], steps = run_outward(tables, arena.data, automata, starts, ways, stride, max_steps)
+    return verdicts, steps
+
+
+def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
+    """(document, rule, place) of the runs that are long enough."""
+    rows: list[_Row] = []
+    data, size = arena.data, arena.data.size
+    for run in tables.runs:
+        rule, length = int(run["rule"]), int(run["length"])
+        members = np.unpackbits(tables.probe_classes[run["byte_class"]], bitorder="little").view(bool)[data]
+        blocks = np.flatnonzero(members[: size // BLOCK * BLOCK].reshape(-1, BLOCK).all(axis=1)) * BLOCK
+        for block, document in zip(blocks.tolist(), arena.document_at(blocks).tolist(), strict=True):
+            if document < 0 or block + BLOCK > arena.ends[document]:
+                continue
+            before = members[max(block - BLOCK, int(arena.starts[document])) : block]
+            back = before.size if before.all() else int(np.argmin(before[::-1]))
+            if back == BLOCK:
+                continue  # the block before is a whole one of this run, or of a longer one
+            ahead = members[block : min(block - back + length, int(arena.ends[document]))]
+            if ahead.all() and back + ahead.size == length:
+                rows.append((document, rule, block - back))
+    return rows
+
+
+def _whole_documents(tables: PackTables, arena: Arena) -> tuple[list[_Row], list[_Row], int]:
+    """(document, rule, NO_PLACE) confirmed and for the host, of the rules without anchors; and the steps taken."""
+    confirmed: list[_Row] = []
+    everywhere = np.flatnonzero((tables.routes == Route.HOST) & ~tables.anchored()).tolist()
+    for_host = [(document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere]
+    always = np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()
+    total = 0
+    for document in range(arena.documents) if always else ():
+        size = int(arena.ends[document] - arena.starts[document])
+        if not arena.at_start[document] or size > ALWAYS_LIMIT:
+            for_host += [(document, rule, NO_PLACE) for rule in always]
+            continue
+        stretch = arena.data[arena.starts[document] : arena.ends[document]]
+        for rule in always:
+            verdict, steps = read_through(tables, rule, stretch, bool(arena.at_end[document]))
+            total += steps
+            if verdict != DEAD:
+                (confirmed if verdict == ACCEPT else for_host).append((document, rule, NO_PLACE))
+    return confirmed, for_host, total
+
+
+def _rows(
+    documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[_Row]
+) -> Rows:
+    """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
+    rows = np.empty(documents.size + len(whole), ROW_DTYPE)
+    rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules
+    rows["place"][: documents.size] = pivots
+    if whole:
+        rows[documents.size :] = np.array([(d, r, p) for d, r, p in whole], ROW_DTYPE)
+    rows = rows[np.lexsort((rows["place"], rows["rule"], rows["document"]))]
+    fresh = np.ones(rows.size, bool)
+    fresh[1:] = rows[1:] != rows[:-1]
+    return rows[fresh]
