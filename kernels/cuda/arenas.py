@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -71,8 +70,9 @@ class DeviceArena:
                 if array.size:
                     buffer[: array.size].set(array, stream=stream)
 
-    def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> Iterator[npt.NDArray[np.void]]:
+    def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> list[npt.NDArray[np.void]]:
         """The Stretch struct of each launch, by value. `stretch_bytes`: a multiple of 4096."""
+        found = []
         base = self._data.data.ptr
         for first in range(0, self.size, stretch_bytes):
             struct = np.zeros((), STRETCH_DTYPE)
@@ -83,4 +83,5 @@ class DeviceArena:
             struct["documents"] = self.documents
             for name, buffer in self._index.items():
                 struct[name] = buffer.data.ptr
-            yield struct
+            found.append(struct)
+        return found

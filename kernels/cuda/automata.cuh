@@ -4,6 +4,8 @@
 
 namespace vyre {
 
+constexpr u32 PENDING = 3;
+
 // A document's bytes as offsets of the stretch (they may lie outside of it), and which edges are the document's own.
 struct Document {
   i64 start;
@@ -35,20 +37,41 @@ __device__ __forceinline__ Document find_document(const Stretch& s, u32 at) {
   return d;
 }
 
-__device__ __forceinline__ u32 run_dfa(const Tables& t, const Automaton& a, u32 state, const u8* data, const Document& d,
-                                       i64 at, int stride) {
-  const u8* map = t.byte_maps + a.byte_map * BYTE_MAP_PITCH;
-  const u16* cells = t.dfa_cells + a.base;
-  for (u32 step = 0; step < t.max_steps; ++step) {
-    if (state <= ACCEPT) return state;
-    const bool inside = at >= d.start && at < d.end;
-    if (!inside && !d.has_edge(stride)) return UNDECIDED;
-    const u32 symbol = inside ? __ldg(data + at) : EDGE_SYMBOL;
-    state = __ldg(cells + state * a.columns + __ldg(map + symbol));
-    at += stride;
+// One candidate on its way in one direction. Dependent look-ups are what time goes into, so a chunk's bytes and columns,
+// which do not depend on the state, are fetched together before the state walks along them.
+struct Walk {
+  static constexpr int CHUNK = 8;
+  const u8* map;
+  const u16* cells;
+  u32 columns;
+  u32 state;
+  u32 steps;  // left
+  i64 at;
+
+  // Goes on for a chunk; the verdict, or PENDING.
+  __device__ __forceinline__ u32 chunk(const u8* data, const Document& d, int stride) {
+    u32 column[CHUNK];
+    bool inside[CHUNK];
+#pragma unroll
+    for (int k = 0; k < CHUNK; ++k) {
+      const i64 place = at + k * stride;
+      inside[k] = place >= d.start && place < d.end;
+      column[k] = inside[k] ? __ldg(data + place) : EDGE_SYMBOL;
+    }
+#pragma unroll
+    for (int k = 0; k < CHUNK; ++k) column[k] = __ldg(map + column[k]);
+    const bool edge = d.has_edge(stride);
+#pragma unroll
+    for (int k = 0; k < CHUNK; ++k) {
+      if (state <= ACCEPT) return state;
+      if (steps == 0 || (!inside[k] && !edge)) return UNDECIDED;
+      --steps;
+      state = __ldg(cells + state * columns + column[k]);
+    }
+    at += CHUNK * stride;
+    return PENDING;
   }
-  return UNDECIDED;
-}
+};
 
 // By value throughout: a reference to a kernel's arguments would have them copied to local memory.
 __device__ __noinline__ u32 run_nfa(const u8* map, const u64* follow, u32 states, u32 columns, u32 words, u32 max_steps,
@@ -87,14 +110,6 @@ __device__ __noinline__ u32 run_nfa(const u8* map, const u64* follow, u32 states
     at += stride;
   }
   return UNDECIDED;
-}
-
-__device__ __forceinline__ u32 run_outward(const Tables& t, u32 automaton, u32 start, const u8* data, const Document& d,
-                                           i64 at, int stride) {
-  const Automaton a = t.automata[automaton];
-  if (!a.is_nfa) return run_dfa(t, a, start, data, d, at, stride);
-  return run_nfa(t.byte_maps + a.byte_map * BYTE_MAP_PITCH, t.nfa_words + a.base, a.states, a.columns, a.words,
-                 t.max_steps, start, data, d, at, stride);
 }
 
 }  // namespace vyre

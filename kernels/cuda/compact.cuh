@@ -1,12 +1,12 @@
-// From the prefilter's bits to a list of places. In no order; `counts[0]` counts those that did not fit as well.
+// From the prefilter's bits to one list of hits, in no order.
 #pragma once
-#include "confirmer.cuh"
+#include "windows.cuh"
 
 namespace vyre {
 
 template <int THREADS>
 __device__ __forceinline__ void compact(const Stretch& stretch, const u8* masks, const u32* blocks, u32 has_blocks,
-                                        u32* places, u32* counts, u32 capacity) {
+                                        const Lists& lists) {
   __shared__ u32 sums[THREADS / 32], base;
   const u32 vectors = (stretch.bytes + 15) / 16, words = (vectors + 3) / 4;
   const u32 warp = threadIdx.x / 32;
@@ -35,20 +35,20 @@ __device__ __forceinline__ void compact(const Stretch& stretch, const u8* masks,
         sums[w] = total;
         total += s;
       }
-      base = total ? atomicAdd(counts, total) : 0;
+      base = total ? atomicAdd(lists.lengths, total) : 0;
     }
     __syncthreads();
     u32 slot = base + sums[warp] + sum - mine;
     while (bits) {
       const int i = __clz(bits);
       bits &= ~(0x80000000u >> i);
-      if (slot < capacity) places[slot] = 64 * word + 2 * i;
+      if (slot < lists.capacity) lists.places[slot] = 64 * word + 2 * i;
       ++slot;
     }
     while (passing) {
       const int i = __ffs(passing) - 1;
       passing &= passing - 1;
-      if (slot < capacity) places[slot] = (64 * word + 16 * i) | BLOCK_HIT;
+      if (slot < lists.capacity) lists.places[slot] = (64 * word + 16 * i) | BLOCK_HIT;
       ++slot;
     }
     __syncthreads();

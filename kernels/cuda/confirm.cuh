@@ -1,22 +1,19 @@
-// The confirmer on a list of places: the conservative path's last launch.
+// The confirmer on lists of hits, those of `hits` or the one of `compact`.
 #pragma once
 #include "confirmer.cuh"
 
 namespace vyre {
 
 template <int THREADS>
-__device__ __forceinline__ void confirm(const Tables& tables, const Stretch& stretch, const Output& output,
-                                        const u32* places, const u32* counts, u32 capacity) {
-  fill_context<THREADS>(tables, stretch, output);
-  Waiting waiting(sizeof(Context) / 16);
+__device__ __forceinline__ void confirm(const Tables& tables, const Stretch& stretch, const Lists& lists,
+                                        const Output& output) {
+  __shared__ u32 waiting;
+  if (threadIdx.x == 0) waiting = 0;
   __syncthreads();
-  const u32 count = min(*counts, capacity);
-  const u32 warp = blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
-  for (u32 first = warp * 32; first < count; first += gridDim.x * THREADS) {
-    const u32 i = first + lane_id();
-    waiting.push(i < count, i < count ? __ldg(places + i) : 0);
-  }
-  waiting.finish();
+  const u32 list = blockIdx.x / lists.parts, part = blockIdx.x % lists.parts;
+  Confirmer confirmer(tables, stretch, output, waiting);
+  confirmer.confirm(lists.places + u64(list) * lists.capacity, min(lists.lengths[list], lists.capacity), part * THREADS,
+                    lists.parts * THREADS);
 }
 
 }  // namespace vyre

@@ -98,13 +98,16 @@ class Kernel:
         if needed > 48 << 10:
             driver.funcSetAttribute(self._function.ptr, _MAX_DYNAMIC_SHARED, needed)
 
-    def __call__(self, stream: Any, *arguments: np.ndarray[Any, Any] | np.generic) -> None:
-        """Launch. Arguments are passed by value: zero-dimensional arrays of the dtypes in structs.py, or NumPy scalars."""
+    def __call__(self, stream: Any, *arguments: np.ndarray[Any, Any] | np.generic, grid: int | None = None) -> None:
+        """Launch `grid` blocks (default: as many as fit the device at once).
+
+        Arguments are passed by value: zero-dimensional arrays of the dtypes in structs.py, or NumPy scalars.
+        """
         held = [np.ascontiguousarray(a) for a in arguments]
         pointers = (ctypes.c_void_p * len(held))(*[a.ctypes.data for a in held])
         self._driver.launchKernel(
             self._function.ptr,
-            self.grid,
+            grid or self.grid,
             1,
             1,
             self.instance.threads,

@@ -1,6 +1,6 @@
 """The lines of CUDA that instantiate each program's template, and how its launch looks. No cupy in here.
 
-Shared memory: the bitmap and, for programs that confirm, a set of queues for every warp (confirmer.cuh).
+The program `fused` is `hits` and `confirm`; the conservative path is `prefilter`, `compact` and `confirm`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,9 @@ from dataclasses import dataclass
 
 from vyre_dist.program.tunables import Tunables
 
-QUEUES_BYTES = 64 * (4 + 8 + 8 + 4) + 16
-"""sizeof(Queues)."""
-
-CONTEXT_BYTES = 384 + 64 + 48
-"""sizeof(Context)."""
-
 COMPACT_THREADS = 256
 CONFIRM_THREADS = 256
+CONFIRM_BLOCKS_PER_SM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,76 +25,39 @@ class Instance:
     shared_bytes: int
 
 
-_PARAMETERS = {
-    "Tables": "const __grid_constant__ vyre::Tables tables",
-    "Stretch": "const __grid_constant__ vyre::Stretch stretch",
-    "Output": "const __grid_constant__ vyre::Output output",
-}
+_TABLES = "const __grid_constant__ vyre::Tables tables"
+_STRETCH = "const __grid_constant__ vyre::Stretch stretch"
+_LISTS = "const __grid_constant__ vyre::Lists lists"
+_OUTPUT = "const __grid_constant__ vyre::Output output"
 
 
-def fused(tunables: Tunables) -> Instance:
-    """Prefilter and confirm in one launch: (Tables, Stretch, Output)."""
+def hits(tunables: Tunables) -> Instance:
+    """The bitmap's hits in lists, one a block: (Tables, Stretch, Lists)."""
     t = tunables
-    return _instance(
-        "fused",
-        [_PARAMETERS["Tables"], _PARAMETERS["Stretch"], _PARAMETERS["Output"]],
-        f"vyre::fused<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, output)",
-        t.threads,
-        t.blocks_per_sm,
-        CONTEXT_BYTES + (1 << t.bitmap_bits) // 8 + t.threads // 32 * QUEUES_BYTES,
-    )
+    call = f"vyre::hits<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, lists)"
+    return _instance("hits", [_TABLES, _STRETCH, _LISTS], call, t.threads, t.blocks_per_sm, (1 << t.bitmap_bits) // 8)
 
 
 def prefilter(tunables: Tunables) -> Instance:
-    """The bitmap's answers: (Tables, Stretch, masks, blocks)."""
+    """The bitmap's answers as bits: (Tables, Stretch, masks, blocks)."""
     t = tunables
-    return _instance(
-        "prefilter",
-        [_PARAMETERS["Tables"], _PARAMETERS["Stretch"], "vyre::u8* masks", "vyre::u32* blocks"],
-        f"vyre::prefilter<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, masks, blocks)",
-        t.threads,
-        t.blocks_per_sm,
-        (1 << t.bitmap_bits) // 8,
-    )
+    parameters = [_TABLES, _STRETCH, "vyre::u8* masks", "vyre::u32* blocks"]
+    call = f"vyre::prefilter<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, masks, blocks)"
+    return _instance("prefilter", parameters, call, t.threads, t.blocks_per_sm, (1 << t.bitmap_bits) // 8)
 
 
 def compact() -> Instance:
-    """From the masks to a list: (Stretch, masks, blocks, has_blocks, places, counts, capacity)."""
-    return _instance(
-        "compact",
-        [
-            _PARAMETERS["Stretch"],
-            "const vyre::u8* masks",
-            "const vyre::u32* blocks",
-            "vyre::u32 has_blocks",
-            "vyre::u32* places",
-            "vyre::u32* counts",
-            "vyre::u32 capacity",
-        ],
-        f"vyre::compact<{COMPACT_THREADS}>(stretch, masks, blocks, has_blocks, places, counts, capacity)",
-        COMPACT_THREADS,
-        4,
-        0,
-    )
+    """From bits to one list: (Stretch, masks, blocks, has_blocks, Lists)."""
+    parameters = [_STRETCH, "const vyre::u8* masks", "const vyre::u32* blocks", "vyre::u32 has_blocks", _LISTS]
+    call = f"vyre::compact<{COMPACT_THREADS}>(stretch, masks, blocks, has_blocks, lists)"
+    return _instance("compact", parameters, call, COMPACT_THREADS, 8, 0)
 
 
 def confirm() -> Instance:
-    """From the list to rows: (Tables, Stretch, Output, places, counts, capacity)."""
-    return _instance(
-        "confirm",
-        [
-            _PARAMETERS["Tables"],
-            _PARAMETERS["Stretch"],
-            _PARAMETERS["Output"],
-            "const vyre::u32* places",
-            "const vyre::u32* counts",
-            "vyre::u32 capacity",
-        ],
-        f"vyre::confirm<{CONFIRM_THREADS}>(tables, stretch, output, places, counts, capacity)",
-        CONFIRM_THREADS,
-        4,
-        CONTEXT_BYTES + CONFIRM_THREADS // 32 * QUEUES_BYTES,
-    )
+    """From lists to rows: (Tables, Stretch, Lists, Output)."""
+    call = f"vyre::confirm<{CONFIRM_THREADS}>(tables, stretch, lists, output)"
+    parameters = [_TABLES, _STRETCH, _LISTS, _OUTPUT]
+    return _instance("confirm", parameters, call, CONFIRM_THREADS, CONFIRM_BLOCKS_PER_SM, 0)
 
 
 def _instance(

@@ -13,21 +13,21 @@ __device__ __forceinline__ void prefilter(const Tables& tables, const Stretch& s
   __syncthreads();
 
   constexpr int WARPS = THREADS / 32;
-  const u64 readable = (stretch.arena_bytes - stretch.first + 15) & ~15ull;
-  const u64 step = u64(gridDim.x) * WARPS * Unit<UNROLL>::BYTES;
-  u64 at = (u64(blockIdx.x) * WARPS + threadIdx.x / 32) * Unit<UNROLL>::BYTES;
+  const u32 readable = readable_bytes(stretch);
+  const u32 step = gridDim.x * WARPS * Unit<UNROLL>::BYTES;
+  u32 at = (blockIdx.x * WARPS + threadIdx.x / 32) * Unit<UNROLL>::BYTES;
   Unit<UNROLL> ahead;
   if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
   while (at < stretch.bytes) {
     const Unit<UNROLL> unit = ahead;
-    const u64 here = at;
+    const u32 here = at;
     at += step;
     if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
-    const u32 left = stretch.bytes - u32(here);
+    const u32 left = stretch.bytes - here;
     const u32 found = unit.template hits<BITS>(bitmap, tables.multiplier, left);
 #pragma unroll
     for (int j = 0; j < UNROLL; ++j) {
-      const u64 vector = here / 16 + 32 * j + lane_id();
+      const u32 vector = here / 16 + 32 * j + lane_id();
       if (16 * vector < stretch.bytes) masks[vector] = u8(found >> (24 - 8 * j));
     }
     if (tables.run_count) {

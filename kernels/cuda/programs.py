@@ -1,6 +1,7 @@
-"""The programs on the device: fused in one launch, or prefilter, compact and confirm one after the other.
+"""The programs on the device: `fused` is hits and confirm, launched right behind each other; the conservative path is
+prefilter and compact, a look at how much they found, and confirm.
 
-Outputs have room for so many rows; whoever wants more is counted and not written, and the launch is repeated with room
+Outputs have room for so many hits and rows; whoever wants more is counted and not written, and the run is repeated with room
 for all of them. Nothing is lost, whatever the density.
 """
 
@@ -18,11 +19,13 @@ from vyre_dist.kernels.cuda import instances
 from vyre_dist.kernels.cuda.arenas import STRETCH_BYTES, DeviceArena
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.device_tables import DeviceTables
-from vyre_dist.kernels.cuda.structs import OUTPUT_DTYPE, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import LISTS_DTYPE, OUTPUT_DTYPE, PIVOT_BYTES, ROW_DTYPE
 from vyre_dist.program.tunables import Tunables
 
 _FIRST_ROWS = 1 << 16
-_FIRST_PLACES = 1 << 20
+_FIRST_HITS = 1 << 12
+_BYTES_PER_HIT = 64
+_PIVOTS_PER_BLOCK = 1 << 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,163 +43,156 @@ class DeviceRows:
 
 
 class Workspace:
-    """The device buffers of one pending run. `grow` is what an overflow asks for."""
+    """The device buffers of one pending run. They grow to what runs have needed so far."""
 
     def __init__(self) -> None:
+        self._buffers: dict[str, Any] = {}
+        self.hit_capacity = _FIRST_HITS
+        self.row_capacity = _FIRST_ROWS
+        self.state: Any = None  # count of rows (64 bits), attempted and committed tiles as bits
+
+    def reserve(self, name: str, dtype: type[np.generic], size: int) -> Any:
+        """The buffer called `name`, with `size` elements or more. What it held is lost when it grows."""
         import cupy
 
-        self.rows = cupy.empty(_FIRST_ROWS * ROW_DTYPE.itemsize, np.uint8)
-        self.counts = cupy.zeros(4, np.uint64)  # rows; places (32 bits)
-        self.tiles = cupy.zeros((2, 1), np.uint32)
-        self.places = cupy.empty(0, np.uint32)
-        self.masks = cupy.empty(0, np.uint8)
-        self.blocks = cupy.empty(0, np.uint32)
-
-    @property
-    def capacity(self) -> int:
-        """Rows that there is room for."""
-        return int(self.rows.size // ROW_DTYPE.itemsize)
-
-    def prepare(self, tiles: int, stream: Any) -> None:
-        """Zero the counts and the tiles' bits."""
-        import cupy
-
-        words = max(1, (tiles + 31) // 32)
-        if self.tiles.shape[1] < words:
-            self.tiles = cupy.zeros((2, words), np.uint32)
-        with stream:
-            self.counts.fill(0)
-            self.tiles.fill(0)
-
-    def grow_rows(self, rows: int) -> None:
-        """Make room for `rows` and a quarter more."""
-        import cupy
-
-        self.rows = cupy.empty((rows + rows // 4) * ROW_DTYPE.itemsize, np.uint8)
-
-    def reserve_masks(self, stretch_bytes: int) -> None:
-        """Room for a stretch's masks."""
-        import cupy
-
-        vectors = -(-stretch_bytes // 512) * 32 + 128
-        if self.masks.size < vectors:
-            self.masks = cupy.empty(vectors, np.uint8)
-            self.blocks = cupy.empty(vectors // 32, np.uint32)
-
-    def reserve_places(self, places: int) -> None:
-        """Room for so many hits."""
-        import cupy
-
-        if self.places.size < places:
-            self.places = cupy.empty(places + places // 4, np.uint32)
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[name] = cupy.empty(max(16, size), dtype)
+        return buffer
 
 
 class CudaPrograms:
     """One pack's programs, instantiated from `tunables`, on one device."""
 
     def __init__(
-        self, device: Device, tables: PackTables, tunables: Tunables, max_steps: int, stretch_bytes: int = STRETCH_BYTES
+        self,
+        device: Device,
+        tables: PackTables,
+        tunables: Tunables,
+        max_steps: int,
+        stretch_bytes: int = STRETCH_BYTES,
     ) -> None:
         self.device = device
         self.tunables = tunables
         self.tables = DeviceTables(tables, max_steps)
-        self._has_runs = np.uint32(tables.runs.size > 0)
         self._stretch_bytes = stretch_bytes
-        self._fused = device.kernel(instances.fused(tunables))
+        self._has_runs = np.uint32(tables.runs.size > 0)
+        self._hits = device.kernel(instances.hits(tunables))
         self._prefilter = device.kernel(instances.prefilter(tunables))
         self._compact = device.kernel(instances.compact())
         self._confirm = device.kernel(instances.confirm())
+        self._parts = max(1, self._confirm.grid // self._hits.grid)
+        self._confirm_grid = max(self._confirm.grid, self._hits.grid * self._parts)
         self._tables = self.tables.arguments(tunables.bitmap_bits)
 
-    def launch_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> None:
-        """Everything in one launch for each stretch; the output is in `space` when the stream is done."""
-        space.prepare(self._tiles(arena), stream)
-        output = self._output(space)
-        for stretch in arena.stretches(self._stretch_bytes):
-            self._fused(stream, self._tables, stretch, output)
+    def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
+        """Both launches for each stretch, then the rows on the host; all again where there was too little room."""
+        while True:
+            pending = self.launch_fused(arena, space, stream)
+            if (rows := pending.collect()) is not None:
+                return rows
+
+    def launch_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> PendingRun:
+        """Queue all launches; nothing is waited for."""
+        stretches = arena.stretches(self._stretch_bytes)
+        if stretches:
+            space.hit_capacity = max(
+                space.hit_capacity, int(stretches[0]["bytes"]) // _BYTES_PER_HIT // self._hits.grid
+            )
+        lengths = space.reserve("lengths", np.uint32, len(stretches) * self._hits.grid)
+        output = self._prepare(arena, space, stream)
+        for i, stretch in enumerate(stretches):
+            lists = self._lists(space, self._hits.grid, lengths.data.ptr + 4 * i * self._hits.grid, self._parts)
+            self._hits(stream, self._tables, stretch, lists)
+            self._confirm(stream, self._tables, stretch, lists, output, grid=self._hits.grid * self._parts)
+        return PendingRun(space, lengths[: len(stretches) * self._hits.grid], stream)
+
+    def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
+        """Prefilter, compact and, when it is known how much they found, confirm; then the rows on the host."""
+        while True:
+            stretches = arena.stretches(self._stretch_bytes)
+            lengths = space.reserve("lengths", np.uint32, len(stretches))
+            output = self._prepare(arena, space, stream)
+            for i, stretch in enumerate(stretches):
+                self.launch_prefilter(stretch, space, stream)
+                while True:
+                    lists = self._lists(space, 1, lengths.data.ptr + 4 * i, self._confirm.grid)
+                    self.launch_compact(stretch, space, lists, lengths[i : i + 1], stream)
+                    if (found := int(lengths[i : i + 1].get(stream=stream)[0])) <= int(lists["capacity"]):
+                        break
+                    space.hit_capacity = found + found // 4
+                self._confirm(stream, self._tables, stretch, lists, output)
+            if (rows := PendingRun(space, lengths[: len(stretches)], stream).collect()) is not None:
+                return rows
 
     def launch_prefilter(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
         """The masks of one stretch."""
-        space.reserve_masks(int(stretch["bytes"]))
-        self._prefilter(stream, self._tables, stretch, _pointer(space.masks), _pointer(space.blocks))
+        vectors = -(-int(stretch["bytes"]) // 512) * 32 + 128
+        masks, blocks = space.reserve("masks", np.uint8, vectors), space.reserve("blocks", np.uint32, vectors // 32)
+        self._prefilter(stream, self._tables, stretch, _pointer(masks), _pointer(blocks))
 
-    def launch_compact(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
-        """From the masks to places; counts[1] counts them."""
-        self._compact(
-            stream,
-            stretch,
-            _pointer(space.masks),
-            _pointer(space.blocks),
-            self._has_runs,
-            _pointer(space.places),
-            np.uint64(space.counts.data.ptr + 8),
-            np.uint32(space.places.size),
-        )
+    def launch_compact(
+        self, stretch: npt.NDArray[np.void], space: Workspace, lists: npt.NDArray[np.void], length: Any, stream: Any
+    ) -> None:
+        """From the masks to one list."""
+        masks, blocks = space.reserve("masks", np.uint8, 0), space.reserve("blocks", np.uint32, 0)
+        with stream:
+            length.fill(0)
+        self._compact(stream, stretch, _pointer(masks), _pointer(blocks), self._has_runs, lists)
 
-    def launch_confirm(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
-        """From the places to rows."""
-        self._confirm(
-            stream,
-            self._tables,
-            stretch,
-            self._output(space),
-            _pointer(space.places),
-            np.uint64(space.counts.data.ptr + 8),
-            np.uint32(space.places.size),
-        )
-
-    def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """launch_fused, and its rows on the host; repeated with more room when there was too little."""
-        while True:
-            self.launch_fused(arena, space, stream)
-            wanted = int(space.counts.get(stream=stream)[0])
-            if wanted <= space.capacity:
-                return self.collect(space, wanted, stream)
-            space.grow_rows(wanted)
-
-    def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """Prefilter, compact, confirm, and the rows on the host."""
-        while True:
-            space.prepare(self._tiles(arena), stream)
-            for stretch in arena.stretches(self._stretch_bytes):
-                self.serial_stretch(stretch, space, stream)
-            wanted = int(space.counts.get(stream=stream)[0])
-            if wanted <= space.capacity:
-                return self.collect(space, wanted, stream)
-            space.grow_rows(wanted)
-
-    def serial_stretch(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
-        """The three launches for one stretch, compact again when there was too little room for its places."""
-        space.reserve_places(_FIRST_PLACES)
-        self.launch_prefilter(stretch, space, stream)
-        while True:
-            with stream:
-                space.counts[1:].fill(0)
-            self.launch_compact(stretch, space, stream)
-            places = int(space.counts.get(stream=stream)[1])
-            if places <= space.places.size:
-                break
-            space.reserve_places(places)
-        self.launch_confirm(stretch, space, stream)
-
-    def collect(self, space: Workspace, rows: int, stream: Any) -> DeviceRows:
-        """The output of a finished run."""
-        data = space.rows[: rows * ROW_DTYPE.itemsize].get(stream=stream)
-        attempted, committed = np.bitwise_count(space.tiles.get(stream=stream)).sum(axis=1, dtype=np.int64).tolist()
-        return DeviceRows(np.frombuffer(data.tobytes(), ROW_DTYPE), attempted, committed)
-
-    def _tiles(self, arena: DeviceArena) -> int:
-        return -(-arena.size // self.tunables.tile_bytes)
-
-    def _output(self, space: Workspace) -> npt.NDArray[np.void]:
+    def _prepare(self, arena: DeviceArena, space: Workspace, stream: Any) -> npt.NDArray[np.void]:
+        """The Output struct, its counts and tiles zeroed on the stream."""
+        tiles = -(-arena.size // self.tunables.tile_bytes)
+        words = (tiles + 31) // 32 + 1
+        state = space.reserve("state", np.uint32, 2 + 2 * words)[: 2 + 2 * words]
+        with stream:
+            state.fill(0)
         output = np.zeros((), OUTPUT_DTYPE)
-        output["rows"] = space.rows.data.ptr
-        output["counts"] = space.counts.data.ptr
-        output["attempted"] = space.tiles.data.ptr
-        output["committed"] = space.tiles.data.ptr + 4 * space.tiles.shape[1]
-        output["capacity"] = space.capacity
+        output["counts"] = state.data.ptr
+        output["attempted"] = state.data.ptr + 8
+        output["committed"] = state.data.ptr + 8 + 4 * words
+        output["rows"] = space.reserve("rows", np.uint8, space.row_capacity * ROW_DTYPE.itemsize).data.ptr
+        output["pivots"] = space.reserve(
+            "pivots", np.uint8, self._confirm_grid * _PIVOTS_PER_BLOCK * PIVOT_BYTES
+        ).data.ptr
+        output["pivot_capacity"] = _PIVOTS_PER_BLOCK
+        output["capacity"] = space.row_capacity
         output["tile_bits"] = self.tunables.tile_bytes.bit_length() - 1
+        space.state = state
         return output
+
+    @staticmethod
+    def _lists(space: Workspace, count: int, lengths: int, parts: int) -> npt.NDArray[np.void]:
+        lists = np.zeros((), LISTS_DTYPE)
+        lists["places"] = space.reserve("hits", np.uint32, count * space.hit_capacity).data.ptr
+        lists["lengths"] = lengths
+        lists["capacity"] = space.hit_capacity
+        lists["parts"] = parts
+        return lists
+
+
+class PendingRun:
+    """Launches on their way. `collect` waits for them."""
+
+    def __init__(self, space: Workspace, lengths: Any, stream: Any) -> None:
+        self._space, self._lengths, self._stream = space, lengths, stream
+
+    def collect(self) -> DeviceRows | None:
+        """The rows; None if there was too little room for hits or rows: there is enough now, so launch again."""
+        space = self._space
+        state = space.state.get(stream=self._stream)
+        longest = int(self._lengths.get(stream=self._stream).max(initial=0))
+        wanted = int(state[:2].view(np.uint64)[0])
+        if longest > space.hit_capacity or wanted > space.row_capacity:
+            # what fitted of the hits tells too little of the rows: those get room when all hits had theirs
+            if longest > space.hit_capacity:
+                space.hit_capacity = longest + longest // 4
+            if wanted > space.row_capacity:
+                space.row_capacity = wanted + wanted // 4
+            return None
+        rows = space.reserve("rows", np.uint8, 0)[: wanted * ROW_DTYPE.itemsize].get(stream=self._stream)
+        attempted, committed = np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
+        return DeviceRows(rows.view(ROW_DTYPE), attempted, committed)
 
 
 def _pointer(array: Any) -> np.uint64:

@@ -11,6 +11,7 @@ HOST = 0x8000_0000
 PAGE_BITS = 12
 
 ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
+PIVOT_BYTES = 12
 SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
 ENTRY_DTYPE = np.dtype(
     [
@@ -72,13 +73,17 @@ STRETCH_DTYPE = np.dtype(
         ("page_documents", "<u8"),
     ]
 )
+LISTS_DTYPE = np.dtype([("places", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")])
 OUTPUT_DTYPE = np.dtype(
     [
         ("rows", "<u8"),
         ("counts", "<u8"),
         ("attempted", "<u8"),
         ("committed", "<u8"),
+        ("pivots", "<u8"),
         ("capacity", "<u4"),
         ("tile_bits", "<u4"),
+        ("pivot_capacity", "<u4"),
+        ("unused", "<u4"),
     ]
 )

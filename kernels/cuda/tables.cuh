@@ -114,14 +114,36 @@ struct Stretch {
 
 constexpr u32 PAGE_BITS = 12;
 
+// A candidate that passed its probes; `at` is the pivot's offset in the stretch.
+struct Pivot {
+  u32 at;
+  u32 entry;
+  u32 document;
+};
+
+// Lists of hits, `capacity` places for each; the lengths also count what did not fit. A hit is a window's offset in the stretch,
+// or, with BLOCK_HIT, that of a block for the runs.
+struct Lists {
+  u32* places;
+  u32* lengths;
+  u32 capacity;
+  u32 parts;  // so many blocks of `confirm` share a list
+};
+
+constexpr u32 BLOCK_HIT = 0x80000000u;
+
 // Where rows go. `counts[0]`: rows wanted, also those beyond `capacity`, which are not written. Tiles are bits.
+// `pivots`: a list for each block of `confirm`, one behind the other.
 struct Output {
   Row* rows;
   u64* counts;
   u32* attempted;
   u32* committed;
+  Pivot* pivots;
   u32 capacity;
   u32 tile_bits;
+  u32 pivot_capacity;
+  u32 unused;
 };
 
 }  // namespace vyre

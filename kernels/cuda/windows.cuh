@@ -8,6 +8,16 @@ namespace vyre {
 
 __device__ __forceinline__ u32 lane_id() { return threadIdx.x & 31; }
 
+__device__ __forceinline__ u32 lanes_below() { return (1u << lane_id()) - 1; }
+
+// Room for one more in a list of the block, for every thread that wants it; all of a warp call.
+__device__ __forceinline__ u32 take_slot(bool mine, u32& length) {
+  const u32 vote = __ballot_sync(~0u, mine);
+  u32 base = 0;
+  if (vote && lane_id() == 0) base = atomicAdd(&length, u32(__popc(vote)));
+  return __shfl_sync(~0u, base, 0) + __popc(vote & lanes_below());
+}
+
 __device__ __forceinline__ uint4 load_vector(const uint4* p) {
   uint4 v;
   // read once: not worth a place in the first-level cache beyond the neighbours' use
@@ -59,6 +69,12 @@ __device__ __forceinline__ void load_bitmap(u32* shared, const u32* bitmap) {
   for (u32 i = threadIdx.x; i < (1u << BITS) / 128; i += THREADS) to[i] = from[i];
 }
 
+// Up to which offset of the stretch vectors can be read: the arena's end, rounded up, but no more than is needed.
+__device__ __forceinline__ u32 readable_bytes(const Stretch& s) {
+  const u64 there = s.arena_bytes - s.first, needed = u64(s.bytes) + 16;
+  return u32(((there < needed ? there : needed) + 15) & ~15ull);
+}
+
 // A warp's next UNROLL vectors of every lane: vector j of lane l begins at byte 512 j + 16 l of the unit.
 template <int UNROLL>
 struct Unit {
@@ -67,7 +83,7 @@ struct Unit {
   u32 beyond;  // lane 31: the four bytes after the unit
 
   // Bytes from `readable` on (a multiple of 16) are not there; they read as zeros.
-  __device__ __forceinline__ void load(const u8* data, u64 at, u64 readable) {
+  __device__ __forceinline__ void load(const u8* data, u32 at, u32 readable) {
     const u8* p = data + at + 16 * lane_id();
     if (at + BYTES + 16 <= readable) {
 #pragma unroll
