@@ -7,8 +7,8 @@ namespace vyre {
 template <int THREADS>
 __device__ __forceinline__ void confirm(const Tables& tables, const Stretch& stretch, const Lists& lists,
                                         const Output& output) {
-  __shared__ u32 waiting;
-  if (threadIdx.x == 0) waiting = 0;
+  __shared__ Waiting waiting;
+  if (threadIdx.x == 0) waiting = {0, 0};
   __syncthreads();
   const u32 list = blockIdx.x / lists.parts, part = blockIdx.x % lists.parts;
   Confirmer confirmer(tables, stretch, output, waiting);

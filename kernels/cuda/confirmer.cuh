@@ -11,39 +11,40 @@ __device__ __forceinline__ u32 load_window(const u8* at) {
   return __ldg(halves) | u32(__ldg(halves + 1)) << 16;
 }
 
+// In shared memory: how many wait in the block's lists.
+struct Waiting {
+  u32 candidates;
+  u32 pivots;
+};
+
 class Confirmer {
  public:
-  // `waiting`: in shared memory, 0; how many pivots the block's list holds.
-  __device__ __forceinline__ Confirmer(const Tables& tables, const Stretch& stretch, const Output& output, u32& waiting)
-      : t(tables), s(stretch), out(output), pivot_count(waiting),
+  __device__ __forceinline__ Confirmer(const Tables& tables, const Stretch& stretch, const Output& output, Waiting& waiting)
+      : t(tables), s(stretch), out(output), w(waiting),
+        candidates(output.candidates + u64(blockIdx.x) * output.candidate_capacity),
         pivots(output.pivots + u64(blockIdx.x) * output.pivot_capacity) {}
 
   // All threads call. Hits are list[first + threadIdx.x + k * step], below `count`.
   __device__ __forceinline__ void confirm(const u32* list, u32 count, u32 first, u32 step) {
     for (u32 base = first;; base += step) {
-      const bool last = base >= count;
       const u32 i = base + threadIdx.x;
-      const u32 hit = i < count ? list[i] : NOT_STORED;
-      u32 leads = NOT_STORED;
-      if (hit != NOT_STORED) {
-        if (hit & BLOCK_HIT) look_at_block(hit & ~BLOCK_HIT);
-        else leads = look_up_gram(load_window(s.data + hit) | FOLD_WORD);
-      }
-      u32 at = 0, left = leads != NOT_STORED;
-      if (left && leads & LIST) {
-        at = leads & ~LIST;
-        left = __ldg(t.lists + at);
-        leads = __ldg(t.lists + ++at);
-      }
-      for (bool more = true; more;) {
-        look_at_candidate(left != 0, hit, leads);
-        if (left && --left) leads = __ldg(t.lists + ++at);
-        more = __syncthreads_or(left != 0);
-        const bool full = pivot_count + blockDim.x > out.pivot_capacity;
-        __syncthreads();
-        if (full || last) run_automata();
+      if (base < count) look_at_hit(i < count ? list[i] : NOT_STORED);
+      const bool last = base >= count;
+      __syncthreads();
+      const u32 found = w.candidates;
+      __syncthreads();
+      if (!last && found + blockDim.x * t.longest_list <= out.candidate_capacity) continue;
+      look_at_candidates(found);
+      __syncthreads();
+      const u32 passed = w.pivots;
+      __syncthreads();
+      if (threadIdx.x == 0) w.candidates = 0;
+      if (last || passed + out.candidate_capacity > out.pivot_capacity) {
+        run_automata(passed);
+        if (threadIdx.x == 0) w.pivots = 0;
       }
       if (last) break;
+      __syncthreads();
     }
   }
 
@@ -51,8 +52,28 @@ class Confirmer {
   const Tables& t;
   const Stretch& s;
   const Output& out;
-  u32& pivot_count;
+  Waiting& w;
+  Candidate* candidates;
   Pivot* pivots;
+
+  __device__ __forceinline__ void look_at_hit(u32 hit) {
+    u32 leads = NOT_STORED;
+    if (hit != NOT_STORED) {
+      if (hit & BLOCK_HIT) look_at_block(hit & ~BLOCK_HIT);
+      else leads = look_up_gram(load_window(s.data + hit) | FOLD_WORD);
+    }
+    u32 at = 0, left = leads != NOT_STORED;
+    if (left && leads & LIST) {
+      at = leads & ~LIST;
+      left = __ldg(t.lists + at);
+      leads = __ldg(t.lists + ++at);
+    }
+    while (__any_sync(~0u, left)) {
+      const u32 slot = take_slot(left, w.candidates);
+      if (left) candidates[slot] = {hit, leads};
+      if (left && --left) leads = __ldg(t.lists + ++at);
+    }
+  }
 
   __device__ __forceinline__ u32 look_up_gram(u32 window) const {
     u32 slot = window * t.slot_multiplier >> t.slot_shift;
@@ -63,24 +84,30 @@ class Confirmer {
     }
   }
 
-  __device__ __forceinline__ void look_at_candidate(bool mine, u32 hit, u32 entry) {
-    u32 number = NOT_STORED;
-    u32 pivot = hit;
-    if (mine) {
-      const Entry* e = t.entries + entry;
-      pivot += __ldg(&e->pivot_offset);
-      if (s.first + pivot < s.arena_bytes) {
-        const Document d = find_document(s, pivot);
-        if (d.number != NOT_STORED && probes_pass(e, pivot, d)) {
-          mark(out.attempted, pivot);
-          if (__ldg(&e->forward) == NOT_STORED) emit(pivot, d.number, __ldg(&e->rule) | HOST);
-          else number = d.number;
+  // All threads call, after a barrier.
+  __device__ __forceinline__ void look_at_candidates(u32 count) {
+    for (u32 base = 0; base < count; base += blockDim.x) {
+      const u32 i = base + threadIdx.x;
+      Pivot p = {0, 0, NOT_STORED};
+      if (i < count) {
+        const Candidate c = candidates[i];
+        const Entry* e = t.entries + c.entry;
+        p.at = c.at + __ldg(&e->pivot_offset);
+        p.entry = c.entry;
+        if (s.first + p.at < s.arena_bytes) {
+          const Document d = find_document(s, p.at);
+          if (d.number != NOT_STORED && probes_pass(e, p.at, d)) {
+            mark(out.attempted, p.at);
+            if (__ldg(&e->forward) == NOT_STORED) emit(p.at, d.number, __ldg(&e->rule) | HOST);
+            else p.document = d.number;
+          }
         }
       }
+      __syncwarp();
+      const bool goes_on = p.document != NOT_STORED;
+      const u32 slot = take_slot(goes_on, w.pivots);
+      if (goes_on) pivots[slot] = p;
     }
-    const bool goes_on = number != NOT_STORED;
-    const u32 slot = take_slot(goes_on, pivot_count);
-    if (goes_on) pivots[slot] = {pivot, entry, number};
   }
 
   __device__ __forceinline__ bool probes_pass(const Entry* e, u32 pivot, const Document& d) const {
@@ -103,9 +130,8 @@ class Confirmer {
     return byte_class == 0 || (__ldg(t.classes + 8 * byte_class + (byte >> 5)) >> (byte & 31) & 1);
   }
 
-  // All threads call, after a barrier. Empties the list of pivots. A thread takes its next one as soon as it is done with one.
-  __device__ __forceinline__ void run_automata() {
-    const u32 count = pivot_count;
+  // All threads call, after a barrier. A thread takes its next pivot as soon as it is done with one.
+  __device__ __forceinline__ void run_automata(u32 count) {
     u32 next = threadIdx.x;
     Pivot p;
     Document d;
@@ -137,9 +163,6 @@ class Confirmer {
         }
       }
     }
-    __syncthreads();
-    if (threadIdx.x == 0) pivot_count = 0;
-    __syncthreads();
   }
 
   // PENDING for an automaton with a table, which then walks; a bit-parallel one runs to its end.

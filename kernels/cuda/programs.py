@@ -19,13 +19,13 @@ from vyre_dist.kernels.cuda import instances
 from vyre_dist.kernels.cuda.arenas import STRETCH_BYTES, DeviceArena
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.device_tables import DeviceTables
-from vyre_dist.kernels.cuda.structs import LISTS_DTYPE, OUTPUT_DTYPE, PIVOT_BYTES, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import CANDIDATE_BYTES, LISTS_DTYPE, OUTPUT_DTYPE, PIVOT_BYTES, ROW_DTYPE
 from vyre_dist.program.tunables import Tunables
 
 _FIRST_ROWS = 1 << 16
 _FIRST_HITS = 1 << 12
 _BYTES_PER_HIT = 64
-_PIVOTS_PER_BLOCK = 1 << 11
+_CANDIDATES_PER_BLOCK = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,9 @@ class CudaPrograms:
         self._parts = max(1, self._confirm.grid // self._hits.grid)
         self._confirm_grid = max(self._confirm.grid, self._hits.grid * self._parts)
         self._tables = self.tables.arguments(tunables.bitmap_bits)
+        self._candidate_capacity = max(
+            _CANDIDATES_PER_BLOCK, 2 * instances.CONFIRM_THREADS * int(self._tables["longest_list"])
+        )
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Both launches for each stretch, then the rows on the host; all again where there was too little room."""
@@ -152,10 +155,13 @@ class CudaPrograms:
         output["attempted"] = state.data.ptr + 8
         output["committed"] = state.data.ptr + 8 + 4 * words
         output["rows"] = space.reserve("rows", np.uint8, space.row_capacity * ROW_DTYPE.itemsize).data.ptr
-        output["pivots"] = space.reserve(
-            "pivots", np.uint8, self._confirm_grid * _PIVOTS_PER_BLOCK * PIVOT_BYTES
-        ).data.ptr
-        output["pivot_capacity"] = _PIVOTS_PER_BLOCK
+        for name, capacity, size in (
+            ("candidates", self._candidate_capacity, CANDIDATE_BYTES),
+            ("pivots", 2 * self._candidate_capacity, PIVOT_BYTES),
+        ):
+            output[name] = space.reserve(name, np.uint8, self._confirm_grid * capacity * size).data.ptr
+        output["candidate_capacity"] = self._candidate_capacity
+        output["pivot_capacity"] = 2 * self._candidate_capacity
         output["capacity"] = space.row_capacity
         output["tile_bits"] = self.tunables.tile_bytes.bit_length() - 1
         space.state = state

@@ -11,6 +11,7 @@ HOST = 0x8000_0000
 PAGE_BITS = 12
 
 ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
+CANDIDATE_BYTES = 8
 PIVOT_BYTES = 12
 SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
 ENTRY_DTYPE = np.dtype(
@@ -54,6 +55,8 @@ TABLES_DTYPE = np.dtype(
                 "slot_multiplier",
                 "max_steps",
                 "run_count",
+                "longest_list",
+                "unused",
             )
         ),
         ("runs", RUN_DTYPE, (MAX_RUNS,)),
@@ -80,10 +83,11 @@ OUTPUT_DTYPE = np.dtype(
         ("counts", "<u8"),
         ("attempted", "<u8"),
         ("committed", "<u8"),
+        ("candidates", "<u8"),
         ("pivots", "<u8"),
         ("capacity", "<u4"),
         ("tile_bits", "<u4"),
+        ("candidate_capacity", "<u4"),
         ("pivot_capacity", "<u4"),
-        ("unused", "<u4"),
     ]
 )

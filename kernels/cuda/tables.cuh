@@ -94,6 +94,8 @@ struct Tables {
   u32 slot_multiplier;
   u32 max_steps;
   u32 run_count;
+  u32 longest_list;  // of entries that one gram leads to
+  u32 unused;
   Run runs[MAX_RUNS];
   WordTest tests[MAX_RUNS];
 };
@@ -114,6 +116,12 @@ struct Stretch {
 
 constexpr u32 PAGE_BITS = 12;
 
+// A window that is a gram, and an entry that it leads to.
+struct Candidate {
+  u32 at;
+  u32 entry;
+};
+
 // A candidate that passed its probes; `at` is the pivot's offset in the stretch.
 struct Pivot {
   u32 at;
@@ -133,17 +141,18 @@ struct Lists {
 constexpr u32 BLOCK_HIT = 0x80000000u;
 
 // Where rows go. `counts[0]`: rows wanted, also those beyond `capacity`, which are not written. Tiles are bits.
-// `pivots`: a list for each block of `confirm`, one behind the other.
+// `candidates`, `pivots`: a list for each block of `confirm`, one behind the other, of so many places.
 struct Output {
   Row* rows;
   u64* counts;
   u32* attempted;
   u32* committed;
+  Candidate* candidates;
   Pivot* pivots;
   u32 capacity;
   u32 tile_bits;
+  u32 candidate_capacity;
   u32 pivot_capacity;
-  u32 unused;
 };
 
 }  // namespace vyre
