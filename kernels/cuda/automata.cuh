@@ -6,14 +6,12 @@ namespace vyre {
 
 constexpr u32 PENDING = 3;
 
-// A document's bytes as offsets of the stretch (they may lie outside of it), and which edges are the document's own.
+// Of the document that holds a place: its number, and how many of its bytes there are from the place on and before it.
 struct Document {
-  i64 start;
-  i64 end;
-  u32 edges;
   u32 number;  // NOT_STORED: the place lies in no document
-
-  __device__ __forceinline__ bool has_edge(int stride) const { return edges >> (stride > 0) & 1; }
+  u32 edges;
+  u32 ahead;  // MOST_ROOM at most, and so is `back`
+  u32 back;
 };
 
 __device__ __forceinline__ Document find_document(const Stretch& s, u32 at) {
@@ -26,65 +24,53 @@ __device__ __forceinline__ Document find_document(const Stretch& s, u32 at) {
     const u32 middle = (low + high) >> 1;
     if (__ldg(s.ends + middle) <= place) low = middle + 1; else high = middle;
   }
-  Document d = {0, 0, 0, NOT_STORED};
-  if (low >= s.documents) return d;
-  const u64 start = __ldg(s.starts + low);
-  if (start > place) return d;
-  d.start = i64(start - s.first);
-  d.end = i64(__ldg(s.ends + low) - s.first);
-  d.edges = __ldg(s.edges + low);
-  d.number = low;
-  return d;
+  if (low >= s.documents) return {NOT_STORED, 0, 0, 0};
+  const u64 start = __ldg(s.starts + low), ahead = __ldg(s.ends + low) - place;
+  if (start > place) return {NOT_STORED, 0, 0, 0};
+  return {low, __ldg(s.edges + low), u32(min(ahead, u64(MOST_ROOM))), u32(min(place - start, u64(MOST_ROOM)))};
 }
 
-// One candidate on its way in one direction. Dependent look-ups are what time goes into, so a chunk's bytes and columns,
+// One candidate on its way in one direction. Dependent look-ups are what time goes into, so the bytes and columns of a few steps,
 // which do not depend on the state, are fetched together before the state walks along them.
 struct Walk {
-  static constexpr int CHUNK = 8;
+  static constexpr int CHUNK = 4;
+  const u8* next;
   const u8* map;
   const u16* cells;
   u32 columns;
   u32 state;
-  u32 steps;  // left
-  i64 at;
+  int left;  // bytes that may be read
+  bool edge;  // after them there is the document's edge, and it may be looked at
 
   // Goes on for a chunk; the verdict, or PENDING.
-  __device__ __forceinline__ u32 chunk(const u8* data, const Document& d, int stride) {
+  __device__ __forceinline__ u32 chunk(int stride) {
     u32 column[CHUNK];
-    bool inside[CHUNK];
 #pragma unroll
-    for (int k = 0; k < CHUNK; ++k) {
-      const i64 place = at + k * stride;
-      inside[k] = place >= d.start && place < d.end;
-      column[k] = inside[k] ? __ldg(data + place) : EDGE_SYMBOL;
-    }
+    for (int k = 0; k < CHUNK; ++k) column[k] = k < left ? __ldg(next + k * stride) : EDGE_SYMBOL;
 #pragma unroll
     for (int k = 0; k < CHUNK; ++k) column[k] = __ldg(map + column[k]);
-    const bool edge = d.has_edge(stride);
 #pragma unroll
-    for (int k = 0; k < CHUNK; ++k) {
-      if (state <= ACCEPT) return state;
-      if (steps == 0 || (!inside[k] && !edge)) return UNDECIDED;
-      --steps;
-      state = __ldg(cells + state * columns + column[k]);
-    }
-    at += CHUNK * stride;
-    return PENDING;
+    for (int k = 0; k < CHUNK; ++k)
+      if (k < left || (k == left && edge)) state = __ldg(cells + state * columns + column[k]);
+    next += CHUNK * stride;
+    left -= CHUNK;
+    if (state <= ACCEPT) return state;
+    // the edge's column leads nowhere else, so whoever gets here after it was read had none
+    return left > 0 || (left == 0 && edge) ? PENDING : UNDECIDED;
   }
 };
 
 // By value throughout: a reference to a kernel's arguments would have them copied to local memory.
 __device__ __noinline__ u32 run_nfa(const u8* map, const u64* follow, u32 states, u32 columns, u32 words, u32 max_steps,
-                                    u32 start, const u8* data, Document d, i64 at, int stride) {
+                                    u32 start, const u8* at, u32 left, bool edge, int stride) {
   const u64* reach = follow + states * words;
   const u64* final = reach + columns * words;
   u64 state[MAX_NFA_WORDS], next[MAX_NFA_WORDS];
 #pragma unroll
   for (int w = 0; w < MAX_NFA_WORDS; ++w) state[w] = w == start >> 6 ? 1ull << (start & 63) : 0;
   for (u32 step = 0; step < max_steps; ++step) {
-    const bool inside = at >= d.start && at < d.end;
-    if (!inside && !d.has_edge(stride)) return UNDECIDED;
-    const u32 column = __ldg(map + (inside ? __ldg(data + at) : EDGE_SYMBOL));
+    if (step >= left && !edge) return UNDECIDED;
+    const u32 column = __ldg(map + (step < left ? __ldg(at) : EDGE_SYMBOL));
     u64 accepting = 0, alive = 0;
 #pragma unroll
     for (int w = 0; w < MAX_NFA_WORDS; ++w) {

@@ -88,18 +88,20 @@ class Confirmer {
   __device__ __forceinline__ void look_at_candidates(u32 count) {
     for (u32 base = 0; base < count; base += blockDim.x) {
       const u32 i = base + threadIdx.x;
-      Pivot p = {0, 0, NOT_STORED};
+      Pivot p = {0, 0, NOT_STORED, 0};
       if (i < count) {
         const Candidate c = candidates[i];
-        const Entry* e = t.entries + c.entry;
-        p.at = c.at + __ldg(&e->pivot_offset);
+        const uint4* e = reinterpret_cast<const uint4*>(t.entries + c.entry);
+        const uint4 head = __ldg(e), classes = __ldg(e + 1);
+        p.at = c.at + head.y;
         p.entry = c.entry;
         if (s.first + p.at < s.arena_bytes) {
           const Document d = find_document(s, p.at);
-          if (d.number != NOT_STORED && probes_pass(e, p.at, d)) {
+          if (d.number != NOT_STORED && probes_pass(head, classes, s.data + p.at, d)) {
             mark(out.attempted, p.at);
-            if (__ldg(&e->forward) == NOT_STORED) emit(p.at, d.number, __ldg(&e->rule) | HOST);
-            else p.document = d.number;
+            if (__ldg(&t.entries[c.entry].forward.start) == NOT_STORED) emit(p.at, d.number, head.x | HOST);
+            else p.document = d.number | (d.edges & 1 ? START_EDGE : 0) | (d.edges & 2 ? END_EDGE : 0);
+            p.room = d.ahead | d.back << 16;
           }
         }
       }
@@ -110,89 +112,93 @@ class Confirmer {
     }
   }
 
-  __device__ __forceinline__ bool probes_pass(const Entry* e, u32 pivot, const Document& d) const {
-#pragma unroll 1
+  // `head`: an entry's first 16 bytes, with the probes' offsets; `classes`: its next 16.
+  __device__ __forceinline__ bool probes_pass(uint4 head, uint4 classes, const u8* pivot, const Document& d) const {
+    const u32 offsets[2] = {head.z, head.w}, pairs[3] = {classes.x, classes.y, classes.z};
+    bool pass = true;
+#pragma unroll
     for (int i = 0; i < PROBES; ++i) {
-      const u32 byte_class = __ldg(&e->probe_class[i]);
-      const i64 at = i64(pivot) + __ldg(&e->probe_offset[i]);
-      const bool below = at < d.start, above = at >= d.end;
-      if (below || above) {
-        const bool unknown = !(d.edges >> above & 1);
-        if (!unknown && !(byte_class & EDGE_PASSES)) return false;
-        continue;
-      }
-      if (!is_member(byte_class & ~EDGE_PASSES, __ldg(s.data + at))) return false;
+      const u32 byte_class = pairs[i / 2] >> 16 * (i % 2) & 0xFFFF;
+      const int offset = i8(offsets[i / 4] >> 8 * (i % 4));
+      const bool above = offset >= int(d.ahead), below = -offset > int(d.back);
+      const u32 row = byte_class & ~EDGE_PASSES;
+      if (above || below) pass &= (byte_class & EDGE_PASSES) || !(d.edges >> above & 1);
+      else if (row) pass &= is_member(row, __ldg(pivot + offset));
     }
-    return true;
+    return pass;
   }
 
   __device__ __forceinline__ bool is_member(u32 byte_class, u32 byte) const {
-    return byte_class == 0 || (__ldg(t.classes + 8 * byte_class + (byte >> 5)) >> (byte & 31) & 1);
+    return __ldg(t.classes + 8 * byte_class + (byte >> 5)) >> (byte & 31) & 1;
   }
 
   // All threads call, after a barrier. A thread takes its next pivot as soon as it is done with one.
   __device__ __forceinline__ void run_automata(u32 count) {
     u32 next = threadIdx.x;
     Pivot p;
-    Document d;
     Walk walk;
-    u32 verdict = PENDING, rule = 0;
+    u32 verdict = PENDING, host = 0;
     int stride = 0;  // 0: has no pivot
     while (__any_sync(~0u, stride != 0 || next < count)) {
       if (stride == 0 && next < count) {
         p = pivots[next];
         next += blockDim.x;
-        d.number = p.document;
-        d.start = i64(__ldg(s.starts + d.number) - s.first);
-        d.end = i64(__ldg(s.ends + d.number) - s.first);
-        d.edges = __ldg(s.edges + d.number);
-        rule = __ldg(&t.entries[p.entry].rule);
         stride = 1;
-        verdict = set_out(walk, t.entries[p.entry].forward, t.entries[p.entry].forward_start, d, p.at, 1);
+        host = 0;
+        verdict = set_out(walk, t.entries[p.entry].forward, s.data + p.at, p.room & MOST_ROOM, p.document & END_EDGE, 1);
       }
       if (stride != 0) {
-        u32 found = verdict == PENDING ? walk.chunk(s.data, d, stride) : verdict;
-        if (found != PENDING && stride == 1 && found != DEAD) {
-          // what the other way says decides, unless this one is open
-          rule |= found == UNDECIDED ? HOST : 0;
+        if (verdict == PENDING) verdict = walk.chunk(stride);
+        if (stride == 1 && (verdict == ACCEPT || verdict == UNDECIDED)) {
+          // confirmed only if both ways accept
+          if (verdict == UNDECIDED) host = HOST;
           stride = -1;
-          verdict = set_out(walk, t.entries[p.entry].backward, t.entries[p.entry].backward_start, d, i64(p.at) - 1, -1);
-        } else if (found != PENDING) {
-          if (found != DEAD) emit(p.at, d.number, found == UNDECIDED ? rule | HOST : rule);
+          verdict = set_out(walk, t.entries[p.entry].backward, s.data + p.at - 1, p.room >> 16, p.document & START_EDGE, -1);
+        } else if (verdict != PENDING) {
+          if (verdict == UNDECIDED) host = HOST;
+          if (verdict != DEAD) emit(p.at, p.document & ~(START_EDGE | END_EDGE), __ldg(&t.entries[p.entry].rule) | host);
           stride = 0;
         }
       }
     }
   }
 
-  // PENDING for an automaton with a table, which then walks; a bit-parallel one runs to its end.
-  __device__ __forceinline__ u32 set_out(Walk& walk, u32 automaton, u32 start, const Document& d, i64 at, int stride) const {
-    const Automaton a = t.automata[automaton];
-    const u8* map = t.byte_maps + a.byte_map * BYTE_MAP_PITCH;
-    if (a.is_nfa)
-      return run_nfa(map, t.nfa_words + a.base, a.states, a.columns, a.words, t.max_steps, start, s.data, d, at, stride);
+  // PENDING for an automaton with a table, which then walks; a bit-parallel one runs to its end. `room`: bytes there are.
+  __device__ __forceinline__ u32 set_out(Walk& walk, const Side& from, const u8* next, u32 room, bool edge, int stride) const {
+    const uint4 side = __ldg(reinterpret_cast<const uint4*>(&from));
+    const u8* map = t.byte_maps + side.x;
+    if (side.w & BIT_PARALLEL) {
+      const Automaton a = t.automata[side.y];
+      return run_nfa(map, t.nfa_words + a.base, a.states, a.columns, a.words, t.max_steps, side.w & ~BIT_PARALLEL, next,
+                     room, edge, stride);
+    }
+    walk.next = next;
     walk.map = map;
-    walk.cells = t.dfa_cells + a.base;
-    walk.columns = a.columns;
-    walk.state = start;
-    walk.steps = t.max_steps;
-    walk.at = at;
-    return PENDING;
+    walk.cells = t.dfa_cells + side.y;
+    walk.columns = side.z;
+    walk.state = side.w;
+    walk.left = min(room, t.max_steps);
+    walk.edge = edge && room < t.max_steps;
+    // the automaton may have answered before the first byte, or there may be nothing to read
+    return side.w <= ACCEPT ? side.w : room || edge ? PENDING : UNDECIDED;
   }
 
   // A block that passed some word test. It counts for a run if it is the first whole block of it.
   __device__ __forceinline__ void look_at_block(u32 block) const {
     const Document d = find_document(s, block);
-    if (d.number == NOT_STORED || i64(block) + 16 > d.end) return;
+    if (d.number == NOT_STORED || d.ahead < 16) return;
+    const u8* first = s.data + block;
+    const int back = min(d.back, 16u);
 #pragma unroll 1
     for (u32 r = 0; r < t.run_count; ++r) {
       const Run run = t.runs[r];
-      i64 start = block, end = block;
-      while (start > d.start && start > i64(block) - 16 && is_member(run.byte_class, __ldg(s.data + start - 1))) --start;
-      if (start == i64(block) - 16) continue;
-      while (end < d.end && end - start < run.length && is_member(run.byte_class, __ldg(s.data + end))) ++end;
-      if (end - start < run.length) continue;
-      write_row({s.first + u64(start), d.number, run.rule | HOST});
+      int before = 0;
+      while (before < back && is_member(run.byte_class, __ldg(first - before - 1))) ++before;
+      if (before == 16) continue;
+      const u32 needed = run.length - before;
+      u32 after = 0;
+      while (after < needed && after < d.ahead && is_member(run.byte_class, __ldg(first + after))) ++after;
+      if (after == needed) write_row({s.first + block - before, d.number, run.rule | HOST});
     }
   }
 

@@ -9,13 +9,15 @@ import numpy.typing as npt
 
 from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.hashing import hash_grams, make_bitmap
-from vyre_dist.compiler.tables import AUTOMATON_DTYPE
+from vyre_dist.compiler.tables import AUTOMATON_DTYPE, NOT_STORED
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.structs import (
+    BIT_PARALLEL,
     BYTE_MAP_PITCH,
     ENTRY_DTYPE,
     LIST,
     MAX_RUNS,
+    MOST_ROOM,
     SLOT_DTYPE,
     TABLES_DTYPE,
 )
@@ -32,7 +34,7 @@ class DeviceTables:
         """Upload. Raises UsageError for tables that the kernels can't run."""
         import cupy
 
-        check_supported(tables)
+        check_supported(tables, max_steps)
         self.tables = tables
         self._arrays: dict[str, Any] = {}
         self._bitmaps: dict[int, Any] = {}
@@ -79,12 +81,14 @@ class DeviceTables:
         return struct
 
 
-def check_supported(tables: PackTables) -> None:
+def check_supported(tables: PackTables, max_steps: int) -> None:
     """Raises UsageError for tables with what the kernels have no place for."""
     if tables.stride != 2:
         raise UsageError(f"the kernels look at every second place, the tables are for a stride of {tables.stride}")
     if tables.runs.size > MAX_RUNS:
         raise UsageError(f"{tables.runs.size} rules are looked for by runs; the kernels take {MAX_RUNS}")
+    if max_steps >= MOST_ROOM:
+        raise UsageError(f"max_steps of {max_steps}: the kernels walk less than {MOST_ROOM} bytes")
     if (tables.automata["words"] > _MAX_NFA_WORDS).any():
         raise UsageError(f"a bit-parallel automaton has more than {64 * _MAX_NFA_WORDS} positions")
 
@@ -133,8 +137,20 @@ def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np
 
 
 def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
-    """The entries in the kernels' layout."""
-    entries = np.zeros(tables.entries.size, ENTRY_DTYPE)
-    for name in tables.entries.dtype.names or ():
-        entries[name] = tables.entries[name]
+    """The entries in the kernels' layout, with what a walk needs of each automaton."""
+    own = tables.entries
+    entries = np.zeros(own.size, ENTRY_DTYPE)
+    entries["rule"], entries["pivot_offset"] = own["rule"], own["pivot_offset"]
+    for name in ("probe_offset", "probe_class"):
+        entries[name][:, : own[name].shape[1]] = own[name]
+    for name in ("forward", "backward"):
+        side = entries[name]
+        stored = own[name] != NOT_STORED
+        side["start"] = NOT_STORED
+        automata = tables.automata[own[name][stored]]
+        parallel = automata["is_nfa"] == 1
+        side["byte_map"][stored] = automata["byte_map"] * BYTE_MAP_PITCH
+        side["cells"][stored] = np.where(parallel, own[name][stored], automata["base"])
+        side["columns"][stored] = automata["columns"]
+        side["start"][stored] = own[f"{name}_start"][stored] | np.where(parallel, BIT_PARALLEL, 0).astype(np.uint32)
     return entries

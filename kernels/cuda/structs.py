@@ -8,24 +8,23 @@ MAX_RUNS = 8
 BYTE_MAP_PITCH = 260
 LIST = 0x8000_0000
 HOST = 0x8000_0000
+BIT_PARALLEL = 0x8000_0000
 PAGE_BITS = 12
+MOST_ROOM = 0xFFFF
 
 ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
 CANDIDATE_BYTES = 8
-PIVOT_BYTES = 12
+PIVOT_BYTES = 16
 SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
+SIDE_DTYPE = np.dtype([("byte_map", "<u4"), ("cells", "<u4"), ("columns", "<u4"), ("start", "<u4")])
 ENTRY_DTYPE = np.dtype(
     [
         ("rule", "<u4"),
         ("pivot_offset", "<u4"),
-        ("forward", "<u4"),
-        ("forward_start", "<u4"),
-        ("backward", "<u4"),
-        ("backward_start", "<u4"),
-        ("probe_offset", "i1", (6,)),
-        ("unused", "<u2"),
-        ("probe_class", "<u2", (6,)),
-        ("unused2", "<u4"),
+        ("probe_offset", "i1", (8,)),
+        ("probe_class", "<u2", (8,)),
+        ("forward", SIDE_DTYPE),
+        ("backward", SIDE_DTYPE),
     ]
 )
 RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("test", "<u4")])

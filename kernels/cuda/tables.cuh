@@ -33,17 +33,24 @@ struct Row {
   u32 rule;
 };
 
-struct Entry {
+// One direction of an entry, all that a walk along a table needs. Rows of the dead and of the accepting state lead to
+// themselves, so a walk need not stop at once.
+struct alignas(16) Side {
+  u32 byte_map;  // offset in byte_maps
+  u32 cells;  // offset in dfa_cells
+  u32 columns;
+  u32 start;  // state; with BIT_PARALLEL: `cells` is the automaton's number; NOT_STORED: the host confirms
+};
+
+constexpr u32 BIT_PARALLEL = 0x80000000u;
+
+struct alignas(16) Entry {
   u32 rule;
   u32 pivot_offset;
-  u32 forward;
-  u32 forward_start;
-  u32 backward;
-  u32 backward_start;
-  i8 probe_offset[PROBES];
-  u16 unused;
-  u16 probe_class[PROBES];
-  u32 unused2;
+  i8 probe_offset[8];  // the last two are not used
+  u16 probe_class[8];
+  Side forward;
+  Side backward;
 };
 
 struct Automaton {
@@ -122,12 +129,19 @@ struct Candidate {
   u32 entry;
 };
 
-// A candidate that passed its probes; `at` is the pivot's offset in the stretch.
-struct Pivot {
+// A candidate that passed its probes; `at` is the pivot's offset in the stretch. `room`: how many bytes of the document there are
+// from the pivot on (low half) and before it (high half), 65 535 at most; EDGES in `document`: whether the document has its start
+// (high bit) and its end there.
+struct alignas(16) Pivot {
   u32 at;
   u32 entry;
   u32 document;
+  u32 room;
 };
+
+constexpr u32 MOST_ROOM = 0xFFFF;
+constexpr u32 START_EDGE = 0x80000000u;
+constexpr u32 END_EDGE = 0x40000000u;
 
 // Lists of hits, `capacity` places for each; the lengths also count what did not fit. A hit is a window's offset in the stretch,
 // or, with BLOCK_HIT, that of a block for the runs.
