@@ -24,16 +24,17 @@ class Confirmer {
         candidates(output.candidates + u64(blockIdx.x) * output.candidate_capacity),
         pivots(output.pivots + u64(blockIdx.x) * output.pivot_capacity) {}
 
+  static constexpr int AT_ONCE = 4;  // hits of a thread that are fetched side by side
+
   // All threads call. Hits are list[first + threadIdx.x + k * step], below `count`.
   __device__ __forceinline__ void confirm(const u32* list, u32 count, u32 first, u32 step) {
-    for (u32 base = first;; base += step) {
-      const u32 i = base + threadIdx.x;
-      if (base < count) look_at_hit(i < count ? list[i] : NOT_STORED);
+    for (u32 base = first;; base += AT_ONCE * step) {
       const bool last = base >= count;
+      if (!last) look_at_hits(list, count, base + threadIdx.x, step);
       __syncthreads();
       const u32 found = w.candidates;
       __syncthreads();
-      if (!last && found + blockDim.x * t.longest_list <= out.candidate_capacity) continue;
+      if (!last && found + AT_ONCE * blockDim.x * t.longest_list <= out.candidate_capacity) continue;
       look_at_candidates(found);
       __syncthreads();
       const u32 passed = w.pivots;
@@ -56,12 +57,33 @@ class Confirmer {
   Candidate* candidates;
   Pivot* pivots;
 
-  __device__ __forceinline__ void look_at_hit(u32 hit) {
-    u32 leads = NOT_STORED;
-    if (hit != NOT_STORED) {
-      if (hit & BLOCK_HIT) look_at_block(hit & ~BLOCK_HIT);
-      else leads = look_up_gram(load_window(s.data + hit) | FOLD_WORD);
+  __device__ __forceinline__ void look_at_hits(const u32* list, u32 count, u32 first, u32 step) {
+    u32 hit[AT_ONCE], window[AT_ONCE];
+    uint2 slot[AT_ONCE];
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) hit[k] = first + k * step < count ? __ldg(list + first + k * step) : NOT_STORED;
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) window[k] = hit[k] & BLOCK_HIT ? 0 : load_window(s.data + hit[k]) | FOLD_WORD;
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) slot[k] = load_slot(window[k] * t.slot_multiplier >> t.slot_shift);
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) {
+      u32 leads = NOT_STORED;
+      if (window[k]) {
+        u32 next = window[k] * t.slot_multiplier >> t.slot_shift;
+        uint2 found = slot[k];
+        while (found.x != window[k] && found.x != 0) found = load_slot(next = (next + 1) & t.slot_mask);
+        if (found.x) leads = found.y;
+      } else if (hit[k] != NOT_STORED) {
+        look_at_block(hit[k] & ~BLOCK_HIT);
+      }
+      push_candidates(hit[k], leads);
     }
+  }
+
+  __device__ __forceinline__ uint2 load_slot(u32 slot) const { return __ldg(reinterpret_cast<const uint2*>(t.slots) + slot); }
+
+  __device__ __forceinline__ void push_candidates(u32 hit, u32 leads) {
     u32 at = 0, left = leads != NOT_STORED;
     if (left && leads & LIST) {
       at = leads & ~LIST;
@@ -70,17 +92,8 @@ class Confirmer {
     }
     while (__any_sync(~0u, left)) {
       const u32 slot = take_slot(left, w.candidates);
-      if (left) candidates[slot] = {hit, leads};
+      if (left) candidates[slot] = {hit + (leads & 3), leads >> 2};
       if (left && --left) leads = __ldg(t.lists + ++at);
-    }
-  }
-
-  __device__ __forceinline__ u32 look_up_gram(u32 window) const {
-    u32 slot = window * t.slot_multiplier >> t.slot_shift;
-    for (;; slot = (slot + 1) & t.slot_mask) {
-      const uint2 found = __ldg(reinterpret_cast<const uint2*>(t.slots) + slot);
-      if (found.x == window) return found.y;
-      if (found.x == 0) return NOT_STORED;
     }
   }
 
@@ -93,7 +106,7 @@ class Confirmer {
         const Candidate c = candidates[i];
         const uint4* e = reinterpret_cast<const uint4*>(t.entries + c.entry);
         const uint4 head = __ldg(e), classes = __ldg(e + 1);
-        p.at = c.at + head.y;
+        p.at = c.at;
         p.entry = c.entry;
         if (s.first + p.at < s.arena_bytes) {
           const Document d = find_document(s, p.at);
@@ -115,16 +128,24 @@ class Confirmer {
   // `head`: an entry's first 16 bytes, with the probes' offsets; `classes`: its next 16.
   __device__ __forceinline__ bool probes_pass(uint4 head, uint4 classes, const u8* pivot, const Document& d) const {
     const u32 offsets[2] = {head.z, head.w}, pairs[3] = {classes.x, classes.y, classes.z};
+    // side by side: all bytes, then what their classes say
+    u32 byte[PROBES], bits[PROBES];
     bool pass = true;
 #pragma unroll
     for (int i = 0; i < PROBES; ++i) {
       const u32 byte_class = pairs[i / 2] >> 16 * (i % 2) & 0xFFFF;
       const int offset = i8(offsets[i / 4] >> 8 * (i % 4));
       const bool above = offset >= int(d.ahead), below = -offset > int(d.back);
-      const u32 row = byte_class & ~EDGE_PASSES;
       if (above || below) pass &= (byte_class & EDGE_PASSES) || !(d.edges >> above & 1);
-      else if (row) pass &= is_member(row, __ldg(pivot + offset));
+      byte[i] = above || below ? NOT_STORED : __ldg(pivot + offset);
     }
+#pragma unroll
+    for (int i = 0; i < PROBES; ++i) {
+      const u32 row = pairs[i / 2] >> 16 * (i % 2) & (EDGE_PASSES - 1);
+      bits[i] = byte[i] == NOT_STORED || row == 0 ? ~0u : __ldg(t.classes + 8 * row + (byte[i] >> 5));
+    }
+#pragma unroll
+    for (int i = 0; i < PROBES; ++i) pass &= bits[i] >> (byte[i] & 31) & 1;
     return pass;
   }
 

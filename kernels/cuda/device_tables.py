@@ -106,14 +106,15 @@ def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np
     bits = size.bit_length() - 1
     starts = tables.gram_starts.astype(np.int64)
     counts = np.diff(starts)
+    lead = tables.gram_entries << np.uint32(2) | tables.entries["pivot_offset"][tables.gram_entries]
     leads = np.zeros(tables.grams.size, np.uint32)
     single = counts == 1
-    leads[single] = tables.gram_entries[starts[:-1][single]]
-    # a list is its length and then its entries; what several grams share is stored once
+    leads[single] = lead[starts[:-1][single]]
+    # a list is its length and then its leads; what several grams share is stored once
     lists: list[int] = []
     known: dict[bytes, int] = {}
     for gram in np.flatnonzero(~single).tolist():
-        own = tables.gram_entries[starts[gram] : starts[gram + 1]]
+        own = lead[starts[gram] : starts[gram + 1]]
         at = known.get(own.tobytes())
         if at is None:
             at = known[own.tobytes()] = len(lists)

@@ -85,7 +85,7 @@ class CudaPrograms:
         self._confirm_grid = max(self._confirm.grid, self._hits.grid * self._parts)
         self._tables = self.tables.arguments(tunables.bitmap_bits)
         self._candidate_capacity = max(
-            _CANDIDATES_PER_BLOCK, 2 * instances.CONFIRM_THREADS * int(self._tables["longest_list"])
+            _CANDIDATES_PER_BLOCK, 8 * instances.CONFIRM_THREADS * int(self._tables["longest_list"])
         )
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:

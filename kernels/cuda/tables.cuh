@@ -80,9 +80,10 @@ struct WordTest {
 
 struct Slot {
   u32 gram;  // 0: empty; no folded gram is
-  u32 leads;  // an entry's number, or LIST and the place of (count, entries...) in `lists`
+  u32 leads;  // a lead, or LIST and the place of (count, leads...) in `lists`
 };
 
+// A lead is four times an entry's number and, in the lowest bits, where in the window the pivot is.
 constexpr u32 LIST = 0x80000000u;
 
 struct Tables {
@@ -123,7 +124,7 @@ struct Stretch {
 
 constexpr u32 PAGE_BITS = 12;
 
-// A window that is a gram, and an entry that it leads to.
+// The pivot that a window which is a gram leads to.
 struct Candidate {
   u32 at;
   u32 entry;
