@@ -6,7 +6,7 @@ namespace vyre {
 
 template <int THREADS>
 __device__ __forceinline__ void compact(const Stretch& stretch, const u8* masks, const u32* blocks, u32 has_blocks,
-                                        const Lists& lists) {
+                                        const Lists<u32>& lists) {
   __shared__ u32 sums[THREADS / 32], base;
   const u32 vectors = (stretch.bytes + 15) / 16, words = (vectors + 3) / 4;
   const u32 warp = threadIdx.x / 32;
@@ -42,13 +42,13 @@ __device__ __forceinline__ void compact(const Stretch& stretch, const u8* masks,
     while (bits) {
       const int i = __clz(bits);
       bits &= ~(0x80000000u >> i);
-      if (slot < lists.capacity) lists.places[slot] = 64 * word + 2 * i;
+      if (slot < lists.capacity) lists.items[slot] = 64 * word + 2 * i;
       ++slot;
     }
     while (passing) {
       const int i = __ffs(passing) - 1;
       passing &= passing - 1;
-      if (slot < lists.capacity) lists.places[slot] = (64 * word + 16 * i) | BLOCK_HIT;
+      if (slot < lists.capacity) lists.items[slot] = (64 * word + 16 * i) | BLOCK_HIT;
       ++slot;
     }
     __syncthreads();

@@ -61,7 +61,6 @@ class DeviceTables:
         struct["slot_multiplier"] = _SLOT_MULTIPLIER
         struct["max_steps"] = max_steps
         struct["run_count"] = tables.runs.size
-        struct["longest_list"] = max(1, int(np.diff(tables.gram_starts.astype(np.int64)).max(initial=1)))
         for i, run in enumerate(tables.runs):
             struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], i)
             keep, value, shift, keep2, value2 = run["test"].tolist()

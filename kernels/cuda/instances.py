@@ -1,6 +1,7 @@
 """The lines of CUDA that instantiate each program's template, and how its launch looks. No cupy in here.
 
-The program `fused` is `hits` and `confirm`; the conservative path is `prefilter`, `compact` and `confirm`.
+The program `fused` is `scan` and `walk`, one behind the other; the conservative path is `prefilter` and `compact`, whose list is
+looked at by the host, and `probe` and `walk`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from vyre_dist.program.tunables import Tunables
 
 COMPACT_THREADS = 256
-CONFIRM_THREADS = 256
-CONFIRM_BLOCKS_PER_SM = 4
+PROBE_THREADS = 256
+WALK_THREADS = 256
+PROBE_BLOCKS_PER_SM = 4
+WALK_BLOCKS_PER_SM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +30,18 @@ class Instance:
 
 _TABLES = "const __grid_constant__ vyre::Tables tables"
 _STRETCH = "const __grid_constant__ vyre::Stretch stretch"
-_LISTS = "const __grid_constant__ vyre::Lists lists"
+_HITS = "const __grid_constant__ vyre::Lists<vyre::u32> hits"
+_PIVOTS = "const __grid_constant__ vyre::Lists<vyre::Pivot> pivots"
 _OUTPUT = "const __grid_constant__ vyre::Output output"
 
 
-def hits(tunables: Tunables) -> Instance:
-    """The bitmap's hits in lists, one a block: (Tables, Stretch, Lists)."""
+def scan(tunables: Tunables) -> Instance:
+    """From text to pivots, in lists, one a block: (Tables, Stretch, Lists of Pivot, Output)."""
     t = tunables
-    call = f"vyre::hits<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, lists)"
-    return _instance("hits", [_TABLES, _STRETCH, _LISTS], call, t.threads, t.blocks_per_sm, (1 << t.bitmap_bits) // 8)
+    call = f"vyre::scan<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, pivots, output)"
+    return _instance(
+        "scan", [_TABLES, _STRETCH, _PIVOTS, _OUTPUT], call, t.threads, t.blocks_per_sm, (1 << t.bitmap_bits) // 8
+    )
 
 
 def prefilter(tunables: Tunables) -> Instance:
@@ -47,17 +53,24 @@ def prefilter(tunables: Tunables) -> Instance:
 
 
 def compact() -> Instance:
-    """From bits to one list: (Stretch, masks, blocks, has_blocks, Lists)."""
-    parameters = [_STRETCH, "const vyre::u8* masks", "const vyre::u32* blocks", "vyre::u32 has_blocks", _LISTS]
-    call = f"vyre::compact<{COMPACT_THREADS}>(stretch, masks, blocks, has_blocks, lists)"
+    """From bits to one list: (Stretch, masks, blocks, has_blocks, Lists of hits)."""
+    parameters = [_STRETCH, "const vyre::u8* masks", "const vyre::u32* blocks", "vyre::u32 has_blocks", _HITS]
+    call = f"vyre::compact<{COMPACT_THREADS}>(stretch, masks, blocks, has_blocks, hits)"
     return _instance("compact", parameters, call, COMPACT_THREADS, 8, 0)
 
 
-def confirm() -> Instance:
-    """From lists to rows: (Tables, Stretch, Lists, Output)."""
-    call = f"vyre::confirm<{CONFIRM_THREADS}>(tables, stretch, lists, output)"
-    parameters = [_TABLES, _STRETCH, _LISTS, _OUTPUT]
-    return _instance("confirm", parameters, call, CONFIRM_THREADS, CONFIRM_BLOCKS_PER_SM, 0)
+def probe() -> Instance:
+    """From one list of hits to pivots, in lists, one a block: (Tables, Stretch, Lists of hits, Lists of Pivot, Output)."""
+    call = f"vyre::probe<{PROBE_THREADS}>(tables, stretch, hits, pivots, output)"
+    parameters = [_TABLES, _STRETCH, _HITS, _PIVOTS, _OUTPUT]
+    return _instance("probe", parameters, call, PROBE_THREADS, PROBE_BLOCKS_PER_SM, 0)
+
+
+def walk() -> Instance:
+    """From pivots to rows: (Tables, Stretch, Lists of Pivot, Output)."""
+    call = f"vyre::walk<{WALK_THREADS}>(tables, stretch, pivots, output)"
+    parameters = [_TABLES, _STRETCH, _PIVOTS, _OUTPUT]
+    return _instance("walk", parameters, call, WALK_THREADS, WALK_BLOCKS_PER_SM, 0)
 
 
 def _instance(

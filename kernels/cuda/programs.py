@@ -1,8 +1,8 @@
-"""The programs on the device: `fused` is hits and confirm, launched right behind each other; the conservative path is
-prefilter and compact, a look at how much they found, and confirm.
+"""The programs on the device: `fused` is scan and walk, launched right behind each other; the conservative path is
+prefilter and compact, a look at how much they found, probe and walk.
 
-Outputs have room for so many hits and rows; whoever wants more is counted and not written, and the run is repeated with room
-for all of them. Nothing is lost, whatever the density.
+Outputs have room for so many hits, pivots and rows; whoever wants more is counted and not written, and the run is repeated with
+room for all of them. Nothing is lost, whatever the density.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from vyre_dist.kernels.cuda import instances
 from vyre_dist.kernels.cuda.arenas import STRETCH_BYTES, DeviceArena
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.device_tables import DeviceTables
-from vyre_dist.kernels.cuda.structs import CANDIDATE_BYTES, LISTS_DTYPE, OUTPUT_DTYPE, PIVOT_BYTES, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import LISTS_DTYPE, OUTPUT_DTYPE, PIVOT_BYTES, ROW_DTYPE
 from vyre_dist.program.tunables import Tunables
 
 _FIRST_ROWS = 1 << 16
-_FIRST_HITS = 1 << 12
+_FIRST_HITS = 1 << 16
+_FIRST_PIVOTS = 1 << 9
 _BYTES_PER_HIT = 64
-_CANDIDATES_PER_BLOCK = 1 << 12
+_BYTES_PER_PIVOT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Workspace:
     def __init__(self) -> None:
         self._buffers: dict[str, Any] = {}
         self.hit_capacity = _FIRST_HITS
+        self.pivot_capacity = _FIRST_PIVOTS  # of each list
         self.row_capacity = _FIRST_ROWS
         self.state: Any = None  # count of rows (64 bits), attempted and committed tiles as bits
 
@@ -77,16 +79,12 @@ class CudaPrograms:
         self.tables = DeviceTables(tables, max_steps)
         self._stretch_bytes = stretch_bytes
         self._has_runs = np.uint32(tables.runs.size > 0)
-        self._hits = device.kernel(instances.hits(tunables))
+        self._scan = device.kernel(instances.scan(tunables))
         self._prefilter = device.kernel(instances.prefilter(tunables))
         self._compact = device.kernel(instances.compact())
-        self._confirm = device.kernel(instances.confirm())
-        self._parts = max(1, self._confirm.grid // self._hits.grid)
-        self._confirm_grid = max(self._confirm.grid, self._hits.grid * self._parts)
+        self._probe = device.kernel(instances.probe())
+        self._walk = device.kernel(instances.walk())
         self._tables = self.tables.arguments(tunables.bitmap_bits)
-        self._candidate_capacity = max(
-            _CANDIDATES_PER_BLOCK, 8 * instances.CONFIRM_THREADS * int(self._tables["longest_list"])
-        )
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Both launches for each stretch, then the rows on the host; all again where there was too little room."""
@@ -97,39 +95,45 @@ class CudaPrograms:
 
     def launch_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> PendingRun:
         """Queue all launches; nothing is waited for."""
-        stretches = arena.stretches(self._stretch_bytes)
-        if stretches:
-            space.hit_capacity = max(
-                space.hit_capacity, int(stretches[0]["bytes"]) // _BYTES_PER_HIT // self._hits.grid
-            )
-        lengths = space.reserve("lengths", np.uint32, len(stretches) * self._hits.grid)
+        stretches, grid = arena.stretches(self._stretch_bytes), self._scan.grid
+        lengths = space.reserve("lengths", np.uint32, len(stretches) * grid)[: len(stretches) * grid]
         output = self._prepare(arena, space, stream)
         for i, stretch in enumerate(stretches):
-            lists = self._lists(space, self._hits.grid, lengths.data.ptr + 4 * i * self._hits.grid, self._parts)
-            self._hits(stream, self._tables, stretch, lists)
-            self._confirm(stream, self._tables, stretch, lists, output, grid=self._hits.grid * self._parts)
-        return PendingRun(space, lengths[: len(stretches) * self._hits.grid], stream)
+            pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :])
+            self._scan(stream, self._tables, stretch, pivots, output)
+            self._walk(stream, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
+        return PendingRun(space, lengths, stream)
 
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """Prefilter, compact and, when it is known how much they found, confirm; then the rows on the host."""
+        """Prefilter, compact and, when it is known how much they found, probe and walk; then the rows on the host."""
         while True:
-            stretches = arena.stretches(self._stretch_bytes)
-            lengths = space.reserve("lengths", np.uint32, len(stretches))
+            stretches, grid = arena.stretches(self._stretch_bytes), self._probe.grid
+            found = space.reserve("found", np.uint32, len(stretches))
+            lengths = space.reserve("lengths", np.uint32, len(stretches) * grid)[: len(stretches) * grid]
             output = self._prepare(arena, space, stream)
             for i, stretch in enumerate(stretches):
-                self.launch_prefilter(stretch, space, stream)
-                while True:
-                    lists = self._lists(space, 1, lengths.data.ptr + 4 * i, self._confirm.grid)
-                    self.launch_compact(stretch, space, lists, lengths[i : i + 1], stream)
-                    if (found := int(lengths[i : i + 1].get(stream=stream)[0])) <= int(lists["capacity"]):
-                        break
-                    space.hit_capacity = found + found // 4
-                self._confirm(stream, self._tables, stretch, lists, output)
-            if (rows := PendingRun(space, lengths[: len(stretches)], stream).collect()) is not None:
+                hits = self.launch_prefilter(stretch, space, found[i : i + 1], stream)
+                pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :])
+                self._probe(stream, self._tables, stretch, hits, pivots, output)
+                self._walk(stream, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
+            if (rows := PendingRun(space, lengths, stream).collect()) is not None:
                 return rows
 
-    def launch_prefilter(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
-        """The masks of one stretch."""
+    def launch_prefilter(
+        self, stretch: npt.NDArray[np.void], space: Workspace, found: Any, stream: Any
+    ) -> npt.NDArray[np.void]:
+        """The hits of one stretch as a list with room for all of them; waits until they are counted, into `found`."""
+        self.launch_masks(stretch, space, stream)
+        space.hit_capacity = max(space.hit_capacity, int(stretch["bytes"]) // _BYTES_PER_HIT)
+        while True:
+            lists = self._lists(space, "hits", 4, 1, space.hit_capacity, found, 1)
+            self.launch_compact(stretch, space, lists, found, stream)
+            if (count := int(found.get(stream=stream)[0])) <= space.hit_capacity:
+                return lists
+            space.hit_capacity = count + count // 4
+
+    def launch_masks(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
+        """The bitmap's answers for one stretch, as bits."""
         vectors = -(-int(stretch["bytes"]) // 512) * 32 + 128
         masks, blocks = space.reserve("masks", np.uint8, vectors), space.reserve("blocks", np.uint32, vectors // 32)
         self._prefilter(stream, self._tables, stretch, _pointer(masks), _pointer(blocks))
@@ -155,24 +159,27 @@ class CudaPrograms:
         output["attempted"] = state.data.ptr + 8
         output["committed"] = state.data.ptr + 8 + 4 * words
         output["rows"] = space.reserve("rows", np.uint8, space.row_capacity * ROW_DTYPE.itemsize).data.ptr
-        for name, capacity, size in (
-            ("candidates", self._candidate_capacity, CANDIDATE_BYTES),
-            ("pivots", 2 * self._candidate_capacity, PIVOT_BYTES),
-        ):
-            output[name] = space.reserve(name, np.uint8, self._confirm_grid * capacity * size).data.ptr
-        output["candidate_capacity"] = self._candidate_capacity
-        output["pivot_capacity"] = 2 * self._candidate_capacity
         output["capacity"] = space.row_capacity
         output["tile_bits"] = self.tunables.tile_bytes.bit_length() - 1
         space.state = state
         return output
 
+    def _pivot_lists(
+        self, stretch: npt.NDArray[np.void], space: Workspace, count: int, lengths: Any
+    ) -> npt.NDArray[np.void]:
+        space.pivot_capacity = max(space.pivot_capacity, int(stretch["bytes"]) // _BYTES_PER_PIVOT // count)
+        parts = max(1, self._walk.grid // count)
+        return self._lists(space, "pivots", PIVOT_BYTES, count, space.pivot_capacity, lengths, parts)
+
     @staticmethod
-    def _lists(space: Workspace, count: int, lengths: int, parts: int) -> npt.NDArray[np.void]:
+    def _lists(
+        space: Workspace, name: str, size: int, count: int, capacity: int, lengths: Any, parts: int
+    ) -> npt.NDArray[np.void]:
+        """`count` lists of `capacity` items of `size` bytes."""
         lists = np.zeros((), LISTS_DTYPE)
-        lists["places"] = space.reserve("hits", np.uint32, count * space.hit_capacity).data.ptr
-        lists["lengths"] = lengths
-        lists["capacity"] = space.hit_capacity
+        lists["items"] = space.reserve(name, np.uint8, count * capacity * size).data.ptr
+        lists["lengths"] = lengths.data.ptr
+        lists["capacity"] = capacity
         lists["parts"] = parts
         return lists
 
@@ -184,15 +191,15 @@ class PendingRun:
         self._space, self._lengths, self._stream = space, lengths, stream
 
     def collect(self) -> DeviceRows | None:
-        """The rows; None if there was too little room for hits or rows: there is enough now, so launch again."""
+        """The rows; None if there was too little room for pivots or rows: there is more now, so launch again."""
         space = self._space
         state = space.state.get(stream=self._stream)
         longest = int(self._lengths.get(stream=self._stream).max(initial=0))
         wanted = int(state[:2].view(np.uint64)[0])
-        if longest > space.hit_capacity or wanted > space.row_capacity:
-            # what fitted of the hits tells too little of the rows: those get room when all hits had theirs
-            if longest > space.hit_capacity:
-                space.hit_capacity = longest + longest // 4
+        if longest > space.pivot_capacity or wanted > space.row_capacity:
+            # how many rows there will be is known when no pivot is left out
+            if longest > space.pivot_capacity:
+                space.pivot_capacity = longest + longest // 4
             if wanted > space.row_capacity:
                 space.row_capacity = wanted + wanted // 4
             return None

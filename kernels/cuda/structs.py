@@ -13,7 +13,6 @@ PAGE_BITS = 12
 MOST_ROOM = 0xFFFF
 
 ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
-CANDIDATE_BYTES = 8
 PIVOT_BYTES = 16
 SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
 SIDE_DTYPE = np.dtype([("byte_map", "<u4"), ("cells", "<u4"), ("columns", "<u4"), ("start", "<u4")])
@@ -54,8 +53,6 @@ TABLES_DTYPE = np.dtype(
                 "slot_multiplier",
                 "max_steps",
                 "run_count",
-                "longest_list",
-                "unused",
             )
         ),
         ("runs", RUN_DTYPE, (MAX_RUNS,)),
@@ -75,18 +72,14 @@ STRETCH_DTYPE = np.dtype(
         ("page_documents", "<u8"),
     ]
 )
-LISTS_DTYPE = np.dtype([("places", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")])
+LISTS_DTYPE = np.dtype([("items", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")])
 OUTPUT_DTYPE = np.dtype(
     [
         ("rows", "<u8"),
         ("counts", "<u8"),
         ("attempted", "<u8"),
         ("committed", "<u8"),
-        ("candidates", "<u8"),
-        ("pivots", "<u8"),
         ("capacity", "<u4"),
         ("tile_bits", "<u4"),
-        ("candidate_capacity", "<u4"),
-        ("pivot_capacity", "<u4"),
     ]
 )

@@ -102,8 +102,6 @@ struct Tables {
   u32 slot_multiplier;
   u32 max_steps;
   u32 run_count;
-  u32 longest_list;  // of entries that one gram leads to
-  u32 unused;
   Run runs[MAX_RUNS];
   WordTest tests[MAX_RUNS];
 };
@@ -124,12 +122,6 @@ struct Stretch {
 
 constexpr u32 PAGE_BITS = 12;
 
-// The pivot that a window which is a gram leads to.
-struct Candidate {
-  u32 at;
-  u32 entry;
-};
-
 // A candidate that passed its probes; `at` is the pivot's offset in the stretch. `room`: how many bytes of the document there are
 // from the pivot on (low half) and before it (high half), 65 535 at most; EDGES in `document`: whether the document has its start
 // (high bit) and its end there.
@@ -144,30 +136,26 @@ constexpr u32 MOST_ROOM = 0xFFFF;
 constexpr u32 START_EDGE = 0x80000000u;
 constexpr u32 END_EDGE = 0x40000000u;
 
-// Lists of hits, `capacity` places for each; the lengths also count what did not fit. A hit is a window's offset in the stretch,
-// or, with BLOCK_HIT, that of a block for the runs.
-struct Lists {
-  u32* places;
-  u32* lengths;
-  u32 capacity;
-  u32 parts;  // so many blocks of `confirm` share a list
-};
-
+// Of a hit, a window's offset in the stretch: it is that of a block for the runs.
 constexpr u32 BLOCK_HIT = 0x80000000u;
 
+// Lists of `capacity` places each; the lengths also count what did not fit.
+template <typename T>
+struct Lists {
+  T* items;
+  u32* lengths;
+  u32 capacity;
+  u32 parts;  // so many blocks of the kernel that reads them share a list
+};
+
 // Where rows go. `counts[0]`: rows wanted, also those beyond `capacity`, which are not written. Tiles are bits.
-// `candidates`, `pivots`: a list for each block of `confirm`, one behind the other, of so many places.
 struct Output {
   Row* rows;
   u64* counts;
   u32* attempted;
   u32* committed;
-  Candidate* candidates;
-  Pivot* pivots;
   u32 capacity;
   u32 tile_bits;
-  u32 candidate_capacity;
-  u32 pivot_capacity;
 };
 
 }  // namespace vyre
