@@ -51,7 +51,7 @@ __device__ __noinline__ u32 run_nfa(const u8* map, const u64* follow, u32 states
 #pragma unroll
     for (int w = 0; w < MAX_NFA_WORDS; ++w) {
       next[w] = 0;
-      if (w < words) accepting |= state[w] & __ldg(final + column * words + w);
+      if (w < words) accepting |= state[w] & final[column * words + w];
     }
     if (accepting) return ACCEPT;
 #pragma unroll
@@ -60,12 +60,12 @@ __device__ __noinline__ u32 run_nfa(const u8* map, const u64* follow, u32 states
         const u64* row = follow + (64 * w + __ffsll(bits) - 1) * words;
 #pragma unroll
         for (int k = 0; k < MAX_NFA_WORDS; ++k)
-          if (k < words) next[k] |= __ldg(row + k);
+          if (k < words) next[k] |= row[k];
       }
     }
 #pragma unroll
     for (int w = 0; w < MAX_NFA_WORDS; ++w) {
-      state[w] = w < words ? next[w] & __ldg(reach + column * words + w) : 0;
+      state[w] = w < words ? next[w] & reach[column * words + w] : 0;
       alive |= state[w];
     }
     if (!alive) return DEAD;

@@ -60,13 +60,12 @@ class DeviceTables:
         struct["multiplier"] = tables.multiplier
         struct["slot_multiplier"] = _SLOT_MULTIPLIER
         struct["max_steps"] = max_steps
+        struct["nfa_word_count"] = tables.nfa_words.size
         struct["run_count"] = tables.runs.size
         for i, run in enumerate(tables.runs):
             struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], i)
-            keep, value, shift, keep2, value2 = run["test"].tolist()
-            struct["tests"][i] = tuple(
-                field if field is shift else field * 0x0101_0101 for field in (keep, value)
-            ) + (shift, keep2 * 0x0101_0101, value2 * 0x0101_0101)
+            shift, ones = run["test"].tolist()
+            struct["tests"][i] = (shift, ones * 0x0101_0101)
         self._struct = struct
 
     def arguments(self, bits: int) -> npt.NDArray[np.void]:

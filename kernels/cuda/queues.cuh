@@ -32,12 +32,10 @@ struct Waiting {
   u32 hits;
   u32 candidates;
 
-  // Every lane may bring a hit; all lanes call. True while somebody has one.
-  __device__ __forceinline__ bool push_hit(bool mine, u32 hit) {
-    const u32 vote = __ballot_sync(~0u, mine);
+  // The lanes in `vote` bring a hit each; all lanes call.
+  __device__ __forceinline__ void push_hit(u32 vote, bool mine, u32 hit) {
     if (mine) q.hits[hits + __popc(vote & lanes_below())] = hit;
     hits += __popc(vote);
-    return vote != 0;
   }
 
   __device__ __forceinline__ bool busy(bool last) const { return hits >= 32 || (last && (hits | candidates)); }

@@ -31,27 +31,31 @@ __device__ __forceinline__ void scan(const Tables& tables, const Stretch& stretc
   bool last;
   do {
     last = at >= stretch.bytes;
-    const u32 here = at;
+    const u32 here = at + 16 * lane_id();
     u32 found = 0, blocks = 0;
     if (!last) {
       const Unit<UNROLL> unit = ahead;
+      const u32 left = stretch.bytes - at;
       at += step;
       if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
-      const u32 left = stretch.bytes - here;
       found = unit.template hits<BITS>(bitmap, tables.multiplier, left);
       if (tables.run_count) blocks = unit.blocks(tables, left);
     }
-    bool more;
-    do {
-      const int i = __clz(found), j = __clz(blocks);
-      const u32 hit = found ? here + Unit<UNROLL>::place(i) : (here + 512 * j + 16 * lane_id()) | BLOCK_HIT;
-      more = waiting.push_hit(found | blocks, hit);
-      if (found) found &= ~(0x80000000u >> i); else blocks &= ~(0x80000000u >> j);
-      if (waiting.busy(last)) {
-        waiting.work(prober, pivots, last);
-        more |= last;
+    // windows first, the earliest of each lane; blocks are rare
+    for (;;) {
+      u32 vote = __ballot_sync(~0u, found != 0);
+      if (vote) {
+        const int i = __clz(found);
+        waiting.push_hit(vote, found != 0, here + 512 * (i >> 3) + 2 * (i & 7));
+        found &= ~(0x80000000u >> i);
+      } else if ((vote = __ballot_sync(~0u, blocks != 0))) {
+        const int j = __clz(blocks);
+        waiting.push_hit(vote, blocks != 0, (here + 512 * j) | BLOCK_HIT);
+        blocks &= ~(0x80000000u >> j);
       }
-    } while (more);
+      if (waiting.busy(last)) waiting.work(prober, pivots, last);
+      else if (!vote) break;
+    }
   } while (!last);
   __syncthreads();
   if (threadIdx.x == 0) lists.lengths[blockIdx.x] = length;

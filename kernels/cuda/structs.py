@@ -27,7 +27,7 @@ ENTRY_DTYPE = np.dtype(
     ]
 )
 RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("test", "<u4")])
-TEST_DTYPE = np.dtype([(name, "<u4") for name in ("keep", "value", "shift", "keep2", "value2")])
+TEST_DTYPE = np.dtype([(name, "<u4") for name in ("shift", "ones")])
 TABLES_DTYPE = np.dtype(
     [
         *(
@@ -52,7 +52,9 @@ TABLES_DTYPE = np.dtype(
                 "multiplier",
                 "slot_multiplier",
                 "max_steps",
+                "nfa_word_count",
                 "run_count",
+                "unused",
             )
         ),
         ("runs", RUN_DTYPE, (MAX_RUNS,)),

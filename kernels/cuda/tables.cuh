@@ -69,13 +69,10 @@ struct Run {
   u32 test;
 };
 
-// The word test of runs.py; every field is one byte repeated four times, but for `shift`.
+// The word test of runs.py; `ones` is one byte four times.
 struct WordTest {
-  u32 keep;
-  u32 value;
   u32 shift;
-  u32 keep2;
-  u32 value2;
+  u32 ones;
 };
 
 struct Slot {
@@ -101,7 +98,9 @@ struct Tables {
   u32 multiplier;
   u32 slot_multiplier;
   u32 max_steps;
+  u32 nfa_word_count;
   u32 run_count;
+  u32 unused;
   Run runs[MAX_RUNS];
   WordTest tests[MAX_RUNS];
 };

@@ -7,8 +7,9 @@ namespace vyre {
 
 class Walker {
  public:
-  __device__ __forceinline__ Walker(const Tables& tables, const Stretch& stretch, const Output& output)
-      : t(tables), s(stretch), rows{stretch, output} {}
+  // `words`: the tables' nfa_words, wherever they are.
+  __device__ __forceinline__ Walker(const Tables& tables, const Stretch& stretch, const Output& output, const u64* words)
+      : t(tables), s(stretch), rows{stretch, output}, nfa_words(words) {}
 
   // Whole warps call. A thread does pivots[first], pivots[first + step] and so on; it takes its next one as soon as it is done.
   __device__ __forceinline__ void walk(const Pivot* pivots, u32 count, u32 first, u32 step) const {
@@ -45,6 +46,7 @@ class Walker {
   const Tables& t;
   const Stretch& s;
   const Rows rows;
+  const u64* nfa_words;
 
   // PENDING for an automaton with a table, which then walks; a bit-parallel one runs to its end. `room`: bytes there are.
   __device__ __forceinline__ u32 set_out(Walk& walk, const Side& from, const u8* next, u32 room, bool edge, int stride) const {
@@ -52,7 +54,7 @@ class Walker {
     const u8* map = t.byte_maps + side.x;
     if (side.w & BIT_PARALLEL) {
       const Automaton a = t.automata[side.y];
-      return run_nfa(map, t.nfa_words + a.base, a.states, a.columns, a.words, t.max_steps, side.w & ~BIT_PARALLEL, next,
+      return run_nfa(map, nfa_words + a.base, a.states, a.columns, a.words, t.max_steps, side.w & ~BIT_PARALLEL, next,
                      room, edge, stride);
     }
     walk.next = next;

@@ -52,14 +52,13 @@ __device__ __forceinline__ u32 look_up_vector(const u32* bitmap, uint4 v, u32 ne
   return look_up<BITS>(bitmap, __byte_perm(d, e, 0x5432), multiplier, found);
 }
 
-__device__ __forceinline__ u32 fails(WordTest t, u32 word) {
-  const u32 folded = word | FOLD_WORD;
-  return ((folded ^ t.value) & t.keep) | ((folded ^ (folded << t.shift) ^ t.value2) & t.keep2);
-}
-
 // Whether all sixteen bytes may be of the class, as far as the word test can tell. The middle decides nearly always.
+__device__ __forceinline__ u32 test_word(WordTest t, u32 word) { return word ^ (word << t.shift); }
+
 __device__ __forceinline__ bool block_passes(WordTest t, uint4 v) {
-  return (fails(t, v.y) | fails(t, v.z)) == 0 && (fails(t, v.x) | fails(t, v.w)) == 0;
+  const u32 b = v.y | FOLD_WORD, c = v.z | FOLD_WORD;
+  if ((test_word(t, b) & test_word(t, c) & t.ones) != t.ones) return false;
+  return (test_word(t, v.x | FOLD_WORD) & test_word(t, v.w | FOLD_WORD) & t.ones) == t.ones;
 }
 
 template <int THREADS, int BITS>
@@ -128,9 +127,6 @@ struct Unit {
         if (512 * j + 16 * lane_id() + 2 * k < left) mask |= 0x80000000u >> (8 * j + k);
     return mask;
   }
-
-  // Where in the unit bit `i` (counted from the highest) has its place.
-  __device__ static __forceinline__ u32 place(int i) { return 512 * (i >> 3) + 16 * lane_id() + 2 * (i & 7); }
 
   // Which vectors pass some run's word test: bit 31 - j for vector j. A block that is not all there does not.
   __device__ __forceinline__ u32 blocks(const Tables& t, u32 left) const {

@@ -26,21 +26,17 @@ _MOST = 1 << 20
 
 @dataclass(frozen=True, slots=True, order=True)
 class WordTest:
-    """A superset test of four folded bytes x at once: x & keep == value and (x ^ x << shift) & keep2 == value2.
+    """A superset test of folded bytes x, four in a word: (x ^ x << shift) & ones == ones.
 
-    The four masks and values are one byte's, repeated in every byte of a word.
+    That only ones are asked for lets the test of many words be their conjunction, two instructions each.
     """
 
-    keep: int
-    value: int
     shift: int
-    keep2: int
-    value2: int
+    ones: int
 
     def passes(self, folded: int) -> bool:
         """Whether a folded byte may be a member, as far as the test can tell."""
-        mixed = (folded ^ folded << self.shift) & 0xFF
-        return folded & self.keep == self.value and mixed & self.keep2 == self.value2
+        return (folded ^ folded << self.shift) & self.ones == self.ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,24 +131,14 @@ def _repeated(one: _Runs, node: Repeat) -> _Runs:
 def word_test(mask: int) -> WordTest:
     """The most telling test of its form that lets every member of the class pass."""
     members = folded_bytes(mask)
-    keep, value = _constant(members)
-    return min(
-        (
-            WordTest(keep, value, shift, keep2 := same & (0xFF << shift & 0xFF), bits & keep2)
-            for shift in range(1, 8)
-            for same, bits in [_constant([b ^ b << shift & 0xFF for b in members])]
-        ),
-        key=lambda test: (sum(test.passes(b | FOLD) for b in range(256)), test),
-    )
-
-
-def _constant(values: Sequence[int]) -> tuple[int, int]:
-    """(the bits that all values share, what they are)."""
-    ones = zeros = 0xFF
-    for value in values:
-        ones &= value
-        zeros &= ~value
-    return ones | zeros, ones
+    tests = []
+    for shift in range(1, 8):
+        # what a shift brings in from the byte below is not asked for
+        ones = 0xFF << shift & 0xFF
+        for byte in members:
+            ones &= byte ^ byte << shift
+        tests.append(WordTest(shift, ones))
+    return min(tests, key=lambda test: (sum(test.passes(b | FOLD) for b in range(256)), test))
 
 
 def _classes(root: Node) -> Iterator[int]:

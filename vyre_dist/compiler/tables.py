@@ -58,8 +58,8 @@ RUN_DTYPE = np.dtype(
         ("rule", "<u4"),
         ("length", "<u4"),
         ("byte_class", "<u4"),  # row of probe_classes
-        ("test", "u1", (5,)),  # keep, value, shift, keep2, value2: see runs.WordTest
-        ("unused", "u1", (3,)),
+        ("test", "u1", (2,)),  # shift, ones: see runs.WordTest
+        ("unused", "u1", (2,)),
     ]
 )
 """A rule that is looked for by runs of bytes of one class."""
@@ -121,7 +121,7 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
             always[rule] = store.automaton(program.always)
             always_starts[rule] = program.always.entries[0]
         if (run := program.run) is not None:
-            runs.append((rule, run.length, store.byte_class(run.mask), astuple(run.test), (0, 0, 0)))
+            runs.append((rule, run.length, store.byte_class(run.mask), astuple(run.test), (0, 0)))
         sides = [
             (NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)
         ]
