@@ -84,6 +84,16 @@ class PackTables:
         """The bytes of all arrays together."""
         return sum(v.nbytes for name in self.__slots__ if isinstance(v := getattr(self, name), np.ndarray))
 
+    def narrow_bitmap(self, bits: int) -> npt.NDArray[np.uint8]:
+        """The bitmap for a program with fewer bits: the top `bits` of the same hash, every gram's bit still set.
+
+        Raises ValueError for more bits than there are, or less than one byte of them.
+        """
+        flags = np.unpackbits(self.bitmap, bitorder="little")
+        if not 8 <= 1 << bits <= flags.size:
+            raise ValueError(f"a bitmap of 2^{bits} bits can't be made from one of {flags.size} bits")
+        return np.packbits(flags.reshape(1 << bits, -1).any(axis=1), bitorder="little")
+
     def anchored(self) -> npt.NDArray[np.bool_]:
         """By rule: whether its candidates come from anchors."""
         found = np.zeros(self.routes.size, bool)
