@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from vyre_dist.compiler import compile_rule, default_model
-from vyre_dist.compiler.explain import RuleSummary, summarize
+from vyre_dist.compiler.explain import RuleSummary, summarize, summarize_pack
 from vyre_dist.regex import parse
 
 
@@ -56,3 +56,25 @@ def test_every_window_is_a_regex(gitleaks: SimpleNamespace) -> None:
     for program in gitleaks.compiled.programs:
         for text in summarize(program).windows:
             assert parse(text.encode("latin-1")) is not None
+
+
+def test_a_pack_as_a_whole(gitleaks: SimpleNamespace) -> None:
+    """The pack's estimates are those of its tables; true candidates are a part of the bitmap's hits."""
+    compiled = gitleaks.compiled
+    summary = summarize_pack(compiled, default_model())
+    assert sum(summary.routes.values()) == len(compiled.programs)
+    assert (summary.grams, summary.table_bytes) == (compiled.tables.grams.size, compiled.tables.nbytes)
+    assert 0 < summary.candidate_percent < summary.bitmap_percent < 1
+    assert summary.line.startswith(f"tables: {summary.routes['automata']} automata, ")
+    by_rule = sum(summarize(program).hits_per_mb for program in compiled.programs)
+    # rules that share a window count it each
+    assert summary.candidate_percent * 1e4 <= by_rule < 3 * summary.candidate_percent * 1e4
+
+
+def test_one_line() -> None:
+    """A summary's line names route, the first three windows, rates, automata and the reason."""
+    line = summary_of("tok_(?:a|b)*a(?:a|b){60}").line
+    assert line.startswith("automata; anchors tok_; ")
+    assert "by chance; after: bit-parallel, " in line
+    assert "; because the part after its anchors runs bit-parallel" in line
+    assert " and 2 more; " in summary_of("(?:abqz|bcqz|cdqz|deqz|efqz)_").line

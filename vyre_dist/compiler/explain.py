@@ -1,15 +1,22 @@
-"""What was decided for a rule, in numbers and words for people. Nothing is decided here."""
+"""What was decided for a rule, and for a whole pack, in numbers and words for people. Nothing is decided here.
+
+Drawings of one rule's way are in drawing.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from vyre_dist.compiler.anchors import GRAM_PRICE
+from vyre_dist.compiler.compile import CompiledTables
 from vyre_dist.compiler.determinize import Dfa
+from vyre_dist.compiler.gram_model import GramModel
 from vyre_dist.compiler.nfa import Nfa
 from vyre_dist.compiler.rule_program import Route, RuleProgram
 from vyre_dist.regex import charclass, to_re2
 from vyre_dist.regex.nodes import CharClass, concat
+
+_SHOWN_WINDOWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,58 @@ class RuleSummary:
     before: str
     reason: str
 
+    @property
+    def line(self) -> str:
+        """All of it on one line, but for windows beyond the third."""
+        parts = [self.route.replace("_", " ")]
+        if self.windows:
+            shown = " ".join(self.windows[:_SHOWN_WINDOWS])
+            more = len(self.windows) - _SHOWN_WINDOWS
+            parts.append(f"anchors {shown}{f' and {more} more' if more > 0 else ''}")
+            parts.append(f"{self.hits_per_mb:.3g} hits/MB, {self.chance_hits_per_mb:.3g} by chance")
+        parts += [
+            f"{side}: {text}" for side, text in (("after", self.after), ("before", self.before)) if text
+        ]
+        if self.reason:
+            parts.append(f"because {self.reason}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class PackSummary:
+    """A whole pack. `routes`: rules by route. Rates are estimates for ordinary text and source code, by the shipped model:
+    `bitmap_percent` and `candidate_percent` of positions; a candidate has the exact window, probes come after.
+    """
+
+    routes: dict[str, int]
+    grams: int
+    table_bytes: int
+    bitmap_percent: float
+    candidate_percent: float
+
+    @property
+    def line(self) -> str:
+        """All of it on one line."""
+        ways = ", ".join(
+            f"{count} {route.replace('_', ' ')}" for route, count in self.routes.items() if count
+        )
+        return (
+            f"tables: {ways or 'no rules'}; {self.grams} grams, {self.table_bytes / 1e6:.2f} MB; expected in ordinary "
+            f"text: {self.bitmap_percent:.2g} % of positions hit the bitmap, {self.candidate_percent:.2g} % are candidates"
+        )
+
+
+def summarize_pack(compiled: CompiledTables, model: GramModel) -> PackSummary:
+    """The pack's summary. `model`: the one it was compiled with."""
+    tables = compiled.tables
+    return PackSummary(
+        routes=compiled.route_counts(),
+        grams=int(tables.grams.size),
+        table_bytes=tables.nbytes,
+        bitmap_percent=100 * tables.expected_hits,
+        candidate_percent=100 * float(model.rates(tables.grams).sum()),
+    )
+
 
 def summarize(program: RuleProgram) -> RuleSummary:
     """The program's summary. An always-on automaton is shown as the one after (all of it is)."""
@@ -38,8 +97,8 @@ def summarize(program: RuleProgram) -> RuleSummary:
         hits_per_mb=anchors.rate * 1e6,
         chance_hits_per_mb=anchors.grams * GRAM_PRICE * 1e6,
         grams=anchors.grams,
-        after=_automaton_text(program.always if program.route is Route.ALWAYS_ON else program.forward),
-        before=_automaton_text(program.backward),
+        after=automaton_text(program.always if program.route is Route.ALWAYS_ON else program.forward),
+        before=automaton_text(program.backward),
         reason=program.reason,
     )
 
@@ -52,7 +111,8 @@ def window_text(classes: tuple[int, ...]) -> str:
     return to_re2(concat(CharClass(mask) for mask in kept)).decode("latin-1")
 
 
-def _automaton_text(automaton: Dfa | Nfa | None) -> str:
+def automaton_text(automaton: Dfa | Nfa | None) -> str:
+    """Its kind and size; empty for none."""
     match automaton:
         case Dfa():
             return f"table, {automaton.states} states"
