@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,6 +55,19 @@ def test_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Ran
         )
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(8))
+def test_many_as_defined(lab: SimpleNamespace, flat_model: GramModel, seed: int) -> None:
+    """The same for over a hundred thousand (rule, arena) pairs a run."""
+    rng = random.Random(seed)
+    for _ in range(500):
+        tables = random_tables(lab, rng, flat_model)
+        for _ in range(8):
+            check_against_plain_python(
+                tables, random_arena(lab, rng), 1 << rng.randrange(7), rng.choice((1, 2, 5, 99))
+            )
+
+
 @settings(max_examples=80, deadline=None)
 @given(rng=randoms)
 def test_bit_parallel_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
@@ -64,6 +78,41 @@ def test_bit_parallel_as_defined(lab: SimpleNamespace, flat_model: GramModel, rn
     check_against_plain_python(
         tables, random_arena(lab, rng), 1 << rng.randrange(7), rng.choice((1, 2, 5, 99))
     )
+
+
+class EveryOther(PackTables):
+    """Tables whose programs look at even places only."""
+
+    stride = 2
+
+
+def with_stride(tables: PackTables, stride: int) -> PackTables:
+    """The same tables for another stride; whether their windows suit it does not matter here."""
+    values = {f.name: getattr(tables, f.name) for f in fields(PackTables)}
+    if "stride" in values:
+        return PackTables(**{**values, "stride": stride})
+    return tables if stride == 1 else EveryOther(**values)
+
+
+@settings(max_examples=80, deadline=None)
+@given(rng=randoms)
+def test_stride_two_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
+    """With a stride of 2 only even places of the arena are looked at, wherever documents begin."""
+    tables = with_stride(random_tables(lab, rng, flat_model), 2)
+    arena = random_arena(lab, rng)
+    check_against_plain_python(tables, arena, 1 << rng.randrange(7), rng.choice((1, 2, 5, 99)))
+    assert not np.any(candidates(tables, arena).places & 1)
+
+
+def test_long_arenas(flat_model: GramModel) -> None:
+    """An arena that is looked at in several goes has the candidates that it has, every one of them, at all offsets."""
+    tables = compile_tables([parse("xqzj").root], flat_model).tables
+    for offset in range(9):
+        text = (b"." * offset + b"xqzj....." * 22_000)[:190_001]
+        wanted = [at for at in range(len(text)) if text.startswith(b"xqzj", at)]
+        assert candidates(with_stride(tables, 1), Arena.pack([text])).places.tolist() == wanted
+        even = candidates(with_stride(tables, 2), Arena.pack([text])).places.tolist()
+        assert even == [at for at in wanted if at % 2 == 0]
 
 
 def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
