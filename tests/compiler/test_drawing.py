@@ -49,7 +49,8 @@ PATTERNS = [
     (r"xqzj_[0-9a-f]{8}\b", Route.AUTOMATA),
     ("~q~", Route.AUTOMATA),
     ("tok_(?:a|b)*a(?:a|b){60}", Route.AUTOMATA),
-    (r"\b[a-f0-9]{40}\b", Route.ALWAYS_ON),
+    (r"(?m)^[a-z]{9}$", Route.ALWAYS_ON),
+    (r"\b[a-f0-9]{40}\b", Route.HOST),
     ("[a-f]{2}", Route.ALWAYS_ON),
     ("a*", Route.ALWAYS_ON),
     ("a.{0,1000}b.{0,1000}c", Route.HOST),
@@ -67,6 +68,7 @@ def test_every_route_is_drawn(pattern: str, route: Route) -> None:
     assert text.startswith(f"a title\nregex: {pattern}\nroute: {route.name.lower().replace('_', ' ')}\n")
     assert (f"why: {program.reason}" in text) == bool(program.reason)
     assert ENDS[route] in text.splitlines()[-1]
+    assert ("  runs: " in text) == (program.run is not None)
     for stage in ("bitmap", "probes"):
         assert (f"  {stage}" in text) == bool(program.anchors.anchors)
     nodes, edges = graph_of(draw_dot(program, "a title"))

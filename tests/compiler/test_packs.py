@@ -24,7 +24,8 @@ def test_nearly_all_rules_are_decided_by_tables(
         programs = pack.compiled.programs
         by_tables = sum(program.route in (Route.AUTOMATA, Route.ALWAYS_ON) for program in programs)
         assert by_tables >= 0.97 * len(programs)
-        assert sum(bool(program.anchors.anchors) for program in programs) >= 0.99 * len(programs)
+        found = sum(bool(program.anchors.anchors) or program.run is not None for program in programs)
+        assert found >= 0.99 * len(programs)
         size += pack.compiled.tables.nbytes
     assert size < 4 << 20
 
@@ -40,9 +41,10 @@ def test_whoever_takes_another_route_says_why(
 
 
 def test_windows_are_few(gitleaks: SimpleNamespace) -> None:
-    """gitleaks' anchors are at most 6 000 grams, expected at less than 1 % of positions with chance hits included."""
-    assert gitleaks.compiled.tables.grams.size < 6000
-    assert gitleaks.compiled.tables.expected_hits < 0.01
+    """gitleaks' anchors are at most 30 000 grams, expected at less than 1 % of positions with chance hits included."""
+    tables = gitleaks.compiled.tables
+    assert tables.grams.size < 30_000
+    assert tables.expected_hits / tables.stride < 0.01
 
 
 def library_text(megabytes: int) -> list[bytes]:

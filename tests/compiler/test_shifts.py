@@ -9,7 +9,7 @@ import pytest
 
 from vyre_dist.compiler import GramModel, PackTables, compile_tables
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import NO_PLACE, ArenaVerdicts, execute_arena
+from vyre_dist.compiler.arena_executor import ArenaVerdicts, execute_arena
 from vyre_dist.regex import parse
 
 OFFSETS = range(261)
@@ -53,7 +53,8 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
         for text in texts:
             pad = rng.choice((b"\n", b" ", b"-", b"x"))
             documents = [pad * offset + text + rng.choice((b"", b"", pad)) for offset in OFFSETS]
-            verdicts = execute_arena(pack, Arena.pack(documents), tile_bytes=TILE)
+            arena = Arena.pack(documents, alignment=rng.choice((2, 16)))
+            verdicts = execute_arena(pack, arena, tile_bytes=TILE)
             confirmed = {row[:2] for row in verdicts.confirmed.tolist()}
             left = {row[:2] for row in verdicts.for_host.tolist()}
             for document, data in enumerate(documents):
@@ -63,14 +64,15 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
                     assert ((document, number) in confirmed) == expected, (oracles[number].pattern, data)
                 others = {rule for d, rule in confirmed if d == document}
                 assert all(oracles[rule].search(data) for rule in others), (data, others)
-            assert_tiles(verdicts)
+            assert_tiles(pack, verdicts)
     assert by_tables > 5000
 
 
-def assert_tiles(verdicts: ArenaVerdicts) -> None:
-    """The committed tiles are those that rows with a place lie in, and no more than those attempted."""
+def assert_tiles(pack: PackTables, verdicts: ArenaVerdicts) -> None:
+    """The committed tiles are those that rows of anchored rules lie in, and no more than those attempted."""
+    anchored = set(pack.entries["rule"].tolist())
     rows = verdicts.confirmed.tolist() + verdicts.for_host.tolist()
-    assert verdicts.committed_tiles == len({place // TILE for *_, place in rows if place != NO_PLACE})
+    assert verdicts.committed_tiles == len({place // TILE for _, rule, place in rows if rule in anchored})
     assert verdicts.committed_tiles <= verdicts.attempted_tiles
 
 

@@ -1,9 +1,14 @@
-"""Anchors: for one expression, the cheapest windows of four byte classes such that every match contains one.
+"""Anchors: for one expression, the cheapest windows of four byte classes such that every match contains one
+that begins at an even place of the text.
 
 A window is a path of four positions. The windows that are narrow enough to enumerate are the edges of a
 network that spells out the paths from a match's start to its end; a minimum cut of it is the cheapest set of
 windows that no match avoids, through alternations, optional parts and repeats alike. A window costs its
-expected hits per byte of text plus what its grams add to a shared bitmap's false hits.
+expected hits per place looked at plus what its grams add to a shared bitmap's false hits.
+
+Looking at every second place halves a prefilter's work (hashing and look-ups are what bounds it on a GPU). A match
+may begin at an even or an odd place, so the network has every node twice, once for each parity of the byte
+read last, and only windows that begin at an even place can be bought.
 """
 
 from __future__ import annotations
@@ -19,17 +24,20 @@ from vyre_dist.compiler.min_cut import FlowNetwork
 from vyre_dist.compiler.positions import Positions
 from vyre_dist.regex import charclass
 
-GRAM_PRICE = 2e-6
-"""What one gram costs beside its hits: each sets one bit of 2^19, so one position in 2^19 hits it by chance."""
+GRAM_PRICE = 5e-7
+"""What one gram costs beside its hits: what its two bits add to the bitmap's false hits (see hashing.py)."""
 
-MAX_GRAMS = 4096
+MAX_GRAMS = 8192
 """The most folded grams that one window may stand for."""
 
 MAX_COST = 0.01
 """The dearest anchor set that is worth having: hits at one position in a hundred."""
 
+STRIDE = 2
+"""Every how many places of a text a window is looked at: 2, or 1 for all of them."""
+
 _MAX_PATHS = 8_000
-_MAX_PRICED_GRAMS = 1 << 18
+_MAX_PRICED_GRAMS = 1 << 20
 
 # Nearly all rules have a cut that is cheaper than a window of this many grams: the others need not be priced.
 _FIRST_GRAMS = 48
@@ -78,28 +86,35 @@ class AnchorSet:
         return self.rate + GRAM_PRICE * self.grams
 
 
-def choose_anchors(positions: Positions, model: GramModel) -> AnchorSet:
-    """The cheapest anchors for the expression."""
+def choose_anchors(positions: Positions, model: GramModel, stride: int = STRIDE) -> AnchorSet:
+    """The cheapest anchors for the expression, when windows are looked at every `stride` places."""
     if positions.empty:
         return AnchorSet((), "it matches the empty string, which is everywhere")
     sketch = _Sketch(positions)
     if not sketch.starts:
         return AnchorSet((), "")  # nothing can match, so nothing has to be found
     windows = _usable_windows(sketch, model, _FIRST_GRAMS)
-    chosen = _cheapest_cut(sketch, windows)
+    chosen = _cheapest_cut(sketch, windows, stride)
     if chosen is None or (cost := sum(windows[path].cost for path in chosen)) > GRAM_PRICE * _FIRST_GRAMS:
         # No window with more grams than the price of this cut can be part of a cheaper one.
         limit = MAX_GRAMS if chosen is None else min(MAX_GRAMS, int(cost / GRAM_PRICE))
         windows = _usable_windows(sketch, model, limit)
-        chosen = _cheapest_cut(sketch, windows)
+        chosen = _cheapest_cut(sketch, windows, stride)
     if chosen is None:
         return AnchorSet((), _why_not(windows))
     anchors = AnchorSet(tuple(_with_pivots(chosen, windows, sketch)))
     return anchors if anchors.cost <= MAX_COST else AnchorSet((), _why_not(windows))
 
 
+PAD = -1
+"""The byte before a match that begins at an odd place, as a position of its own."""
+
+
 class _Sketch:
-    """The position graph with the copies of long repeats merged, and without what lies on no match."""
+    """The position graph with the copies of long repeats merged, and without what lies on no match.
+
+    PAD comes before the starts: a window may begin one byte before the match.
+    """
 
     def __init__(self, positions: Positions) -> None:
         rep = positions.rep
@@ -122,11 +137,12 @@ class _Sketch:
             for q in next_ones:
                 before[q].add(p)
         useful = _reachable(starts, merged) & _reachable(ends, before)
-        self.classes = positions.classes
-        self.fixed = positions.fixed
         self.follow = {p: sorted(merged[p] & useful) for p in sorted(useful)}
         self.starts = sorted(starts & useful)
         self.ends = ends & useful
+        self.follow[PAD] = self.starts
+        self.classes = {p: positions.classes[p] for p in useful} | {PAD: charclass.ALL}
+        self.fixed = {p: positions.fixed[p] for p in useful} | {PAD: False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,47 +208,52 @@ def _narrow_paths(sketch: _Sketch, max_grams: int) -> Iterator[tuple[Path, int]]
         stack += [((*path, q), grams * width[q]) for q in sketch.follow[path[-1]]]
 
 
-def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window]) -> list[Path] | None:
+def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) -> list[Path] | None:
     """The paths of the cheapest set of windows that no match avoids."""
     # A state is the longest end of the way so far that begins some window (at least its last position): the
-    # states of an Aho-Corasick automaton over positions.
+    # states of an Aho-Corasick automaton over positions; and where the way's last byte lies, modulo the stride.
     begun = {path[:length] for path in windows for length in range(2, min(len(path), MAX_WINDOW - 1) + 1)}
     network = FlowNetwork(2)
     source, sink = 0, 1
-    states: dict[Path, int] = {}
-    queue: list[Path] = []
+    states: dict[tuple[Path, int], int] = {}
+    queue: list[tuple[Path, int]] = []
     bought: dict[int, Path] = {}
 
-    def state_of(path: Path) -> int:
+    def state_of(path: Path, phase: int) -> int:
         while len(path) > 1 and path not in begun:
             path = path[1:]
-        number = states.get(path)
+        number = states.get((path, phase))
         if number is None:
-            number = states[path] = network.add_node()
-            queue.append(path)
+            number = states[path, phase] = network.add_node()
+            queue.append((path, phase))
         return number
 
     for p in sketch.starts:
-        network.add_edge(source, state_of((p,)), math.inf)
-    for path in queue:
-        number = states[path]
+        network.add_edge(source, state_of((p,), 0), math.inf)
+    if stride > 1:
+        # a match at an odd place has a byte before it, even at a text's start: that one is at an even place
+        network.add_edge(source, state_of((PAD,), 0), math.inf)
+    for path, phase in queue:
+        number = states[path, phase]
         if path[-1] in sketch.ends:
-            short = [path[i:] for i in range(len(path)) if path[i:] in windows]
+            first = phase - len(path) + 1
+            short = [path[i:] for i in range(len(path)) if (first + i) % stride == 0 and path[i:] in windows]
             if short:
                 best = min(short, key=lambda w: windows[w].cost)
                 bought[network.add_edge(number, sink, windows[best].cost)] = best
             else:
                 network.add_edge(number, sink, math.inf)
+        ahead = (phase + 1) % stride
         for q in sketch.follow[path[-1]]:
             longer = (*path, q)
             if len(longer) == MAX_WINDOW:
-                window = windows.get(longer)
-                target = state_of(longer[1:])
+                window = windows.get(longer) if (ahead + 1 - MAX_WINDOW) % stride == 0 else None
+                target = state_of(longer[1:], ahead)
                 edge = network.add_edge(number, target, math.inf if window is None else window.cost)
                 if window is not None:
                     bought[edge] = longer
             else:
-                network.add_edge(number, state_of(longer), math.inf)
+                network.add_edge(number, state_of(longer, ahead), math.inf)
     cut = network.min_cut(source, sink, MAX_COST * _DOUBLE_COUNTING)
     return None if cut is None else list(dict.fromkeys(bought[edge] for edge in cut))
 

@@ -1,4 +1,4 @@
-"""Arena: many documents, or stretches of documents, packed back to back, as one launch of a program sees them.
+"""Arena: many documents, or stretches of documents, side by side, as one launch of a program sees them.
 
 What the programs do with one is in arena_executor.py.
 """
@@ -16,34 +16,47 @@ from vyre_dist.errors import UsageError
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+ALIGNMENT = 16
+"""Documents are packed at multiples of this."""
+
+_STRIDE = 2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arena:
-    """`data` uint8 [n]; document i is `data[starts[i] : starts[i + 1]]`, without gaps. `starts` int64 [documents + 1].
+    """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64 [documents].
 
+    Every document begins at an even place: a window may begin one byte before a match, and only where the match begins
+    at an odd place, so that byte is the document's own. What lies between documents is never looked at for its own sake.
     `at_start`, `at_end` bool [documents]: whether the whole document begins (ends) where its stretch does. Where it
     does not, the bytes beyond are not known, and whatever would have to read them is left open.
 
     Raises:
-        UsageError: the starts do not ascend from 0 to n, or a length is wrong.
+        UsageError: documents overlap, are out of order, lie outside of the data or begin at an odd place, or a length is
+            wrong.
     """
 
     data: npt.NDArray[np.uint8]
     starts: Places
+    ends: Places
     at_start: Flags
     at_end: Flags
 
     def __post_init__(self) -> None:
-        starts, count = self.starts, self.starts.size - 1
-        if count < 0 or starts[0] != 0 or starts[-1] != self.data.size or np.any(starts[1:] < starts[:-1]):
+        starts, ends, count = self.starts, self.ends, self.starts.size
+        if not count == ends.size == self.at_start.size == self.at_end.size:
             raise UsageError(
-                f"the starts of an arena's documents must ascend from 0 to its {self.data.size} bytes, "
-                f"found {starts.tolist()[:4]}…; give one start for each document and the end of the last one"
+                f"an arena of {count} documents has {ends.size} ends, {self.at_start.size} at_start and "
+                f"{self.at_end.size} at_end flags; give one of each for each document"
             )
-        if self.at_start.size != count or self.at_end.size != count:
+        wrong = starts % _STRIDE != 0
+        wrong |= (ends < starts) | (starts < np.append(np.zeros(1, np.int64), ends[:-1]))
+        wrong |= ends > self.data.size
+        if wrong.any():
+            i = int(np.flatnonzero(wrong)[0])
             raise UsageError(
-                f"an arena of {count} documents has {self.at_start.size} at_start and {self.at_end.size} "
-                "at_end flags; give one of each for each document"
+                f"document {i} of an arena lies at [{starts[i]}, {ends[i]}): documents must begin at even places, "
+                f"follow each other without overlap and end within its {self.data.size} bytes"
             )
 
     @classmethod
@@ -52,15 +65,25 @@ class Arena:
         stretches: Sequence[bytes],
         at_start: Sequence[bool] | None = None,
         at_end: Sequence[bool] | None = None,
+        *,
+        alignment: int = ALIGNMENT,
     ) -> Arena:
-        """The arena of these stretches, in order; whole documents unless the flags say otherwise."""
+        """The arena of these stretches, in order, each at a multiple of `alignment` (even), with zeros between them;
+        whole documents unless the flags say otherwise."""
         count = len(stretches)
-        starts = np.zeros(count + 1, np.int64)
-        np.cumsum([len(stretch) for stretch in stretches], out=starts[1:])
-        joined = stretches[0] if count == 1 else b"".join(stretches)
+        sizes = np.array([len(stretch) for stretch in stretches], np.int64)
+        room = -(-sizes // alignment) * alignment
+        starts = np.cumsum(room) - room
+        if count == 1:
+            data = np.frombuffer(stretches[0], np.uint8)
+        else:
+            gaps = (room - sizes).tolist()
+            parts = [part for s, gap in zip(stretches, gaps, strict=True) for part in (s, bytes(gap))]
+            data = np.frombuffer(b"".join(parts[:-1]), np.uint8)
         return cls(
-            np.frombuffer(joined, np.uint8),
+            data,
             starts,
+            starts + sizes,
             np.ones(count, bool) if at_start is None else np.array(at_start, bool),
             np.ones(count, bool) if at_end is None else np.array(at_end, bool),
         )
@@ -68,8 +91,11 @@ class Arena:
     @property
     def documents(self) -> int:
         """How many documents there are."""
-        return int(self.at_start.size)
+        return int(self.starts.size)
 
     def document_at(self, places: Places) -> Places:
-        """The document that holds the byte at each place; places must lie in 0 … n − 1."""
-        return np.searchsorted(self.starts, places, side="right") - 1
+        """The document that holds the byte at each place; -1 for places between documents."""
+        found = np.searchsorted(self.ends, places, side="right")
+        inside = found < self.documents
+        inside[inside] = self.starts[found[inside]] <= places[inside]
+        return np.where(inside, found, -1)

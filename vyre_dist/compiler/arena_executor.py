@@ -1,15 +1,18 @@
 """The programs on compiled tables, executed in NumPy exactly as a kernel executes them: the oracle for the kernels.
 
 1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded little-endian 4-byte window that
-   begins there, over documents' edges, zeros past the arena's end; its hash's bit.
+   begins there, over documents' edges, zeros past the arena's end; both bits of its hash.
 2. exact: the window is one of the grams, and leads to entries.
-3. probes: the pivot, `pivot_offset` after the place, must lie in the arena; its document is the one that holds it.
+3. probes: the pivot, `pivot_offset` after the place, must lie in a document.
    Probes look at that document only: beyond its edge they pass if they may, where its bytes are not known they pass.
 4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A candidate is dead if either
    is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST.
 
-Rules without anchors: an always-on automaton reads each document, the host gets the others. What is put out are sorted
-rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2 says where.
+Rules that are looked for by runs go to the host for every run that is long enough and whose first whole block (of 16
+bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of the other rules
+without anchors, an always-on automaton reads each document up to ALWAYS_LIMIT bytes, the host gets the rest. What is put out
+are sorted rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2
+says where.
 """
 
 from __future__ import annotations
@@ -23,20 +26,25 @@ import numpy.typing as npt
 from vyre_dist.compiler.arena import Arena, Flags, Places
 from vyre_dist.compiler.determinize import ACCEPT, DEAD
 from vyre_dist.compiler.gram_model import FOLD, MAX_WINDOW
-from vyre_dist.compiler.hashing import hash_grams
+from vyre_dist.compiler.hashing import passes
 from vyre_dist.compiler.rule_program import Route
 from vyre_dist.compiler.runners import UNDECIDED, Ways, read_through, run_outward
+from vyre_dist.compiler.runs import BLOCK
 from vyre_dist.compiler.tables import EDGE_PASSES, PackTables
 
 DEFAULT_MAX_STEPS = 64 << 10
 """How far an automaton runs from its pivot before the host takes over: the default cap on a match's length."""
 
+ALWAYS_LIMIT = 1 << 20
+"""Documents larger than this are not read through by always-on automata, byte after byte: the host takes them."""
+
 ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("place", "<u8")])
-"""`rule`: the tables' number; `place`: the pivot's place in the arena, NO_PLACE for a rule without anchors."""
+"""`rule`: the tables' number; `place`: the pivot's place in the arena, a run's start, or NO_PLACE."""
 
 NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
 
 Rows = npt.NDArray[np.void]
+_Row = tuple[int, int, int]
 
 # Places whose windows are looked at together: what that takes stays in a processor's second-level cache.
 _CHUNK = 1 << 16
@@ -90,14 +98,12 @@ class ArenaVerdicts:
 
 
 def bitmap_places(tables: PackTables, data: npt.NDArray[np.uint8]) -> Places:
-    """Stage 1: the places whose window's bit is set, ascending."""
-    stride: int = getattr(tables, "stride", 1)
-    flags = np.unpackbits(tables.bitmap, bitorder="little").view(bool)
-    bits = flags.size.bit_length() - 1
+    """Stage 1: the places whose window passes the bitmap, ascending."""
+    stride = tables.stride
     found = []
     for begin in range(0, data.size, _CHUNK):
         windows = folded_windows(data[begin : begin + _CHUNK + MAX_WINDOW - 1], stride)[: _CHUNK // stride]
-        found.append(np.flatnonzero(flags[hash_grams(windows, tables.multiplier, bits)]) * stride + begin)
+        found.append(np.flatnonzero(passes(tables.bitmap, windows, tables.multiplier)) * stride + begin)
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
@@ -111,7 +117,7 @@ def folded_windows(data: npt.NDArray[np.uint8], stride: int = 1) -> npt.NDArray[
 def exact_candidates(tables: PackTables, arena: Arena, places: Places) -> Candidates:
     """Stage 2: of those places, the ones whose window is a gram, with every entry it leads to.
 
-    Whose pivot would lie past the arena's end is left out: no document holds it.
+    Whose pivot lies in no document is left out.
     """
     data = arena.data
     windows = np.zeros(places.size, np.uint32)
@@ -128,9 +134,8 @@ def exact_candidates(tables: PackTables, arena: Arena, places: Places) -> Candid
     inside = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     entries = tables.gram_entries[np.repeat(starts, counts) + inside]
     found = Candidates(np.repeat(places, counts), entries, np.empty(0, np.int64))
-    pivots = found.pivots(tables)
-    held = pivots < data.size
-    return Candidates(found.places[held], entries[held], arena.document_at(pivots[held]))
+    documents = arena.document_at(found.pivots(tables))
+    return found._replace(documents=documents).chosen(documents >= 0)
 
 
 def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
@@ -141,7 +146,7 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
         classes = entries["probe_class"][:, probe]
         at = pivots + entries["probe_offset"][:, probe]
         before = at < arena.starts[found.documents]
-        after = at >= arena.starts[found.documents + 1]
+        after = at >= arena.ends[found.documents]
         inside = ~(before | after)
         unknown = (before & ~arena.at_start[found.documents]) | (after & ~arena.at_end[found.documents])
         byte = arena.data[np.where(inside, at, 0)] if at.size else np.empty(0, np.uint8)
@@ -176,7 +181,7 @@ def confirm(
     whole_confirmed, whole_for_host, always_steps = _whole_documents(tables, arena)
     return ArenaVerdicts(
         _rows(documents[accepted], rules[accepted], pivots[accepted], whole_confirmed),
-        _rows(documents[left], rules[left], pivots[left], whole_for_host),
+        _rows(documents[left], rules[left], pivots[left], [*whole_for_host, *run_rows(tables, arena)]),
         int(np.unique(pivots >> shift).size),
         int(np.unique(pivots[accepted | left] >> shift).size),
         steps + more,
@@ -199,7 +204,7 @@ def _outward(
     chosen = found.chosen(wanted)
     entries, pivots, documents = tables.entries[chosen.entries], chosen.pivots(tables), chosen.documents
     if forward:
-        ways = Ways(pivots, arena.starts[documents + 1] - pivots, arena.at_end[documents])
+        ways = Ways(pivots, arena.ends[documents] - pivots, arena.at_end[documents])
         automata, starts, stride = entries["forward"], entries["forward_start"], 1
     else:
         ways = Ways(pivots - 1, pivots - arena.starts[documents], arena.at_start[documents])
@@ -209,38 +214,55 @@ def _outward(
     return verdicts, steps
 
 
-def _whole_documents(
-    tables: PackTables, arena: Arena
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]], int]:
-    """(document, rule) confirmed and for the host, of the rules without anchors; and the steps taken."""
-    confirmed: list[tuple[int, int]] = []
+def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
+    """(document, rule, place) of the runs that are long enough."""
+    rows: list[_Row] = []
+    data, size = arena.data, arena.data.size
+    for run in tables.runs:
+        rule, length = int(run["rule"]), int(run["length"])
+        members = np.unpackbits(tables.probe_classes[run["byte_class"]], bitorder="little").view(bool)[data]
+        blocks = np.flatnonzero(members[: size // BLOCK * BLOCK].reshape(-1, BLOCK).all(axis=1)) * BLOCK
+        for block, document in zip(blocks.tolist(), arena.document_at(blocks).tolist(), strict=True):
+            if document < 0 or block + BLOCK > arena.ends[document]:
+                continue
+            before = members[max(block - BLOCK, int(arena.starts[document])) : block]
+            back = before.size if before.all() else int(np.argmin(before[::-1]))
+            if back == BLOCK:
+                continue  # the block before is a whole one of this run, or of a longer one
+            ahead = members[block : min(block - back + length, int(arena.ends[document]))]
+            if ahead.all() and back + ahead.size == length:
+                rows.append((document, rule, block - back))
+    return rows
+
+
+def _whole_documents(tables: PackTables, arena: Arena) -> tuple[list[_Row], list[_Row], int]:
+    """(document, rule, NO_PLACE) confirmed and for the host, of the rules without anchors; and the steps taken."""
+    confirmed: list[_Row] = []
     everywhere = np.flatnonzero((tables.routes == Route.HOST) & ~tables.anchored()).tolist()
-    for_host = [(document, rule) for document in range(arena.documents) for rule in everywhere]
+    for_host = [(document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere]
     always = np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()
     total = 0
     for document in range(arena.documents) if always else ():
-        if not arena.at_start[document]:
-            for_host += [(document, rule) for rule in always]
+        size = int(arena.ends[document] - arena.starts[document])
+        if not arena.at_start[document] or size > ALWAYS_LIMIT:
+            for_host += [(document, rule, NO_PLACE) for rule in always]
             continue
-        stretch = arena.data[arena.starts[document] : arena.starts[document + 1]]
+        stretch = arena.data[arena.starts[document] : arena.ends[document]]
         for rule in always:
             verdict, steps = read_through(tables, rule, stretch, bool(arena.at_end[document]))
             total += steps
             if verdict != DEAD:
-                (confirmed if verdict == ACCEPT else for_host).append((document, rule))
+                (confirmed if verdict == ACCEPT else for_host).append((document, rule, NO_PLACE))
     return confirmed, for_host, total
 
 
-def _rows(
-    documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[tuple[int, int]]
-) -> Rows:
+def _rows(documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[_Row]) -> Rows:
     """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
     rows = np.empty(documents.size + len(whole), ROW_DTYPE)
     rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules
     rows["place"][: documents.size] = pivots
-    rows["place"][documents.size :] = NO_PLACE
-    for column, name in enumerate(("document", "rule")):
-        rows[name][documents.size :] = [pair[column] for pair in whole]
+    if whole:
+        rows[documents.size :] = np.array([(d, r, p) for d, r, p in whole], ROW_DTYPE)
     rows = rows[np.lexsort((rows["place"], rows["rule"], rows["document"]))]
     fresh = np.ones(rows.size, bool)
     fresh[1:] = rows[1:] != rows[:-1]

@@ -15,9 +15,9 @@ import numpy as np
 
 from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
-from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, PackTables
+from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, RUN_DTYPE, PackTables
 
-TABLES_SCHEMA = 2
+TABLES_SCHEMA = 4
 """Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
 
 _MAGIC = b"vyre-dist tables\n"
@@ -32,6 +32,7 @@ _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "gram_entries": (np.dtype("<u4"), 0),
     "entries": (ENTRY_DTYPE, 0),
     "bitmap": (np.dtype("u1"), 0),
+    "runs": (RUN_DTYPE, 0),
     "probe_classes": (np.dtype("u1"), 32),
     "automata": (AUTOMATON_DTYPE, 0),
     "byte_maps": (np.dtype("u1"), 257),
@@ -106,6 +107,8 @@ def _check(tables: PackTables) -> None:
         and _below(tables.gram_entries, entries.size)
         and _below(entries["rule"], tables.routes.size)
         and _below(entries["probe_class"] & (EDGE_PASSES - 1), len(tables.probe_classes))
+        and _below(tables.runs["rule"], tables.routes.size)
+        and _below(tables.runs["byte_class"], len(tables.probe_classes))
         and _below(used, automata.size)
         and _below(automata["byte_map"], len(tables.byte_maps))
         and _below(ends, tables.dfa_cells.size + 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vyre_dist.compiler.anchors import Anchor
 from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa
-from vyre_dist.compiler.explain import automaton_text, summarize, window_text
+from vyre_dist.compiler.explain import automaton_text, hits_per_mb, run_text, summarize, window_text
 from vyre_dist.compiler.nfa import Nfa
 from vyre_dist.compiler.probes import Probe
 from vyre_dist.compiler.rule_program import Route, RuleProgram
@@ -47,10 +47,10 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
         return
     if anchors:
         windows = list(dict.fromkeys((window_text(a.classes), a.rate) for a in anchors))
-        details = [f"{rate * 1e6:10.3f} hits/MB  {text}" for text, rate in windows[:_SHOWN_WINDOWS]]
+        details = [f"{hits_per_mb(rate):10.3f} hits/MB  {text}" for text, rate in windows[:_SHOWN_WINDOWS]]
         if len(windows) > _SHOWN_WINDOWS:
             rest = sum(rate for _, rate in windows[_SHOWN_WINDOWS:])
-            details.append(f"{rest * 1e6:10.3f} hits/MB  {len(windows) - _SHOWN_WINDOWS} more windows")
+            details.append(f"{hits_per_mb(rest):10.3f} hits/MB  {len(windows) - _SHOWN_WINDOWS} more windows")
         details.append(
             f"{summary.chance_hits_per_mb:10.3f} hits/MB  by chance, of {summary.grams} grams in the bitmap"
         )
@@ -64,7 +64,13 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
         yield "automaton over every whole document", [_size(program.always)]
         yield "confirmed", ["google-re2 finds the spans in documents that it accepts"]
     else:
-        where = "documents with such a candidate" if anchors else "every document"
+        if program.run is not None:
+            yield (
+                "runs: blocks of sixteen bytes of one class, and what is around them",
+                [run_text(program.run)],
+            )
+        narrowed = anchors or program.run
+        where = "documents with such a candidate" if narrowed else "every document"
         yield "host", [f"google-re2 searches {where}"]
 
 
@@ -108,7 +114,7 @@ def draw_dot(program: RuleProgram, title: str) -> str:
         text = window_text(anchor.classes)
         if text not in windows:
             windows[text] = f"w{len(windows)}"
-            label = f"{text}\n{anchor.rate * 1e6:.3g} hits/MB"
+            label = f"{text}\n{hits_per_mb(anchor.rate):.3g} hits/MB"
             lines.append(f"  {windows[text]} [label={_quoted(label)}];")
     for number, (pivot, probes) in enumerate(zip(program.pivots, program.probes, strict=True)):
         label = f"pivot {number}" + "".join(f"\n{_probe_text(probe)}" for probe in sorted(probes))
@@ -125,6 +131,8 @@ def draw_dot(program: RuleProgram, title: str) -> str:
 def _end_label(program: RuleProgram) -> str:
     if program.route is Route.NEVER:
         return "no text can match"
+    if program.run is not None:
+        return f"google-re2 on documents with {run_text(program.run)}"
     if program.route is Route.HOST and not program.anchors.anchors:
         return "google-re2 on every document"
     return "google-re2 finds the spans"

@@ -1,7 +1,12 @@
-"""The prefilter's bitmap: which 4-byte windows are worth a second look, one bit per hash value.
+"""The prefilter's bitmap: which 4-byte windows are worth a second look, two bits of one word per hash value.
 
-A multiplicative hash of the folded window; the multiplier is chosen for the grams at hand, so that what
-ordinary text is full of rarely falls on a bit that is set for something else.
+A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window passes if both are set. Both
+lie in one word, so that one look-up fetches them: a second bit costs two instructions, and lets through a third of what one
+bit of a bitmap of the same size does (22 000 grams in 2^19 bits, source code: 0.4 % of places instead of 1.4 %). The
+multiplier is chosen for the grams at hand, so that what ordinary text is full of rarely falls on bits that are set for
+something else.
+
+Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (2007), with a block of one word.
 """
 
 from __future__ import annotations
@@ -12,33 +17,58 @@ import numpy.typing as npt
 from vyre_dist.compiler.gram_model import GramModel, Grams
 
 BITMAP_BITS = 19
+"""2^19 bits are 64 KiB, which fit a multiprocessor's shared memory two times from sm_80 on."""
+
 FOLD_WORD = 0x20202020
 
 _TRIED_MULTIPLIERS = 32
 
+Words = npt.NDArray[np.uint32]
 
-def hash_grams(grams: Grams, multiplier: int, bits: int = BITMAP_BITS) -> npt.NDArray[np.uint32]:
-    """The bit number of each folded gram: the top bits of a 32-bit product."""
+
+def hash_grams(grams: Grams, multiplier: int, bits: int) -> Words:
+    """The top `bits` bits of the 32-bit product."""
     return (grams * np.uint32(multiplier)) >> np.uint32(32 - bits)
 
 
+def places_of(grams: Grams, multiplier: int, bits: int) -> tuple[Words, Words]:
+    """(word number, the one or two bits in it) of each folded gram, in a bitmap of 2^bits bits.
+
+    The word and the first bit are the product's top bits, the second bit is told by its lowest five.
+    """
+    product = grams * np.uint32(multiplier)
+    top = product >> np.uint32(32 - bits)
+    one = np.uint32(1)
+    return top >> np.uint32(5), one << (top & np.uint32(31)) | one << (product & np.uint32(31))
+
+
 def make_bitmap(grams: Grams, multiplier: int, bits: int = BITMAP_BITS) -> npt.NDArray[np.uint8]:
-    """The bitmap with the grams' bits set; bit b is bit b % 8 of byte b // 8."""
-    flags = np.zeros(1 << bits, np.uint8)
-    flags[hash_grams(grams, multiplier, bits)] = 1
-    return np.packbits(flags, bitorder="little")
+    """The bitmap with the grams' bits set: 2^bits bits as bytes, words little-endian."""
+    words = np.zeros(1 << bits - 5, "<u4")
+    at, mask = places_of(grams, multiplier, bits)
+    np.bitwise_or.at(words, at, mask)
+    return words.view(np.uint8)
+
+
+def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.NDArray[np.bool_]:
+    """Whether both bits of each gram are set."""
+    words = np.ascontiguousarray(bitmap).view("<u4")
+    at, mask = places_of(grams, multiplier, words.size.bit_length() + 4)
+    both: npt.NDArray[np.bool_] = (words[at] & mask) == mask
+    return both
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
-    """(the multiplier with the fewest expected hits, those hits per byte of text, true ones included)."""
+    """(the multiplier with the fewest expected hits, those hits per place that is looked at, true ones included)."""
     common, rates = model.common()
     candidates = np.random.default_rng(bits).integers(1 << 31, 1 << 32, _TRIED_MULTIPLIERS, np.uint32) | 1
     best, least = 0, np.inf
     unknown = max(1.0 - rates.sum(), 0.0)
     for multiplier in candidates.tolist():
-        flags = np.zeros(1 << bits, bool)
-        flags[hash_grams(grams, multiplier, bits)] = True
-        hits = float(rates[flags[hash_grams(common, multiplier, bits)]].sum()) + unknown * float(flags.mean())
+        bitmap = make_bitmap(grams, multiplier, bits)
+        filled = np.bitwise_count(bitmap.view("<u4")) / 32.0
+        by_chance = float((filled * filled).mean())
+        hits = float(rates[passes(bitmap, common, multiplier)].sum()) + unknown * by_chance
         if hits < least:
             best, least = multiplier, hits
     return best, float(least)

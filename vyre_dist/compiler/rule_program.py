@@ -15,6 +15,7 @@ from vyre_dist.compiler.nfa import Nfa, make_nfa
 from vyre_dist.compiler.positions import Positions, build_positions
 from vyre_dist.compiler.probes import Probe, choose_probes
 from vyre_dist.compiler.relax import relax
+from vyre_dist.compiler.runs import Run, choose_run
 from vyre_dist.regex import strip_captures
 from vyre_dist.regex.nodes import Node
 
@@ -29,7 +30,8 @@ class Route(enum.IntEnum):
     """How a rule is decided. The numbers are stored.
 
     AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: an automaton reads the whole
-    text. HOST: candidates (or, without anchors, all documents) go to the host. NEVER: it can't match anything.
+    text. HOST: candidates (from anchors or runs; without either, all documents) go to the host. NEVER: it can't
+    match anything.
     """
 
     AUTOMATA = 0
@@ -41,6 +43,7 @@ class Route(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class RuleProgram:
     """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those of `pivots`.
+    `run`: for a rule without anchors, what else says where to look.
 
     `reason`: why the rule takes no better route; empty for AUTOMATA with tables in both directions.
     """
@@ -53,6 +56,7 @@ class RuleProgram:
     backward: Dfa | Nfa | None = None
     always: Dfa | None = None
     reason: str = ""
+    run: Run | None = None
 
 
 def compile_rule(root: Node, model: GramModel) -> RuleProgram:
@@ -66,6 +70,9 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
     if not anchors.anchors and not anchors.reason:
         return RuleProgram(Route.NEVER, anchors, reason="no text can match it")
     if not anchors.anchors:
+        run = choose_run(tree, model)
+        if run is not None:
+            return RuleProgram(Route.HOST, anchors, reason=anchors.reason, run=run)
         return _without_window(positions, anchors)
     pivots, probes = _pivots(positions, anchors, model)
     reasons: list[str] = []
@@ -132,6 +139,6 @@ def _relaxed(tree: Node, model: GramModel, reason: str) -> RuleProgram:
     anchors = choose_anchors(positions, model)
     if not anchors.anchors:
         why = f"{reason}; {anchors.reason}" if anchors.reason else reason
-        return RuleProgram(Route.HOST, nothing, reason=why)
+        return RuleProgram(Route.HOST, nothing, reason=why, run=choose_run(tree, model))
     pivots, probes = _pivots(positions, anchors, model)
     return RuleProgram(Route.HOST, anchors, pivots, probes, reason=reason)

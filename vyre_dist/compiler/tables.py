@@ -7,12 +7,13 @@ automata are stored once. How the arrays travel is in codec.py, how they are run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vyre_dist.compiler.anchors import STRIDE
 from vyre_dist.compiler.determinize import Dfa
 from vyre_dist.compiler.gram_model import GramModel, cross, folded_bytes
 from vyre_dist.compiler.hashing import choose_multiplier, make_bitmap
@@ -52,6 +53,18 @@ AUTOMATON_DTYPE = np.dtype(
 )
 
 
+RUN_DTYPE = np.dtype(
+    [
+        ("rule", "<u4"),
+        ("length", "<u4"),
+        ("byte_class", "<u4"),  # row of probe_classes
+        ("test", "u1", (5,)),  # keep, value, shift, keep2, value2: see runs.WordTest
+        ("unused", "u1", (3,)),
+    ]
+)
+"""A rule that is looked for by runs of bytes of one class."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackTables:
     """All arrays of a pack; rule numbers are places in the sequence that was compiled.
@@ -59,7 +72,8 @@ class PackTables:
     `routes` [rules] (Route), `always`, `always_starts` [rules]: the automaton that reads whole texts and its first
     state; `reasons`: texts by rule number. `grams`: distinct
     folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
-    `bitmap`, `multiplier`: see hashing.py. `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
+    `bitmap`, `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE.
+    `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
     """
 
     routes: npt.NDArray[np.uint8]
@@ -73,6 +87,8 @@ class PackTables:
     bitmap: npt.NDArray[np.uint8]
     multiplier: int
     expected_hits: float
+    stride: int
+    runs: npt.NDArray[np.void]
     probe_classes: npt.NDArray[np.uint8]
     automata: npt.NDArray[np.void]
     byte_maps: npt.NDArray[np.uint8]
@@ -84,20 +100,11 @@ class PackTables:
         """The bytes of all arrays together."""
         return sum(v.nbytes for name in self.__slots__ if isinstance(v := getattr(self, name), np.ndarray))
 
-    def narrow_bitmap(self, bits: int) -> npt.NDArray[np.uint8]:
-        """The bitmap for a program with fewer bits: the top `bits` of the same hash, every gram's bit still set.
-
-        Raises ValueError for more bits than there are, or less than one byte of them.
-        """
-        flags = np.unpackbits(self.bitmap, bitorder="little")
-        if not 8 <= 1 << bits <= flags.size:
-            raise ValueError(f"a bitmap of 2^{bits} bits can't be made from one of {flags.size} bits")
-        return np.packbits(flags.reshape(1 << bits, -1).any(axis=1), bitorder="little")
-
     def anchored(self) -> npt.NDArray[np.bool_]:
-        """By rule: whether its candidates come from anchors."""
+        """By rule: whether its candidates come from anchors or runs."""
         found = np.zeros(self.routes.size, bool)
         found[self.entries["rule"]] = True
+        found[self.runs["rule"]] = True
         return found
 
 
@@ -108,10 +115,13 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
     leads: list[tuple[npt.NDArray[np.uint32], int]] = []
     always = np.full(len(programs), NOT_STORED, np.uint32)
     always_starts = np.zeros(len(programs), np.uint32)
+    runs: list[tuple[object, ...]] = []
     for rule, program in enumerate(programs):
         if program.always is not None:
             always[rule] = store.automaton(program.always)
             always_starts[rule] = program.always.entries[0]
+        if (run := program.run) is not None:
+            runs.append((rule, run.length, store.byte_class(run.mask), astuple(run.test), (0, 0, 0)))
         sides = [
             (NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)
         ]
@@ -145,6 +155,8 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
         bitmap=make_bitmap(grams, multiplier),
         multiplier=multiplier,
         expected_hits=hits,
+        stride=STRIDE,
+        runs=np.array(runs, RUN_DTYPE),
         **store.arrays(),
     )
 
@@ -176,13 +188,14 @@ class _Store:
 
     def probes(self, probes: Sequence[Probe]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """(offsets, class numbers), filled up with what always passes."""
-        classes = [
-            self._classes.setdefault(probe.mask, len(self._classes)) | EDGE_PASSES * probe.edge
-            for probe in probes
-        ]
+        classes = [self.byte_class(probe.mask) | EDGE_PASSES * probe.edge for probe in probes]
         missing = MAX_PROBES - len(probes)
         offsets = (*(probe.offset for probe in probes), *[0] * missing)
         return offsets, (*classes, *[EDGE_PASSES] * missing)
+
+    def byte_class(self, mask: int) -> int:
+        """The class's row of probe_classes."""
+        return self._classes.setdefault(mask, len(self._classes))
 
     def automaton(self, automaton: Dfa | Nfa) -> int:
         """The automaton's number."""

@@ -15,7 +15,7 @@ VECTOR_BYTES = 16
 """What one thread loads at once."""
 
 # the compiler's BITMAP_BITS, not imported: a scan on processors starts without the compiler (50 ms)
-MAX_BITMAP_BITS = 19
+MAX_BITMAP_BITS = 20
 
 
 class ConfirmEngine(enum.StrEnum):
@@ -32,11 +32,11 @@ class Tunables:
     """One instance of the programs. The counter tail counts tiles, so `tile_bytes` shows in it; nothing else shows.
 
     `threads`: per block. `unroll`: vectors of 16 bytes that a thread looks at in one step. `tile_bytes`: what is attempted,
-    committed or rolled back together; a power of two, taken in whole steps of threads × unroll × 16 bytes.
+    committed or rolled back together; a power of two.
     `bitmap_bits`: log2 of the prefilter bitmap's size. `blocks_per_sm`: how many blocks share a multiprocessor.
 
     Raises:
-        UsageError: a value is out of its range, or the step does not divide the tile.
+        UsageError: a value is out of its range.
     """
 
     threads: int = 256
@@ -48,7 +48,7 @@ class Tunables:
 
     def __post_init__(self) -> None:
         _check("threads", self.threads, 32, 1024)
-        _check("unroll", self.unroll, 1, 16)
+        _check("unroll", self.unroll, 1, 4)
         _check("tile_bytes", self.tile_bytes, 512, 1 << 24)
         _check("bitmap_bits", self.bitmap_bits, 10, MAX_BITMAP_BITS)
         _check("blocks_per_sm", self.blocks_per_sm, 1, 32)
@@ -56,12 +56,6 @@ class Tunables:
             raise UsageError(f"threads must be a multiple of 32 (whole warps), found {self.threads}")
         if self.tile_bytes & (self.tile_bytes - 1):
             raise UsageError(f"tile_bytes must be a power of two, found {self.tile_bytes}")
-        if self.tile_bytes % self.step_bytes:
-            raise UsageError(
-                f"a tile of {self.tile_bytes} bytes is no whole number of steps of {self.threads} threads × "
-                f"{self.unroll} × {VECTOR_BYTES} = {self.step_bytes} bytes; use powers of two, and a tile no "
-                "smaller than a step"
-            )
         if not isinstance(self.confirm, ConfirmEngine):
             allowed = ", ".join(ConfirmEngine)
             raise UsageError(

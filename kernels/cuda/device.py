@@ -1,0 +1,137 @@
+"""One GPU as the backend sees it: what it is, whether it will do, and how kernels get onto it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.kernels.cuda.instances import Instance
+from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError, compile_cubin, nvrtc_module
+from vyre_dist.program import ArtifactCache
+
+_OLDEST = (8, 0)
+_MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+
+class DeviceUnusableError(VyreError):
+    """There is no GPU that the cuda backend can use."""
+
+    def __init__(self, found: str, fix: str) -> None:
+        super().__init__(f"no usable GPU: {found}; {fix}")
+
+
+class Device:
+    """The current CUDA device. `arch`: such as `sm_90`. Kernels are loaded once and kept."""
+
+    def __init__(self, artifacts: ArtifactCache) -> None:
+        """Raises NvrtcMissingError or DeviceUnusableError."""
+        nvrtc = nvrtc_module()
+        import cupy
+
+        runtime = cupy.cuda.runtime
+        try:
+            count = runtime.getDeviceCount()
+        except runtime.CUDARuntimeError as error:
+            raise DeviceUnusableError(str(error), "install NVIDIA's driver, or use --backend cpu") from error
+        if count == 0:
+            raise DeviceUnusableError("CUDA sees no device", "check CUDA_VISIBLE_DEVICES, or use --backend cpu")
+        self.number: int = runtime.getDevice()
+        properties = runtime.getDeviceProperties(self.number)
+        capability = (properties["major"], properties["minor"])
+        self.product = properties["name"].decode("utf-8", "replace")
+        if capability < _OLDEST:
+            raise DeviceUnusableError(
+                f"{self.product} is of compute capability {capability[0]}.{capability[1]}",
+                "8.0 (A100) or newer is needed; use --backend cpu",
+            )
+        self.arch = f"sm_{capability[0]}{capability[1]}"
+        self.multiprocessors: int = properties["multiProcessorCount"]
+        self.shared_bytes: int = properties["sharedMemPerBlockOptin"]
+        self.shared_bytes_per_multiprocessor: int = properties["sharedMemPerMultiprocessor"]
+        version = ".".join(map(str, nvrtc.getVersion()))
+        self.adapter_id = f"{self.arch}:{self.product}:driver {runtime.driverGetVersion()}:nvrtc {version}"
+        self._artifacts = artifacts
+        self._kernels: dict[Instance, Kernel] = {}
+
+    def kernel(self, instance: Instance) -> Kernel:
+        """The instance as a loaded kernel. Raises UsageError when it asks for more than the device has."""
+        kernel = self._kernels.get(instance)
+        if kernel is None:
+            kernel = self._kernels[instance] = Kernel(self, instance, self._artifacts)
+        return kernel
+
+    def free_bytes(self) -> int:
+        """The device memory that is free now, what CuPy's pool keeps in reserve included."""
+        import cupy
+
+        free, _total = cupy.cuda.runtime.memGetInfo()
+        pool = cupy.get_default_memory_pool()
+        return int(free + pool.total_bytes() - pool.used_bytes())
+
+
+class Kernel:
+    """A loaded instance. Calling it launches on a stream and returns at once."""
+
+    def __init__(self, device: Device, instance: Instance, artifacts: ArtifactCache) -> None:
+        from cupy.cuda import function
+        from cupy_backends.cuda.api import driver
+
+        needed = instance.shared_bytes
+        if needed > device.shared_bytes or (
+            (needed + 1024) * instance.blocks_per_sm > device.shared_bytes_per_multiprocessor
+        ):
+            raise UsageError(
+                f"kernel {instance.kernel!r} with {instance.blocks_per_sm} blocks a multiprocessor needs {needed} bytes of "
+                f"shared memory each; {device.product} has {device.shared_bytes} for a block and "
+                f"{device.shared_bytes_per_multiprocessor} for a multiprocessor; use fewer bitmap_bits or blocks_per_sm"
+            )
+        self.instance = instance
+        self.grid = device.multiprocessors * instance.blocks_per_sm
+        self._driver = driver
+        self._module: Any = function.Module()
+        self._module.load(compile_cubin(instance.kernel, instance.source, device.arch, artifacts))
+        self._function = self._module.get_function(instance.kernel)
+        if needed > 48 << 10:
+            driver.funcSetAttribute(self._function.ptr, _MAX_DYNAMIC_SHARED, needed)
+
+    def __call__(self, stream: Any, *arguments: np.ndarray[Any, Any] | np.generic, grid: int | None = None) -> None:
+        """Launch `grid` blocks (default: as many as fit the device at once).
+
+        Arguments are passed by value: zero-dimensional arrays of the dtypes in structs.py, or NumPy scalars.
+        """
+        held = [np.ascontiguousarray(a) for a in arguments]
+        pointers = (ctypes.c_void_p * len(held))(*[a.ctypes.data for a in held])
+        self._driver.launchKernel(
+            self._function.ptr,
+            grid or self.grid,
+            1,
+            1,
+            self.instance.threads,
+            1,
+            1,
+            self.instance.shared_bytes,
+            stream.ptr,
+            ctypes.addressof(pointers),
+            0,
+        )
+
+
+def open_device(artifacts: ArtifactCache) -> Device:
+    """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError."""
+    return Device(artifacts)
+
+
+def available() -> bool:
+    """Whether there is a GPU that the cuda backend can use."""
+    try:
+        open_device(ArtifactCache(None))
+    except (DeviceUnusableError, NvrtcMissingError):
+        return False
+    return True
+
+
+__all__: Sequence[str] = ["Device", "DeviceUnusableError", "Kernel", "available", "open_device"]

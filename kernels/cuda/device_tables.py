@@ -1,0 +1,156 @@
+"""PackTables in the layout that the kernels read (tables.cuh), and on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler import PackTables
+from vyre_dist.compiler.hashing import hash_grams, make_bitmap
+from vyre_dist.compiler.tables import AUTOMATON_DTYPE, NOT_STORED
+from vyre_dist.errors import UsageError
+from vyre_dist.kernels.cuda.structs import (
+    BIT_PARALLEL,
+    BYTE_MAP_PITCH,
+    ENTRY_DTYPE,
+    LIST,
+    MAX_RUNS,
+    MOST_ROOM,
+    SLOT_DTYPE,
+    TABLES_DTYPE,
+)
+
+_SLOT_MULTIPLIER = 0x9E37_79B1
+_SLOTS_PER_GRAM = 4
+_MAX_NFA_WORDS = 4
+
+
+class DeviceTables:
+    """A pack's tables on the device. `arguments(bits)`: the Tables struct for kernels with a bitmap of 2^bits bits."""
+
+    def __init__(self, tables: PackTables, max_steps: int) -> None:
+        """Upload. Raises UsageError for tables that the kernels can't run."""
+        import cupy
+
+        check_supported(tables, max_steps)
+        self.tables = tables
+        self._arrays: dict[str, Any] = {}
+        self._bitmaps: dict[int, Any] = {}
+        slots, lists = gram_slots(tables)
+        host: dict[str, np.ndarray[Any, Any]] = {
+            "slots": slots,
+            "lists": lists,
+            "entries": device_entries(tables),
+            "automata": tables.automata.astype(AUTOMATON_DTYPE),
+            "byte_maps": np.pad(tables.byte_maps, ((0, 0), (0, BYTE_MAP_PITCH - tables.byte_maps.shape[1]))),
+            "dfa_cells": tables.dfa_cells,
+            "nfa_words": tables.nfa_words,
+            "classes": np.ascontiguousarray(tables.probe_classes).view("<u4"),
+        }
+        struct = np.zeros((), TABLES_DTYPE)
+        for name, array in host.items():
+            # an empty array still gets an address
+            raw = np.frombuffer(array.tobytes() + bytes(16), np.uint8)
+            self._arrays[name] = cupy.asarray(raw)
+            struct[name] = self._arrays[name].data.ptr
+        struct["slot_mask"] = slots.size - 1
+        struct["slot_shift"] = 32 - (slots.size.bit_length() - 1)
+        struct["multiplier"] = tables.multiplier
+        struct["slot_multiplier"] = _SLOT_MULTIPLIER
+        struct["max_steps"] = max_steps
+        struct["run_count"] = tables.runs.size
+        for i, run in enumerate(tables.runs):
+            struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], i)
+            keep, value, shift, keep2, value2 = run["test"].tolist()
+            struct["tests"][i] = tuple(
+                field if field is shift else field * 0x0101_0101 for field in (keep, value)
+            ) + (shift, keep2 * 0x0101_0101, value2 * 0x0101_0101)
+        self._struct = struct
+
+    def arguments(self, bits: int) -> npt.NDArray[np.void]:
+        """The Tables struct by value, its bitmap of 2^bits bits."""
+        import cupy
+
+        if bits not in self._bitmaps:
+            self._bitmaps[bits] = cupy.asarray(mirrored_bitmap(self.tables, bits))
+        struct = self._struct.copy()
+        struct["bitmap"] = self._bitmaps[bits].data.ptr
+        return struct
+
+
+def check_supported(tables: PackTables, max_steps: int) -> None:
+    """Raises UsageError for tables with what the kernels have no place for."""
+    if tables.stride != 2:
+        raise UsageError(f"the kernels look at every second place, the tables are for a stride of {tables.stride}")
+    if tables.runs.size > MAX_RUNS:
+        raise UsageError(f"{tables.runs.size} rules are looked for by runs; the kernels take {MAX_RUNS}")
+    if max_steps >= MOST_ROOM:
+        raise UsageError(f"max_steps of {max_steps}: the kernels walk less than {MOST_ROOM} bytes")
+    if (tables.automata["words"] > _MAX_NFA_WORDS).any():
+        raise UsageError(f"a bit-parallel automaton has more than {64 * _MAX_NFA_WORDS} positions")
+
+
+def mirrored_bitmap(tables: PackTables, bits: int) -> npt.NDArray[np.uint32]:
+    """The grams' bitmap as 32-bit words, bit 0 of each in the highest place (windows.cuh: look_up)."""
+    stored = tables.bitmap.size.bit_length() + 2
+    bitmap = tables.bitmap if bits == stored else make_bitmap(tables.grams, tables.multiplier, bits)
+    return np.packbits(np.unpackbits(bitmap, bitorder="little").reshape(-1, 32), axis=1).view(">u4").astype("<u4").ravel()
+
+
+def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32]]:
+    """(hash table of Slot with open addressing, lists): where each gram leads."""
+    size = 1 << max(4, int(tables.grams.size * _SLOTS_PER_GRAM - 1).bit_length())
+    bits = size.bit_length() - 1
+    starts = tables.gram_starts.astype(np.int64)
+    counts = np.diff(starts)
+    lead = tables.gram_entries << np.uint32(2) | tables.entries["pivot_offset"][tables.gram_entries]
+    leads = np.zeros(tables.grams.size, np.uint32)
+    single = counts == 1
+    leads[single] = lead[starts[:-1][single]]
+    # a list is its length and then its leads; what several grams share is stored once
+    lists: list[int] = []
+    known: dict[bytes, int] = {}
+    for gram in np.flatnonzero(~single).tolist():
+        own = lead[starts[gram] : starts[gram + 1]]
+        at = known.get(own.tobytes())
+        if at is None:
+            at = known[own.tobytes()] = len(lists)
+            lists += [own.size, *own.tolist()]
+        leads[gram] = LIST | at
+    slots = np.zeros(size, SLOT_DTYPE)
+    wanted = hash_grams(tables.grams, _SLOT_MULTIPLIER, bits).astype(np.int64)
+    waiting = np.arange(tables.grams.size)
+    while waiting.size:
+        # of those that want one empty slot the first gets it, the others try the next
+        place = wanted[waiting]
+        _, first = np.unique(place, return_index=True)
+        winners = first[slots["gram"][place[first]] == 0]
+        slots["gram"][place[winners]] = tables.grams[waiting[winners]]
+        slots["leads"][place[winners]] = leads[waiting[winners]]
+        lost = np.ones(waiting.size, bool)
+        lost[winners] = False
+        waiting = waiting[lost]
+        wanted[waiting] = (wanted[waiting] + 1) & (size - 1)
+    return slots, np.array(lists, np.uint32)
+
+
+def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
+    """The entries in the kernels' layout, with what a walk needs of each automaton."""
+    own = tables.entries
+    entries = np.zeros(own.size, ENTRY_DTYPE)
+    entries["rule"], entries["pivot_offset"] = own["rule"], own["pivot_offset"]
+    for name in ("probe_offset", "probe_class"):
+        entries[name][:, : own[name].shape[1]] = own[name]
+    for name in ("forward", "backward"):
+        side = entries[name]
+        stored = own[name] != NOT_STORED
+        side["start"] = NOT_STORED
+        automata = tables.automata[own[name][stored]]
+        parallel = automata["is_nfa"] == 1
+        side["byte_map"][stored] = automata["byte_map"] * BYTE_MAP_PITCH
+        side["cells"][stored] = np.where(parallel, own[name][stored], automata["base"])
+        side["columns"][stored] = automata["columns"]
+        side["start"][stored] = own[f"{name}_start"][stored] | np.where(parallel, BIT_PARALLEL, 0).astype(np.uint32)
+    return entries

@@ -1,0 +1,108 @@
+// From hits of the bitmap to pivots: the exact window, and the bytes around it that every match must have.
+#pragma once
+#include "documents.cuh"
+#include "rows.cuh"
+
+namespace vyre {
+
+__device__ __forceinline__ u32 load_window(const u8* at) {
+  const u16* halves = reinterpret_cast<const u16*>(at);  // windows begin at even places
+  return __ldg(halves) | u32(__ldg(halves + 1)) << 16;
+}
+
+class Prober {
+ public:
+  __device__ __forceinline__ Prober(const Tables& tables, const Stretch& stretch, const Output& output)
+      : t(tables), s(stretch), out(output), rows{stretch, output} {}
+
+  // Where a hit leads: a lead, LIST and a place, or NOT_STORED. A block's runs are looked at here and now.
+  __device__ __forceinline__ u32 look_at_hit(u32 hit) const {
+    if (hit & BLOCK_HIT) {
+      if (hit != NOT_STORED) look_at_block(hit & ~BLOCK_HIT);
+      return NOT_STORED;
+    }
+    const u32 window = load_window(s.data + hit) | FOLD_WORD;
+    for (u32 slot = window * t.slot_multiplier >> t.slot_shift;; slot = (slot + 1) & t.slot_mask) {
+      const uint2 found = __ldg(reinterpret_cast<const uint2*>(t.slots) + slot);
+      if (found.x == window) return found.y;
+      if (found.x == 0) return NOT_STORED;
+    }
+  }
+
+  // Of the lists that grams lead to: a length or a lead.
+  __device__ __forceinline__ u32 lead(u32 at) const { return __ldg(t.lists + at); }
+
+  // The candidate as a pivot to walk from; its document is NOT_STORED if there is nothing to walk: it failed, or the host
+  // has to look at it, which is said in a row.
+  __device__ __forceinline__ Pivot look_at_candidate(u32 at, u32 entry) const {
+    Pivot p = {at, entry, NOT_STORED, 0};
+    const uint4* e = reinterpret_cast<const uint4*>(t.entries + entry);
+    const uint4 head = __ldg(e), classes = __ldg(e + 1);
+    if (s.first + at >= s.arena_bytes) return p;
+    const Document d = find_document(s, at);
+    if (d.number == NOT_STORED || !probes_pass(head, classes, s.data + at, d)) return p;
+    rows.mark(out.attempted, at);
+    if (__ldg(&t.entries[entry].forward.start) == NOT_STORED) {
+      rows.emit(at, d.number, head.x | HOST);
+      return p;
+    }
+    p.document = d.number | (d.edges & 1 ? START_EDGE : 0) | (d.edges & 2 ? END_EDGE : 0);
+    p.room = d.ahead | d.back << 16;
+    return p;
+  }
+
+ private:
+  const Tables& t;
+  const Stretch& s;
+  const Output& out;
+  const Rows rows;
+
+  // `head`: an entry's first 16 bytes, with the probes' offsets; `classes`: its next 16.
+  __device__ __forceinline__ bool probes_pass(uint4 head, uint4 classes, const u8* pivot, const Document& d) const {
+    const u32 offsets[2] = {head.z, head.w}, pairs[3] = {classes.x, classes.y, classes.z};
+    // side by side: all bytes, then what their classes say
+    u32 byte[PROBES], bits[PROBES];
+    bool pass = true;
+#pragma unroll
+    for (int i = 0; i < PROBES; ++i) {
+      const u32 byte_class = pairs[i / 2] >> 16 * (i % 2) & 0xFFFF;
+      const int offset = i8(offsets[i / 4] >> 8 * (i % 4));
+      const bool above = offset >= int(d.ahead), below = -offset > int(d.back);
+      if (above || below) pass &= (byte_class & EDGE_PASSES) || !(d.edges >> above & 1);
+      byte[i] = above || below ? NOT_STORED : __ldg(pivot + offset);
+    }
+#pragma unroll
+    for (int i = 0; i < PROBES; ++i) {
+      const u32 row = pairs[i / 2] >> 16 * (i % 2) & (EDGE_PASSES - 1);
+      bits[i] = byte[i] == NOT_STORED || row == 0 ? ~0u : __ldg(t.classes + 8 * row + (byte[i] >> 5));
+    }
+#pragma unroll
+    for (int i = 0; i < PROBES; ++i) pass &= bits[i] >> (byte[i] & 31) & 1;
+    return pass;
+  }
+
+  __device__ __forceinline__ bool is_member(u32 byte_class, u32 byte) const {
+    return __ldg(t.classes + 8 * byte_class + (byte >> 5)) >> (byte & 31) & 1;
+  }
+
+  // A block that passed some word test. It counts for a run if it is the first whole block of it.
+  __device__ __forceinline__ void look_at_block(u32 block) const {
+    const Document d = find_document(s, block);
+    if (d.number == NOT_STORED || d.ahead < 16) return;
+    const u8* first = s.data + block;
+    const int back = min(d.back, 16u);
+#pragma unroll 1
+    for (u32 r = 0; r < t.run_count; ++r) {
+      const Run run = t.runs[r];
+      int before = 0;
+      while (before < back && is_member(run.byte_class, __ldg(first - before - 1))) ++before;
+      if (before == 16) continue;
+      const u32 needed = run.length - before;
+      u32 after = 0;
+      while (after < needed && after < d.ahead && is_member(run.byte_class, __ldg(first + after))) ++after;
+      if (after == needed) rows.write_row({s.first + block - before, d.number, run.rule | HOST});
+    }
+  }
+};
+
+}  // namespace vyre

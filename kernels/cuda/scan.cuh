@@ -1,0 +1,60 @@
+// From text to pivots, in one pass: what the bitmap lets through is looked at while the text is in the caches. The pivots go to
+// lists, one of each block, so that no two blocks wait for each other.
+//
+// The automata are a launch of their own behind this one. All of it in one kernel was tried in three shapes (each warp for itself,
+// each block for itself, as a call and inlined): the registers that walking takes put the text that is fetched ahead into
+// local memory.
+#pragma once
+#include "queues.cuh"
+
+namespace vyre {
+
+template <int THREADS, int UNROLL, int BITS>
+__device__ __forceinline__ void scan(const Tables& tables, const Stretch& stretch, const Lists<Pivot>& lists,
+                                     const Output& output) {
+  extern __shared__ uint4 shared[];
+  __shared__ Queues queues[THREADS / 32];
+  __shared__ u32 length;
+  u32* bitmap = reinterpret_cast<u32*>(shared);
+  load_bitmap<THREADS, BITS>(bitmap, tables.bitmap);
+  if (threadIdx.x == 0) length = 0;
+  __syncthreads();
+
+  constexpr u32 WARPS = THREADS / 32;
+  const Prober prober(tables, stretch, output);
+  const PivotList pivots = {lists.items + u64(blockIdx.x) * lists.capacity, lists.capacity, length};
+  Waiting waiting = {queues[threadIdx.x / 32], 0, 0};
+  const u32 readable = readable_bytes(stretch), step = gridDim.x * WARPS * Unit<UNROLL>::BYTES;
+  u32 at = (blockIdx.x * WARPS + threadIdx.x / 32) * Unit<UNROLL>::BYTES;
+  Unit<UNROLL> ahead;
+  if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
+  bool last;
+  do {
+    last = at >= stretch.bytes;
+    const u32 here = at;
+    u32 found = 0, blocks = 0;
+    if (!last) {
+      const Unit<UNROLL> unit = ahead;
+      at += step;
+      if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
+      const u32 left = stretch.bytes - here;
+      found = unit.template hits<BITS>(bitmap, tables.multiplier, left);
+      if (tables.run_count) blocks = unit.blocks(tables, left);
+    }
+    bool more;
+    do {
+      const int i = __clz(found), j = __clz(blocks);
+      const u32 hit = found ? here + Unit<UNROLL>::place(i) : (here + 512 * j + 16 * lane_id()) | BLOCK_HIT;
+      more = waiting.push_hit(found | blocks, hit);
+      if (found) found &= ~(0x80000000u >> i); else blocks &= ~(0x80000000u >> j);
+      if (waiting.busy(last)) {
+        waiting.work(prober, pivots, last);
+        more |= last;
+      }
+    } while (more);
+  } while (!last);
+  __syncthreads();
+  if (threadIdx.x == 0) lists.lengths[blockIdx.x] = length;
+}
+
+}  // namespace vyre

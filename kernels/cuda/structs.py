@@ -1,0 +1,85 @@
+"""The structs of tables.cuh as NumPy dtypes: what travels as kernel arguments and in tables. Kept in step by a test."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MAX_RUNS = 8
+BYTE_MAP_PITCH = 260
+LIST = 0x8000_0000
+HOST = 0x8000_0000
+BIT_PARALLEL = 0x8000_0000
+PAGE_BITS = 12
+MOST_ROOM = 0xFFFF
+
+ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
+PIVOT_BYTES = 16
+SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
+SIDE_DTYPE = np.dtype([("byte_map", "<u4"), ("cells", "<u4"), ("columns", "<u4"), ("start", "<u4")])
+ENTRY_DTYPE = np.dtype(
+    [
+        ("rule", "<u4"),
+        ("pivot_offset", "<u4"),
+        ("probe_offset", "i1", (8,)),
+        ("probe_class", "<u2", (8,)),
+        ("forward", SIDE_DTYPE),
+        ("backward", SIDE_DTYPE),
+    ]
+)
+RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("test", "<u4")])
+TEST_DTYPE = np.dtype([(name, "<u4") for name in ("keep", "value", "shift", "keep2", "value2")])
+TABLES_DTYPE = np.dtype(
+    [
+        *(
+            (name, "<u8")
+            for name in (
+                "bitmap",
+                "slots",
+                "lists",
+                "entries",
+                "automata",
+                "byte_maps",
+                "dfa_cells",
+                "nfa_words",
+                "classes",
+            )
+        ),
+        *(
+            (name, "<u4")
+            for name in (
+                "slot_mask",
+                "slot_shift",
+                "multiplier",
+                "slot_multiplier",
+                "max_steps",
+                "run_count",
+            )
+        ),
+        ("runs", RUN_DTYPE, (MAX_RUNS,)),
+        ("tests", TEST_DTYPE, (MAX_RUNS,)),
+    ]
+)
+STRETCH_DTYPE = np.dtype(
+    [
+        ("data", "<u8"),
+        ("first", "<u8"),
+        ("arena_bytes", "<u8"),
+        ("bytes", "<u4"),
+        ("documents", "<u4"),
+        ("starts", "<u8"),
+        ("ends", "<u8"),
+        ("edges", "<u8"),
+        ("page_documents", "<u8"),
+    ]
+)
+LISTS_DTYPE = np.dtype([("items", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")])
+OUTPUT_DTYPE = np.dtype(
+    [
+        ("rows", "<u8"),
+        ("counts", "<u8"),
+        ("attempted", "<u8"),
+        ("committed", "<u8"),
+        ("capacity", "<u4"),
+        ("tile_bits", "<u4"),
+    ]
+)

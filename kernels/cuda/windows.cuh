@@ -1,0 +1,148 @@
+// The first look: every second place of the text hashed and looked up in the bitmap, sixteen bytes of a thread at a time.
+// What this costs is what a prefilter costs: per place a multiplication, a look-up in shared memory and about seven other
+// instructions.
+#pragma once
+#include "tables.cuh"
+
+namespace vyre {
+
+__device__ __forceinline__ u32 lane_id() { return threadIdx.x & 31; }
+
+__device__ __forceinline__ u32 lanes_below() { return (1u << lane_id()) - 1; }
+
+// Room for one more in a list of the block, for every thread that wants it; all of a warp call.
+__device__ __forceinline__ u32 take_slot(bool mine, u32& length) {
+  const u32 vote = __ballot_sync(~0u, mine);
+  u32 base = 0;
+  if (vote && lane_id() == 0) base = atomicAdd(&length, u32(__popc(vote)));
+  return __shfl_sync(~0u, base, 0) + __popc(vote & lanes_below());
+}
+
+__device__ __forceinline__ uint4 load_vector(const uint4* p) {
+  uint4 v;
+  // read once: not worth a place in the first-level cache beyond the neighbours' use
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+  return v;
+}
+
+// The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if two bits of one word are
+// set (hashing.py).
+template <int BITS>
+__device__ __forceinline__ u32 look_up(const u32* bitmap, u32 window, u32 multiplier, u32 found) {
+  const u32 hash = window * multiplier;
+  const u32 bit = hash >> (32 - BITS);
+  const u32 word = bitmap[bit >> 5];
+  // words are stored mirrored, so that a shift by the bit's number (modulo 32) brings its answer to the top
+  const u32 both = __funnelshift_l(0u, word, bit) & __funnelshift_l(0u, word, hash);
+  return __funnelshift_l(both, found, 1);
+}
+
+// Eight windows of a vector; `next` holds the two bytes after it.
+template <int BITS>
+__device__ __forceinline__ u32 look_up_vector(const u32* bitmap, uint4 v, u32 next, u32 multiplier, u32 found) {
+  const u32 a = v.x | FOLD_WORD, b = v.y | FOLD_WORD, c = v.z | FOLD_WORD, d = v.w | FOLD_WORD;
+  const u32 e = next | FOLD_WORD;
+  found = look_up<BITS>(bitmap, a, multiplier, found);
+  found = look_up<BITS>(bitmap, __byte_perm(a, b, 0x5432), multiplier, found);
+  found = look_up<BITS>(bitmap, b, multiplier, found);
+  found = look_up<BITS>(bitmap, __byte_perm(b, c, 0x5432), multiplier, found);
+  found = look_up<BITS>(bitmap, c, multiplier, found);
+  found = look_up<BITS>(bitmap, __byte_perm(c, d, 0x5432), multiplier, found);
+  found = look_up<BITS>(bitmap, d, multiplier, found);
+  return look_up<BITS>(bitmap, __byte_perm(d, e, 0x5432), multiplier, found);
+}
+
+__device__ __forceinline__ u32 fails(WordTest t, u32 word) {
+  const u32 folded = word | FOLD_WORD;
+  return ((folded ^ t.value) & t.keep) | ((folded ^ (folded << t.shift) ^ t.value2) & t.keep2);
+}
+
+// Whether all sixteen bytes may be of the class, as far as the word test can tell. The middle decides nearly always.
+__device__ __forceinline__ bool block_passes(WordTest t, uint4 v) {
+  return (fails(t, v.y) | fails(t, v.z)) == 0 && (fails(t, v.x) | fails(t, v.w)) == 0;
+}
+
+template <int THREADS, int BITS>
+__device__ __forceinline__ void load_bitmap(u32* shared, const u32* bitmap) {
+  const uint4* from = reinterpret_cast<const uint4*>(bitmap);
+  uint4* to = reinterpret_cast<uint4*>(shared);
+  for (u32 i = threadIdx.x; i < (1u << BITS) / 128; i += THREADS) to[i] = from[i];
+}
+
+// Up to which offset of the stretch vectors can be read: the arena's end, rounded up, but no more than is needed.
+__device__ __forceinline__ u32 readable_bytes(const Stretch& s) {
+  const u64 there = s.arena_bytes - s.first, needed = u64(s.bytes) + 16;
+  return u32(((there < needed ? there : needed) + 15) & ~15ull);
+}
+
+// A warp's next UNROLL vectors of every lane: vector j of lane l begins at byte 512 j + 16 l of the unit.
+template <int UNROLL>
+struct Unit {
+  static constexpr u32 BYTES = 512 * UNROLL;
+  uint4 v[UNROLL];
+  u32 beyond;  // lane 31: the four bytes after the unit
+
+  // Bytes from `readable` on (a multiple of 16) are not there; they read as zeros.
+  __device__ __forceinline__ void load(const u8* data, u32 at, u32 readable) {
+    const u8* p = data + at + 16 * lane_id();
+    if (at + BYTES + 16 <= readable) {
+#pragma unroll
+      for (int j = 0; j < UNROLL; ++j) v[j] = load_vector(reinterpret_cast<const uint4*>(p + 512 * j));
+      beyond = 0;
+      if (lane_id() == 31) beyond = __ldg(reinterpret_cast<const u32*>(data + at + BYTES));
+      return;
+    }
+#pragma unroll
+    for (int j = 0; j < UNROLL; ++j) {
+      v[j] = make_uint4(0, 0, 0, 0);
+      if (at + 512 * j + 16 * lane_id() < readable) v[j] = load_vector(reinterpret_cast<const uint4*>(p + 512 * j));
+    }
+    beyond = 0;
+    if (lane_id() == 31 && at + BYTES < readable) beyond = __ldg(reinterpret_cast<const u32*>(data + at + BYTES));
+  }
+
+  // The first four bytes after this lane's vector j.
+  __device__ __forceinline__ u32 after(int j) const {
+    u32 mine = v[j].x;
+    if (j + 1 < UNROLL && lane_id() == 0) mine = v[j + 1 < UNROLL ? j + 1 : j].x;
+    const u32 neighbour = __shfl_sync(~0u, mine, (lane_id() + 1) & 31);
+    return j + 1 == UNROLL && lane_id() == 31 ? beyond : neighbour;
+  }
+
+  // Which windows hit: 8 bits a vector, the earliest place in the highest bit of all 32; places from `left` on are not asked.
+  template <int BITS>
+  __device__ __forceinline__ u32 hits(const u32* bitmap, u32 multiplier, u32 left) const {
+    u32 found = 0;
+#pragma unroll
+    for (int j = 0; j < UNROLL; ++j) found = look_up_vector<BITS>(bitmap, v[j], after(j), multiplier, found);
+    found <<= 32 - 8 * UNROLL;
+    if (left < BYTES) found &= asked(left);
+    return found;
+  }
+
+  // The bits of places below `left`.
+  __device__ u32 asked(u32 left) const {
+    u32 mask = 0;
+    for (int j = 0; j < UNROLL; ++j)
+      for (int k = 0; k < 8; ++k)
+        if (512 * j + 16 * lane_id() + 2 * k < left) mask |= 0x80000000u >> (8 * j + k);
+    return mask;
+  }
+
+  // Where in the unit bit `i` (counted from the highest) has its place.
+  __device__ static __forceinline__ u32 place(int i) { return 512 * (i >> 3) + 16 * lane_id() + 2 * (i & 7); }
+
+  // Which vectors pass some run's word test: bit 31 - j for vector j. A block that is not all there does not.
+  __device__ __forceinline__ u32 blocks(const Tables& t, u32 left) const {
+    u32 found = 0;
+    for (u32 r = 0; r < t.run_count; ++r) {
+      const WordTest test = t.tests[r];
+#pragma unroll
+      for (int j = 0; j < UNROLL; ++j)
+        if (block_passes(test, v[j]) && 512 * j + 16 * lane_id() + 16 <= left) found |= 0x80000000u >> j;
+    }
+    return found;
+  }
+};
+
+}  // namespace vyre

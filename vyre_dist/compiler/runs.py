@@ -1,0 +1,167 @@
+"""Runs: for an expression without a usable window, a class of bytes that every match has many of in a row.
+
+Forty hexadecimal digits hold no four bytes that are rare in text; but that sixteen bytes in a row, beginning at a
+multiple of sixteen, are all digits is rare, and every run of 31 holds such a block. Blocks are tested with a few operations
+on words (`WordTest`); what passes is looked at byte by byte. A run says in which document to look, the host looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vyre_dist.compiler.gram_model import FOLD, GramModel, folded_bytes
+from vyre_dist.regex.nodes import Alternate, Assertion, Capture, CharClass, Concat, Node, Repeat, fold
+
+BLOCK = 16
+"""Bytes of a block; blocks begin at multiples of it in the arena."""
+
+SHORTEST_RUN = 2 * BLOCK - 1
+"""A run of this many bytes holds a whole block, wherever it begins."""
+
+_MAX_SHARE = 0.6
+_MAX_CLASSES = 32
+_MOST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WordTest:
+    """A superset test of four folded bytes x at once: x & keep == value and (x ^ x << shift) & keep2 == value2.
+
+    The four masks and values are one byte's, repeated in every byte of a word.
+    """
+
+    keep: int
+    value: int
+    shift: int
+    keep2: int
+    value2: int
+
+    def passes(self, folded: int) -> bool:
+        """Whether a folded byte may be a member, as far as the test can tell."""
+        mixed = (folded ^ folded << self.shift) & 0xFF
+        return folded & self.keep == self.value and mixed & self.keep2 == self.value2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Every match has at least `length` bytes of the class `mask` in a row. `test` lets all of its members pass."""
+
+    mask: int
+    length: int
+    test: WordTest
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """What every match of a sub-expression has of one class: `whole`, its least length if it is nothing else (else -1),
+    and how long the runs at its start, at its end and anywhere are at least."""
+
+    whole: int
+    first: int
+    last: int
+    best: int
+
+
+_NOTHING = _Runs(0, 0, 0, 0)
+_BOUNDLESS = _Runs(_MOST, _MOST, _MOST, _MOST)
+
+
+def choose_run(root: Node, model: GramModel) -> Run | None:
+    """The rarest class with a run of SHORTEST_RUN in every match of `root`, or None."""
+    best: tuple[float, Run] | None = None
+    for mask in _classes(root):
+        length = shortest_run(root, mask)
+        if length < SHORTEST_RUN:
+            continue
+        test = word_test(mask)
+        share = model.byte_share(sum(1 << b for b in range(256) if test.passes(b | FOLD)))
+        if share <= _MAX_SHARE and (best is None or share < best[0]):
+            best = share, Run(mask, length, test)
+    return None if best is None else best[1]
+
+
+def shortest_run(root: Node, mask: int) -> int:
+    """How many bytes of the class `mask` every match of `root` has in a row at least."""
+
+    def combine(node: Node, parts: Sequence[_Runs]) -> _Runs:
+        match node:
+            case CharClass(mask=0):
+                return _BOUNDLESS  # it never matches, so whatever is asked is true
+            case CharClass(mask=own):
+                return _Runs(1, 1, 1, 1) if own & ~mask == 0 else _Runs(-1, 0, 0, 0)
+            case Assertion():
+                return _NOTHING
+            case Concat():
+                return _joined(parts)
+            case Alternate():
+                whole = -1 if any(p.whole < 0 for p in parts) else min(p.whole for p in parts)
+                return _Runs(
+                    whole, min(p.first for p in parts), min(p.last for p in parts), min(p.best for p in parts)
+                )
+            case Repeat():
+                return _repeated(parts[0], node)
+            case Capture():
+                return parts[0]
+        return _NOTHING
+
+    return fold(root, combine).best
+
+
+def _joined(parts: Sequence[_Runs]) -> _Runs:
+    out = _NOTHING
+    for part in parts:
+        whole = -1 if out.whole < 0 or part.whole < 0 else min(out.whole + part.whole, _MOST)
+        out = _Runs(
+            whole,
+            out.first if out.whole < 0 else min(out.whole + part.first, _MOST),
+            part.last if part.whole < 0 else min(part.whole + out.last, _MOST),
+            max(out.best, part.best, min(out.last + part.first, _MOST)),
+        )
+    return out
+
+
+def _repeated(one: _Runs, node: Repeat) -> _Runs:
+    """Copies that need not be there can only lengthen a run of whole copies, never break the runs of those that must."""
+    if node.min == 0:
+        return _Runs(0 if one.whole >= 0 else -1, 0, 0, 0)
+    if one.whole >= 0:
+        length = min(one.whole * node.min, _MOST)
+        return _Runs(length, length, length, length)
+    best = one.best if node.min == 1 else max(one.best, min(one.last + one.first, _MOST))
+    return _Runs(-1, one.first, one.last, best)
+
+
+def word_test(mask: int) -> WordTest:
+    """The most telling test of its form that lets every member of the class pass."""
+    members = folded_bytes(mask)
+    keep, value = _constant(members)
+    return min(
+        (
+            WordTest(keep, value, shift, keep2 := same & (0xFF << shift & 0xFF), bits & keep2)
+            for shift in range(1, 8)
+            for same, bits in [_constant([b ^ b << shift & 0xFF for b in members])]
+        ),
+        key=lambda test: (sum(test.passes(b | FOLD) for b in range(256)), test),
+    )
+
+
+def _constant(values: Sequence[int]) -> tuple[int, int]:
+    """(the bits that all values share, what they are)."""
+    ones = zeros = 0xFF
+    for value in values:
+        ones &= value
+        zeros &= ~value
+    return ones | zeros, ones
+
+
+def _classes(root: Node) -> Iterator[int]:
+    seen: dict[int, None] = {}
+
+    def combine(node: Node, parts: Sequence[None]) -> None:
+        del parts
+        if isinstance(node, CharClass) and node.mask and len(seen) < _MAX_CLASSES:
+            seen[node.mask] = None
+
+    fold(root, combine)
+    yield from seen
