@@ -45,7 +45,47 @@ def test_rules_check_of_a_good_pack(cli: Cli, pack: Path) -> None:
     lines = run.out.decode().splitlines()
     assert run.code == 0 and lines[-1] == "shop: 2 rules, fit for use"
     assert lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "Hyperscan" in lines[0]
+    assert lines[1].startswith("      tables: automata; anchors tok_; ")
+    assert " hits/MB" in lines[1] and "after: table, " in lines[1] and "before: table, " in lines[1]
+    assert lines[-2].startswith("tables: 1 automata; ") and "% of positions hit the bitmap" in lines[-2]
     assert cli("rules", "check", "-q", pack).out == b"shop: 2 rules, fit for use\n"
+
+
+def test_rules_check_says_why_the_host_has_the_work(cli: Cli, tree: Path) -> None:
+    """A rule that the tables can't take, or only by reading everything, says why; as JSON too."""
+    (tree / "p.toml").write_text(
+        "schema = 1\n[[rules]]\nid = 'wide'\nregex = 'a.{0,1000}b.{0,1000}c'\n"
+        "[[rules]]\nid = 'hex'\nregex = '[a-f0-9]{40}'\n[[rules]]\nid = 'file'\npath = 'x'\n"
+    )
+    lines = [line for line in cli("rules", "check", "p.toml").out.decode().splitlines() if "tables: " in line]
+    assert lines[0].startswith("      tables: host; because the windows that every match contains would hit")
+    assert "to read everything it needs 6000 states, and 6000 are allowed" in lines[0]
+    assert (
+        lines[1].startswith("      tables: always on; after: table, ") and "because no four bytes" in lines[1]
+    )
+    assert lines[2].startswith("tables: 1 always on, 1 host; 0 grams")
+    reports = [json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines()]
+    assert [report["tables"] and report["tables"]["route"] for report in reports] == [
+        "host",
+        "always_on",
+        None,
+    ]
+
+
+def test_rules_explain(cli: Cli, pack: Path, tree: Path) -> None:
+    """One rule's way as text and as a graph; unknown ids and rules that search nothing are exit code 2."""
+    run = cli("rules", "explain", "token", pack)
+    assert run.code == 0
+    assert run.out.decode().startswith("rule token of shop\nregex: ")
+    assert "automaton after" in run.out.decode()
+    run = cli("rules", "explain", "token", pack, "--dot")
+    assert run.code == 0 and run.out.startswith(b"digraph way {\n") and run.out.endswith(b"}\n")
+    run = cli("rules", "explain", "tokens", pack)
+    assert run.code == 2 and "shop has no rule 'tokens': is it one of token?" in run.err
+    assert cli("rules", "explain", "zzz", pack).code == 2
+    run = cli("rules", "explain", "dotenv", pack)
+    assert run.code == 2 and "has only a path pattern" in run.err
+    assert "rule aws-access-key-id" in cli("rules", "explain", "aws-access-key-id").out.decode()
 
 
 def test_rules_check_of_examples_that_do_not_fit(cli: Cli, tree: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vyre_dist.compiler import default_model
 from vyre_dist.compiler.anchors import MAX_GRAMS, AnchorSet, choose_anchors
@@ -15,8 +18,8 @@ from vyre_dist.compiler.positions import build_positions
 from vyre_dist.regex import charclass, parse, strip_captures
 
 
-def anchors_of(pattern: str) -> AnchorSet:
-    return choose_anchors(build_positions(strip_captures(parse(pattern).root)), default_model())
+def anchors_of(pattern: str, stride: int = 1) -> AnchorSet:
+    return choose_anchors(build_positions(strip_captures(parse(pattern).root)), default_model(), stride)
 
 
 def spelled(anchors: AnchorSet) -> set[str]:
@@ -47,6 +50,40 @@ def spelled(anchors: AnchorSet) -> set[str]:
 def test_chosen_windows(pattern: str, windows: set[str]) -> None:
     """The rarest required windows are chosen, through alternations, options and repeats."""
     assert spelled(anchors_of(pattern)) == windows
+
+
+@pytest.mark.parametrize(
+    ("pattern", "windows"),
+    [
+        ("self.xqzj.return", {"xqzj", "qzj?"}),
+        ("(?:xqzj|wvkq).", {"xqzj", "qzj?", "wvkq", "vkq?"}),
+        ("xqzj", {"xqzj", "qzj?"}),
+        ("(?:xqzj)+", {"xqzj", "qzj?"}),
+        ("~~\x01", {"~~\x01?", "?~~\x01"}),
+    ],
+)
+def test_chosen_windows_at_even_places(pattern: str, windows: set[str]) -> None:
+    """Where only even places are looked at, a match that begins at an odd one has another window, or a byte before it."""
+    assert spelled(anchors_of(pattern, stride=2)) == windows
+
+
+@settings(max_examples=300, deadline=None)
+@given(rng=st.randoms(use_true_random=False))
+def test_every_match_has_a_window_at_an_even_place(lab: SimpleNamespace, rng: random.Random) -> None:
+    """Wherever a match begins, one of the anchors begins at an even place of the text and lies on it."""
+    regex = lab.parse_or_none(lab.random_pattern(rng, 1))
+    anchors = None if regex is None else anchors_of(regex.pattern, stride=2)
+    if anchors is None or not anchors.anchors:
+        return
+    text = b"\n" * rng.randrange(2) + lab.random_haystack(rng, 20)
+    padded = text + b"\0" * 4
+    for match in lab.re2_of(regex).finditer(text):
+        assert any(
+            match.start() <= at + anchor.pivot_offset < match.end()
+            and all(charclass.fold_case(mask) >> padded[at + i] & 1 for i, mask in enumerate(anchor.classes))
+            for anchor in anchors.anchors
+            for at in range(0, len(text), 2)
+        ), (regex.pattern, text, match.span())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,14 @@ from hypothesis import strategies as st
 from vyre_dist.compiler import GramModel, PackTables, Route, compile_tables
 from vyre_dist.compiler import rule_program as rule_program_module
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import NO_PLACE, candidates, execute_arena
+from vyre_dist.compiler.arena_executor import (
+    ALWAYS_LIMIT,
+    NO_PLACE,
+    bitmap_places,
+    candidates,
+    exact_candidates,
+    execute_arena,
+)
 from vyre_dist.errors import UsageError
 from vyre_dist.regex import parse
 
@@ -25,7 +33,7 @@ def random_arena(lab: SimpleNamespace, rng: random.Random, whole: bool = False) 
     """Up to seven stretches, empty ones among them, each whole or open at either end."""
     stretches = [lab.random_haystack(rng, 9) for _ in range(rng.randrange(8))]
     flags = [[whole or rng.random() < 0.6 for _ in stretches] for _ in range(2)]
-    return Arena.pack(stretches, *flags)
+    return Arena.pack(stretches, *flags, alignment=rng.choice((2, 2, 4, 16)))
 
 
 def random_tables(lab: SimpleNamespace, rng: random.Random, model: GramModel) -> PackTables:
@@ -54,6 +62,19 @@ def test_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Ran
         )
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(8))
+def test_many_as_defined(lab: SimpleNamespace, flat_model: GramModel, seed: int) -> None:
+    """The same for over a hundred thousand (rule, arena) pairs a run."""
+    rng = random.Random(seed)
+    for _ in range(500):
+        tables = random_tables(lab, rng, flat_model)
+        for _ in range(8):
+            check_against_plain_python(
+                tables, random_arena(lab, rng), 1 << rng.randrange(7), rng.choice((1, 2, 5, 99))
+            )
+
+
 @settings(max_examples=80, deadline=None)
 @given(rng=randoms)
 def test_bit_parallel_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
@@ -64,6 +85,88 @@ def test_bit_parallel_as_defined(lab: SimpleNamespace, flat_model: GramModel, rn
     check_against_plain_python(
         tables, random_arena(lab, rng), 1 << rng.randrange(7), rng.choice((1, 2, 5, 99))
     )
+
+
+@settings(max_examples=80, deadline=None)
+@given(rng=randoms)
+def test_another_stride_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
+    """With another stride than the tables were made for, other places are looked at, as defined."""
+    tables = random_tables(lab, rng, flat_model)
+    for stride in (1, 2):
+        other = replace(tables, stride=stride)
+        arena = random_arena(lab, rng)
+        check_against_plain_python(other, arena, 1 << rng.randrange(7), rng.choice((1, 2, 5, 99)))
+        assert not np.any(candidates(other, arena).places % stride)
+
+
+def test_long_arenas(flat_model: GramModel) -> None:
+    """An arena that is looked at in several goes has the candidates that it has, every one of them, at all offsets."""
+    tables = replace(compile_tables([parse("xqzj").root], flat_model).tables, stride=1)
+    window = min(tables.grams.tolist()).to_bytes(4, "little")
+    for offset in range(9):
+        text = (b"." * offset + window + b".....") * (190_001 // (9 + offset))
+        arena = Arena.pack([text])
+        grams = {int(gram) for gram in tables.grams}
+        wanted = {
+            at
+            for at in range(len(text) - 3)
+            if int.from_bytes(text[at : at + 4], "little") | 0x20202020 in grams
+        }
+        assert len(wanted) >= text.count(window) > 5000
+        assert (
+            set(exact_candidates(tables, arena, bitmap_places(tables, arena.data)).places.tolist()) == wanted
+        )
+        even = exact_candidates(tables, arena, bitmap_places(replace(tables, stride=2), arena.data))
+        assert set(even.places.tolist()) == {at for at in wanted if at % 2 == 0}
+
+
+RUNS = [r"\b[a-f0-9]{40}\b", "[0-9]{33}x?", "(?i)x?[0-9a-f]{64}", "[0-9.]{31}"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(rng=randoms)
+def test_runs_as_defined(rng: random.Random) -> None:
+    """Rules that are looked for by runs of one class give the rows of the definition, wherever the runs lie."""
+    tables = compile_tables([parse(pattern).root for pattern in RUNS]).tables
+    assert tables.runs.size == len(RUNS)
+    pieces = [b"0" * 31, b"01" * 15, b"a" * 17, b"f0" * 20, b"F.0" * 11, b"-", b" ", b"0", b"g", b"\n" * 9]
+    stretches = [b"".join(rng.choices(pieces, k=rng.randrange(8))) for _ in range(rng.randrange(6))]
+    flags = [[rng.random() < 0.7 for _ in stretches] for _ in range(2)]
+    check_against_plain_python(tables, Arena.pack(stretches, *flags, alignment=rng.choice((2, 16))), 64, 99)
+
+
+def test_runs_hold_every_match(lab: SimpleNamespace) -> None:
+    """At each of 261 offsets a match of a rule that is looked for by runs is left to the host, in its document alone."""
+    tables = compile_tables([parse(pattern).root for pattern in RUNS]).tables
+    oracles = [lab.re2_of(parse(pattern)) for pattern in RUNS]
+    seen = 0
+    for text in (
+        b"0123456789abcdef" * 3,
+        b"0123abcd" * 5,
+        b"0" * 31,
+        b"Q" * 33 + b"7",
+        b"x" + b"1" * 64,
+        b"1" * 30,
+    ):
+        for filler in (b"-", b"\n", b"Z"):
+            documents = [filler * offset + text + filler * (offset % 3) for offset in range(261)]
+            verdicts = execute_arena(tables, Arena.pack(documents, alignment=2), tile_bytes=64)
+            known = {row[:2] for row in verdicts.for_host.tolist()}
+            for document, data in enumerate(documents):
+                found = {rule for rule, oracle in enumerate(oracles) if oracle.search(data)}
+                assert {(document, rule) for rule in found} <= known, (data, filler)
+                seen += len(found)
+    assert seen > 2000
+
+
+def test_large_documents_are_not_read_through(flat_model: GramModel) -> None:
+    """An always-on automaton reads documents up to its limit; what is larger goes to the host, found or not."""
+    tables = compile_tables([parse("(?m)^x$").root], flat_model).tables
+    assert tables.routes.tolist() == [Route.ALWAYS_ON]
+    text = b"y" * (ALWAYS_LIMIT - 2) + b"\nx"
+    verdicts = execute_arena(tables, Arena.pack([text, b"y" + text, b"x"]), tile_bytes=64)
+    assert verdicts.confirmed.tolist() == [(0, 0, NO_PLACE), (2, 0, NO_PLACE)]
+    assert verdicts.for_host.tolist() == [(1, 0, NO_PLACE)]
 
 
 def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
@@ -91,9 +194,7 @@ def test_neighbours_do_not_matter(lab: SimpleNamespace, flat_model: GramModel, r
     together = execute_arena(tables, arena, tile_bytes=64)
     data = arena.data.tobytes()
     alone: dict[str, list[tuple[int, int, int]]] = {"confirmed": [], "for_host": []}
-    for document, (low, high) in enumerate(
-        zip(arena.starts[:-1].tolist(), arena.starts[1:].tolist(), strict=True)
-    ):
+    for document, (low, high) in enumerate(zip(arena.starts.tolist(), arena.ends.tolist(), strict=True)):
         flags = [bool(arena.at_start[document])], [bool(arena.at_end[document])]
         own = execute_arena(tables, Arena.pack([data[low:high]], *flags), tile_bytes=64)
         for name, rows in alone.items():
@@ -111,7 +212,7 @@ def test_shifted_over_tile_edges(flat_model: GramModel) -> None:
     assert tables.routes.tolist() == [Route.AUTOMATA]
     for offset in range(261):
         stretches = [b"x" * (offset % 7), b"", b" " * offset + b"tok_1234", b"5 tok_12345", b"tok_9876"]
-        arena = Arena.pack(stretches)
+        arena = Arena.pack(stretches, alignment=2)
         verdicts = execute_arena(tables, arena, tile_bytes=32)
         rows = verdicts.confirmed.tolist()
         assert [(document, rule) for document, rule, _ in rows] == [(2, 0), (4, 0)]
@@ -127,17 +228,42 @@ def test_shifted_over_tile_edges(flat_model: GramModel) -> None:
 def test_a_window_over_two_documents_is_no_match(flat_model: GramModel) -> None:
     """A keyword that two neighbours only spell together confirms nothing, and is not left open if both are whole."""
     tables = compile_tables([parse("token").root, parse("to").root], flat_model).tables
-    verdicts = execute_arena(tables, Arena.pack([b"a to", b"ken"]), tile_bytes=64)
-    assert [row[:2] for row in verdicts.confirmed.tolist()] == [(0, 1)]
-    assert not verdicts.for_host.size
-    open_ended = Arena.pack([b"a to", b"ken"], [True, False], [False, True])
-    assert (0, 0) in [row[:2] for row in execute_arena(tables, open_ended, tile_bytes=64).for_host.tolist()]
+    for alignment in (2, 16):
+        arena = Arena.pack([b"a to", b"ken", b" token"], alignment=alignment)
+        verdicts = execute_arena(tables, arena, tile_bytes=64)
+        assert [row[:2] for row in verdicts.confirmed.tolist()] == [(0, 1), (2, 0), (2, 1)]
+        assert not verdicts.for_host.size
 
 
-@pytest.mark.parametrize(
-    ("starts", "flags"), [([0, 4], 1), ([1, 3], 1), ([0, 2, 1, 3], 3), ([0, 3], 2), ([], 0), ([0, 3], 0)]
-)
-def test_unsound_arenas(starts: list[int], flags: int) -> None:
-    """Starts that do not ascend from 0 to the end, or too few or many flags, are refused."""
+UNSOUND = {
+    "beyond the data": ([0], [5], 1),
+    "at an odd place": ([1], [3], 1),
+    "out of order": ([2, 0], [4, 2], 2),
+    "overlapping": ([0, 2], [3, 4], 2),
+    "ends before it starts": ([2], [0], 1),
+    "an end too many": ([0], [2, 4], 1),
+    "a flag too many": ([0], [4], 2),
+}
+
+
+@pytest.mark.parametrize("fault", UNSOUND)
+def test_unsound_arenas(fault: str) -> None:
+    """Documents that overlap, are out of order, lie outside or begin at odd places are refused, as are wrong lengths."""
+    starts, ends, flags = UNSOUND[fault]
+    spans = [np.array(places, np.int64) for places in (starts, ends)]
     with pytest.raises(UsageError):
-        Arena(np.zeros(3, np.uint8), np.array(starts, np.int64), np.ones(flags, bool), np.ones(flags, bool))
+        Arena(np.zeros(4, np.uint8), *spans, np.ones(flags, bool), np.ones(flags, bool))
+
+
+def test_packing() -> None:
+    """Documents are found at their places, gaps and empty documents included; no bytes at all are an arena too."""
+    for alignment in (2, 16):
+        arena = Arena.pack([b"abc", b"", b"defghi", b"", b"j"], alignment=alignment)
+        data = arena.data.tobytes()
+        spans = list(zip(arena.starts.tolist(), arena.ends.tolist(), strict=True))
+        assert [data[low:high] for low, high in spans] == [b"abc", b"", b"defghi", b"", b"j"]
+        assert all(low % alignment == 0 for low, _ in spans)
+        holder = [next((i for i, (a, b) in enumerate(spans) if a <= at < b), -1) for at in range(len(data))]
+        assert arena.document_at(np.arange(len(data))).tolist() == holder
+    assert Arena.pack([]).documents == 0
+    assert Arena.pack([b""]).data.size == 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import sysconfig
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from vyre_dist.compiler import Route, compile_tables, execute
+from vyre_dist.compiler import Arena, Route, compile_tables, execute
+from vyre_dist.compiler.arena_executor import bitmap_places, candidates
 
 
 def test_nearly_all_rules_are_decided_by_tables(
@@ -20,7 +24,8 @@ def test_nearly_all_rules_are_decided_by_tables(
         programs = pack.compiled.programs
         by_tables = sum(program.route in (Route.AUTOMATA, Route.ALWAYS_ON) for program in programs)
         assert by_tables >= 0.97 * len(programs)
-        assert sum(bool(program.anchors.anchors) for program in programs) >= 0.99 * len(programs)
+        found = sum(bool(program.anchors.anchors) or program.run is not None for program in programs)
+        assert found >= 0.99 * len(programs)
         size += pack.compiled.tables.nbytes
     assert size < 4 << 20
 
@@ -36,9 +41,40 @@ def test_whoever_takes_another_route_says_why(
 
 
 def test_windows_are_few(gitleaks: SimpleNamespace) -> None:
-    """gitleaks' anchors are at most 6 000 grams, expected at less than 1 % of positions with chance hits included."""
-    assert gitleaks.compiled.tables.grams.size < 6000
-    assert gitleaks.compiled.tables.expected_hits < 0.01
+    """gitleaks' anchors are at most 30 000 grams, expected at less than 1 % of positions with chance hits included."""
+    tables = gitleaks.compiled.tables
+    assert tables.grams.size < 30_000
+    assert tables.expected_hits / tables.stride < 0.01
+
+
+def library_text(megabytes: int) -> list[bytes]:
+    """Whole files of this Python's library in a fixed random order."""
+    paths = sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py"))
+    paths = [
+        path for path in paths if "site-packages" not in path.parts and "dist-packages" not in path.parts
+    ]
+    random.Random(7).shuffle(paths)
+    documents, size = [], 0
+    for path in paths:
+        documents.append(path.read_bytes())
+        size += len(documents[-1])
+        if size > megabytes << 20:
+            break
+    return documents
+
+
+@pytest.mark.parametrize("name", ["gitleaks", "noseyparker"])
+def test_few_positions_are_looked_at_twice(name: str, request: pytest.FixtureRequest) -> None:
+    """In this Python's library less than 1 % of positions hit the bitmap, and few candidates are left by the probes.
+
+    Exact figures are benchmarks/anchor_rates.py's (0.08 % for gitleaks in all of 3.11's library); libraries differ.
+    """
+    tables = request.getfixturevalue(name).compiled.tables
+    arena = Arena.pack(library_text(6))
+    assert arena.data.size > 2 << 20
+    hits = bitmap_places(tables, arena.data)
+    assert hits.size < 0.01 * arena.data.size
+    assert np.unique(candidates(tables, arena).places).size < 0.002 * arena.data.size
 
 
 def test_compile_time(gitleaks: SimpleNamespace) -> None:

@@ -13,12 +13,13 @@ DEAD, ACCEPT, UNDECIDED = 0, 1, 2
 AUTOMATA, ALWAYS_ON, HOST = 0, 1, 2
 NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
 EDGE = 256
+ALWAYS_LIMIT = 1 << 20
 
 Row = tuple[int, int, int]
 
 
 class Slow(NamedTuple):
-    """`confirmed`, `for_host`: (document, rule, pivot) rows, sorted; `candidates`: (place, entry, document) after probes."""
+    """`confirmed`, `for_host`: (document, rule, place) rows, sorted; `candidates`: (place, entry, document) after probes."""
 
     candidates: list[tuple[int, int, int]]
     confirmed: list[Row]
@@ -30,14 +31,17 @@ class Slow(NamedTuple):
 def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Slow:
     """The fused program."""
     data = arena.data.tobytes()
-    starts = arena.starts.tolist()
+    spans = list(zip(arena.starts.tolist(), arena.ends.tolist(), strict=True))
     grams = {int(gram): i for i, gram in enumerate(tables.grams)}
     found, confirmed, for_host = [], set(), set()
     attempted, committed = set(), set()
-    for place in range(0, len(data), getattr(tables, "stride", 1)):
+    words = tables.bitmap.view("<u4").tolist()
+    for place in range(0, len(data), tables.stride):
         window = int.from_bytes(data[place : place + 4].ljust(4, b"\0"), "little") | 0x20202020
-        bit = (window * tables.multiplier & 0xFFFF_FFFF) >> 13
-        if not tables.bitmap[bit >> 3] >> (bit & 7) & 1:
+        product = window * tables.multiplier & 0xFFFF_FFFF
+        top = product >> 32 - (32 * len(words)).bit_length() + 1
+        word = words[top >> 5]
+        if not (word >> (top & 31) & 1 and word >> (product & 31) & 1):
             continue
         if window not in grams:
             continue
@@ -45,10 +49,11 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
         for entry in tables.gram_entries[tables.gram_starts[at] : tables.gram_starts[at + 1]].tolist():
             row = tables.entries[entry]
             pivot = place + int(row["pivot_offset"])
-            if pivot >= len(data):
+            holders = [i for i, (low, high) in enumerate(spans) if low <= pivot < high]
+            if not holders:
                 continue
-            document = max(i for i in range(len(starts) - 1) if starts[i] <= pivot < starts[i + 1])
-            low, high = starts[document], starts[document + 1]
+            [document] = holders
+            low, high = spans[document]
             edges = (bool(arena.at_start[document]), bool(arena.at_end[document]))
             if not _probes_pass(tables, row, data, pivot, low, high, edges):
                 continue
@@ -65,26 +70,40 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
             if verdict != DEAD:
                 (confirmed if verdict == ACCEPT else for_host).add((document, rule, pivot))
                 committed.add(pivot // tile_bytes)
-    anchored = {int(rule) for rule in tables.entries["rule"]}
-    for document in range(len(starts) - 1):
+    elsewhere = {int(rule) for rule in tables.entries["rule"]} | {int(run["rule"]) for run in tables.runs}
+    for document, (low, high) in enumerate(spans):
+        edges = (bool(arena.at_start[document]), bool(arena.at_end[document]))
+        for run in tables.runs:
+            for place in _long_runs(tables, run, data, low, high):
+                for_host.add((document, int(run["rule"]), place))
         for rule, route in enumerate(tables.routes.tolist()):
             row = (document, rule, NO_PLACE)
-            if route == HOST and rule not in anchored:
+            if route == HOST and rule not in elsewhere:
                 for_host.add(row)
             if route != ALWAYS_ON:
                 continue
-            if not arena.at_start[document]:
+            if not edges[0] or high - low > ALWAYS_LIMIT:
                 for_host.add(row)
                 continue
-            edges = (True, bool(arena.at_end[document]))
-            low, high = starts[document], starts[document + 1]
-            verdict = _table(
-                tables, int(tables.always[rule]), int(tables.always_starts[rule]), data, low, low, high, edges, 1,
-                high - low + 1,
-            )  # fmt: skip
+            automaton, start = int(tables.always[rule]), int(tables.always_starts[rule])
+            verdict = _table(tables, automaton, start, data, low, low, high, edges, 1, high - low + 1)
             if verdict != DEAD:
                 (confirmed if verdict == ACCEPT else for_host).add(row)
     return Slow(sorted(found), sorted(confirmed), sorted(for_host), len(attempted), len(committed))
+
+
+def _long_runs(tables: PackTables, run: Any, data: bytes, low: int, high: int) -> list[int]:
+    """Where runs of the class begin that are long enough, in one document."""
+    members = tables.probe_classes[run["byte_class"]]
+    starts, size = [], 0
+    for at in range(low, high + 1):
+        if at < high and members[data[at] >> 3] >> (data[at] & 7) & 1:
+            size += 1
+            continue
+        if size >= run["length"]:
+            starts.append(at - size)
+        size = 0
+    return starts
 
 
 def _probes_pass(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import asdict, replace
 from typing import Any
@@ -52,10 +53,13 @@ def list_rules(pack: str | None, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--quiet", "-q", is_flag=True, help="Only what is wrong.")
 def check(pack: str | None, as_json: bool, quiet: bool) -> int:
-    """Check PACK: syntax, what its libraries make of each rule, and whether its examples match.
+    """Check PACK: syntax, what its libraries and our tables make of each rule, and whether its examples match.
 
-    Every problem is printed, with its file, line or rule. Exit code 0: fit for use; 2: not.
+    For each rule is said: its anchors and how often they are expected in ordinary text, its automata, or why the host has
+    to do the work. Every problem is printed, with its file, line or rule. Exit code 0: fit for use; 2: not.
     """
+    from vyre_dist.compiler import compile_tables, default_model
+    from vyre_dist.compiler.explain import summarize, summarize_pack
     from vyre_dist.kernels.routes import rule_routes
     from vyre_dist.program import RulesRefusedError, compile_pack
     from vyre_dist.rules import RulePack, check_pack
@@ -75,22 +79,57 @@ def check(pack: str | None, as_json: bool, quiet: bool) -> int:
         replace(r, problems=(refused[r.rule_id],)) if r.rule_id in refused and not r.problems else r
         for r in reports
     ]
+    searched = [regex for regex in loaded.regexes if regex is not None]
+    compiled = None if quiet and not as_json else compile_tables([regex.root for regex in searched])
+    programs = iter(() if compiled is None else compiled.programs)
     bad = 0
-    for report in reports:
+    for report, regex in zip(reports, loaded.regexes, strict=True):
         bad += not report.ok
+        summary = None if regex is None or compiled is None else summarize(next(programs))
         if as_json:
-            click.echo(json.dumps({**asdict(report), "ok": report.ok}))
+            tables = None if summary is None else asdict(summary)
+            click.echo(json.dumps({**asdict(report), "ok": report.ok, "tables": tables}))
         elif not report.ok or not quiet:
-            _print(report)
+            _print(report, "" if summary is None else summary.line)
     if not as_json:
+        if compiled is not None:
+            click.echo(summarize_pack(compiled, default_model()).line)
         fit = "fit for use" if not bad else f"{bad} not fit for use"
         click.echo(f"{loaded.name}: {len(reports)} rules, {fit}")
     return ExitCode.USAGE if bad else ExitCode.CLEAN
 
 
-def _print(report: Any) -> None:
+@rules.command(short_help="Draw one rule's way through the tables.")
+@click.argument("rule_id", metavar="ID")
+@click.argument("pack", required=False)
+@click.option("--dot", is_flag=True, help="For Graphviz, small automata state by state.")
+def explain(rule_id: str, pack: str | None, dot: bool) -> int:
+    """Draw how the rule ID of PACK (default: everything built in) finds its matches: windows, probes, automata."""
+    from vyre_dist.compiler import compile_rule, default_model
+    from vyre_dist.compiler.drawing import draw_dot, draw_text
+    from vyre_dist.errors import UsageError
+    from vyre_dist.regex import parse
+    from vyre_dist.rules import RulePack
+
+    loaded = RulePack.load(pack) if pack else RulePack.builtin()
+    rule = next((rule for rule in loaded if rule.id == rule_id), None)
+    if rule is None:
+        near = difflib.get_close_matches(rule_id, [rule.id for rule in loaded], 3)
+        hint = f"is it one of {', '.join(near)}?" if near else "`vyre-dist rules list` names all"
+        raise UsageError(f"{loaded.name} has no rule {rule_id!r}: {hint}")
+    if rule.regex is None:
+        raise UsageError(f"rule {rule_id!r} has only a path pattern: it reports files, and searches nothing")
+    program = compile_rule(parse(rule.regex).root, default_model())
+    title = f"rule {rule_id} of {loaded.name}"
+    click.echo(draw_dot(program, title) if dot else draw_text(program, title, rule.regex), nl=False)
+    return ExitCode.CLEAN
+
+
+def _print(report: Any, tables: str) -> None:
     width = f"{report.min_width}–{'∞' if report.max_width is None else report.max_width} bytes"
     click.echo(f"{'ok ' if report.ok else 'BAD'} {report.rule_id:44} {width:18} {report.route}")
+    if tables:
+        click.echo(f"      tables: {tables}")
     for problem in report.problems:
         click.echo(f"      problem: {problem}")
     for number in report.missed_examples:

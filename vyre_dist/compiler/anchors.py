@@ -237,9 +237,7 @@ def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) ->
         number = states[path, phase]
         if path[-1] in sketch.ends:
             first = phase - len(path) + 1
-            short = [
-                path[i:] for i in range(len(path)) if (first + i) % stride == 0 and path[i:] in windows
-            ]
+            short = [path[i:] for i in range(len(path)) if (first + i) % stride == 0 and path[i:] in windows]
             if short:
                 best = min(short, key=lambda w: windows[w].cost)
                 bought[network.add_edge(number, sink, windows[best].cost)] = best

@@ -9,9 +9,10 @@
    is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST.
 
 Rules that are looked for by runs go to the host for every run that is long enough and whose first whole block (of 16
-bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of the other rules without anchors, an always-on automaton reads each document up to
-ALWAYS_LIMIT bytes, the host gets the rest. What is put out are sorted
-rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2 says where.
+bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of the other rules
+without anchors, an always-on automaton reads each document up to ALWAYS_LIMIT bytes, the host gets the rest. What is put out
+are sorted rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2
+says where.
 """
 
 from __future__ import annotations
@@ -255,9 +256,7 @@ def _whole_documents(tables: PackTables, arena: Arena) -> tuple[list[_Row], list
     return confirmed, for_host, total
 
 
-def _rows(
-    documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[_Row]
-) -> Rows:
+def _rows(documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[_Row]) -> Rows:
     """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
     rows = np.empty(documents.size + len(whole), ROW_DTYPE)
     rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules

@@ -1,9 +1,10 @@
 """The prefilter's bitmap: which 4-byte windows are worth a second look, two bits of one word per hash value.
 
-A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window passes if both are set. Both lie in
-one word, so that one look-up fetches them: a second bit costs two instructions, and lets through a third of what one bit
-of a bitmap of the same size does (22 000 grams in 2^19 bits, source code: 0.4 % of places instead of 1.4 %). The multiplier is
-chosen for the grams at hand, so that what ordinary text is full of rarely falls on bits that are set for something else.
+A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window passes if both are set. Both
+lie in one word, so that one look-up fetches them: a second bit costs two instructions, and lets through a third of what one
+bit of a bitmap of the same size does (22 000 grams in 2^19 bits, source code: 0.4 % of places instead of 1.4 %). The
+multiplier is chosen for the grams at hand, so that what ordinary text is full of rarely falls on bits that are set for
+something else.
 
 Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (2007), with a block of one word.
 """
@@ -53,7 +54,8 @@ def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.
     """Whether both bits of each gram are set."""
     words = np.ascontiguousarray(bitmap).view("<u4")
     at, mask = places_of(grams, multiplier, words.size.bit_length() + 4)
-    return (words[at] & mask) == mask
+    both: npt.NDArray[np.bool_] = (words[at] & mask) == mask
+    return both
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:

@@ -5,18 +5,23 @@ They thin out the candidates of weak windows. A probe is a superset test: what p
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from vyre_dist.compiler.anchors import Anchor
 from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 from vyre_dist.compiler.fragment import bits_of
-from vyre_dist.compiler.gram_model import GramModel
+from vyre_dist.compiler.gram_model import FOLD, GramModel, folded_bytes
 from vyre_dist.compiler.positions import Direction, Positions
+from vyre_dist.regex import charclass
 
 MAX_PROBES = 6
 _REACH_FORWARD = 32
 _REACH_BACKWARD = 12
-# A class that most text is in tells too little.
-_WORTHWHILE = 0.75
+# A class that nearly all text is in tells too little. (Several such probes of 90 % each still halve the candidates of
+# gitleaks' generic-api-key, 80 % of that pack's.)
+_WORTHWHILE = 0.97
 
 
 class Probe(NamedTuple):
@@ -30,11 +35,16 @@ class Probe(NamedTuple):
     edge: bool
 
 
-def choose_probes(positions: Positions, pivot: int, model: GramModel) -> tuple[Probe, ...]:
-    """The most telling probes around `pivot`, rarest class first, no two of one class side by side."""
+def choose_probes(
+    positions: Positions, pivot: int, anchors: Sequence[Anchor], model: GramModel
+) -> tuple[Probe, ...]:
+    """The most telling probes around `pivot`, no two of one class side by side. `anchors`: those that lead to it.
+
+    Telling is what few candidates pass: of a byte that the anchor has already seen, only its letter case is news.
+    """
     options = _required(positions.classes, positions.forward, pivot, 1, _REACH_FORWARD)
     options += _required(positions.classes, positions.backward, pivot, -1, _REACH_BACKWARD)[1:]
-    share = {probe: model.byte_share(probe.mask) for probe in options}
+    share = {probe: _share(probe, anchors, model) for probe in options}
     options.sort(key=lambda probe: (share[probe], abs(probe.offset)))
     chosen: list[Probe] = []
     for apart in (2, 1):
@@ -47,6 +57,25 @@ def choose_probes(positions: Positions, pivot: int, model: GramModel) -> tuple[P
             ):
                 chosen.append(probe)
     return tuple(chosen)
+
+
+def _share(probe: Probe, anchors: Sequence[Anchor], model: GramModel) -> float:
+    """What share of the anchors' candidates is expected to pass the probe."""
+    total = passed = 0.0
+    for anchor in anchors:
+        at = anchor.pivot_offset + probe.offset
+        seen = _folded_alike(anchor.classes[at]) if 0 <= at < len(anchor.classes) else charclass.ALL
+        known = model.byte_share(seen)
+        total += anchor.rate
+        passed += anchor.rate * (model.byte_share(seen & probe.mask) / known if known else 0.0)
+    return passed / total if total else 0.0
+
+
+@functools.lru_cache(maxsize=1024)
+def _folded_alike(mask: int) -> int:
+    """All bytes that the prefilter's fold does not tell from members of the class."""
+    folded = folded_bytes(mask)
+    return sum(1 << byte for byte in range(256) if byte | FOLD in folded)
 
 
 def _required(

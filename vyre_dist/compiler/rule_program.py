@@ -87,11 +87,12 @@ def _pivots(
     positions: Positions, anchors: AnchorSet, model: GramModel
 ) -> tuple[tuple[int, ...], tuple[tuple[Probe, ...], ...]]:
     pivots = tuple(dict.fromkeys(anchor.pivot for anchor in anchors.anchors))
-    weight = dict.fromkeys(pivots, 0.0)
-    for anchor in anchors.anchors:
-        weight[anchor.pivot] += anchor.rate
-    probes = tuple(choose_probes(positions, p, model) if weight[p] > _PROBE_ABOVE else () for p in pivots)
-    return pivots, probes
+    probes = []
+    for pivot in pivots:
+        leading = [anchor for anchor in anchors.anchors if anchor.pivot == pivot]
+        common = sum(anchor.rate for anchor in leading) > _PROBE_ABOVE
+        probes.append(choose_probes(positions, pivot, leading, model) if common else ())
+    return pivots, tuple(probes)
 
 
 def _automaton(

@@ -1,8 +1,8 @@
 """Runs: for an expression without a usable window, a class of bytes that every match has many of in a row.
 
-Forty hexadecimal digits hold no four bytes that are rare in text; but that sixteen bytes in a row, beginning at a multiple of
-sixteen, are all digits is rare, and every run of 31 holds such a block. Blocks are tested with a few operations on
-words (`WordTest`); what passes is looked at byte by byte. A run says in which document to look, the host looks.
+Forty hexadecimal digits hold no four bytes that are rare in text; but that sixteen bytes in a row, beginning at a
+multiple of sixteen, are all digits is rare, and every run of 31 holds such a block. Blocks are tested with a few operations
+on words (`WordTest`); what passes is looked at byte by byte. A run says in which document to look, the host looks.
 """
 
 from __future__ import annotations

@@ -1,0 +1,128 @@
+"""Would the cpu backend be faster if Hyperscan looked for the compiler's anchors instead of the whole regexes?
+
+    python benchmarks/anchor_literals.py PACK TREE [TREE ...] [--sample-mb 24] [--record]
+
+The cpu backend's fused program is timed over whole files, in processor time on one core, with Hyperscan databases of:
+the regexes as it uses them; all rules' anchors; the anchors of only those rules whose anchors are expected less
+often than once in 10^5 or 10^6 bytes, and the other rules' regexes. Google-re2 extracts where a database reports, and all
+of them must give the same spans. With --record a JSON line for each tree goes to benchmarks/results/anchor_literals.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import hyperscan
+from anchor_rates import sample
+
+from vyre_dist import regex as rx
+from vyre_dist.compiler import RuleProgram, compile_tables
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.extract import Window
+from vyre_dist.extract.window import whole
+from vyre_dist.kernels.backends import programs
+from vyre_dist.kernels.cpu import CpuBackend
+from vyre_dist.kernels.hyperscan_db import CandidateDatabases
+from vyre_dist.program import ArtifactCache, CompiledPack, compile_pack
+from vyre_dist.regex.nodes import CharClass, concat
+from vyre_dist.rules import RulePack
+
+DISPATCH_WINDOWS = 256
+
+Chosen = Callable[[RuleProgram], bool]
+VARIANTS: dict[str, Chosen] = {
+    "anchors": lambda _: True,
+    "anchors below 1e-5": lambda program: program.anchors.rate < 1e-5,
+    "anchors below 1e-6": lambda program: program.anchors.rate < 1e-6,
+}
+
+
+def with_anchors(
+    backend: CpuBackend, compiled: CompiledPack, found: list[RuleProgram], chosen: Chosen
+) -> CandidateDatabases:
+    """The backend's databases, but for the chosen rules with their anchors in the place of their regexes."""
+    own = backend._candidates
+    expressions, ids = [], []
+    for rule, program in zip(compiled.rules, found, strict=True):
+        if rule.index in own.always:
+            continue
+        if program.anchors.anchors and chosen(program):
+            windows = dict.fromkeys(anchor.classes for anchor in program.anchors.anchors)
+            texts = [rx.to_pcre(concat(CharClass(mask) for mask in window)) for window in windows]
+        else:
+            texts = [rule.gate_pattern or rule.candidate_pattern]
+        expressions += texts
+        ids += [rule.index] * len(texts)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    flags = hyperscan.HS_FLAG_SINGLEMATCH
+    database.compile(expressions=expressions, ids=ids, elements=len(ids), flags=flags)
+    database.scratch = hyperscan.Scratch(database)
+    return CandidateDatabases((database,), (), own.approximate, own.always)
+
+
+def timed(backend: CpuBackend, windows: list[Window]) -> tuple[dict[str, float | int], bytes]:
+    """(seconds with and without extraction, candidate pairs; the spans) over all windows."""
+    fused, prefilter = programs(backend.compiled)
+    config = DispatchConfig()
+    batches = [windows[at : at + DISPATCH_WINDOWS] for at in range(0, len(windows), DISPATCH_WINDOWS)]
+    best: dict[str, float] = {}
+    spans = b""
+    pairs = 0
+    for _ in range(3):
+        for name, program in (("scan_s", prefilter), ("total_s", fused)):
+            began = time.process_time()
+            outputs = [backend.dispatch(program, batch, config)[0] for batch in batches]
+            seconds = time.process_time() - began
+            best[name] = min(best.get(name, seconds), seconds)
+            if program is fused:
+                spans = b"".join(output[:-8] for output in outputs)
+            else:
+                pairs = sum(len(output) for output in outputs) // 8
+    return {**{name: round(seconds, 3) for name, seconds in best.items()}, "pairs": pairs}, spans
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("pack")
+    parser.add_argument("trees", nargs="+")
+    parser.add_argument("--sample-mb", type=float, default=24)
+    parser.add_argument("--record", action="store_true")
+    args = parser.parse_args()
+
+    compiled = compile_pack(RulePack.load(args.pack).data)
+    found = list(compile_tables([rx.parse(rule.pattern).root for rule in compiled.rules]).programs)
+    for tree in args.trees:
+        windows = [whole(document) for document in sample(tree, args.sample_mb)]
+        record: dict[str, object] = {
+            "pack": os.path.basename(args.pack),
+            "tree": os.path.basename(os.path.normpath(tree)),
+            "files": len(windows),
+            "bytes": sum(len(window.data) for window in windows),
+        }
+        backend = CpuBackend(compiled, ArtifactCache(None))
+        record["regexes"], wanted = timed(backend, windows)
+        for name, chosen in VARIANTS.items():
+            other = CpuBackend(compiled, ArtifactCache(None))
+            other._candidates = with_anchors(backend, compiled, found, chosen)
+            record[name], spans = timed(other, windows)
+            assert spans == wanted, f"{name}: other spans than with the regexes"
+        print(json.dumps(record, indent=1))
+        if args.record:
+            stamp = {
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+            }
+            with (Path(__file__).parent / "results" / "anchor_literals.jsonl").open("a") as file:
+                file.write(json.dumps({**stamp, **record}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

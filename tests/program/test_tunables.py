@@ -1,0 +1,141 @@
+"""Tunables and programs: what is refused, what survives a round trip, what a key depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vyre_dist import UsageError
+from vyre_dist.compiler import PackTables, compile_tables
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import bitmap_places, candidates
+from vyre_dist.compiler.hashing import BITMAP_BITS, make_bitmap
+from vyre_dist.dispatch.keys import AutotuneKey
+from vyre_dist.program.scan_program import KINDS, ScanProgram
+from vyre_dist.program.tunables import MAX_BITMAP_BITS, ConfirmEngine, Tunables
+from vyre_dist.regex import parse
+
+ROOT = Path(__file__).parents[2]
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"threads": 0}, "threads must be an int from 32 to 1024, found 0"),
+    ({"threads": 2048}, "found 2048"),
+    ({"threads": 48}, "multiple of 32"),
+    ({"threads": 256.0}, "threads must be an int"),
+    ({"threads": True}, "threads must be an int"),
+    ({"unroll": 0}, "unroll must be"),
+    ({"unroll": 8}, "unroll must be an int from 1 to 4, found 8"),
+    ({"tile_bytes": 20_000}, "power of two, found 20000"),
+    ({"tile_bytes": 1 << 30}, "tile_bytes must be"),
+    ({"bitmap_bits": 21}, "bitmap_bits must be an int from 10 to 20"),
+    ({"confirm": "as-found"}, "unknown confirm engine 'as-found': use a ConfirmEngine"),
+    ({"blocks_per_sm": 0}, "blocks_per_sm must be"),
+]
+
+OTHERS: list[dict[str, Any]] = [
+    {"threads": 128},
+    {"unroll": 2},
+    {"tile_bytes": 32 << 10},
+    {"bitmap_bits": 18},
+    {"confirm": ConfirmEngine.BY_RULE},
+    {"blocks_per_sm": 3},
+]
+
+
+@pytest.mark.parametrize(("values", "reason"), REFUSED)
+def test_refused_values(values: dict[str, Any], reason: str) -> None:
+    """A value out of its range is refused, with what was found and what is allowed."""
+    with pytest.raises(UsageError) as caught:
+        Tunables(**values)
+    assert reason in str(caught.value)
+
+
+def test_every_field_has_another_value_here() -> None:
+    """The alternatives below cover each field once."""
+    assert [name for values in OTHERS for name in values] == [f.name for f in dataclasses.fields(Tunables)]
+
+
+def test_round_trips() -> None:
+    """Tunables and programs come back from plain values and from bytes as they were."""
+    for values, kind in product([{}, *OTHERS], KINDS):
+        tunables = Tunables(**values)
+        assert Tunables.from_plain(list(tunables.plain())) == tunables
+        program = ScanProgram(kind, "3:abc:65536", tunables)
+        assert ScanProgram.from_bytes(program.to_bytes()) == program
+        assert program.to_bytes() == ScanProgram(kind, "3:abc:65536", tunables).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "plain", [None, [], [256, 1, 16384, 19, "as-found"], [256, 1, 16384, 19, "no", 2], [1] * 6]
+)
+def test_other_plain_values(plain: Any) -> None:
+    """What Tunables.plain() does not give is refused."""
+    with pytest.raises(UsageError):
+        Tunables.from_plain(plain)
+
+
+def test_damaged_programs_are_refused() -> None:
+    """Wherever one byte changes, or the end is missing, the program is refused."""
+    blob = ScanProgram("fused", "key").to_bytes()
+    for at in range(len(blob)):
+        with pytest.raises(UsageError):
+            ScanProgram.from_bytes(blob[:at] + bytes([blob[at] ^ 0x20]) + blob[at + 1 :])
+        with pytest.raises(UsageError):
+            ScanProgram.from_bytes(blob[:at])
+    with pytest.raises(UsageError):
+        ScanProgram("prefilters", "key")  # type: ignore[arg-type]
+
+
+def test_keys_tell_programs_apart() -> None:
+    """Kind, pack and each tunable change the key, and the folded key of the autotune store too."""
+    programs = [ScanProgram(kind, pack) for kind in KINDS for pack in ("a", "b")]
+    programs += [ScanProgram("fused", "a", Tunables(**values)) for values in OTHERS]
+    assert len({program.spec_key for program in programs}) == len(programs)
+    assert len({AutotuneKey.of(program.spec_key, "adapter") for program in programs}) == len(programs)
+    fused = ScanProgram("fused", "a").spec_key
+    assert fused.workgroup_size == (256, 1, 1)
+    assert ScanProgram("prefilter", "a").spec_key.binding_sig == fused.binding_sig
+    assert ScanProgram("prefilter", "a").spec_key.spec_hash == fused.spec_hash
+    assert ScanProgram("fused", "b").spec_key.shader_hash == fused.shader_hash
+
+
+def test_keys_do_not_depend_on_the_process() -> None:
+    """Another process, with other hash seeds, computes the same key."""
+    script = (
+        "from vyre_dist.program.scan_program import ScanProgram; print(ScanProgram('fused', 'a').spec_key)"
+    )
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": seed},
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert keys == {str(ScanProgram("fused", "a").spec_key)}
+
+
+@pytest.fixture(scope="module")
+def tables() -> PackTables:
+    return compile_tables([parse(p).root for p in ("tok_[0-9]{4}", "xqzj", r"key\s*=\s*\w{4}")]).tables
+
+
+@pytest.mark.parametrize("bits", [10, 15, 18, 19, MAX_BITMAP_BITS])
+def test_bitmaps_of_other_sizes_lose_no_candidate(tables: PackTables, bits: int) -> None:
+    """Whatever size of the bitmap tunables ask for, candidates are the same; the bitmap's hits are not."""
+    text = np.random.default_rng(1).integers(0, 256, 50_000, np.uint8)
+    arena = Arena.pack([b"tok_1234 key = abcd " * 9, bytes(text), b"xqzj"])
+    other = dataclasses.replace(tables, bitmap=make_bitmap(tables.grams, tables.multiplier, bits))
+    assert other.bitmap.size == 1 << bits - 3
+    wide, found = candidates(tables, arena), candidates(other, arena)
+    assert wide.places.size >= 18
+    assert all(np.array_equal(a, b) for a, b in zip(wide, found, strict=True))
+    hits = [bitmap_places(t, arena.data).size for t in (tables, other)]
+    assert hits[1] > hits[0] if bits < 15 else hits[1] <= 2 * hits[0]
+    assert bits in range(BITMAP_BITS - 9, MAX_BITMAP_BITS + 1)
