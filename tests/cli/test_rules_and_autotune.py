@@ -45,7 +45,7 @@ def test_rules_check_of_a_good_pack(cli: Cli, pack: Path) -> None:
     lines = run.out.decode().splitlines()
     assert run.code == 0 and lines[-1] == "shop: 2 rules, fit for use"
     assert lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "Hyperscan" in lines[0]
-    assert lines[1].startswith("      tables: automata; anchors tok_; ")
+    assert lines[1].startswith("      tables: automata; anchors tok_ ok_[0-9a-z]; ")
     assert " hits/MB" in lines[1] and "after: table, " in lines[1] and "before: table, " in lines[1]
     assert lines[-2].startswith("tables: 1 automata; ") and "% of positions hit the bitmap" in lines[-2]
     assert cli("rules", "check", "-q", pack).out == b"shop: 2 rules, fit for use\n"
@@ -55,6 +55,7 @@ def test_rules_check_says_why_the_host_has_the_work(cli: Cli, tree: Path) -> Non
     """A rule that the tables can't take, or only by reading everything, says why; as JSON too."""
     (tree / "p.toml").write_text(
         "schema = 1\n[[rules]]\nid = 'wide'\nregex = 'a.{0,1000}b.{0,1000}c'\n"
+        "[[rules]]\nid = 'name'\nregex = '(?m)^[a-z]{9}$'\n"
         "[[rules]]\nid = 'hex'\nregex = '[a-f0-9]{40}'\n[[rules]]\nid = 'file'\npath = 'x'\n"
     )
     lines = [line for line in cli("rules", "check", "p.toml").out.decode().splitlines() if "tables: " in line]
@@ -63,11 +64,13 @@ def test_rules_check_says_why_the_host_has_the_work(cli: Cli, tree: Path) -> Non
     assert (
         lines[1].startswith("      tables: always on; after: table, ") and "because no four bytes" in lines[1]
     )
-    assert lines[2].startswith("tables: 1 always on, 1 host; 0 grams")
+    assert lines[2].startswith("      tables: host; documents with 40 or more of [0-9a-f] in a row; because ")
+    assert lines[3].startswith("tables: 1 always on, 2 host; 0 grams")
     reports = [json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines()]
     assert [report["tables"] and report["tables"]["route"] for report in reports] == [
         "host",
         "always_on",
+        "host",
         None,
     ]
 
