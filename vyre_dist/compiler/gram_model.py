@@ -53,6 +53,7 @@ class GramModel:
         total = np.bincount(group, single, minlength=256)[group]
         self._given_fold = np.where(total > 0, single / np.where(total > 0, total, 1.0), 0.5)
         self._single = single
+        self._shares: dict[int, float] = {}  # asked for again and again while probes are chosen
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> GramModel:
@@ -86,7 +87,10 @@ class GramModel:
 
     def byte_share(self, mask: int) -> float:
         """The share of text bytes that are in the class."""
-        return float(self._single[list(charclass.members(mask))].sum())
+        share = self._shares.get(mask)
+        if share is None:
+            share = self._shares[mask] = float(self._single[list(charclass.members(mask))].sum())
+        return share
 
     def expected_rate(self, window: Sequence[int], *, fold: bool = True) -> float:
         """Expected hits of a window of 1..4 byte classes (256-bit masks), per byte of text.
