@@ -23,7 +23,9 @@ import hyperscan
 from anchor_rates import sample
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler import RuleProgram, compile_tables
+from vyre_dist.compiler import RegexTooLargeError, default_model
+from vyre_dist.compiler.anchors import AnchorSet, choose_anchors
+from vyre_dist.compiler.positions import build_positions
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.extract import Window
 from vyre_dist.extract.window import whole
@@ -36,25 +38,34 @@ from vyre_dist.rules import RulePack
 
 DISPATCH_WINDOWS = 256
 
-Chosen = Callable[[RuleProgram], bool]
+Chosen = Callable[[AnchorSet], bool]
 VARIANTS: dict[str, Chosen] = {
     "anchors": lambda _: True,
-    "anchors below 1e-5": lambda program: program.anchors.rate < 1e-5,
-    "anchors below 1e-6": lambda program: program.anchors.rate < 1e-6,
+    "anchors below 1e-5": lambda anchors: anchors.rate < 1e-5,
+    "anchors below 1e-6": lambda anchors: anchors.rate < 1e-6,
 }
 
 
+def anchors_of(pattern: bytes) -> AnchorSet:
+    """The anchors of a pattern for whoever looks at every place."""
+    try:
+        positions = build_positions(rx.strip_captures(rx.parse(pattern).root))
+    except RegexTooLargeError as error:
+        return AnchorSet((), str(error))
+    return choose_anchors(positions, default_model(), stride=1)
+
+
 def with_anchors(
-    backend: CpuBackend, compiled: CompiledPack, found: list[RuleProgram], chosen: Chosen
+    backend: CpuBackend, compiled: CompiledPack, found: list[AnchorSet], chosen: Chosen
 ) -> CandidateDatabases:
     """The backend's databases, but for the chosen rules with their anchors in the place of their regexes."""
     own = backend._candidates
     expressions, ids = [], []
-    for rule, program in zip(compiled.rules, found, strict=True):
+    for rule, anchors in zip(compiled.rules, found, strict=True):
         if rule.index in own.always:
             continue
-        if program.anchors.anchors and chosen(program):
-            windows = dict.fromkeys(anchor.classes for anchor in program.anchors.anchors)
+        if anchors.anchors and chosen(anchors):
+            windows = dict.fromkeys(anchor.classes for anchor in anchors.anchors)
             texts = [rx.to_pcre(concat(CharClass(mask) for mask in window)) for window in windows]
         else:
             texts = [rule.gate_pattern or rule.candidate_pattern]
@@ -97,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
 
     compiled = compile_pack(RulePack.load(args.pack).data)
-    found = list(compile_tables([rx.parse(rule.pattern).root for rule in compiled.rules]).programs)
+    found = [anchors_of(rule.pattern) for rule in compiled.rules]
     for tree in args.trees:
         windows = [whole(document) for document in sample(tree, args.sample_mb)]
         record: dict[str, object] = {
