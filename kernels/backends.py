@@ -46,8 +46,15 @@ def _open_reference(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend
     return ReferenceBackend(compiled, cache)
 
 
+def _open_cuda(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+
+    return CudaBackend(compiled, cache)
+
+
 BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache], ScanBackend]] = {
     "cpu": _open_cpu,
+    "cuda": _open_cuda,
     "reference": _open_reference,
 }
 

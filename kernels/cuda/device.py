@@ -38,7 +38,9 @@ class Device:
         except runtime.CUDARuntimeError as error:
             raise DeviceUnusableError(str(error), "install NVIDIA's driver, or use --backend cpu") from error
         if count == 0:
-            raise DeviceUnusableError("CUDA sees no device", "check CUDA_VISIBLE_DEVICES, or use --backend cpu")
+            raise DeviceUnusableError(
+                "CUDA sees no device", "check CUDA_VISIBLE_DEVICES, or use --backend cpu"
+            )
         self.number: int = runtime.getDevice()
         properties = runtime.getDeviceProperties(self.number)
         capability = (properties["major"], properties["minor"])
@@ -98,7 +100,9 @@ class Kernel:
         if needed > 48 << 10:
             driver.funcSetAttribute(self._function.ptr, _MAX_DYNAMIC_SHARED, needed)
 
-    def __call__(self, stream: Any, *arguments: np.ndarray[Any, Any] | np.generic, grid: int | None = None) -> None:
+    def __call__(
+        self, stream: Any, *arguments: np.ndarray[Any, Any] | np.generic, grid: int | None = None
+    ) -> None:
         """Launch `grid` blocks (default: as many as fit the device at once).
 
         Arguments are passed by value: zero-dimensional arrays of the dtypes in structs.py, or NumPy scalars.

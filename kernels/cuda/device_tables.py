@@ -82,7 +82,9 @@ class DeviceTables:
 def check_supported(tables: PackTables, max_steps: int) -> None:
     """Raises UsageError for tables with what the kernels have no place for."""
     if tables.stride != 2:
-        raise UsageError(f"the kernels look at every second place, the tables are for a stride of {tables.stride}")
+        raise UsageError(
+            f"the kernels look at every second place, the tables are for a stride of {tables.stride}"
+        )
     if tables.runs.size > MAX_RUNS:
         raise UsageError(f"{tables.runs.size} rules are looked for by runs; the kernels take {MAX_RUNS}")
     if max_steps >= MOST_ROOM:
@@ -95,7 +97,12 @@ def mirrored_bitmap(tables: PackTables, bits: int) -> npt.NDArray[np.uint32]:
     """The grams' bitmap as 32-bit words, bit 0 of each in the highest place (windows.cuh: look_up)."""
     stored = tables.bitmap.size.bit_length() + 2
     bitmap = tables.bitmap if bits == stored else make_bitmap(tables.grams, tables.multiplier, bits)
-    return np.packbits(np.unpackbits(bitmap, bitorder="little").reshape(-1, 32), axis=1).view(">u4").astype("<u4").ravel()
+    return (
+        np.packbits(np.unpackbits(bitmap, bitorder="little").reshape(-1, 32), axis=1)
+        .view(">u4")
+        .astype("<u4")
+        .ravel()
+    )
 
 
 def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32]]:
@@ -151,5 +158,7 @@ def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
         side["byte_map"][stored] = automata["byte_map"] * BYTE_MAP_PITCH
         side["cells"][stored] = np.where(parallel, own[name][stored], automata["base"])
         side["columns"][stored] = automata["columns"]
-        side["start"][stored] = own[f"{name}_start"][stored] | np.where(parallel, BIT_PARALLEL, 0).astype(np.uint32)
+        side["start"][stored] = own[f"{name}_start"][stored] | np.where(parallel, BIT_PARALLEL, 0).astype(
+            np.uint32
+        )
     return entries

@@ -1,7 +1,7 @@
 """The lines of CUDA that instantiate each program's template, and how its launch looks. No cupy in here.
 
-The program `fused` is `scan` and `walk`, one behind the other; the conservative path is `prefilter` and `compact`, whose list is
-looked at by the host, and `probe` and `walk`.
+The program `fused` is `scan` and `walk`, one behind the other; the conservative path is `prefilter` and `compact`, whose
+list is looked at by the host, and `probe` and `walk`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def scan(tunables: Tunables) -> Instance:
     t = tunables
     call = f"vyre::scan<{t.threads}, {t.unroll}, {t.bitmap_bits}>(tables, stretch, pivots, output)"
     return _instance(
-        "scan", [_TABLES, _STRETCH, _PIVOTS, _OUTPUT], call, t.threads, t.blocks_per_sm, (1 << t.bitmap_bits) // 8
+        "scan",
+        [_TABLES, _STRETCH, _PIVOTS, _OUTPUT],
+        call,
+        t.threads,
+        t.blocks_per_sm,
+        (1 << t.bitmap_bits) // 8,
     )
 
 

@@ -1,12 +1,13 @@
 """The programs on the device: `fused` is scan and walk, launched right behind each other; the conservative path is
 prefilter and compact, a look at how much they found, probe and walk.
 
-Outputs have room for so many hits, pivots and rows; whoever wants more is counted and not written, and the run is repeated with
-room for all of them. Nothing is lost, whatever the density.
+Outputs have room for so many hits, pivots and rows; whoever wants more is counted and not written, and the run is
+repeated with room for all of them. Nothing is lost, whatever the density.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ _FIRST_HITS = 1 << 16
 _FIRST_PIVOTS = 1 << 9
 _BYTES_PER_HIT = 64
 _BYTES_PER_PIVOT = 512
+_BLOCK_HIT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,9 @@ class DeviceRows:
     @property
     def report(self) -> SpeculationReport:
         """The counter tail's numbers."""
-        return SpeculationReport.from_counts(self.committed_tiles, self.attempted_tiles - self.committed_tiles)
+        return SpeculationReport.from_counts(
+            self.committed_tiles, self.attempted_tiles - self.committed_tiles
+        )
 
 
 class Workspace:
@@ -107,17 +111,70 @@ class CudaPrograms:
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Prefilter, compact and, when it is known how much they found, probe and walk; then the rows on the host."""
         while True:
-            stretches, grid = arena.stretches(self._stretch_bytes), self._probe.grid
-            found = space.reserve("found", np.uint32, len(stretches))
-            lengths = space.reserve("lengths", np.uint32, len(stretches) * grid)[: len(stretches) * grid]
-            output = self._prepare(arena, space, stream)
-            for i, stretch in enumerate(stretches):
-                hits = self.launch_prefilter(stretch, space, found[i : i + 1], stream)
-                pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :])
-                self._probe(stream, self._tables, stretch, hits, pivots, output)
-                self._walk(stream, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
-            if (rows := PendingRun(space, lengths, stream).collect()) is not None:
+            found = space.reserve("found", np.uint32, 1)
+            pending = self._begin_serial(arena, space, stream)
+            for i, stretch in enumerate(arena.stretches(self._stretch_bytes)):
+                hits = self.launch_prefilter(stretch, space, found[:1], stream)
+                pending.probe(i, stretch, hits)
+            if (rows := pending.collect()) is not None:
                 return rows
+
+    def read_hits(self, arena: DeviceArena, space: Workspace, stream: Any) -> npt.NDArray[np.uint64]:
+        """The prefilter's hits as places of the arena, ascending; the highest bit is set for blocks."""
+        found = space.reserve("found", np.uint32, 1)
+        parts = []
+        for stretch in arena.stretches(self._stretch_bytes):
+            self.launch_prefilter(stretch, space, found[:1], stream)
+            count = int(found.get(stream=stream)[0])
+            own = (
+                space.reserve("hits", np.uint8, 0)[: 4 * count]
+                .get(stream=stream)
+                .view(np.uint32)
+                .astype(np.uint64)
+            )
+            block = own >> np.uint64(31)
+            parts.append((own & np.uint64(_BLOCK_HIT - 1)) + stretch["first"] | block << np.uint64(63))
+        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+
+    def run_hits(
+        self, arena: DeviceArena, hits: npt.NDArray[np.uint64], space: Workspace, stream: Any
+    ) -> DeviceRows:
+        """Probe and walk from what read_hits gave."""
+        block = hits >> np.uint64(63)
+        places = hits & np.uint64((1 << 63) - 1)
+        while True:
+            pending = self._begin_serial(arena, space, stream)
+            for i, stretch in enumerate(arena.stretches(self._stretch_bytes)):
+                first, size = int(stretch["first"]), int(stretch["bytes"])
+                own = (places >= first) & (places < first + size)
+                local = (places[own] - np.uint64(first) | block[own] << np.uint64(31)).astype(np.uint32)
+                space.hit_capacity = max(space.hit_capacity, local.size)
+                lengths = space.reserve("found", np.uint32, 1)[:1]
+                lists = self._lists(space, "hits", 4, 1, space.hit_capacity, lengths, 1)
+                lengths.set(np.array([local.size], np.uint32), stream=stream)
+                if local.size:
+                    space.reserve("hits", np.uint8, 0)[: local.nbytes].set(
+                        local.view(np.uint8), stream=stream
+                    )
+                pending.probe(i, stretch, lists)
+                stream.synchronize()  # the next stretch's hits take the place of these
+            if (rows := pending.collect()) is not None:
+                return rows
+
+    def _begin_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> PendingRun:
+        grid = self._probe.grid
+        count = len(arena.stretches(self._stretch_bytes)) * grid
+        lengths = space.reserve("lengths", np.uint32, count)[:count]
+        with stream:
+            lengths.fill(0)
+        output = self._prepare(arena, space, stream)
+
+        def probe(i: int, stretch: npt.NDArray[np.void], hits: npt.NDArray[np.void]) -> None:
+            pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :])
+            self._probe(stream, self._tables, stretch, hits, pivots, output)
+            self._walk(stream, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
+
+        return PendingRun(space, lengths, stream, probe)
 
     def launch_prefilter(
         self, stretch: npt.NDArray[np.void], space: Workspace, found: Any, stream: Any
@@ -135,11 +192,19 @@ class CudaPrograms:
     def launch_masks(self, stretch: npt.NDArray[np.void], space: Workspace, stream: Any) -> None:
         """The bitmap's answers for one stretch, as bits."""
         vectors = -(-int(stretch["bytes"]) // 512) * 32 + 128
-        masks, blocks = space.reserve("masks", np.uint8, vectors), space.reserve("blocks", np.uint32, vectors // 32)
+        masks, blocks = (
+            space.reserve("masks", np.uint8, vectors),
+            space.reserve("blocks", np.uint32, vectors // 32),
+        )
         self._prefilter(stream, self._tables, stretch, _pointer(masks), _pointer(blocks))
 
     def launch_compact(
-        self, stretch: npt.NDArray[np.void], space: Workspace, lists: npt.NDArray[np.void], length: Any, stream: Any
+        self,
+        stretch: npt.NDArray[np.void],
+        space: Workspace,
+        lists: npt.NDArray[np.void],
+        length: Any,
+        stream: Any,
     ) -> None:
         """From the masks to one list."""
         masks, blocks = space.reserve("masks", np.uint8, 0), space.reserve("blocks", np.uint32, 0)
@@ -187,8 +252,16 @@ class CudaPrograms:
 class PendingRun:
     """Launches on their way. `collect` waits for them."""
 
-    def __init__(self, space: Workspace, lengths: Any, stream: Any) -> None:
+    def __init__(
+        self,
+        space: Workspace,
+        lengths: Any,
+        stream: Any,
+        probe: Callable[[int, npt.NDArray[np.void], npt.NDArray[np.void]], None] | None = None,
+    ) -> None:
+        """`lengths`: of all lists of pivots. `probe` queues what is left to do of a stretch once its hits are listed."""
         self._space, self._lengths, self._stream = space, lengths, stream
+        self.probe = probe or _nothing_left
 
     def collect(self) -> DeviceRows | None:
         """The rows; None if there was too little room for pivots or rows: there is more now, so launch again."""
@@ -206,6 +279,12 @@ class PendingRun:
         rows = space.reserve("rows", np.uint8, 0)[: wanted * ROW_DTYPE.itemsize].get(stream=self._stream)
         attempted, committed = np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
         return DeviceRows(rows.view(ROW_DTYPE), attempted, committed)
+
+
+def _nothing_left(number: int, stretch: npt.NDArray[np.void], hits: npt.NDArray[np.void]) -> None:
+    raise AssertionError(
+        f"stretch {number} of a fused run has no hits to probe ({stretch['bytes']}, {hits['capacity']})"
+    )
 
 
 def _pointer(array: Any) -> np.uint64:

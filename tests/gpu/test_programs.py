@@ -1,0 +1,140 @@
+"""The programs on the GPU against the reference: rows, tiles and the prefilter's bits, over every instance."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gpu_support import PATTERNS, TUNABLES, expected, found, make_tables, random_document
+
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import bitmap_places, execute_arena
+from vyre_dist.compiler.hashing import make_bitmap
+from vyre_dist.program.tunables import Tunables
+
+pytestmark = pytest.mark.gpu
+
+TABLES = make_tables(PATTERNS)
+MAX_STEPS = 256
+
+
+def check(gpu: SimpleNamespace, arena: Arena, tunables: Tunables, **options: int) -> int:
+    """All ways give the reference's rows and tiles; how many rows there are."""
+    want = expected(execute_arena(TABLES, arena, tile_bytes=tunables.tile_bytes, max_steps=MAX_STEPS))
+    programs = gpu.programs(TABLES, tunables, MAX_STEPS, **options)
+    for way, got in gpu.every_way(programs, arena).items():
+        assert got == want, way
+    return len(want[0]) + len(want[1])
+
+
+@pytest.mark.parametrize("tunables", TUNABLES, ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_random_arenas(gpu: SimpleNamespace, tunables: Tunables, seed: int) -> None:
+    """Arenas of random documents, open and whole, give the reference's rows and tiles in every instance."""
+    rng = random.Random(seed)
+    rows = 0
+    for count in (1, 7, 300):
+        documents = [random_document(rng, 12) for _ in range(count)]
+        flags = [[rng.random() < 0.7 for _ in documents] for _ in range(2)]
+        arena = Arena.pack(documents, *flags, alignment=rng.choice((2, 4, 16)))
+        rows += check(gpu, arena, tunables)
+    assert rows > 20
+
+
+def test_every_offset(gpu: SimpleNamespace) -> None:
+    """A document shifted through 261 offsets, in itself and in the arena, over the edges of vectors, units and tiles."""
+    text = b" ".join(
+        piece for piece in (b"token=deadbeef", b"key='0123456789'", b"0123456789abcdef" * 3, b"abcxy zz")
+    )
+    tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
+    documents = [b"." * shift + text for shift in range(261)]
+    assert check(gpu, Arena.pack(documents, alignment=2), tunables) > 261
+    for shift in range(0, 261, 2):
+        arena = Arena.pack([b"-" * shift, text], alignment=2)
+        assert check(gpu, arena, tunables) > 3
+
+
+def test_ragged_ends(gpu: SimpleNamespace) -> None:
+    """Arenas of every length from 0 to 80 bytes, and around a unit's size, are read to their last byte and no further."""
+    text = (b"zz token=deadbeef abcxxy s.abcdef " * 200)[:4200]
+    for size in [*range(81), 511, 512, 513, 2047, 2048, 2049, 4095, 4096, 4097]:
+        check(gpu, Arena.pack([text[-size:] if size else b""]), TUNABLES[0])
+
+
+def test_tiny_documents(gpu: SimpleNamespace) -> None:
+    """A hundred thousand documents of no to three bytes: none sees its neighbour's."""
+    rng = random.Random(5)
+    documents = [rng.choice([b"", b"z", b"zz", b"zzz", b"tok", b"abc", b"y"]) for _ in range(100_000)]
+    assert check(gpu, Arena.pack(documents, alignment=2), TUNABLES[0]) > 20_000
+
+
+def test_no_documents(gpu: SimpleNamespace) -> None:
+    """An arena without documents, and one of empty documents, give nothing."""
+    for documents in ([], [b""], [b"", b""]):
+        assert check(gpu, Arena.pack(documents), TUNABLES[0]) == 0
+
+
+def test_small_stretches(gpu: SimpleNamespace) -> None:
+    """What lies across launches' stretches is found once, whichever stretch it begins in."""
+    rng = random.Random(9)
+    arena = Arena.pack([random_document(rng, 4000), random_document(rng, 4000)])
+    assert arena.data.size > 50_000
+    assert check(gpu, arena, TUNABLES[0], stretch_bytes=4096) > 1000
+
+
+def test_everything_hits(gpu: SimpleNamespace) -> None:
+    """Where every place hits and every candidate is confirmed, lists and rows outgrow their room and nothing is lost."""
+    arena = Arena.pack([b"z" * 3_000_001, b"abcy" * 200_000])
+    assert check(gpu, arena, TUNABLES[0]) > 1_500_000
+
+
+def test_prefilter_bits(gpu: SimpleNamespace) -> None:
+    """The hits that are read back are the reference's, bit for bit, for bitmaps of every size."""
+    from dataclasses import replace
+
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+    from vyre_dist.kernels.cuda.programs import Workspace
+
+    rng = random.Random(11)
+    arena = Arena.pack([random_document(rng, 3000) for _ in range(5)])
+    there, space = DeviceArena(), Workspace()
+    there.upload(arena, gpu.stream)
+    for bits in (10, 14, 18, 19, 20):
+        programs = gpu.programs(TABLES, replace(TUNABLES[3], bitmap_bits=bits, blocks_per_sm=1))
+        hits = programs.read_hits(there, space, gpu.stream)
+        windows = hits[hits >> np.uint64(63) == 0]
+        tables = replace(TABLES, bitmap=make_bitmap(TABLES.grams, TABLES.multiplier, bits))
+        assert np.array_equal(windows, bitmap_places(tables, arena.data).astype(np.uint64))
+
+
+def test_beyond_four_gibibytes(gpu: SimpleNamespace) -> None:
+    """In an arena of more than 2^32 bytes, what was planted around 2^30, 2^31 and 2^32 is found, at its place."""
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+    from vyre_dist.kernels.cuda.programs import Workspace
+
+    if gpu.device.free_bytes() < 6 << 30:
+        pytest.skip("less than 6 GiB of device memory are free")
+    size = (4 << 30) + (64 << 20)
+    data = np.full(size, ord("."), np.uint8)
+    secret = np.frombuffer(b" token=deadbeef ", np.uint8)
+    plants = [0, 1000, size - secret.size]
+    for edge in (1 << 30, 1 << 31, 3 << 30, 1 << 32):
+        plants += [edge - 9 + shift for shift in (-3000, 0, 3000)]
+    for at in plants:
+        data[at : at + secret.size] = secret
+    cut = (2 << 30) + 12345678
+    whole = np.ones(2, bool)
+    arena = Arena(data, np.array([0, cut]), np.array([cut - 1, size]), whole, whole)
+    there, space = DeviceArena(), Workspace()
+    there.upload(arena, gpu.stream)
+    programs = gpu.programs(TABLES, TUNABLES[0])
+    rows = found(programs.run_fused(there, space, gpu.stream))
+    assert rows == found(programs.run_serial(there, space, gpu.stream))
+    confirmed, for_host = rows[:2]
+    assert not for_host
+    assert [rule for _, rule, _ in confirmed] == [0] * len(plants)
+    for at, (document, _, place) in zip(sorted(plants), confirmed, strict=True):
+        assert document == (at >= cut)
+        assert at < place < at + secret.size

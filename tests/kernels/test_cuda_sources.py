@@ -1,0 +1,120 @@
+"""The CUDA sources without a GPU: every instance compiles for every architecture, and the structs are NumPy's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from gpu_support import TUNABLES
+
+from vyre_dist.kernels.cuda import instances, structs
+from vyre_dist.kernels.cuda.nvrtc import (
+    KernelCompileError,
+    NvrtcMissingError,
+    compile_cubin,
+    headers,
+    nvrtc_module,
+)
+from vyre_dist.program import ArtifactCache
+from vyre_dist.program.tunables import Tunables
+
+ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
+
+STRUCTS = {
+    "Row": structs.ROW_DTYPE,
+    "Slot": structs.SLOT_DTYPE,
+    "Side": structs.SIDE_DTYPE,
+    "Entry": structs.ENTRY_DTYPE,
+    "Run": structs.RUN_DTYPE,
+    "WordTest": structs.TEST_DTYPE,
+    "Tables": structs.TABLES_DTYPE,
+    "Stretch": structs.STRETCH_DTYPE,
+    "Output": structs.OUTPUT_DTYPE,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nvrtc() -> None:
+    try:
+        nvrtc_module()
+    except NvrtcMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("tunables", TUNABLES, ids=str)
+def test_every_instance_compiles(arch: str, tunables: Tunables) -> None:
+    """Each kernel of each instance is a cubin for each architecture."""
+    cache = ArtifactCache(None)
+    for instance in (
+        instances.scan(tunables),
+        instances.prefilter(tunables),
+        instances.compact(),
+        instances.probe(),
+        instances.walk(),
+    ):
+        assert compile_cubin(instance.kernel, instance.source, arch, cache).startswith(b"\x7fELF")
+
+
+def test_structs_are_numpys() -> None:
+    """Every struct that the host writes has the size and the places of its dtype's fields."""
+    checks = []
+    for name, dtype in STRUCTS.items():
+        checks.append(f"static_assert(sizeof(vyre::{name}) == {dtype.itemsize});")
+        for field, (_, offset, *_) in (dtype.fields or {}).items():
+            checks.append(f"static_assert(__builtin_offsetof(vyre::{name}, {field}) == {offset});")
+    checks.append(f"static_assert(sizeof(vyre::Pivot) == {structs.PIVOT_BYTES});")
+    checks.append(f"static_assert(sizeof(vyre::Lists<vyre::u32>) == {structs.LISTS_DTYPE.itemsize});")
+    for name in ("MAX_RUNS", "BYTE_MAP_PITCH", "LIST", "HOST", "BIT_PARALLEL", "PAGE_BITS", "MOST_ROOM"):
+        checks.append(f"static_assert(vyre::{name} == {getattr(structs, name)}u);")
+    source = '#include "tables.cuh"\n' + "\n".join(checks)
+    assert len(checks) > 60
+    compile_cubin("structs", source, "sm_90", ArtifactCache(None))
+
+
+def test_refused_source() -> None:
+    """Source that does not compile is an error with the compiler's log."""
+    with pytest.raises(KernelCompileError, match="sm_90") as caught:
+        compile_cubin("broken", '#include "tables.cuh"\nvyre::nothing x;', "sm_90", ArtifactCache(None))
+    assert "nothing" in caught.value.log
+
+
+def test_cached_cubin(tmp_path: Path) -> None:
+    """A cubin is compiled once: what is found in the cache is taken, whatever is damaged is made anew."""
+    cache, instance = ArtifactCache(str(tmp_path)), instances.walk()
+    first = compile_cubin(instance.kernel, instance.source, "sm_90", cache)
+    (stored,) = (tmp_path / "cubin").iterdir()
+    stamp = stored.stat().st_mtime_ns
+    assert compile_cubin(instance.kernel, instance.source, "sm_90", cache) == first
+    assert stored.stat().st_mtime_ns == stamp
+    stored.write_bytes(stored.read_bytes()[:-1])
+    assert compile_cubin(instance.kernel, instance.source, "sm_90", cache) == first
+    assert stored.stat().st_mtime_ns != stamp
+
+
+def test_all_headers_are_used() -> None:
+    """Every header of the package belongs to some kernel."""
+    used = "".join(
+        i.source for i in (instances.scan(Tunables()), instances.prefilter(Tunables()), instances.compact())
+    )
+    used += (
+        instances.probe().source + instances.walk().source + "".join(t.decode() for t in headers().values())
+    )
+    assert {name.decode() for name in headers() if f'"{name.decode()}"' not in used} == set()
+
+
+def test_missing_gpu_is_said() -> None:
+    """Without a GPU the backend says so and what to use instead."""
+    code = (
+        "from vyre_dist.kernels.cuda.device import open_device\nfrom vyre_dist.program import ArtifactCache\n"
+    )
+    code += "open_device(ArtifactCache(None))"
+    # a machine with GPUs hides them this way
+    done = subprocess.run(
+        ["python", "-c", code], capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    )
+    assert done.returncode == 1
+    assert "no usable GPU" in done.stderr
+    assert "--backend cpu" in done.stderr

@@ -1,0 +1,86 @@
+"""Patterns, documents and instances for the tests on a GPU, and how rows are compared."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from vyre_dist.compiler import PackTables, compile_tables
+from vyre_dist.compiler.arena_executor import ROW_DTYPE, ArenaVerdicts, Rows
+from vyre_dist.program.tunables import Tunables
+from vyre_dist.regex import parse
+
+PATTERNS = [
+    r"token[=:]\s*[0-9a-f]{8}",
+    r"(?i)[\w.-]{0,50}?(?:key|secret)(?:[ \t\w.-]{0,20})[=:]{1,3}['\"]?([\w=-]{10,40})(?:['\"\s;]|$)",
+    r"\bghp_[0-9A-Za-z]{12}\b",
+    r"AKIA[A-Z2-7]{8}",
+    r"(?m)^begin.*end$",
+    r"\Astart",
+    r"finish\z",
+    r"\b[a-f0-9]{40}\b",
+    r"-----BEGIN[ A-Z]{0,20}-----[\s\S]{16,}?-----END",
+    r"s\.[a-z]{6}",
+    r"(?:abc|bcd|cde)x{0,3}y",
+    r"zz",
+    r"\x00\x01\x02\xff",
+    r"curl\b(?:.*|.*(?:[\r\n]{1,2}.*){1,5})[ \t](?:-u|--user)=?[\w:]{3,10}",
+]
+
+PIECES = [
+    b"token=deadbeef", b"token: 0123456789", b"my.key = 'abcdef-0123456'\n", b"secret:=0123456789abc;", 
+    b" ghp_abcDEF012345 ",    b"xghp_abcDEF012345", b"AKIAABCDEFG2", b"begin of the end", b"begin end\n", b"start", b"finish", b"\n", b" ",
+    b"0123456789abcdef0123456789abcdef01234567", b"0123456789abcdef" * 5, b"-----BEGIN KEY-----", b"-----END", b"s.abcdef",
+    b"abcxxy", b"cdey", b"zz", b"zzz", b"\x00\x01\x02\xff", b"curl -u me:pass ", b"curl x\n\n--user=abc:d", b"kEy=",
+    b"int main(void) { return 0; }\n", b"the quick brown fox ", b"ke", b"y", b"tok", b"en=", b"\xe9\xff\x00",
+]  # fmt: skip
+
+TUNABLES = [
+    Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1),
+    Tunables(threads=1024, unroll=2, tile_bytes=512, bitmap_bits=20, blocks_per_sm=1),
+    Tunables(threads=512, unroll=1, tile_bytes=4096, bitmap_bits=19, blocks_per_sm=2),
+    Tunables(threads=256, unroll=3, tile_bytes=16 << 10, bitmap_bits=18, blocks_per_sm=3),
+    Tunables(threads=32, unroll=4, tile_bytes=1 << 20, bitmap_bits=10, blocks_per_sm=1),
+]
+
+
+def make_tables(patterns: list[str]) -> PackTables:
+    return compile_tables([parse(pattern).root for pattern in patterns]).tables
+
+
+def random_document(rng: random.Random, pieces: int) -> bytes:
+    return b"".join(rng.choice(PIECES) for _ in range(rng.randrange(pieces + 1)))
+
+
+def placed(rows: Rows) -> list[tuple[int, int, int]]:
+    """Rows with a place, sorted: what the programs on the GPU put out."""
+    own = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
+    return sorted(zip(own["document"].tolist(), own["rule"].tolist(), own["place"].tolist(), strict=True))
+
+
+def expected(
+    verdicts: ArenaVerdicts,
+) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]], int, int]:
+    """(confirmed, for the host, attempted, committed) of the reference."""
+    return (
+        placed(verdicts.confirmed),
+        placed(verdicts.for_host),
+        verdicts.attempted_tiles,
+        verdicts.committed_tiles,
+    )
+
+
+def found(rows: Any) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]], int, int]:
+    """The same of the GPU's."""
+    host = rows.rows["rule"] >> np.uint32(31) == 1
+    own = np.empty(rows.rows.size, ROW_DTYPE)
+    own["document"], own["place"] = rows.rows["document"], rows.rows["place"]
+    own["rule"] = rows.rows["rule"] & np.uint32(0x7FFF_FFFF)
+    return (
+        sorted(set(placed(own[~host]))),
+        sorted(set(placed(own[host]))),
+        rows.attempted_tiles,
+        rows.committed_tiles,
+    )
