@@ -1,0 +1,99 @@
+"""Matches near the places that the tables leave are all matches: in whole documents, in pieces, dense or not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from generate import haystacks, patterns
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vyre_dist import regex as rx
+from vyre_dist.compiler import GramModel, compile_tables
+from vyre_dist.compiler.arena_executor import execute_arena
+from vyre_dist.compiler.gram_model import pack_grams
+from vyre_dist.extract import RuleMatcher
+from vyre_dist.extract.places import matches_at_places
+from vyre_dist.extract.window import Window, whole
+from vyre_dist.kernels.reference import arena_of
+from vyre_dist.program import compile_pack
+from vyre_dist.rules import RulePack
+
+CAP = 64
+
+# every narrow window is worth having: most of the patterns have anchors
+FLAT = GramModel.from_bytes(pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256)))
+
+DENSE = [
+    "abca?",
+    "(?:abc)+",
+    "a{4}",
+    "a{4,9}",
+    "abc|bcab",
+    r"\babc.{0,3}",
+    "(?:ab){2}c?",
+    "aaab?",
+    "(?i)abcab",
+    "ab.?ca",
+]
+
+
+def anchored_places(pattern: str, windows: list[Window]) -> list[list[int]] | None:
+    """By window: the places of all rows, in its coordinates; None for a pattern that has no anchors."""
+    compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data)
+    tables = compile_tables([rx.parse(compiled.rules[0].pattern).root], FLAT).tables
+    if not tables.entries.size or tables.runs.size:
+        return None
+    arena = arena_of(windows)
+    verdicts = execute_arena(tables, arena, tile_bytes=64)
+    places: list[set[int]] = [set() for _ in windows]
+    for document, _, place in verdicts.confirmed.tolist() + verdicts.for_host.tolist():
+        places[document].add(place - int(arena.starts[document]))
+    return [sorted(own) for own in places]
+
+
+def windows_of(document: bytes, size: int, overlap: int) -> list[Window]:
+    """The document in pieces of `size`, each with the context that it needs."""
+    pieces = []
+    for start in range(0, max(1, len(document)), size):
+        base, stop = max(0, start - 1), min(len(document), start + size + overlap)
+        end = min(start + size, len(document))
+        pieces.append(
+            Window(document[base:stop], base, start - base, end - base, start + size >= len(document))
+        )
+    return pieces
+
+
+def check(pattern: str, document: bytes, size: int) -> int:
+    """Compare both ways in each piece and in the whole; how many matches there were."""
+    compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data, max_match_bytes=CAP)
+    rule = compiled.rules[0]
+    matcher = RuleMatcher(rule.pattern, rule.max_width, rule.max_match_bytes)
+    windows = [whole(document), *windows_of(document, size, compiled.overlap)]
+    places = anchored_places(pattern, windows)
+    if places is None:
+        return 0
+    seen = 0
+    for window, own in zip(windows, places, strict=True):
+        wanted = list(matcher.iter_matches(window))
+        found = matches_at_places(matcher, window, own) if own else []  # without places nobody looks
+        assert found == wanted, (pattern, window)
+        seen += len(wanted)
+    return seen
+
+
+@settings(max_examples=500)
+@given(pattern=st.one_of(patterns(), st.sampled_from(DENSE)), document=haystacks(60), size=st.integers(1, 30))
+def test_matches_at_places(pattern: str, document: bytes, size: int) -> None:
+    """The chain found from the places is the whole chain, whichever piece of the document is looked at."""
+    check(pattern, document, size)
+
+
+@pytest.mark.parametrize("pattern", DENSE)
+def test_dense_matches(pattern: str) -> None:
+    """Overlapping candidates, touching matches and matches at both edges come out as one search finds them."""
+    seen = 0
+    for document in (b"abc" * 9, b"a" * 40, b"abcab" * 5 + b"ca", b"ab" * 11 + b"c abcx abc", b"ABCABaaaab"):
+        for size in (1, 2, 7, 64):
+            seen += check(pattern, document, size)
+    assert seen > 10
