@@ -19,6 +19,7 @@ from vyre_dist.compiler import (
     pack_tables,
     unpack_tables,
 )
+from vyre_dist.compiler.codec import TABLES_SCHEMA
 from vyre_dist.regex import parse
 
 PATTERNS = [
@@ -56,6 +57,28 @@ def test_compiling_is_deterministic(tables: PackTables) -> None:
     """The same patterns give the same bytes."""
     again = compile_tables([parse(pattern).root for pattern in PATTERNS]).tables
     assert pack_tables(again) == pack_tables(tables)
+
+
+def digest_of(tables: PackTables) -> str:
+    """A hash of all fields' values, independent of how they are packed."""
+    hashed = hashlib.sha256()
+    for f in fields(PackTables):
+        value = getattr(tables, f.name)
+        if f.name in ("reasons", "expected_hits"):
+            continue  # for people; and a float that another machine may sum in another order
+        hashed.update(
+            f.name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
+        )
+    return hashed.hexdigest()[:16]
+
+
+def test_other_tables_have_another_schema(tables: PackTables) -> None:
+    """What these patterns compile to is what this schema's tables were when it was introduced.
+
+    Caches hold tables by schema: whoever changes what the compiler puts out raises TABLES_SCHEMA, or old tables would go on
+    being used, and then writes both here.
+    """
+    assert (TABLES_SCHEMA, digest_of(tables)) == (4, "5f0e510aaf6b64bf")
 
 
 def test_any_changed_byte_is_noticed(tables: PackTables) -> None:
