@@ -1,7 +1,8 @@
 """GpuStream: arenas of whole documents through one GPU, so that reading, copying, kernels and extraction overlap.
 
-Each slot has an arena in shared memory (registered with CUDA, read by the extraction workers) and a lane on the device. While
-one slot is being copied, the kernels of the one before run, and the rows of the one before that become findings. Nothing waits for the whole device, nothing grows with the run.
+Each slot has an arena in shared memory (registered with CUDA, read by the extraction workers) and a lane on the device.
+While one slot is being copied, the kernels of the one before run, and the rows of the one before that become findings.
+Nothing waits for the whole device, nothing grows with the run.
 """
 
 from __future__ import annotations
@@ -192,7 +193,12 @@ class GpuStream:
             yield document
 
     def put(self, batch: ArenaBatch) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """Start a batch; yields what has come out meanwhile. The batch's slot is taken until its findings are out."""
+        """Start a batch; yields what has come out meanwhile. The batch's slot is taken until its findings are out.
+
+        The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then the documents that have
+        rows are copied into the slot, for the extraction workers to see.
+        """
+        self._registry.register(batch.arena.data)
         slot = batch.slot
         slot.batch = batch
         slot.lane.start(batch.arena)
@@ -201,6 +207,10 @@ class GpuStream:
             self._collect_oldest()
         while self._extracting and all(future.done() for future in self._extracting[0].futures):
             yield self._finish_oldest()
+
+    def next_finished(self) -> tuple[ArenaBatch, list[FindingRow]]:
+        """The oldest batch on its way, when it is done."""
+        return self._finish_oldest()
 
     def drain(self) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         """What is still on its way."""
@@ -224,21 +234,20 @@ class GpuStream:
         rules = backend.compiled.rules
         jobs: list[Job] = []
         starts, ends = batch.arena.starts, batch.arena.ends
-        last = -1
+        slot, data = batch.slot.data, batch.arena.data
+        elsewhere = not np.may_share_memory(slot, data)
+        at, last = 0, -1
         for document, number, places in placed_pairs(
             rows, batch.arena, backend.everywhere, backend.tables.runs["rule"]
         ):
             if document != last:
                 last = document
-                jobs.append(
-                    (
-                        batch.numbers[document],
-                        batch.paths[document],
-                        int(starts[document]),
-                        int(ends[document]),
-                        [],
-                    )
-                )
+                start, end = int(starts[document]), int(ends[document])
+                if elsewhere:
+                    slot[at : at + end - start] = data[start:end]
+                    start, end = at, at + end - start
+                    at = end
+                jobs.append((batch.numbers[document], batch.paths[document], start, end, []))
             own = None if places and places[0] == ANYWHERE else places
             jobs[-1][4].append((rules[number].index, own))
         return jobs
