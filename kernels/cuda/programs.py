@@ -78,6 +78,8 @@ class CudaPrograms:
         max_steps: int,
         stretch_bytes: int = STRETCH_BYTES,
     ) -> None:
+        import cupy
+
         self.device = device
         self.tunables = tunables
         self.tables = DeviceTables(tables, max_steps)
@@ -89,6 +91,7 @@ class CudaPrograms:
         self._probe = device.kernel(instances.probe())
         self._walk = device.kernel(instances.walk())
         self._tables = self.tables.arguments(tunables.bitmap_bits)
+        self._side_stream = cupy.cuda.Stream(non_blocking=True)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Both launches for each stretch, then the rows on the host; all again where there was too little room."""
@@ -98,14 +101,28 @@ class CudaPrograms:
                 return rows
 
     def launch_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> PendingRun:
-        """Queue all launches; nothing is waited for."""
+        """Queue all launches; nothing is waited for.
+
+        The walks run on a stream of their own, beside the next stretch's scan: they wait for memory most of the time, and
+        the last ones for a few long ways.
+        """
         stretches, grid = arena.stretches(self._stretch_bytes), self._scan.grid
         lengths = space.reserve("lengths", np.uint32, len(stretches) * grid)[: len(stretches) * grid]
         output = self._prepare(arena, space, stream)
+        walked: list[Any] = []
         for i, stretch in enumerate(stretches):
-            pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :])
+            pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :], f"pivots {i % 2}")
+            if i > 1:
+                stream.wait_event(walked[i - 2])
             self._scan(stream, self._tables, stretch, pivots, output)
-            self._walk(stream, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
+            last = i + 1 == len(stretches)
+            walking = stream if last else self._side_stream
+            if not last:
+                walking.wait_event(stream.record())
+            self._walk(walking, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
+            walked.append(walking.record())
+        if len(walked) > 1:
+            stream.wait_event(walked[-2])
         return PendingRun(space, lengths, stream)
 
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
@@ -230,11 +247,16 @@ class CudaPrograms:
         return output
 
     def _pivot_lists(
-        self, stretch: npt.NDArray[np.void], space: Workspace, count: int, lengths: Any
+        self,
+        stretch: npt.NDArray[np.void],
+        space: Workspace,
+        count: int,
+        lengths: Any,
+        name: str = "pivots 0",
     ) -> npt.NDArray[np.void]:
         space.pivot_capacity = max(space.pivot_capacity, int(stretch["bytes"]) // _BYTES_PER_PIVOT // count)
         parts = max(1, self._walk.grid // count)
-        return self._lists(space, "pivots", PIVOT_BYTES, count, space.pivot_capacity, lengths, parts)
+        return self._lists(space, name, PIVOT_BYTES, count, space.pivot_capacity, lengths, parts)
 
     @staticmethod
     def _lists(

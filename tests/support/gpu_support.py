@@ -24,18 +24,38 @@ PATTERNS = [
     r"-----BEGIN[ A-Z]{0,20}-----[\s\S]{16,}?-----END",
     r"s\.[a-z]{6}",
     r"(?:abc|bcd|cde)x{0,3}y",
-    r"zz",
+    r"zzzz",
     r"\x00\x01\x02\xff",
     r"curl\b(?:.*|.*(?:[\r\n]{1,2}.*){1,5})[ \t](?:-u|--user)=?[\w:]{3,10}",
 ]
 
 PIECES = [
-    b"token=deadbeef", b"token: 0123456789", b"my.key = 'abcdef-0123456'\n", b"secret:=0123456789abc;", 
-    b" ghp_abcDEF012345 ",    b"xghp_abcDEF012345", b"AKIAABCDEFG2", b"begin of the end", b"begin end\n", b"start", b"finish", b"\n", b" ",
-    b"0123456789abcdef0123456789abcdef01234567", b"0123456789abcdef" * 5, b"-----BEGIN KEY-----", b"-----END", b"s.abcdef",
-    b"abcxxy", b"cdey", b"zz", b"zzz", b"\x00\x01\x02\xff", b"curl -u me:pass ", b"curl x\n\n--user=abc:d", b"kEy=",
-    b"int main(void) { return 0; }\n", b"the quick brown fox ", b"ke", b"y", b"tok", b"en=", b"\xe9\xff\x00",
-]  # fmt: skip
+    *(b"token=deadbeef", b"token: 0123456789", b"my.key = 'abcdef-0123456'\n", b"secret:=0123456789abc;"),
+    *(
+        b" ghp_abcDEF012345 ",
+        b"xghp_abcDEF012345",
+        b"AKIAABCDEFG2",
+        b"begin of the end",
+        b"begin end\n",
+        b"start",
+    ),
+    *(
+        b"finish",
+        b"\n",
+        b" ",
+        b"0123456789abcdef0123456789abcdef01234567",
+        b"0123456789abcdef" * 5,
+        b"s.abcdef",
+    ),
+    *(b"-----BEGIN KEY-----", b"-----END", b"abcxxy", b"cdey", b"zzzz", b"zzz", b"\x00\x01\x02\xff", b"kEy="),
+    *(
+        b"curl -u me:pass ",
+        b"curl x\n\n--user=abc:d",
+        b"int main(void) { return 0; }\n",
+        b"the quick brown fox ",
+    ),
+    *(b"ke", b"y", b"tok", b"en=", b"\xe9\xff\x00"),
+]
 
 TUNABLES = [
     Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1),

@@ -1,0 +1,44 @@
+"""Lane: what one arena on its way through the GPU takes: its copy, its output and a stream. Several lanes overlap."""
+
+from __future__ import annotations
+
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.kernels.cuda.arenas import DeviceArena
+from vyre_dist.kernels.cuda.programs import CudaPrograms, DeviceRows, PendingRun, Workspace
+
+
+class Lane:
+    """Not thread-safe; one arena at a time."""
+
+    def __init__(self, programs: CudaPrograms, reserve_bytes: int) -> None:
+        """`reserve_bytes`: room for arenas of this size is made at once."""
+        import cupy
+
+        self._programs = programs
+        self._arena = DeviceArena()
+        self._arena.reserve(reserve_bytes)
+        self._space = Workspace()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._pending: PendingRun | None = None
+
+    def start(self, arena: Arena) -> None:
+        """Queue the copy of `arena` and the fused programs on it. Its data must stay as it is until `finish`.
+
+        Nothing is waited for if the data is registered with CUDA (host_memory.py).
+        """
+        self._arena.upload(arena, self._stream)
+        self._pending = self._programs.launch_fused(self._arena, self._space, self._stream)
+
+    def finish(self) -> DeviceRows:
+        """Wait for what was started. Where there was too little room the programs run again, with enough."""
+        if self._pending is None:
+            raise RuntimeError("a lane was asked for what it was not given: call start first")
+        rows = self._pending.collect()
+        self._pending = None
+        if rows is None:
+            rows = self._programs.run_fused(self._arena, self._space, self._stream)
+        return rows
+
+    def wait(self) -> None:
+        """Return when nothing is queued any more."""
+        self._stream.synchronize()
