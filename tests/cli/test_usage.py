@@ -50,7 +50,7 @@ BAD_PACK_PROBLEMS = [
         (["scan", "--max-file-size", "-1"], "'-1' is no size"),
         (["scan", "--format", "xml"], "unknown format 'xml': use one of human, jsonl, sarif, csv, parquet"),
         (["scan", "--workers", "0"], "0 is not in the range x>=1"),
-        (["scan", "--backend", "abacus"], "unknown backend 'abacus': use one of auto, cpu, reference"),
+        (["scan", "--backend", "abacus"], "unknown backend 'abacus': use one of auto, cpu, cuda, reference"),
         (["scan", "--speculation", "yes"], "'yes' is not one of 'auto', 'force', 'disable'"),
         (["scan", "--rules", "nowhere.toml"], "no rule pack 'nowhere.toml'"),
         (["scan", "--rules", "builtin:nothing"], "builtin:cloud"),
