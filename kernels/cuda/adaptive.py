@@ -79,9 +79,7 @@ class AdaptivePrograms:
             pct: int | None = 0
             if fused_ns > serial_ns:
                 pct = break_even_pct(self._tails, fused_ns, serial_ns)
-            self.speculator = ProbingSpeculator(
-                AdaptiveSpeculator(DEFAULT_THRESHOLD_PCT if pct is None else pct), self._probe_every
-            )
+            self.speculator = ProbingSpeculator(AdaptiveSpeculator.calibrated(pct), self._probe_every)
 
     def dispatch(
         self, program: ScanProgram, inputs: Sequence[DeviceArena], config: DispatchConfig
