@@ -13,9 +13,8 @@ from vyre_dist.kernels.cuda.structs import PAGE_BITS, STRETCH_DTYPE
 PADDING = 32
 """Zero bytes that must follow an arena's own on the device: a window at its last place reads beyond it."""
 
-STRETCH_BYTES = 256 << 20
-"""What one launch looks at: enough that its start and end don't count, little enough that the walks of one stretch run
-beside the scan of the next. At most 2^30: offsets in a launch are 32-bit, and one bit of them is taken."""
+STRETCH_BYTES = 1 << 30
+"""What one launch looks at, at most: offsets in a launch are 32-bit, and one bit of them is taken."""
 
 
 def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint32]:

@@ -78,8 +78,6 @@ class CudaPrograms:
         max_steps: int,
         stretch_bytes: int = STRETCH_BYTES,
     ) -> None:
-        import cupy
-
         self.device = device
         self.tunables = tunables
         self.tables = DeviceTables(tables, max_steps)
@@ -91,7 +89,6 @@ class CudaPrograms:
         self._probe = device.kernel(instances.probe())
         self._walk = device.kernel(instances.walk())
         self._tables = self.tables.arguments(tunables.bitmap_bits)
-        self._side_stream = cupy.cuda.Stream(non_blocking=True)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Both launches for each stretch, then the rows on the host; all again where there was too little room."""
@@ -101,40 +98,43 @@ class CudaPrograms:
                 return rows
 
     def launch_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> PendingRun:
-        """Queue all launches; nothing is waited for.
-
-        The walks run on a stream of their own, beside the next stretch's scan: they wait for memory most of the time, and
-        the last ones for a few long ways.
-        """
+        """Queue all launches; nothing is waited for."""
         stretches, grid = arena.stretches(self._stretch_bytes), self._scan.grid
         lengths = space.reserve("lengths", np.uint32, len(stretches) * grid)[: len(stretches) * grid]
         output = self._prepare(arena, space, stream)
-        walked: list[Any] = []
         for i, stretch in enumerate(stretches):
-            pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :], f"pivots {i % 2}")
-            if i > 1:
-                stream.wait_event(walked[i - 2])
+            pivots = self._pivot_lists(stretch, space, grid, lengths[i * grid :])
             self._scan(stream, self._tables, stretch, pivots, output)
-            last = i + 1 == len(stretches)
-            walking = stream if last else self._side_stream
-            if not last:
-                walking.wait_event(stream.record())
-            self._walk(walking, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
-            walked.append(walking.record())
-        if len(walked) > 1:
-            stream.wait_event(walked[-2])
+            self._walk(stream, self._tables, stretch, pivots, output, grid=grid * int(pivots["parts"]))
         return PendingRun(space, lengths, stream)
 
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Prefilter, compact and, when it is known how much they found, probe and walk; then the rows on the host."""
+        return self.confirm_hits(arena, space, stream, self.list_hits(arena, 0, space, stream))
+
+    def list_hits(
+        self, arena: DeviceArena, number: int, space: Workspace, stream: Any
+    ) -> npt.NDArray[np.void] | None:
+        """The hits of stretch `number`, listed on the device and counted on the host; None without such a stretch."""
+        stretches = arena.stretches(self._stretch_bytes)
+        if number >= len(stretches):
+            return None
+        found = space.reserve("found", np.uint32, 1)[:1]
+        return self.launch_prefilter(stretches[number], space, found, stream)
+
+    def confirm_hits(
+        self, arena: DeviceArena, space: Workspace, stream: Any, hits: npt.NDArray[np.void] | None
+    ) -> DeviceRows:
+        """Probe and walk: the first stretch's `hits`, then those of the others, listed one after the other."""
         while True:
-            found = space.reserve("found", np.uint32, 1)
             pending = self._begin_serial(arena, space, stream)
             for i, stretch in enumerate(arena.stretches(self._stretch_bytes)):
-                hits = self.launch_prefilter(stretch, space, found[:1], stream)
-                pending.probe(i, stretch, hits)
+                own = hits if i == 0 and hits is not None else self.list_hits(arena, i, space, stream)
+                if own is not None:
+                    pending.probe(i, stretch, own)
             if (rows := pending.collect()) is not None:
                 return rows
+            hits = None  # another stretch's have taken their place
 
     def read_hits(self, arena: DeviceArena, space: Workspace, stream: Any) -> npt.NDArray[np.uint64]:
         """The prefilter's hits as places of the arena, ascending; the highest bit is set for blocks."""
@@ -252,11 +252,10 @@ class CudaPrograms:
         space: Workspace,
         count: int,
         lengths: Any,
-        name: str = "pivots 0",
     ) -> npt.NDArray[np.void]:
         space.pivot_capacity = max(space.pivot_capacity, int(stretch["bytes"]) // _BYTES_PER_PIVOT // count)
         parts = max(1, self._walk.grid // count)
-        return self._lists(space, name, PIVOT_BYTES, count, space.pivot_capacity, lengths, parts)
+        return self._lists(space, "pivots", PIVOT_BYTES, count, space.pivot_capacity, lengths, parts)
 
     @staticmethod
     def _lists(

@@ -19,6 +19,7 @@ constexpr u32 FOLD_WORD = 0x20202020u;
 constexpr int PROBES = 6;
 constexpr int MAX_RUNS = 8;
 constexpr int MAX_NFA_WORDS = 4;
+constexpr u32 BIT_PARALLEL_STEPS = 64;  // runners.py
 
 constexpr u32 DEAD = 0;
 constexpr u32 ACCEPT = 1;

@@ -54,7 +54,7 @@ class Walker {
     const u8* map = t.byte_maps + side.x;
     if (side.w & BIT_PARALLEL) {
       const Automaton a = t.automata[side.y];
-      return run_nfa(map, nfa_words + a.base, a.states, a.columns, a.words, t.max_steps, side.w & ~BIT_PARALLEL, next,
+      return run_nfa(map, nfa_words + a.base, a.states, a.columns, a.words, min(t.max_steps, BIT_PARALLEL_STEPS), side.w & ~BIT_PARALLEL, next,
                      room, edge, stride);
     }
     walk.next = next;

@@ -82,14 +82,14 @@ def test_small_stretches(gpu: SimpleNamespace) -> None:
     """What lies across launches' stretches is found once, whichever stretch it begins in."""
     rng = random.Random(9)
     arena = Arena.pack([random_document(rng, 4000), random_document(rng, 4000)])
-    assert arena.data.size > 50_000
+    assert arena.data.size > 40_000
     assert check(gpu, arena, TUNABLES[0], stretch_bytes=4096) > 1000
 
 
 def test_everything_hits(gpu: SimpleNamespace) -> None:
     """Where every place hits and every candidate is confirmed, lists and rows outgrow their room and nothing is lost."""
-    arena = Arena.pack([b"z" * 3_000_001, b"abcy" * 200_000])
-    assert check(gpu, arena, TUNABLES[0]) > 1_500_000
+    arena = Arena.pack([b"z" * 1_000_001, b"abcy" * 50_000])
+    assert check(gpu, arena, TUNABLES[0]) > 500_000
 
 
 def test_prefilter_bits(gpu: SimpleNamespace) -> None:

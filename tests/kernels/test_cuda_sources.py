@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from gpu_support import TUNABLES
 
+from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
 from vyre_dist.kernels.cuda import instances, structs
 from vyre_dist.kernels.cuda.nvrtc import (
     KernelCompileError,
@@ -69,6 +71,7 @@ def test_structs_are_numpys() -> None:
     checks.append(f"static_assert(sizeof(vyre::Lists<vyre::u32>) == {structs.LISTS_DTYPE.itemsize});")
     for name in ("MAX_RUNS", "BYTE_MAP_PITCH", "LIST", "HOST", "BIT_PARALLEL", "PAGE_BITS", "MOST_ROOM"):
         checks.append(f"static_assert(vyre::{name} == {getattr(structs, name)}u);")
+    checks.append(f"static_assert(vyre::BIT_PARALLEL_STEPS == {BIT_PARALLEL_STEPS}u);")
     source = '#include "tables.cuh"\n' + "\n".join(checks)
     assert len(checks) > 60
     compile_cubin("structs", source, "sm_90", ArtifactCache(None))
@@ -113,7 +116,10 @@ def test_missing_gpu_is_said() -> None:
     code += "open_device(ArtifactCache(None))"
     # a machine with GPUs hides them this way
     done = subprocess.run(
-        ["python", "-c", code], capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 1
     assert "no usable GPU" in done.stderr

@@ -18,6 +18,10 @@ from vyre_dist.compiler.tables import NOT_STORED, PackTables
 
 UNDECIDED = 2
 
+BIT_PARALLEL_STEPS = 64
+"""How far a bit-parallel automaton runs at most: a step costs a kernel ten times what one along a table does, and a single
+candidate that runs far keeps all others of its launch waiting."""
+
 # So few candidates are quicker one by one (0.1 µs a step each) than together (some 20 µs a step).
 _FEW = 64
 # Most of those come to an end within it.
@@ -52,7 +56,17 @@ def run_outward(
     which = np.flatnonzero(automata != NOT_STORED)
     rows = tables.automata[automata[which]]
     bit_parallel = rows["is_nfa"] == 1
-    steps = _run_nfas(tables, data, automata, starts, ways, which[bit_parallel], stride, max_steps, verdict)
+    steps = _run_nfas(
+        tables,
+        data,
+        automata,
+        starts,
+        ways,
+        which[bit_parallel],
+        stride,
+        min(max_steps, BIT_PARALLEL_STEPS),
+        verdict,
+    )
     which = which[~bit_parallel]
     rows = rows[~bit_parallel]
     state = starts[which].astype(np.int64)

@@ -226,38 +226,17 @@ class GpuStream:
         slot = self._copied.popleft()
         rows = slot.lane.finish()
         self.totals.report += MergedReport.of(rows.report)
-        slot.futures = self._pool.submit(slot.memory.name, self._jobs(rows.rows, slot.taken()))
+        slot.futures = self._pool.submit(
+            slot.memory.name, jobs_of(self.backend, rows.rows, slot.taken(), slot.data)
+        )
         self._extracting.append(slot)
-
-    def _jobs(self, rows: npt.NDArray[np.void], batch: ArenaBatch) -> list[Job]:
-        backend = self.backend
-        rules = backend.compiled.rules
-        jobs: list[Job] = []
-        starts, ends = batch.arena.starts, batch.arena.ends
-        slot, data = batch.slot.data, batch.arena.data
-        elsewhere = not np.may_share_memory(slot, data)
-        at, last = 0, -1
-        for document, number, places in placed_pairs(
-            rows, batch.arena, backend.everywhere, backend.tables.runs["rule"]
-        ):
-            if document != last:
-                last = document
-                start, end = int(starts[document]), int(ends[document])
-                if elsewhere:
-                    slot[at : at + end - start] = data[start:end]
-                    start, end = at, at + end - start
-                    at = end
-                jobs.append((batch.numbers[document], batch.paths[document], start, end, []))
-            own = None if places and places[0] == ANYWHERE else places
-            jobs[-1][4].append((rules[number].index, own))
-        return jobs
 
     def _finish_oldest(self) -> tuple[ArenaBatch, list[FindingRow]]:
         if not self._extracting:
             self._collect_oldest()
         slot = self._extracting.popleft()
         batch = slot.taken()
-        findings = batch.by_path
+        findings = list(batch.by_path)
         for future in slot.futures:
             rows, capped = future.result()
             findings += rows
@@ -281,6 +260,34 @@ class GpuStream:
             slot.memory.close()
             slot.memory.unlink()
         self._slots.clear()
+
+
+def jobs_of(
+    backend: CudaBackend, rows: npt.NDArray[np.void], batch: ArenaBatch, memory: npt.NDArray[np.uint8]
+) -> list[Job]:
+    """What the extraction workers have to do for a batch's rows.
+
+    `memory`: the slot's, which they see. Documents of an arena that lies elsewhere are copied there, one behind the other.
+    """
+    rules = backend.compiled.rules
+    jobs: list[Job] = []
+    starts, ends, data = batch.arena.starts, batch.arena.ends, batch.arena.data
+    elsewhere = not np.may_share_memory(memory, data)
+    at, last = 0, -1
+    for document, number, places in placed_pairs(
+        rows, batch.arena, backend.everywhere, backend.tables.runs["rule"]
+    ):
+        if document != last:
+            last = document
+            start, end = int(starts[document]), int(ends[document])
+            if elsewhere:
+                memory[at : at + end - start] = data[start:end]
+                start, end = at, at + end - start
+                at = end
+            jobs.append((batch.numbers[document], batch.paths[document], start, end, []))
+        own = None if places and places[0] == ANYWHERE else places
+        jobs[-1][4].append((rules[number].index, own))
+    return jobs
 
 
 def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -1,0 +1,89 @@
+"""From confirmed rows to findings in worker processes: the findings are the Scanner's. The rows are the reference's here."""
+
+from __future__ import annotations
+
+import random
+from multiprocessing.shared_memory import SharedMemory
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from gpu_support import PATTERNS, random_document
+
+from vyre_dist import RulePack, Scanner
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import execute_arena
+from vyre_dist.engine.extraction import ExtractionPool
+from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
+from vyre_dist.kernels.cuda.backend import unplaced_rules
+from vyre_dist.kernels.cuda.structs import HOST, ROW_DTYPE
+from vyre_dist.program import compile_pack
+from vyre_dist.program.pack_tables import load_tables
+
+
+def device_rows(verdicts: Any) -> Any:
+    """The reference's rows in the layout in which the GPU puts them out."""
+    parts = []
+    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, HOST)):
+        placed = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
+        own = np.empty(placed.size, ROW_DTYPE)
+        own["document"], own["place"], own["rule"] = (
+            placed["document"],
+            placed["place"],
+            placed["rule"] | np.uint32(flag),
+        )
+        parts.append(own)
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_findings_are_the_scanners(elsewhere: bool) -> None:
+    """Rows of an arena, in the workers' shared memory or outside of it, become the findings of a scan of its documents."""
+    rng = random.Random(4)
+    pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
+    documents = [random_document(rng, 30) for _ in range(80)]
+    paths = [f"dir/{n}.txt" for n in range(len(documents))]
+    want = Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
+    compiled = compile_pack(pack.data)
+    tables = load_tables(compiled)
+    packed = Arena.pack(documents)
+    memory = SharedMemory(create=True, size=packed.data.size + 4096)
+    try:
+        shared = np.ndarray((packed.data.size,), np.uint8, memory.buf)
+        shared[:] = 0 if elsewhere else packed.data
+        arena = (
+            packed if elsewhere else Arena(shared, packed.starts, packed.ends, packed.at_start, packed.at_end)
+        )
+        backend: Any = SimpleNamespace(
+            compiled=compiled, tables=tables, everywhere=unplaced_rules(tables.routes, tables.anchored())
+        )
+        slot: Any = None
+        batch = ArenaBatch(arena, paths, range(len(paths)), slot)
+        jobs = jobs_of(backend, device_rows(execute_arena(tables, arena, tile_bytes=4096)), batch, shared)
+        with ExtractionPool(pack.data, compiled, workers=2) as pool:
+            found = [row for future in pool.submit(memory.name, jobs) for row in future.result()[0]]
+        del shared, arena, batch
+    finally:
+        memory.close()
+        memory.unlink()
+    assert len(found) > 100
+    rules = [rule.id for rule in pack.rules]
+    got = [(row[0], rules[row[1]], *row[2:8]) for row in found]
+    expected = [
+        (n, f.rule_id, f.start, f.end, f.line, f.column, f.match, f.secret)
+        for n, own in enumerate(want)
+        for f in own
+    ]
+    assert sorted(got) == sorted(expected)
+
+
+def test_a_refused_job_is_raised() -> None:
+    """An arena that is not there is an error of the job, not of the pool: the next job is done."""
+    pack = RulePack.from_patterns({"a": "abcd"})
+    compiled = compile_pack(pack.data)
+    with ExtractionPool(pack.data, compiled, workers=1) as pool:
+        (future,) = pool.submit("vyre-dist-no-such-arena", [(0, "x", 0, 4, [(0, [0])])])
+        with pytest.raises(FileNotFoundError):
+            future.result()
+        pool.warm_up()
