@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.rule_program import Route
+from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import encode_counter_tail
 from vyre_dist.errors import UsageError
@@ -58,6 +59,7 @@ class CudaBackend:
         self.device = open_device(cache)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
         self.everywhere = unplaced_rules(self.tables.routes, self.tables.anchored())
+        self.backs = [None if back == NOT_STORED else back for back in self.tables.backs.tolist()]
         self._arena = DeviceArena()
         self._space = Workspace()
         self._stream = cupy.cuda.Stream(non_blocking=True)
@@ -96,7 +98,7 @@ class CudaBackend:
             if places and places[0] == ANYWHERE:
                 matches = list(matcher.iter_matches(window))
             else:
-                matches = matches_at_places(matcher, window, places)
+                matches = matches_at_places(matcher, window, places, self.backs[number])
             rows += [(w, index, start, end - start, flags) for start, end, flags in matches]
         return spans_from_rows(rows)
 

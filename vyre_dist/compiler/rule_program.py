@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vyre_dist.compiler.anchors import AnchorSet, choose_anchors
 from vyre_dist.compiler.determinize import Dfa, determinize, determinize_unanchored
 from vyre_dist.compiler.errors import RegexTooLargeError
+from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import GramModel
 from vyre_dist.compiler.minimize import minimize
 from vyre_dist.compiler.nfa import Nfa, make_nfa
@@ -21,6 +22,9 @@ from vyre_dist.regex.nodes import Node
 
 MAX_TABLE_BYTES = 128 << 10
 """The largest table of one automaton; above that it runs bit-parallel, or not at all."""
+
+MAX_BACK = 1024
+"""A pivot that may lie further in a match than this says nothing about where the match begins."""
 
 _PROBE_ABOVE = 1e-5
 _RELAXED_REPEAT = 64
@@ -43,7 +47,8 @@ class Route(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class RuleProgram:
     """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those of `pivots`.
-    `run`: for a rule without anchors, what else says where to look.
+    `run`: for a rule without anchors, what else says where to look. `back`: the most bytes that a match has before its
+    pivot, None where that is not bounded.
 
     `reason`: why the rule takes no better route; empty for AUTOMATA with tables in both directions.
     """
@@ -57,6 +62,7 @@ class RuleProgram:
     always: Dfa | None = None
     reason: str = ""
     run: Run | None = None
+    back: int | None = None
 
 
 def compile_rule(root: Node, model: GramModel) -> RuleProgram:
@@ -79,8 +85,11 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
     forward = _automaton(positions, pivots, reasons, forward=True)
     backward = None if forward is None else _automaton(positions, pivots, reasons, forward=False)
     if forward is None or backward is None:
-        return RuleProgram(Route.HOST, anchors, pivots, probes, reason="; ".join(reasons))
-    return RuleProgram(Route.AUTOMATA, anchors, pivots, probes, forward, backward, reason="; ".join(reasons))
+        return RuleProgram(
+            Route.HOST, anchors, pivots, probes, reason="; ".join(reasons), back=_back(positions, pivots)
+        )
+    why, back = "; ".join(reasons), _back(positions, pivots)
+    return RuleProgram(Route.AUTOMATA, anchors, pivots, probes, forward, backward, reason=why, back=back)
 
 
 def _pivots(
@@ -93,6 +102,24 @@ def _pivots(
         common = sum(anchor.rate for anchor in leading) > _PROBE_ABOVE
         probes.append(choose_probes(positions, pivot, leading, model) if common else ())
     return pivots, tuple(probes)
+
+
+def _back(positions: Positions, pivots: Sequence[int]) -> int | None:
+    """The most bytes that a match has before any of the pivots; None above MAX_BACK."""
+    level = sum(1 << pivot for pivot in pivots)
+    begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
+    follow = positions.backward.follow
+    back = 0
+    for distance in range(MAX_BACK + 1):
+        if level & begins:
+            back = distance
+        ahead = 0
+        for p in bits_of(level):
+            ahead |= follow[p]
+        if not ahead:
+            return back
+        level = ahead
+    return None
 
 
 def _automaton(
@@ -141,4 +168,4 @@ def _relaxed(tree: Node, model: GramModel, reason: str) -> RuleProgram:
         why = f"{reason}; {anchors.reason}" if anchors.reason else reason
         return RuleProgram(Route.HOST, nothing, reason=why, run=choose_run(tree, model))
     pivots, probes = _pivots(positions, anchors, model)
-    return RuleProgram(Route.HOST, anchors, pivots, probes, reason=reason)
+    return RuleProgram(Route.HOST, anchors, pivots, probes, reason=reason, back=_back(positions, pivots))

@@ -70,7 +70,7 @@ class PackTables:
     """All arrays of a pack; rule numbers are places in the sequence that was compiled.
 
     `routes` [rules] (Route), `always`, `always_starts` [rules]: the automaton that reads whole texts and its first
-    state; `reasons`: texts by rule number. `grams`: distinct
+    state; `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED where that is not known; `reasons`: texts by rule number. `grams`: distinct
     folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
     `bitmap`, `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE.
     `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
@@ -79,6 +79,7 @@ class PackTables:
     routes: npt.NDArray[np.uint8]
     always: npt.NDArray[np.uint32]
     always_starts: npt.NDArray[np.uint32]
+    backs: npt.NDArray[np.uint32]
     reasons: tuple[str, ...]
     grams: npt.NDArray[np.uint32]
     gram_starts: npt.NDArray[np.uint32]
@@ -147,6 +148,7 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
         routes=np.array([program.route for program in programs], np.uint8),
         always=always,
         always_starts=always_starts,
+        backs=np.array([NOT_STORED if p.back is None else p.back for p in programs], np.uint32),
         reasons=tuple(program.reason for program in programs),
         grams=grams,
         gram_starts=starts_of,

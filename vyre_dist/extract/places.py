@@ -1,6 +1,7 @@
 """Matches near places: what iter_matches gives, found from places that the tables confirmed, without reading the rest.
 
-Every match of a rule of bounded width holds one of the rule's places (the pivot of the window that it was found by).
+Every match holds one of its rule's places (the pivot of the window that it was found by), at most `back` bytes after its
+start.
 """
 
 from __future__ import annotations
@@ -12,32 +13,37 @@ from vyre_dist.extract.window import Window
 
 
 def matches_at_places(
-    matcher: RuleMatcher, window: Window, places: Sequence[int]
+    matcher: RuleMatcher, window: Window, places: Sequence[int], back: int | None = None
 ) -> list[tuple[int, int, int]]:
     """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one of `places`.
 
-    `places`: ascending window coordinates; more than the matches' own do no harm. A rule of unbounded width is searched as
-    a whole: how far before its place a match begins is not known.
+    `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most bytes of a match before
+    its place; None: not known, then it is the rule's width, and a rule of unbounded width is searched as a whole.
 
-    Let `place` be the first one at or after `pos`, where the last match ended, and w the widest match. No match starts at or
-    after pos and before place - w: it would hold an earlier place. So the leftmost match from there on is the
-    next one, if it starts at `place` or before; if not, `place` belongs to a match that overlaps the last one.
+    Let `place` be the first one at or after `pos`, where the last match ended. No match starts at or after pos and before
+    place - back: it would hold an earlier place. So the leftmost match from there on is the next one, if it starts
+    at `place` or before; if not, `place` belongs to a match that overlaps the last one.
     """
-    if matcher.max_width is None:
+    width = matcher.max_width
+    if back is None and (back := width) is None:
         return list(matcher.iter_matches(window))
     data, last_start = window.data, window.last_start
-    width, size, search = matcher.max_width, len(data), matcher.regexp.search
+    size, search = len(data), matcher.regexp.search
     found: list[tuple[int, int, int]] = []
     pos = window.lo
     for place in places:
         if place < pos:
             continue
-        low, high = max(pos, place - width), min(last_start, place)
+        low, high = max(pos, place - back), min(last_start, place)
         if low > high:
             continue
-        match = search(data, low, min(size, high + width))
+        match = search(data, low, size if width is None else min(size, high + width))
         if match is None or match.start() > high:
             continue
-        start, pos = match.span()
-        found.append((start, pos, 0))
+        start, end = match.span()
+        if end - start > matcher.cap:
+            # what is reported in its place, and where it goes on from, is iter_matches' to say
+            return list(matcher.iter_matches(window))
+        found.append((start, end, 0))
+        pos = end
     return found
