@@ -38,6 +38,7 @@ from vyre_dist.regex import parse
 from vyre_dist.rules import RulePack
 
 HERE = Path(__file__).parent
+SLOT_BYTES = 512 << 20
 PARTS = ("resident", "literals", "host", "store", "cpu", "adaptive")
 
 READ_KERNEL = r"""
@@ -215,7 +216,10 @@ def stream_rate(
     places = sorted((n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own)
     compiled = compile_pack(pack.data)
     backend = CudaBackend(compiled, ArtifactCache(None))
-    with ExtractionPool(pack.data, compiled, workers) as pool, GpuStream(backend, pack.data, pool) as stream:
+    with (
+        ExtractionPool(pack.data, compiled, backend.reading, workers) as pool,
+        GpuStream(backend, pack.data, pool, slots=5, slot_bytes=SLOT_BYTES) as stream,
+    ):
         pool.warm_up()
         batches: list[ArenaBatch] = []
         while (slot := stream.free_slot()) is not None:
@@ -328,7 +332,7 @@ def main() -> None:
         if store:
             import ray
 
-            ray.init(address="local", num_cpus=1, object_store_memory=3 << 30, include_dashboard=False)
+            ray.init(address="local", num_cpus=1, object_store_memory=4 << 30, include_dashboard=False)
         rate, batches, findings = stream_rate(gpu, pack, documents, args.gigabytes, store, args.workers)
         record[part] = {"GB/s": round(rate / 1e9, 1), "findings": findings, "batches": batches}
         source = "Ray's object store" if store else "pinned memory"

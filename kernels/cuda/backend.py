@@ -10,22 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.rule_program import Route
-from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import encode_counter_tail
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import Spans, Window
-from vyre_dist.extract.places import matches_at_places
 from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import open_device
 from vyre_dist.kernels.cuda.programs import CudaPrograms, DeviceRows, Workspace
-from vyre_dist.kernels.cuda.structs import HOST
+from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import ArtifactCache, CompiledPack
@@ -37,8 +32,6 @@ MAX_STEPS = 1024
 
 DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1)
 """What was fastest on an H100 (benchmarks/gpu_scan.py)."""
-
-ANYWHERE = -1
 
 
 class CudaBackend:
@@ -58,8 +51,7 @@ class CudaBackend:
         self.tables = load_tables(compiled, cache)
         self.device = open_device(cache)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
-        self.everywhere = unplaced_rules(self.tables.routes, self.tables.anchored())
-        self.backs = [None if back == NOT_STORED else back for back in self.tables.backs.tolist()]
+        self.reading = RowReading.of(self.tables)
         self._arena = DeviceArena()
         self._space = Workspace()
         self._stream = cupy.cuda.Stream(non_blocking=True)
@@ -90,43 +82,8 @@ class CudaBackend:
         """Where the rules match in the windows for which that is confirmed or left open."""
         rules = self.compiled.rules
         rows: list[tuple[int, int, int, int, int]] = []
-        for w, number, places in placed_pairs(
-            found.rows, self._packed, self.everywhere, self.tables.runs["rule"]
-        ):
+        for w, number, places in self.reading.pairs(found.rows, self._packed.starts):
             index = rules[number].index
-            matcher, window = self.matchers[index], windows[w]
-            if places and places[0] == ANYWHERE:
-                matches = list(matcher.iter_matches(window))
-            else:
-                matches = matches_at_places(matcher, window, places, self.backs[number])
+            matches = self.reading.matches(self.matchers[index], windows[w], number, places)
             rows += [(w, index, start, end - start, flags) for start, end, flags in matches]
         return spans_from_rows(rows)
-
-
-def unplaced_rules(routes: npt.NDArray[np.uint8], anchored: npt.NDArray[np.bool_]) -> list[int]:
-    """The rules for which the programs say nothing: the host looks for them in every document."""
-    return np.flatnonzero((routes == Route.ALWAYS_ON) | ((routes == Route.HOST) & ~anchored)).tolist()
-
-
-def placed_pairs(
-    rows: npt.NDArray[np.void], arena: Arena, everywhere: Sequence[int], by_run: npt.NDArray[np.uint32]
-) -> list[tuple[int, int, list[int]]]:
-    """(document, rule, places in the document, ascending) for all that was confirmed or left open, in order.
-
-    Places are [ANYWHERE] for the rules of `everywhere`, in every document, and for those that were found by a run: its
-    start is not in every match.
-    """
-    keys = np.empty((rows.size, 3), np.int64)
-    keys[:, 0], keys[:, 1] = rows["document"], rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
-    keys[:, 2] = rows["place"].astype(np.int64) - arena.starts[rows["document"]]
-    keys[np.isin(keys[:, 1], by_run), 2] = ANYWHERE
-    if everywhere:
-        pairs = np.array([(d, r, ANYWHERE) for d in range(arena.documents) for r in everywhere], np.int64)
-        keys = np.concatenate((keys, pairs.reshape(-1, 3)))
-    keys = np.unique(keys, axis=0)
-    if not keys.size:
-        return []
-    cuts = np.flatnonzero((keys[1:, :2] != keys[:-1, :2]).any(axis=1)) + 1
-    places = np.split(keys[:, 2], cuts)
-    firsts = keys[np.append(0, cuts), :2].tolist()
-    return [(d, r, own.tolist()) for (d, r), own in zip(firsts, places, strict=True)]

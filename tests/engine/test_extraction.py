@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from multiprocessing.shared_memory import SharedMemory
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from gpu_support import PATTERNS, random_document
 from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
-from vyre_dist.engine.extraction import ExtractionPool
+from vyre_dist.engine.extraction import ExtractionPool, RowJob
 from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
-from vyre_dist.kernels.cuda.backend import unplaced_rules
+from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.cuda.structs import HOST, ROW_DTYPE
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_tables import load_tables
@@ -55,13 +54,13 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
         arena = (
             packed if elsewhere else Arena(shared, packed.starts, packed.ends, packed.at_start, packed.at_end)
         )
-        backend: Any = SimpleNamespace(
-            compiled=compiled, tables=tables, everywhere=unplaced_rules(tables.routes, tables.anchored())
-        )
+        reading = RowReading.of(tables)
         slot: Any = None
         batch = ArenaBatch(arena, paths, range(len(paths)), slot)
-        jobs = jobs_of(backend, device_rows(execute_arena(tables, arena, tile_bytes=4096)), batch, shared)
-        with ExtractionPool(pack.data, compiled, workers=2) as pool:
+        rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
+        jobs = jobs_of(reading, rows, batch, shared, pieces=5)
+        assert len(jobs) == 5
+        with ExtractionPool(pack.data, compiled, reading, workers=2) as pool:
             found = [row for future in pool.submit(memory.name, jobs) for row in future.result()[0]]
         del shared, arena, batch
     finally:
@@ -82,8 +81,11 @@ def test_a_refused_job_is_raised() -> None:
     """An arena that is not there is an error of the job, not of the pool: the next job is done."""
     pack = RulePack.from_patterns({"a": "abcd"})
     compiled = compile_pack(pack.data)
-    with ExtractionPool(pack.data, compiled, workers=1) as pool:
-        (future,) = pool.submit("vyre-dist-no-such-arena", [(0, "x", 0, 4, [(0, [0])])])
+    reading = RowReading.of(load_tables(compiled))
+    none = np.zeros(1, np.int64)
+    job = RowJob(np.zeros(1, ROW_DTYPE), none, none + 4, none, ["x"], [0])
+    with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
+        (future,) = pool.submit("vyre-dist-no-such-arena", [job])
         with pytest.raises(FileNotFoundError):
             future.result()
         pool.warm_up()

@@ -70,7 +70,8 @@ class PackTables:
     """All arrays of a pack; rule numbers are places in the sequence that was compiled.
 
     `routes` [rules] (Route), `always`, `always_starts` [rules]: the automaton that reads whole texts and its first
-    state; `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED where that is not known; `reasons`: texts by rule number. `grams`: distinct
+    state; `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED where that is not known;
+    `reasons`: texts by rule number. `grams`: distinct
     folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
     `bitmap`, `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE.
     `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].

@@ -11,19 +11,38 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from vyre_dist.engine.document import BytesDocument
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.tasks import FindingRow
-from vyre_dist.extract import RuleMatcher
-from vyre_dist.extract.places import matches_at_places
+from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.extract.window import whole
+from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 
-Job = tuple[int, str, int, int, list[tuple[int, list[int] | None]]]
-"""(document number, path, start and end in the arena, [(rule number, places in the document or None: anywhere)])."""
+Found = tuple[list[FindingRow], int]
+"""(finding rows, how many matches were capped)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowJob:
+    """Rows of some documents of an arena. `rows`: ROW_DTYPE, their documents counted from 0 in here.
+
+    `starts`, `ends` int64 [documents]: where they lie; places are of the same arena, shifted by `moved` int64 [documents]
+    where the documents' bytes were copied elsewhere. `paths`, `numbers`: what they are called in finding rows.
+    """
+
+    rows: npt.NDArray[np.void]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    moved: npt.NDArray[np.int64]
+    paths: Sequence[str]
+    numbers: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -32,43 +51,55 @@ class Extractor:
 
     builder: FindingBuilder
     matchers: dict[int, RuleMatcher]
+    reading: RowReading
+    indices: Sequence[int]
+    """By the tables' rule number: the pack's."""
 
     @classmethod
-    def of(cls, pack: PackData, compiled: CompiledPack) -> Extractor:
+    def of(cls, pack: PackData, compiled: CompiledPack, reading: RowReading) -> Extractor:
         """An extractor for a pack."""
         matchers = {r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes) for r in compiled.rules}
-        return cls(FindingBuilder(pack, CompiledFilters(pack), matchers), matchers)
+        builder = FindingBuilder(pack, CompiledFilters(pack), matchers)
+        return cls(builder, matchers, reading, [rule.index for rule in compiled.rules])
 
-    def run(self, data: memoryview, jobs: Sequence[Job]) -> tuple[list[FindingRow], int]:
-        """(finding rows in the order of the jobs, how many matches were capped)."""
+    def run(self, data: memoryview, job: RowJob) -> Found:
+        """The findings of the job's documents, in order; `data` is what their starts and ends count in."""
         found: list[FindingRow] = []
         capped = 0
-        for number, path, start, end, rules in jobs:
-            window = whole(bytes(data[start:end]))
-            spans: list[RawSpan] = []
-            for rule, places in rules:
-                matcher = self.matchers[rule]
-                if places is None:
-                    matches = list(matcher.iter_matches(window))
-                else:
-                    matches = matches_at_places(matcher, window, places)
-                spans += [(first, rule, last, flags) for first, last, flags in matches]
+        spans: list[RawSpan] = []
+        current, window = -1, Window(b"", 0, 0, 0, True)
+
+        def finish() -> int:
             spans.sort()
-            rows, cut = self.builder.build(number, BytesDocument(window.data, path), spans)
-            found += rows
-            capped += cut
+            document = BytesDocument(window.data, job.paths[current])
+            rows, cut = self.builder.build(job.numbers[current], document, spans)
+            found.extend(rows)
+            spans.clear()
+            return cut
+
+        for document, number, places in self.reading.pairs(job.rows, job.starts + job.moved):
+            if document != current:
+                if current >= 0:
+                    capped += finish()
+                current = document
+                window = whole(bytes(data[job.starts[document] : job.ends[document]]))
+            rule = self.indices[number]
+            matches = self.reading.matches(self.matchers[rule], window, number, places)
+            spans += [(first, rule, last, flags) for first, last, flags in matches]
+        if current >= 0:
+            capped += finish()
         return found, capped
 
 
 class ExtractionPool:
     """Worker processes that extract. `close` it, or use `with`."""
 
-    def __init__(self, pack: PackData, compiled: CompiledPack, workers: int) -> None:
+    def __init__(self, pack: PackData, compiled: CompiledPack, reading: RowReading, workers: int) -> None:
         self.workers = workers
         # spawned: a forked child would inherit a CUDA context that it can't use
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(
-            workers, context, initializer=_start, initargs=(pack_to_bytes(pack), compiled)
+            workers, context, initializer=_start, initargs=(pack_to_bytes(pack), compiled, reading)
         )
 
     def __enter__(self) -> ExtractionPool:
@@ -82,10 +113,9 @@ class ExtractionPool:
         for future in [self._pool.submit(_nothing) for _ in range(4 * self.workers)]:
             future.result()
 
-    def submit(self, shared: str, jobs: Sequence[Job]) -> list[Future[tuple[list[FindingRow], int]]]:
-        """Extract `jobs` from the shared memory called `shared`, in as many pieces as keep all workers busy."""
-        size = max(1, -(-len(jobs) // (2 * self.workers)))
-        return [self._pool.submit(_extract, shared, jobs[at : at + size]) for at in range(0, len(jobs), size)]
+    def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Future[Found]]:
+        """Extract `jobs` from the shared memory called `shared`; one future each."""
+        return [self._pool.submit(_extract, shared, job) for job in jobs]
 
     def close(self) -> None:
         """Wait for the workers to end."""
@@ -97,19 +127,19 @@ _extractors: list[Extractor] = []
 _attached: dict[str, memoryview] = {}
 
 
-def _start(pack: bytes, compiled: CompiledPack) -> None:
-    _extractors.append(Extractor.of(pack_from_bytes(pack), compiled))
+def _start(pack: bytes, compiled: CompiledPack, reading: RowReading) -> None:
+    _extractors.append(Extractor.of(pack_from_bytes(pack), compiled, reading))
 
 
 def _nothing() -> None:
     """A task that only shows that there is a worker."""
 
 
-def _extract(shared: str, jobs: Sequence[Job]) -> tuple[list[FindingRow], int]:
+def _extract(shared: str, job: RowJob) -> Found:
     data = _attached.get(shared)
     if data is None:
         data = _attached[shared] = _attach(shared)
-    return _extractors[0].run(data, jobs)
+    return _extractors[0].run(data, job)
 
 
 def _attach(name: str) -> memoryview:

@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import ALIGNMENT, Arena
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.extraction import ExtractionPool, Job
+from vyre_dist.engine.extraction import ExtractionPool, Found, RowJob
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels.cuda.backend import ANYWHERE, CudaBackend, placed_pairs
+from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.lane import Lane
+from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 
@@ -51,7 +52,7 @@ class Slot:
     data: npt.NDArray[np.uint8]
     lane: Lane
     batch: ArenaBatch | None = None
-    futures: list[Future[tuple[list[FindingRow], int]]] = field(default_factory=list)
+    futures: list[Future[Found]] = field(default_factory=list)
 
     def taken(self) -> ArenaBatch:
         """The batch that has this slot."""
@@ -226,9 +227,8 @@ class GpuStream:
         slot = self._copied.popleft()
         rows = slot.lane.finish()
         self.totals.report += MergedReport.of(rows.report)
-        slot.futures = self._pool.submit(
-            slot.memory.name, jobs_of(self.backend, rows.rows, slot.taken(), slot.data)
-        )
+        jobs = jobs_of(self.backend.reading, rows.rows, slot.taken(), slot.data, self._pool.workers)
+        slot.futures = self._pool.submit(slot.memory.name, jobs)
         self._extracting.append(slot)
 
     def _finish_oldest(self) -> tuple[ArenaBatch, list[FindingRow]]:
@@ -263,30 +263,52 @@ class GpuStream:
 
 
 def jobs_of(
-    backend: CudaBackend, rows: npt.NDArray[np.void], batch: ArenaBatch, memory: npt.NDArray[np.uint8]
-) -> list[Job]:
-    """What the extraction workers have to do for a batch's rows.
+    reading: RowReading,
+    rows: npt.NDArray[np.void],
+    batch: ArenaBatch,
+    memory: npt.NDArray[np.uint8],
+    pieces: int,
+) -> list[RowJob]:
+    """What the extraction workers have to do for a batch's rows, in at most so many pieces of about equal size.
 
     `memory`: the slot's, which they see. Documents of an arena that lies elsewhere are copied there, one behind the other.
     """
-    rules = backend.compiled.rules
-    jobs: list[Job] = []
-    starts, ends, data = batch.arena.starts, batch.arena.ends, batch.arena.data
-    elsewhere = not np.may_share_memory(memory, data)
-    at, last = 0, -1
-    for document, number, places in placed_pairs(
-        rows, batch.arena, backend.everywhere, backend.tables.runs["rule"]
-    ):
-        if document != last:
-            last = document
-            start, end = int(starts[document]), int(ends[document])
-            if elsewhere:
-                memory[at : at + end - start] = data[start:end]
-                start, end = at, at + end - start
-                at = end
-            jobs.append((batch.numbers[document], batch.paths[document], start, end, []))
-        own = None if places and places[0] == ANYWHERE else places
-        jobs[-1][4].append((rules[number].index, own))
+    arena = batch.arena
+    rows = rows[np.argsort(rows["document"], kind="stable")]
+    if reading.everywhere:
+        documents = np.arange(arena.documents)
+        firsts = np.searchsorted(rows["document"], documents)
+    else:
+        documents, firsts = np.unique(rows["document"], return_index=True)
+    if not documents.size:
+        return []
+    starts, ends = arena.starts[documents], arena.ends[documents]
+    moved = np.zeros(documents.size, np.int64)
+    if not np.may_share_memory(memory, arena.data):
+        sizes = ends - starts
+        places = np.cumsum(sizes) - sizes
+        for at, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
+            memory[at : at + size] = arena.data[start : start + size]
+        moved = starts - places
+        starts, ends = places, places + sizes
+    local = np.searchsorted(documents, rows["document"])
+    jobs = []
+    cuts = np.unique(np.linspace(0, documents.size, pieces + 1).astype(np.int64))
+    bounds = np.append(firsts, rows.size)
+    for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        own = rows[bounds[low] : bounds[high]].copy()
+        own["document"] = local[bounds[low] : bounds[high]] - low
+        called = documents[low:high].tolist()
+        jobs.append(
+            RowJob(
+                own,
+                starts[low:high],
+                ends[low:high],
+                moved[low:high],
+                [batch.paths[document] for document in called],
+                [batch.numbers[document] for document in called],
+            )
+        )
     return jobs
 
 
