@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
 import msgpack
@@ -69,7 +69,10 @@ class ScanActor:
         """Load the pack, once. The answer says who this is, or why it can't work; read_ready reads it."""
         try:
             if self._engine is None:
-                self._engine = ScanEngine(pack_from_bytes(self._pack), EngineConfig(**self._config))
+                config = EngineConfig(**self._config)
+                if config.backend == "auto" and _own_gpus():
+                    config = replace(config, backend=_fastest())
+                self._engine = ScanEngine(pack_from_bytes(self._pack), config)
         except VyreError as error:
             return bytes(msgpack.packb(["refused", __version__, str(error)]))
         return bytes(msgpack.packb(["ready", __version__, asdict(_facts(self._engine))]))
@@ -95,13 +98,24 @@ def read_ready(data: bytes) -> WorkerFacts | str:
 
 
 def _facts(engine: ScanEngine) -> WorkerFacts:
+    import ray
+
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    return WorkerFacts(node, os.uname().nodename, os.getpid(), engine.backend.name, _own_gpus())
+
+
+def _own_gpus() -> tuple[str, ...]:
+    """The ids of the GPUs that Ray gave this worker."""
     # never imported here first: inside an actor it is there
     import ray
 
-    node = ""
-    gpus: tuple[str, ...] = ()
-    if ray.is_initialized():
-        context = ray.get_runtime_context()
-        node = context.get_node_id()
-        gpus = tuple(str(g) for g in context.get_accelerator_ids().get("GPU", ()))
-    return WorkerFacts(node, os.uname().nodename, os.getpid(), engine.backend.name, gpus)
+    if not ray.is_initialized():
+        return ()
+    return tuple(str(g) for g in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
+
+
+def _fastest() -> str:
+    """What `auto` is on a worker that owns a GPU: `cuda`, unless CuPy is not installed or the GPU is of no use."""
+    from vyre_dist.kernels.cuda.device import available
+
+    return "cuda" if available() else "cpu"

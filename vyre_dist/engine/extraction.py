@@ -50,6 +50,7 @@ class Extractor:
     """Turns jobs into finding rows. Also what a worker process holds."""
 
     builder: FindingBuilder
+    filters: CompiledFilters
     matchers: dict[int, RuleMatcher]
     reading: RowReading
     indices: Sequence[int]
@@ -59,15 +60,16 @@ class Extractor:
     def of(cls, pack: PackData, compiled: CompiledPack, reading: RowReading) -> Extractor:
         """An extractor for a pack."""
         matchers = {r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes) for r in compiled.rules}
-        builder = FindingBuilder(pack, CompiledFilters(pack), matchers)
-        return cls(builder, matchers, reading, [rule.index for rule in compiled.rules])
+        filters = CompiledFilters(pack)
+        builder = FindingBuilder(pack, filters, matchers)
+        return cls(builder, filters, matchers, reading, [rule.index for rule in compiled.rules])
 
     def run(self, data: memoryview, job: RowJob) -> Found:
         """The findings of the job's documents, in order; `data` is what their starts and ends count in."""
         found: list[FindingRow] = []
         capped = 0
         spans: list[RawSpan] = []
-        current, window = -1, Window(b"", 0, 0, 0, True)
+        current, window, lowered = -1, Window(b"", 0, 0, 0, True), b""
 
         def finish() -> int:
             spans.sort()
@@ -82,8 +84,13 @@ class Extractor:
                 if current >= 0:
                     capped += finish()
                 current = document
-                window = whole(bytes(data[job.starts[document] : job.ends[document]]))
+                window, lowered = whole(bytes(data[job.starts[document] : job.ends[document]])), b""
             rule = self.indices[number]
+            if places is None or self.reading.backs[number] is None:
+                # where all of a document would have to be searched, its keywords are looked for first
+                lowered = lowered or window.data.lower()
+                if not self.filters.gate_open(rule, lowered):
+                    continue
             matches = self.reading.matches(self.matchers[rule], window, number, places)
             spans += [(first, rule, last, flags) for first, last, flags in matches]
         if current >= 0:
