@@ -1,0 +1,101 @@
+"""GpuStream and the adaptive programs: batches overlap, and what comes out is what a Scanner finds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gpu_support import PATTERNS, TUNABLES, found, make_tables, random_document
+
+from vyre_dist import RulePack, Scanner
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.dispatch.backend import SpeculationMode
+from vyre_dist.errors import UsageError
+from vyre_dist.program import ArtifactCache, compile_pack
+
+pytestmark = pytest.mark.gpu
+
+PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
+
+
+def test_batches_overlap_and_agree(gpu: SimpleNamespace) -> None:
+    """Hundreds of documents through three small slots give the Scanner's findings, batch by batch, in order."""
+    del gpu
+    from vyre_dist.engine.extraction import ExtractionPool
+    from vyre_dist.engine.gpu_stream import GpuStream
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+
+    rng = random.Random(21)
+    documents = [(n, f"d{n}", random_document(rng, 2000)) for n in range(400)]
+    want = Scanner(PACK, backend="cpu").scan_batch([(path, data) for _, path, data in documents])
+    compiled = compile_pack(PACK.data)
+    backend = CudaBackend(compiled, ArtifactCache(None))
+    with (
+        ExtractionPool(PACK.data, compiled, backend.reading, workers=2) as pool,
+        GpuStream(backend, PACK.data, pool, slots=3, slot_bytes=1 << 20) as stream,
+    ):
+        batches = list(stream.scan(documents))
+        totals = stream.totals
+        big = [(0, "big", b"x" * ((1 << 20) + 1))]
+        with pytest.raises(UsageError, match="big has 1048577 bytes"):
+            list(stream.scan(big))
+    assert len(batches) > 4
+    assert [number for batch, _ in batches for number in batch.numbers] == list(range(400))
+    rules = [rule.id for rule in PACK.rules]
+    got = [(row[0], rules[row[1]], row[2], row[3]) for _, rows in batches for row in rows]
+    expected = [(n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own]
+    assert len(expected) > 5000
+    assert sorted(got) == sorted(expected)
+    assert totals.documents == 400
+    assert totals.bytes == sum(len(data) for _, _, data in documents)
+    assert totals.report.committed_tiles > 0
+
+
+def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
+    """A global allowlist's paths are left out and counted; a rule that looks at paths only has its findings."""
+    del gpu
+    from vyre_dist.engine.extraction import ExtractionPool
+    from vyre_dist.engine.gpu_stream import GpuStream
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+
+    file = tmp_path / "pack.toml"
+    file.write_text(
+        '[[rules]]\nid = "token"\nregex = "tok_[a-z]{6}"\n[[rules]]\nid = "key-file"\npath = "\\\\.pem$"\n'
+        '[[allowlists]]\npaths = ["^vendor/"]\n'
+    )
+    pack = RulePack.load(file)
+    compiled = compile_pack(pack.data)
+    backend = CudaBackend(compiled, ArtifactCache(None))
+    documents = [(0, "vendor/a", b"tok_abcdef"), (1, "b", b"tok_abcdef"), (2, "c.pem", b"nothing")]
+    with (
+        ExtractionPool(pack.data, compiled, backend.reading, workers=1) as pool,
+        GpuStream(backend, pack.data, pool, slots=2, slot_bytes=1 << 20) as stream,
+    ):
+        rows = [row for _, own in stream.scan(documents) for row in own]
+        assert stream.totals.skipped == 1
+    assert sorted((row[0], pack.rules[row[1]].id) for row in rows) == [(1, "token"), (2, "key-file")]
+
+
+def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
+    """Whatever path the speculator takes, the rows are the fused programs'; the race sets its threshold."""
+    from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+    from vyre_dist.kernels.cuda.programs import Workspace
+
+    rng = random.Random(8)
+    programs = gpu.programs(make_tables(PATTERNS), TUNABLES[0])
+    adaptive = AdaptivePrograms(programs, gpu.stream, "test", probe_every=4)
+    for turn in range(3 * (RACES + 1)):
+        there = DeviceArena()
+        there.upload(Arena.pack([random_document(rng, 400) for _ in range(20)]), gpu.stream)
+        want = found(programs.run_fused(there, Workspace(), gpu.stream))
+        for mode in (SpeculationMode.AUTO, SpeculationMode.FORCE, SpeculationMode.DISABLE):
+            rows = adaptive.run(there, mode)
+            assert found(rows)[:2] == want[:2]
+            assert len(np.unique(rows.rows)) > 20
+        assert len(adaptive.paths) == turn + 1
+    # both paths were raced, in turn
+    assert adaptive.paths[: 2 * (RACES + 1)] == [True, False] * (RACES + 1)
