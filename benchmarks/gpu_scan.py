@@ -207,11 +207,14 @@ def stream_rate(
 
     del gpu
     paths = [f"file {number}" for number in range(len(documents))]
-    numbered = list(zip(range(len(documents)), paths, documents, strict=True))
     want = [
         list(found)
         for found in Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
     ]
+    # several copies of the sample in a batch, as many as a slot has room for
+    copies = max(1, SLOT_BYTES // (sum(map(len, documents)) + 16 * len(documents)))
+    want, paths, documents = want * copies, paths * copies, documents * copies
+    numbered = list(zip(range(len(documents)), paths, documents, strict=True))
     findings = sum(map(len, want))
     places = sorted((n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own)
     compiled = compile_pack(pack.data)

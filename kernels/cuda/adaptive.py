@@ -1,8 +1,11 @@
-"""AdaptivePrograms: fused or serial for each arena, as the speculator says; a race on real arenas sets its threshold.
+"""AdaptivePrograms: fused or serial for each arena, as a speculator says whose threshold was measured.
 
-The first arenas are run both ways, in turn, and timed. If fused is not the slower one, it is worth it at any commit
-rate; else the rate at which it would break even follows from the times (calibrate.py). From then on the speculator learns
-from every counter tail, and while it says no, one arena in `probe_every` is fused all the same.
+How much fused gains or loses depends on how dense the rows are, which a commit rate by tiles tells only while few tiles have
+any. So there is a speculator for each class of density, and an arena goes to the one of the arena before it. The first
+arenas of a class are run both ways, in turn, and timed: if fused is not the slower one, it is worth it at any commit rate;
+else the rate at which it would break even follows from the times (calibrate.py), and where that is no rate at all, only
+probes are fused. From then on the speculator learns from every counter tail, and while it says no, one arena in
+`probe_every` is fused all the same.
 """
 
 from __future__ import annotations
@@ -15,7 +18,13 @@ import numpy as np
 from vyre_dist.autotune.calibrate import break_even_pct
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
-from vyre_dist.dispatch.report import ByteBuffer, MergedReport, as_bytes_view, encode_counter_tail
+from vyre_dist.dispatch.report import (
+    ByteBuffer,
+    MergedReport,
+    SpeculationReport,
+    as_bytes_view,
+    encode_counter_tail,
+)
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.programs import CudaPrograms, DeviceRows, Workspace
@@ -25,7 +34,51 @@ from vyre_dist.kernels.programs import ScanProgram
 RACES = 2
 """Arenas that are timed on each path, after one that warms each up."""
 
+_NEVER_PCT = 1000
+_PPM_PER_PCT = 10_000
 _LANES = (SpeculationMode.FORCE, SpeculationMode.DISABLE)
+
+
+class _Class:
+    """What is known of one class of density."""
+
+    def __init__(self, probe_every: int) -> None:
+        self._probe_every = probe_every
+        self.speculator = ProbingSpeculator(AdaptiveSpeculator(), probe_every)
+        self._turn = 0
+        self._spent = {mode: [0, 0] for mode in _LANES}  # nanoseconds, bytes
+        self.tails = MergedReport()
+
+    @property
+    def racing(self) -> bool:
+        """Whether the two paths still take turns."""
+        return self._turn < 2 * (RACES + 1)
+
+    @property
+    def lane(self) -> SpeculationMode:
+        """How to dispatch the next arena."""
+        return _LANES[self._turn % 2] if self.racing else SpeculationMode.AUTO
+
+    def count(self, nanoseconds: int, size: int) -> None:
+        """The arena that was dispatched as `lane` said took so long."""
+        if self._turn >= 2:  # the first of each path warms up
+            spent = self._spent[self.lane]
+            spent[0] += nanoseconds
+            spent[1] += size
+        self._turn += 1
+        if not self.racing:
+            (fused, fused_bytes), (serial, serial_bytes) = (self._spent[each] for each in _LANES)
+            fused_ns, serial_ns = fused * 1000 // max(1, fused_bytes), serial * 1000 // max(1, serial_bytes)
+            pct = 0
+            if fused_ns > serial_ns:
+                even = break_even_pct(self.tails, fused_ns, serial_ns)
+                # a rate within the speculator's margin of what is seen, or beyond what can be: serial, but for probes
+                near = even is None or self.tails.commit_rate_ppm * 5 >= even * _PPM_PER_PCT * 4
+                pct = _NEVER_PCT if near or even is None else even
+            self.speculator = ProbingSpeculator(AdaptiveSpeculator(pct), self._probe_every)
+            while pct == _NEVER_PCT and self.speculator.speculator.should_speculate:
+                # it begins with yes: let it see what it will see
+                self.speculator.record(SpeculationReport.from_counts(0, 1))
 
 
 class AdaptivePrograms:
@@ -40,57 +93,40 @@ class AdaptivePrograms:
             ScanProgram("fused", pack_key), ScanProgram("prefilter", pack_key), 0, True
         )
         self._probe_every = probe_every
-        self.speculator = ProbingSpeculator(AdaptiveSpeculator(), probe_every)
-        self._turn = 0
-        self._best = {mode: [0, 0] for mode in _LANES}  # nanoseconds, bytes
-        self._tails = MergedReport()
+        self._classes: dict[int, _Class] = {}
+        self._density = 0
         self.paths: list[bool] = []
 
     def run(self, arena: DeviceArena, mode: SpeculationMode = SpeculationMode.AUTO) -> DeviceRows:
-        """The arena's rows. `mode` other than AUTO fixes the path; such runs take no part in the race."""
-        lane = mode
-        if mode is SpeculationMode.AUTO and self._turn < 2 * (RACES + 1):
-            lane = _LANES[self._turn % 2]
+        """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the path."""
+        own = self._classes.setdefault(self._density, _Class(self._probe_every))
+        racing = own.racing
+        lane = own.lane if mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
-            self, self.speculator, self._plan, [arena], DispatchConfig(lane), self._confirm
+            self, own.speculator, self._plan, [arena], DispatchConfig(lane), self._confirm
         )
-        if mode is SpeculationMode.AUTO:
-            self._after(lane, time.perf_counter_ns() - began, arena.size)
-            self.paths.append(outcome.used_speculative_path)
+        spent = time.perf_counter_ns() - began
         rows = np.frombuffer(as_bytes_view(outcome.outputs[0]), ROW_DTYPE)
-        report = outcome.report
-        return DeviceRows(
-            rows,
-            0 if report is None else report.attempted_tiles,
-            0 if report is None else report.committed_tiles,
-        )
-
-    def _after(self, lane: SpeculationMode, nanoseconds: int, size: int) -> None:
-        if self._turn >= 2 * (RACES + 1):
-            return
-        if self._turn >= 2:
-            self._best[lane][0] += nanoseconds
-            self._best[lane][1] += size
-        self._turn += 1
-        if self._turn == 2 * (RACES + 1):
-            (fused, fused_bytes), (serial, serial_bytes) = (self._best[each] for each in _LANES)
-            fused_ns, serial_ns = fused * 1000 // max(1, fused_bytes), serial * 1000 // max(1, serial_bytes)
-            pct: int | None = 0
-            if fused_ns > serial_ns:
-                pct = break_even_pct(self._tails, fused_ns, serial_ns)
-            self.speculator = ProbingSpeculator(AdaptiveSpeculator.calibrated(pct), self._probe_every)
+        report = outcome.report or SpeculationReport.from_counts(0, 0)
+        if mode is SpeculationMode.AUTO:
+            self.paths.append(outcome.used_speculative_path)
+            density = density_class(rows.size, arena.size)
+            # an arena of another class says nothing about this one's
+            if density == self._density and racing:
+                own.tails += MergedReport.of(report)
+                own.count(spent, arena.size)
+            self._density = density
+        return DeviceRows(rows, report.attempted_tiles, report.committed_tiles)
 
     def dispatch(
         self, program: ScanProgram, inputs: Sequence[DeviceArena], config: DispatchConfig
     ) -> list[ByteBuffer]:
-        """Fused: rows and the counter tail. Prefilter: how many hits were listed; the list stays on the device."""
+        """Fused: rows and the counter tail. Prefilter: the list of hits, which stays on the device; how long it may be."""
         del config
         (arena,) = inputs
         if program.kind == "fused":
             found = self._programs.run_fused(arena, self._space, self._stream)
-            if self._turn < 2 * (RACES + 1):
-                self._tails += MergedReport.of(found.report)
             return [found.rows.tobytes() + encode_counter_tail(found.report)]
         self._waiting = arena
         self._hits = self._programs.list_hits(arena, 0, self._space, self._stream)
@@ -100,3 +136,8 @@ class AdaptivePrograms:
         del outputs
         found = self._programs.confirm_hits(self._waiting, self._space, self._stream, self._hits)
         return [found.rows.tobytes()]
+
+
+def density_class(rows: int, size: int) -> int:
+    """The power of two of an arena's rows per MiB; 0 for less than one."""
+    return (rows * (1 << 20) // max(1, size)).bit_length()

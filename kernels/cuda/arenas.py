@@ -19,8 +19,10 @@ STRETCH_BYTES = 1 << 30
 
 def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint32]:
     """By page of 2^PAGE_BITS bytes: the first document that ends after the page's start; one page more than there are."""
-    pages = np.arange((size >> PAGE_BITS) + 2, dtype=np.int64) << PAGE_BITS
-    return np.searchsorted(ends, pages, side="right").astype(np.uint32)
+    pages = (size >> PAGE_BITS) + 2
+    # a document has ended by the start of the first page that does not begin before its end
+    ended = np.bincount(-(-ends >> PAGE_BITS), minlength=pages + 1)
+    return np.cumsum(ended[:pages]).astype(np.uint32)
 
 
 class DeviceArena:

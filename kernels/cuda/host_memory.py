@@ -32,7 +32,7 @@ class HostRegistry:
     """The mappings that this process has registered with CUDA. Not thread-safe."""
 
     _registered: dict[int, Mapping] = field(default_factory=dict)
-    _refused: set[int] = field(default_factory=set)
+    _refused: dict[int, Mapping] = field(default_factory=dict)
 
     def register(self, array: npt.NDArray[np.uint8]) -> bool:
         """Register the whole mapping that `array` lies in, if it is not yet; whether copies from it are fast now.
@@ -40,12 +40,14 @@ class HostRegistry:
         Ray's object store is one mapping, read-only in workers: registered once, every object in it is copied without a
         detour. A refusal is logged once and costs speed, nothing else.
         """
-        mapping = mapping_of(array.ctypes.data)
-        if mapping is None or mapping.end < array.ctypes.data + array.nbytes:
-            return False
-        if mapping.start in self._registered and self._registered[mapping.start].end >= mapping.end:
+        start, end = array.ctypes.data, array.ctypes.data + array.nbytes
+        # asked for every batch, and /proc/self/maps of a process with a GPU takes milliseconds to read
+        if any(m.start <= start and end <= m.end for m in self._registered.values()):
             return True
-        if mapping.start in self._refused:
+        if any(m.start <= start and end <= m.end for m in self._refused.values()):
+            return False
+        mapping = mapping_of(start)
+        if mapping is None or mapping.end < end:
             return False
         import cupy
 
@@ -55,7 +57,7 @@ class HostRegistry:
                 mapping.start, mapping.end - mapping.start, _DEFAULT if mapping.writable else _READ_ONLY
             )
         except runtime.CUDARuntimeError as error:
-            self._refused.add(mapping.start)
+            self._refused[mapping.start] = mapping
             _LOG.warning(
                 "%s (%d MiB) can't be registered with CUDA (%s): copies to the GPU will be several times slower",
                 mapping.name or "a mapping",

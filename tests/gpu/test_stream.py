@@ -80,7 +80,7 @@ def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
 
 
 def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
-    """Whatever path the speculator takes, the rows are the fused programs'; the race sets its threshold."""
+    """Whatever path the speculator takes, the rows are the fused programs'; a class of density is raced once."""
     from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.programs import Workspace
@@ -88,14 +88,18 @@ def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
     rng = random.Random(8)
     programs = gpu.programs(make_tables(PATTERNS), TUNABLES[0])
     adaptive = AdaptivePrograms(programs, gpu.stream, "test", probe_every=4)
-    for turn in range(3 * (RACES + 1)):
-        there = DeviceArena()
-        there.upload(Arena.pack([random_document(rng, 400) for _ in range(20)]), gpu.stream)
-        want = found(programs.run_fused(there, Workspace(), gpu.stream))
+    there = DeviceArena()
+    there.upload(Arena.pack([random_document(rng, 400) for _ in range(20)]), gpu.stream)
+    want = found(programs.run_fused(there, Workspace(), gpu.stream))
+    for turn in range(3 * (RACES + 1) + 1):
         for mode in (SpeculationMode.AUTO, SpeculationMode.FORCE, SpeculationMode.DISABLE):
             rows = adaptive.run(there, mode)
             assert found(rows)[:2] == want[:2]
             assert len(np.unique(rows.rows)) > 20
         assert len(adaptive.paths) == turn + 1
-    # both paths were raced, in turn
-    assert adaptive.paths[: 2 * (RACES + 1)] == [True, False] * (RACES + 1)
+    # the first arena shows the density, then both paths are raced in turn
+    assert adaptive.paths[1 : 2 * (RACES + 1) + 1] == [True, False] * (RACES + 1)
+    empty = DeviceArena()
+    empty.upload(Arena.pack([b"." * 5000]), gpu.stream)
+    for _ in range(10):
+        assert adaptive.run(empty).rows.size == 0

@@ -7,6 +7,7 @@ Nothing waits for the whole device, nothing grows with the run.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -166,7 +167,7 @@ class GpuStream:
             while not self._free:
                 yield self._finish_oldest()
             slot = self._free.popleft()
-            batch, left = slot.pack(waiting if left is None else _with_first(left, waiting))
+            batch, left = slot.pack(waiting if left is None else itertools.chain((left,), waiting))
             batch.by_path = by_path[:]
             by_path.clear()
             if not batch.paths and not batch.by_path:
@@ -227,7 +228,9 @@ class GpuStream:
         slot = self._copied.popleft()
         rows = slot.lane.finish()
         self.totals.report += MergedReport.of(rows.report)
-        jobs = jobs_of(self.backend.reading, rows.rows, slot.taken(), slot.data, self._pool.workers)
+        jobs = jobs_of(
+            self.backend.reading, rows.rows, slot.taken(), slot.data, max(1, self._pool.workers // 2)
+        )
         slot.futures = self._pool.submit(slot.memory.name, jobs)
         self._extracting.append(slot)
 
@@ -248,18 +251,21 @@ class GpuStream:
         return batch, findings
 
     def close(self) -> None:
-        """Give the memory back. What is still on its way is waited for and dropped."""
+        """Give the memory back. What is still on its way is waited for and dropped.
+
+        A batch that somebody still holds keeps its slot's memory until it is let go.
+        """
         for slot in self._slots:
             slot.lane.wait()
             for future in slot.futures:
                 future.cancel()
         self._registry.close()
         for slot in self._slots:
-            del slot.data
-            slot.batch = None
-            slot.memory.close()
             slot.memory.unlink()
         self._slots.clear()
+        self._free.clear()
+        self._copied.clear()
+        self._extracting.clear()
 
 
 def jobs_of(
@@ -310,8 +316,3 @@ def jobs_of(
             )
         )
     return jobs
-
-
-def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
