@@ -64,7 +64,7 @@ class CpuBackend:
         """See ScanBackend."""
         rows: list[_Row] = []
         for w, rule in np.frombuffer(outputs[0], CANDIDATE_DTYPE).tolist():
-            self._confirm(w, windows[w], rule, rows)
+            self._confirm(w, _in_bytes(windows[w]), rule, rows)
         return [spans_from_rows(rows).tobytes()]
 
     def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
@@ -75,6 +75,7 @@ class CpuBackend:
             if not rules:
                 continue
             before = len(rows)
+            window = _in_bytes(window)
             for rule in rules:
                 self._confirm(w, window, rule, rows)
             if len(rows) > before:
@@ -142,3 +143,8 @@ class CpuBackend:
             return None
         database.scratch = hyperscan.Scratch(database)
         return database
+
+
+def _in_bytes(window: Window) -> Window:
+    """`window` with its data as google-re2 takes it; a copy, made only where something may be found."""
+    return window if isinstance(window.data, bytes) else window._replace(data=bytes(window.data))

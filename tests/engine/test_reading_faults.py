@@ -14,9 +14,8 @@ from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
 from vyre_dist.engine.reader import read_whole
-from vyre_dist.engine.scanner import piece_of
 from vyre_dist.engine.shards import cut
-from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask, TaskResult
+from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask, TaskResult, piece_of
 from vyre_dist.sources import DocumentRef, walk
 
 CONTENT = b"xx needle 1234\n" * 4

@@ -48,7 +48,7 @@ class Console:
         attempted = totals.committed + totals.rolled_back
         self._progress.update(
             bytes_done=totals.bytes,
-            bytes_total=plan.bytes_listed if plan.ended else None,
+            bytes_total=None,
             documents=totals.documents,
             findings=totals.findings,
             commit_rate_pct=100.0 * totals.committed / attempted if attempted else None,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vyre_dist.finding import Finding
     from vyre_dist.sinks import RunSummary, SinkSet
     from vyre_dist.sinks.output import Output
-    from vyre_dist.sources import DocumentRef, InputProblem, WalkStats
+    from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats
 
 
 class ScanRun:
@@ -154,12 +154,12 @@ class ScanRun:
 
         return LocalPool(spec, o["workers"])
 
-    def _inputs(self, stats: WalkStats, stack: ExitStack) -> Iterator[DocumentRef | InputProblem]:
-        from vyre_dist.sources import read_file_list, spool_stdin, walk
+    def _inputs(self, stats: WalkStats, stack: ExitStack) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
+        from vyre_dist.sources import read_file_list, spool_stdin, walk_folders
 
         o = self._o
         paths: Iterable[str] = o["paths"]
-        parts: list[Iterable[DocumentRef | InputProblem]] = []
+        parts: list[Iterable[FolderFiles | DocumentRef | InputProblem]] = []
         if "-" in o["paths"]:
             if o["files_from"] == "-":
                 raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
@@ -172,7 +172,7 @@ class ScanRun:
         elif not o["paths"]:
             paths = ["."]
         parts.append(
-            walk(
+            walk_folders(
                 paths,
                 respect_gitignore=not o["no_gitignore"],
                 follow_symlinks=o["follow"],

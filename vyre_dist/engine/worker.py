@@ -18,9 +18,18 @@ from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
-from vyre_dist.engine.reader import read_whole
+from vyre_dist.engine.reader import Arena, LargeFile, read_whole
 from vyre_dist.engine.stitch import stitch
-from vyre_dist.engine.tasks import PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
+from vyre_dist.engine.tasks import (
+    FolderRun,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    Task,
+    TaskResult,
+    count,
+)
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, SPAN_DTYPE, Spans, Window
 from vyre_dist.extract.spans import spans_from_bytes
@@ -30,6 +39,7 @@ from vyre_dist.kernels.backends import programs
 from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES, ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
+from vyre_dist.rules.path_filters import PathVerdict
 
 # A dispatch takes this many bytes or windows, whichever comes first: enough to spread a launch's cost over,
 # little enough to stay in a core's second-level cache and to give the speculator a sample often.
@@ -76,6 +86,26 @@ class EngineConfig:
             )
 
 
+class _Batch:
+    """Windows on their way to one dispatch, and whose they are. `partial`: by window, those that are pieces."""
+
+    def __init__(self) -> None:
+        self.documents: list[int] = []
+        self.paths: list[str] = []
+        self.windows: list[Window] = []
+        self.partial: dict[int, Piece] = {}
+        self.bytes = 0
+
+    def add(self, document: int, path: str, window: Window) -> None:
+        self.documents.append(document)
+        self.paths.append(path)
+        self.windows.append(window)
+        self.bytes += len(window.data)
+
+    def clear(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+
 class ScanEngine:
     """One worker's scanner. Not thread-safe."""
 
@@ -93,6 +123,7 @@ class ScanEngine:
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
+        self._arena = Arena(_DISPATCH_BYTES, config.shard_bytes)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -107,32 +138,81 @@ class ScanEngine:
         return result
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
-        pieces: list[Piece] = []
-        windows: list[Window] = []
-        pending = 0
-        path_verdict, path_rules = self.filters.path_verdict, self._path_rules
-        for piece in task.pieces:
-            verdict = path_verdict(piece.path)
+        batch = _Batch()
+        number = read = 0
+        for item in task.pieces:
+            if isinstance(item, FolderRun):
+                read, done = self._scan_run(item, batch, read, result)
+                number += done
+                if done < len(item.names):
+                    result.undone = count(task.pieces) - number
+                    break
+            else:
+                if read >= self.config.shard_bytes:
+                    result.undone = count(task.pieces) - number
+                    break
+                self._scan_piece(item, batch, result)
+                number += 1
+        if batch.windows:
+            self._dispatch(batch, result)
+
+    def _scan_piece(self, piece: Piece, batch: _Batch, result: TaskResult) -> None:
+        verdict = self.filters.path_verdict(piece.path)
+        if verdict.skipped:
+            result.skipped.append(piece.document)
+            return
+        try:
+            window = self._read(piece)
+        except DocumentError as error:
+            result.problems.append((piece.document, error.reason, error.detail))
+            return
+        if piece.start == 0:  # once for a document, however many pieces it has
+            self._path_findings(piece.document, verdict, result)
+        if not piece.whole:
+            batch.partial[len(batch.windows)] = piece
+        batch.add(piece.document, piece.path, window)
+        if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
+            self._dispatch(batch, result)
+
+    def _scan_run(
+        self, run: FolderRun, batch: _Batch, read: int, result: TaskResult
+    ) -> tuple[int, int]:
+        """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
+        arena, limit = self._arena, self.config.shard_bytes
+        shared = self.filters.folder_verdict(run.prefix, run.names)
+        open_prefix = run.prefix if run.open_prefix is None else run.open_prefix
+        for i, name in enumerate(run.names):
+            if read >= limit and read:
+                return read, i
+            document = run.first + i
+            verdict = shared or self.filters.path_verdict(run.prefix + name)
             if verdict.skipped:
-                result.skipped.append(piece.document)
+                result.skipped.append(document)
                 continue
             try:
-                window = self._read(piece)
+                data = arena.read(open_prefix + name)
             except DocumentError as error:
-                result.problems.append((piece.document, error.reason, error.detail))
+                result.problems.append((document, error.reason, error.detail))
                 continue
-            for rule in path_rules:
-                # once for a document, however many pieces it has
-                if verdict.applies[rule] and piece.start == 0:
-                    result.findings.append([piece.document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
-            pieces.append(piece)
-            windows.append(window)
-            pending += len(window.data)
-            if pending >= _DISPATCH_BYTES or len(windows) >= _DISPATCH_WINDOWS:
-                self._dispatch(pieces, windows, result)
-                pieces, windows, pending = [], [], 0
-        if windows:
-            self._dispatch(pieces, windows, result)
+            except LargeFile as large:
+                path = run.prefix + name
+                opened = None if run.open_prefix is None else open_prefix + name
+                whole_file = Piece(document, path, large.size, 0, large.size, opened, large.stamp)
+                result.large.append((whole_file, limit))
+                continue
+            if self._path_rules:
+                self._path_findings(document, verdict, result)
+            read += len(data)
+            batch.add(document, run.prefix + name, whole(data))
+            if arena.full or len(batch.windows) >= _DISPATCH_WINDOWS:
+                self._dispatch(batch, result)
+        return read, len(run.names)
+
+    def _path_findings(self, document: int, verdict: PathVerdict, result: TaskResult) -> None:
+        """What rules that have only a path say of a document."""
+        for rule in self._path_rules:
+            if verdict.applies[rule]:
+                result.findings.append([document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
 
     def _read(self, piece: Piece) -> Window:
         if piece.inline is not None:
@@ -146,8 +226,9 @@ class ScanEngine:
         with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
             return window_of(document, piece.start, piece.end, self.compiled.overlap)
 
-    def _dispatch(self, pieces: Sequence[Piece], windows: Sequence[Window], result: TaskResult) -> None:
-        """Run the pack on `windows` and add what came out to `result`."""
+    def _dispatch(self, batch: _Batch, result: TaskResult) -> None:
+        """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
+        windows = batch.windows
         config, raced = self._next_config()
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
@@ -173,13 +254,14 @@ class ScanEngine:
             by_window[w].append((start, rule, start + length, flags))
         result.bytes += sum([window.hi - window.lo for window in windows])
         # most documents are whole and have no spans: nothing more is to be said of them
-        partial = [w for w, piece in enumerate(pieces) if piece.end - piece.start != piece.size]
-        result.documents += len(pieces) - len(partial)
-        for w in partial:
-            result.parts.append(_part(pieces[w], windows[w], by_window.pop(w, [])))
+        result.documents += len(windows) - len(batch.partial)
+        for w, piece in batch.partial.items():
+            result.parts.append(_part(piece, windows[w], by_window.pop(w, [])))
         for w, spans in by_window.items():
-            piece = pieces[w]
-            self._finish(piece, BytesDocument(windows[w].data, piece.path), spans, result)
+            document = BytesDocument(bytes(windows[w].data), batch.paths[w])
+            self._finish(batch.documents[w], document, spans, result)
+        batch.clear()
+        self._arena.clear()
 
     def _next_config(self) -> tuple[DispatchConfig, bool]:
         """(how to dispatch, whether its time counts in the race).
@@ -195,7 +277,7 @@ class ScanEngine:
 
     def _finish(
         self,
-        piece: Piece,
+        number: int,
         document: Document,
         spans: list[RawSpan],
         result: TaskResult,
@@ -203,7 +285,7 @@ class ScanEngine:
     ) -> None:
         """Filter a whole document's spans into findings."""
         spans.sort()
-        rows, capped = self._builder.build(piece.document, document, spans, checkpoints)
+        rows, capped = self._builder.build(number, document, spans, checkpoints)
         result.findings += rows
         result.capped += capped
 
@@ -244,7 +326,7 @@ class ScanEngine:
             joined = stitch(document, self.backend.matchers[rule], bounds)
             spans += [(start, rule, end, flags) for start, end, flags in joined]
         result.documents += 1
-        self._finish(task.piece, document, spans, result, checkpoints)
+        self._finish(task.piece.document, document, spans, result, checkpoints)
 
 
 def _part(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:

@@ -90,6 +90,10 @@ class CompiledFilters:
         """Everything that the path decides, for all rules at once."""
         return self.paths.verdict(path)
 
+    def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for."""
+        return self.paths.folder_verdict(prefix, names)
+
     def document_skipped(self, path: str) -> bool:
         """Whether no rule at all can report for this path, so that the document need not be read."""
         return self.paths.verdict(path).skipped

@@ -7,7 +7,7 @@ the set's answer is remembered. With gitleaks' pack this costs 1 to 2 µs a path
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,10 @@ class PathFilters:
             verdict = self._without_path
         self._last = (path, verdict)
         return verdict
+
+    def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for."""
+        return None
 
     def matched(self, verdict: PathVerdict, paths: tuple[str, ...]) -> bool:
         """Whether one of an allowlist's `paths` matched the path that `verdict` is about."""
