@@ -40,6 +40,7 @@ from vyre_dist.regex.nodes import (
     rebuild,
 )
 from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
+from vyre_dist.regex.reach import alphabet, bytes_outside, loop_bytes
 from vyre_dist.regex.render import to_pcre, to_re2
 from vyre_dist.regex.repeats import fit_repeats
 
@@ -64,9 +65,11 @@ __all__ = [
     "RegexSyntaxError",
     "Repeat",
     "RepeatRewriteError",
+    "alphabet",
     "alternate",
     "assertion_kinds",
     "byte_cost",
+    "bytes_outside",
     "capture_count",
     "concat",
     "factors",
@@ -76,6 +79,7 @@ __all__ = [
     "has_assertions",
     "last_bytes",
     "literal",
+    "loop_bytes",
     "max_width",
     "min_width",
     "never_matches",
