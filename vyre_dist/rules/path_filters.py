@@ -13,6 +13,8 @@ from typing import Any
 
 import re2
 
+from vyre_dist import regex as rx
+from vyre_dist.regex import AssertionKind
 from vyre_dist.rules.model import Allowlist, Rule
 from vyre_dist.rules.search import alternation, compile_pattern, options
 
@@ -53,6 +55,8 @@ class PathFilters:
         self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
         self._single: tuple[Any, ...] | None = None
         self._verdicts: dict[tuple[int, ...], PathVerdict] = {}
+        self._anywhere = _compile_lines(self._slots)
+        self._unmatched = self._decide(frozenset())
         self._without_path = self._decide_without_path()
         self._last: tuple[str, PathVerdict] = ("", self._without_path)
 
@@ -69,8 +73,21 @@ class PathFilters:
         return verdict
 
     def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
-        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for."""
-        return None
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for.
+
+        One search over all the paths, a line each, tells whether any pattern can match any of them: in most
+        folders none does.
+        """
+        if not self._patterns:
+            return self._without_path
+        if self._anywhere is None or "\n" in prefix:
+            return None
+        separator = "\n" + prefix
+        lines = (prefix + separator.join(names)).encode("utf-8", "surrogateescape")
+        # a name with a line break in it is two lines to the search; such are rare
+        if lines.count(b"\n") != len(names) - 1 or self._anywhere.search(lines) is not None:
+            return None
+        return self._unmatched
 
     def matched(self, verdict: PathVerdict, paths: tuple[str, ...]) -> bool:
         """Whether one of an allowlist's `paths` matched the path that `verdict` is about."""
@@ -121,6 +138,25 @@ def _compile_set(patterns: Iterable[bytes]) -> Any:
     except re2.error:
         return None
     return made
+
+
+def _compile_lines(slots: Iterable[tuple[str, ...]]) -> Any:
+    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if it gets too large.
+
+    It may match more: a pattern may reach over a line break there.
+    """
+    lines = {AssertionKind.BEGIN_TEXT: AssertionKind.BEGIN_LINE, AssertionKind.END_TEXT: AssertionKind.END_LINE}
+
+    def in_lines(node: rx.Node, parts: Sequence[rx.Node]) -> rx.Node:
+        if isinstance(node, rx.Assertion):
+            return rx.Assertion(lines.get(node.kind, node.kind))
+        return rx.rebuild(node, parts)
+
+    trees = [rx.fold(rx.strip_captures(rx.parse(path).root), in_lines) for paths in slots for path in paths]
+    try:
+        return compile_pattern(rx.to_re2(rx.alternate(trees)))[0] if trees else None
+    except (re2.error, rx.RepeatRewriteError):
+        return None
 
 
 def decided_by_path(allowlist: Allowlist) -> bool:
