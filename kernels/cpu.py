@@ -7,18 +7,18 @@ scanned first, and the pairs go through confirm_serial afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import Any
 
 import hyperscan
-import numpy as np
 
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
 from vyre_dist.extract import Window
-from vyre_dist.extract.spans import spans_from_rows
+from vyre_dist.extract.spans import SpanRow, pack_spans
 from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.hyperscan_db import build_database, candidate_databases
-from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
+from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call back into Python
@@ -29,8 +29,6 @@ _BYTES_PER_END = 64
 # Until google-re2 has searched this much for a rule, a database of the rule's own (some milliseconds to compile) would not
 # pay for itself: a small scan with findings of many rules is over before.
 _BYTES_BEFORE_ENDS = 1 << 20
-
-_Row = tuple[int, int, int, int, int]
 
 
 class CpuBackend:
@@ -44,6 +42,8 @@ class CpuBackend:
         self.matchers = rule_matchers(compiled)
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)
+        for rule, reach in self._candidates.reaches.items():
+            self.matchers[rule].reach = reach
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}
         self._hits: list[int] = []
@@ -58,17 +58,17 @@ class CpuBackend:
             rules = self._scan(window)
             if rules:
                 pairs += [(w, rule) for rule in rules]
-        return [np.array(pairs, CANDIDATE_DTYPE).tobytes()]
+        return [b"".join(starmap(CANDIDATE.pack, pairs))]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """See ScanBackend."""
-        rows: list[_Row] = []
-        for w, rule in np.frombuffer(outputs[0], CANDIDATE_DTYPE).tolist():
+        rows: list[SpanRow] = []
+        for w, rule in CANDIDATE.iter_unpack(outputs[0]):
             self._confirm(w, _in_bytes(windows[w]), rule, rows)
-        return [spans_from_rows(rows).tobytes()]
+        return [pack_spans(rows)]
 
     def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
-        rows: list[_Row] = []
+        rows: list[SpanRow] = []
         committed = rolled_back = 0
         for w, window in enumerate(inputs):
             rules = self._scan(window)
@@ -83,7 +83,7 @@ class CpuBackend:
             else:
                 rolled_back += 1
         tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
-        return [spans_from_rows(rows).tobytes() + tail]
+        return [pack_spans(rows) + tail]
 
     def _scan(self, window: Window) -> list[int]:
         """The numbers of the rules that may match in `window`, ascending; a list to read before the next call."""
@@ -104,7 +104,7 @@ class CpuBackend:
     def _on_hit(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         self._hits.append(rule)
 
-    def _confirm(self, w: int, window: Window, rule: int, rows: list[_Row]) -> None:
+    def _confirm(self, w: int, window: Window, rule: int, rows: list[SpanRow]) -> None:
         """Append the rule's matches in `window` to `rows`."""
         matcher = self.matchers[rule]
         searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)

@@ -13,9 +13,10 @@ from typing import Any
 import hyperscan
 import msgpack
 
+from vyre_dist.extract.matcher import Reach
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 3
+_SCHEMA = 4
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal limits
 _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
@@ -51,13 +52,15 @@ class CandidateDatabases:
     in another window: the dear rules' own regexes. Scanned one after the other; each reports a rule once
     per window. `approximate`: rules that Hyperscan took only in prefilter mode (a superset of the matches,
     and of their ends nothing is known). `always`: rules that it can't help with (they match the empty
-    string, or it refused them): candidates everywhere.
+    string, or it refused them): candidates everywhere. `reaches`: of the rules without a widest match, which
+    are found by where they end, as far as it helps.
     """
 
     whole: tuple[Any, ...]
     partial: tuple[Any, ...]
     approximate: frozenset[int]
     always: tuple[int, ...]
+    reaches: dict[int, Reach]
 
 
 def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> CandidateDatabases:
@@ -66,12 +69,13 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     key = f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
     if (stored := cache.get("hyperscan", key)) is not None:
         try:
-            whole, partial, approximate, always = msgpack.unpackb(stored)
+            whole, partial, approximate, always, reaches = msgpack.unpackb(stored)
             return CandidateDatabases(
                 tuple(map(load_database, whole)),
                 tuple(map(load_database, partial)),
                 frozenset(approximate),
                 tuple(always),
+                {rule: Reach(*reach) for rule, reach in reaches},
             )
         except (hyperscan.error, ValueError, TypeError):
             pass  # of another build after all: compile anew, and overwrite it
@@ -88,14 +92,15 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     approximate = {r.index for r in refused} - {r.index for r in unhelped}
     whole_blobs = [hyperscan.dumpb(db) for db in exact + inexact]
     always_rules.sort()
-    cache.put(
-        "hyperscan", key, msgpack.packb([whole_blobs, partial_blobs, sorted(approximate), always_rules])
-    )
+    reaches = {r.index: reach for r in searched if r.max_width is None and (reach := Reach.of(r.pattern))}
+    stored_parts = [whole_blobs, partial_blobs, sorted(approximate), always_rules, list(reaches.items())]
+    cache.put("hyperscan", key, msgpack.packb(stored_parts))
     return CandidateDatabases(
         tuple(map(load_database, whole_blobs)),
         tuple(map(load_database, partial_blobs)),
         frozenset(approximate),
         tuple(always_rules),
+        reaches,
     )
 
 

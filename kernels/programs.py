@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-# one (window number in the dispatch, rule number in the pack) pair
-CANDIDATE_DTYPE = np.dtype([("window", "<u4"), ("rule", "<u4")])
+    CANDIDATE_DTYPE: np.dtype[np.void]
+
+# one (window number in the dispatch, rule number in the pack) pair; CANDIDATE_DTYPE is the same for NumPy
+CANDIDATE = struct.Struct("<II")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,12 @@ class ScanProgram:
     def name(self) -> str:
         """For messages and logs."""
         return f"{self.kind}[{self.pack_key[:12]}]"
+
+
+def __getattr__(name: str) -> Any:
+    """CANDIDATE_DTYPE: made when it is asked for, as NumPy takes longer to import than a small scan to run."""
+    if name != "CANDIDATE_DTYPE":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import numpy as np
+
+    return np.dtype([("window", "<u4"), ("rule", "<u4")])

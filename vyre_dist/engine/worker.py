@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+import msgpack
 
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
@@ -31,8 +31,8 @@ from vyre_dist.engine.tasks import (
     count,
 )
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import DROPPED, SPAN_DTYPE, Spans, Window
-from vyre_dist.extract.spans import spans_from_bytes
+from vyre_dist.extract import DROPPED, Window
+from vyre_dist.extract.spans import pack_spans, unpack_spans
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
 from vyre_dist.kernels.backends import programs
@@ -40,6 +40,7 @@ from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES, ArtifactCache, compile_pa
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathVerdict
+from vyre_dist.rules.search import Renderings
 
 # A dispatch takes this many bytes or windows, whichever comes first: enough to spread a launch's cost over,
 # little enough to stay in a core's second-level cache and to give the speculator a sample often.
@@ -49,6 +50,9 @@ _DISPATCH_WINDOWS = 256
 # The race: dispatches [from, until) of a worker are timed, the two paths in turn.
 _RACE_FROM, _RACE_UNTIL = 2, 10
 _RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
+
+# bump when patterns come to be rendered otherwise
+_FILTERS_SCHEMA = 1
 
 # Hyperscan counts a block's bytes in 32 bits.
 MAX_SHARD_BYTES = 1 << 30
@@ -116,7 +120,7 @@ class ScanEngine:
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
         self.backend = open_backend(config.backend, self.compiled, cache)
-        self.filters = CompiledFilters(pack)
+        self.filters = _filters(pack, self.compiled.key, cache)
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(config.threshold_pct), config.probe_every)
         fused, prefilter = programs(self.compiled)
         self._plan: SpeculationPlan[ScanProgram] = SpeculationPlan(fused, prefilter, 0, True)
@@ -250,7 +254,7 @@ class ScanEngine:
         else:
             result.serial += 1
         by_window: dict[int, list[RawSpan]] = defaultdict(list)
-        for w, rule, start, length, flags in spans_from_bytes(as_bytes_view(outcome.outputs[0])).tolist():
+        for w, rule, start, length, flags in unpack_spans(as_bytes_view(outcome.outputs[0])):
             by_window[w].append((start, rule, start + length, flags))
         result.bytes += sum([window.hi - window.lo for window in windows])
         # most documents are whole and have no spans: nothing more is to be said of them
@@ -315,7 +319,7 @@ class ScanEngine:
         for i, part in enumerate(parts):
             checkpoints.append((part.start, newlines))
             newlines += part.newlines
-            for _, rule, start, length, flags in spans_from_bytes(part.spans).tolist():
+            for _, rule, start, length, flags in unpack_spans(part.spans):
                 if flags & DROPPED:
                     spans.append((start, rule, start + length, flags))
                     continue
@@ -329,15 +333,26 @@ class ScanEngine:
         self._finish(task.piece.document, document, spans, result, checkpoints)
 
 
+def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:
+    """The pack's filters; their patterns are parsed once, and kept in `cache`."""
+    key = f"{_FILTERS_SCHEMA}:{key}"
+    stored = cache.get("filters", key)
+    renderings = Renderings(msgpack.unpackb(stored) if stored is not None else None)
+    filters = CompiledFilters(pack, renderings)
+    if renderings.grown:
+        cache.put("filters", key, msgpack.packb(renderings.known))
+    return filters
+
+
 def _part(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:
     """A window's spans in document coordinates."""
-    array: Spans = np.array(
-        [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans], SPAN_DTYPE
-    )
+    import numpy as np  # only split documents need it
+
+    rows = [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans]
     # bytes.count takes one byte after the other where newlines are near each other
     owned = np.frombuffer(window.data, np.uint8)[window.lo : window.hi]
     newlines = int(np.count_nonzero(owned == ord("\n")))
-    return PartResult(piece.document, piece.start, piece.end, newlines, array.tobytes())
+    return PartResult(piece.document, piece.start, piece.end, newlines, pack_spans(rows))
 
 
 def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:

@@ -21,7 +21,6 @@ from vyre_dist.rules.search import compile_pattern
 # more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain from looking for its start
 _MOST_LOOP_BYTES = 128
 _FIRST_LOOK = 64
-_UNKNOWN = object()
 
 
 class Reach(NamedTuple):
@@ -69,14 +68,15 @@ class RuleMatcher:
     where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
-    __slots__ = ("_known_reach", "_pattern", "_regexp", "cap", "max_width")
+    __slots__ = ("_pattern", "_regexp", "cap", "max_width", "reach")
 
     def __init__(self, pattern: bytes, max_width: int | None, max_match_bytes: int) -> None:
         self._pattern = pattern
         self._regexp: Any = None
-        self._known_reach: Any = _UNKNOWN
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
+        self.reach: Reach | None = None
+        """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it out."""
 
     @property
     def regexp(self) -> Any:
@@ -129,7 +129,7 @@ class RuleMatcher:
         # no match goes beyond the last end
         cap, size = self.cap, len(data) if not ends else ends[-1]
         seen, reach = pos, self.cap
-        reach_back = self._reach() if ends is not None else None
+        reach_back = self.reach
         while pos <= last_start:
             if ends is not None:
                 # what starts at pos or later ends at the next of the ends, or beyond
@@ -191,11 +191,6 @@ class RuleMatcher:
             out.append((start, pos, 0))
             i = bisect_right(ends, pos, i)
         return out
-
-    def _reach(self) -> Reach | None:
-        if self._known_reach is _UNKNOWN:
-            self._known_reach = Reach.of(self._pattern)
-        return self._known_reach
 
     def groups_at(self, data: bytes, start: int, end: int) -> tuple[bytes | None, ...] | None:
         """The capture groups of the match data[start:end] that one of the methods above found; None if it is no match.

@@ -5,6 +5,7 @@ for google-re2 and Hyperscan. Nothing here runs a regex.
 """
 
 from vyre_dist.regex.analysis import (
+    anchored_in_lines,
     assertion_kinds,
     capture_count,
     first_bytes,
@@ -67,6 +68,7 @@ __all__ = [
     "RepeatRewriteError",
     "alphabet",
     "alternate",
+    "anchored_in_lines",
     "assertion_kinds",
     "byte_cost",
     "bytes_outside",

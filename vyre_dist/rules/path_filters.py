@@ -13,15 +13,14 @@ from typing import Any
 
 import re2
 
-from vyre_dist import regex as rx
-from vyre_dist.regex import AssertionKind
 from vyre_dist.rules.model import Allowlist, Rule
-from vyre_dist.rules.search import alternation, compile_pattern, options
+from vyre_dist.rules.search import Renderings, compile_pattern, options
 
 # for the set's automaton, which is built as paths need it
 _SET_MEMORY = 64 << 20
 # distinct answers of a set are few in practice; this only bounds a pathological pack
 _MAX_VERDICTS = 4096
+_UNMADE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,13 @@ class PathVerdict:
 class PathFilters:
     """All path patterns of a pack. `scoped[i]`: the allowlists in force for rule i, global ones included."""
 
-    def __init__(self, rules: tuple[Rule, ...], scoped: tuple[tuple[Allowlist, ...], ...]) -> None:
+    def __init__(
+        self,
+        rules: tuple[Rule, ...],
+        scoped: tuple[tuple[Allowlist, ...], ...],
+        renderings: Renderings | None = None,
+    ) -> None:
+        renderings = renderings or Renderings()
         self._slots: dict[tuple[str, ...], int] = {}
         self._rule_slots = tuple(None if r.path is None else self._slot((r.path,)) for r in rules)
         self._deciding = tuple(
@@ -49,13 +54,13 @@ class PathFilters:
             for allowlist in allowlists:
                 if allowlist.paths:
                     self._slot(allowlist.paths)
-        self._patterns = tuple(alternation(paths) for paths in self._slots)
+        self._patterns = tuple(map(renderings.alternation, self._slots))
         # A set that runs out of memory answers "nothing matched", without a word. The canary always matches.
         self._canary = len(self._patterns)
-        self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
+        self._set: Any = _UNMADE
         self._single: tuple[Any, ...] | None = None
         self._verdicts: dict[tuple[int, ...], PathVerdict] = {}
-        self._anywhere = _compile_lines(self._slots)
+        self._anywhere = _compile_lines(renderings, self._slots)
         self._unmatched = self._decide(frozenset())
         self._without_path = self._decide_without_path()
         self._last: tuple[str, PathVerdict] = ("", self._without_path)
@@ -108,6 +113,8 @@ class PathFilters:
 
     def _matching(self, path: bytes) -> tuple[int, ...]:
         """The patterns that match, the canary among them where a set answered."""
+        if self._set is _UNMADE:
+            self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
         if self._set is not None:
             found = self._set.Match(path)
             if found and self._canary in found:
@@ -140,22 +147,12 @@ def _compile_set(patterns: Iterable[bytes]) -> Any:
     return made
 
 
-def _compile_lines(slots: Iterable[tuple[str, ...]]) -> Any:
-    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if it gets too large.
-
-    It may match more: a pattern may reach over a line break there.
-    """
-    lines = {AssertionKind.BEGIN_TEXT: AssertionKind.BEGIN_LINE, AssertionKind.END_TEXT: AssertionKind.END_LINE}
-
-    def in_lines(node: rx.Node, parts: Sequence[rx.Node]) -> rx.Node:
-        if isinstance(node, rx.Assertion):
-            return rx.Assertion(lines.get(node.kind, node.kind))
-        return rx.rebuild(node, parts)
-
-    trees = [rx.fold(rx.strip_captures(rx.parse(path).root), in_lines) for paths in slots for path in paths]
+def _compile_lines(renderings: Renderings, slots: Iterable[tuple[str, ...]]) -> Any:
+    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if it gets too large."""
+    text = renderings.in_lines([path for paths in slots for path in paths])
     try:
-        return compile_pattern(rx.to_re2(rx.alternate(trees)))[0] if trees else None
-    except (re2.error, rx.RepeatRewriteError):
+        return compile_pattern(text)[0] if text else None
+    except re2.error:
         return None
 
 
