@@ -6,7 +6,7 @@ scanned first, and the pairs go through confirm_serial afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -17,7 +17,7 @@ from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
 from vyre_dist.extract import Window
 from vyre_dist.extract.spans import SpanRow, pack_spans
 from vyre_dist.kernels.backends import rule_matchers
-from vyre_dist.kernels.hyperscan_db import build_database, candidate_databases
+from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
 from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 
@@ -39,6 +39,7 @@ class CpuBackend:
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         self.compiled = compiled
+        self._cache = cache
         self.matchers = rule_matchers(compiled)
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)
@@ -53,11 +54,7 @@ class CpuBackend:
         del config
         if program.kind == "fused":
             return self._fused(inputs)
-        pairs: list[tuple[int, int]] = []
-        for w, window in enumerate(inputs):
-            rules = self._scan(window)
-            if rules:
-                pairs += [(w, rule) for rule in rules]
+        pairs = [(w, rule) for w, rules in self._candidate_windows(inputs) for rule in rules]
         return [b"".join(starmap(CANDIDATE.pack, pairs))]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
@@ -70,12 +67,9 @@ class CpuBackend:
     def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
         rows: list[SpanRow] = []
         committed = rolled_back = 0
-        for w, window in enumerate(inputs):
-            rules = self._scan(window)
-            if not rules:
-                continue
+        for w, rules in self._candidate_windows(inputs):
             before = len(rows)
-            window = _in_bytes(window)
+            window = _in_bytes(inputs[w])
             for rule in rules:
                 self._confirm(w, window, rule, rows)
             if len(rows) > before:
@@ -85,21 +79,24 @@ class CpuBackend:
         tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
         return [pack_spans(rows) + tail]
 
-    def _scan(self, window: Window) -> list[int]:
-        """The numbers of the rules that may match in `window`, ascending; a list to read before the next call."""
-        hits = self._hits
-        hits.clear()
-        data = window.data
-        candidates = self._candidates
-        if data:
-            for database in candidates.whole:
-                database.scan(data, match_event_handler=self._on_hit)
-            if candidates.partial and not window.is_whole:
-                for database in candidates.partial:
-                    database.scan(data, match_event_handler=self._on_hit)
-        if candidates.always:
-            hits.extend(candidates.always)
-        return sorted(set(hits)) if len(hits) > 1 else hits
+    def _candidate_windows(self, inputs: Sequence[Window]) -> Iterator[tuple[int, list[int]]]:
+        """(window's number, numbers of the rules that may match in it, ascending) where there are any."""
+        hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
+        always = candidates.always
+        scans = [database.scan for database in candidates.whole]
+        partial = [database.scan for database in candidates.partial]
+        for w, window in enumerate(inputs):
+            data = window.data
+            if data:
+                for scan in scans:
+                    scan(data, on_hit)
+                if partial and not window.is_whole:
+                    for scan in partial:
+                        scan(data, on_hit)
+            if hits or always:
+                found = sorted({*hits, *always})
+                hits.clear()
+                yield w, found
 
     def _on_hit(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         self._hits.append(rule)
@@ -117,7 +114,7 @@ class CpuBackend:
         if rule in self._candidates.approximate or rule in self._candidates.always:
             return None
         if rule not in self._ends_databases:
-            self._ends_databases[rule] = self._ends_database(rule)
+            self._ends_databases[rule] = ends_database(self._rules[rule], self.compiled, self._cache)
         database = self._ends_databases[rule]
         if database is None:
             return None
@@ -134,15 +131,6 @@ class CpuBackend:
             return None
         ends.sort()
         return ends
-
-    def _ends_database(self, rule: int) -> Any:
-        """A database that reports every end of the rule's matches; None if Hyperscan takes the rule only to report one."""
-        try:
-            database = build_database([self._rules[rule]], 0)
-        except hyperscan.error:
-            return None
-        database.scratch = hyperscan.Scratch(database)
-        return database
 
 
 def _in_bytes(window: Window) -> Window:

@@ -65,8 +65,7 @@ class CandidateDatabases:
 
 def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> CandidateDatabases:
     """Build the databases of a pack, or take them from `cache`."""
-    version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
-    key = f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
+    key = _key(compiled)
     if (stored := cache.get("hyperscan", key)) is not None:
         try:
             whole, partial, approximate, always, reaches = msgpack.unpackb(stored)
@@ -102,6 +101,27 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
         tuple(always_rules),
         reaches,
     )
+
+
+def ends_database(rule: CompiledRule, compiled: CompiledPack, cache: ArtifactCache) -> Any:
+    """A database that reports every end of the rule's matches; None if Hyperscan takes the rule only to report one.
+
+    Some take longer to build than to scan a hundred megabytes with, so they are kept in `cache`.
+    """
+    key = f"{_key(compiled)}:{rule.index}"
+    stored = cache.get("hyperscan-ends", key)
+    try:
+        if stored is None:
+            stored = hyperscan.dumpb(build_database([rule], 0))
+            cache.put("hyperscan-ends", key, stored)
+        return load_database(stored)
+    except hyperscan.error:
+        return None
+
+
+def _key(compiled: CompiledPack) -> str:
+    version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
+    return f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
 
 
 def _build(
