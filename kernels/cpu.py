@@ -26,6 +26,8 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 _FEW_ENDS = 4096
 _BYTES_PER_END = 64
 
+_NO_END = -1
+
 # Until google-re2 has searched this much for a rule, a database of the rule's own (some milliseconds to compile) would not
 # pay for itself: a small scan with findings of many rules is over before.
 _BYTES_BEFORE_ENDS = 1 << 20
@@ -45,9 +47,11 @@ class CpuBackend:
         self._candidates = candidate_databases(compiled, cache)
         for rule, reach in self._candidates.reaches.items():
             self.matchers[rule].reach = reach
+        self._every_end = bool(self._candidates.every)
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}
-        self._hits: list[int] = []
+        self._hits: list[tuple[int, int]] = []
+        self._most_hits = 0
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
@@ -61,7 +65,7 @@ class CpuBackend:
         """See ScanBackend."""
         rows: list[SpanRow] = []
         for w, rule in CANDIDATE.iter_unpack(outputs[0]):
-            self._confirm(w, _in_bytes(windows[w]), rule, rows)
+            self._confirm(w, _in_bytes(windows[w]), rule, None, rows)
         return [pack_spans(rows)]
 
     def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
@@ -70,8 +74,8 @@ class CpuBackend:
         for w, rules in self._candidate_windows(inputs):
             before = len(rows)
             window = _in_bytes(inputs[w])
-            for rule in rules:
-                self._confirm(w, window, rule, rows)
+            for rule, ends in rules.items():
+                self._confirm(w, window, rule, ends, rows)
             if len(rows) > before:
                 committed += 1
             else:
@@ -79,33 +83,66 @@ class CpuBackend:
         tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
         return [pack_spans(rows) + tail]
 
-    def _candidate_windows(self, inputs: Sequence[Window]) -> Iterator[tuple[int, list[int]]]:
-        """(window's number, numbers of the rules that may match in it, ascending) where there are any."""
+    def _candidate_windows(
+        self, inputs: Sequence[Window]
+    ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
+        """(window's number, the rules that may match in it, ascending, with their matches' ends as far as they are known).
+
+        Windows without any are passed over.
+        """
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
-        always = candidates.always
-        scans = [database.scan for database in candidates.whole]
-        partial = [database.scan for database in candidates.partial]
+        every = [database.scan for database in candidates.every]
         for w, window in enumerate(inputs):
             data = window.data
             if data:
-                for scan in scans:
-                    scan(data, on_hit)
-                if partial and not window.is_whole:
-                    for scan in partial:
-                        scan(data, on_hit)
-            if hits or always:
-                found = sorted({*hits, *always})
+                if self._every_end:
+                    self._most_hits = _FEW_ENDS + len(data) // _BYTES_PER_END
+                    try:
+                        for scan in every:
+                            scan(data, on_hit)
+                    except hyperscan.ScanTerminated:
+                        # a rule that is everywhere: to hear of each of its ends would take longer than to search
+                        self._every_end = False
+                        hits.clear()
+                if not self._every_end:
+                    for database in candidates.once.loaded:
+                        database.scan(data, self._on_candidate)
+                if not window.is_whole:
+                    for database in candidates.partial.loaded:
+                        database.scan(data, self._on_candidate)
+            if hits or candidates.always:
+                yield w, self._grouped()
                 hits.clear()
-                yield w, found
 
-    def _on_hit(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
-        self._hits.append(rule)
+    def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+        self._hits.append((rule, end))
+        return len(self._hits) > self._most_hits
 
-    def _confirm(self, w: int, window: Window, rule: int, rows: list[SpanRow]) -> None:
-        """Append the rule's matches in `window` to `rows`."""
+    def _on_candidate(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+        self._hits.append((rule, _NO_END))
+
+    def _grouped(self) -> dict[int, list[int] | None]:
+        """The hits by rule, both ascending."""
+        single = self._candidates.single
+        found: dict[int, list[int] | None] = {rule: None for rule in self._candidates.always}
+        for rule, end in self._hits:
+            if end == _NO_END or rule in single:
+                found[rule] = None
+            elif (ends := found.setdefault(rule, [])) is not None:
+                ends.append(end)
+        for ends in found.values():
+            if ends is not None:
+                ends.sort()
+        return dict(sorted(found.items())) if len(found) > 1 else found
+
+    def _confirm(
+        self, w: int, window: Window, rule: int, ends: list[int] | None, rows: list[SpanRow]
+    ) -> None:
+        """Append the rule's matches in `window` to `rows`. `ends`: of its matches, where they are known."""
         matcher = self.matchers[rule]
-        searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
-        ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
+        if ends is None:
+            searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
+            ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
         found = matcher.iter_matches(window) if ends is None else matcher.matches_at_ends(window, ends)
         rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
 
