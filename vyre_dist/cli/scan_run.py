@@ -5,7 +5,6 @@ The options themselves are in scan.py.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import tempfile
@@ -51,8 +50,6 @@ class ScanRun:
         from vyre_dist.sinks import open_sinks
         from vyre_dist.sources import WalkStats
 
-        # a plan is many small objects and no cycles: the collector's usual rhythm takes 3 % of a scan of small files
-        gc.set_threshold(50_000, 20, 100)
         o = self._o
         pack, warnings = load_pack(o["packs"], ArtifactCache(self._cache_dir()))
         config = self._engine_config()
@@ -166,9 +163,10 @@ class ScanRun:
             paths = [p for p in o["paths"] if p != "-"]
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-"))
             parts.append([spool_stdin(_stdin(), folder)])
+        list_problems: list[InputProblem] = []
         if o["files_from"]:
             listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
-            paths = chain(paths, listed)
+            paths = chain(paths, _as_far_as_it_goes(listed, list_problems))
         elif not o["paths"]:
             paths = ["."]
         parts.append(
@@ -182,6 +180,8 @@ class ScanRun:
                 stats=stats,
             )
         )
+        # asked for last, when the list has been read
+        parts.append(list_problems)
         return chain.from_iterable(parts)
 
     def _destinations(self) -> list[tuple[str, str]]:
@@ -222,6 +222,23 @@ class ScanRun:
             skipped=skipped,
             complete=not problems,
         )
+
+
+def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem]) -> Iterator[str]:
+    """The paths of a list. One that can't be read at all is bad usage; one that breaks off later, when documents have
+    been scanned, is a problem of the run.
+    """
+    from vyre_dist.sources import FileListError, InputProblem
+
+    begun = False
+    try:
+        for path in listed:
+            begun = True
+            yield path
+    except FileListError as error:
+        if not begun:
+            raise
+        problems.append(InputProblem(error.source, "io-error", str(error)))
 
 
 def _in_ray_job() -> bool:

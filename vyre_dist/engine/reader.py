@@ -106,12 +106,13 @@ class Arena:
                 # also what a FIFO gives that took the file's place
                 check_regular(path, os.fstat(fd).st_mode)
                 return view[at:at]
-            if end - at == _FIRST_READ and os.fstat(fd).st_size > self._limit:
+            if end - at > self._limit or (end - at == _FIRST_READ and os.fstat(fd).st_size > self._limit):
                 self._refuse(fd, path)
-            while (got := os.readv(fd, (view[end:],))) > 0:
-                end += got
-            if end - at > self._limit:
-                self._refuse(fd, path)
+            while more := os.read(fd, 1):
+                view[end : end + 1] = more
+                end += 1 + os.readv(fd, (view[end + 1 :],))
+                if end - at > self._limit:
+                    self._refuse(fd, path)
         except OSError as error:
             raise read_error(path, error) from error
         finally:

@@ -182,32 +182,35 @@ class ScanEngine:
         self, run: FolderRun, batch: _Batch, read: int, result: TaskResult
     ) -> tuple[int, int]:
         """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
-        arena, limit = self._arena, self.config.shard_bytes
-        shared = self.filters.folder_verdict(run.prefix, run.names)
-        open_prefix = run.prefix if run.open_prefix is None else run.open_prefix
+        arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
+        prefix, elsewhere = run.prefix, run.open_prefix
+        shared = self.filters.folder_verdict(prefix, run.names)
         for i, name in enumerate(run.names):
-            if read >= limit and read:
+            if read >= limit:
                 return read, i
-            document = run.first + i
-            verdict = shared or self.filters.path_verdict(run.prefix + name)
+            path = prefix + name
+            verdict = shared or self.filters.path_verdict(path)
             if verdict.skipped:
-                result.skipped.append(document)
+                result.skipped.append(run.first + i)
                 continue
+            open_path = path if elsewhere is None else elsewhere + name
             try:
-                data = arena.read(open_prefix + name)
+                data = arena.read(open_path)
             except DocumentError as error:
-                result.problems.append((document, error.reason, error.detail))
+                result.problems.append((run.first + i, error.reason, error.detail))
                 continue
             except LargeFile as large:
-                path = run.prefix + name
-                opened = None if run.open_prefix is None else open_prefix + name
-                whole_file = Piece(document, path, large.size, 0, large.size, opened, large.stamp)
-                result.large.append((whole_file, limit))
+                opened = None if elsewhere is None else open_path
+                file = Piece(run.first + i, path, large.size, 0, large.size, opened, large.stamp)
+                result.large.append((file, limit))
                 continue
-            if self._path_rules:
-                self._path_findings(document, verdict, result)
-            read += len(data)
-            batch.add(document, run.prefix + name, whole(data))
+            if path_rules:
+                self._path_findings(run.first + i, verdict, result)
+            size = len(data)
+            read += size
+            batch.documents.append(run.first + i)
+            batch.paths.append(path)
+            batch.windows.append(Window(data, 0, 0, size, True))
             if arena.full or len(batch.windows) >= _DISPATCH_WINDOWS:
                 self._dispatch(batch, result)
         return read, len(run.names)

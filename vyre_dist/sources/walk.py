@@ -26,6 +26,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from vyre_dist.sources import globs
 from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, problem_of
@@ -91,9 +92,11 @@ def walk_folders(
     working directory alike; a final slash means directories. `include` keeps files that match or lie below
     a directory that does; `exclude` wins over it, and both also apply to the arguments. `max_file_size` is
     in bytes; larger files are counted as too-large. `hidden` False leaves out names that begin with a dot.
+    Of `paths`, two are taken at once, and the others as they are needed.
     """
-    given = [os.fsdecode(path) for path in paths]
-    twice = len(given) > 1 or follow_symlinks or any(map(globs.has_glob, given))
+    given = map(os.fsdecode, paths)
+    first = list(islice(given, 2))
+    twice = len(first) > 1 or follow_symlinks or any(map(globs.has_glob, first))
     rules = WalkRules(
         respect_gitignore,
         require_git,
@@ -106,7 +109,7 @@ def walk_folders(
     walker = _Walk(
         rules, _glob_file(include), _glob_file(exclude), stats if stats is not None else WalkStats()
     )
-    return walker.run(given)
+    return walker.run(chain(first, given))
 
 
 def _with_sizes(items: Iterable[Item], stats: WalkStats) -> Iterator[DocumentRef | InputProblem]:
@@ -157,7 +160,7 @@ class _Walk:
     exclude: IgnoreFile | None
     stats: WalkStats
 
-    def run(self, given: Sequence[str]) -> Iterator[Item]:
+    def run(self, given: Iterable[str]) -> Iterator[Item]:
         for path in given:
             for item in self._given(path):
                 if isinstance(item, InputProblem):
