@@ -124,7 +124,7 @@ class CpuBackend:
     def _grouped(self) -> dict[int, list[int] | None]:
         """The hits by rule, both ascending."""
         single = self._candidates.single
-        found: dict[int, list[int] | None] = {rule: None for rule in self._candidates.always}
+        found: dict[int, list[int] | None] = dict.fromkeys(self._candidates.always)
         for rule, end in self._hits:
             if end == _NO_END or rule in single:
                 found[rule] = None
@@ -146,7 +146,7 @@ class CpuBackend:
         found = matcher.iter_matches(window) if ends is None else matcher.matches_at_ends(window, ends)
         rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
 
-    def _match_ends(self, rule: int, data: bytes) -> list[int] | None:
+    def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
         """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't tell."""
         if rule in self._candidates.approximate or rule in self._candidates.always:
             return None

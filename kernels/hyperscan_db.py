@@ -25,9 +25,7 @@ _LOOSE = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
 _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
 
-def build_database(
-    rules: Sequence[CompiledRule], flags: int | list[int], gates: Collection[int] = ()
-) -> Any:
+def build_database(rules: Sequence[CompiledRule], flags: int | list[int], gates: Collection[int] = ()) -> Any:
     """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error when refused.
 
     `flags`: Hyperscan's, for all rules or for each.
@@ -128,9 +126,7 @@ def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) 
     return CandidateDatabases(
         tuple(map(load_database, blobs)),
         LazyDatabases(lambda: _kept(cache, "hyperscan-once", key, once)),
-        LazyDatabases(
-            lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(behind_gates, _ONCE)[0])
-        ),
+        LazyDatabases(lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(behind_gates, _ONCE)[0])),
         frozenset((*gated, *approximate)),
         frozenset(approximate),
         tuple(always),
@@ -138,9 +134,7 @@ def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) 
     )
 
 
-def _kept(
-    cache: ArtifactCache, kind: str, key: str, build: Callable[[], list[Any]]
-) -> tuple[Any, ...]:
+def _kept(cache: ArtifactCache, kind: str, key: str, build: Callable[[], list[Any]]) -> tuple[Any, ...]:
     """Databases from `cache`, or built and put there."""
     stored = cache.get(kind, key)
     if stored is not None:
@@ -153,13 +147,9 @@ def _kept(
     return tuple(map(load_database, blobs))
 
 
-def _together(
-    rules: Sequence[CompiledRule], gated: Collection[int], approximate: Collection[int]
-) -> Any:
+def _together(rules: Sequence[CompiledRule], gated: Collection[int], approximate: Collection[int]) -> Any:
     """CandidateDatabases.every for `rules`; None where Hyperscan refuses, or there are none."""
-    flags = [
-        _LOOSE if r.index in approximate else _ONCE if r.index in gated else _EVERY_END for r in rules
-    ]
+    flags = [_LOOSE if r.index in approximate else _ONCE if r.index in gated else _EVERY_END for r in rules]
     try:
         return build_database(rules, flags, gated) if rules else None
     except _REFUSALS:

@@ -202,7 +202,14 @@ def test_a_database_of_another_machine_is_a_miss(tmp_path: Path) -> None:
     cache = ArtifactCache(str(tmp_path))
     good = cache.get("hyperscan", stored[0])
     assert good is not None
-    for bad in ([[b"no database"], [], [], [], []], [[b""], [], [], [], []], [[], [], [], []], ["what", 1], {"a": 1}, 7):
+    for bad in (
+        [[b"no database"], [], [], [], []],
+        [[b""], [], [], [], []],
+        [[], [], [], []],
+        ["what", 1],
+        {"a": 1},
+        7,
+    ):
         cache.put("hyperscan", stored[0], msgpack.packb(bad))
         assert scan_with(tmp_path) == expected
         assert cache.get("hyperscan", stored[0]) == good

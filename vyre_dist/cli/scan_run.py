@@ -151,7 +151,9 @@ class ScanRun:
 
         return LocalPool(spec, o["workers"])
 
-    def _inputs(self, stats: WalkStats, stack: ExitStack) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
+    def _inputs(
+        self, stats: WalkStats, stack: ExitStack
+    ) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
         from vyre_dist.sources import read_file_list, spool_stdin, walk_folders
 
         o = self._o

@@ -51,10 +51,6 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
     return b"".join(parts)
 
 
-# enough for nearly every file; of one that fills it, the size is looked up before more is read
-_FIRST_READ = 1 << 20
-
-
 class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has to be read in pieces
     """A file that is larger than the reader's limit. `size` in bytes, `stamp` as Piece has it."""
 
@@ -65,66 +61,55 @@ class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has
 
 
 class Arena:
-    """Memory that files are read into one behind the other, and that is used again and again.
+    """Memory that small files are read into one behind the other, and that is used again and again.
 
-    It has room for `batch_bytes` of files and one of `limit` bytes behind them; pages that no file reached cost
-    nothing.
+    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more.
     """
+
+    _MOST = 1 << 20  # of one file; a larger one gets memory of its own
 
     def __init__(self, batch_bytes: int, limit: int) -> None:
         self._limit = limit
         # private: an engine may be made before its process forks, and the workers must not share it
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._view = memoryview(mmap.mmap(-1, batch_bytes + limit + 1, flags=flags))
-        self._batch_bytes = batch_bytes
+        self._view = memoryview(mmap.mmap(-1, batch_bytes + self._MOST, flags=flags))
         self._at = 0
 
     def clear(self) -> None:
-        """Begin at the start: what was read before is overwritten."""
+        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been read."""
         self._at = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether `batch_bytes` have been read since `clear`; do not read more then."""
-        return self._at >= self._batch_bytes
-
-    def read(self, path: str) -> memoryview:
-        """The bytes of the regular file at `path` as they are now, good until `clear`.
+    def read(self, path: str) -> bytes | memoryview:
+        """The bytes of the regular file at `path` as they are now; a view is good until `clear`.
 
         A file is at its end where a read gives nothing: fewer bytes than there was room for may also mean an
         error that the next read will tell. Raises LargeFile, and DocumentError: vanished, permission,
         io-error, not-a-file, or changed (it says that it is no larger than the limit, and is).
         """
-        at, view = self._at, self._view
+        at = self._at
         try:
             fd = os.open(path, _FLAGS)
         except OSError as error:
             raise read_error(path, error) from error
         try:
-            end = at + os.readv(fd, (view[at : at + _FIRST_READ],))
-            if end == at:
-                # also what a FIFO gives that took the file's place
-                check_regular(path, os.fstat(fd).st_mode)
-                return view[at:at]
-            if end - at > self._limit or (end - at == _FIRST_READ and os.fstat(fd).st_size > self._limit):
-                self._refuse(fd, path)
-            while more := os.read(fd, 1):
-                view[end : end + 1] = more
-                end += 1 + os.readv(fd, (view[end + 1 :],))
-                if end - at > self._limit:
-                    self._refuse(fd, path)
+            view = self._view[at : at + self._MOST]
+            size = os.readv(fd, (view,))
+            if not 0 < size < self._MOST or size > self._limit:
+                # also what a FIFO gives that took the file's place: nothing
+                return self._read_on(fd, bytes(view[:size]), path)
+            if more := os.read(fd, 1):
+                return self._read_on(fd, bytes(view[:size]) + more, path)
+            self._at = at + size
+            return view[:size]
         except OSError as error:
             raise read_error(path, error) from error
         finally:
             os.close(fd)
-        self._at = end
-        return view[at:end]
 
-    def _refuse(self, fd: int, path: str) -> None:
+    def _read_on(self, fd: int, begun: bytes, path: str) -> bytes:
         info = os.fstat(fd)
         check_regular(path, info.st_mode)
         if info.st_size > self._limit:
             raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino))
-        raise DocumentError(
-            path, "changed", f"the file outgrew {self._limit} bytes during the scan; scan it again"
-        )
+        rest = os.read(fd, max(0, info.st_size - len(begun)) + 1)
+        return _read_changed(fd, begun + rest, path, self._limit) if rest else begun

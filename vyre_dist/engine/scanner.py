@@ -9,7 +9,6 @@ from dataclasses import replace
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.tasks import (
-    FindingRow,
     PartResult,
     Piece,
     ScanTask,

@@ -95,6 +95,7 @@ class StitchTask:
 
 Task: TypeAlias = ScanTask | StitchTask
 
+
 def count(pieces: Iterable[Item]) -> int:
     """How many pieces and files of folders there are in `pieces`."""
     return sum([len(item.names) if isinstance(item, FolderRun) else 1 for item in pieces])

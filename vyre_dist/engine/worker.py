@@ -178,9 +178,7 @@ class ScanEngine:
         if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
             self._dispatch(batch, result)
 
-    def _scan_run(
-        self, run: FolderRun, batch: _Batch, read: int, result: TaskResult
-    ) -> tuple[int, int]:
+    def _scan_run(self, run: FolderRun, batch: _Batch, read: int, result: TaskResult) -> tuple[int, int]:
         """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
         arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
@@ -211,7 +209,8 @@ class ScanEngine:
             batch.documents.append(run.first + i)
             batch.paths.append(path)
             batch.windows.append(Window(data, 0, 0, size, True))
-            if arena.full or len(batch.windows) >= _DISPATCH_WINDOWS:
+            batch.bytes += size
+            if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
                 self._dispatch(batch, result)
         return read, len(run.names)
 

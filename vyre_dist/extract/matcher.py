@@ -43,11 +43,11 @@ class Reach(NamedTuple):
             return None
         return cls(_bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), _bytes_of(loops))
 
-    def earliest(self, data: bytes, low: int, end: int) -> int:
+    def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
         """No match that goes to `end` or beyond, and starts at `low` or later, starts before the returned offset."""
         step = _FIRST_LOOK
         while end - step > low:
-            near = data[end - step : end]
+            near = bytes(data[end - step : end])
             kept = len(near) - len(near.rstrip(self.alphabet))
             if kept < step:
                 return end - kept
@@ -116,7 +116,7 @@ class RuleMatcher:
             pos = last_end = end
 
     def _capped_chain(
-        self, data: bytes, pos: int, last_end: int, last_start: int, ends: Sequence[int] | None
+        self, data: bytes | memoryview, pos: int, last_end: int, last_start: int, ends: Sequence[int] | None
     ) -> Iterator[tuple[int, int, int]]:
         """iter_matches for a rule of unbounded width. `ends`: see matches_at_ends.
 

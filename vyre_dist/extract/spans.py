@@ -41,7 +41,7 @@ def unpack_spans(data: bytes | memoryview) -> Iterator[SpanRow]:
     """The rows in `data`. ValueError unless its length is a multiple of 24."""
     if len(data) % _RECORD.size:
         raise ValueError(f"{len(data)} bytes are no whole number of spans of {_RECORD.size} bytes")
-    return _RECORD.iter_unpack(data)  # type: ignore[return-value]
+    return _RECORD.iter_unpack(data)
 
 
 def empty_spans() -> Spans:
