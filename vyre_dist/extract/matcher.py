@@ -45,15 +45,15 @@ class Reach(NamedTuple):
 
     def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
         """No match that goes to `end` or beyond, and starts at `low` or later, starts before the returned offset."""
-        step = _FIRST_LOOK
-        while end - step > low:
+        step = 0
+        while step < end - low:
+            step = min(4 * step or _FIRST_LOOK, end - low)
             near = bytes(data[end - step : end])
             kept = len(near) - len(near.rstrip(self.alphabet))
             if kept < step:
                 return end - kept
             if step > self.outside and len(near.translate(None, self.loops)) > self.outside:
                 return end - step
-            step *= 4
         return low
 
 
