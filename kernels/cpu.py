@@ -51,7 +51,7 @@ class CpuBackend:
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}
         self._hits: list[tuple[int, int]] = []
-        self._most_hits = 0
+        self._scanned: bytes | memoryview = b""
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
@@ -92,11 +92,11 @@ class CpuBackend:
         """
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
         every = [database.scan for database in candidates.every]
-        for w, window in enumerate(inputs):
-            data = window.data
+        always = candidates.always
+        for w, (data, base, lo, _, at_end) in enumerate(inputs):
             if data:
                 if self._every_end:
-                    self._most_hits = _FEW_ENDS + len(data) // _BYTES_PER_END
+                    self._scanned = data
                     try:
                         for scan in every:
                             scan(data, on_hit)
@@ -107,16 +107,17 @@ class CpuBackend:
                 if not self._every_end:
                     for database in candidates.once.loaded:
                         database.scan(data, self._on_candidate)
-                if not window.is_whole:
+                if base or lo or not at_end:  # not all of its document
                     for database in candidates.partial.loaded:
                         database.scan(data, self._on_candidate)
-            if hits or candidates.always:
+            if hits or always:
                 yield w, self._grouped()
                 hits.clear()
 
     def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
-        self._hits.append((rule, end))
-        return len(self._hits) > self._most_hits
+        hits = self._hits
+        hits.append((rule, end))
+        return len(hits) > _FEW_ENDS and len(hits) > _FEW_ENDS + len(self._scanned) // _BYTES_PER_END
 
     def _on_candidate(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         self._hits.append((rule, _NO_END))

@@ -275,7 +275,9 @@ class Schedules(RuleBasedStateMachine):
     @rule()
     def plan_answers(self) -> None:
         self.plan_owed = 0
-        with patch("vyre_dist.engine.shards.ASSUMED_BYTES", 1):  # so that a shard has several files of a folder
+        with patch(
+            "vyre_dist.engine.shards.ASSUMED_BYTES", 1
+        ):  # so that a shard has several files of a folder
             planned = self.plan.next()
         self.send(planned)
 

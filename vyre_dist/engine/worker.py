@@ -107,7 +107,11 @@ class _Batch:
         self.bytes += len(window.data)
 
     def clear(self) -> None:
-        self.__init__()  # type: ignore[misc]
+        self.documents.clear()
+        self.paths.clear()
+        self.windows.clear()
+        self.partial.clear()
+        self.bytes = 0
 
 
 class ScanEngine:
@@ -182,6 +186,7 @@ class ScanEngine:
         """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
         arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
+        documents, paths, windows = batch.documents, batch.paths, batch.windows
         shared = self.filters.folder_verdict(prefix, run.names)
         for i, name in enumerate(run.names):
             if read >= limit:
@@ -206,11 +211,11 @@ class ScanEngine:
                 self._path_findings(run.first + i, verdict, result)
             size = len(data)
             read += size
-            batch.documents.append(run.first + i)
-            batch.paths.append(path)
-            batch.windows.append(Window(data, 0, 0, size, True))
+            documents.append(run.first + i)
+            paths.append(path)
+            windows.append(Window(data, 0, 0, size, True))
             batch.bytes += size
-            if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
+            if batch.bytes >= _DISPATCH_BYTES or len(windows) >= _DISPATCH_WINDOWS:
                 self._dispatch(batch, result)
         return read, len(run.names)
 
