@@ -61,18 +61,21 @@ class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has
 
 
 class Arena:
-    """Memory that small files are read into one behind the other, and that is used again and again.
+    """Memory that files are read into one behind the other, and that is used again and again: new memory costs a page
+    fault for every 4 KiB, which takes longer than to read them.
 
-    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more.
+    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of up to 16 MiB.
     """
 
-    _MOST = 1 << 20  # of one file; a larger one gets memory of its own
+    _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
+    _MOST = 16 << 20  # a larger file gets memory of its own
 
     def __init__(self, batch_bytes: int, limit: int) -> None:
         self._limit = limit
+        self._most = max(self._AT_FIRST, min(limit, self._MOST))
         # private: an engine may be made before its process forks, and the workers must not share it
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._view = memoryview(mmap.mmap(-1, batch_bytes + self._MOST, flags=flags))
+        self._view = memoryview(mmap.mmap(-1, batch_bytes + self._most, flags=flags))
         self._at = 0
 
     def clear(self) -> None:
@@ -92,13 +95,13 @@ class Arena:
         except OSError as error:
             raise read_error(path, error) from error
         try:
-            view = self._view[at : at + self._MOST]
+            view = self._view[at : at + self._AT_FIRST]
             size = os.readv(fd, (view,))
-            if not 0 < size < self._MOST or size > self._limit:
+            if not 0 < size < self._AT_FIRST or size > self._limit:
                 # also what a FIFO gives that took the file's place: nothing
-                return self._read_on(fd, bytes(view[:size]), path)
+                return self._read_on(fd, size, path)
             if more := os.read(fd, 1):
-                return self._read_on(fd, bytes(view[:size]) + more, path)
+                return _read_changed(fd, bytes(view[:size]) + more, path, self._limit)
             self._at = at + size
             return view[:size]
         except OSError as error:
@@ -106,10 +109,16 @@ class Arena:
         finally:
             os.close(fd)
 
-    def _read_on(self, fd: int, begun: bytes, path: str) -> bytes:
+    def _read_on(self, fd: int, size: int, path: str) -> bytes | memoryview:
+        """The whole of a file of which `size` bytes have been read: none, or all that there was room for at first."""
         info = os.fstat(fd)
         check_regular(path, info.st_mode)
         if info.st_size > self._limit:
             raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino))
-        rest = os.read(fd, max(0, info.st_size - len(begun)) + 1)
-        return _read_changed(fd, begun + rest, path, self._limit) if rest else begun
+        view = self._view[self._at : self._at + self._most]
+        while size < self._most and (got := os.readv(fd, (view[size:],))) > 0:
+            size += got
+        if size == self._most or size > self._limit:
+            return _read_changed(fd, bytes(view[:size]), path, self._limit)
+        self._at += size
+        return view[:size]

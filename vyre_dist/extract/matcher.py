@@ -22,6 +22,10 @@ from vyre_dist.rules.search import compile_pattern
 _MOST_LOOP_BYTES = 128
 _FIRST_LOOK = 64
 
+# google-re2 builds its automata as it goes and throws them away when they are full. With its own 8 MiB the dearest of
+# gitleaks' rules does so again and again over source code, and takes twice as long.
+_AUTOMATON_MEMORY = 32 << 20
+
 
 class Reach(NamedTuple):
     """How far back a match without a widest match can begin: all its bytes are in `alphabet`, and at most `outside` of
@@ -85,7 +89,7 @@ class RuleMatcher:
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self._pattern, captures=True)[0]
+            self._regexp = compile_pattern(self._pattern, captures=True, least=_AUTOMATON_MEMORY)[0]
         return self._regexp
 
     def iter_matches(
