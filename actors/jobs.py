@@ -5,8 +5,6 @@ Cheap to import: Ray is loaded when a function that needs it is called.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import shlex
 import sys
@@ -118,6 +116,8 @@ def submit_scan(
 
 
 def _connect(address: str | None) -> JobSubmissionClient:
+    import logging
+
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -140,6 +140,8 @@ def _connect(address: str | None) -> JobSubmissionClient:
 
 def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
     """Write the job's output as it comes, until it has ended; a connection that breaks is taken up again."""
+    import asyncio
+
     written = 0
     for _ in range(_RECONNECTS):
         written, ended = asyncio.run(_tail(client, job, written, write))

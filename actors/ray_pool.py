@@ -28,7 +28,7 @@ from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import read_answer
-from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask, Task, encode_task
+from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task, encode_task
 from vyre_dist.errors import UsageError
 from vyre_dist.rules.codec import pack_to_bytes
 
@@ -272,8 +272,14 @@ class RayPool:
 def _absolute(task: Task, cwd: str) -> Task:
     """`task` for a process with another working directory: a relative path is opened where the driver would open it."""
     if isinstance(task, ScanTask):
-        return ScanTask(tuple([_absolute_piece(piece, cwd) for piece in task.pieces]))
+        return ScanTask(tuple([_absolute_item(item, cwd) for item in task.pieces]))
     return StitchTask(_absolute_piece(task.piece, cwd), task.parts)
+
+
+def _absolute_item(item: Item, cwd: str) -> Item:
+    if not isinstance(item, FolderRun):
+        return _absolute_piece(item, cwd)
+    return item if item.prefix.startswith("/") else item._replace(open_prefix=os.path.join(cwd, item.prefix))
 
 
 def _absolute_piece(piece: Piece, cwd: str) -> Piece:

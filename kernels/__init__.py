@@ -4,7 +4,21 @@
 in NumPy, as a kernel does.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from vyre_dist.kernels.backends import BACKENDS, ScanBackend, open_backend, resolve_backend
-from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
+from vyre_dist.kernels.programs import ScanProgram
+
+if TYPE_CHECKING:
+    from vyre_dist.kernels.programs import CANDIDATE_DTYPE
 
 __all__ = ["BACKENDS", "CANDIDATE_DTYPE", "ScanBackend", "ScanProgram", "open_backend", "resolve_backend"]
+
+
+def __getattr__(name: str) -> Any:
+    """CANDIDATE_DTYPE needs NumPy, and is there when it is asked for."""
+    from vyre_dist.kernels import programs
+
+    return getattr(programs, name)

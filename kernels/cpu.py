@@ -6,19 +6,19 @@ scanned first, and the pairs go through confirm_serial afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import Any
 
 import hyperscan
-import numpy as np
 
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
 from vyre_dist.extract import Window
-from vyre_dist.extract.spans import spans_from_rows
+from vyre_dist.extract.spans import SpanRow, pack_spans
 from vyre_dist.kernels.backends import rule_matchers
-from vyre_dist.kernels.hyperscan_db import build_database, candidate_databases
-from vyre_dist.kernels.programs import CANDIDATE_DTYPE, ScanProgram
+from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
+from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call back into Python
@@ -26,11 +26,11 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 _FEW_ENDS = 4096
 _BYTES_PER_END = 64
 
+_NO_END = -1
+
 # Until google-re2 has searched this much for a rule, a database of the rule's own (some milliseconds to compile) would not
 # pay for itself: a small scan with findings of many rules is over before.
 _BYTES_BEFORE_ENDS = 1 << 20
-
-_Row = tuple[int, int, int, int, int]
 
 
 class CpuBackend:
@@ -41,82 +41,118 @@ class CpuBackend:
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         self.compiled = compiled
+        self._cache = cache
         self.matchers = rule_matchers(compiled)
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)
+        for rule, reach in self._candidates.reaches.items():
+            self.matchers[rule].reach = reach
+        self._every_end = bool(self._candidates.every)
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}
-        self._hits: list[int] = []
+        self._hits: list[tuple[int, int]] = []
+        self._scanned: bytes | memoryview = b""
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
         del config
         if program.kind == "fused":
             return self._fused(inputs)
-        pairs: list[tuple[int, int]] = []
-        for w, window in enumerate(inputs):
-            rules = self._scan(window)
-            if rules:
-                pairs += [(w, rule) for rule in rules]
-        return [np.array(pairs, CANDIDATE_DTYPE).tobytes()]
+        pairs = [(w, rule) for w, rules in self._candidate_windows(inputs) for rule in rules]
+        return [b"".join(starmap(CANDIDATE.pack, pairs))]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """See ScanBackend."""
-        rows: list[_Row] = []
-        for w, rule in np.frombuffer(outputs[0], CANDIDATE_DTYPE).tolist():
-            self._confirm(w, windows[w], rule, rows)
-        return [spans_from_rows(rows).tobytes()]
+        rows: list[SpanRow] = []
+        for w, rule in CANDIDATE.iter_unpack(outputs[0]):
+            self._confirm(w, _in_bytes(windows[w]), rule, None, rows)
+        return [pack_spans(rows)]
 
     def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
-        rows: list[_Row] = []
+        rows: list[SpanRow] = []
         committed = rolled_back = 0
-        for w, window in enumerate(inputs):
-            rules = self._scan(window)
-            if not rules:
-                continue
+        for w, rules in self._candidate_windows(inputs):
             before = len(rows)
-            for rule in rules:
-                self._confirm(w, window, rule, rows)
+            window = _in_bytes(inputs[w])
+            for rule, ends in rules.items():
+                self._confirm(w, window, rule, ends, rows)
             if len(rows) > before:
                 committed += 1
             else:
                 rolled_back += 1
         tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
-        return [spans_from_rows(rows).tobytes() + tail]
+        return [pack_spans(rows) + tail]
 
-    def _scan(self, window: Window) -> list[int]:
-        """The numbers of the rules that may match in `window`, ascending; a list to read before the next call."""
+    def _candidate_windows(
+        self, inputs: Sequence[Window]
+    ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
+        """(window's number, the rules that may match in it, ascending, with their matches' ends as far as they are known).
+
+        Windows without any are passed over.
+        """
+        hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
+        every = [database.scan for database in candidates.every]
+        always = candidates.always
+        for w, (data, base, lo, _, at_end) in enumerate(inputs):
+            if data:
+                if self._every_end:
+                    self._scanned = data
+                    try:
+                        for scan in every:
+                            scan(data, on_hit)
+                    except hyperscan.ScanTerminated:
+                        # a rule that is everywhere: to hear of each of its ends would take longer than to search
+                        self._every_end = False
+                        hits.clear()
+                if not self._every_end:
+                    for database in candidates.once.loaded:
+                        database.scan(data, self._on_candidate)
+                if base or lo or not at_end:  # not all of its document
+                    for database in candidates.partial.loaded:
+                        database.scan(data, self._on_candidate)
+            if hits or always:
+                yield w, self._grouped()
+                hits.clear()
+
+    def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
         hits = self._hits
-        hits.clear()
-        data = window.data
-        candidates = self._candidates
-        if data:
-            for database in candidates.whole:
-                database.scan(data, match_event_handler=self._on_hit)
-            if candidates.partial and not window.is_whole:
-                for database in candidates.partial:
-                    database.scan(data, match_event_handler=self._on_hit)
-        if candidates.always:
-            hits.extend(candidates.always)
-        return sorted(set(hits)) if len(hits) > 1 else hits
+        hits.append((rule, end))
+        return len(hits) > _FEW_ENDS and len(hits) > _FEW_ENDS + len(self._scanned) // _BYTES_PER_END
 
-    def _on_hit(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
-        self._hits.append(rule)
+    def _on_candidate(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+        self._hits.append((rule, _NO_END))
 
-    def _confirm(self, w: int, window: Window, rule: int, rows: list[_Row]) -> None:
-        """Append the rule's matches in `window` to `rows`."""
+    def _grouped(self) -> dict[int, list[int] | None]:
+        """The hits by rule, both ascending."""
+        single = self._candidates.single
+        found: dict[int, list[int] | None] = dict.fromkeys(self._candidates.always)
+        for rule, end in self._hits:
+            if end == _NO_END or rule in single:
+                found[rule] = None
+            elif (ends := found.setdefault(rule, [])) is not None:
+                ends.append(end)
+        for ends in found.values():
+            if ends is not None:
+                ends.sort()
+        return dict(sorted(found.items())) if len(found) > 1 else found
+
+    def _confirm(
+        self, w: int, window: Window, rule: int, ends: list[int] | None, rows: list[SpanRow]
+    ) -> None:
+        """Append the rule's matches in `window` to `rows`. `ends`: of its matches, where they are known."""
         matcher = self.matchers[rule]
-        searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
-        ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
+        if ends is None:
+            searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
+            ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
         found = matcher.iter_matches(window) if ends is None else matcher.matches_at_ends(window, ends)
         rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
 
-    def _match_ends(self, rule: int, data: bytes) -> list[int] | None:
+    def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
         """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't tell."""
         if rule in self._candidates.approximate or rule in self._candidates.always:
             return None
         if rule not in self._ends_databases:
-            self._ends_databases[rule] = self._ends_database(rule)
+            self._ends_databases[rule] = ends_database(self._rules[rule], self.compiled, self._cache)
         database = self._ends_databases[rule]
         if database is None:
             return None
@@ -134,11 +170,7 @@ class CpuBackend:
         ends.sort()
         return ends
 
-    def _ends_database(self, rule: int) -> Any:
-        """A database that reports every end of the rule's matches; None if Hyperscan takes the rule only to report one."""
-        try:
-            database = build_database([self._rules[rule]], 0)
-        except hyperscan.error:
-            return None
-        database.scratch = hyperscan.Scratch(database)
-        return database
+
+def _in_bytes(window: Window) -> Window:
+    """`window` with its data as google-re2 takes it; a copy, made only where something may be found."""
+    return window if isinstance(window.data, bytes) else window._replace(data=bytes(window.data))

@@ -6,23 +6,29 @@ Databases depend on Hyperscan's version and on the processor, so the cache key h
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import hyperscan
 import msgpack
 
+from vyre_dist.extract.matcher import Reach
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 3
+_SCHEMA = 5
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal limits
+_EVERY_END = 0
+_ONCE = hyperscan.HS_FLAG_SINGLEMATCH
+_LOOSE = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
 _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
 
-def build_database(rules: Sequence[CompiledRule], flags: int, gates: Collection[int] = ()) -> Any:
+def build_database(rules: Sequence[CompiledRule], flags: int | list[int], gates: Collection[int] = ()) -> Any:
     """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error when refused.
 
+    `flags`: Hyperscan's, for all rules or for each.
     `gates`: the rules whose gate_pattern is compiled in place of the regex.
     """
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
@@ -42,61 +48,133 @@ def load_database(blob: bytes) -> Any:
     return database
 
 
+class LazyDatabases:
+    """Databases that are built, or loaded, when they are first needed."""
+
+    def __init__(self, open_: Callable[[], tuple[Any, ...]]) -> None:
+        self._open = open_
+
+    @cached_property
+    def loaded(self) -> tuple[Any, ...]:
+        """Each with scratch of its own."""
+        return self._open()
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateDatabases:
-    """Which windows may hold a match of which rule.
+    """Which windows may hold a match of which rule. All databases of a tuple are scanned one after the other.
 
-    `whole`: databases for windows that are whole documents, where a dear rule may be looked for by its
-    keywords. `partial`: what must be scanned beside them for windows that are not, since the keyword may be
-    in another window: the dear rules' own regexes. Scanned one after the other; each reports a rule once
-    per window. `approximate`: rules that Hyperscan took only in prefilter mode (a superset of the matches,
-    and of their ends nothing is known). `always`: rules that it can't help with (they match the empty
-    string, or it refused them): candidates everywhere.
+    `every`: for windows that are whole documents, where a dear rule may be looked for by its keywords. It
+    reports every end of a match, but for the `single` rules (looked for by keywords, or approximate), which it
+    reports once. Empty where Hyperscan does not take the rules together that way. `once`: the same, each rule
+    reported once per window. `partial`: what must be scanned beside them for windows that are not whole, since
+    the keyword may be in another window: the dear rules' own regexes. `approximate`: rules that Hyperscan took
+    only in prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules that
+    it can't help with (they match the empty string, or it refused them): candidates everywhere. `reaches`: of
+    the rules without a widest match, which are found by where they end, as far as it helps.
     """
 
-    whole: tuple[Any, ...]
-    partial: tuple[Any, ...]
+    every: tuple[Any, ...]
+    once: LazyDatabases
+    partial: LazyDatabases
+    single: frozenset[int]
     approximate: frozenset[int]
     always: tuple[int, ...]
+    reaches: dict[int, Reach]
 
 
 def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> CandidateDatabases:
     """Build the databases of a pack, or take them from `cache`."""
-    version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
-    key = f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
-    if (stored := cache.get("hyperscan", key)) is not None:
+    key = _key(compiled)
+    stored = cache.get("hyperscan", key)
+    if stored is not None:
         try:
-            whole, partial, approximate, always = msgpack.unpackb(stored)
-            return CandidateDatabases(
-                tuple(map(load_database, whole)),
-                tuple(map(load_database, partial)),
-                frozenset(approximate),
-                tuple(always),
-            )
+            return _opened(compiled, cache, msgpack.unpackb(stored))
         except (hyperscan.error, ValueError, TypeError):
             pass  # of another build after all: compile anew, and overwrite it
-    single, loose = hyperscan.HS_FLAG_SINGLEMATCH, hyperscan.HS_FLAG_PREFILTER
-    always_rules = [r.index for r in compiled.rules if r.min_width == 0]
+    always = [r.index for r in compiled.rules if r.min_width == 0]
     searched = [r for r in compiled.rules if r.min_width > 0]
     # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex itself
-    gated = [r for r in searched if r.gate_pattern is not None and _accepts(r, single)]
-    gate_numbers = {r.index for r in gated}
-    exact, refused = _build(searched, single, gate_numbers)
-    partial_blobs = [hyperscan.dumpb(db) for db in _build(gated, single)[0]]
-    inexact, unhelped = _build(refused, single | loose)
-    always_rules += [r.index for r in unhelped]
-    approximate = {r.index for r in refused} - {r.index for r in unhelped}
-    whole_blobs = [hyperscan.dumpb(db) for db in exact + inexact]
-    always_rules.sort()
-    cache.put(
-        "hyperscan", key, msgpack.packb([whole_blobs, partial_blobs, sorted(approximate), always_rules])
-    )
+    gated = [r.index for r in searched if r.gate_pattern is not None and _accepts(r, _ONCE)]
+    approximate: list[int] = []
+    every = _together(searched, gated, approximate)
+    if every is None:
+        _, refused = _build(searched, _ONCE, gated)
+        unhelped = [r.index for r in _build(refused, _LOOSE)[1]]
+        approximate = [r.index for r in refused if r.index not in unhelped]
+        always = sorted(always + unhelped)
+        every = _together([r for r in searched if r.index not in unhelped], gated, approximate)
+    reaches = {r.index: reach for r in searched if r.max_width is None and (reach := Reach.of(r.pattern))}
+    blobs = [] if every is None else [hyperscan.dumpb(every)]
+    parts = [blobs, gated, approximate, always, list(reaches.items())]
+    cache.put("hyperscan", key, msgpack.packb(parts))
+    return _opened(compiled, cache, parts)
+
+
+def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) -> CandidateDatabases:
+    """The databases from what the cache holds of them."""
+    blobs, gated, approximate, always, reaches = parts
+    unsearched = {*approximate, *always}
+    exact = [r for r in compiled.rules if r.index not in unsearched]
+    inexact = [r for r in compiled.rules if r.index in frozenset(approximate)]
+    behind_gates = [r for r in exact if r.index in frozenset(gated)]
+    key = _key(compiled)
+
+    def once() -> list[Any]:
+        return _build(exact, _ONCE, gated)[0] + _build(inexact, _LOOSE)[0]
+
     return CandidateDatabases(
-        tuple(map(load_database, whole_blobs)),
-        tuple(map(load_database, partial_blobs)),
+        tuple(map(load_database, blobs)),
+        LazyDatabases(lambda: _kept(cache, "hyperscan-once", key, once)),
+        LazyDatabases(lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(behind_gates, _ONCE)[0])),
+        frozenset((*gated, *approximate)),
         frozenset(approximate),
-        tuple(always_rules),
+        tuple(always),
+        {rule: Reach(*reach) for rule, reach in reaches},
     )
+
+
+def _kept(cache: ArtifactCache, kind: str, key: str, build: Callable[[], list[Any]]) -> tuple[Any, ...]:
+    """Databases from `cache`, or built and put there."""
+    stored = cache.get(kind, key)
+    if stored is not None:
+        try:
+            return tuple(map(load_database, msgpack.unpackb(stored)))
+        except (hyperscan.error, ValueError, TypeError):
+            pass  # as above
+    blobs = [hyperscan.dumpb(database) for database in build()]
+    cache.put(kind, key, msgpack.packb(blobs))
+    return tuple(map(load_database, blobs))
+
+
+def _together(rules: Sequence[CompiledRule], gated: Collection[int], approximate: Collection[int]) -> Any:
+    """CandidateDatabases.every for `rules`; None where Hyperscan refuses, or there are none."""
+    flags = [_LOOSE if r.index in approximate else _ONCE if r.index in gated else _EVERY_END for r in rules]
+    try:
+        return build_database(rules, flags, gated) if rules else None
+    except _REFUSALS:
+        return None
+
+
+def ends_database(rule: CompiledRule, compiled: CompiledPack, cache: ArtifactCache) -> Any:
+    """A database that reports every end of the rule's matches; None if Hyperscan takes the rule only to report one.
+
+    Some take longer to build than to scan a hundred megabytes with, so they are kept in `cache`.
+    """
+    key = f"{_key(compiled)}:{rule.index}"
+    stored = cache.get("hyperscan-ends", key)
+    try:
+        if stored is None:
+            stored = hyperscan.dumpb(build_database([rule], _EVERY_END))
+            cache.put("hyperscan-ends", key, stored)
+        return load_database(stored)
+    except hyperscan.error:
+        return None
+
+
+def _key(compiled: CompiledPack) -> str:
+    version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
+    return f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
 
 
 def _build(

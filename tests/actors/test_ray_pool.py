@@ -27,7 +27,7 @@ from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.engine.worker import EngineConfig
 from vyre_dist.errors import UsageError
-from vyre_dist.sources import DocumentRef
+from vyre_dist.sources import DocumentRef, FolderFiles
 
 CPUS, GPUS = 3, 2
 PATIENCE_S = 60.0
@@ -130,9 +130,15 @@ def test_relative_paths_are_the_drivers(scan, spec, corpus: Path, monkeypatch) -
     """The actors' processes are elsewhere, and open what the driver's working directory says."""
     monkeypatch.chdir(corpus)
     st = os.stat("d1/f01")
-    found, outcome, _ = scan(RayPool(spec, 1), [DocumentRef("d1/f01", st.st_size, st.st_mtime_ns, st.st_ino)])
+    inputs = [
+        DocumentRef("d1/f01", st.st_size, st.st_mtime_ns, st.st_ino),
+        FolderFiles("d1/", ["f04", "long"]),
+        FolderFiles("", ["d0/.env"]),
+    ]
+    found, outcome, _ = scan(RayPool(spec, 1), inputs)
     assert outcome.problems == []
-    assert {f.path for f in found} == {"d1/f01"}
+    assert {f.path for f in found} == {"d1/f01", "d1/f04", "d1/long", "d0/.env"}
+    assert outcome.totals.documents == 4
 
 
 def test_long_messages_pass(open_pool, spec) -> None:

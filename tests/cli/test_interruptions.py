@@ -25,11 +25,11 @@ from vyre_dist.kernels.cpu import CpuBackend
 class Faulty(CpuBackend):
     def dispatch(self, program, inputs, config):
         for window in inputs:
-            if b"STUCK" in window.data:
+            if b"STUCK" in bytes(window.data):
                 os.write(2, b"stuck %d\\n" % os.getpid())
                 while True:
                     signal.pause()
-            if b"POISON" in window.data:
+            if b"POISON" in bytes(window.data):
                 os.kill(os.getpid(), signal.SIGSEGV)
         return super().dispatch(program, inputs, config)
 

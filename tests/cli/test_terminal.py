@@ -126,7 +126,7 @@ def test_messages_stand_above_the_bar(
         "from vyre_dist.kernels.cpu import CpuBackend\n"
         "class Deadly(CpuBackend):\n"
         "    def dispatch(self, program, inputs, config):\n"
-        "        if any(b'POISON' in w.data for w in inputs): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        if any(b'POISON' in bytes(w.data) for w in inputs): os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return super().dispatch(program, inputs, config)\n"
         "BACKENDS['deadly'] = Deadly\n"
     )

@@ -192,7 +192,7 @@ def test_help_loads_nothing_heavy(environment: dict[str, str]) -> None:
     for arguments, expected in (
         (["--help"], []),
         (["scan", "--help"], []),
-        (["scan", "--progress", "never", os.devnull], ["numpy", "hyperscan"]),
+        (["scan", "--progress", "never", os.devnull], ["hyperscan"]),
     ):
         run = subprocess.run(
             [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, timeout=60

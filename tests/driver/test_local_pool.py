@@ -24,15 +24,15 @@ from vyre_dist.driver.machine import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
-from vyre_dist.engine.scanner import Scanner, finding_of
-from vyre_dist.engine.tasks import Piece, ScanTask
+from vyre_dist.engine.scanner import Scanner
+from vyre_dist.engine.tasks import Piece, ScanTask, finding_of
 from vyre_dist.engine.worker import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.backends import BACKENDS
 from vyre_dist.kernels.cpu import CpuBackend
 from vyre_dist.rules.model import PackData, Rule
-from vyre_dist.sources import walk
+from vyre_dist.sources import walk, walk_folders
 
 PACK = PackData(
     "small",
@@ -72,12 +72,15 @@ def scan(
     shard_bytes: int = 2048,
     watch: Callable[[], object] = lambda: None,
     config: MachineConfig | None = None,
+    folders: bool = False,
 ) -> tuple[list[Finding], ScanOutcome, list[str]]:
     """Findings, outcome and warnings; `watch` is called after every round of events."""
     found: list[Finding] = []
     warnings: list[str] = []
     callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: watch())
-    outcome = run_scan(Plan(walk([root]), shard_bytes, 8), pool, PACK.rules, callbacks, config)
+    outcome = run_scan(
+        Plan((walk_folders if folders else walk)([root]), shard_bytes, 8), pool, PACK.rules, callbacks, config
+    )
     return found, outcome, warnings
 
 
@@ -120,16 +123,19 @@ def no_process_is_left() -> Iterator[None]:
 # --- the same answer
 
 
+@pytest.mark.parametrize("folders", [False, True])
 @pytest.mark.parametrize(
     ("workers", "method", "shard_bytes"),
     [(1, "fork", 2048), (2, "fork", 257), (3, "fork", 1 << 20), (2, "fork", 31), (2, "spawn", 2048)],
 )
 def test_findings_are_the_same_whoever_does_the_work(
-    corpus: Path, expected: list[Finding], workers: int, method: str, shard_bytes: int
+    corpus: Path, expected: list[Finding], workers: int, method: str, shard_bytes: int, folders: bool
 ) -> None:
-    """Workers, start method and shard size change nothing; findings come document by document in the walk's order."""
+    """Workers, start method, shard size and whether sizes were asked for change nothing; findings come document by
+    document in the walk's order.
+    """
     found, outcome, warnings = scan(
-        LocalPool(spec(shard_bytes=shard_bytes), workers, method), corpus, shard_bytes
+        LocalPool(spec(shard_bytes=shard_bytes), workers, method), corpus, shard_bytes, folders=folders
     )
     assert sorted(found, key=order) == expected and not warnings
     paths = [getattr(entry, "path", "") for entry in walk([corpus])]
@@ -151,7 +157,7 @@ class Faulty(CpuBackend):
     fault: Callable[[], object]
 
     def dispatch(self, program: Any, inputs: Any, config: Any) -> Any:
-        if any(MARKER in window.data for window in inputs):
+        if any(MARKER in bytes(window.data) for window in inputs):
             type(self).fault()
         return super().dispatch(program, inputs, config)
 

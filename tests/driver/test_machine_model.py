@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -32,8 +33,18 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
-from vyre_dist.engine.tasks import FindingRow, PartResult, ScanTask, StitchTask, Task, TaskResult
-from vyre_dist.sources import DocumentRef
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    FolderRun,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    Task,
+    TaskResult,
+    count,
+)
+from vyre_dist.sources import DocumentRef, FolderFiles
 
 SHARD_BYTES = 4
 SHARD_DOCUMENTS = 3
@@ -51,6 +62,7 @@ class Fate:
     skipped: bool = False
     deadly: bool = False
     raises: bool = False
+    in_folder: bool = False
 
     @property
     def poison(self) -> bool:
@@ -66,6 +78,7 @@ fates = st.builds(
     skipped=st.sampled_from([False, False, False, False, True]),
     deadly=st.sampled_from([False] * 7 + [True]),
     raises=st.sampled_from([False] * 7 + [True]),
+    in_folder=st.booleans(),
 )
 
 
@@ -84,12 +97,20 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
         result.documents = 1
         result.findings = [row for row in rows_of(number, corpus[number]) if row[1] != 7]
         return result
-    for piece in task.pieces:
+    pieces = pieces_of(task)
+    for position, piece in enumerate(pieces):
         fate = corpus[piece.document]
+        unsized = piece.stamp is None
+        if unsized and result.bytes >= SHARD_BYTES:
+            result.undone = len(pieces) - position
+            break
         if fate.skipped:
             result.skipped.append(piece.document)
         elif fate.problem:
             result.problems.append((piece.document, "vanished", "no such file"))
+        elif unsized and fate.size > SHARD_BYTES:
+            whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, (1, piece.document))
+            result.large.append((whole, SHARD_BYTES))
         else:
             result.bytes += piece.end - piece.start
             rows = rows_of(piece.document, fate)
@@ -103,8 +124,34 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
     return result
 
 
+def pieces_of(task: ScanTask) -> list[Piece]:
+    """The task's documents one by one; those of folders have no stamp, and a size that means nothing."""
+    pieces: list[Piece] = []
+    for item in task.pieces:
+        if isinstance(item, FolderRun):
+            for i, name in enumerate(item.names):
+                pieces.append(Piece(item.first + i, item.prefix + name, 1, 0, 1))
+        else:
+            pieces.append(item)
+    assert len(pieces) == count(task.pieces)
+    return pieces
+
+
 def documents_of(task: Task) -> set[int]:
-    return {p.document for p in task.pieces} if isinstance(task, ScanTask) else {task.piece.document}
+    return {p.document for p in pieces_of(task)} if isinstance(task, ScanTask) else {task.piece.document}
+
+
+def inputs_of(corpus: list[Fate]) -> list[DocumentRef | FolderFiles]:
+    """The corpus as a walk may give it: documents with sizes, and runs of folders' files without."""
+    inputs: list[DocumentRef | FolderFiles] = []
+    for i, fate in enumerate(corpus):
+        if not fate.in_folder:
+            inputs.append(DocumentRef(f"d{i}", fate.size, 1, i))
+        elif i and corpus[i - 1].in_folder and isinstance(last := inputs[-1], FolderFiles):
+            last.names.append(str(i))
+        else:
+            inputs.append(FolderFiles("d", [str(i)]))
+    return inputs
 
 
 class Schedules(RuleBasedStateMachine):
@@ -120,8 +167,7 @@ class Schedules(RuleBasedStateMachine):
     def begin(self, corpus: list[Fate], workers: int, depth: int, ahead: int, deaths: int) -> None:
         self.corpus = corpus
         self.config = MachineConfig(depth, ahead, deaths, stall_seconds=STALL)
-        inputs = [DocumentRef(f"d{i}", fate.size, 1, i) for i, fate in enumerate(corpus)]
-        self.plan = Plan(inputs, SHARD_BYTES, SHARD_DOCUMENTS)
+        self.plan = Plan(inputs_of(corpus), SHARD_BYTES, SHARD_DOCUMENTS)
         self.machine = ScanMachine(range(workers), self.config)
         self.starting = set(range(workers))
         self.in_hand: dict[int, deque[tuple[int, Task]]] = {w: deque() for w in range(workers)}
@@ -166,7 +212,7 @@ class Schedules(RuleBasedStateMachine):
             case ReportProblem(document, _, detail):
                 assert detail
                 self.problems[document] += 1
-                self.plan.path_of(document)
+                assert self.plan.path_of(document) == f"d{document}"
             case Forget(documents):
                 assert self.forgotten.isdisjoint(documents)
                 self.forgotten.update(documents)
@@ -229,7 +275,11 @@ class Schedules(RuleBasedStateMachine):
     @rule()
     def plan_answers(self) -> None:
         self.plan_owed = 0
-        self.send(self.plan.next())
+        with patch(
+            "vyre_dist.engine.shards.ASSUMED_BYTES", 1
+        ):  # so that a shard has several files of a folder
+            planned = self.plan.next()
+        self.send(planned)
 
     @precondition(lambda self: self.starting)
     @rule(data=st.data())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -10,9 +10,18 @@ from hypothesis import strategies as st
 
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.plan import Plan
-from vyre_dist.engine.shards import cut, pack_shards
-from vyre_dist.engine.tasks import Piece, ScanTask, decode_task, encode_task
-from vyre_dist.sources import DocumentRef, InputProblem
+from vyre_dist.engine.shards import ASSUMED_BYTES, cut, pack_shards
+from vyre_dist.engine.tasks import (
+    FolderRun,
+    Item,
+    Piece,
+    ScanTask,
+    count,
+    decode_task,
+    encode_task,
+    split_at,
+)
+from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem
 
 sizes = st.lists(st.integers(0, 50), max_size=40)
 
@@ -85,7 +94,7 @@ def test_a_plan_introduces_each_document_with_its_first_piece(
             assert plan.path_of(whole.document) == f"d{whole.document}"
         seen += begin_here
     assert seen == [*range(len(given_sizes))]
-    assert plan.ended and plan.documents == len(given_sizes) and plan.bytes_listed == sum(given_sizes)
+    assert plan.ended and plan.documents == len(given_sizes)
     plan.forget(seen)
     with pytest.raises(KeyError):
         plan.path_of(0)
@@ -105,7 +114,7 @@ def test_a_plan_is_lazy() -> None:
     plan = Plan(listing(), 50)
     plan.next()
     assert read == 6
-    assert plan.bytes_listed == 60 and not plan.ended
+    assert plan.documents == 6 and not plan.ended
 
 
 def test_a_plan_that_is_forgotten_as_it_goes_does_not_grow() -> None:
@@ -144,3 +153,96 @@ def test_a_plan_survives_the_wire(rows: list[tuple[bytes, int, int, bool]]) -> N
     for sent, received in zip(pieces, task.pieces, strict=True):
         assert received._replace(stamp=None) == sent._replace(stamp=None)
         assert received.stamp == sent.stamp or (sent.whole and received.stamp is None)
+
+
+# --- folders, whose files' sizes are not known
+
+folders = st.lists(
+    st.one_of(st.integers(0, 50), st.lists(st.text(min_size=1, max_size=3), min_size=1)), max_size=12
+)
+
+
+def items_of(given_folders: list[int | list[str]]) -> list[Item]:
+    items: list[Item] = []
+    number = 0
+    for given_item in given_folders:
+        if isinstance(given_item, int):
+            items.append(document(number, given_item))
+            number += 1
+        else:
+            items.append(FolderRun(number, f"f{number}/", given_item))
+            number += len(given_item)
+    return items
+
+
+def one_by_one(items: Iterable[Item]) -> list[tuple[int, str]]:
+    """(number, path) of every piece and file."""
+    rows = []
+    for item in items:
+        if isinstance(item, FolderRun):
+            rows += [(item.first + i, item.prefix + name) for i, name in enumerate(item.names)]
+        else:
+            rows.append((item.document, item.path))
+    return rows
+
+
+@given(folders, st.integers(1, 4 * ASSUMED_BYTES), st.integers(1, 5))
+def test_folders_are_packed_by_an_assumed_size(
+    given_folders: list[int | list[str]], limit: int, most: int
+) -> None:
+    """Every file once and in order, and no shard of more documents, or more assumed bytes, than allowed."""
+    items = items_of(given_folders)
+    shards = list(pack_shards(items, limit, most))
+    cut_up = [piece for item in items for piece in (cut(item, limit) if isinstance(item, Piece) else [item])]
+    assert one_by_one(item for shard in shards for item in shard) == one_by_one(cut_up)
+    for shard in shards:
+        number = count(shard)
+        assert 1 <= number <= most
+        runs = sum(len(item.names) for item in shard if isinstance(item, FolderRun))
+        assert runs <= max(1, limit // ASSUMED_BYTES)
+
+
+@given(folders, st.integers(0, 60))
+def test_a_task_is_split_between_any_two_files(given_folders: list[int | list[str]], position: int) -> None:
+    """The two parts, one after the other, are the whole, and the first has as many as were asked for."""
+    items = items_of(given_folders)
+    left, right = split_at(items, position)
+    assert one_by_one([*left, *right]) == one_by_one(items)
+    assert count(left) == min(position, count(items))
+
+
+@given(folders, st.integers(1, 4 * ASSUMED_BYTES), st.integers(1, 5))
+def test_folders_paths_are_known_until_forgotten(
+    given_folders: list[int | list[str]], limit: int, most: int
+) -> None:
+    """Any document's path is answered while its shard is not forgotten, and none after that."""
+    items = items_of(given_folders)
+    inputs = [
+        FolderFiles(item.prefix, item.names) if isinstance(item, FolderRun) else ref(item.document, item.size)
+        for item in items
+    ]
+    plan = Plan(inputs, limit, most)
+    known = dict(one_by_one(items))
+    while isinstance(planned := plan.next(), ShardPlanned):
+        for number, path in one_by_one(planned.pieces):
+            assert plan.path_of(number) == path == known[number]
+        ended = [
+            n for n, _ in one_by_one(i for i in planned.pieces if isinstance(i, FolderRun) or i.end == i.size)
+        ]
+        plan.forget(ended)
+        for number in ended:
+            with pytest.raises(KeyError):
+                plan.path_of(number)
+    assert plan.documents == len(known) and len(plan._paths) == 0
+    with pytest.raises(KeyError):
+        plan.path_of(len(known))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=5), st.booleans())
+def test_a_folder_survives_the_wire(names: list[bytes], elsewhere: bool) -> None:
+    """Names come out of a message as they went in, whatever bytes they have."""
+    run = FolderRun(
+        7, "p/", [n.decode("utf-8", "surrogateescape") for n in names], "/q/" if elsewhere else None
+    )
+    task = ScanTask((document(1, 5)._replace(stamp=None), run))
+    assert decode_task(encode_task(task)) == task

@@ -19,9 +19,13 @@ MODES = st.sampled_from(["auto", "force", "disable"])
 
 
 def use_ends_at_once(scanner: Scanner) -> None:
-    """Let the cpu backend ask Hyperscan for match ends from the first byte on, as it does after the first MiB."""
+    """Let the cpu backend ask for one rule's match ends at a time, and from the first byte on.
+
+    That is what it does after the first MiB of documents that some rule is all over.
+    """
     backend = scanner.engine.backend
     if backend.name == "cpu":
+        backend._every_end = False
         backend._searched.update(dict.fromkeys(backend.matchers, 1 << 30))
 
 

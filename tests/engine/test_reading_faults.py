@@ -13,10 +13,9 @@ import pytest
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
-from vyre_dist.engine.reader import read_whole
-from vyre_dist.engine.scanner import piece_of
+from vyre_dist.engine.reader import Arena, LargeFile, read_whole
 from vyre_dist.engine.shards import cut
-from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask, TaskResult
+from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
 from vyre_dist.sources import DocumentRef, walk
 
 CONTENT = b"xx needle 1234\n" * 4
@@ -298,3 +297,119 @@ def test_bytes_do_not_change() -> None:
     document.verify()
     assert document.read(0, len(CONTENT)) is CONTENT
     assert document.read(3, 9) == CONTENT[3:9]
+
+
+# --- files of folders, whose sizes nobody has looked up
+
+
+def run_of(*paths: Path) -> FolderRun:
+    return FolderRun(0, f"{paths[0].parent}/", [path.name for path in paths])
+
+
+@pytest.mark.parametrize(("fault", "reason"), GONE)
+def test_what_is_gone_from_a_folder_is_a_problem(
+    fault: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
+    """A file that was in a folder's listing and can't be read is named with its reason; its neighbours are scanned."""
+    os.chmod(tmp_path, 0o755)  # noqa: S103 - another user has to get in
+    folder = tmp_path / "sub"
+    folder.mkdir(mode=0o755)
+    path, other = folder / "f", tmp_path / "other"
+    path.write_bytes(CONTENT)
+    other.write_bytes(CONTENT)
+    gone, neighbour = run_of(path), run_of(other)._replace(first=1)
+    fault(path)
+    e = engine()
+    # pytest's directories are root's own: as nobody, the neighbour can't be entered either
+    with without_privileges() if reason == "permission" else contextlib.nullcontext():
+        results = [e.run(ScanTask((gone,) if reason == "permission" else (gone, neighbour)))]
+    if reason == "permission":
+        results.append(e.run(ScanTask((neighbour,))))
+    problems = [problem for result in results for problem in result.problems]
+    assert [(document, why) for document, why, _ in problems] == [(0, reason)]
+    assert problems[0][2]
+    assert sum(result.documents for result in results) == 1
+    assert {row[0] for result in results for row in result.findings} == {1}
+
+
+def test_a_folders_fifo_with_a_silent_writer_is_a_problem(tmp_path: Path) -> None:
+    """A FIFO that took a file's place is not read, whatever its writer has sent."""
+    path = tmp_path / "f"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        for sent in (b"", b"xx needle"):
+            os.write(end, sent)
+            [(_, reason, _)] = engine().run(ScanTask((run_of(path),))).problems
+            assert reason == "not-a-file"
+    finally:
+        os.close(end)
+
+
+@pytest.mark.parametrize("size", [0, 1, 19, 20, 21, 500])
+def test_a_folders_file_above_a_shard_is_left_to_be_cut(size: int, tmp_path: Path) -> None:
+    """What is larger than a shard comes back as a document with its size, to be scanned in pieces; nothing else does."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x" * size)
+    result = engine(20).run(ScanTask((run_of(path),)))
+    if size <= 20:
+        assert (result.large, result.documents, result.bytes) == ([], 1, size)
+        return
+    info = path.stat()
+    whole = Piece(0, str(path), size, 0, size, None, (info.st_mtime_ns, info.st_ino))
+    assert result.large == [(whole, 20)]
+    assert (result.documents, result.bytes, result.problems) == (0, 0, [])
+
+
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_files_around_the_arenas_room_are_read_whole(size: int, tmp_path: Path) -> None:
+    """Where a file is too large for the arena it is read all the same, to its last byte."""
+    path = tmp_path / "f"
+    data = os.urandom(1000) * (size // 1000) + b"y" * (size % 1000)
+    path.write_bytes(data)
+    arena = Arena(1 << 20, 4 << 20)
+    assert bytes(arena.read(str(path))) == data
+    with pytest.raises(LargeFile) as caught:
+        Arena(1 << 20, size - 1).read(str(path))
+    assert caught.value.size == size
+
+
+def test_files_in_the_arena_do_not_touch_each_other(tmp_path: Path) -> None:
+    """What was read stays as it is while more is read, until the arena is cleared."""
+    arena = Arena(1 << 20, 1 << 20)
+    contents = [bytes([i]) * (i * 37) for i in range(50)]
+    views = []
+    for i, content in enumerate(contents):
+        (tmp_path / f"f{i}").write_bytes(content)
+        views.append(arena.read(str(tmp_path / f"f{i}")))
+    assert list(map(bytes, views)) == contents
+
+
+def test_a_folders_proc_file_is_read_whole() -> None:
+    """A file that says 0 bytes, and gives its content in small parts, is read for what it has."""
+    if not os.path.exists("/proc/self/maps"):
+        pytest.skip("no /proc here")
+    assert os.stat("/proc/self/maps").st_size == 0
+    read = bytes(Arena(1 << 20, 1 << 20).read("/proc/self/maps"))
+    assert len(read) > 4096 and read.endswith(b"\n") and b"[stack]" in read
+    with pytest.raises(DocumentError, match="outgrew 100 bytes"):
+        Arena(1 << 20, 100).read("/proc/self/maps")
+
+
+def test_a_shards_bytes_end_a_task(tmp_path: Path) -> None:
+    """A worker that has read a shard's bytes says how many documents it has not begun."""
+    paths = []
+    for i in range(10):
+        paths.append(tmp_path / f"f{i}")
+        paths[-1].write_bytes(b"needle 1\n")
+    run = run_of(*paths)
+    for limit, undone in ((1, 10), (9, 9), (10, 8), (45, 5), (89, 0), (90, 0), (1000, 0)):
+        result = engine(limit).run(
+            ScanTask((run._replace(names=run.names[:5]), run._replace(first=5, names=run.names[5:])))
+        )
+        if limit < 9:  # every file is larger than a shard
+            assert len(result.large) == 10 and result.undone == 0
+        else:
+            assert result.undone == undone
+            assert result.documents == 10 - undone
+            assert [row[0] for row in result.findings] == [*range(10 - undone)]

@@ -14,6 +14,7 @@ from vyre_dist import regex as rx
 from vyre_dist.engine.document import BytesDocument, window_of
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.extract import CAPPED, DROPPED, RuleMatcher
+from vyre_dist.extract.matcher import Reach
 from vyre_dist.extract.window import whole
 
 
@@ -50,6 +51,8 @@ def test_ends_change_nothing(pattern: str, data: bytes, cap: int) -> None:
     """With the ends of all matches as a hint, the same matches come out."""
     assume(not rx.nullable(rx.parse(pattern).root))
     matcher = matcher_of(pattern, cap)
+    if is_unbounded(pattern):
+        matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
     hinted = matcher.matches_at_ends(whole(data), all_ends(pattern, data))
     assert [(s, e) for s, e, flags in hinted if not flags & DROPPED] == spans(matcher, data)
 
@@ -157,3 +160,43 @@ def test_groups_are_those_of_the_match_as_it_was_cut() -> None:
     assert matcher.groups_at(data, 1, 5) == (b"<", b"aaa", b"")
     assert matcher.groups_at(data, 1, 6) is None
     assert matcher.groups_at(data, 2, 5) is None
+
+
+@settings(max_examples=600)
+@given(pattern=patterns(), data=haystacks())
+def test_no_match_starts_before_its_reach(pattern: str, data: bytes) -> None:
+    """Of all substrings that match and go to an end or beyond, none starts before the offset that is given for it."""
+    assume(is_unbounded(pattern))
+    reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+    assume(reach is not None)
+    assert reach is not None
+    regexp = matcher_of(pattern).regexp
+    size = len(data)
+    matching = [(s, e) for e in range(size + 1) for s in range(e + 1) if regexp.fullmatch(data, s, e)]
+    for end in range(size + 1):
+        for low in (0, size // 2):
+            earliest = reach.earliest(data, low, end)
+            assert all(s >= earliest for s, e in matching if e >= end > s >= low)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "at"),
+    [
+        # the parenthesis is in no match
+        (r"\w+=\w+", b"f(" + b"a" * 100 + b"=b", 2),
+        # no more than four bytes that are not letters of the loop
+        (r"[-=]{0,4}x[a-w]+", b"=" * 500 + b"x" + b"a" * 300, 397),
+        # nothing is known: everything may be in the loop
+        (r"[a-c](?s:.)*", b"a" * 1000, None),
+    ],
+)
+def test_reach_in_numbers(pattern: str, text: bytes, at: int | None) -> None:
+    """How far back a look goes; never further than one factor of four beyond what the bytes allow."""
+    reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+    if at is None:
+        assert reach is None
+        return
+    assert reach is not None
+    assert 0 <= at - reach.earliest(text, 0, len(text)) <= 4 * (len(text) - at)
+    if at == 2:
+        assert reach.earliest(text, 0, len(text)) == 2

@@ -81,16 +81,19 @@ def test_one_refused_rule_costs_the_others_nothing() -> None:
     assert list(rule_routes(compile_pack(pack)).values()) == [route for _, route, _ in ROUTES]
 
 
+Refuses = Callable[[Sequence[CompiledRule], list[int]], bool]
+
+
 class Refusing:
     """build_database that refuses some of what Hyperscan would take, as a smaller build of it might."""
 
-    def __init__(self, refuses: Callable[[Sequence[CompiledRule], int], bool]) -> None:
+    def __init__(self, refuses: Refuses) -> None:
         self._real = hyperscan_db.build_database
         self._refuses = refuses
         self.refusals = 0
 
-    def __call__(self, rules: Sequence[CompiledRule], flags: int, *gates: Any) -> Any:
-        if self._refuses(rules, flags):
+    def __call__(self, rules: Sequence[CompiledRule], flags: int | list[int], *gates: Any) -> Any:
+        if self._refuses(rules, [flags] * len(rules) if isinstance(flags, int) else flags):
             self.refusals += 1
             raise hyperscan.CompilerError("Pattern is too large.")
         return self._real(rules, flags, *gates)
@@ -99,13 +102,13 @@ class Refusing:
 PACK = {"one": "a+b", "two": "[bc]{2,3}", "three": "(?m)c$", "four": "a*", "five": r"\bab"}
 DOCUMENTS = [b"aab abc bcc\nccc", b"abab", b"", b"bc" * 700]
 
-REFUSALS: dict[str, Callable[[Sequence[CompiledRule], int], bool]] = {
-    "exactly": lambda rules, flags: (
-        any(r.index == 1 for r in rules) and not flags & hyperscan.HS_FLAG_PREFILTER
+REFUSALS: dict[str, Refuses] = {
+    "exactly": lambda rules, flags: any(
+        r.index == 1 and not f & hyperscan.HS_FLAG_PREFILTER for r, f in zip(rules, flags, strict=True)
     ),
     "in every mode": lambda rules, _: any(r.index == 1 for r in rules),
     "more than two at once": lambda rules, _: len(rules) > 2,
-    "to tell its ends": lambda _, flags: not flags & hyperscan.HS_FLAG_SINGLEMATCH,
+    "to tell its ends": lambda _, flags: any(not f & hyperscan.HS_FLAG_SINGLEMATCH for f in flags),
     "everything": lambda *_: True,
 }
 
@@ -115,7 +118,6 @@ def test_refusals_change_no_finding(reason: str, monkeypatch: pytest.MonkeyPatch
     """A rule refused exactly, refused at all, together with others, or for its ends, is found all the same."""
     refusing = Refusing(REFUSALS[reason])
     monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", refusing)
-    monkeypatch.setattr("vyre_dist.kernels.cpu.build_database", refusing)
     for shard_bytes in (1 << 20, 5):
         scanner = Scanner(PACK, "cpu", shard_bytes=shard_bytes)
         scanner.engine.backend._searched.update(dict.fromkeys(range(len(PACK)), 1 << 30))
@@ -136,10 +138,15 @@ def test_dense_matches_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A document with more ends than are worth collecting is searched from match to match, with the same result."""
     pack = {"r": "[ab]{2}"}
     document = b"ab" * 20_000 + b"-" + b"a" * 20_001
-    scanner = Scanner(pack, "cpu")
-    scanner.engine.backend._searched[0] = 1 << 30
-    assert scanner.engine.backend._match_ends(0, document) is None
-    assert hits_of(scanner.scan(document)) == hits(pack, document)
+    scanner = Scanner(pack, "cpu", speculation="force")
+    backend = scanner.engine.backend
+    backend._searched[0] = 1 << 30
+    assert backend._match_ends(0, document) is None
+    assert backend._every_end
+    for _ in range(2):
+        assert hits_of(scanner.scan(document)) == hits(pack, document)
+        assert not backend._every_end
+    assert hits_of(scanner.scan(b"-ab-ab-")) == hits(pack, b"-ab-ab-")
 
 
 def compiled_pack() -> CompiledPack:
@@ -195,7 +202,14 @@ def test_a_database_of_another_machine_is_a_miss(tmp_path: Path) -> None:
     cache = ArtifactCache(str(tmp_path))
     good = cache.get("hyperscan", stored[0])
     assert good is not None
-    for bad in ([[b"no database"], [], [], []], [[b""], [], [], []], ["what", 1], {"a": 1}, 7):
+    for bad in (
+        [[b"no database"], [], [], [], []],
+        [[b""], [], [], [], []],
+        [[], [], [], []],
+        ["what", 1],
+        {"a": 1},
+        7,
+    ):
         cache.put("hyperscan", stored[0], msgpack.packb(bad))
         assert scan_with(tmp_path) == expected
         assert cache.get("hyperscan", stored[0]) == good

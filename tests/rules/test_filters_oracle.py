@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
+from vyre_dist.rules.search import Renderings
 
 IDS = ("r0", "r1", "r2")
 PATTERNS = st.sampled_from(["a", "^b", "c$", "a.c", "(?i)B", "[^a]b", "a{2}", r"\bc\b", "", "(a|b)c"])
@@ -137,3 +138,40 @@ def test_stop_words_are_literal(words: list[bytes], secret: bytes) -> None:
     filters = CompiledFilters(PackData("p", (Rule("r", "x"),), (Allowlist(stopwords=tuple(texts)),)))
     expected = any(text.encode().lower() in secret.lower() for text in texts)
     assert filters.allowed(0, "f", secret, secret, bytes) is expected
+
+
+@given(packs(), DOCUMENTS, st.lists(DOCUMENTS.filter(bool), min_size=1, max_size=5))
+def test_a_folders_verdict_is_that_of_each_of_its_files(
+    pack: PackData, prefix: str, names: list[str]
+) -> None:
+    """Where a folder's paths share a verdict it is the one that each gets alone, line breaks in names or not."""
+    filters = CompiledFilters(pack)
+    shared = filters.folder_verdict(prefix, names)
+    if shared is not None:
+        alone = CompiledFilters(pack)
+        for name in names:
+            verdict = alone.path_verdict(prefix + name)
+            assert (shared.skipped, shared.applies) == (verdict.skipped, verdict.applies)
+
+
+def test_folders_of_no_interest_share_a_verdict() -> None:
+    """It is not by asking for every path that folders are judged; one path of interest makes it necessary."""
+    rule = Rule("r", "x", allowlists=(Allowlist(paths=(r"(?:^|/)go\.sum$", r"\.png$")),))
+    filters = CompiledFilters(PackData("p", (rule,)))
+    assert filters.folder_verdict("a/", ["b", "c.pngx", "xgo.sum"]) is not None
+    for names in (["b", "c.png"], ["go.sum", "d"]):
+        assert filters.folder_verdict("a/", names) is None
+
+
+def test_what_is_remembered_of_patterns_changes_nothing() -> None:
+    """Filters made from remembered renderings parse nothing and decide as before."""
+    allowlist = Allowlist(paths=(r"\.lock$",), regexes=("^ab+$",), stopwords=("zz",))
+    pack = PackData("p", (Rule("r", "x", path=r"\.c$", allowlists=(allowlist,)),))
+    first = Renderings()
+    CompiledFilters(pack, first)
+    again = Renderings(first.known)
+    filters = CompiledFilters(pack, again)
+    assert first.grown and not again.grown
+    assert filters.allowed(0, "f.c", b"abb", b"abb", bytes)
+    assert not filters.allowed(0, "f.c", b"acb", b"acb", bytes)
+    assert filters.path_verdict("f.lock").skipped

@@ -48,8 +48,8 @@ class Console:
         attempted = totals.committed + totals.rolled_back
         self._progress.update(
             bytes_done=totals.bytes,
-            bytes_total=plan.bytes_listed if plan.ended else None,
             documents=totals.documents,
+            documents_total=plan.documents - totals.skipped if plan.ended else None,
             findings=totals.findings,
             commit_rate_pct=100.0 * totals.committed / attempted if attempted else None,
         )

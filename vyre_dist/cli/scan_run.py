@@ -5,7 +5,6 @@ The options themselves are in scan.py.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import tempfile
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from vyre_dist.finding import Finding
     from vyre_dist.sinks import RunSummary, SinkSet
     from vyre_dist.sinks.output import Output
-    from vyre_dist.sources import DocumentRef, InputProblem, WalkStats
+    from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats
 
 
 class ScanRun:
@@ -51,8 +50,6 @@ class ScanRun:
         from vyre_dist.sinks import open_sinks
         from vyre_dist.sources import WalkStats
 
-        # a plan is many small objects and no cycles: the collector's usual rhythm takes 3 % of a scan of small files
-        gc.set_threshold(50_000, 20, 100)
         o = self._o
         pack, warnings = load_pack(o["packs"], ArtifactCache(self._cache_dir()))
         config = self._engine_config()
@@ -154,25 +151,28 @@ class ScanRun:
 
         return LocalPool(spec, o["workers"])
 
-    def _inputs(self, stats: WalkStats, stack: ExitStack) -> Iterator[DocumentRef | InputProblem]:
-        from vyre_dist.sources import read_file_list, spool_stdin, walk
+    def _inputs(
+        self, stats: WalkStats, stack: ExitStack
+    ) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
+        from vyre_dist.sources import read_file_list, spool_stdin, walk_folders
 
         o = self._o
         paths: Iterable[str] = o["paths"]
-        parts: list[Iterable[DocumentRef | InputProblem]] = []
+        parts: list[Iterable[FolderFiles | DocumentRef | InputProblem]] = []
         if "-" in o["paths"]:
             if o["files_from"] == "-":
                 raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
             paths = [p for p in o["paths"] if p != "-"]
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-"))
             parts.append([spool_stdin(_stdin(), folder)])
+        list_problems: list[InputProblem] = []
         if o["files_from"]:
             listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
-            paths = chain(paths, listed)
+            paths = chain(paths, _as_far_as_it_goes(listed, list_problems))
         elif not o["paths"]:
             paths = ["."]
         parts.append(
-            walk(
+            walk_folders(
                 paths,
                 respect_gitignore=not o["no_gitignore"],
                 follow_symlinks=o["follow"],
@@ -182,6 +182,8 @@ class ScanRun:
                 stats=stats,
             )
         )
+        # asked for last, when the list has been read
+        parts.append(list_problems)
         return chain.from_iterable(parts)
 
     def _destinations(self) -> list[tuple[str, str]]:
@@ -222,6 +224,23 @@ class ScanRun:
             skipped=skipped,
             complete=not problems,
         )
+
+
+def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem]) -> Iterator[str]:
+    """The paths of a list. One that can't be read at all is bad usage; one that breaks off later, when documents have
+    been scanned, is a problem of the run.
+    """
+    from vyre_dist.sources import FileListError, InputProblem
+
+    begun = False
+    try:
+        for path in listed:
+            begun = True
+            yield path
+    except FileListError as error:
+        if not begun:
+            raise
+        problems.append(InputProblem(error.source, "io-error", str(error)))
 
 
 def _in_ray_job() -> bool:

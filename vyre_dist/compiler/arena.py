@@ -62,7 +62,7 @@ class Arena:
     @classmethod
     def pack(
         cls,
-        stretches: Sequence[bytes],
+        stretches: Sequence[bytes | memoryview],
         at_start: Sequence[bool] | None = None,
         at_end: Sequence[bool] | None = None,
         *,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vyre_dist.engine.tasks import FindingRow, Piece, Task, TaskResult
+from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 
 # --- events
 
@@ -56,9 +56,9 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlanned:
-    """The plan's next shard, in the order of the documents. `documents`: those whose first piece is in it, whole."""
+    """The plan's next shard, in the order of the documents. `documents`: those of the pieces whose first is in it, whole."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Item, ...]
     documents: tuple[Piece, ...]
 
 

@@ -33,7 +33,19 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.watchdog import Watchdog
-from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task, report_order
+from vyre_dist.engine.shards import cut
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    FolderRun,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    Task,
+    count,
+    report_order,
+    split_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +154,17 @@ class ScanMachine:
         number = self._next_slot
         self._next_slot += 1
         slot = self._slots[number] = _Slot()
-        partial = {piece.document for piece in event.pieces if not piece.whole}
+        pieces = [item for item in event.pieces if isinstance(item, Piece)]
+        partial = {piece.document for piece in pieces if not piece.whole}
         for document in event.documents:
             if document.document in partial:
                 self._split[document.document] = _SplitDocument(document, number, document.size)
             else:
                 slot.documents.append(document.document)
-        for piece in event.pieces:
+        for item in event.pieces:
+            if isinstance(item, FolderRun):
+                slot.documents += range(item.first, item.first + len(item.names))
+        for piece in pieces:
             if not piece.whole and piece.end == piece.size:
                 split = self._split[piece.document]
                 split.slot = number
@@ -158,7 +174,11 @@ class ScanMachine:
     def _enqueue(self, task: Task, slot: int, failures: int = 0, first: bool = False) -> None:
         """Queue a task of `slot`, without the pieces of documents that have been given up."""
         if self._given_up and isinstance(task, ScanTask):
-            task = ScanTask(tuple([p for p in task.pieces if p.document not in self._given_up]))
+            # a file of a folder is given up only when the task that holds it is over
+            gone = self._given_up
+            task = ScanTask(
+                tuple([p for p in task.pieces if isinstance(p, FolderRun) or p.document not in gone])
+            )
             if not task.pieces:
                 return
         self._assignments[self._next_task] = _Assignment(task, slot, failures)
@@ -219,7 +239,27 @@ class ScanMachine:
             self._drop_split(document)
         for part in result.parts:
             self._add_part(part)
+        for piece, piece_bytes in result.large:
+            self._cut(piece, piece_bytes, assignment.slot)
+        if result.undone:
+            self._hand_out_again(assignment, result.undone)
         self._close_task(assignment)
+
+    def _cut(self, piece: Piece, piece_bytes: int, slot: int) -> None:
+        """Plan the pieces of a document that was planned as one, for want of its size."""
+        self._split[piece.document] = _SplitDocument(piece, slot, piece.size)
+        for part in reversed(cut(piece, piece_bytes)):
+            self._enqueue(ScanTask((part,)), slot, first=True)
+
+    def _hand_out_again(self, assignment: _Assignment, undone: int) -> None:
+        """Queue what a worker left of a task, in two halves: there was more in it than anybody knew."""
+        if not isinstance(assignment.task, ScanTask):
+            raise AssertionError("a join was left undone")
+        pieces = assignment.task.pieces
+        rest = split_at(pieces, count(pieces) - undone)[1]
+        for half in reversed(split_at(rest, (undone + 1) // 2)):
+            if half:
+                self._enqueue(ScanTask(half), assignment.slot, assignment.failures, first=True)
 
     def _keep(self, rows: list[FindingRow], assignment: _Assignment) -> None:
         """Put findings where they wait for their turn; those of a piece wait for the other pieces first."""
@@ -284,15 +324,18 @@ class ScanMachine:
 
     def _is_about(self, task_id: int, document: int) -> bool:
         task = self._assignments[task_id].task
-        return isinstance(task, ScanTask) and any(p.document == document for p in task.pieces)
+        return isinstance(task, ScanTask) and any(
+            isinstance(p, Piece) and p.document == document for p in task.pieces
+        )
 
     def _emit(self, actions: list[Action]) -> None:
         """Say what is final, oldest shard first, as far as there is no gap."""
         while (slot := self._slots.get(self._oldest_slot)) is not None and slot.outstanding == 0:
-            if any(d in self._split and d not in self._given_up for d in slot.documents):
+            split = [d for d in slot.documents if d in self._split] if self._split else []
+            if not self._given_up.issuperset(split):
                 return
-            for document in slot.documents:
-                self._split.pop(document, None)
+            for document in split:
+                del self._split[document]
             if slot.rows:
                 rows = [row for row in slot.rows if row[0] not in self._given_up]
                 rows.sort(key=report_order)
@@ -348,16 +391,16 @@ class ScanMachine:
         task, slot = assignment.task, assignment.slot
         if failures < self.config.deaths:
             self._enqueue(task, slot, failures, first=True)
-        elif isinstance(task, ScanTask) and len(task.pieces) > 1:
-            middle = len(task.pieces) // 2
-            for half in (task.pieces[middle:], task.pieces[:middle]):
+        elif isinstance(task, ScanTask) and (number := count(task.pieces)) > 1:
+            for half in reversed(split_at(task.pieces, number // 2)):
                 # the halves have already failed together: one failure more and they are cut again
                 self._enqueue(ScanTask(half), slot, self.config.deaths - 1, first=True)
             return True
         else:
-            piece = task.pieces[0] if isinstance(task, ScanTask) else task.piece
+            last = task.pieces[0] if isinstance(task, ScanTask) else task.piece
+            document = last.first if isinstance(last, FolderRun) else last.document
             self._fail_document(
-                piece.document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
+                document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
             )
         return False
 
@@ -376,5 +419,8 @@ def _name(task: Task) -> str:
     if isinstance(task, StitchTask):
         return f"joining {task.piece.path}"
     first = task.pieces[0]
-    more = f" and {len(task.pieces) - 1} more" if len(task.pieces) > 1 else ""
+    number = count(task.pieces)
+    more = f" and {number - 1} more" if number > 1 else ""
+    if isinstance(first, FolderRun):
+        return f"{first.prefix}{first.names[0]}{more}"
     return f"{first.path} [{first.start}, {first.end}){more}"

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
-from vyre_dist.engine.scanner import piece_of
 from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, pack_shards
-from vyre_dist.engine.tasks import Piece
-from vyre_dist.sources import DocumentRef, InputProblem
+from vyre_dist.engine.tasks import FolderRun, Item, Piece, piece_of
+from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem
 
 
 class Plan:
-    """`inputs` (documents and problems, as the sources give them) as a stream of ShardPlanned.
+    """`inputs` (folders' files, documents and problems, as the sources give them) as a stream of ShardPlanned.
 
-    `problems` grows with what the sources could not list; `path_of` answers until `forget`. `bytes_listed`
-    counts the planned bytes; `ended` tells whether that is the final number.
+    `problems` grows with what the sources could not list; `path_of` answers until `forget`. `documents` counts
+    what has been planned; `ended` tells whether that is the final number.
     """
 
     def __init__(
         self,
-        inputs: Iterable[DocumentRef | InputProblem],
+        inputs: Iterable[FolderFiles | DocumentRef | InputProblem],
         shard_bytes: int,
         shard_documents: int = DEFAULT_SHARD_DOCUMENTS,
     ) -> None:
         self.problems: list[InputProblem] = []
         self.documents = 0
-        self.bytes_listed = 0
         self.ended = False
-        self._paths: dict[int, str] = {}
-        self._new: list[Piece] = []
-        self._shards = pack_shards(self._pieces(inputs), shard_bytes, shard_documents)
+        self._paths = _Paths()
+        self._new: deque[Piece] = deque()
+        self._shards = pack_shards(self._items(inputs), shard_bytes, shard_documents)
 
     def next(self) -> ShardPlanned | PlanEnded:
         """The next shard."""
@@ -38,30 +38,72 @@ class Plan:
         if pieces is None:
             self.ended = True
             return PlanEnded()
-        # the packer takes a document before it knows that it does not fit any more
-        last = pieces[-1].document
-        documents = tuple([d for d in self._new if d.document <= last])
-        self._new = [d for d in self._new if d.document > last]
-        return ShardPlanned(tuple(pieces), documents)
+        documents: list[Piece] = []
+        if self._new:
+            # the packer takes a document before it knows that it does not fit any more
+            last = pieces[-1].first if isinstance(pieces[-1], FolderRun) else pieces[-1].document
+            while self._new and self._new[0].document <= last:
+                documents.append(self._new.popleft())
+        return ShardPlanned(tuple(pieces), tuple(documents))
 
     def path_of(self, document: int) -> str:
-        """The display path of a document that was not forgotten."""
+        """The display path of a document that was not forgotten. Raises KeyError."""
         return self._paths[document]
 
     def forget(self, documents: Iterable[int]) -> None:
-        """Let go of the paths of documents that nothing more will be said of."""
-        for document in documents:
-            self._paths.pop(document, None)
+        """Let go of the paths of documents that nothing more will be said of, nor of any that were planned before them."""
+        self._paths.forget_to(max(documents, default=-1))
 
-    def _pieces(self, inputs: Iterable[DocumentRef | InputProblem]) -> Iterator[Piece]:
+    def _items(self, inputs: Iterable[FolderFiles | DocumentRef | InputProblem]) -> Iterator[Item]:
         for entry in inputs:
-            if isinstance(entry, InputProblem):
-                self.problems.append(entry)
-                continue
             number = self.documents
-            self.documents += 1
-            self.bytes_listed += entry.size
-            self._paths[number] = entry.path
-            piece = piece_of(number, entry)
-            self._new.append(piece)
-            yield piece
+            if isinstance(entry, FolderFiles):
+                self.documents += len(entry.names)
+                self._paths.add(number, entry.prefix, entry.names)
+                yield FolderRun(number, entry.prefix, entry.names)
+            elif isinstance(entry, DocumentRef):
+                self.documents += 1
+                self._paths.add(number, "", [entry.path])
+                piece = piece_of(number, entry)
+                self._new.append(piece)
+                yield piece
+            else:
+                self.problems.append(entry)
+
+
+class _Paths:
+    """The paths of consecutive documents, folder by folder; forgotten from the front."""
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._folders: list[tuple[str, list[str]]] = []
+        self._gone = 0  # of the two lists
+        self._from = 0  # documents below have been forgotten
+
+    def __len__(self) -> int:
+        return len(self._firsts) - self._gone
+
+    def add(self, first: int, prefix: str, names: list[str]) -> None:
+        self._firsts.append(first)
+        self._folders.append((prefix, names))
+
+    def __getitem__(self, document: int) -> str:
+        i = bisect_right(self._firsts, document, lo=self._gone) - 1
+        if i < self._gone or document < self._from:
+            raise KeyError(document)
+        prefix, names = self._folders[i]
+        offset = document - self._firsts[i]
+        if offset >= len(names):
+            raise KeyError(document)
+        return prefix + names[offset]
+
+    def forget_to(self, document: int) -> None:
+        """All up to and including `document`."""
+        self._from = max(self._from, document + 1)
+        firsts, folders, gone = self._firsts, self._folders, self._gone
+        while gone < len(firsts) and firsts[gone] + len(folders[gone][1]) <= self._from:
+            gone += 1
+        if gone > 1024 or gone == len(firsts):
+            del firsts[:gone], folders[:gone]
+            gone = 0
+        self._gone = gone

@@ -25,7 +25,7 @@ from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.totals import Totals
-from vyre_dist.engine.scanner import finding_of
+from vyre_dist.engine.tasks import finding_of
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule

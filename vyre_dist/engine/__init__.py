@@ -1,6 +1,21 @@
 """The scan itself, on one worker: documents to windows, dispatches, spans, findings."""
 
-from vyre_dist.engine.scanner import Scanner, ScanResult
-from vyre_dist.engine.worker import DEFAULT_SHARD_BYTES, MAX_SHARD_BYTES, EngineConfig, ScanEngine
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vyre_dist.engine.scanner import Scanner, ScanResult
+    from vyre_dist.engine.worker import DEFAULT_SHARD_BYTES, MAX_SHARD_BYTES, EngineConfig, ScanEngine
 
 __all__ = ["DEFAULT_SHARD_BYTES", "MAX_SHARD_BYTES", "EngineConfig", "ScanEngine", "ScanResult", "Scanner"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: a driver needs the tasks, not the engine, nor the packs' loaders."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    home = "scanner" if name in ("Scanner", "ScanResult") else "worker"
+    return getattr(importlib.import_module(f"vyre_dist.engine.{home}"), name)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vyre_dist.engine.document import BytesDocument
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.tasks import FindingRow
-from vyre_dist.extract import RuleMatcher, Window
+from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.program import CompiledPack
@@ -69,11 +69,12 @@ class Extractor:
         found: list[FindingRow] = []
         capped = 0
         spans: list[RawSpan] = []
-        current, window, lowered = -1, Window(b"", 0, 0, 0, True), b""
+        current, text, lowered = -1, b"", b""
+        window = whole(text)
 
         def finish() -> int:
             spans.sort()
-            document = BytesDocument(window.data, job.paths[current])
+            document = BytesDocument(text, job.paths[current])
             rows, cut = self.builder.build(job.numbers[current], document, spans)
             found.extend(rows)
             spans.clear()
@@ -84,11 +85,12 @@ class Extractor:
                 if current >= 0:
                     capped += finish()
                 current = document
-                window, lowered = whole(bytes(data[job.starts[document] : job.ends[document]])), b""
+                text, lowered = bytes(data[job.starts[document] : job.ends[document]]), b""
+                window = whole(text)
             rule = self.indices[number]
             if places is None or self.reading.backs[number] is None:
                 # where all of a document would have to be searched, its keywords are looked for first
-                lowered = lowered or window.data.lower()
+                lowered = lowered or text.lower()
                 if not self.filters.gate_open(rule, lowered):
                     continue
             matches = self.reading.matches(self.matchers[rule], window, number, places)

@@ -5,6 +5,7 @@ Pieces of big files go through FileDocument; this is the path that tens of thous
 
 from __future__ import annotations
 
+import mmap
 import os
 
 from vyre_dist.engine.document import DocumentError, check_regular, read_error
@@ -48,3 +49,76 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
         parts.append(data)
         total += len(data)
     return b"".join(parts)
+
+
+class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has to be read in pieces
+    """A file that is larger than the reader's limit. `size` in bytes, `stamp` as Piece has it."""
+
+    def __init__(self, size: int, stamp: tuple[int, int]) -> None:
+        super().__init__(size)
+        self.size = size
+        self.stamp = stamp
+
+
+class Arena:
+    """Memory that files are read into one behind the other, and that is used again and again: new memory costs a page
+    fault for every 4 KiB, which takes longer than to read them.
+
+    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of up to 16 MiB.
+    """
+
+    _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
+    _MOST = 16 << 20  # a larger file gets memory of its own
+
+    def __init__(self, batch_bytes: int, limit: int) -> None:
+        self._limit = limit
+        self._most = max(self._AT_FIRST, min(limit, self._MOST))
+        # private: an engine may be made before its process forks, and the workers must not share it
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self._view = memoryview(mmap.mmap(-1, batch_bytes + self._most, flags=flags))
+        self._at = 0
+
+    def clear(self) -> None:
+        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been read."""
+        self._at = 0
+
+    def read(self, path: str) -> bytes | memoryview:
+        """The bytes of the regular file at `path` as they are now; a view is good until `clear`.
+
+        A file is at its end where a read gives nothing: fewer bytes than there was room for may also mean an
+        error that the next read will tell. Raises LargeFile, and DocumentError: vanished, permission,
+        io-error, not-a-file, or changed (it says that it is no larger than the limit, and is).
+        """
+        at = self._at
+        try:
+            fd = os.open(path, _FLAGS)
+        except OSError as error:
+            raise read_error(path, error) from error
+        try:
+            view = self._view[at : at + self._AT_FIRST]
+            size = os.readv(fd, (view,))
+            if not 0 < size < self._AT_FIRST or size > self._limit:
+                # also what a FIFO gives that took the file's place: nothing
+                return self._read_on(fd, size, path)
+            if more := os.read(fd, 1):
+                return _read_changed(fd, bytes(view[:size]) + more, path, self._limit)
+            self._at = at + size
+            return view[:size]
+        except OSError as error:
+            raise read_error(path, error) from error
+        finally:
+            os.close(fd)
+
+    def _read_on(self, fd: int, size: int, path: str) -> bytes | memoryview:
+        """The whole of a file of which `size` bytes have been read: none, or all that there was room for at first."""
+        info = os.fstat(fd)
+        check_regular(path, info.st_mode)
+        if info.st_size > self._limit:
+            raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino))
+        view = self._view[self._at : self._at + self._most]
+        while size < self._most and (got := os.readv(fd, (view[size:],))) > 0:
+            size += got
+        if size == self._most or size > self._limit:
+            return _read_changed(fd, bytes(view[:size]), path, self._limit)
+        self._at += size
+        return view[:size]

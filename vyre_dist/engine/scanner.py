@@ -9,17 +9,18 @@ from dataclasses import replace
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.tasks import (
-    FindingRow,
     PartResult,
     Piece,
     ScanTask,
     StitchTask,
     TaskResult,
+    finding_of,
+    piece_of,
     report_order,
 )
 from vyre_dist.engine.worker import EngineConfig, ScanEngine
 from vyre_dist.finding import Finding
-from vyre_dist.rules.model import PackData, Rule
+from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
 from vyre_dist.sources import DocumentRef, InputProblem, walk
 
@@ -172,20 +173,6 @@ class Scanner:
                 total.failed.add(number)
                 total.problems.append(InputProblem(paths[number].path, reason, detail))
         return result
-
-
-def piece_of(number: int, ref: DocumentRef) -> Piece:
-    """A listed document as the one piece that is all of it."""
-    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path or None, (ref.mtime_ns, ref.inode))
-
-
-def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:
-    """A result's row as the Finding that callers see."""
-    _, rule, start, end, line, column, match, secret, groups, entropy = row
-    r = rules[rule]
-    return Finding(
-        r.id, path, start, end, line, column, match, secret, tuple(groups), entropy, r.description, r.tags
-    )
 
 
 def _inline(number: int, data: bytes, path: str) -> Piece:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vyre_dist.engine.tasks import Piece
+from vyre_dist.engine.tasks import FolderRun, Item, Piece
 
 # keeps a task of tiny files to about a second's work, and its result to a few megabytes
 DEFAULT_SHARD_DOCUMENTS = 4096
+
+# What a file is taken to have while its size is not known. A worker that finds more than a shard's bytes in a task hands the
+# rest back, so a wrong guess costs a message.
+ASSUMED_BYTES = 32 << 10
 
 
 def cut(document: Piece, shard_bytes: int) -> list[Piece]:
@@ -23,22 +27,48 @@ def cut(document: Piece, shard_bytes: int) -> list[Piece]:
 
 
 def pack_shards(
-    documents: Iterable[Piece], shard_bytes: int, shard_documents: int = DEFAULT_SHARD_DOCUMENTS
-) -> Iterator[list[Piece]]:
-    """Lists of pieces of about `shard_bytes` each, in the order of the documents.
+    documents: Iterable[Item], shard_bytes: int, shard_documents: int = DEFAULT_SHARD_DOCUMENTS
+) -> Iterator[list[Item]]:
+    """Lists of pieces and runs of about `shard_bytes` each, in the order of the documents.
 
     A piece of a large document is a shard of its own or shares one with the small documents around it, within the limit.
     """
-    shard: list[Piece] = []
-    total = 0
-    for document in documents:
-        pieces = [document] if document.size <= shard_bytes else cut(document, shard_bytes)
-        for piece in pieces:
-            length = piece.end - piece.start
-            if shard and (total + length > shard_bytes or len(shard) >= shard_documents):
+    shard: list[Item] = []
+    total = number = 0
+    for item in _parts(documents, shard_bytes):
+        if isinstance(item, Piece):
+            length = item.end - item.start
+            if shard and (total + length > shard_bytes or number >= shard_documents):
                 yield shard
-                shard, total = [], 0
-            shard.append(piece)
+                shard, total, number = [], 0, 0
+            shard.append(item)
             total += length
+            number += 1
+            continue
+        at, end = 0, len(item.names)
+        while at < end:
+            room = min(shard_documents - number, (shard_bytes - total) // ASSUMED_BYTES)
+            if room < 1 and shard:
+                yield shard
+                shard, total, number = [], 0, 0
+                continue
+            taken = min(max(room, 1), end - at)
+            shard.append(item if taken == end else _slice(item, at, at + taken))
+            at += taken
+            total += taken * ASSUMED_BYTES
+            number += taken
     if shard:
         yield shard
+
+
+def _parts(documents: Iterable[Item], shard_bytes: int) -> Iterator[Item]:
+    """`documents` with the large ones cut."""
+    for item in documents:
+        if isinstance(item, FolderRun) or item.size <= shard_bytes:
+            yield item
+        else:
+            yield from cut(item, shard_bytes)
+
+
+def _slice(run: FolderRun, start: int, end: int) -> FolderRun:
+    return run._replace(first=run.first + start, names=run.names[start:end])

@@ -6,14 +6,18 @@ Descriptors only: a task names byte ranges of files, a result carries findings a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import msgpack
 
 from vyre_dist.errors import VyreError
+from vyre_dist.finding import Finding
+from vyre_dist.rules.model import Rule
+from vyre_dist.sources.document import DocumentRef
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Piece(NamedTuple):
@@ -40,6 +44,26 @@ class Piece(NamedTuple):
         return self.start == 0 and self.end == self.size
 
 
+def piece_of(number: int, ref: DocumentRef) -> Piece:
+    """A listed document as the one piece that is all of it."""
+    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path or None, (ref.mtime_ns, ref.inode))
+
+
+class FolderRun(NamedTuple):
+    """Whole files of one folder, documents number `first`, `first` + 1, …, whose sizes nobody has looked up.
+
+    Their paths are `prefix` + name. `open_prefix`: what to put before a name to open it, where that is not `prefix`.
+    """
+
+    first: int
+    prefix: str
+    names: list[str]
+    open_prefix: str | None = None
+
+
+Item: TypeAlias = Piece | FolderRun
+
+
 @dataclass(frozen=True, slots=True)
 class PartResult:
     """What scanning one piece of a split document gave: raw spans, before filters, in document coordinates.
@@ -56,9 +80,9 @@ class PartResult:
 
 @dataclass(frozen=True, slots=True)
 class ScanTask:
-    """Scan these pieces."""
+    """Scan these, in this order."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,26 @@ class StitchTask:
 
 Task: TypeAlias = ScanTask | StitchTask
 
+
+def count(pieces: Iterable[Item]) -> int:
+    """How many pieces and files of folders there are in `pieces`."""
+    return sum([len(item.names) if isinstance(item, FolderRun) else 1 for item in pieces])
+
+
+def split_at(pieces: Sequence[Item], position: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """The first `position` of `pieces`, as `count` counts them, and the others."""
+    for i, item in enumerate(pieces):
+        size = len(item.names) if isinstance(item, FolderRun) else 1
+        if position < size:
+            if position == 0 or not isinstance(item, FolderRun):
+                return tuple(pieces[:i]), tuple(pieces[i:])
+            left = item._replace(names=item.names[:position])
+            right = item._replace(first=item.first + position, names=item.names[position:])
+            return (*pieces[:i], left), (right, *pieces[i + 1 :])
+        position -= size
+    return tuple(pieces), ()
+
+
 FindingRow: TypeAlias = list[Any]
 """[document, rule number, start, end, line, column, match, secret, groups, entropy]"""
 
@@ -80,15 +124,27 @@ def report_order(row: FindingRow) -> tuple[int, int, int]:
     return row[0], row[2] if row[4] else -1, row[1]
 
 
+def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:
+    """A result's row as the Finding that callers see."""
+    _, rule, start, end, line, column, match, secret, groups, entropy = row
+    r = rules[rule]
+    return Finding(
+        r.id, path, start, end, line, column, match, secret, tuple(groups), entropy, r.description, r.tags
+    )
+
+
 RaceSums: TypeAlias = list[int]
 """[nanoseconds fused, bytes fused, nanoseconds serial, bytes serial] of the dispatches that raced."""
 
 
 @dataclass(slots=True)
 class TaskResult:
-    """What a worker did. Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`.
+    """What a worker did. Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`,
+    `large`, or among the `undone`.
 
-    `problems`: (document, reason, detail). `skipped`: those that a global allowlist's path rules out.
+    `problems`: (document, reason, detail). `skipped`: those that a global allowlist's path rules out. `large`: files
+    of folders that turned out to be larger than a shard, with the size to cut them to; nothing was scanned
+    of them. `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
     `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by path.
     """
 
@@ -96,6 +152,8 @@ class TaskResult:
     parts: list[PartResult] = field(default_factory=list)
     problems: list[tuple[int, str, str]] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+    large: list[tuple[Piece, int]] = field(default_factory=list)
+    undone: int = 0
     documents: int = 0
     bytes: int = 0
     capped: int = 0
@@ -120,9 +178,9 @@ class WireError(VyreError):
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
-        body = [SCHEMA, "scan", [_piece_row(p) for p in task.pieces]]
+        body = [SCHEMA, "scan", [_item_row(p) for p in task.pieces]]
     else:
-        body = [SCHEMA, "stitch", _piece_row(task.piece), [_part_row(p) for p in task.parts]]
+        body = [SCHEMA, "stitch", task.piece, [_part_row(p) for p in task.parts]]
     return _pack(body)
 
 
@@ -131,7 +189,7 @@ def decode_task(data: bytes) -> Task:
     body = _unpack("task", data)
     try:
         if body[1] == "scan":
-            return ScanTask(tuple([_piece(row) for row in body[2]]))
+            return ScanTask(tuple([_item(row) for row in body[2]]))
         return StitchTask(_piece(body[2]), tuple(PartResult(*row) for row in body[3]))
     except (TypeError, IndexError, ValueError) as error:
         raise WireError("task", str(error)) from error
@@ -152,19 +210,21 @@ def encode_result(result: TaskResult) -> bytes:
         r.seconds,
         r.raced,
     ]
-    return _pack([SCHEMA, r.findings, parts, r.problems, r.skipped, counts])
+    return _pack([SCHEMA, r.findings, parts, r.problems, r.skipped, r.large, r.undone, counts])
 
 
 def decode_result(data: bytes) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, findings, parts, problems, skipped, counts = body
+        _, findings, parts, problems, skipped, large, undone, counts = body
         return TaskResult(
             findings,
             [PartResult(*p) for p in parts],
             [(d, r, t) for d, r, t in problems],
             skipped,
+            [(_piece(row), limit) for row, limit in large],
+            undone,
             *counts,
         )
     except (TypeError, ValueError) as error:
@@ -189,12 +249,21 @@ def _unpack(what: str, data: bytes) -> list[Any]:
     return body
 
 
-def _piece_row(p: Piece) -> tuple[Any, ...]:
-    document, path, size, start, end, open_path, _, inline = p
+def _item_row(item: Item) -> tuple[Any, ...]:
+    if isinstance(item, FolderRun):
+        return item  # four values, where a piece has three or eight
+    document, path, size, start, end, open_path, _, inline = item
     if start == 0 and end == size and not open_path and inline is None:
-        # a small file, as nearly all are; nobody checks the stamp of what is read at once
+        # nobody checks the stamp of what is read at once
         return document, path, size
-    return p
+    return item
+
+
+def _item(row: list[Any]) -> Item:
+    if len(row) == 4:
+        first, prefix, names, open_prefix = row
+        return FolderRun(first, prefix, names, open_prefix)
+    return _piece(row)
 
 
 def _piece(row: list[Any]) -> Piece:

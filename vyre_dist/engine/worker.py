@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+import msgpack
 
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
@@ -18,18 +18,29 @@ from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
-from vyre_dist.engine.reader import read_whole
+from vyre_dist.engine.reader import Arena, LargeFile, read_whole
 from vyre_dist.engine.stitch import stitch
-from vyre_dist.engine.tasks import PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
+from vyre_dist.engine.tasks import (
+    FolderRun,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    Task,
+    TaskResult,
+    count,
+)
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import DROPPED, SPAN_DTYPE, Spans, Window
-from vyre_dist.extract.spans import spans_from_bytes
+from vyre_dist.extract import DROPPED, Window
+from vyre_dist.extract.spans import pack_spans, unpack_spans
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
 from vyre_dist.kernels.backends import programs
 from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES, ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
+from vyre_dist.rules.path_filters import PathVerdict
+from vyre_dist.rules.search import Renderings
 
 # A dispatch takes this many bytes or windows, whichever comes first: enough to spread a launch's cost over,
 # little enough to stay in a core's second-level cache and to give the speculator a sample often.
@@ -39,6 +50,9 @@ _DISPATCH_WINDOWS = 256
 # The race: dispatches [from, until) of a worker are timed, the two paths in turn.
 _RACE_FROM, _RACE_UNTIL = 2, 10
 _RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
+
+# bump when patterns come to be rendered otherwise
+_FILTERS_SCHEMA = 1
 
 # Hyperscan counts a block's bytes in 32 bits.
 MAX_SHARD_BYTES = 1 << 30
@@ -76,6 +90,30 @@ class EngineConfig:
             )
 
 
+class _Batch:
+    """Windows on their way to one dispatch, and whose they are. `partial`: by window, those that are pieces."""
+
+    def __init__(self) -> None:
+        self.documents: list[int] = []
+        self.paths: list[str] = []
+        self.windows: list[Window] = []
+        self.partial: dict[int, Piece] = {}
+        self.bytes = 0
+
+    def add(self, document: int, path: str, window: Window) -> None:
+        self.documents.append(document)
+        self.paths.append(path)
+        self.windows.append(window)
+        self.bytes += len(window.data)
+
+    def clear(self) -> None:
+        self.documents.clear()
+        self.paths.clear()
+        self.windows.clear()
+        self.partial.clear()
+        self.bytes = 0
+
+
 class ScanEngine:
     """One worker's scanner. Not thread-safe."""
 
@@ -86,13 +124,14 @@ class ScanEngine:
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
         self.backend = open_backend(config.backend, self.compiled, cache)
-        self.filters = CompiledFilters(pack)
+        self.filters = _filters(pack, self.compiled.key, cache)
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(config.threshold_pct), config.probe_every)
         fused, prefilter = programs(self.compiled)
         self._plan: SpeculationPlan[ScanProgram] = SpeculationPlan(fused, prefilter, 0, True)
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
+        self._arena = Arena(_DISPATCH_BYTES, config.shard_bytes)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -107,32 +146,84 @@ class ScanEngine:
         return result
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
-        pieces: list[Piece] = []
-        windows: list[Window] = []
-        pending = 0
-        path_verdict, path_rules = self.filters.path_verdict, self._path_rules
-        for piece in task.pieces:
-            verdict = path_verdict(piece.path)
+        batch = _Batch()
+        number = read = 0
+        for item in task.pieces:
+            if isinstance(item, FolderRun):
+                read, done = self._scan_run(item, batch, read, result)
+                number += done
+                if done < len(item.names):
+                    result.undone = count(task.pieces) - number
+                    break
+            else:
+                if read >= self.config.shard_bytes:
+                    result.undone = count(task.pieces) - number
+                    break
+                self._scan_piece(item, batch, result)
+                number += 1
+        if batch.windows:
+            self._dispatch(batch, result)
+
+    def _scan_piece(self, piece: Piece, batch: _Batch, result: TaskResult) -> None:
+        verdict = self.filters.path_verdict(piece.path)
+        if verdict.skipped:
+            result.skipped.append(piece.document)
+            return
+        try:
+            window = self._read(piece)
+        except DocumentError as error:
+            result.problems.append((piece.document, error.reason, error.detail))
+            return
+        if piece.start == 0:  # once for a document, however many pieces it has
+            self._path_findings(piece.document, verdict, result)
+        if not piece.whole:
+            batch.partial[len(batch.windows)] = piece
+        batch.add(piece.document, piece.path, window)
+        if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
+            self._dispatch(batch, result)
+
+    def _scan_run(self, run: FolderRun, batch: _Batch, read: int, result: TaskResult) -> tuple[int, int]:
+        """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
+        arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
+        prefix, elsewhere = run.prefix, run.open_prefix
+        documents, paths, windows = batch.documents, batch.paths, batch.windows
+        shared = self.filters.folder_verdict(prefix, run.names)
+        for i, name in enumerate(run.names):
+            if read >= limit:
+                return read, i
+            path = prefix + name
+            verdict = shared or self.filters.path_verdict(path)
             if verdict.skipped:
-                result.skipped.append(piece.document)
+                result.skipped.append(run.first + i)
                 continue
+            open_path = path if elsewhere is None else elsewhere + name
             try:
-                window = self._read(piece)
+                data = arena.read(open_path)
             except DocumentError as error:
-                result.problems.append((piece.document, error.reason, error.detail))
+                result.problems.append((run.first + i, error.reason, error.detail))
                 continue
-            for rule in path_rules:
-                # once for a document, however many pieces it has
-                if verdict.applies[rule] and piece.start == 0:
-                    result.findings.append([piece.document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
-            pieces.append(piece)
-            windows.append(window)
-            pending += len(window.data)
-            if pending >= _DISPATCH_BYTES or len(windows) >= _DISPATCH_WINDOWS:
-                self._dispatch(pieces, windows, result)
-                pieces, windows, pending = [], [], 0
-        if windows:
-            self._dispatch(pieces, windows, result)
+            except LargeFile as large:
+                opened = None if elsewhere is None else open_path
+                file = Piece(run.first + i, path, large.size, 0, large.size, opened, large.stamp)
+                result.large.append((file, limit))
+                continue
+            if path_rules:
+                self._path_findings(run.first + i, verdict, result)
+            size = len(data)
+            read += size
+            documents.append(run.first + i)
+            paths.append(path)
+            windows.append(Window(data, 0, 0, size, True))
+            batch.bytes += size
+            if batch.bytes >= _DISPATCH_BYTES or len(windows) >= _DISPATCH_WINDOWS:
+                self._dispatch(batch, result)
+        return read, len(run.names)
+
+    def _path_findings(self, document: int, verdict: PathVerdict, result: TaskResult) -> None:
+        """What rules that have only a path say of a document."""
+        for rule in self._path_rules:
+            if verdict.applies[rule]:
+                result.findings.append([document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
 
     def _read(self, piece: Piece) -> Window:
         if piece.inline is not None:
@@ -146,8 +237,9 @@ class ScanEngine:
         with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
             return window_of(document, piece.start, piece.end, self.compiled.overlap)
 
-    def _dispatch(self, pieces: Sequence[Piece], windows: Sequence[Window], result: TaskResult) -> None:
-        """Run the pack on `windows` and add what came out to `result`."""
+    def _dispatch(self, batch: _Batch, result: TaskResult) -> None:
+        """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
+        windows = batch.windows
         config, raced = self._next_config()
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
@@ -169,17 +261,18 @@ class ScanEngine:
         else:
             result.serial += 1
         by_window: dict[int, list[RawSpan]] = defaultdict(list)
-        for w, rule, start, length, flags in spans_from_bytes(as_bytes_view(outcome.outputs[0])).tolist():
+        for w, rule, start, length, flags in unpack_spans(as_bytes_view(outcome.outputs[0])):
             by_window[w].append((start, rule, start + length, flags))
         result.bytes += sum([window.hi - window.lo for window in windows])
         # most documents are whole and have no spans: nothing more is to be said of them
-        partial = [w for w, piece in enumerate(pieces) if piece.end - piece.start != piece.size]
-        result.documents += len(pieces) - len(partial)
-        for w in partial:
-            result.parts.append(_part(pieces[w], windows[w], by_window.pop(w, [])))
+        result.documents += len(windows) - len(batch.partial)
+        for w, piece in batch.partial.items():
+            result.parts.append(_part(piece, windows[w], by_window.pop(w, [])))
         for w, spans in by_window.items():
-            piece = pieces[w]
-            self._finish(piece, BytesDocument(windows[w].data, piece.path), spans, result)
+            document = BytesDocument(bytes(windows[w].data), batch.paths[w])
+            self._finish(batch.documents[w], document, spans, result)
+        batch.clear()
+        self._arena.clear()
 
     def _next_config(self) -> tuple[DispatchConfig, bool]:
         """(how to dispatch, whether its time counts in the race).
@@ -195,7 +288,7 @@ class ScanEngine:
 
     def _finish(
         self,
-        piece: Piece,
+        number: int,
         document: Document,
         spans: list[RawSpan],
         result: TaskResult,
@@ -203,7 +296,7 @@ class ScanEngine:
     ) -> None:
         """Filter a whole document's spans into findings."""
         spans.sort()
-        rows, capped = self._builder.build(piece.document, document, spans, checkpoints)
+        rows, capped = self._builder.build(number, document, spans, checkpoints)
         result.findings += rows
         result.capped += capped
 
@@ -233,7 +326,7 @@ class ScanEngine:
         for i, part in enumerate(parts):
             checkpoints.append((part.start, newlines))
             newlines += part.newlines
-            for _, rule, start, length, flags in spans_from_bytes(part.spans).tolist():
+            for _, rule, start, length, flags in unpack_spans(part.spans):
                 if flags & DROPPED:
                     spans.append((start, rule, start + length, flags))
                     continue
@@ -244,18 +337,25 @@ class ScanEngine:
             joined = stitch(document, self.backend.matchers[rule], bounds)
             spans += [(start, rule, end, flags) for start, end, flags in joined]
         result.documents += 1
-        self._finish(task.piece, document, spans, result, checkpoints)
+        self._finish(task.piece.document, document, spans, result, checkpoints)
+
+
+def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:
+    """The pack's filters; their patterns are parsed once, and kept in `cache`."""
+    key = f"{_FILTERS_SCHEMA}:{key}"
+    stored = cache.get("filters", key)
+    renderings = Renderings(msgpack.unpackb(stored) if stored is not None else None)
+    filters = CompiledFilters(pack, renderings)
+    if renderings.grown:
+        cache.put("filters", key, msgpack.packb(renderings.known))
+    return filters
 
 
 def _part(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:
     """A window's spans in document coordinates."""
-    array: Spans = np.array(
-        [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans], SPAN_DTYPE
-    )
-    # bytes.count takes one byte after the other where newlines are near each other
-    owned = np.frombuffer(window.data, np.uint8)[window.lo : window.hi]
-    newlines = int(np.count_nonzero(owned == ord("\n")))
-    return PartResult(piece.document, piece.start, piece.end, newlines, array.tobytes())
+    rows = [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans]
+    newlines = bytes(window.data).count(b"\n", window.lo, window.hi)
+    return PartResult(piece.document, piece.start, piece.end, newlines, pack_spans(rows))
 
 
 def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:

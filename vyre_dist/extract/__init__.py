@@ -1,7 +1,21 @@
 """From candidates to exact spans: windows of documents, span records, and google-re2 chains over them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from vyre_dist.extract.matcher import RuleMatcher
-from vyre_dist.extract.spans import CAPPED, DROPPED, SPAN_DTYPE, Spans, empty_spans
+from vyre_dist.extract.spans import CAPPED, DROPPED, empty_spans
 from vyre_dist.extract.window import Window
 
+if TYPE_CHECKING:
+    from vyre_dist.extract.spans import SPAN_DTYPE, Spans
+
 __all__ = ["CAPPED", "DROPPED", "SPAN_DTYPE", "RuleMatcher", "Spans", "Window", "empty_spans"]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs NumPy is there when it is asked for."""
+    from vyre_dist.extract import spans
+
+    return getattr(spans, name)

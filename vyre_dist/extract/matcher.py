@@ -12,11 +12,57 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.search import compile_pattern
+
+# more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain from looking for its start
+_MOST_LOOP_BYTES = 128
+_FIRST_LOOK = 64
+
+# google-re2 builds its automata as it goes and throws them away when they are full. With its own 8 MiB the dearest of
+# gitleaks' rules does so again and again over source code, and takes twice as long.
+_AUTOMATON_MEMORY = 32 << 20
+
+
+class Reach(NamedTuple):
+    """How far back a match without a widest match can begin: all its bytes are in `alphabet`, and at most `outside` of
+    them are not in `loops`.
+    """
+
+    alphabet: bytes
+    outside: int
+    loops: bytes
+
+    @classmethod
+    def of(cls, pattern: bytes) -> Reach | None:
+        """The reach of a canonical pattern; None where its loops take nearly everything, so that it says nothing."""
+        from vyre_dist import regex as rx
+
+        root = rx.parse(pattern.decode("latin-1")).root
+        loops = rx.loop_bytes(root)
+        if loops.bit_count() > _MOST_LOOP_BYTES:
+            return None
+        return cls(_bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), _bytes_of(loops))
+
+    def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
+        """No match that goes to `end` or beyond, and starts at `low` or later, starts before the returned offset."""
+        step = 0
+        while step < end - low:
+            step = min(4 * step or _FIRST_LOOK, end - low)
+            near = bytes(data[end - step : end])
+            kept = len(near) - len(near.rstrip(self.alphabet))
+            if kept < step:
+                return end - kept
+            if step > self.outside and len(near.translate(None, self.loops)) > self.outside:
+                return end - step
+        return low
+
+
+def _bytes_of(mask: int) -> bytes:
+    return bytes(b for b in range(256) if mask >> b & 1)
 
 
 class RuleMatcher:
@@ -26,13 +72,15 @@ class RuleMatcher:
     where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
-    __slots__ = ("_pattern", "_regexp", "cap", "max_width")
+    __slots__ = ("_pattern", "_regexp", "cap", "max_width", "reach")
 
     def __init__(self, pattern: bytes, max_width: int | None, max_match_bytes: int) -> None:
         self._pattern = pattern
         self._regexp: Any = None
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
+        self.reach: Reach | None = None
+        """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it out."""
 
     @property
     def regexp(self) -> Any:
@@ -41,7 +89,7 @@ class RuleMatcher:
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self._pattern, captures=True)[0]
+            self._regexp = compile_pattern(self._pattern, captures=True, least=_AUTOMATON_MEMORY)[0]
         return self._regexp
 
     def iter_matches(
@@ -55,7 +103,7 @@ class RuleMatcher:
         data, last_start = window.data, window.last_start
         pos = window.lo if pos is None else pos
         if self.max_width is None:
-            yield from self._capped_chain(data, pos, last_end, last_start)
+            yield from self._capped_chain(data, pos, last_end, last_start, None)
             return
         search, size = self.regexp.search, len(data)
         while pos <= last_start:
@@ -72,9 +120,9 @@ class RuleMatcher:
             pos = last_end = end
 
     def _capped_chain(
-        self, data: bytes, pos: int, last_end: int, last_start: int
+        self, data: bytes | memoryview, pos: int, last_end: int, last_start: int, ends: Sequence[int] | None
     ) -> Iterator[tuple[int, int, int]]:
-        """iter_matches for a rule of unbounded width.
+        """iter_matches for a rule of unbounded width. `ends`: see matches_at_ends.
 
         A match that is too long has shown all there is up to its end, `seen`. Searching all of that again from each
         later start would be quadratic, so until then searches end at pos + cap + reach: all that fits
@@ -82,9 +130,18 @@ class RuleMatcher:
         that fits turns up, and doubles otherwise, so that a long stretch of such starts costs a logarithm.
         """
         search, match = self.regexp.search, self.regexp.match
-        cap, size = self.cap, len(data)
+        # no match goes beyond the last end
+        cap, size = self.cap, len(data) if not ends else ends[-1]
         seen, reach = pos, self.cap
+        reach_back = self.reach
         while pos <= last_start:
+            if ends is not None:
+                # what starts at pos or later ends at the next of the ends, or beyond
+                i = bisect_right(ends, pos)
+                if i == len(ends):
+                    return
+                if reach_back is not None:
+                    pos = reach_back.earliest(data, pos, ends[i])
             limit, sure = size, last_start
             if pos < seen and pos + cap + reach < size:
                 limit, sure = pos + cap + reach, min(pos + reach, last_start)
@@ -116,11 +173,11 @@ class RuleMatcher:
         For rules without empty matches. Each search is confined to the neighbourhood of one end: with the widest match w,
         no match ends before end e and starts before e - w. If data[e-w : e+w] holds a match that starts at or
         before e, the first such is the next match (an earlier one would end before e and so be in `ends`); if not,
-        e belongs to a match that overlaps an earlier one, and the next end is tried. A rule without a width
-        searches on from where it is, as long as there is an end left.
+        e belongs to a match that overlaps an earlier one, and the next end is tried. For a rule without a width
+        Reach says how far back the match that goes to an end can start.
         """
         if self.max_width is None:
-            return self._until_last_end(window, ends)
+            return list(self._capped_chain(window.data, window.lo, -1, window.last_start, ends))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
         pos, width, size, search = window.lo, self.max_width, len(data), self.regexp.search
@@ -137,15 +194,6 @@ class RuleMatcher:
             start, pos = found.span()
             out.append((start, pos, 0))
             i = bisect_right(ends, pos, i)
-        return out
-
-    def _until_last_end(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
-        out: list[tuple[int, int, int]] = []
-        if ends and ends[-1] > window.lo:
-            for found in self.iter_matches(window):
-                out.append(found)
-                if found[1] >= ends[-1] and found[2] != DROPPED:
-                    break
         return out
 
     def groups_at(self, data: bytes, start: int, end: int) -> tuple[bytes | None, ...] | None:

@@ -17,7 +17,7 @@ class Window(NamedTuple):
     A NamedTuple, not a dataclass: one is made for every file of a tree, and it takes a third of the time.
     """
 
-    data: bytes
+    data: bytes | memoryview
     base: int
     lo: int
     hi: int
@@ -34,6 +34,6 @@ class Window(NamedTuple):
         return self.hi if self.at_end else self.hi - 1
 
 
-def whole(data: bytes) -> Window:
+def whole(data: bytes | memoryview) -> Window:
     """The window that is a whole document."""
     return Window(data, 0, 0, len(data), True)

@@ -4,44 +4,51 @@
 for google-re2 and Hyperscan. Nothing here runs a regex.
 """
 
-from vyre_dist.regex.analysis import (
-    assertion_kinds,
-    capture_count,
-    first_bytes,
-    has_assertions,
-    last_bytes,
-    max_width,
-    min_width,
-    never_matches,
-    node_count,
-    nullable,
-    position_count,
-    strip_captures,
-)
-from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
-from vyre_dist.regex.factor_search import Cost, Factor, FactorSet, byte_cost, factors
-from vyre_dist.regex.nodes import (
-    ANY_BYTE,
-    EMPTY,
-    NO_MATCH,
-    Alternate,
-    Assertion,
-    AssertionKind,
-    Capture,
-    CharClass,
-    Concat,
-    Empty,
-    Node,
-    Repeat,
-    alternate,
-    concat,
-    fold,
-    literal,
-    rebuild,
-)
-from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
-from vyre_dist.regex.render import to_pcre, to_re2
-from vyre_dist.regex.repeats import fit_repeats
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vyre_dist.regex.analysis import (
+        anchored_in_lines,
+        assertion_kinds,
+        capture_count,
+        first_bytes,
+        has_assertions,
+        last_bytes,
+        max_width,
+        min_width,
+        never_matches,
+        node_count,
+        nullable,
+        position_count,
+        strip_captures,
+    )
+    from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
+    from vyre_dist.regex.factor_search import Cost, Factor, FactorSet, byte_cost, factors
+    from vyre_dist.regex.nodes import (
+        ANY_BYTE,
+        EMPTY,
+        NO_MATCH,
+        Alternate,
+        Assertion,
+        AssertionKind,
+        Capture,
+        CharClass,
+        Concat,
+        Empty,
+        Node,
+        Repeat,
+        alternate,
+        concat,
+        fold,
+        literal,
+        rebuild,
+    )
+    from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
+    from vyre_dist.regex.reach import alphabet, bytes_outside, loop_bytes
+    from vyre_dist.regex.render import to_pcre, to_re2
+    from vyre_dist.regex.repeats import fit_repeats
 
 __all__ = [
     "ANY_BYTE",
@@ -64,9 +71,12 @@ __all__ = [
     "RegexSyntaxError",
     "Repeat",
     "RepeatRewriteError",
+    "alphabet",
     "alternate",
+    "anchored_in_lines",
     "assertion_kinds",
     "byte_cost",
+    "bytes_outside",
     "capture_count",
     "concat",
     "factors",
@@ -76,6 +86,7 @@ __all__ = [
     "has_assertions",
     "last_bytes",
     "literal",
+    "loop_bytes",
     "max_width",
     "min_width",
     "never_matches",
@@ -88,3 +99,64 @@ __all__ = [
     "to_pcre",
     "to_re2",
 ]
+
+_HOMES = {
+    "ANY_BYTE": "nodes",
+    "Alternate": "nodes",
+    "Assertion": "nodes",
+    "AssertionKind": "nodes",
+    "Capture": "nodes",
+    "CharClass": "nodes",
+    "Concat": "nodes",
+    "Cost": "factor_search",
+    "EMPTY": "nodes",
+    "Empty": "nodes",
+    "Factor": "factor_search",
+    "FactorSet": "factor_search",
+    "MAX_EXPANDED_POSITIONS": "parser",
+    "MAX_NESTING": "parser",
+    "NO_MATCH": "nodes",
+    "Node": "nodes",
+    "Regex": "parser",
+    "RegexSyntaxError": "errors",
+    "Repeat": "nodes",
+    "RepeatRewriteError": "errors",
+    "alphabet": "reach",
+    "alternate": "nodes",
+    "anchored_in_lines": "analysis",
+    "assertion_kinds": "analysis",
+    "byte_cost": "factor_search",
+    "bytes_outside": "reach",
+    "capture_count": "analysis",
+    "concat": "nodes",
+    "factors": "factor_search",
+    "first_bytes": "analysis",
+    "fit_repeats": "repeats",
+    "fold": "nodes",
+    "has_assertions": "analysis",
+    "last_bytes": "analysis",
+    "literal": "nodes",
+    "loop_bytes": "reach",
+    "max_width": "analysis",
+    "min_width": "analysis",
+    "never_matches": "analysis",
+    "node_count": "analysis",
+    "nullable": "analysis",
+    "parse": "parser",
+    "position_count": "analysis",
+    "rebuild": "nodes",
+    "strip_captures": "analysis",
+    "to_pcre": "render",
+    "to_re2": "render",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: a scan with a compiled pack parses nothing."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module(f"vyre_dist.regex.{home}"), name)
+    return value

@@ -174,3 +174,16 @@ def strip_captures(node: Node) -> Node:
         return parts[0] if isinstance(n, Capture) else rebuild(n, parts)
 
     return fold(node, strip)
+
+
+def anchored_in_lines(node: Node) -> Node:
+    """The expression with the text's beginning and end taken for a line's, without its capture groups."""
+    in_lines = {
+        AssertionKind.BEGIN_TEXT: AssertionKind.BEGIN_LINE,
+        AssertionKind.END_TEXT: AssertionKind.END_LINE,
+    }
+
+    def anchor(n: Node, parts: Sequence[Node]) -> Node:
+        return Assertion(in_lines.get(n.kind, n.kind)) if isinstance(n, Assertion) else rebuild(n, parts)
+
+    return fold(strip_captures(node), anchor)

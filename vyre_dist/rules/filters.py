@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
 from vyre_dist.rules.path_filters import PathFilters, PathVerdict, in_force
-from vyre_dist.rules.search import alternation, compile_pattern, literal_alternation
+from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
 
 
 class HasRules(Protocol):
@@ -61,25 +61,44 @@ class _ContentCheck:
 
     both: bool
     target: RegexTarget
-    regexes: Any
-    stopwords: Any
+    regexes: _Search | None
+    stopwords: _Search | None
     paths: tuple[str, ...]
+
+
+class _Search:
+    """A pattern that is compiled when it is first searched for: most allowlists of a pack never are."""
+
+    __slots__ = ("_pattern", "_regexp")
+
+    def __init__(self, pattern: bytes) -> None:
+        self._pattern = pattern
+        self._regexp: Any = None
+
+    def matches(self, text: bytes) -> bool:
+        if self._regexp is None:
+            self._regexp = compile_pattern(self._pattern)[0]
+        return self._regexp.search(text) is not None
 
 
 class CompiledFilters:
     """A pack's filters, compiled. Rules are named by their index in the pack."""
 
-    def __init__(self, pack: HasRules) -> None:
-        """Compile. Raises RegexSyntaxError or re2.error for allowlists that came through no loader."""
+    def __init__(self, pack: HasRules, renderings: Renderings | None = None) -> None:
+        """Compile. Raises RegexSyntaxError or re2.error for allowlists that came through no loader.
+
+        `renderings`: what is known of the pack's patterns; it learns the others.
+        """
+        renderings = renderings or Renderings()
         self.rules = pack.rules
         self._keywords = tuple(tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules)
         scoped = in_force(pack.rules, pack.allowlists)
-        self.paths = PathFilters(pack.rules, scoped)
+        self.paths = PathFilters(pack.rules, scoped, renderings)
         compiled: dict[Allowlist, _ContentCheck | None] = {}
         for allowlists in scoped:
             for allowlist in allowlists:
                 if allowlist not in compiled:
-                    compiled[allowlist] = _content_check(allowlist)
+                    compiled[allowlist] = _content_check(allowlist, renderings)
         self._checks = tuple(
             tuple(check for check in map(compiled.__getitem__, allowlists) if check is not None)
             for allowlists in scoped
@@ -89,6 +108,10 @@ class CompiledFilters:
     def path_verdict(self, path: str) -> PathVerdict:
         """Everything that the path decides, for all rules at once."""
         return self.paths.verdict(path)
+
+    def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for."""
+        return self.paths.folder_verdict(prefix, names)
 
     def document_skipped(self, path: str) -> bool:
         """Whether no rule at all can report for this path, so that the document need not be read."""
@@ -128,9 +151,9 @@ class CompiledFilters:
             if check.regexes is not None:
                 text = _target(check.target, secret, match, line)
                 # gitleaks: an empty text is never on an allowlist
-                hits.append(bool(text) and check.regexes.search(text) is not None)
+                hits.append(bool(text) and check.regexes.matches(text))
             if check.stopwords is not None:
-                hits.append(check.stopwords.search(secret.lower()) is not None)
+                hits.append(check.stopwords.matches(secret.lower()))
             if (all if check.both else any)(hits):
                 return True
         return False
@@ -161,14 +184,14 @@ def _target(target: RegexTarget, secret: bytes, match: bytes, line: Callable[[],
     return match.strip(b"\n") if target == "match" else line()
 
 
-def _content_check(allowlist: Allowlist) -> _ContentCheck | None:
+def _content_check(allowlist: Allowlist, renderings: Renderings) -> _ContentCheck | None:
     both = allowlist.condition == "AND"
     if not allowlist.regexes and not allowlist.stopwords:
         return None
     if both and allowlist.commits:
         # documents have no commit, so not all of its checks can hold
         return None
-    regexes = compile_pattern(alternation(allowlist.regexes))[0] if allowlist.regexes else None
+    regexes = _Search(renderings.alternation(allowlist.regexes)) if allowlist.regexes else None
     words = [word.encode().lower() for word in allowlist.stopwords]
-    stopwords = compile_pattern(literal_alternation(words))[0] if words else None
+    stopwords = _Search(literal_alternation(words)) if words else None
     return _ContentCheck(both, allowlist.regex_target, regexes, stopwords, allowlist.paths if both else ())

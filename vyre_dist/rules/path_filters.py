@@ -7,19 +7,20 @@ the set's answer is remembered. With gitleaks' pack this costs 1 to 2 µs a path
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import re2
 
 from vyre_dist.rules.model import Allowlist, Rule
-from vyre_dist.rules.search import alternation, compile_pattern, options
+from vyre_dist.rules.search import Renderings, compile_pattern, options
 
 # for the set's automaton, which is built as paths need it
 _SET_MEMORY = 64 << 20
 # distinct answers of a set are few in practice; this only bounds a pathological pack
 _MAX_VERDICTS = 4096
+_UNMADE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,13 @@ class PathVerdict:
 class PathFilters:
     """All path patterns of a pack. `scoped[i]`: the allowlists in force for rule i, global ones included."""
 
-    def __init__(self, rules: tuple[Rule, ...], scoped: tuple[tuple[Allowlist, ...], ...]) -> None:
+    def __init__(
+        self,
+        rules: tuple[Rule, ...],
+        scoped: tuple[tuple[Allowlist, ...], ...],
+        renderings: Renderings | None = None,
+    ) -> None:
+        renderings = renderings or Renderings()
         self._slots: dict[tuple[str, ...], int] = {}
         self._rule_slots = tuple(None if r.path is None else self._slot((r.path,)) for r in rules)
         self._deciding = tuple(
@@ -47,12 +54,14 @@ class PathFilters:
             for allowlist in allowlists:
                 if allowlist.paths:
                     self._slot(allowlist.paths)
-        self._patterns = tuple(alternation(paths) for paths in self._slots)
+        self._patterns = tuple(map(renderings.alternation, self._slots))
         # A set that runs out of memory answers "nothing matched", without a word. The canary always matches.
         self._canary = len(self._patterns)
-        self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
+        self._set: Any = _UNMADE
         self._single: tuple[Any, ...] | None = None
         self._verdicts: dict[tuple[int, ...], PathVerdict] = {}
+        self._anywhere = _compile_lines(renderings, self._slots)
+        self._unmatched = self._decide(frozenset())
         self._without_path = self._decide_without_path()
         self._last: tuple[str, PathVerdict] = ("", self._without_path)
 
@@ -67,6 +76,23 @@ class PathFilters:
             verdict = self._without_path
         self._last = (path, verdict)
         return verdict
+
+    def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for.
+
+        One search over all the paths, a line each, tells whether any pattern can match any of them: in most
+        folders none does.
+        """
+        if not self._patterns:
+            return self._without_path
+        if self._anywhere is None or "\n" in prefix:
+            return None
+        separator = "\n" + prefix
+        lines = (prefix + separator.join(names)).encode("utf-8", "surrogateescape")
+        # a name with a line break in it is two lines to the search; such are rare
+        if lines.count(b"\n") != len(names) - 1 or self._anywhere.search(lines) is not None:
+            return None
+        return self._unmatched
 
     def matched(self, verdict: PathVerdict, paths: tuple[str, ...]) -> bool:
         """Whether one of an allowlist's `paths` matched the path that `verdict` is about."""
@@ -87,6 +113,8 @@ class PathFilters:
 
     def _matching(self, path: bytes) -> tuple[int, ...]:
         """The patterns that match, the canary among them where a set answered."""
+        if self._set is _UNMADE:
+            self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
         if self._set is not None:
             found = self._set.Match(path)
             if found and self._canary in found:
@@ -117,6 +145,15 @@ def _compile_set(patterns: Iterable[bytes]) -> Any:
     except re2.error:
         return None
     return made
+
+
+def _compile_lines(renderings: Renderings, slots: Iterable[tuple[str, ...]]) -> Any:
+    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if it gets too large."""
+    text = renderings.in_lines([path for paths in slots for path in paths])
+    try:
+        return compile_pattern(text)[0] if text else None
+    except re2.error:
+        return None
 
 
 def decided_by_path(allowlist: Allowlist) -> bool:

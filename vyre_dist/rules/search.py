@@ -11,8 +11,6 @@ from typing import Any
 
 import re2
 
-from vyre_dist import regex as rx
-
 # google-re2's own default is 8 MiB; large counted repeats need more. Past the last one the pattern is
 # refused.
 MAX_MEM_STEPS = (8 << 20, 64 << 20, 1 << 30)
@@ -28,12 +26,13 @@ def options(max_mem: int, *, captures: bool = False) -> Any:
     return made
 
 
-def compile_pattern(pattern: bytes, *, captures: bool = False) -> tuple[Any, int]:
+def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -> tuple[Any, int]:
     """(google-re2 object, max_mem in bytes at which it compiled) of a latin-1 pattern.
 
-    Raises re2.error when it does not fit in the last of MAX_MEM_STEPS or is no regex.
+    `least`: give it so much memory in any case. Raises re2.error when it does not fit in the last of MAX_MEM_STEPS or is
+    no regex.
     """
-    for max_mem in MAX_MEM_STEPS[:-1]:
+    for max_mem in (max(least, step) for step in MAX_MEM_STEPS[:-1]):
         try:
             # not re2.compile: its cache holds 128 patterns, a pack has more
             return re2._Regexp(pattern, options(max_mem, captures=captures)), max_mem
@@ -42,9 +41,39 @@ def compile_pattern(pattern: bytes, *, captures: bool = False) -> tuple[Any, int
     return re2._Regexp(pattern, options(MAX_MEM_STEPS[-1], captures=captures)), MAX_MEM_STEPS[-1]
 
 
-def alternation(patterns: Iterable[str]) -> bytes:
-    """One latin-1 pattern that matches where any of `patterns` does. Raises RegexSyntaxError."""
-    return b"|".join(b"(?:" + rx.to_re2(rx.parse(pattern)) + b")" for pattern in patterns)
+class Renderings:
+    """Filters' patterns as google-re2 takes them, remembered: to parse a pack's takes longer than a small scan.
+
+    `known`: what an earlier run's Renderings held in the end; each of those is known to compile. `grown`: there
+    is more in it now.
+    """
+
+    def __init__(self, known: dict[str, bytes] | None = None) -> None:
+        self.known = dict(known or {})
+        self.grown = False
+
+    def alternation(self, patterns: Iterable[str]) -> bytes:
+        """One latin-1 pattern that matches where any of `patterns` does. Raises RegexSyntaxError and re2.error."""
+        return b"|".join([b"(?:" + self._rendered(pattern) + b")" for pattern in patterns])
+
+    def in_lines(self, patterns: Iterable[str]) -> bytes:
+        """One latin-1 pattern that matches a text of lines if one of `patterns` matches one of the lines.
+
+        It may match more: a pattern may reach over a line break there.
+        """
+        return b"|".join([b"(?:" + self._rendered(pattern, lines=True) + b")" for pattern in patterns])
+
+    def _rendered(self, pattern: str, lines: bool = False) -> bytes:
+        key = f"{'lines' if lines else 'text'}:{pattern}"
+        if key not in self.known:
+            from vyre_dist import regex as rx
+
+            root = rx.parse(pattern).root
+            text = rx.to_re2(rx.anchored_in_lines(root) if lines else root)
+            compile_pattern(text)
+            self.known[key] = text
+            self.grown = True
+        return self.known[key]
 
 
 def literal_alternation(words: Iterable[bytes]) -> bytes:

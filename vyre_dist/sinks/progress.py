@@ -12,13 +12,16 @@ Clock = Callable[[], float]
 
 
 class Progress(Protocol):
-    """Counts so far, absolute. After `close` nothing else may be called."""
+    """Counts so far, absolute. After `close` nothing else may be called.
+
+    The whole is known in documents, once all are listed, and not in bytes: those are found out as they are read.
+    """
 
     def update(
         self,
         bytes_done: int,
-        bytes_total: int | None = None,
         documents: int = 0,
+        documents_total: int | None = None,
         findings: int = 0,
         commit_rate_pct: float | None = None,
     ) -> None:
@@ -41,18 +44,18 @@ class JsonProgress:
         self._stream, self._interval, self._clock = stream, interval, clock
         self._began = self._shown_at = clock()
         self._shown_bytes = 0
-        self._counts: tuple[int, int | None, int, int, float | None] = (0, None, 0, 0, None)
+        self._counts: tuple[int, int, int | None, int, float | None] = (0, 0, None, 0, None)
 
     def update(
         self,
         bytes_done: int,
-        bytes_total: int | None = None,
         documents: int = 0,
+        documents_total: int | None = None,
         findings: int = 0,
         commit_rate_pct: float | None = None,
     ) -> None:
         """Note the counts, and write a line if one is due."""
-        self._counts = (bytes_done, bytes_total, documents, findings, commit_rate_pct)
+        self._counts = (bytes_done, documents, documents_total, findings, commit_rate_pct)
         if self._clock() - self._shown_at >= self._interval:
             self._line(final=False)
 
@@ -60,13 +63,13 @@ class JsonProgress:
         import json
 
         now = self._clock()
-        done, total, documents, findings, commit = self._counts
+        done, documents, total, findings, commit = self._counts
         record = {
             "type": "progress",
             "elapsed_s": round(now - self._began, 3),
             "bytes": done,
-            "bytes_total": total,
             "documents": documents,
+            "documents_total": total,
             "findings": findings,
             "mb_per_s": _rate(done, now - self._began),
             "recent_mb_per_s": _rate(done - self._shown_bytes, now - self._shown_at),
@@ -123,23 +126,23 @@ class BarProgress:
     def update(
         self,
         bytes_done: int,
-        bytes_total: int | None = None,
         documents: int = 0,
+        documents_total: int | None = None,
         findings: int = 0,
         commit_rate_pct: float | None = None,
     ) -> None:
         """Note the counts, and redraw if it is time."""
         now = self._clock()
-        size = f"{bytes_done / 1e6:,.0f}" + (f"/{bytes_total / 1e6:,.0f}" if bytes_total is not None else "")
+        files = f"{documents:,}" + (f"/{documents_total:,}" if documents_total is not None else "")
         parts = [
-            f"{size} MB",
+            f"{bytes_done / 1e6:,.0f} MB",
             f"{_rate(bytes_done, now - self._began):,.1f} MB/s",
-            f"{documents:,} files",
+            f"{files} files",
             f"{findings:,} findings",
         ]
         if commit_rate_pct is not None:
             parts.append(f"{commit_rate_pct:.0f} % committed")
-        self._bar.update(self._task, completed=bytes_done, total=bytes_total, description="  ".join(parts))
+        self._bar.update(self._task, completed=documents, total=documents_total, description="  ".join(parts))
         if now - self._drawn_at >= self._interval:
             self._drawn_at = now
             self._bar.refresh()

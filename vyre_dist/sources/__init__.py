@@ -1,13 +1,14 @@
 """Inputs: what the user named becomes a stream of document descriptors. No document is opened here."""
 
-from vyre_dist.sources.document import DocumentRef, InputProblem, ProblemReason, problem_of
+from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, ProblemReason, problem_of
 from vyre_dist.sources.lists import FileListError, StdinTooLargeError, read_file_list, spool_stdin
 from vyre_dist.sources.tree import SkipReason, WalkStats
-from vyre_dist.sources.walk import walk
+from vyre_dist.sources.walk import walk, walk_folders
 
 __all__ = [
     "DocumentRef",
     "FileListError",
+    "FolderFiles",
     "InputProblem",
     "ProblemReason",
     "SkipReason",
@@ -17,4 +18,5 @@ __all__ = [
     "read_file_list",
     "spool_stdin",
     "walk",
+    "walk_folders",
 ]

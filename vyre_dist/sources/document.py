@@ -60,6 +60,17 @@ class DocumentRef(NamedTuple):
         return os.path.join(cwd, self.open_path or self.path)
 
 
+class FolderFiles(NamedTuple):
+    """Regular files of one folder, in order: `prefix` before each of `names` is both what to show and what to open.
+
+    Nothing has been asked about them but what the folder's listing says: whoever reads them finds out their
+    sizes. A folder may come in several of these.
+    """
+
+    prefix: str
+    names: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class InputProblem:
     """One input that was asked for and cannot be scanned; it belongs in the run's report.

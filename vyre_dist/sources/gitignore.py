@@ -228,6 +228,8 @@ class IgnoreChain:
 
     def enter(self, name: str) -> IgnoreChain:
         """The chain inside the subdirectory `name`."""
+        if not self._layers:
+            return self
         raw = os.fsencode(name)
         after = [entered for layer in self._layers if (entered := layer.enter(raw)) is not None]
         if len(after) == len(self._layers) and all(a is b for a, b in zip(after, self._layers, strict=True)):

@@ -1,7 +1,8 @@
-"""One directory tree to a stream of documents: the loop that has to be quick.
+"""One directory tree to a stream of folders with their files: the loop that has to be quick.
 
-A directory's files come first, then its subdirectories, each sorted by the bytes of their names. Arguments
-and options belong to walk.py; what is ignored to gitignore.py.
+A directory's files come first, then its subdirectories, each sorted by the bytes of their names. What the
+listing says of an entry's kind is enough: asking for each file's size would cost three times as much as
+the listing itself. Arguments and options belong to walk.py; what is ignored to gitignore.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
 
-from vyre_dist.sources.document import DocumentRef, InputProblem, ProblemReason, problem_of
+from vyre_dist.sources.document import FolderFiles, InputProblem, ProblemReason, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules
@@ -29,6 +30,7 @@ _name_of = attrgetter("name")
 @dataclass(slots=True)
 class WalkStats:
     """What a walk met. `skipped` counts entries by reason; a directory that is left out counts once.
+    `bytes` are those of the files whose sizes were looked up.
 
     `unused_ignore_files`: those that would have left nothing of a folder that the user named.
     """
@@ -73,114 +75,138 @@ class Frame:
     loose: bool = False
 
 
-def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[DocumentRef | InputProblem]:
-    """Yield the documents and problems below `root`, and count into `stats`."""
-    skipped, limit, once = stats.skipped, rules.max_file_size, rules.once
+def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[FolderFiles | InputProblem]:
+    """Yield the files and problems below `root`, and count into `stats`."""
     stack = [root]
     while stack:
-        frame = stack.pop()
-        entries: list[os.DirEntry[str]] = []
-        above, already, identity = frame.above, _NOTHING, (0, 0)
-        try:
-            if once is not None:
-                info = os.stat(frame.location)
-                identity = (info.st_dev, info.st_ino)
-                if identity in above:
-                    yield InputProblem(frame.location, "symlink-loop", "leads back to a directory above it")
-                    continue
-                taken = once.claim_directory(identity)
-                if taken is None:
-                    skipped["duplicate"] += 1
-                    continue
-                above, already = above | {identity}, frozenset(taken)
-            with os.scandir(frame.location) as listing:
-                entries.extend(listing)
-        except OSError as error:
-            yield problem_of(frame.location, error)
-            # what an error in the middle of a listing left us is scanned all the same
-        stats.directories += 1
-        names = list(map(_name_of, entries))
-        if "".join(names).isascii():
-            entries.sort(key=_name_of)
-        else:  # the surrogates of undecodable bytes sort elsewhere than the bytes
-            entries.sort(key=lambda e: os.fsencode(e.name))
-        directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
-        ignore = frame.ignore
-        if rules.respect_gitignore:
-            errors: list[OSError] = []
-            ignore = _own_rules(frame, names, errors)
-            yield from map(ignore_file_problem, errors)
-        ignored = ignore.ignored(names, directories) if ignore else _NOTHING
-        if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
-            # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
-            stats.unused_ignore_files.append(os.path.join(frame.location, ".gitignore"))
-            ignore, ignored = frame.ignore, _NOTHING
-        excluded = frame.exclude.ignored(names, directories) if frame.exclude else _NOTHING
-        wanted = frame.include.ignored(names, directories) if frame.include else _NOTHING
-        all_wanted = frame.included and rules.hidden and not (ignored or excluded or already)
-        prefix, below = frame.prefix, []
-        for entry in entries:
-            name = entry.name
-            is_dir = name in directories
-            reason: SkipReason | None = None
-            if is_dir and name == ".git":
-                reason = None if rules.git_dir else "git-dir"
-            elif not all_wanted:
-                if name in already:
-                    reason = "duplicate"
-                elif name in excluded:
-                    reason = "excluded-glob"
-                elif name in ignored:
-                    reason = "gitignored"
-                elif not rules.hidden and name.startswith("."):
-                    reason = "hidden"
-                elif not (is_dir or frame.included or name in wanted):
-                    reason = "not-included"
-            if reason is None and not is_dir:
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                    if stat.S_ISLNK(info.st_mode):
-                        if not rules.follow_symlinks or once is None:
-                            reason = "symlink"
-                        else:
-                            info = entry.stat()
-                            if stat.S_ISDIR(info.st_mode):
-                                is_dir = True
-                            elif stat.S_ISREG(info.st_mode) and not once.claim_file(prefix + name):
-                                reason = "duplicate"
-                except OSError as error:
-                    missing: ProblemReason = "dangling-symlink" if entry.is_symlink() else "vanished"
-                    yield problem_of(prefix + name, error, missing=missing)
-                    continue
-                if reason is None and not is_dir:
-                    size = info.st_size
-                    if not stat.S_ISREG(info.st_mode):
-                        yield special_file(prefix + name, info)
-                        continue
-                    if limit is None or size <= limit:
-                        stats.files += 1
-                        stats.bytes += size
-                        yield DocumentRef(prefix + name, size, info.st_mtime_ns, info.st_ino)
-                        continue
-                    reason = "too-large"
-            if reason is None:
-                below.append(
-                    Frame(
-                        prefix + name,
-                        prefix + name + "/",
-                        ignore.enter(name) if ignore is not None and name != ".git" else None,
-                        frame.exclude.enter(name),
-                        frame.include.enter(name),
-                        frame.included or name in wanted,
-                        above,
-                    )
-                )
-            else:
-                skipped[reason] += 1
-                if once is not None and reason != "duplicate":
-                    once.leave_out(identity, name)
+        below: list[Frame] = []
+        for item in _walk_folder(stack.pop(), rules, stats, below):
+            if isinstance(item, FolderFiles):
+                stats.files += len(item.names)
+            yield item
         below.reverse()
         stack += below
+
+
+def _walk_folder(
+    frame: Frame, rules: WalkRules, stats: WalkStats, below: list[Frame]
+) -> Iterator[FolderFiles | InputProblem]:
+    """The files and problems of one directory; `below` gets its subdirectories, in order."""
+    skipped, limit, once = stats.skipped, rules.max_file_size, rules.once
+    entries: list[os.DirEntry[str]] = []
+    above, already, identity = frame.above, _NOTHING, (0, 0)
+    try:
+        if once is not None:
+            info = os.stat(frame.location)
+            identity = (info.st_dev, info.st_ino)
+            if identity in above:
+                yield InputProblem(frame.location, "symlink-loop", "leads back to a directory above it")
+                return
+            taken = once.claim_directory(identity)
+            if taken is None:
+                skipped["duplicate"] += 1
+                return
+            above, already = above | {identity}, frozenset(taken)
+        with os.scandir(frame.location) as listing:
+            entries.extend(listing)
+    except OSError as error:
+        yield problem_of(frame.location, error)
+        # what an error in the middle of a listing left us is scanned all the same
+    stats.directories += 1
+    names = list(map(_name_of, entries))
+    # the surrogates of undecodable bytes sort elsewhere than the bytes
+    order = None if "".join(names).isascii() else os.fsencode
+    directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
+    ignore = frame.ignore
+    if rules.respect_gitignore:
+        errors: list[OSError] = []
+        ignore = _own_rules(frame, names, errors)
+        yield from map(ignore_file_problem, errors)
+    ignored = ignore.ignored(names, directories) if ignore else _NOTHING
+    if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
+        # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
+        stats.unused_ignore_files.append(os.path.join(frame.location, ".gitignore"))
+        ignore, ignored = frame.ignore, _NOTHING
+    excluded = frame.exclude.ignored(names, directories) if frame.exclude else _NOTHING
+    wanted = frame.include.ignored(names, directories) if frame.include else _NOTHING
+    all_wanted = frame.included and rules.hidden and not (ignored or excluded or already)
+    prefix = frame.prefix
+    files: list[str] = []
+    if all_wanted and limit is None:
+        # nearly every folder of a tree: nothing but files and folders, and all of them wanted
+        files = [e.name for e in entries if e.is_file(follow_symlinks=False)]
+        if len(files) + len(directories) == len(entries):
+            files.sort(key=order)
+            entries = [e for e in entries if e.name in directories] if directories else []
+        else:
+            files = []
+    if len(entries) > 1:
+        entries.sort(key=_name_of if order is None else lambda e: os.fsencode(e.name))
+    for entry in entries:
+        name = entry.name
+        is_dir = name in directories
+        reason: SkipReason | None = None
+        if is_dir and name == ".git":
+            reason = None if rules.git_dir else "git-dir"
+        elif not all_wanted:
+            if name in already:
+                reason = "duplicate"
+            elif name in excluded:
+                reason = "excluded-glob"
+            elif name in ignored:
+                reason = "gitignored"
+            elif not rules.hidden and name.startswith("."):
+                reason = "hidden"
+            elif not (is_dir or frame.included or name in wanted):
+                reason = "not-included"
+        if reason is None and not is_dir:
+            try:
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISLNK(info.st_mode):
+                    if not rules.follow_symlinks or once is None:
+                        reason = "symlink"
+                    else:
+                        info = entry.stat()
+                        if stat.S_ISDIR(info.st_mode):
+                            is_dir = True
+                        elif stat.S_ISREG(info.st_mode) and not once.claim_file(prefix + name):
+                            reason = "duplicate"
+            except OSError as error:
+                missing: ProblemReason = "dangling-symlink" if entry.is_symlink() else "vanished"
+                if files:
+                    yield FolderFiles(prefix, files)
+                    files = []
+                yield problem_of(prefix + name, error, missing=missing)
+                continue
+            if reason is None and not is_dir:
+                if not stat.S_ISREG(info.st_mode):
+                    if files:
+                        yield FolderFiles(prefix, files)
+                        files = []
+                    yield special_file(prefix + name, info)
+                    continue
+                if limit is None or info.st_size <= limit:
+                    files.append(name)
+                    continue
+                reason = "too-large"
+        if reason is None:
+            below.append(
+                Frame(
+                    prefix + name,
+                    prefix + name + "/",
+                    ignore.enter(name) if ignore is not None and name != ".git" else None,
+                    frame.exclude.enter(name),
+                    frame.include.enter(name),
+                    frame.included or name in wanted,
+                    above,
+                )
+            )
+        else:
+            skipped[reason] += 1
+            if once is not None and reason != "duplicate":
+                once.leave_out(identity, name)
+    if files:
+        yield FolderFiles(prefix, files)
 
 
 def _own_rules(frame: Frame, names: list[str], errors: list[OSError]) -> IgnoreChain | None:

@@ -1,5 +1,8 @@
 """From what the user named (files, directories, globs) to a stream of documents, in a fixed order.
 
+`walk_folders` is what a scan uses: the files of a directory come together, by name only. `walk` gives each of
+them with its size.
+
 Arguments are taken in the order given; tree.py says what order holds inside a directory. What cannot be
 scanned is yielded as an InputProblem; what is left out on purpose is counted in WalkStats. Nothing is
 opened but directories and ignore files: a file that cannot be read is found out by whoever reads it (see
@@ -23,15 +26,16 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from vyre_dist.sources import globs
-from vyre_dist.sources.document import DocumentRef, InputProblem, problem_of
+from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
 from vyre_dist.sources.once import Once
 from vyre_dist.sources.repository import rules_above
 from vyre_dist.sources.tree import Frame, WalkRules, WalkStats, ignore_file_problem, special_file, walk_tree
 
-Item = DocumentRef | InputProblem
+Item = FolderFiles | DocumentRef | InputProblem
 
 
 def walk(
@@ -46,17 +50,53 @@ def walk(
     exclude: Sequence[str] = (),
     max_file_size: int | None = None,
     stats: WalkStats | None = None,
-) -> Iterator[Item]:
+) -> Iterator[DocumentRef | InputProblem]:
     """Yield every document below `paths`, and a problem for every input that cannot be one.
+
+    The options are walk_folders'.
+    """
+    stats = stats if stats is not None else WalkStats()
+    items = walk_folders(
+        paths,
+        respect_gitignore=respect_gitignore,
+        require_git=require_git,
+        follow_symlinks=follow_symlinks,
+        hidden=hidden,
+        git_dir=git_dir,
+        include=include,
+        exclude=exclude,
+        max_file_size=max_file_size,
+        stats=stats,
+    )
+    return _with_sizes(items, stats)
+
+
+def walk_folders(
+    paths: Iterable[str | bytes | os.PathLike[str]],
+    *,
+    respect_gitignore: bool = True,
+    require_git: bool = False,
+    follow_symlinks: bool = False,
+    hidden: bool = True,
+    git_dir: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_file_size: int | None = None,
+    stats: WalkStats | None = None,
+) -> Iterator[Item]:
+    """Yield the files below `paths` folder by folder, files that were named themselves as documents, and a problem for
+    every input that cannot be one.
 
     `include` and `exclude` are globs in gitignore's language (without `#` and `!`): one without a slash is
     matched against names at any depth, one with a slash against the path from the argument and from the
     working directory alike; a final slash means directories. `include` keeps files that match or lie below
     a directory that does; `exclude` wins over it, and both also apply to the arguments. `max_file_size` is
     in bytes; larger files are counted as too-large. `hidden` False leaves out names that begin with a dot.
+    Of `paths`, two are taken at once, and the others as they are needed.
     """
-    given = [os.fsdecode(path) for path in paths]
-    twice = len(given) > 1 or follow_symlinks or any(map(globs.has_glob, given))
+    given = map(os.fsdecode, paths)
+    first = list(islice(given, 2))
+    twice = len(first) > 1 or follow_symlinks or any(map(globs.has_glob, first))
     rules = WalkRules(
         respect_gitignore,
         require_git,
@@ -69,7 +109,37 @@ def walk(
     walker = _Walk(
         rules, _glob_file(include), _glob_file(exclude), stats if stats is not None else WalkStats()
     )
-    return walker.run(given)
+    return walker.run(chain(first, given))
+
+
+def _with_sizes(items: Iterable[Item], stats: WalkStats) -> Iterator[DocumentRef | InputProblem]:
+    """`items` with each file of a folder as a document of its own."""
+    for item in items:
+        if not isinstance(item, FolderFiles):
+            yield item
+            continue
+        for name in item.names:
+            path = item.prefix + name
+            try:
+                info = os.stat(path)
+            except OSError as error:
+                found: DocumentRef | InputProblem = problem_of(path, error)
+            else:
+                found = _document(path, info)
+            if isinstance(found, DocumentRef):
+                stats.bytes += found.size
+            else:  # it was a file a moment ago, when the folder was listed
+                stats.files -= 1
+                stats.problems += 1
+            yield found
+
+
+def _document(path: str, info: os.stat_result) -> DocumentRef | InputProblem:
+    if stat.S_ISREG(info.st_mode):
+        return DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino)
+    if stat.S_ISDIR(info.st_mode):
+        return InputProblem(path, "vanished", "a folder has taken the file's place")
+    return special_file(path, info)
 
 
 def _glob_file(patterns: Sequence[str]) -> IgnoreFile | None:
@@ -90,7 +160,7 @@ class _Walk:
     exclude: IgnoreFile | None
     stats: WalkStats
 
-    def run(self, given: Sequence[str]) -> Iterator[Item]:
+    def run(self, given: Iterable[str]) -> Iterator[Item]:
         for path in given:
             for item in self._given(path):
                 if isinstance(item, InputProblem):
