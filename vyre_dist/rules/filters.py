@@ -16,6 +16,7 @@ that `^` fails there).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from typing import Any, Protocol
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
 from vyre_dist.rules.path_filters import PathFilters, PathVerdict, in_force
 from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
+
+_TABLED_SIZE = 256
 
 
 class HasRules(Protocol):
@@ -38,8 +41,21 @@ class HasRules(Protocol):
 def entropy(secret: bytes) -> float:
     """Shannon's entropy in bits per byte, 0 to 8; 0 for nothing."""
     size = len(secret)
+    counts = map(secret.count, set(secret))
+    if size <= _TABLED_SIZE:
+        return -math.fsum(map(_terms(size).__getitem__, counts)) + 0.0
+    return -math.fsum(_term(count, size) for count in counts) + 0.0
+
+
+def _term(count: int, size: int) -> float:
     # count/size is exact where it can be, so that eight different letters have 3.0 and not nearly so
-    return -math.fsum(p * math.log2(p) for p in (secret.count(byte) / size for byte in set(secret))) + 0.0
+    return count / size * math.log2(count / size)
+
+
+@functools.cache
+def _terms(size: int) -> list[float]:
+    """The terms of all counts of a byte: thousands of secrets of a few lengths are asked for."""
+    return [0.0, *(_term(count, size) for count in range(1, size + 1))]
 
 
 def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> bytes:
