@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +73,14 @@ class RowReading:
                 yield int(documents[low]), int(rules[low]), None if own[0] == _ANYWHERE else own
 
     def matches(
-        self, matcher: RuleMatcher, window: Window, rule: int, places: Sequence[int] | None
+        self,
+        matcher: RuleMatcher,
+        window: Window,
+        rule: int,
+        places: Sequence[int] | None,
+        seen: dict[int, Any] | None = None,
     ) -> list[tuple[int, int, int]]:
-        """The matches of a rule in a window, from where `pairs` says it may match."""
+        """The matches of a rule in a window, from where `pairs` says it may match. `seen`: see matches_at_places."""
         if places is None:
             return list(matcher.iter_matches(window))
-        return matches_at_places(matcher, window, places, self.backs[rule])
+        return matches_at_places(matcher, window, places, self.backs[rule], seen)

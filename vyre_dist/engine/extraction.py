@@ -10,6 +10,7 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,15 +70,17 @@ class Extractor:
         found: list[FindingRow] = []
         capped = 0
         spans: list[RawSpan] = []
+        seen: dict[int, dict[int, Any]] = {}
         current, text, lowered = -1, b"", b""
         window = whole(text)
 
         def finish() -> int:
             spans.sort()
             document = BytesDocument(text, job.paths[current])
-            rows, cut = self.builder.build(job.numbers[current], document, spans)
+            rows, cut = self.builder.build(job.numbers[current], document, spans, seen=seen)
             found.extend(rows)
             spans.clear()
+            seen.clear()
             return cut
 
         for document, number, places in self.reading.pairs(job.rows, job.starts + job.moved):
@@ -93,7 +96,9 @@ class Extractor:
                 lowered = lowered or text.lower()
                 if not self.filters.gate_open(rule, lowered):
                     continue
-            matches = self.reading.matches(self.matchers[rule], window, number, places)
+            matches = self.reading.matches(
+                self.matchers[rule], window, number, places, seen.setdefault(rule, {})
+            )
             spans += [(first, rule, last, flags) for first, last, flags in matches]
         if current >= 0:
             capped += finish()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.lines import LineCounter, line_end, line_start
@@ -15,6 +16,9 @@ _CHUNK = 8 << 20
 
 RawSpan = tuple[int, int, int, int]
 """(start, rule number, end, flags): sorts into the order in which findings are reported."""
+
+
+_NONE: Mapping[int, Any] = {}
 
 
 class FindingBuilder:
@@ -32,9 +36,11 @@ class FindingBuilder:
         document: Document,
         spans: Sequence[RawSpan],
         checkpoints: Sequence[tuple[int, int]] = (),
+        seen: Mapping[int, Mapping[int, Any]] | None = None,
     ) -> tuple[list[FindingRow], int]:
         """The findings among `spans` (in order of start), as rows of document `number`; how many matches were capped.
 
+        `seen`: google-re2's match objects by rule and start, as far as they are at hand.
         Capped matches count where the rule applies to the document, whatever the filters say of what is left of them.
         Raises DocumentError when the document is no longer what the spans were found in.
         """
@@ -58,7 +64,11 @@ class FindingBuilder:
                 capped += 1
                 if flags & DROPPED:
                     continue
-            groups = self._matchers[rule].groups_at(data, start - base, end - base)
+            known = None if seen is None else seen.get(rule, _NONE).get(start)
+            if known is not None:
+                groups = known.groups()
+            else:
+                groups = self._matchers[rule].groups_at(data, start - base, end - base)
             if groups is None:
                 document.verify()
                 raise AssertionError(f"{document.path}: rule {rule} does not match at [{start}, {end})")

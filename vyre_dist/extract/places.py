@@ -7,18 +7,24 @@ start.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.window import Window
 
 
 def matches_at_places(
-    matcher: RuleMatcher, window: Window, places: Sequence[int], back: int | None = None
+    matcher: RuleMatcher,
+    window: Window,
+    places: Sequence[int],
+    back: int | None = None,
+    seen: dict[int, Any] | None = None,
 ) -> list[tuple[int, int, int]]:
     """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one of `places`.
 
     `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most bytes of a match before
     its place; None: not known, then it is the rule's width, and a rule of unbounded width is searched as a whole.
+    `seen`: is given google-re2's match objects by start, for who needs the groups: finding them again costs as much.
 
     Let `place` be the first one at or after `pos`, where the last match ended. No match starts at or after pos and before
     place - back: it would hold an earlier place. So the leftmost match from there on is the next one, if it starts
@@ -45,5 +51,7 @@ def matches_at_places(
             # what is reported in its place, and where it goes on from, is iter_matches' to say
             return list(matcher.iter_matches(window))
         found.append((start, end, 0))
+        if seen is not None:
+            seen[start] = match
         pos = end
     return found
