@@ -6,7 +6,7 @@ TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['std
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types layers nightly gpu bench clean
+.PHONY: demo test check lint types layers nightly gpu bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vyre-dist needs Python 3.11 or newer, this is " + sys.version)'
@@ -41,6 +41,10 @@ nightly: $(STAMP)
 
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu
+
+# SAMPLE: made by `benchmarks/gpu_scan.py --write-sample TREE SAMPLE`; RULES: a pack, the built-in one if empty
+bench-gpu: $(STAMP)
+	$(BIN)/python benchmarks/gpu_scan.py --sample $(SAMPLE) $(if $(RULES),--rules $(RULES)) --record
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/scan_cpu.py $(TREE)

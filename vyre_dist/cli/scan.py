@@ -103,7 +103,8 @@ class _ScanCommand(click.Command):
     "--backend",
     default="auto",
     show_default=True,
-    help="auto, cpu (Hyperscan and google-re2) or reference (the compiled tables in NumPy, slow).",
+    help="auto, cpu (Hyperscan and google-re2), cuda (an NVIDIA GPU) or reference (the compiled tables in NumPy, slow). "
+    "auto is cuda on cluster workers that own a GPU, cpu elsewhere.",
 )
 @click.option(
     "--speculation",

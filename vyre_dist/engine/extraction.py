@@ -162,4 +162,6 @@ def _attach(name: str) -> memoryview:
     (Before Python 3.13, SharedMemory registers whatever is attached for removal at this process's end.)
     """
     with open(f"/dev/shm/{name}", "rb") as file:  # noqa: S108  # where shm_open keeps it, on Linux
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        # all pages at once: one fault for each that is read would cost as much as reading it
+        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+        return memoryview(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))
