@@ -6,15 +6,16 @@ again, to be probed and walked. What comes out is the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.dispatch.report import encode_counter_tail
-from vyre_dist.errors import UsageError
-from vyre_dist.extract import Spans, Window
+from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
+from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.extract import Spans, Window, empty_spans
 from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.arenas import DeviceArena
@@ -32,6 +33,20 @@ MAX_STEPS = 1024
 
 DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1)
 """What was fastest on an H100 (benchmarks/gpu_scan.py)."""
+
+
+T = TypeVar("T")
+
+
+class DeviceMemoryError(VyreError):
+    """One window alone is too much for the device's memory: `needed` and `free` bytes."""
+
+    def __init__(self, needed: int, free: int) -> None:
+        self.needed, self.free = needed, free
+        super().__init__(
+            f"the GPU has {free >> 20} MiB free, and a window of {needed >> 20} MiB with its lists does not fit; "
+            "use a smaller --shard-size, or free memory on the GPU"
+        )
 
 
 class CudaBackend:
@@ -57,33 +72,87 @@ class CudaBackend:
         self._stream = cupy.cuda.Stream(non_blocking=True)
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
-        """Run `program` on `inputs`. Raises UsageError for `confirm`: that is confirm_serial's."""
+        """Run `program` on `inputs`. Prefilter puts out a buffer of hits for each group of windows that fitted the device.
+
+        Raises UsageError for `confirm`, which is confirm_serial's, and DeviceMemoryError when a single window is too much.
+        """
         del config
         if program.kind == "confirm":
             raise UsageError("the cuda backend confirms in confirm_serial; dispatch prefilter or fused")
-        self._upload(inputs)
         if program.kind == "prefilter":
-            return [self.programs.read_hits(self._arena, self._space, self._stream).tobytes()]
-        found = self.programs.run_fused(self._arena, self._space, self._stream)
-        return [self._extract(inputs, found).tobytes() + encode_counter_tail(found.report)]
+            return [hits.tobytes() for hits in self._in_groups(inputs, self._read_hits)]
+        spans, report = [], SpeculationReport()
+        for own, tail in self._in_groups(inputs, self._fused):
+            spans.append(own)
+            report = SpeculationReport.from_counts(
+                report.committed_tiles + tail.committed_tiles,
+                report.rolled_back_tiles + tail.rolled_back_tiles,
+            )
+        return [np.concatenate([empty_spans(), *spans]).tobytes() + encode_counter_tail(report)]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """See ScanBackend."""
+        spans, first = [empty_spans()], 0
+        for buffer in outputs:
+            count, *_ = hits = np.frombuffer(buffer, np.uint64)
+            group = windows[first : first + int(count)]
+            self._upload(group)
+            found = self.programs.run_hits(self._arena, hits[1:], self._space, self._stream)
+            spans.append(self._extract(group, found, first))
+            first += int(count)
+        return [np.concatenate(spans).tobytes()]
+
+    def _in_groups(
+        self, windows: Sequence[Window], work: Callable[[Sequence[Window], int], T]
+    ) -> Iterator[T]:
+        """`work` on all windows, or, where the device's memory does not allow that, on halves of them, and so on."""
+        import cupy
+
+        waiting = [(0, windows)]
+        while waiting:
+            first, group = waiting.pop()
+            try:
+                done = work(group, first)
+            except cupy.cuda.memory.OutOfMemoryError as error:
+                self._forget()
+                if len(group) < 2:
+                    size = sum(len(window.data) for window in group)
+                    raise DeviceMemoryError(size, self.device.free_bytes()) from error
+                middle = len(group) // 2
+                waiting += [(first + middle, group[middle:]), (first, group[:middle])]
+            else:
+                yield done
+
+    def _forget(self) -> None:
+        """Give back what the device holds for arenas: what comes is smaller."""
+        import cupy
+
+        self._stream.synchronize()
+        self._arena, self._space = DeviceArena(), Workspace()
+        cupy.get_default_memory_pool().free_all_blocks()
+
+    def _fused(self, windows: Sequence[Window], first: int) -> tuple[Spans, SpeculationReport]:
         self._upload(windows)
-        hits = np.frombuffer(outputs[0], np.uint64)
-        found = self.programs.run_hits(self._arena, hits, self._space, self._stream)
-        return [self._extract(windows, found).tobytes()]
+        found = self.programs.run_fused(self._arena, self._space, self._stream)
+        return self._extract(windows, found, first), found.report
+
+    def _read_hits(self, windows: Sequence[Window], first: int) -> npt.NDArray[np.uint64]:
+        """How many windows, and their hits."""
+        del first
+        self._upload(windows)
+        hits = self.programs.read_hits(self._arena, self._space, self._stream)
+        return np.append(np.array([len(windows)], np.uint64), hits)
 
     def _upload(self, windows: Sequence[Window]) -> None:
         self._packed = arena_of(windows)
         self._arena.upload(self._packed, self._stream)
 
-    def _extract(self, windows: Sequence[Window], found: DeviceRows) -> Spans:
-        """Where the rules match in the windows for which that is confirmed or left open."""
+    def _extract(self, windows: Sequence[Window], found: DeviceRows, first: int) -> Spans:
+        """Where the rules match in the windows for which that is confirmed or left open; `first`: the first one's number."""
         rules = self.compiled.rules
         rows: list[tuple[int, int, int, int, int]] = []
         for w, number, places in self.reading.pairs(found.rows, self._packed.starts):
             index = rules[number].index
             matches = self.reading.matches(self.matchers[index], windows[w], number, places)
-            rows += [(w, index, start, end - start, flags) for start, end, flags in matches]
+            rows += [(first + w, index, start, end - start, flags) for start, end, flags in matches]
         return spans_from_rows(rows)

@@ -39,3 +39,59 @@ def test_examples(gpu: SimpleNamespace) -> None:
         found[backend] = list(result)
     assert len(found["cpu"]) >= 50
     assert found["cuda"] == found["cpu"]
+
+
+def test_out_of_memory_halves_the_batch(gpu: SimpleNamespace) -> None:
+    """With too little device memory for all windows at once they go in halves, and give the same spans and tiles."""
+    import cupy
+    import numpy as np
+
+    from vyre_dist.dispatch.backend import DispatchConfig
+    from vyre_dist.extract.window import whole
+    from vyre_dist.kernels.backends import programs
+    from vyre_dist.kernels.cuda.backend import CudaBackend, DeviceMemoryError
+    from vyre_dist.program import ArtifactCache, compile_pack
+
+    pack = RulePack.from_patterns({"token": PATTERNS[0]})
+    backend = CudaBackend(compile_pack(pack.data), ArtifactCache(None))
+    fused, prefilter = programs(backend.compiled)
+    text = b"int x;\n" * 1_000_000 + b"token=deadbeef\n"
+    windows = [whole(text) for _ in range(24)]
+    want = backend.dispatch(fused, windows, DispatchConfig())
+    backend._forget()
+    hog = [cupy.empty(gpu.device.free_bytes() - (120 << 20), np.uint8)]
+    try:
+        got = backend.dispatch(fused, windows, DispatchConfig())
+        hits = backend.dispatch(prefilter, windows, DispatchConfig())
+        assert len(hits) > 1
+        serial = backend.confirm_serial(windows, hits)
+        with pytest.raises(DeviceMemoryError, match="smaller --shard-size"):
+            backend.dispatch(fused, [whole(b"." * (160 << 20))], DispatchConfig())
+    finally:
+        hog.clear()
+        cupy.get_default_memory_pool().free_all_blocks()
+    assert got[0][:-8] == want[0][:-8]
+    assert serial[0] == want[0][:-8]
+    assert len(want[0]) == 24 * 24 + 8
+    assert backend.dispatch(fused, windows, DispatchConfig()) == want
+
+
+def test_command_line(gpu: SimpleNamespace, tmp_path: Path) -> None:
+    """`scan --backend cuda` in worker processes finds what `scan --backend cpu` finds."""
+    del gpu
+    import subprocess
+    import sys
+
+    found = {}
+    for backend in ("cpu", "cuda"):
+        file = tmp_path / f"{backend}.jsonl"
+        command = [sys.executable, "-m", "vyre_dist.cli.main", "scan", "--backend", backend, "--workers", "2"]
+        done = subprocess.run(
+            [*command, "--pool", "local", "-f", f"jsonl={file}", str(ROOT / "examples")],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1, done.stderr
+        found[backend] = file.read_text()
+    assert found["cpu"].count("\n") >= 50
+    assert found["cuda"] == found["cpu"]
