@@ -85,7 +85,7 @@ def test_command_line(gpu: SimpleNamespace, tmp_path: Path) -> None:
     found = {}
     for backend in ("cpu", "cuda"):
         file = tmp_path / f"{backend}.jsonl"
-        command = [sys.executable, "-m", "vyre_dist.cli.main", "scan", "--backend", backend, "--workers", "2"]
+        command = [sys.executable, "-m", "vyre_dist", "scan", "--backend", backend, "--workers", "2"]
         done = subprocess.run(
             [*command, "--pool", "local", "-f", f"jsonl={file}", str(ROOT / "examples")],
             capture_output=True,
