@@ -29,7 +29,8 @@ def options(max_mem: int, *, captures: bool = False) -> Any:
 def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -> tuple[Any, int]:
     """(google-re2 object, max_mem in bytes at which it compiled) of a latin-1 pattern.
 
-    `least`: give it so much memory in any case. Raises re2.error when it does not fit in the last of MAX_MEM_STEPS or is no regex.
+    `least`: give it so much memory in any case. Raises re2.error when it does not fit in the last of
+    MAX_MEM_STEPS or is no regex.
     """
     for max_mem in (max(least, step) for step in MAX_MEM_STEPS[:-1]):
         try:
