@@ -94,11 +94,12 @@ class RuleMatcher:
     where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
-    __slots__ = ("_core", "_pattern", "_regexp", "cap", "max_width", "reach")
+    __slots__ = ("_core", "_groupless", "_pattern", "_regexp", "cap", "max_width", "reach")
 
     def __init__(self, pattern: bytes, max_width: int | None, max_match_bytes: int) -> None:
         self._pattern = pattern
         self._regexp: Any = None
+        self._groupless: Any = None
         self._core: Any = None
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
@@ -112,8 +113,15 @@ class RuleMatcher:
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self._pattern, captures=True, least=_AUTOMATON_MEMORY)[0]
+            self._regexp = compile_pattern(self._pattern, captures=True)[0]
         return self._regexp
+
+    @property
+    def _spans(self) -> Any:
+        """The same without groups: to work these out takes longer than to find the match."""
+        if self._groupless is None:
+            self._groupless = compile_pattern(self._pattern, least=_AUTOMATON_MEMORY)[0]
+        return self._groupless
 
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
@@ -128,7 +136,7 @@ class RuleMatcher:
         if self.max_width is None:
             yield from self._capped_chain(data, pos, last_end, last_start, None)
             return
-        search, size = self.regexp.search, len(data)
+        search, size = self._spans.search, len(data)
         while pos <= last_start:
             found = search(data, pos, size)
             if found is None:
@@ -152,7 +160,7 @@ class RuleMatcher:
         and starts within `reach` bytes is in there. `reach` halves whenever something too long without anything
         that fits turns up, and doubles otherwise, so that a long stretch of such starts costs a logarithm.
         """
-        search, match = self.regexp.search if ends is None else self._search, self.regexp.match
+        search, match = self._spans.search if ends is None else self._search, self._spans.match
         # no match goes beyond the last end
         cap, size = self.cap, len(data) if not ends else ends[-1]
         seen, reach = pos, self.cap
@@ -194,13 +202,13 @@ class RuleMatcher:
         """What regexp.search gives, by way of the core if there is one."""
         reach = self.reach
         if reach is None or not reach.core:
-            return self.regexp.search(data, pos, limit)
+            return self._spans.search(data, pos, limit)
         if self._core is None:
             self._core = compile_pattern(reach.core)[0]
         found = self._core.search(data, pos, limit)
         if found is None:
             return None
-        return self.regexp.match(data, reach.start_before(data, pos, found.start()), limit)
+        return self._spans.match(data, reach.start_before(data, pos, found.start()), limit)
 
     def matches_at_ends(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
         """What iter_matches gives, found faster from `ends`: sorted offsets among which every match's end is.
@@ -215,7 +223,7 @@ class RuleMatcher:
             return list(self._capped_chain(window.data, window.lo, -1, window.last_start, ends))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
-        pos, width, size, search = window.lo, self.max_width, len(data), self.regexp.search
+        pos, width, size, search = window.lo, self.max_width, len(data), self._spans.search
         i, n = bisect_right(ends, pos), len(ends)
         while i < n:
             e = ends[i]
