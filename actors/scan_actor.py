@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from vyre_dist import __version__
 from vyre_dist.driver.worker_loop import answer
-from vyre_dist.engine.worker import EngineConfig, ScanEngine
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import VyreError
 from vyre_dist.rules.codec import pack_from_bytes
 

@@ -44,7 +44,7 @@ def read_files(paths: list[str]) -> int:
     total = 0
     for path in paths:
         fd = os.open(path, os.O_RDONLY)
-        total += len(os.read(fd, 1 << 30))
+        total += len(os.read(fd, os.fstat(fd).st_size + 1))
         os.close(fd)
     return total
 
@@ -65,7 +65,7 @@ def wheel_scan(paths: list[str], patterns: list[tuple[int, bytes]]) -> int:
 
     for path in paths:
         fd = os.open(path, os.O_RDONLY)
-        data = os.read(fd, 1 << 30)
+        data = os.read(fd, os.fstat(fd).st_size + 1)
         os.close(fd)
         if data:
             database.scan(data, match_event_handler=on_match)
@@ -140,11 +140,15 @@ def kingfisher(program: str, tree: str, rules: Path, workers: int) -> float:
 
 
 def scan(tree: str, rules: str, workers: int) -> tuple[float, str, dict[str, object]]:
-    """(seconds from the shell's point of view, a hash of the findings, the summary)."""
+    """(seconds from the shell's point of view, a hash of the findings, the summary).
+
+    Bytecode is kept between runs, as pip keeps it for an installed package: a developer's environment may say otherwise.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "vyre_dist", "scan", tree, "--rules", rules, "--workers", str(workers)]
     command += ["--format", "jsonl", "--progress", "never"]
     began = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, env=environment)
     seconds = time.perf_counter() - began
     lines = done.stdout.splitlines()
     summary = json.loads(lines[-1])

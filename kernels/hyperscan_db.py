@@ -17,7 +17,7 @@ import msgpack
 from vyre_dist.extract.matcher import Reach
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 5
+_SCHEMA = 6
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal limits
 _EVERY_END = 0
 _ONCE = hyperscan.HS_FLAG_SINGLEMATCH

@@ -14,7 +14,7 @@ from vyre_dist.driver.machine import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan
-from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import PackData, Rule
 from vyre_dist.sources import DocumentRef

@@ -93,7 +93,7 @@ import ray
 from vyre_dist.actors.ray_pool import RayPool
 from vyre_dist.driver.events import WorkerReady
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.engine.worker import EngineConfig
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.rules.model import PackData, Rule
 
 pool = RayPool(WorkerSpec(PackData("p", (Rule("r", "a+"),)), EngineConfig(backend="cpu")), 1)

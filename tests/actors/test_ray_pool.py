@@ -24,8 +24,8 @@ from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, Wor
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import ScanAbortedError
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import Piece, ScanTask
-from vyre_dist.engine.worker import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.sources import DocumentRef, FolderFiles
 

@@ -12,8 +12,8 @@ import pytest
 from vyre_dist import __version__
 from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_ready, to_wire
 from vyre_dist.driver.worker_loop import read_answer
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import Piece, ScanTask, encode_task
-from vyre_dist.engine.worker import EngineConfig
 from vyre_dist.rules.codec import pack_to_bytes
 from vyre_dist.rules.model import PackData, Rule
 

@@ -307,3 +307,16 @@ def test_a_sparse_file_of_2_gb_in_bounded_memory(tree: Path, pack: Path, environ
     ]
     # kilobytes, of the largest process
     assert int(run.stdout) < 400_000
+
+
+def test_a_list_that_breaks_off_is_a_problem_of_the_run(cli: Cli, tree: Path, pack: Path) -> None:
+    """A list is read as the scan goes: what it named before it turned out to be none is scanned, and the exit code is 3."""
+    (tree / "list").write_bytes(b"a.txt\n" + b"\n" * (1 << 20) + b"x" * (3 << 20))
+    run = cli("scan", "-r", pack, "-f", "jsonl", "--files-from", "list")
+    assert run.code == 3
+    assert [f["path"] for f in run.findings] == ["a.txt"]
+    (problem,) = run.summary["problems"]
+    assert (problem["path"], problem["reason"]) == ("list", "io-error")
+    assert "is it a list of paths?" in problem["detail"]
+    (tree / "list").write_bytes(b"x" * (3 << 20))
+    assert cli("scan", "-r", pack, "--files-from", "list").code == 2

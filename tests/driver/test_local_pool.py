@@ -24,9 +24,9 @@ from vyre_dist.driver.machine import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.scanner import Scanner
 from vyre_dist.engine.tasks import Piece, ScanTask, finding_of
-from vyre_dist.engine.worker import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.backends import BACKENDS

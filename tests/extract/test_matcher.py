@@ -200,3 +200,30 @@ def test_reach_in_numbers(pattern: str, text: bytes, at: int | None) -> None:
     assert 0 <= at - reach.earliest(text, 0, len(text)) <= 4 * (len(text) - at)
     if at == 2:
         assert reach.earliest(text, 0, len(text)) == 2
+
+
+LEADS = st.sampled_from(
+    [
+        r"[ab]{0,3}?a+c",
+        r"[ab]{0,2}b[abc]*c",
+        r"[a-c]{0,5}?(?:c|bb)+x?a",
+        r"[ab]{0,4}?\bb+\b",
+        r"[ab]{0,3}(?m:^)a+",
+        r"a{0,2}?(?:a|b)+(?:c|\z)",
+        r"[ab]?(?:ab)+?c",
+        r"[ab]{0,3}?\Ba*b",
+    ]
+)
+
+
+@settings(max_examples=1500)
+@given(pattern=LEADS, data=st.text(alphabet="abcx \n", max_size=40), cap=st.integers(1, 12))
+def test_a_lead_that_may_be_missing_changes_nothing(pattern: str, data: str, cap: int) -> None:
+    """Rules that begin with bytes they can do without are found by what follows, with the matches of the whole."""
+    matcher = matcher_of(pattern, cap)
+    matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+    assert matcher.reach is not None and matcher.reach.core
+    text = data.encode()
+    hinted = matcher.matches_at_ends(whole(text), all_ends(pattern, text))
+    assert [(s, e) for s, e, flags in hinted if not flags & DROPPED] == spans(matcher, text)
+    assert spans(matcher, text) == [m.span() for m in chain(pattern, text, cap)]

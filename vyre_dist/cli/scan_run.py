@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vyre_dist.cli.console import Console
     from vyre_dist.driver.pool import WorkerPool, WorkerSpec
     from vyre_dist.driver.run import Callbacks, ScanOutcome
-    from vyre_dist.engine.worker import EngineConfig
+    from vyre_dist.engine.config import EngineConfig
     from vyre_dist.finding import Finding
     from vyre_dist.sinks import RunSummary, SinkSet
     from vyre_dist.sinks.output import Output
@@ -111,7 +111,7 @@ class ScanRun:
         return None if self._o["no_cache"] else self._o["cache_dir"] or default_cache_dir()
 
     def _engine_config(self) -> EngineConfig:
-        from vyre_dist.engine.worker import DEFAULT_SHARD_BYTES, EngineConfig
+        from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, EngineConfig
         from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES
 
         o = self._o

@@ -26,6 +26,7 @@ from vyre_dist.errors import UsageError, VyreError
 _READY = b"ready"
 _REFUSED = b"refused "
 _STOP_SECONDS = 5.0
+_ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
 
 
 class _Worker:
@@ -79,8 +80,9 @@ class LocalPool:
             name=f"vyre-worker-{number}",
             daemon=True,
         )
-        # Ctrl-C reaches the whole process group; it is the driver that ends its workers. They inherit the mask.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C reaches the whole process group; it is the driver that ends its workers. They inherit the mask, with what
+        # ends them as well: until they have dropped our handlers these would run in them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_ENDING})
         try:
             with warnings.catch_warnings():
                 # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
@@ -163,9 +165,10 @@ def _serve(
     connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, not_ours: list[Connection]
 ) -> None:
     """The worker's life: load, then answer until the driver is gone."""
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in _ENDING:
         # whatever a forked worker's parent does about them
         signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for other in not_ours:
         other.close()
     try:

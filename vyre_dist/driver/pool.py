@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vyre_dist.driver.events import Event
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import Task
-from vyre_dist.engine.worker import EngineConfig
 from vyre_dist.rules.model import PackData
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, MAX_SHARD_BYTES, EngineConfig
     from vyre_dist.engine.scanner import Scanner, ScanResult
-    from vyre_dist.engine.worker import DEFAULT_SHARD_BYTES, MAX_SHARD_BYTES, EngineConfig, ScanEngine
+    from vyre_dist.engine.worker import ScanEngine
 
 __all__ = ["DEFAULT_SHARD_BYTES", "MAX_SHARD_BYTES", "EngineConfig", "ScanEngine", "ScanResult", "Scanner"]
+
+_HOMES = {"Scanner": "scanner", "ScanResult": "scanner", "ScanEngine": "worker"}
 
 
 def __getattr__(name: str) -> Any:
@@ -17,5 +20,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    home = "scanner" if name in ("Scanner", "ScanResult") else "worker"
-    return getattr(importlib.import_module(f"vyre_dist.engine.{home}"), name)
+    return getattr(importlib.import_module(f"vyre_dist.engine.{_HOMES.get(name, 'config')}"), name)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vyre_dist.dispatch.report import MergedReport
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.tasks import (
     PartResult,
@@ -18,7 +19,7 @@ from vyre_dist.engine.tasks import (
     piece_of,
     report_order,
 )
-from vyre_dist.engine.worker import EngineConfig, ScanEngine
+from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgpack
 
@@ -16,6 +15,8 @@ from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
 from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
+from vyre_dist.engine.batch import Batch, part_of
+from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.reader import Arena, LargeFile, read_whole
@@ -30,13 +31,12 @@ from vyre_dist.engine.tasks import (
     TaskResult,
     count,
 )
-from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, Window
-from vyre_dist.extract.spans import pack_spans, unpack_spans
+from vyre_dist.extract.spans import unpack_spans
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
 from vyre_dist.kernels.backends import programs
-from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES, ArtifactCache, compile_pack
+from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathVerdict
@@ -53,65 +53,6 @@ _RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode
 
 # bump when patterns come to be rendered otherwise
 _FILTERS_SCHEMA = 1
-
-# Hyperscan counts a block's bytes in 32 bits.
-MAX_SHARD_BYTES = 1 << 30
-DEFAULT_SHARD_BYTES = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """How an engine works; the same on every worker of a run.
-
-    `shard_bytes`: documents larger than this are split into pieces of it. `max_match_bytes`: cap for rules of unbounded
-    width. `cache_dir`: where compiled packs are kept, None for nowhere.
-    """
-
-    backend: str = "auto"
-    speculation: str = "auto"
-    threshold_pct: int = 15
-    probe_every: int = 64
-    shard_bytes: int = DEFAULT_SHARD_BYTES
-    max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
-    cache_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.shard_bytes <= MAX_SHARD_BYTES:
-            raise UsageError(
-                f"a shard size of {self.shard_bytes} bytes: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
-            )
-        if not 1 <= self.max_match_bytes <= MAX_SHARD_BYTES:
-            raise UsageError(
-                f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
-            )
-        if self.speculation not in (allowed := [mode.value for mode in SpeculationMode]):
-            raise UsageError(
-                f"unknown speculation mode {self.speculation!r}: use one of {', '.join(allowed)}"
-            )
-
-
-class _Batch:
-    """Windows on their way to one dispatch, and whose they are. `partial`: by window, those that are pieces."""
-
-    def __init__(self) -> None:
-        self.documents: list[int] = []
-        self.paths: list[str] = []
-        self.windows: list[Window] = []
-        self.partial: dict[int, Piece] = {}
-        self.bytes = 0
-
-    def add(self, document: int, path: str, window: Window) -> None:
-        self.documents.append(document)
-        self.paths.append(path)
-        self.windows.append(window)
-        self.bytes += len(window.data)
-
-    def clear(self) -> None:
-        self.documents.clear()
-        self.paths.clear()
-        self.windows.clear()
-        self.partial.clear()
-        self.bytes = 0
 
 
 class ScanEngine:
@@ -146,7 +87,7 @@ class ScanEngine:
         return result
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
-        batch = _Batch()
+        batch = Batch()
         number = read = 0
         for item in task.pieces:
             if isinstance(item, FolderRun):
@@ -164,7 +105,7 @@ class ScanEngine:
         if batch.windows:
             self._dispatch(batch, result)
 
-    def _scan_piece(self, piece: Piece, batch: _Batch, result: TaskResult) -> None:
+    def _scan_piece(self, piece: Piece, batch: Batch, result: TaskResult) -> None:
         verdict = self.filters.path_verdict(piece.path)
         if verdict.skipped:
             result.skipped.append(piece.document)
@@ -182,7 +123,7 @@ class ScanEngine:
         if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
             self._dispatch(batch, result)
 
-    def _scan_run(self, run: FolderRun, batch: _Batch, read: int, result: TaskResult) -> tuple[int, int]:
+    def _scan_run(self, run: FolderRun, batch: Batch, read: int, result: TaskResult) -> tuple[int, int]:
         """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
         arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
@@ -237,7 +178,7 @@ class ScanEngine:
         with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
             return window_of(document, piece.start, piece.end, self.compiled.overlap)
 
-    def _dispatch(self, batch: _Batch, result: TaskResult) -> None:
+    def _dispatch(self, batch: Batch, result: TaskResult) -> None:
         """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
         windows = batch.windows
         config, raced = self._next_config()
@@ -267,7 +208,7 @@ class ScanEngine:
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
-            result.parts.append(_part(piece, windows[w], by_window.pop(w, [])))
+            result.parts.append(part_of(piece, windows[w], by_window.pop(w, [])))
         for w, spans in by_window.items():
             document = BytesDocument(bytes(windows[w].data), batch.paths[w])
             self._finish(batch.documents[w], document, spans, result)
@@ -349,13 +290,6 @@ def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:
     if renderings.grown:
         cache.put("filters", key, msgpack.packb(renderings.known))
     return filters
-
-
-def _part(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:
-    """A window's spans in document coordinates."""
-    rows = [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans]
-    newlines = bytes(window.data).count(b"\n", window.lo, window.hi)
-    return PartResult(piece.document, piece.start, piece.end, newlines, pack_spans(rows))
 
 
 def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:

@@ -28,13 +28,20 @@ _AUTOMATON_MEMORY = 32 << 20
 
 
 class Reach(NamedTuple):
-    """How far back a match without a widest match can begin: all its bytes are in `alphabet`, and at most `outside` of
-    them are not in `loops`.
+    """Where a match without a widest match can begin: all its bytes are in `alphabet`, and at most `outside` of them are
+    not in `loops`.
+
+    `core`: where the pattern begins with up to `lead_max` bytes of `lead` that it can do without, the pattern of what
+    follows them (else empty). Such a beginning, common in rules for "some name, then a keyword", makes an automaton that
+    looks for it remember every start for all those bytes: thousands of states, where the core has few.
     """
 
     alphabet: bytes
     outside: int
     loops: bytes
+    lead: bytes = b""
+    lead_max: int = 0
+    core: bytes = b""
 
     @classmethod
     def of(cls, pattern: bytes) -> Reach | None:
@@ -45,7 +52,13 @@ class Reach(NamedTuple):
         loops = rx.loop_bytes(root)
         if loops.bit_count() > _MOST_LOOP_BYTES:
             return None
-        return cls(_bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), _bytes_of(loops))
+        reach = cls(_bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), _bytes_of(loops))
+        match root:
+            case rx.Concat(nodes=(rx.Repeat(node=rx.CharClass(mask=mask), min=0, max=int(most)), *rest)):
+                core = rx.concat(rest)
+                if rx.min_width(core) > 0:
+                    return reach._replace(lead=_bytes_of(mask), lead_max=most, core=rx.to_re2(core))
+        return reach
 
     def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
         """No match that goes to `end` or beyond, and starts at `low` or later, starts before the returned offset."""
@@ -60,6 +73,15 @@ class Reach(NamedTuple):
                 return end - step
         return low
 
+    def start_before(self, data: bytes | memoryview, low: int, at: int) -> int:
+        """Where the first match starts that starts at `low` or later, if that of the core starts at `at`.
+
+        Of all the core's matches the first allows for the earliest start. In one run of the lead's bytes that is
+        plain; and what belongs to another run, behind a byte that is none of them, starts behind it.
+        """
+        near = bytes(data[max(low, at - self.lead_max) : at])
+        return at - len(near) + len(near.rstrip(self.lead))
+
 
 def _bytes_of(mask: int) -> bytes:
     return bytes(b for b in range(256) if mask >> b & 1)
@@ -72,11 +94,13 @@ class RuleMatcher:
     where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
-    __slots__ = ("_pattern", "_regexp", "cap", "max_width", "reach")
+    __slots__ = ("_core", "_groupless", "_pattern", "_regexp", "cap", "max_width", "reach")
 
     def __init__(self, pattern: bytes, max_width: int | None, max_match_bytes: int) -> None:
         self._pattern = pattern
         self._regexp: Any = None
+        self._groupless: Any = None
+        self._core: Any = None
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
         self.reach: Reach | None = None
@@ -89,8 +113,15 @@ class RuleMatcher:
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self._pattern, captures=True, least=_AUTOMATON_MEMORY)[0]
+            self._regexp = compile_pattern(self._pattern, captures=True)[0]
         return self._regexp
+
+    @property
+    def _spans(self) -> Any:
+        """The same without groups: to work these out takes longer than to find the match."""
+        if self._groupless is None:
+            self._groupless = compile_pattern(self._pattern, least=_AUTOMATON_MEMORY)[0]
+        return self._groupless
 
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
@@ -105,7 +136,7 @@ class RuleMatcher:
         if self.max_width is None:
             yield from self._capped_chain(data, pos, last_end, last_start, None)
             return
-        search, size = self.regexp.search, len(data)
+        search, size = self._spans.search, len(data)
         while pos <= last_start:
             found = search(data, pos, size)
             if found is None:
@@ -129,7 +160,7 @@ class RuleMatcher:
         and starts within `reach` bytes is in there. `reach` halves whenever something too long without anything
         that fits turns up, and doubles otherwise, so that a long stretch of such starts costs a logarithm.
         """
-        search, match = self.regexp.search, self.regexp.match
+        search, match = self._spans.search if ends is None else self._search, self._spans.match
         # no match goes beyond the last end
         cap, size = self.cap, len(data) if not ends else ends[-1]
         seen, reach = pos, self.cap
@@ -167,6 +198,18 @@ class RuleMatcher:
             yield start, end, flags
             pos = last_end = end
 
+    def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Any:
+        """What regexp.search gives, by way of the core if there is one."""
+        reach = self.reach
+        if reach is None or not reach.core:
+            return self._spans.search(data, pos, limit)
+        if self._core is None:
+            self._core = compile_pattern(reach.core)[0]
+        found = self._core.search(data, pos, limit)
+        if found is None:
+            return None
+        return self._spans.match(data, reach.start_before(data, pos, found.start()), limit)
+
     def matches_at_ends(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
         """What iter_matches gives, found faster from `ends`: sorted offsets among which every match's end is.
 
@@ -180,7 +223,7 @@ class RuleMatcher:
             return list(self._capped_chain(window.data, window.lo, -1, window.last_start, ends))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
-        pos, width, size, search = window.lo, self.max_width, len(data), self.regexp.search
+        pos, width, size, search = window.lo, self.max_width, len(data), self._spans.search
         i, n = bisect_right(ends, pos), len(ends)
         while i < n:
             e = ends[i]

@@ -1,0 +1,44 @@
+"""EngineConfig: how an engine works. Plain data, which a driver holds without loading an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vyre_dist.dispatch.backend import SpeculationMode
+from vyre_dist.errors import UsageError
+from vyre_dist.program.compiled import DEFAULT_MAX_MATCH_BYTES
+
+# Hyperscan counts a block's bytes in 32 bits.
+MAX_SHARD_BYTES = 1 << 30
+DEFAULT_SHARD_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How an engine works; the same on every worker of a run.
+
+    `shard_bytes`: documents larger than this are split into pieces of it. `max_match_bytes`: cap for rules of unbounded
+    width. `cache_dir`: where compiled packs are kept, None for nowhere.
+    """
+
+    backend: str = "auto"
+    speculation: str = "auto"
+    threshold_pct: int = 15
+    probe_every: int = 64
+    shard_bytes: int = DEFAULT_SHARD_BYTES
+    max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard_bytes <= MAX_SHARD_BYTES:
+            raise UsageError(
+                f"a shard size of {self.shard_bytes} bytes: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
+            )
+        if not 1 <= self.max_match_bytes <= MAX_SHARD_BYTES:
+            raise UsageError(
+                f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
+            )
+        if self.speculation not in (allowed := [mode.value for mode in SpeculationMode]):
+            raise UsageError(
+                f"unknown speculation mode {self.speculation!r}: use one of {', '.join(allowed)}"
+            )
