@@ -18,6 +18,9 @@ class ScanBackend(Backend[ScanProgram], Protocol):
     compiled: CompiledPack
     matchers: dict[int, RuleMatcher]
     """By rule number; also the engine's for groups and for what straddles two windows."""
+    dispatch_bytes: int
+    dispatch_windows: int
+    """A dispatch should have about so many bytes or windows, whichever comes first."""
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """The prefilter's outputs, confirmed one by one: a list of one buffer of spans (SPAN_DTYPE), without a tail."""

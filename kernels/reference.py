@@ -33,6 +33,8 @@ class ReferenceBackend:
 
     name = "reference"
     supports_speculation = True
+    dispatch_bytes = 2 << 20
+    dispatch_windows = 256
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         self.compiled = compiled

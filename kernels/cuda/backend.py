@@ -54,6 +54,9 @@ class CudaBackend:
 
     name = "cuda"
     supports_speculation = True
+    # launches and read-backs take half a millisecond together, in which the GPU scans a gigabyte
+    dispatch_bytes = 64 << 20
+    dispatch_windows = 1 << 16
 
     def __init__(
         self, compiled: CompiledPack, cache: ArtifactCache, tunables: Tunables = DEFAULT_TUNABLES

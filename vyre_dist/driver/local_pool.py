@@ -42,8 +42,8 @@ class _Worker:
 class LocalPool:
     """`workers` processes (None: one for each processor this process may use).
 
-    `start_method`: fork where that is safe (Linux, and no other threads yet; a worker is then up in
-    milliseconds), else spawn.
+    `start_method`: fork where that is safe (Linux, no other threads yet, and no GPU, whose context a fork can't use; a
+    worker is then up in milliseconds), else spawn.
     """
 
     name = "local"
@@ -54,7 +54,8 @@ class LocalPool:
         self._spec = spec
         self._count = workers or len(os.sched_getaffinity(0))
         if start_method is None:
-            start_method = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+            safe = sys.platform == "linux" and threading.active_count() == 1 and spec.config.backend != "cuda"
+            start_method = "fork" if safe else "spawn"
         self._context: Any = multiprocessing.get_context(start_method)
         self._forks = start_method == "fork"
         self._workers: dict[int, _Worker] = {}

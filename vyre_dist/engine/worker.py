@@ -42,11 +42,6 @@ from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathVerdict
 from vyre_dist.rules.search import Renderings
 
-# A dispatch takes this many bytes or windows, whichever comes first: enough to spread a launch's cost over,
-# little enough to stay in a core's second-level cache and to give the speculator a sample often.
-_DISPATCH_BYTES = 2 << 20
-_DISPATCH_WINDOWS = 256
-
 # The race: dispatches [from, until) of a worker are timed, the two paths in turn.
 _RACE_FROM, _RACE_UNTIL = 2, 10
 _RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
@@ -72,7 +67,7 @@ class ScanEngine:
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
-        self._arena = Arena(_DISPATCH_BYTES, config.shard_bytes)
+        self._arena = Arena(self.backend.dispatch_bytes, config.shard_bytes)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -120,7 +115,8 @@ class ScanEngine:
         if not piece.whole:
             batch.partial[len(batch.windows)] = piece
         batch.add(piece.document, piece.path, window)
-        if batch.bytes >= _DISPATCH_BYTES or len(batch.windows) >= _DISPATCH_WINDOWS:
+        backend = self.backend
+        if batch.bytes >= backend.dispatch_bytes or len(batch.windows) >= backend.dispatch_windows:
             self._dispatch(batch, result)
 
     def _scan_run(self, run: FolderRun, batch: Batch, read: int, result: TaskResult) -> tuple[int, int]:
@@ -128,6 +124,7 @@ class ScanEngine:
         arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
         documents, paths, windows = batch.documents, batch.paths, batch.windows
+        most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
         shared = self.filters.folder_verdict(prefix, run.names)
         for i, name in enumerate(run.names):
             if read >= limit:
@@ -156,7 +153,7 @@ class ScanEngine:
             paths.append(path)
             windows.append(Window(data, 0, 0, size, True))
             batch.bytes += size
-            if batch.bytes >= _DISPATCH_BYTES or len(windows) >= _DISPATCH_WINDOWS:
+            if batch.bytes >= most_bytes or len(windows) >= most_windows:
                 self._dispatch(batch, result)
         return read, len(run.names)
 
