@@ -35,7 +35,8 @@ class Tuning:
         versions = _versions("hyperscan", "google-re2", "vyre-dist")
         self._provenance = Provenance.here(versions)
         engine = f"{backend} {sorted(versions.items())}"
-        self.adapter_id = f"cpu {platform.machine()} {_processor()}"[:200]
+        own = _gpu() if backend == "cuda" else f"cpu {platform.machine()} {_processor()}"
+        self.adapter_id = own[:200]
         self._fused, self._serial = (
             SpecCacheKey(_u64(f"{kind} {pack_key}"), _u64("windows, spans 24"), _ONE, _u64(engine))
             for kind in ("fused", "prefilter")
@@ -92,6 +93,16 @@ def _versions(*names: str) -> dict[str, str]:
             if dash and entry.endswith(".dist-info") and name in names:
                 found.setdefault(name, version)
     return found
+
+
+def _gpu() -> str:
+    """The driver's first GPU and its version, as the kernel module tells them: no CUDA context is made for that."""
+    lines = []
+    for pattern, wanted in (("gpus/*/information", "Model:"), ("version", "NVRM version:")):
+        for file in sorted(Path("/proc/driver/nvidia").glob(pattern))[:1]:
+            text = file.read_text(encoding="ascii", errors="replace")
+            lines += [line.partition(":")[2] for line in text.splitlines() if line.startswith(wanted)]
+    return "cuda " + (" ".join(" ".join(lines).split()) or "unknown")
 
 
 def _processor() -> str:
