@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import sys
+from pathlib import Path
 
 from vyre_dist.autotune.calibrate import break_even_pct
 from vyre_dist.autotune.publish import Contender, PublishedRace, race_and_store
