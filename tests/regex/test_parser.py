@@ -237,7 +237,9 @@ def test_time_is_linear(piece: str) -> None:
             to_re2(regex)
         return time.process_time() - start
 
-    assert seconds(16_000) < 0.25 + 24 * min(seconds(2_000) for _ in range(2))
+    # the least of three: other work on the machine only adds
+    large, small = (min(seconds(copies) for _ in range(3)) for copies in (16_000, 2_000))
+    assert large < 0.25 + 32 * small
 
 
 def test_expansion_bound() -> None:
