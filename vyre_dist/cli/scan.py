@@ -117,7 +117,7 @@ class _ScanCommand(click.Command):
     "--shard-size",
     type=SIZE,
     default=None,
-    help="Bytes given to a worker at a time; larger files are split. Default: 16M.",
+    help="Bytes given to a worker at a time; larger files are split. Default: 32M.",
 )
 @click.option(
     "--max-match-bytes",
