@@ -22,7 +22,7 @@ TRUE, FALSE = b" secret_key=0123456789abcdef ", b" secret_key=0123456789abcdeX "
 DENSITIES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.3)
 ARENA_BYTES = 128 << 20
 ARENAS = 16
-ROUNDS = 3
+ROUNDS = 7
 
 
 def planted(density: float, seed: int) -> Arena:

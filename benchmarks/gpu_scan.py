@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=24)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--libhs")
-    parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) - 2))
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
     if args.write_sample:
