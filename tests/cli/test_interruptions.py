@@ -124,6 +124,41 @@ def test_an_interrupted_scan_ends_at_once_and_cleans_up(
     assert all(json.loads(line)["type"] == "finding" for line in out.splitlines())
 
 
+@pytest.mark.parametrize("where", ["__del__", "finalizer"])
+def test_an_end_in_a_finalizer_is_not_lost(where: str) -> None:
+    """SIGTERM while a finalizer runs, where Python would drop the exception and go on, ends the process all the same."""
+    program = f"""
+import multiprocessing.util, os, signal, time
+from vyre_dist.cli.main import end_in_order
+
+def hit():
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(100_000):
+        pass
+
+class Dropped:
+    def __del__(self):
+        hit()
+
+class Finalized:
+    pass
+
+end_in_order()
+if "{where}" == "__del__":
+    Dropped()
+else:
+    owner = Finalized()
+    multiprocessing.util.Finalize(owner, hit)
+    del owner
+time.sleep({PATIENCE})
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 143
+    assert done.stderr == b""
+    assert time.monotonic() - began < PATIENCE / 2
+
+
 def test_a_document_on_standard_input_is_not_left_in_the_temporary_folder(
     tree: Path, pack: Path, environment: dict[str, str]
 ) -> None:

@@ -18,6 +18,9 @@ from vyre_dist.errors import UsageError, VyreError
 _NAME = "vyre-dist"
 _COMPLETE = "_VYRE_DIST_COMPLETE"
 
+_FINALIZERS = os.path.join("multiprocessing", "util.py")
+_AGAIN_SECONDS = 0.01
+
 # name -> (module, attribute): a subcommand's imports are paid only by those who call it
 _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
@@ -60,10 +63,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         # closed by whoever started us; were it left so, the next file to be opened would take its place
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (lives as long as we)
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        # so that they clean up as Ctrl-C does; nohup's choice to ignore one is left alone
-        if signal.getsignal(signum) is signal.SIG_DFL:
-            signal.signal(signum, _leave)
+    end_in_order()
     _exit(_run(sys.argv[1:] if args is None else args))
 
 
@@ -107,8 +107,31 @@ def _failed(message: str, code: ExitCode) -> ExitCode:
     return code
 
 
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signum)
+def end_in_order() -> None:
+    """Have SIGTERM and SIGHUP clean up as Ctrl-C does; nohup's choice to ignore one is left alone."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is signal.SIG_DFL:
+            signal.signal(signum, _leave)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    """Raise SystemExit, but not in a finalizer: Python reports what is raised there and goes on as if nothing had been."""
+    if not _in_finalizer(frame):
+        sys.exit(128 + signum)
+    signal.signal(signal.SIGALRM, lambda _alarm, later: _leave(signum, later))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+
+
+def _in_finalizer(frame: FrameType | None) -> bool:
+    """Whether the frame is, or was called by, a `__del__` or one of multiprocessing's finalizers."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or (
+            code.co_name == "__call__" and code.co_filename.endswith(_FINALIZERS)
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _exit(code: int) -> NoReturn:
