@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from vyre_dist.dispatch.backend import Backend
@@ -10,6 +10,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.rules.finder import Groups
 
 
 class ScanBackend(Backend[ScanProgram], Protocol):
@@ -21,6 +22,11 @@ class ScanBackend(Backend[ScanProgram], Protocol):
     dispatch_bytes: int
     dispatch_windows: int
     """A dispatch should have about so many bytes or windows, whichever comes first."""
+
+    @property
+    def groups(self) -> Mapping[int, Mapping[int, Mapping[int, Groups]]]:
+        """Of the last dispatch's matches, as far as they were worked out on the way: by window, rule and start."""
+        ...
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """The prefilter's outputs, confirmed one by one: a list of one buffer of spans (SPAN_DTYPE), without a tail."""

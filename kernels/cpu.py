@@ -6,7 +6,7 @@ scanned first, and the pairs go through confirm_serial afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -20,6 +20,7 @@ from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
 from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.rules.finder import Groups
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call back into Python
 # for each end (some 0.2 µs) would cost more than it saves, and a big document's ends would fill the memory.
@@ -48,6 +49,7 @@ class CpuBackend:
         self._cache = cache
         self.matchers = rule_matchers(compiled)
         self._rules = {r.index: r for r in compiled.rules}
+        self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
         self._candidates = candidate_databases(compiled, cache)
         for rule, reach in self._candidates.reaches.items():
             self.matchers[rule].reach = reach
@@ -60,6 +62,7 @@ class CpuBackend:
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
         del config
+        self.groups.clear()
         if program.kind == "fused":
             return self._fused(inputs)
         pairs = [(w, rule) for w, rules in self._candidate_windows(inputs) for rule in rules]
@@ -69,7 +72,7 @@ class CpuBackend:
         """See ScanBackend."""
         rows: list[SpanRow] = []
         for w, rule in CANDIDATE.iter_unpack(outputs[0]):
-            self._confirm(w, _in_bytes(windows[w]), rule, None, rows)
+            self._confirm(w, windows[w], rule, None, rows)
         return [pack_spans(rows)]
 
     def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
@@ -77,9 +80,8 @@ class CpuBackend:
         committed = rolled_back = 0
         for w, rules in self._candidate_windows(inputs):
             before = len(rows)
-            window = _in_bytes(inputs[w])
             for rule, ends in rules.items():
-                self._confirm(w, window, rule, ends, rows)
+                self._confirm(w, inputs[w], rule, ends, rows)
             if len(rows) > before:
                 committed += 1
             else:
@@ -148,7 +150,13 @@ class CpuBackend:
         if ends is None:
             searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
             ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
-        found = matcher.iter_matches(window) if ends is None else matcher.matches_at_ends(window, ends)
+        if ends is None:
+            found: Iterable[tuple[int, int, int]] = matcher.iter_matches(window)
+        else:
+            seen: dict[int, Groups] = {}
+            found = matcher.matches_at_ends(window, ends, seen)
+            if seen:
+                self.groups.setdefault(w, {})[rule] = seen
         rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
@@ -173,8 +181,3 @@ class CpuBackend:
             return None
         ends.sort()
         return ends
-
-
-def _in_bytes(window: Window) -> Window:
-    """`window` with its data as google-re2 takes it; a copy, made only where something may be found."""
-    return window if isinstance(window.data, bytes) else window._replace(data=bytes(window.data))

@@ -5,7 +5,7 @@ Slow and obvious: the oracle, bit for bit, for the kernels. What the stages do i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from vyre_dist.kernels.programs import ARENA_CANDIDATE_DTYPE, ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
+from vyre_dist.rules.finder import Groups
 
 
 class ReferenceBackend:
@@ -39,6 +40,7 @@ class ReferenceBackend:
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
+        self.groups: Mapping[int, Mapping[int, Mapping[int, Groups]]] = {}
         self.tables = load_tables(compiled, cache)
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:

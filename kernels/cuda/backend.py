@@ -6,7 +6,7 @@ again, to be probed and walked. What comes out is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
+from vyre_dist.rules.finder import Groups
 
 MAX_STEPS = 1024
 """How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps a launch waiting."""
@@ -66,6 +67,7 @@ class CudaBackend:
 
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
+        self.groups: Mapping[int, Mapping[int, Mapping[int, Groups]]] = {}
         self.tables = load_tables(compiled, cache)
         self.device = open_device(cache)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.extract.places import matches_at_places
 from vyre_dist.kernels.cuda.structs import HOST
+from vyre_dist.rules.finder import Groups
 
 _ANYWHERE = -1
 
@@ -78,7 +78,7 @@ class RowReading:
         window: Window,
         rule: int,
         places: Sequence[int] | None,
-        seen: dict[int, Any] | None = None,
+        seen: dict[int, Groups] | None = None,
     ) -> list[tuple[int, int, int]]:
         """The matches of a rule in a window, from where `pairs` says it may match. `seen`: see matches_at_places."""
         if places is None:

@@ -212,6 +212,7 @@ LEADS = st.sampled_from(
         r"a{0,2}?(?:a|b)+(?:c|\z)",
         r"[ab]?(?:ab)+?c",
         r"[ab]{0,3}?\Ba*b",
+        r"[ab]{0,2}?(?P<run>a+)(x)?(b|c+)",
     ]
 )
 
@@ -224,6 +225,23 @@ def test_a_lead_that_may_be_missing_changes_nothing(pattern: str, data: str, cap
     matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
     assert matcher.reach is not None and matcher.reach.core
     text = data.encode()
-    hinted = matcher.matches_at_ends(whole(text), all_ends(pattern, text))
+    seen: dict[int, tuple[bytes | None, ...]] = {}
+    hinted = matcher.matches_at_ends(whole(text), all_ends(pattern, text), seen)
     assert [(s, e) for s, e, flags in hinted if not flags & DROPPED] == spans(matcher, text)
     assert spans(matcher, text) == [m.span() for m in chain(pattern, text, cap)]
+    for start, end, flags in hinted:
+        if start in seen:
+            assert not flags and seen[start] == matcher.groups_at(text, start, end)
+
+
+def test_groups_seen_on_the_way() -> None:
+    """A match that is found from its start comes with its groups, if no match that is too long could be there."""
+    pattern, text = r"[ab]{0,2}?(?P<run>a+)(x)?(b|c+)", b"xaac bacc aab"
+    for cap, starts in ((13, {1, 5, 10}), (3, {10})):
+        matcher = matcher_of(pattern, cap)
+        matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+        seen: dict[int, tuple[bytes | None, ...]] = {}
+        found = matcher.matches_at_ends(whole(memoryview(text)), all_ends(pattern, text), seen)
+        assert [(start, end) for start, end, _ in found] == [(1, 4), (5, 9 if cap > 3 else 8), (10, 13)]
+        assert seen.keys() == starts
+        assert seen[10] == matcher.groups_at(text, 10, 13)

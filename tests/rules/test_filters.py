@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import re2
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy, pick_secret
 from vyre_dist.rules import path_filters as path_filters_module
@@ -77,6 +80,20 @@ def test_entropy_must_be_exceeded() -> None:
     assert at_limit.judge(0, "f", b"abcdefgh", (), no_line) is None
     assert at_limit.judge(0, "f", b"abcdefghi", (), no_line) == (b"abcdefghi", entropy(b"abcdefghi"))
     assert filters().judge(0, "f", b"aaaa", (), no_line) == (b"aaaa", 0.0)
+
+
+@given(
+    secret=st.one_of(st.binary(max_size=20), st.text(alphabet="abcd", max_size=12).map(str.encode)),
+    least=st.one_of(
+        st.floats(-1, 9), st.sampled_from([0.0, math.inf, *(math.log2(n) for n in range(1, 257))])
+    ),
+)
+def test_entropy_decides(secret: bytes, least: float) -> None:
+    """A secret is dropped if its entropy is not above a limit other than 0, however it is found that it is not."""
+    judged = filters(rule=replace(RULE, entropy=least)).judge(0, "f", secret, (secret,), no_line)
+    secret = secret or pick_secret(RULE, secret, (secret,))
+    kept = least == 0 or entropy(secret) > least
+    assert judged == ((secret, entropy(secret)) if kept else None)
 
 
 def test_keyword_gate() -> None:

@@ -10,7 +10,6 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 
 Found = tuple[list[FindingRow], int]
@@ -70,7 +70,7 @@ class Extractor:
         found: list[FindingRow] = []
         capped = 0
         spans: list[RawSpan] = []
-        seen: dict[int, dict[int, Any]] = {}
+        seen: dict[int, dict[int, Groups]] = {}
         current, text, lowered = -1, b"", b""
         window = whole(text)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.lines import LineCounter, line_end, line_start
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import DROPPED, RuleMatcher
 from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 
 _CHUNK = 8 << 20
@@ -18,7 +18,7 @@ RawSpan = tuple[int, int, int, int]
 """(start, rule number, end, flags): sorts into the order in which findings are reported."""
 
 
-_NONE: Mapping[int, Any] = {}
+_NONE: Mapping[int, Groups] = {}
 
 
 class FindingBuilder:
@@ -36,11 +36,11 @@ class FindingBuilder:
         document: Document,
         spans: Sequence[RawSpan],
         checkpoints: Sequence[tuple[int, int]] = (),
-        seen: Mapping[int, Mapping[int, Any]] | None = None,
+        seen: Mapping[int, Mapping[int, Groups]] | None = None,
     ) -> tuple[list[FindingRow], int]:
         """The findings among `spans` (in order of start), as rows of document `number`; how many matches were capped.
 
-        `seen`: google-re2's match objects by rule and start, as far as they are at hand.
+        `seen`: matches' groups by rule and start, as far as they are at hand.
         Capped matches count where the rule applies to the document, whatever the filters say of what is left of them.
         Raises DocumentError when the document is no longer what the spans were found in.
         """
@@ -64,10 +64,8 @@ class FindingBuilder:
                 capped += 1
                 if flags & DROPPED:
                     continue
-            known = None if seen is None else seen.get(rule, _NONE).get(start)
-            if known is not None:
-                groups = known.groups()
-            else:
+            groups = None if seen is None else seen.get(rule, _NONE).get(start)
+            if groups is None:
                 groups = self._matchers[rule].groups_at(data, start - base, end - base)
             if groups is None:
                 document.verify()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgpack
 
@@ -38,6 +38,7 @@ from vyre_dist.kernels import ScanProgram, open_backend
 from vyre_dist.kernels.backends import programs
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathVerdict
 from vyre_dist.rules.search import Renderings
@@ -208,7 +209,7 @@ class ScanEngine:
             result.parts.append(part_of(piece, windows[w], by_window.pop(w, [])))
         for w, spans in by_window.items():
             document = BytesDocument(bytes(windows[w].data), batch.paths[w])
-            self._finish(batch.documents[w], document, spans, result)
+            self._finish(batch.documents[w], document, spans, result, seen=self.backend.groups.get(w))
         batch.clear()
         self._arena.clear()
 
@@ -231,10 +232,11 @@ class ScanEngine:
         spans: list[RawSpan],
         result: TaskResult,
         checkpoints: Sequence[tuple[int, int]] = (),
+        seen: Mapping[int, Mapping[int, Groups]] | None = None,
     ) -> None:
         """Filter a whole document's spans into findings."""
         spans.sort()
-        rows, capped = self._builder.build(number, document, spans, checkpoints)
+        rows, capped = self._builder.build(number, document, spans, checkpoints, seen)
         result.findings += rows
         result.capped += capped
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
+from vyre_dist.rules.finder import Finder, Groups, Offsets, groups_of
 from vyre_dist.rules.search import compile_pattern
 
 # more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain from looking for its start
@@ -94,13 +95,14 @@ class RuleMatcher:
     where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
-    __slots__ = ("_core", "_groupless", "_pattern", "_regexp", "cap", "max_width", "reach")
+    __slots__ = ("_core", "_grouped", "_groupless", "_pattern", "_regexp", "cap", "max_width", "reach")
 
     def __init__(self, pattern: bytes, max_width: int | None, max_match_bytes: int) -> None:
         self._pattern = pattern
         self._regexp: Any = None
-        self._groupless: Any = None
-        self._core: Any = None
+        self._grouped: Finder | None = None
+        self._groupless: Finder | None = None
+        self._core: Finder | None = None
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
         self.reach: Reach | None = None
@@ -117,10 +119,17 @@ class RuleMatcher:
         return self._regexp
 
     @property
-    def _spans(self) -> Any:
+    def with_groups(self) -> Finder:
+        """`regexp`'s matches, as offsets."""
+        if self._grouped is None:
+            self._grouped = Finder(self.regexp)
+        return self._grouped
+
+    @property
+    def _spans(self) -> Finder:
         """The same without groups: to work these out takes longer than to find the match."""
         if self._groupless is None:
-            self._groupless = compile_pattern(self._pattern, least=_AUTOMATON_MEMORY)[0]
+            self._groupless = Finder(compile_pattern(self._pattern, least=_AUTOMATON_MEMORY)[0])
         return self._groupless
 
     def iter_matches(
@@ -141,7 +150,7 @@ class RuleMatcher:
             found = search(data, pos, size)
             if found is None:
                 return
-            start, end = found.span()
+            start, end = found[0]
             if start > last_start:
                 return
             if start == end == last_end:
@@ -151,9 +160,15 @@ class RuleMatcher:
             pos = last_end = end
 
     def _capped_chain(
-        self, data: bytes | memoryview, pos: int, last_end: int, last_start: int, ends: Sequence[int] | None
+        self,
+        data: bytes | memoryview,
+        pos: int,
+        last_end: int,
+        last_start: int,
+        ends: Sequence[int] | None,
+        seen_groups: dict[int, Groups] | None = None,
     ) -> Iterator[tuple[int, int, int]]:
-        """iter_matches for a rule of unbounded width. `ends`: see matches_at_ends.
+        """iter_matches for a rule of unbounded width. `ends`, `seen_groups`: see matches_at_ends.
 
         A match that is too long has shown all there is up to its end, `seen`. Searching all of that again from each
         later start would be quadratic, so until then searches end at pos + cap + reach: all that fits
@@ -165,6 +180,8 @@ class RuleMatcher:
         cap, size = self.cap, len(data) if not ends else ends[-1]
         seen, reach = pos, self.cap
         reach_back = self.reach
+        # what _search found by way of the core has its groups, if nothing too long could be found
+        grouped = seen_groups if reach_back is not None and reach_back.core else None
         while pos <= last_start:
             if ends is not None:
                 # what starts at pos or later ends at the next of the ends, or beyond
@@ -177,10 +194,10 @@ class RuleMatcher:
             if pos < seen and pos + cap + reach < size:
                 limit, sure = pos + cap + reach, min(pos + reach, last_start)
             found = search(data, pos, limit)
-            if found is None or found.start() > sure:
+            if found is None or found[0][0] > sure:
                 pos, reach = sure + 1, min(2 * reach, cap)
                 continue
-            start, end = found.span()
+            start, end = found[0]
             flags = 0
             if end - start > cap:
                 is_news, seen = end > seen, max(end, seen)
@@ -190,37 +207,46 @@ class RuleMatcher:
                         yield start, end, DROPPED
                     pos, reach = start + 1, max(1, reach // 2)
                     continue
-                end, flags = found.end(), CAPPED
+                end, flags = found[0][1], CAPPED
             reach = cap
             if start == end == last_end:
                 pos = start + 1
                 continue
+            if grouped is not None and limit - start <= cap:
+                grouped[start] = groups_of(data, found)
             yield start, end, flags
             pos = last_end = end
 
-    def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Any:
-        """What regexp.search gives, by way of the core if there is one."""
+    def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
+        """What _spans.search gives, by way of the core if there is one; then with the groups, if it can't exceed the cap."""
         reach = self.reach
         if reach is None or not reach.core:
             return self._spans.search(data, pos, limit)
         if self._core is None:
-            self._core = compile_pattern(reach.core)[0]
+            self._core = Finder(compile_pattern(reach.core)[0])
         found = self._core.search(data, pos, limit)
         if found is None:
             return None
-        return self._spans.match(data, reach.start_before(data, pos, found.start()), limit)
+        start = reach.start_before(data, pos, found[0][0])
+        # to work out a short match's groups as well costs less than to match once more for them; a long one's cost more
+        # than all of the search
+        finder = self.with_groups if limit - start <= self.cap else self._spans
+        return finder.match(data, start, limit)
 
-    def matches_at_ends(self, window: Window, ends: Sequence[int]) -> list[tuple[int, int, int]]:
+    def matches_at_ends(
+        self, window: Window, ends: Sequence[int], seen: dict[int, Groups] | None = None
+    ) -> list[tuple[int, int, int]]:
         """What iter_matches gives, found faster from `ends`: sorted offsets among which every match's end is.
 
         For rules without empty matches. Each search is confined to the neighbourhood of one end: with the widest match w,
         no match ends before end e and starts before e - w. If data[e-w : e+w] holds a match that starts at or
         before e, the first such is the next match (an earlier one would end before e and so be in `ends`); if not,
         e belongs to a match that overlaps an earlier one, and the next end is tried. For a rule without a width
-        Reach says how far back the match that goes to an end can start.
+        Reach says how far back the match that goes to an end can start. `seen`: is given matches' groups by start, where
+        they were worked out on the way.
         """
         if self.max_width is None:
-            return list(self._capped_chain(window.data, window.lo, -1, window.last_start, ends))
+            return list(self._capped_chain(window.data, window.lo, -1, window.last_start, ends, seen))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
         pos, width, size, search = window.lo, self.max_width, len(data), self._spans.search
@@ -231,21 +257,20 @@ class RuleMatcher:
             if low > high:
                 break
             found = search(data, low, min(size, high + width))
-            if found is None or found.start() > high:
+            if found is None or found[0][0] > high:
                 i += 1
                 continue
-            start, pos = found.span()
+            start, pos = found[0]
             out.append((start, pos, 0))
             i = bisect_right(ends, pos, i)
         return out
 
-    def groups_at(self, data: bytes, start: int, end: int) -> tuple[bytes | None, ...] | None:
+    def groups_at(self, data: bytes, start: int, end: int) -> Groups | None:
         """The capture groups of the match data[start:end] that one of the methods above found; None if it is no match.
 
         `data` must hold cap + 1 bytes after `start` and one before, where the document has them.
         """
-        found = self.regexp.match(data, start, start + self.cap)
-        if found is None or found.end() != end:
+        found = self.with_groups.match(data, start, start + self.cap)
+        if found is None or found[0][1] != end:
             return None
-        groups: tuple[bytes | None, ...] = found.groups()
-        return groups
+        return groups_of(data, found)

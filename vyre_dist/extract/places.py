@@ -7,10 +7,10 @@ start.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.window import Window
+from vyre_dist.rules.finder import Groups, groups_of
 
 
 def matches_at_places(
@@ -18,13 +18,13 @@ def matches_at_places(
     window: Window,
     places: Sequence[int],
     back: int | None = None,
-    seen: dict[int, Any] | None = None,
+    seen: dict[int, Groups] | None = None,
 ) -> list[tuple[int, int, int]]:
     """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one of `places`.
 
     `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most bytes of a match before
     its place; None: not known, then it is the rule's width, and a rule of unbounded width is searched as a whole.
-    `seen`: is given google-re2's match objects by start, for who needs the groups: finding them again costs as much.
+    `seen`: is given the matches' groups by start: finding them again costs as much.
 
     Let `place` be the first one at or after `pos`, where the last match ended. No match starts at or after pos and before
     place - back: it would hold an earlier place. So the leftmost match from there on is the next one, if it starts
@@ -34,7 +34,7 @@ def matches_at_places(
     if back is None and (back := width) is None:
         return list(matcher.iter_matches(window))
     data, last_start = window.data, window.last_start
-    size, search = len(data), matcher.regexp.search
+    size, search = len(data), matcher.with_groups.search
     found: list[tuple[int, int, int]] = []
     pos = window.lo
     for place in places:
@@ -44,14 +44,14 @@ def matches_at_places(
         if low > high:
             continue
         match = search(data, low, size if width is None else min(size, high + width))
-        if match is None or match.start() > high:
+        if match is None or match[0][0] > high:
             continue
-        start, end = match.span()
+        start, end = match[0]
         if end - start > matcher.cap:
             # what is reported in its place, and where it goes on from, is iter_matches' to say
             return list(matcher.iter_matches(window))
         found.append((start, end, 0))
         if seen is not None:
-            seen[start] = match
+            seen[start] = groups_of(data, match)
         pos = end
     return found

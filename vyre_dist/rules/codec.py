@@ -85,7 +85,8 @@ def _reader(hint: Any) -> _Reader:
     if is_dataclass(hint):
         return lambda value, where: _read_record(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple:
-        return lambda value, where: _read_items(_reader(arguments[0]), value, where)
+        read_item = _reader(arguments[0])
+        return lambda value, where: _read_items(read_item, value, where)
     if origin is Literal:
         return lambda value, where: _one_of(arguments, value, where)
     if origin in (Union, types.UnionType):

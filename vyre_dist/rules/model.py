@@ -6,9 +6,10 @@ the meaning of the filters in filters.py.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Literal
+from typing import Any, Literal
 
 RegexTarget = Literal["secret", "match", "line"]
 
@@ -76,27 +77,35 @@ class PackData:
 
     def content_hash(self) -> str:
         """SHA-256 (hex) over everything that changes findings: not origins, examples and texts for people."""
-        h = hashlib.sha256(b"vyre-dist pack 1\n")
-        _feed(h, self.rules)
-        _feed(h, self.allowlists)
-        return h.hexdigest()
+        parts = [b"vyre-dist pack 1\n"]
+        _collect(parts, self.rules)
+        _collect(parts, self.allowlists)
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 _NOT_HASHED = frozenset({"origin", "examples", "negative_examples", "description", "tags"})
 
 
-def _feed(h: hashlib._Hash, value: object) -> None:
-    if is_dataclass(value):
-        for f in fields(value):
-            if f.name not in _NOT_HASHED:
-                h.update(f.name.encode() + b"=")
-                _feed(h, getattr(value, f.name))
-        h.update(b";")
+def _collect(parts: list[bytes], value: Any) -> None:
+    names = _hashed_fields(value.__class__)
+    if names is not None:
+        for name, label in names:
+            parts.append(label)
+            _collect(parts, getattr(value, name))
+        parts.append(b";")
     elif isinstance(value, tuple):
-        h.update(b"%d[" % len(value))
+        parts.append(b"%d[" % len(value))
         for item in value:
-            _feed(h, item)
-        h.update(b"]")
+            _collect(parts, item)
+        parts.append(b"]")
     else:
         text = repr(value).encode()
-        h.update(b"%d:" % len(text) + text)
+        parts.append(b"%d:%b" % (len(text), text))
+
+
+@functools.cache
+def _hashed_fields(kind: type) -> tuple[tuple[str, bytes], ...] | None:
+    """(name, what is hashed of it) of a dataclass's fields, None for another class: a pack has few kinds and many values."""
+    if not is_dataclass(kind):
+        return None
+    return tuple((f.name, f.name.encode() + b"=") for f in fields(kind) if f.name not in _NOT_HASHED)
