@@ -19,7 +19,7 @@ from vyre_dist.compiler.tables import NOT_STORED, PackTables
 UNDECIDED = 2
 
 BIT_PARALLEL_STEPS = 64
-"""How far a bit-parallel automaton runs at most: a step costs a kernel ten times what one along a table does, and a single
+"""How far a bit-parallel automaton runs at most: a step costs a kernel many times what one along a table does, and a single
 candidate that runs far keeps all others of its launch waiting."""
 
 # So few candidates are quicker one by one (0.1 µs a step each) than together (some 20 µs a step).
