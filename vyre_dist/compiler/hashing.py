@@ -1,10 +1,9 @@
 """The prefilter's bitmap: which 4-byte windows are worth a second look, two bits of one word per hash value.
 
 A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window passes if both are set. Both
-lie in one word, so that one look-up fetches them: a second bit costs two instructions, and lets through a third of what one
-bit of a bitmap of the same size does (22 000 grams in 2^19 bits, source code: 0.4 % of places instead of 1.4 %). The
-multiplier is chosen for the grams at hand, so that what ordinary text is full of rarely falls on bits that are set for
-something else.
+lie in one word, so that one look-up fetches them: a second bit costs two instructions, and lets through far fewer than one
+bit does. The multiplier is chosen for the grams at hand, so that what ordinary text is full of rarely falls on bits that are
+set for something else.
 
 Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (2007), with a block of one word.
 """
