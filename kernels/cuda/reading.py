@@ -6,8 +6,9 @@ No cupy in here: extraction workers, which have no GPU, read rows too.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,10 @@ from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.extract.places import matches_at_places
 from vyre_dist.kernels.cuda.structs import HOST
-from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.finder import Offsets
+
+DocumentRule: TypeAlias = tuple[int, int, Sequence[int] | None]
+"""(document, rule, places in the document, ascending, or None for anywhere)"""
 
 _ANYWHERE = -1
 
@@ -47,8 +51,8 @@ class RowReading:
 
     def pairs(
         self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[int, int, Sequence[int] | None]]:
-        """(document, rule, places in the document, ascending, or None for anywhere), in order of document and rule.
+    ) -> Iterator[DocumentRule]:
+        """Where to look for what, in order of document and rule.
 
         `rows`: ROW_DTYPE. `starts`: by document, where it lies in the arena.
         """
@@ -78,9 +82,9 @@ class RowReading:
         window: Window,
         rule: int,
         places: Sequence[int] | None,
-        seen: dict[int, Groups] | None = None,
+        wanted: Callable[[Offsets], bool] | None = None,
     ) -> list[tuple[int, int, int]]:
-        """The matches of a rule in a window, from where `pairs` says it may match. `seen`: see matches_at_places."""
+        """The matches of a rule in a window, from where `pairs` says it may match. `wanted`: see matches_at_places."""
         if places is None:
             return list(matcher.iter_matches(window))
-        return matches_at_places(matcher, window, places, self.backs[rule], seen)
+        return matches_at_places(matcher, window, places, self.backs[rule], wanted)

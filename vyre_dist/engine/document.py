@@ -56,6 +56,22 @@ class BytesDocument:
         """See Document: bytes do not change."""
 
 
+class MemoryDocument:
+    """A document in memory that belongs to somebody else: only what is asked for is copied."""
+
+    def __init__(self, data: memoryview, path: str) -> None:
+        self._data = data
+        self.path = path
+        self.size = len(data)
+
+    def read(self, start: int, end: int) -> bytes:
+        """See Document."""
+        return bytes(self._data[start:end])
+
+    def verify(self) -> None:
+        """See Document: whoever lends the bytes keeps them as they are."""
+
+
 class FileDocument:
     """An open regular file that must stay what it was when the scan was planned. Close it, or use `with`.
 

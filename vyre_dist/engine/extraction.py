@@ -5,25 +5,27 @@ A worker attaches to the arena's shared memory and reads the few documents that 
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import multiprocessing
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.engine.document import BytesDocument
+from vyre_dist.engine.document import MemoryDocument
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels.cuda.reading import RowReading
+from vyre_dist.kernels.cuda.reading import DocumentRule, RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.filters import CompiledFilters
-from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.finder import Groups, Offsets, groups_of
 from vyre_dist.rules.model import PackData
 
 Found = tuple[list[FindingRow], int]
@@ -69,40 +71,43 @@ class Extractor:
         """The findings of the job's documents, in order; `data` is what their starts and ends count in."""
         found: list[FindingRow] = []
         capped = 0
+        pairs = self.reading.pairs(job.rows, job.starts + job.moved)
+        for number, own in itertools.groupby(pairs, operator.itemgetter(0)):
+            text = data[job.starts[number] : job.ends[number]]
+            rows, cut = self._document(text, job.paths[number], job.numbers[number], own)
+            found += rows
+            capped += cut
+        return found, capped
+
+    def _document(self, text: memoryview, path: str, number: int, pairs: Iterable[DocumentRule]) -> Found:
+        """The findings of one document. Nothing of it is copied but what they say of it."""
+        filters, window, lowered = self.filters, whole(text), b""
         spans: list[RawSpan] = []
         seen: dict[int, dict[int, Groups]] = {}
-        current, text, lowered = -1, b"", b""
-        window = whole(text)
-
-        def finish() -> int:
-            spans.sort()
-            document = BytesDocument(text, job.paths[current])
-            rows, cut = self.builder.build(job.numbers[current], document, spans, seen=seen)
-            found.extend(rows)
-            spans.clear()
-            seen.clear()
-            return cut
-
-        for document, number, places in self.reading.pairs(job.rows, job.starts + job.moved):
-            if document != current:
-                if current >= 0:
-                    capped += finish()
-                current = document
-                text, lowered = bytes(data[job.starts[document] : job.ends[document]]), b""
-                window = whole(text)
-            rule = self.indices[number]
-            if places is None or self.reading.backs[number] is None:
+        for _, ruled, places in pairs:
+            rule = self.indices[ruled]
+            # most rules apply everywhere: the builder asks for the others, once there is a match
+            if filters.has_path(rule) and not filters.rule_applies_to_path(rule, path):
+                continue
+            if places is None or self.reading.backs[ruled] is None:
                 # where all of a document would have to be searched, its keywords are looked for first
-                lowered = lowered or text.lower()
-                if not self.filters.gate_open(rule, lowered):
+                lowered = lowered or bytes(text).lower()
+                if not filters.gate_open(rule, lowered):
                     continue
-            matches = self.reading.matches(
-                self.matchers[rule], window, number, places, seen.setdefault(rule, {})
-            )
-            spans += [(first, rule, last, flags) for first, last, flags in matches]
-        if current >= 0:
-            capped += finish()
-        return found, capped
+            groups = seen[rule] = {}
+
+            def wanted(match: Offsets, rule: int = rule, groups: dict[int, Groups] = groups) -> bool:
+                if filters.hopeless(rule, text, match):
+                    return False
+                groups[match[0][0]] = groups_of(text, match)
+                return True
+
+            for first, last, flags in self.reading.matches(self.matchers[rule], window, ruled, places, wanted):
+                spans.append((first, rule, last, flags))
+        if not spans:
+            return [], 0
+        spans.sort()
+        return self.builder.build(number, MemoryDocument(text, path), spans, seen=seen)
 
 
 class ExtractionPool:

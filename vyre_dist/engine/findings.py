@@ -53,8 +53,12 @@ class FindingBuilder:
             opened = open_gates.get(rule)
             if opened is False:
                 continue
-            data, base = self._context(document, start, rule)
-            match = data[start - base : end - base]
+            groups = None if seen is None else seen.get(rule, _NONE).get(start)
+            if groups is None:
+                data, base = self._context(document, start, rule)
+                match = data[start - base : end - base]
+            else:
+                match = document.read(start, end)
             if opened is None:
                 applies = filters.rule_applies_to_path(rule, document.path)
                 opened = open_gates[rule] = applies and self._gate_open(rule, match, document)
@@ -64,7 +68,6 @@ class FindingBuilder:
                 capped += 1
                 if flags & DROPPED:
                     continue
-            groups = None if seen is None else seen.get(rule, _NONE).get(start)
             if groups is None:
                 groups = self._matchers[rule].groups_at(data, start - base, end - base)
             if groups is None:

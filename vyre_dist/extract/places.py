@@ -6,11 +6,11 @@ start.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.window import Window
-from vyre_dist.rules.finder import Groups, groups_of
+from vyre_dist.rules.finder import Offsets
 
 
 def matches_at_places(
@@ -18,13 +18,14 @@ def matches_at_places(
     window: Window,
     places: Sequence[int],
     back: int | None = None,
-    seen: dict[int, Groups] | None = None,
+    wanted: Callable[[Offsets], bool] | None = None,
 ) -> list[tuple[int, int, int]]:
     """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one of `places`.
 
     `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most bytes of a match before
     its place; None: not known, then it is the rule's width, and a rule of unbounded width is searched as a whole.
-    `seen`: is given the matches' groups by start: finding them again costs as much.
+    `wanted`: is asked for each match that was found here, with its groups; those that it does not want are left out of
+    what is returned (not of the chain). Matches that iter_matches had to find are not asked for.
 
     Let `place` be the first one at or after `pos`, where the last match ended. No match starts at or after pos and before
     place - back: it would hold an earlier place. So the leftmost match from there on is the next one, if it starts
@@ -50,8 +51,7 @@ def matches_at_places(
         if end - start > matcher.cap:
             # what is reported in its place, and where it goes on from, is iter_matches' to say
             return list(matcher.iter_matches(window))
-        found.append((start, end, 0))
-        if seen is not None:
-            seen[start] = groups_of(data, match)
+        if wanted is None or wanted(match):
+            found.append((start, end, 0))
         pos = end
     return found
