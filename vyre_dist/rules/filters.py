@@ -134,7 +134,7 @@ class CompiledFilters:
             for allowlists in scoped
         )
         self._needs_line = tuple(any(check.target == "line" for check in checks) for checks in self._checks)
-        self._too_few = tuple(_too_few(rule.entropy) for rule in pack.rules)
+        self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
 
     def path_verdict(self, path: str) -> PathVerdict:
         """Everything that the path decides, for all rules at once."""
@@ -226,7 +226,7 @@ class CompiledFilters:
     pick_secret = staticmethod(pick_secret)
 
 
-def _too_few(least: float | None) -> int:
+def too_few_bytes(least: float | None) -> int:
     """So many different bytes never have more than `least` bits of entropy: n have at most log2(n).
 
     -1 for no least. To count them takes a third of the time that the entropy takes, and most matches of a loose rule

@@ -1,0 +1,128 @@
+"""PackSpans: the span programs of a compiled pack's rules, with their screens, as arrays that a kernel reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist import regex as rx
+from vyre_dist.compiler import PackTables
+from vyre_dist.compiler.rule_program import Route
+from vyre_dist.compiler.span_executor import FIRST_AHEAD
+from vyre_dist.compiler.span_program import Op, SpanProgram, compile_span_program
+from vyre_dist.compiler.tables import NOT_STORED
+from vyre_dist.program.compiled import CompiledPack
+from vyre_dist.rules.model import PackData
+from vyre_dist.rules.screens import Screen, screens_of
+
+MAX_AHEAD = 1024
+"""How many bytes after a row's place are looked at, at most."""
+
+MAX_VISITED = 1 << 19
+"""Pairs of a split and a place that one search may need to remember."""
+
+INSTRUCTION_DTYPE = np.dtype([("code", "<u4"), ("other", "<u4")])
+"""`code`: the op in the lowest 3 bits, above it `first`: a class's number, a target, a slot or a condition. `other` of a
+split: its number in the program above 16 bits of its second target. Targets count from the program's start.
+"""
+
+SPAN_RULE_DTYPE = np.dtype(
+    [
+        (name, kind)
+        for name, kind in (
+            ("program", "<u4"),
+            ("splits", "<u4"),
+            ("back", "<u4"),
+            ("ahead", "<u4"),
+            ("groups", "<u4"),
+            ("secret_group", "<u4"),
+            ("too_few", "<i4"),
+            ("dull", "<u4"),
+        )
+    ]
+)
+"""By rule of the tables. `program`: its first instruction; NOT_STORED: google-re2 finds the spans. `dull`: a class's number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackSpans:
+    """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8 [classes, 32], bit b of a class's
+    byte i for byte 8i + b. `programs`, `screens`: what these were made of, by rule.
+    """
+
+    rules: npt.NDArray[np.void]
+    instructions: npt.NDArray[np.void]
+    classes: npt.NDArray[np.uint8]
+    programs: tuple[SpanProgram | None, ...]
+    screens: tuple[Screen, ...]
+
+    @property
+    def visited_bits(self) -> int:
+        """The most pairs that a search has to remember."""
+        own = self.rules[self.rules["program"] != NOT_STORED]
+        if not own.size:
+            return 0
+        return int((own["splits"].astype(np.int64) * (own["back"] + own["ahead"] + 1)).max())
+
+    @property
+    def any(self) -> bool:
+        """Whether any rule has a program."""
+        return bool((self.rules["program"] != NOT_STORED).any())
+
+
+def make_spans(pack: PackData, compiled: CompiledPack, tables: PackTables) -> PackSpans:
+    """The span programs of the rules whose rows say near what place a match is: those decided by automata."""
+    screens = screens_of(pack)
+    own = tuple(screens[rule.index] for rule in compiled.rules)
+    backs = [
+        int(back) if back != NOT_STORED and route == Route.AUTOMATA else None
+        for back, route in zip(tables.backs.tolist(), tables.routes.tolist(), strict=True)
+    ]
+    programs = [
+        None if back is None else compile_span_program(rx.parse(rule.pattern).root)
+        for rule, back in zip(compiled.rules, backs, strict=True)
+    ]
+    return pack_programs(programs, own, [back or 0 for back in backs])
+
+
+def pack_programs(
+    programs: Sequence[SpanProgram | None], screens: Sequence[Screen], backs: Sequence[int]
+) -> PackSpans:
+    """The arrays of `programs`; `backs`: the most bytes of a match before its row's place, by rule."""
+    rules = np.zeros(len(programs), SPAN_RULE_DTYPE)
+    rules["program"] = NOT_STORED
+    kept = list(programs)
+    code: list[tuple[int, int]] = []
+    classes: dict[int, int] = {}
+    for number, (program, screen, back) in enumerate(zip(programs, screens, backs, strict=True)):
+        if program is None:
+            continue
+        splits = max(1, program.splits)
+        ahead = min(MAX_AHEAD, MAX_VISITED // splits - back - 1)
+        if ahead < FIRST_AHEAD or screen.secret_group > program.groups:
+            kept[number] = None
+            continue
+        dull = classes.setdefault(screen.dull, len(classes))
+        rules[number] = (
+            *(len(code), splits, back, ahead, program.groups),
+            *(screen.secret_group, screen.too_few, dull),
+        )
+        split = 0
+        for op, first, second in program.instructions:
+            if op is Op.CLASS:
+                first = classes.setdefault(first, len(classes))  # noqa: PLW2901
+            elif op is Op.SPLIT:
+                second |= split << 16  # noqa: PLW2901
+                split += 1
+            code.append((op | first << 3, second))
+    masks = b"".join(mask.to_bytes(32, "little") for mask in classes)
+    return PackSpans(
+        rules,
+        np.array(code, INSTRUCTION_DTYPE),
+        np.frombuffer(masks, np.uint8).reshape(-1, 32),
+        tuple(kept),
+        tuple(screens),
+    )

@@ -1,0 +1,70 @@
+"""Screens: what of a rule's filters can be said of a secret byte by byte, so that a program drops it before the host sees it.
+
+A screen drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vyre_dist.regex import RegexSyntaxError, parse
+from vyre_dist.regex.nodes import Assertion, AssertionKind, CharClass, Concat, Repeat
+from vyre_dist.rules.filters import too_few_bytes
+from vyre_dist.rules.model import Allowlist, PackData
+from vyre_dist.rules.path_filters import in_force
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A match is dropped whose secret (pick_secret's, by `secret_group`) has at most `too_few` different bytes (-1: no such
+    limit), or is made of `dull` bytes (a 256-bit mask) only and is not empty.
+    """
+
+    secret_group: int
+    too_few: int
+    dull: int
+
+    def drops(self, secret: bytes) -> bool:
+        """Whether a match with this secret is dropped."""
+        if len(set(secret)) <= self.too_few:
+            return True
+        return bool(secret) and all(self.dull >> byte & 1 for byte in secret)
+
+
+def screens_of(pack: PackData) -> tuple[Screen, ...]:
+    """Each rule's screen, in the pack's order."""
+    scoped = in_force(pack.rules, pack.allowlists)
+    return tuple(
+        Screen(rule.secret_group, too_few_bytes(rule.entropy), dull_class(allowlists))
+        for rule, allowlists in zip(pack.rules, scoped, strict=True)
+    )
+
+
+def dull_class(allowlists: Iterable[Allowlist]) -> int:
+    """The largest class C (a 256-bit mask) such that an allowlist alone takes out every secret that `^C+$` matches; 0: none."""
+    patterns = {
+        pattern
+        for allowlist in allowlists
+        if allowlist.condition == "OR" and allowlist.regex_target == "secret"
+        for pattern in allowlist.regexes
+    }
+    return max(map(_only_class, patterns), key=int.bit_count, default=0)
+
+
+def _only_class(pattern: str) -> int:
+    """The class C of a pattern that is `^C+$` or `^C*$`; else 0."""
+    try:
+        root = parse(pattern).root
+    except RegexSyntaxError:
+        return 0  # whoever compiles the filters says so
+    match root:
+        case Concat(
+            nodes=(
+                Assertion(kind=AssertionKind.BEGIN_TEXT),
+                Repeat(node=CharClass(mask=mask), min=0 | 1, max=None),
+                Assertion(kind=AssertionKind.END_TEXT),
+            )
+        ):
+            return mask
+    return 0
