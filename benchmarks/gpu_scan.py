@@ -152,7 +152,8 @@ def resident(gpu: Gpu, tables: Any, one: Arena, copies: int, read_rate: float, n
     """Rates on data that is on the device already."""
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.backend import DEFAULT_TUNABLES, MAX_STEPS
-    from vyre_dist.kernels.cuda.programs import CudaPrograms, Workspace
+    from vyre_dist.kernels.cuda.programs import CudaPrograms
+    from vyre_dist.kernels.cuda.workspace import Workspace
 
     programs = CudaPrograms(gpu.device, tables, DEFAULT_TUNABLES, MAX_STEPS)
     there, space = DeviceArena(), Workspace()

@@ -27,8 +27,10 @@ from vyre_dist.dispatch.report import (
 )
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.kernels.cuda.arenas import DeviceArena
-from vyre_dist.kernels.cuda.programs import CudaPrograms, DeviceRows, Workspace
+from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.structs import ROW_DTYPE
+from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.kernels.programs import ScanProgram
 
 RACES = 2

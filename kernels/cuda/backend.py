@@ -20,8 +20,10 @@ from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import open_device
-from vyre_dist.kernels.cuda.programs import CudaPrograms, DeviceRows, Workspace
+from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.reading import RowReading
+from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import ArtifactCache, CompiledPack

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.kernels.cuda.arenas import DeviceArena
-from vyre_dist.kernels.cuda.programs import CudaPrograms, DeviceRows, PendingRun, Workspace
+from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
+from vyre_dist.kernels.cuda.programs import CudaPrograms
+from vyre_dist.kernels.cuda.workspace import Workspace
 
 
 class Lane:

@@ -28,7 +28,8 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     import cupy
 
     from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.programs import CudaPrograms, Workspace
+    from vyre_dist.kernels.cuda.programs import CudaPrograms
+    from vyre_dist.kernels.cuda.workspace import Workspace
 
     stream = cupy.cuda.Stream(non_blocking=True)
 

@@ -97,7 +97,7 @@ def test_prefilter_bits(gpu: SimpleNamespace) -> None:
     from dataclasses import replace
 
     from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.programs import Workspace
+    from vyre_dist.kernels.cuda.workspace import Workspace
 
     rng = random.Random(11)
     arena = Arena.pack([random_document(rng, 3000) for _ in range(5)])
@@ -114,7 +114,7 @@ def test_prefilter_bits(gpu: SimpleNamespace) -> None:
 def test_beyond_four_gibibytes(gpu: SimpleNamespace) -> None:
     """In an arena of more than 2^32 bytes, what was planted around 2^30, 2^31 and 2^32 is found, at its place."""
     from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.programs import Workspace
+    from vyre_dist.kernels.cuda.workspace import Workspace
 
     if gpu.device.free_bytes() < 6 << 30:
         pytest.skip("less than 6 GiB of device memory are free")

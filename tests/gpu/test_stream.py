@@ -83,7 +83,7 @@ def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
     """Whatever path the speculator takes, the rows are the fused programs'; a class of density is raced once."""
     from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.programs import Workspace
+    from vyre_dist.kernels.cuda.workspace import Workspace
 
     rng = random.Random(8)
     programs = gpu.programs(make_tables(PATTERNS), TUNABLES[0])

@@ -11,7 +11,8 @@ import pytest
 from gpu_support import TUNABLES
 
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
-from vyre_dist.kernels.cuda import instances, structs
+from vyre_dist.kernels.cuda import compact, prefilter, probe, scan, structs, walk
+from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import (
     KernelCompileError,
     NvrtcMissingError,
@@ -45,18 +46,32 @@ def _nvrtc() -> None:
         pytest.skip(str(error))
 
 
+def instances(tunables: Tunables) -> list[Instance]:
+    """Those of all kernels."""
+    return [
+        scan.instance(tunables),
+        prefilter.instance(tunables),
+        compact.instance(),
+        probe.instance(),
+        walk.instance(),
+    ]
+
+
+def test_header_and_launcher_share_a_name() -> None:
+    """The module that launches a kernel lies beside the header of its name, and instantiates that one's template."""
+    folder = Path(scan.__file__).parent
+    for instance in instances(Tunables()):
+        assert (folder / f"{instance.kernel}.py").exists()
+        assert (folder / f"{instance.kernel}.cuh").exists()
+        assert f"vyre::{instance.kernel}<{instance.threads}" in instance.source
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("tunables", TUNABLES, ids=str)
 def test_every_instance_compiles(arch: str, tunables: Tunables) -> None:
     """Each kernel of each instance is a cubin for each architecture."""
     cache = ArtifactCache(None)
-    for instance in (
-        instances.scan(tunables),
-        instances.prefilter(tunables),
-        instances.compact(),
-        instances.probe(),
-        instances.walk(),
-    ):
+    for instance in instances(tunables):
         assert compile_cubin(instance.kernel, instance.source, arch, cache).startswith(b"\x7fELF")
 
 
@@ -86,7 +101,7 @@ def test_refused_source() -> None:
 
 def test_cached_cubin(tmp_path: Path) -> None:
     """A cubin is compiled once: what is found in the cache is taken, whatever is damaged is made anew."""
-    cache, instance = ArtifactCache(str(tmp_path)), instances.walk()
+    cache, instance = ArtifactCache(str(tmp_path)), walk.instance()
     first = compile_cubin(instance.kernel, instance.source, "sm_90", cache)
     (stored,) = (tmp_path / "cubin").iterdir()
     stamp = stored.stat().st_mtime_ns
@@ -99,12 +114,8 @@ def test_cached_cubin(tmp_path: Path) -> None:
 
 def test_all_headers_are_used() -> None:
     """Every header of the package belongs to some kernel."""
-    used = "".join(
-        i.source for i in (instances.scan(Tunables()), instances.prefilter(Tunables()), instances.compact())
-    )
-    used += (
-        instances.probe().source + instances.walk().source + "".join(t.decode() for t in headers().values())
-    )
+    used = "".join(instance.source for instance in instances(Tunables()))
+    used += "".join(text.decode() for text in headers().values())
     assert {name.decode() for name in headers() if f'"{name.decode()}"' not in used} == set()
 
 

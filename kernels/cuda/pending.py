@@ -1,0 +1,55 @@
+"""PendingRun: launches on their way, and the rows that come of them; or the room that they lacked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.dispatch.report import SpeculationReport
+from vyre_dist.kernels.cuda.structs import ROW_DTYPE
+from vyre_dist.kernels.cuda.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRows:
+    """`rows`: ROW_DTYPE, in no order, with repeats; the rule's highest bit is set where the host has to decide."""
+
+    rows: npt.NDArray[np.void]
+    attempted_tiles: int
+    committed_tiles: int
+
+    @property
+    def report(self) -> SpeculationReport:
+        """The counter tail's numbers."""
+        return SpeculationReport.from_counts(
+            self.committed_tiles, self.attempted_tiles - self.committed_tiles
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRun:
+    """`lengths`: of all lists of pivots, on the device."""
+
+    space: Workspace
+    lengths: Any
+    stream: Any
+
+    def collect(self) -> DeviceRows | None:
+        """Wait; the rows, or None if there was too little room for pivots or rows: there is more now, so launch again."""
+        space = self.space
+        state = space.state.get(stream=self.stream)
+        longest = int(self.lengths.get(stream=self.stream).max(initial=0))
+        wanted = int(state[:2].view(np.uint64)[0])
+        if longest > space.pivot_capacity or wanted > space.row_capacity:
+            # how many rows there will be is known when no pivot is left out
+            if longest > space.pivot_capacity:
+                space.pivot_capacity = longest + longest // 4
+            if wanted > space.row_capacity:
+                space.row_capacity = wanted + wanted // 4
+            return None
+        rows = space.reserve("rows", np.uint8, 0)[: wanted * ROW_DTYPE.itemsize].get(stream=self.stream)
+        attempted, committed = np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
+        return DeviceRows(rows.view(ROW_DTYPE), attempted, committed)

@@ -1,0 +1,43 @@
+"""Launches walk.cuh: the automata, from pivots to rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.kernels.cuda.device import Device
+from vyre_dist.kernels.cuda.instances import OUTPUT, PIVOTS, STRETCH, TABLES, Instance
+
+_THREADS = 256
+_BLOCKS_PER_SM = 4
+
+
+def instance() -> Instance:
+    """(Tables, Stretch, Lists of Pivot, Output)."""
+    parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
+    return Instance.of("walk", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM)
+
+
+class Walk:
+    """The kernel for one pack."""
+
+    def __init__(self, device: Device, tables: npt.NDArray[np.void]) -> None:
+        self._kernel = device.kernel(instance())
+        self._tables = tables
+
+    def parts(self, lists: int) -> int:
+        """How many blocks share each of so many lists."""
+        return max(1, self._kernel.grid // lists)
+
+    def launch(
+        self,
+        stream: Any,
+        stretch: npt.NDArray[np.void],
+        pivots: npt.NDArray[np.void],
+        output: npt.NDArray[np.void],
+        lists: int,
+    ) -> None:
+        """Queue the kernel on `lists` lists of pivots."""
+        self._kernel(stream, self._tables, stretch, pivots, output, grid=lists * int(pivots["parts"]))
