@@ -74,16 +74,22 @@ class DeviceArena:
 
     def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> list[npt.NDArray[np.void]]:
         """The Stretch struct of each launch, by value. `stretch_bytes`: a multiple of 4096."""
-        found = []
-        base = self._data.data.ptr
-        for first in range(0, self.size, stretch_bytes):
-            struct = np.zeros((), STRETCH_DTYPE)
-            struct["data"] = base + first
-            struct["first"] = first
-            struct["arena_bytes"] = self.size
-            struct["bytes"] = min(stretch_bytes, self.size - first)
-            struct["documents"] = self.documents
-            for name, buffer in self._index.items():
-                struct[name] = buffer.data.ptr
-            found.append(struct)
-        return found
+        return [
+            self._stretch(first, min(stretch_bytes, self.size - first))
+            for first in range(0, self.size, stretch_bytes)
+        ]
+
+    def whole(self) -> npt.NDArray[np.void]:
+        """The Stretch struct for kernels that take 64-bit places of the arena; its `bytes` say nothing."""
+        return self._stretch(0, 0)
+
+    def _stretch(self, first: int, size: int) -> npt.NDArray[np.void]:
+        struct = np.zeros((), STRETCH_DTYPE)
+        struct["data"] = self._data.data.ptr + first
+        struct["first"] = first
+        struct["arena_bytes"] = self.size
+        struct["bytes"] = size
+        struct["documents"] = self.documents
+        for name, buffer in self._index.items():
+            struct[name] = buffer.data.ptr
+        return struct

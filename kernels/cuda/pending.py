@@ -15,11 +15,15 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class DeviceRows:
-    """`rows`: ROW_DTYPE, in no order, with repeats; the rule's highest bit is set where the host has to decide."""
+    """`rows`: ROW_DTYPE, in no order, with repeats; the rule's highest bit is set where the host has to decide.
+
+    `matches`: MATCH_DTYPE, one for each row, where they were searched for.
+    """
 
     rows: npt.NDArray[np.void]
     attempted_tiles: int
     committed_tiles: int
+    matches: npt.NDArray[np.void] | None = None
 
     @property
     def report(self) -> SpeculationReport:

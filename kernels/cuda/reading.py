@@ -49,9 +49,7 @@ class RowReading:
             tuple(None if back == NOT_STORED else back for back in tables.backs.tolist()),
         )
 
-    def pairs(
-        self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]
-    ) -> Iterator[DocumentRule]:
+    def pairs(self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]) -> Iterator[DocumentRule]:
         """Where to look for what, in order of document and rule.
 
         `rows`: ROW_DTYPE. `starts`: by document, where it lies in the arena.

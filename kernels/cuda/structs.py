@@ -85,3 +85,26 @@ OUTPUT_DTYPE = np.dtype(
         ("tile_bits", "<u4"),
     ]
 )
+
+# spans.cuh
+SPAN_STEPS = 1 << 16
+SPAN_DEPTH = 2048
+MAX_SLOTS = 6
+OPEN, FOUND, SCREENED = 0, 1, 2
+NO_GROUP, NO_SLOT = -1, -2
+MATCH_DTYPE = np.dtype(
+    [
+        ("first_back", "<u4"),
+        ("start_back", "<u4"),
+        ("length", "<u4"),
+        ("status", "<u4"),
+        ("slots", "<i4", (MAX_SLOTS,)),
+    ]
+)
+SPAN_TABLES_DTYPE = np.dtype(
+    [
+        *((name, "<u8") for name in ("rules", "instructions", "classes", "scratch")),
+        ("words", "<u4"),
+        ("unused", "<u4"),
+    ]
+)

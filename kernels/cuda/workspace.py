@@ -23,6 +23,7 @@ class Workspace:
         self.pivot_capacity = _FIRST_PIVOTS
         self.row_capacity = _FIRST_ROWS
         self.state: Any = None  # count of rows (64 bits), attempted and committed tiles as bits
+        self.latest: Any = None  # the Output struct of the latest run
 
     def reserve(self, name: str, dtype: type[np.generic], size: int) -> Any:
         """The buffer called `name`, with `size` elements or more. What it held is lost when it grows."""
@@ -58,7 +59,7 @@ class Workspace:
         output["rows"] = self.reserve("rows", np.uint8, self.row_capacity * ROW_DTYPE.itemsize).data.ptr
         output["capacity"] = self.row_capacity
         output["tile_bits"] = tile_bytes.bit_length() - 1
-        self.state = state
+        self.state, self.latest = state, output
         return output
 
 

@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_support import PATTERNS, random_document
+from gpu_support import PATTERNS, matches_of, random_document
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
-from vyre_dist.engine.extraction import ExtractionPool, RowJob
+from vyre_dist.engine.extraction import ExtractionPool, Extractor, RowJob
 from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
+from vyre_dist.kernels.cuda.matches import settle
 from vyre_dist.kernels.cuda.reading import RowReading
-from vyre_dist.kernels.cuda.structs import HOST, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import FOUND, HOST, ROW_DTYPE
 from vyre_dist.program import compile_pack
+from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
 
 
@@ -75,6 +79,97 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
         for f in own
     ]
     assert sorted(got) == sorted(expected)
+
+
+FILTERED = """
+[[rules]]
+id = "key"
+regex = '''(?i)[\\w.-]{0,9}?(?:key|token)[ \\t\\w.-]{0,5}(?:=|:=)[ \'=]{0,2}([\\w.=-]{4,9}|[a-z0-9]{6,})(?:[\'\\s;]|$)'''
+entropy = 2.0
+[[rules.allowlists]]
+regexes = ["^[a-z.]+$"]
+stopwords = ["abc1"]
+[[rules]]
+id = "second"
+regex = 'x(\\d+)?y=(\\w{2,6})'
+secretGroup = 2
+[[rules]]
+id = "neighbours"
+regex = 'aab|abca?b'
+[[rules]]
+id = "long"
+regex = 'begin[^!]{3,}!'
+[[rules]]
+id = "lines"
+regex = '(?m)^name: *(\\S{2,})$'
+keywords = ["name"]
+"""
+TEXTS = [
+    "key=",
+    "token :='",
+    "abcdef1'",
+    "abc123 ",
+    "k.x",
+    " ",
+    "\n",
+    ";",
+    "aab",
+    "abcab",
+    "aabcab",
+    "begin",
+    "!",
+    "x12y=",
+]
+TEXTS += ["xy=abc", "name: v1\n", "my.key = 'zz12ab'\n", "." * 200, "\xe9", "=", "key=ab.cd.ef;", "xy", "12"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(pieces=st.lists(st.lists(st.sampled_from(TEXTS), max_size=25), min_size=1, max_size=4))
+def test_searched_on_the_device(pieces: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the device has searched, screened and overlapping matches included, findings are the Scanner's."""
+    file = tmp_path_factory.getbasetemp() / "filtered.toml"
+    file.write_text(FILTERED)
+    pack = RulePack.load(file)
+    documents = ["".join(own).encode("latin-1") for own in pieces]
+    compiled = compile_pack(pack.data)
+    tables = load_tables(compiled)
+    spans = make_spans(pack.data, compiled, tables)
+    arena = Arena.pack(documents)
+    rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
+    matches = matches_of(spans, arena, rows)
+    paths = [f"{n}" for n in range(len(documents))]
+    slot: Any = None
+    reading = RowReading.of(tables)
+    jobs = jobs_of(reading, rows, ArenaBatch(arena, paths, range(len(paths)), slot), arena.data, 2, matches)
+    extractor = Extractor.of(pack.data, compiled, reading)
+    found = [row for job in jobs for row in extractor.run(memoryview(arena.data), job)[0]]
+    want = Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
+    rules = [rule.id for rule in pack.rules]
+    got = sorted((row[0], rules[row[1]], *row[2:8]) for row in found)
+    assert got == sorted(
+        (n, f.rule_id, f.start, f.end, f.line, f.column, f.match, f.secret)
+        for n, own in enumerate(want)
+        for f in own
+    )
+
+
+def test_the_device_settles_most() -> None:
+    """On ordinary text nearly no row is left for google-re2, and screened matches are dropped."""
+    pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
+    compiled = compile_pack(pack.data)
+    tables = load_tables(compiled)
+    spans = make_spans(pack.data, compiled, tables)
+    rng = random.Random(6)
+    arena = Arena.pack([random_document(rng, 30) for _ in range(60)])
+    rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
+    programmed = np.array([program is not None for program in spans.programs])
+    rows = rows[programmed[rows["rule"] & 0xFFFF]]
+    matches = matches_of(spans, arena, rows)
+    left, settled = settle(rows, matches)
+    assert rows.size > 300
+    assert (matches["status"] == FOUND).sum() > 250
+    assert left.size < rows.size // 10
+    assert len(settled) > 200
 
 
 def test_a_refused_job_is_raised() -> None:

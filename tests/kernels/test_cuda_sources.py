@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from gpu_support import TUNABLES
 
+from vyre_dist.compiler import span_executor
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
-from vyre_dist.kernels.cuda import compact, prefilter, probe, scan, structs, walk
+from vyre_dist.compiler.span_program import Op
+from vyre_dist.kernels.cuda import compact, prefilter, probe, scan, spans, structs, walk
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import (
     KernelCompileError,
@@ -21,6 +23,7 @@ from vyre_dist.kernels.cuda.nvrtc import (
     nvrtc_module,
 )
 from vyre_dist.program import ArtifactCache
+from vyre_dist.program.pack_spans import INSTRUCTION_DTYPE, SPAN_RULE_DTYPE
 from vyre_dist.program.tunables import Tunables
 
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
@@ -35,6 +38,10 @@ STRUCTS = {
     "Tables": structs.TABLES_DTYPE,
     "Stretch": structs.STRETCH_DTYPE,
     "Output": structs.OUTPUT_DTYPE,
+    "Match": structs.MATCH_DTYPE,
+    "SpanTables": structs.SPAN_TABLES_DTYPE,
+    "SpanRule": SPAN_RULE_DTYPE,
+    "Instruction": INSTRUCTION_DTYPE,
 }
 
 
@@ -54,6 +61,7 @@ def instances(tunables: Tunables) -> list[Instance]:
         compact.instance(),
         probe.instance(),
         walk.instance(),
+        spans.instance(),
     ]
 
 
@@ -87,7 +95,13 @@ def test_structs_are_numpys() -> None:
     for name in ("MAX_RUNS", "BYTE_MAP_PITCH", "LIST", "HOST", "BIT_PARALLEL", "PAGE_BITS", "MOST_ROOM"):
         checks.append(f"static_assert(vyre::{name} == {getattr(structs, name)}u);")
     checks.append(f"static_assert(vyre::BIT_PARALLEL_STEPS == {BIT_PARALLEL_STEPS}u);")
-    source = '#include "tables.cuh"\n' + "\n".join(checks)
+    for name in ("SPAN_STEPS", "SPAN_DEPTH", "OPEN", "FOUND", "SCREENED", "NO_GROUP", "NO_SLOT", "MAX_SLOTS"):
+        checks.append(f"static_assert(vyre::{name} == {getattr(structs, name)});")
+    checks.append(f"static_assert(vyre::FIRST_AHEAD == {span_executor.FIRST_AHEAD}u);")
+    checks.append(f"static_assert(vyre::SPAN_STEPS == {span_executor.MAX_STEPS}u);")
+    checks.append(f"static_assert(vyre::SPAN_DEPTH == {span_executor.MAX_DEPTH}u);")
+    checks += [f"static_assert(vyre::OP_{op.name} == {op.value}u);" for op in Op if op is not Op.MATCH]
+    source = '#include "spans.cuh"\n' + "\n".join(checks)
     assert len(checks) > 60
     compile_cubin("structs", source, "sm_90", ArtifactCache(None))
 

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from vyre_dist.compiler import PackTables, compile_tables
+from vyre_dist.compiler import Arena, PackTables, compile_tables
 from vyre_dist.compiler.arena_executor import ROW_DTYPE, ArenaVerdicts, Rows
+from vyre_dist.compiler.span_executor import find_span
+from vyre_dist.kernels.cuda.structs import FOUND, HOST, MATCH_DTYPE, NO_GROUP, NO_SLOT, SCREENED
+from vyre_dist.program.pack_spans import PackSpans
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex import parse
+from vyre_dist.rules.filters import pick_secret
+from vyre_dist.rules.model import Rule
 
 PATTERNS = [
     r"token[=:]\s*[0-9a-f]{8}",
@@ -104,3 +109,33 @@ def found(rows: Any) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, i
         rows.attempted_tiles,
         rows.committed_tiles,
     )
+
+
+def matches_of(spans: PackSpans, arena: Arena, rows: Any) -> Any:
+    """MATCH_DTYPE: what the device's search gives for each of `rows` (ROW_DTYPE of the device), by the reference."""
+    out = np.zeros(rows.size, MATCH_DTYPE)
+    out["slots"] = NO_SLOT
+    for i, (place, document, rule) in enumerate(rows.tolist()):
+        if rule & HOST or not (arena.at_start[document] and arena.at_end[document]):
+            continue
+        program = spans.programs[rule]
+        if program is None:
+            continue
+        start, back, ahead = int(arena.starts[document]), *spans.rules[rule][["back", "ahead"]].tolist()
+        text = arena.data[start : arena.ends[document]].tobytes()
+        found = find_span(program, text, place - start, back, ahead)
+        if found is None:
+            continue
+        slots = found.slots
+        out[i]["first_back"], out[i]["start_back"] = place - start - found.first, place - start - found.start
+        out[i]["length"] = found.end - found.start
+        out[i]["slots"][: len(slots)] = [slot - found.start if slot >= 0 else NO_GROUP for slot in slots]
+        groups = [
+            text[low:high] if low >= 0 else None for low, high in zip(slots[::2], slots[1::2], strict=True)
+        ]
+        screen = spans.screens[rule]
+        secret = pick_secret(
+            Rule("r", None, secret_group=screen.secret_group), text[found.start : found.end], groups
+        )
+        out[i]["status"] = SCREENED if screen.drops(secret) else FOUND
+    return out

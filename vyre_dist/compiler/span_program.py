@@ -23,8 +23,9 @@ MAX_GROUPS = 3
 class Op(enum.IntEnum):
     """What an instruction does. The numbers are stored.
 
-    CLASS: take one byte of class `first`. SPLIT: go on at `first`, later perhaps at `second`. JUMP: go on at `first`. SAVE: the
-    place is where slot `first` is (group g: slots 2g - 2 and 2g - 1). ASSERT: go on where condition `first` (context.py) holds.
+    CLASS: take one byte of class `first`. SPLIT: go on at `first`, later perhaps at `second`. JUMP: go on at `first`.
+    SAVE: the place is where slot `first` is (group g: slots 2g - 2 and 2g - 1). ASSERT: go on where condition `first`
+    (context.py) holds.
     """
 
     CLASS = 0
@@ -41,7 +42,7 @@ Instruction = tuple[Op, int, int]
 
 @dataclass(frozen=True, slots=True)
 class SpanProgram:
-    """`instructions`: targets count from 0 in here; the `first` of a CLASS is a 256-bit mask. `groups`: how many there are."""
+    """`instructions`: targets count from 0 in here; the `first` of a CLASS is a 256-bit mask. `groups`: how many."""
 
     instructions: tuple[Instruction, ...]
     groups: int
@@ -83,7 +84,9 @@ def compile_span_program(root: Node) -> SpanProgram | None:
     if nullable or max(groups, default=0) > MAX_GROUPS:
         return None
     absolute = [
-        (op, at + first, at + second) if op is Op.SPLIT else (op, at + first if op is Op.JUMP else first, second)
+        (op, at + first, at + second)
+        if op is Op.SPLIT
+        else (op, at + first if op is Op.JUMP else first, second)
         for at, (op, first, second) in enumerate(relative)
     ]
     return SpanProgram((*absolute, (Op.MATCH, 0, 0)), max(groups, default=0))

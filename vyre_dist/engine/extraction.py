@@ -5,13 +5,11 @@ A worker attaches to the arena's shared memory and reads the few documents that 
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import multiprocessing
-import operator
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +19,7 @@ from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import whole
+from vyre_dist.kernels.cuda.matches import FoundMatch, groups_in, settle
 from vyre_dist.kernels.cuda.reading import DocumentRule, RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
@@ -34,7 +33,8 @@ Found = tuple[list[FindingRow], int]
 
 @dataclass(frozen=True, slots=True)
 class RowJob:
-    """Rows of some documents of an arena. `rows`: ROW_DTYPE, their documents counted from 0 in here.
+    """Rows of some documents of an arena. `rows`: ROW_DTYPE, their documents counted from 0 in here; `matches`: MATCH_DTYPE,
+    theirs, if the device has searched.
 
     `starts`, `ends` int64 [documents]: where they lie; places are of the same arena, shifted by `moved` int64 [documents]
     where the documents' bytes were copied elsewhere. `paths`, `numbers`: what they are called in finding rows.
@@ -46,6 +46,7 @@ class RowJob:
     moved: npt.NDArray[np.int64]
     paths: Sequence[str]
     numbers: Sequence[int]
+    matches: npt.NDArray[np.void] | None = None
 
 
 @dataclass(slots=True)
@@ -69,32 +70,46 @@ class Extractor:
 
     def run(self, data: memoryview, job: RowJob) -> Found:
         """The findings of the job's documents, in order; `data` is what their starts and ends count in."""
+        rows, matches = (job.rows, []) if job.matches is None else settle(job.rows, job.matches)
+        starts = job.starts + job.moved
+        pairs: dict[int, list[DocumentRule]] = {}
+        for pair in self.reading.pairs(rows, starts):
+            pairs.setdefault(pair[0], []).append(pair)
+        settled: dict[int, list[FoundMatch]] = {}
+        for match in matches:
+            settled.setdefault(match.document, []).append(match)
         found: list[FindingRow] = []
         capped = 0
-        pairs = self.reading.pairs(job.rows, job.starts + job.moved)
-        for number, own in itertools.groupby(pairs, operator.itemgetter(0)):
-            text = data[job.starts[number] : job.ends[number]]
-            rows, cut = self._document(text, job.paths[number], job.numbers[number], own)
-            found += rows
-            capped += cut
+        for number in sorted(pairs.keys() | settled.keys()):
+            document = _Searched(data[job.starts[number] : job.ends[number]], job.paths[number])
+            for match in settled.get(number, ()):
+                document.add(match, self.indices[match.rule], int(starts[number]))
+            self._search(document, pairs.get(number, ()))
+            if document.spans:
+                document.spans.sort()
+                called = MemoryDocument(document.text, document.path)
+                rows_of, cut = self.builder.build(
+                    job.numbers[number], called, document.spans, seen=document.groups
+                )
+                found += rows_of
+                capped += cut
         return found, capped
 
-    def _document(self, text: memoryview, path: str, number: int, pairs: Iterable[DocumentRule]) -> Found:
-        """The findings of one document. Nothing of it is copied but what they say of it."""
-        filters, window, lowered = self.filters, whole(text), b""
-        spans: list[RawSpan] = []
-        seen: dict[int, dict[int, Groups]] = {}
+    def _search(self, document: _Searched, pairs: Iterable[DocumentRule]) -> None:
+        """Look in a document for rules, from what `pairs` says. Nothing is copied but what they say of it."""
+        filters, text = self.filters, document.text
+        window, lowered = whole(text), b""
         for _, ruled, places in pairs:
             rule = self.indices[ruled]
             # most rules apply everywhere: the builder asks for the others, once there is a match
-            if filters.has_path(rule) and not filters.rule_applies_to_path(rule, path):
+            if filters.has_path(rule) and not filters.rule_applies_to_path(rule, document.path):
                 continue
             if places is None or self.reading.backs[ruled] is None:
                 # where all of a document would have to be searched, its keywords are looked for first
                 lowered = lowered or bytes(text).lower()
                 if not filters.gate_open(rule, lowered):
                     continue
-            groups = seen[rule] = {}
+            groups = document.groups.setdefault(rule, {})
 
             def wanted(match: Offsets, rule: int = rule, groups: dict[int, Groups] = groups) -> bool:
                 if filters.hopeless(rule, text, match):
@@ -102,12 +117,26 @@ class Extractor:
                 groups[match[0][0]] = groups_of(text, match)
                 return True
 
-            for first, last, flags in self.reading.matches(self.matchers[rule], window, ruled, places, wanted):
-                spans.append((first, rule, last, flags))
-        if not spans:
-            return [], 0
-        spans.sort()
-        return self.builder.build(number, MemoryDocument(text, path), spans, seen=seen)
+            for first, last, flags in self.reading.matches(
+                self.matchers[rule], window, ruled, places, wanted
+            ):
+                document.spans.append((first, rule, last, flags))
+
+
+@dataclass(slots=True)
+class _Searched:
+    """A document with what has been found in it so far. `groups`: by rule and start."""
+
+    text: memoryview
+    path: str
+    spans: list[RawSpan] = field(default_factory=list)
+    groups: dict[int, dict[int, Groups]] = field(default_factory=dict)
+
+    def add(self, match: FoundMatch, rule: int, origin: int) -> None:
+        """A match that the device found; `origin`: where the document lies in the arena."""
+        start = match.start - origin
+        self.spans.append((start, rule, start + match.length, 0))
+        self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, match.slots)
 
 
 class ExtractionPool:

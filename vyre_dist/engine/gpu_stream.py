@@ -27,6 +27,8 @@ from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.reading import RowReading
+from vyre_dist.kernels.cuda.spans import Spans
+from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 
@@ -138,6 +140,8 @@ class GpuStream:
             raise UsageError(
                 f"{free >> 20} MiB of device memory are free: not enough for {slots} slots of 1 MiB"
             )
+        spans = make_spans(pack, backend.compiled, backend.tables)
+        finder = Spans(backend.device, spans) if spans.any else None
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
         for _ in range(slots):
@@ -145,7 +149,7 @@ class GpuStream:
             data = np.ndarray((slot_bytes,), np.uint8, memory.buf)
             data.fill(0)  # touched, so that it is there to be registered
             self._registry.register(data)
-            self._slots.append(Slot(memory, data, Lane(backend.programs, slot_bytes)))
+            self._slots.append(Slot(memory, data, Lane(backend.programs, slot_bytes, finder)))
         self._free = deque(self._slots)
         self._copied: deque[Slot] = deque()
         self._extracting: deque[Slot] = deque()
@@ -228,9 +232,8 @@ class GpuStream:
         slot = self._copied.popleft()
         rows = slot.lane.finish()
         self.totals.report += MergedReport.of(rows.report)
-        jobs = jobs_of(
-            self.backend.reading, rows.rows, slot.taken(), slot.data, max(1, self._pool.workers // 2)
-        )
+        pieces = max(1, self._pool.workers // 2)
+        jobs = jobs_of(self.backend.reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
         slot.futures = self._pool.submit(slot.memory.name, jobs)
         self._extracting.append(slot)
 
@@ -274,13 +277,17 @@ def jobs_of(
     batch: ArenaBatch,
     memory: npt.NDArray[np.uint8],
     pieces: int,
+    matches: npt.NDArray[np.void] | None = None,
 ) -> list[RowJob]:
     """What the extraction workers have to do for a batch's rows, in at most so many pieces of about equal size.
 
-    `memory`: the slot's, which they see. Documents of an arena that lies elsewhere are copied there, one behind the other.
+    `matches`: one for each row, if the device has searched. `memory`: the slot's, which the workers see. Documents of an
+    arena that lies elsewhere are copied there, one behind the other.
     """
     arena = batch.arena
-    rows = rows[np.argsort(rows["document"], kind="stable")]
+    order = np.argsort(rows["document"], kind="stable")
+    rows = rows[order]
+    matches = None if matches is None else matches[order]
     if reading.everywhere:
         documents = np.arange(arena.documents)
         firsts = np.searchsorted(rows["document"], documents)
@@ -313,6 +320,7 @@ def jobs_of(
                 moved[low:high],
                 [batch.paths[document] for document in called],
                 [batch.numbers[document] for document in called],
+                None if matches is None else matches[bounds[low] : bounds[high]],
             )
         )
     return jobs

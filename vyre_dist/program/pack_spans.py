@@ -44,13 +44,13 @@ SPAN_RULE_DTYPE = np.dtype(
         )
     ]
 )
-"""By rule of the tables. `program`: its first instruction; NOT_STORED: google-re2 finds the spans. `dull`: a class's number."""
+"""By rule of the tables. `program`: its first instruction; NOT_STORED: google-re2 finds the spans. `dull`: a class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackSpans:
-    """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8 [classes, 32], bit b of a class's
-    byte i for byte 8i + b. `programs`, `screens`: what these were made of, by rule.
+    """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8 [classes, 32], bit b
+    of a class's byte i for byte 8i + b. `programs`, `screens`: what these were made of, by rule.
     """
 
     rules: npt.NDArray[np.void]
@@ -74,12 +74,19 @@ class PackSpans:
 
 
 def make_spans(pack: PackData, compiled: CompiledPack, tables: PackTables) -> PackSpans:
-    """The span programs of the rules whose rows say near what place a match is: those decided by automata."""
+    """The span programs of the rules whose rows say near what place a match is: those decided by automata.
+
+    A rule of unbounded width whose matches are cut at less than a search may give has none.
+    """
     screens = screens_of(pack)
     own = tuple(screens[rule.index] for rule in compiled.rules)
     backs = [
-        int(back) if back != NOT_STORED and route == Route.AUTOMATA else None
-        for back, route in zip(tables.backs.tolist(), tables.routes.tolist(), strict=True)
+        int(back)
+        if back != NOT_STORED and route == Route.AUTOMATA and (rule.max_width or rule.cap >= back + MAX_AHEAD)
+        else None
+        for rule, back, route in zip(
+            compiled.rules, tables.backs.tolist(), tables.routes.tolist(), strict=True
+        )
     ]
     programs = [
         None if back is None else compile_span_program(rx.parse(rule.pattern).root)
@@ -113,9 +120,9 @@ def pack_programs(
         split = 0
         for op, first, second in program.instructions:
             if op is Op.CLASS:
-                first = classes.setdefault(first, len(classes))  # noqa: PLW2901
+                first = classes.setdefault(first, len(classes))
             elif op is Op.SPLIT:
-                second |= split << 16  # noqa: PLW2901
+                second |= split << 16
                 split += 1
             code.append((op | first << 3, second))
     masks = b"".join(mask.to_bytes(32, "little") for mask in classes)

@@ -1,4 +1,4 @@
-"""Screens: what of a rule's filters can be said of a secret byte by byte, so that a program drops it before the host sees it.
+"""Screens: what of a rule's filters can be said of a secret byte by byte, so that a program drops it, not the host.
 
 A screen drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of its own.
 """
@@ -42,7 +42,7 @@ def screens_of(pack: PackData) -> tuple[Screen, ...]:
 
 
 def dull_class(allowlists: Iterable[Allowlist]) -> int:
-    """The largest class C (a 256-bit mask) such that an allowlist alone takes out every secret that `^C+$` matches; 0: none."""
+    """The largest class C (a 256-bit mask) such that an allowlist alone takes out every secret `^C+$`; 0: none."""
     patterns = {
         pattern
         for allowlist in allowlists

@@ -1,0 +1,79 @@
+"""What the device's matches mean for the chain of matches that google-re2 would find from the start of each document.
+
+Every row's search began a bounded way before its place, not where the match before it ended. Where of one rule in one
+document (a) no match found overlaps another, and (b) the first match that each search came upon is one of them, the matches
+are the chain: its first match is the leftmost of the document, so every search that covers its start finds it; and a search
+through a later match either begins after the end of the one before it, or comes upon a match of the chain first, by (a)
+and (b), and goes on from its end as the chain does. Where that does not hold, or a search was given up, the host searches.
+
+No cupy in here: extraction workers read matches too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.kernels.cuda.structs import FOUND, HOST, NO_SLOT, OPEN
+from vyre_dist.rules.finder import Groups
+
+_KEY_BITS = 40  # more than an arena has bytes
+
+
+class FoundMatch(NamedTuple):
+    """A match in the arena, and of which document (as counted in the rows) and rule it is; `slots` count from its start."""
+
+    document: int
+    rule: int
+    start: int
+    length: int
+    slots: list[int]
+
+
+def settle(
+    rows: npt.NDArray[np.void], matches: npt.NDArray[np.void]
+) -> tuple[npt.NDArray[np.void], list[FoundMatch]]:
+    """(the rows that the host has to search at, the matches worth a look, in order of document), of whole documents.
+
+    `rows`: ROW_DTYPE; `matches`: MATCH_DTYPE, one for each.
+    """
+    if not rows.size:
+        return rows, []
+    rules = rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
+    _, group = np.unique(rows["document"].astype(np.int64) << 32 | rules, return_inverse=True)
+    places = rows["place"].astype(np.int64)
+    starts, firsts = places - matches["start_back"], places - matches["first_back"]
+    ends = starts + matches["length"]
+    open_groups = np.zeros(int(group.max()) + 1, bool)
+    open_groups[group[matches["status"] == OPEN]] = True
+    keys = group << _KEY_BITS | starts
+    order = np.argsort(keys, kind="stable")
+    fresh = np.ones(order.size, bool)
+    fresh[1:] = keys[order[1:]] != keys[order[:-1]]
+    own = order[fresh]  # a row for each match
+    overlaps = (group[own[1:]] == group[own[:-1]]) & (starts[own[1:]] < ends[own[:-1]])
+    open_groups[group[own[1:][overlaps]]] = True
+    wanted = group << _KEY_BITS | firsts
+    at = np.minimum(np.searchsorted(keys[own], wanted), own.size - 1)
+    open_groups[group[keys[own][at] != wanted]] = True
+    kept = own[~open_groups[group[own]] & (matches["status"][own] == FOUND)]
+    found = zip(
+        rows["document"][kept].tolist(),
+        rules[kept].tolist(),
+        starts[kept].tolist(),
+        matches["length"][kept].tolist(),
+        matches["slots"][kept].tolist(),
+        strict=True,
+    )
+    return rows[open_groups[group]], list(map(FoundMatch._make, found))
+
+
+def groups_in(text: memoryview, start: int, slots: list[int]) -> Groups:
+    """The groups of a match that starts at `start` in `text`."""
+    return tuple(
+        bytes(text[start + low : start + high]) if low >= 0 else None
+        for low, high in zip(slots[::2], slots[1::2], strict=True)
+        if low != NO_SLOT
+    )

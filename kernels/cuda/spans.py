@@ -1,0 +1,61 @@
+"""Launches spans.cuh: from rows to the matches through their places, for the rules that have a span program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.kernels.cuda.arenas import DeviceArena
+from vyre_dist.kernels.cuda.device import Device
+from vyre_dist.kernels.cuda.instances import OUTPUT, STRETCH, Instance
+from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, SPAN_DEPTH, SPAN_TABLES_DTYPE
+from vyre_dist.kernels.cuda.workspace import Workspace, pointer
+from vyre_dist.program.pack_spans import PackSpans
+
+_THREADS = 256
+_BLOCKS_PER_SM = 2
+
+
+def instance() -> Instance:
+    """(SpanTables, Stretch of the whole arena, Output, matches)."""
+    parameters = ("const __grid_constant__ vyre::SpanTables tables", STRETCH, OUTPUT, "vyre::Match* matches")
+    return Instance.of("spans", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM)
+
+
+class Spans:
+    """The kernel for one pack."""
+
+    def __init__(self, device: Device, spans: PackSpans) -> None:
+        import cupy
+
+        self._kernel = device.kernel(instance())
+        self._words = -(-spans.visited_bits // 32) + 1
+        self._arrays = {}
+        self._struct = np.zeros((), SPAN_TABLES_DTYPE)
+        for name, array in (
+            ("rules", spans.rules),
+            ("instructions", spans.instructions),
+            ("classes", spans.classes),
+        ):
+            self._arrays[name] = cupy.asarray(np.frombuffer(array.tobytes() + bytes(16), np.uint8))
+            self._struct[name] = self._arrays[name].data.ptr
+        self._struct["words"] = self._words
+
+    def launch(self, arena: DeviceArena, space: Workspace, stream: Any) -> None:
+        """Queue the search for the rows that the run before this one in `space` puts out."""
+        warps = self._kernel.grid * (_THREADS // 32)
+        struct = self._struct.copy()
+        scratch = space.reserve("span scratch", np.uint32, warps * (self._words + 2 * SPAN_DEPTH))
+        struct["scratch"] = pointer(scratch)
+        matches = space.reserve("matches", np.uint8, space.row_capacity * MATCH_DTYPE.itemsize)
+        self._kernel(stream, struct, arena.whole(), space.latest, pointer(matches))
+
+    @staticmethod
+    def collect(space: Workspace, count: int, stream: Any) -> npt.NDArray[np.void]:
+        """MATCH_DTYPE [count]: the matches of the first `count` rows, in their order; waits for them."""
+        found: npt.NDArray[np.uint8] = space.reserve("matches", np.uint8, 0)[
+            : count * MATCH_DTYPE.itemsize
+        ].get(stream=stream)
+        return found.view(MATCH_DTYPE)
