@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
+import itertools
 import json
 import lzma
 import os
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 
 from vyre_dist.compiler import compile_tables
@@ -59,22 +61,22 @@ extern "C" __global__ void read_all(const uint4* p, unsigned long long n, unsign
 def write_sample(tree: str, file: str, megabytes: float) -> None:
     """Whole files of `tree` in a fixed order, `megabytes` of them, with their sizes in front."""
     sys.path.insert(0, str(HERE))
-    from anchor_rates import sample
+    from corpus import sampled_files
 
-    documents = sample(tree, megabytes)
-    sizes = np.array([len(document) for document in documents], "<u8")
-    head = np.array([len(documents)], "<u8").tobytes() + sizes.tobytes()
-    Path(file).write_bytes(lzma.compress(head + b"".join(documents), preset=3))
-    print(f"{len(documents)} files, {int(sizes.sum())} bytes")
+    documents = sampled_files(tree, megabytes)
+    head = msgpack.packb([(path, len(text)) for path, text in documents])
+    body = len(head).to_bytes(8, "little") + head + b"".join(text for _, text in documents)
+    Path(file).write_bytes(lzma.compress(body, preset=3))
+    print(f"{len(documents)} files, {sum(len(text) for _, text in documents)} bytes")
 
 
-def read_sample(file: str) -> list[bytes]:
-    """The documents that write_sample wrote."""
+def read_sample(file: str) -> tuple[list[str], list[bytes]]:
+    """(paths, documents) that write_sample wrote."""
     raw = lzma.decompress(Path(file).read_bytes())
-    count = int(np.frombuffer(raw, "<u8", 1)[0])
-    sizes = np.frombuffer(raw, "<u8", count, 8).astype(np.int64)
-    ends = np.cumsum(sizes) + 8 * (count + 1)
-    return [raw[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)]
+    size = int.from_bytes(raw[:8], "little")
+    listed = msgpack.unpackb(raw[8 : 8 + size])
+    ends = itertools.accumulate((count for _, count in listed), initial=8 + size)
+    return [path for path, _ in listed], [raw[low:high] for low, high in itertools.pairwise(ends)]
 
 
 def repeated(arena: Arena, copies: int) -> Arena:
@@ -199,15 +201,13 @@ def generated_literals(count: int) -> list[str]:
 
 
 def stream_rate(
-    gpu: Gpu, pack: RulePack, documents: list[bytes], gigabytes: float, store: bool, workers: int
+    pack: RulePack, paths: list[str], documents: list[bytes], gigabytes: float, store: bool, workers: int
 ) -> Any:
     """(bytes a second from host memory to findings, batches, findings of a batch); every batch's findings are checked."""
     from vyre_dist.engine.extraction import ExtractionPool
     from vyre_dist.engine.gpu_stream import ArenaBatch, GpuStream
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
-    del gpu
-    paths = [f"file {number}" for number in range(len(documents))]
     want = [
         list(found)
         for found in Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
@@ -286,7 +286,7 @@ def main() -> None:
     if not args.sample:
         parser.error("--sample is needed; --write-sample makes one")
 
-    documents = read_sample(args.sample)
+    paths, documents = read_sample(args.sample)
     one = Arena.pack(documents)
     pack = RulePack.load(args.rules) if args.rules else RulePack.builtin()
     gpu = Gpu()
@@ -337,7 +337,7 @@ def main() -> None:
             import ray
 
             ray.init(address="local", num_cpus=1, object_store_memory=4 << 30, include_dashboard=False)
-        rate, batches, findings = stream_rate(gpu, pack, documents, args.gigabytes, store, args.workers)
+        rate, batches, findings = stream_rate(pack, paths, documents, args.gigabytes, store, args.workers)
         record[part] = {"GB/s": round(rate / 1e9, 1), "findings": findings, "batches": batches}
         source = "Ray's object store" if store else "pinned memory"
         print(

@@ -31,7 +31,7 @@ class Spans:
         import cupy
 
         self._kernel = device.kernel(instance())
-        self._words = -(-spans.visited_bits // 32) + 1
+        self._words = -(-spans.visited_bits // 64) * 2 + 2  # even: pairs of words follow
         self._arrays = {}
         self._struct = np.zeros((), SPAN_TABLES_DTYPE)
         for name, array in (
@@ -43,11 +43,19 @@ class Spans:
             self._struct[name] = self._arrays[name].data.ptr
         self._struct["words"] = self._words
 
+    @property
+    def scratch_bytes(self) -> int:
+        """The device memory that searches of one lane take beside their results."""
+        return 4 * self._scratch_words
+
+    @property
+    def _scratch_words(self) -> int:
+        return self._kernel.grid * (_THREADS // 32) * (self._words + 2 * SPAN_DEPTH)
+
     def launch(self, arena: DeviceArena, space: Workspace, stream: Any) -> None:
         """Queue the search for the rows that the run before this one in `space` puts out."""
-        warps = self._kernel.grid * (_THREADS // 32)
         struct = self._struct.copy()
-        scratch = space.reserve("span scratch", np.uint32, warps * (self._words + 2 * SPAN_DEPTH))
+        scratch = space.reserve("span scratch", np.uint32, self._scratch_words)
         struct["scratch"] = pointer(scratch)
         matches = space.reserve("matches", np.uint8, space.row_capacity * MATCH_DTYPE.itemsize)
         self._kernel(stream, struct, arena.whole(), space.latest, pointer(matches))

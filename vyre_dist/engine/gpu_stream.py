@@ -132,16 +132,16 @@ class GpuStream:
         self.totals = StreamTotals()
         self._filters = CompiledFilters(pack)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
+        spans = make_spans(pack, backend.compiled, backend.tables)
+        finder = Spans(backend.device, spans) if spans.any else None
         # beside its text a slot takes lists and rows: an eighth more is plenty for all but text that hits everywhere
-        free = backend.device.free_bytes()
+        free = backend.device.free_bytes() - slots * (finder.scratch_bytes if finder else 0)
         while slots * slot_bytes * 9 // 8 > free and slot_bytes > 1 << 20:
             slot_bytes //= 2
         if slots * slot_bytes * 9 // 8 > free:
             raise UsageError(
                 f"{free >> 20} MiB of device memory are free: not enough for {slots} slots of 1 MiB"
             )
-        spans = make_spans(pack, backend.compiled, backend.tables)
-        finder = Spans(backend.device, spans) if spans.any else None
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
         for _ in range(slots):
