@@ -6,6 +6,7 @@ of which the automata confirm. Each mode scans the same arenas in the same order
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from typing import Any
@@ -20,8 +21,8 @@ from vyre_dist.regex import parse
 PATTERN = r"\bsecret_key=[0-9a-f]{16}\b"
 TRUE, FALSE = b" secret_key=0123456789abcdef ", b" secret_key=0123456789abcdeX "
 DENSITIES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.3)
-ARENA_BYTES = 128 << 20
-ARENAS = 16
+ARENA_BYTES = 256 << 20
+ARENAS = 18
 ROUNDS = 7
 
 
@@ -73,11 +74,12 @@ def adaptive(gpu: Any) -> dict[str, Any]:
             found.add(np.unique(rows["place"]).size)
         for _ in range(ROUNDS):
             spent = dict.fromkeys(modes, 0.0)
-            for arena in arenas:
-                # in turn, so that whatever else the machine does meets all of them
-                for mode, runner in runners.items():
+            for turn, arena in enumerate(arenas):
+                # in turn, so that whatever else the machine does meets all of them; each is first, second and last
+                # as often as the others, as what ran before leaves its traces in the caches
+                for mode in itertools.islice(itertools.cycle(modes), turn % 3, turn % 3 + 3):
                     began = time.perf_counter()
-                    runner.run(arena, modes[mode])
+                    runners[mode].run(arena, modes[mode])
                     spent[mode] += time.perf_counter() - began
             for mode, seconds in spent.items():
                 rates[mode].append(sum(a.size for a in arenas) / seconds)

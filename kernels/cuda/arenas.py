@@ -16,6 +16,8 @@ PADDING = 32
 STRETCH_BYTES = 1 << 30
 """What one launch looks at, at most: offsets in a launch are 32-bit, and one bit of them is taken."""
 
+_INDEX_ALIGNMENT = 16
+
 
 def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint32]:
     """By page of 2^PAGE_BITS bytes: the first document that ends after the page's start; one page more than there are."""
@@ -32,15 +34,31 @@ class DeviceArena:
         self.size = 0
         self.documents = 0
         self._data: Any = None
-        self._index: dict[str, Any] = {}
-        self._held: list[Any] = []
+        self._index: Any = None
+        self._offsets: dict[str, int] = {}
+        self._staging: npt.NDArray[np.uint8] | None = None
+        self._staged: Any = None
+        self._held: Any = None
 
     def upload(self, arena: Arena, stream: Any) -> None:
-        """Copy `arena` to the device on `stream`. What it was copied from must stay until the stream is done."""
+        """Queue the copy of `arena` to the device on `stream`. What it is copied from must stay until the stream is done.
+
+        Returns at once if the arena's data is registered with CUDA (host_memory.py).
+        """
+        import cupy
+
         self.reserve(arena.data.size)
-        if arena.data.size:
-            self._data[: arena.data.size].set(np.ascontiguousarray(arena.data), stream=stream)
         self.describe(arena, stream)
+        if arena.data.size:
+            data = self._held = np.ascontiguousarray(arena.data)
+            # not ndarray.set: it waits
+            cupy.cuda.runtime.memcpyAsync(
+                self._data.data.ptr,
+                data.ctypes.data,
+                data.size,
+                cupy.cuda.runtime.memcpyHostToDevice,
+                stream.ptr,
+            )
 
     def reserve(self, size: int) -> Any:
         """The device buffer, with room for `size` bytes and the padding."""
@@ -51,26 +69,49 @@ class DeviceArena:
         return self._data
 
     def describe(self, arena: Arena, stream: Any) -> None:
-        """Tell where the documents lie in the bytes that are there already, and put the padding behind them."""
+        """Tell where the documents lie in the bytes that are there or on their way, and put the padding behind them."""
         import cupy
 
         self.size, self.documents = arena.data.size, arena.documents
-        edges = arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1
         host = {
             "starts": arena.starts.astype(np.uint64),
             "ends": arena.ends.astype(np.uint64),
-            "edges": edges,
+            "edges": arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1,
             "page_documents": page_documents(arena.ends, arena.data.size),
         }
-        self._held = [host]
+        # one copy of all of it, from pinned memory: from other memory the call waits for whatever is on the stream
+        at = 0
+        for name, array in host.items():
+            self._offsets[name] = at
+            at += -(-array.nbytes // _INDEX_ALIGNMENT) * _INDEX_ALIGNMENT
+        staging = self._stage(at)
+        for name, array in host.items():
+            low = self._offsets[name]
+            staging[low : low + array.nbytes] = array.view(np.uint8)
         with stream:
             self._data[self.size : self.size + PADDING] = 0
-            for name, array in host.items():
-                buffer = self._index.get(name)
-                if buffer is None or buffer.size < array.size:
-                    buffer = self._index[name] = cupy.empty(max(1, array.size + array.size // 4), array.dtype)
-                if array.size:
-                    buffer[: array.size].set(array, stream=stream)
+        if at:
+            cupy.cuda.runtime.memcpyAsync(
+                self._index.data.ptr,
+                staging.ctypes.data,
+                at,
+                cupy.cuda.runtime.memcpyHostToDevice,
+                stream.ptr,
+            )
+            self._staged = cupy.cuda.Event(disable_timing=True)
+            self._staged.record(stream)
+
+    def _stage(self, size: int) -> npt.NDArray[np.uint8]:
+        """Pinned memory of `size` bytes or more that no copy reads any more, and as much on the device."""
+        import cupy
+
+        if self._staged is not None:
+            self._staged.synchronize()
+        if self._staging is None or self._staging.size < size:
+            room = size + size // 4
+            self._staging = np.frombuffer(cupy.cuda.alloc_pinned_memory(room), np.uint8, room)
+            self._index = cupy.empty(room, np.uint8)
+        return self._staging
 
     def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> list[npt.NDArray[np.void]]:
         """The Stretch struct of each launch, by value. `stretch_bytes`: a multiple of 4096."""
@@ -90,6 +131,6 @@ class DeviceArena:
         struct["arena_bytes"] = self.size
         struct["bytes"] = size
         struct["documents"] = self.documents
-        for name, buffer in self._index.items():
-            struct[name] = buffer.data.ptr
+        for name, offset in self._offsets.items():
+            struct[name] = self._index.data.ptr + offset
         return struct

@@ -11,36 +11,38 @@ No cupy in here: extraction workers read matches too.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.kernels.cuda.structs import FOUND, HOST, NO_SLOT, OPEN
+from vyre_dist.kernels.cuda.structs import FOUND, HOST, MAX_SLOTS, NO_SLOT, OPEN
 from vyre_dist.rules.finder import Groups
 
 _KEY_BITS = 40  # more than an arena has bytes
 
 
-class FoundMatch(NamedTuple):
-    """A match in the arena, and of which document (as counted in the rows) and rule it is; `slots` count from its start."""
-
-    document: int
-    rule: int
-    start: int
-    length: int
-    slots: list[int]
+SETTLED_DTYPE = np.dtype(
+    [
+        ("document", "<u4"),
+        ("rule", "<u4"),
+        ("start", "<i8"),
+        ("length", "<u4"),
+        ("slots", "<i4", (MAX_SLOTS,)),
+    ]
+)
+"""A match: of which document (as counted in the rows) and rule it is, where in the arena; `slots` count from its start."""
 
 
 def settle(
     rows: npt.NDArray[np.void], matches: npt.NDArray[np.void]
-) -> tuple[npt.NDArray[np.void], list[FoundMatch]]:
-    """(the rows that the host has to search at, the matches worth a look, in order of document), of whole documents.
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+    """(the rows that the host has to search at, SETTLED_DTYPE: the matches worth a look), of whole documents.
 
     `rows`: ROW_DTYPE; `matches`: MATCH_DTYPE, one for each.
     """
     if not rows.size:
-        return rows, []
+        return rows, np.empty(0, SETTLED_DTYPE)
     rules = rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
     _, group = np.unique(rows["document"].astype(np.int64) << 32 | rules, return_inverse=True)
     places = rows["place"].astype(np.int64)
@@ -59,18 +61,14 @@ def settle(
     at = np.minimum(np.searchsorted(keys[own], wanted), own.size - 1)
     open_groups[group[keys[own][at] != wanted]] = True
     kept = own[~open_groups[group[own]] & (matches["status"][own] == FOUND)]
-    found = zip(
-        rows["document"][kept].tolist(),
-        rules[kept].tolist(),
-        starts[kept].tolist(),
-        matches["length"][kept].tolist(),
-        matches["slots"][kept].tolist(),
-        strict=True,
-    )
-    return rows[open_groups[group]], list(map(FoundMatch._make, found))
+    settled = np.empty(kept.size, SETTLED_DTYPE)
+    settled["document"], settled["rule"], settled["start"] = rows["document"][kept], rules[kept], starts[kept]
+    for name in ("length", "slots"):
+        settled[name] = matches[name][kept]
+    return rows[open_groups[group]], settled
 
 
-def groups_in(text: memoryview, start: int, slots: list[int]) -> Groups:
+def groups_in(text: memoryview, start: int, slots: Sequence[int]) -> Groups:
     """The groups of a match that starts at `start` in `text`."""
     return tuple(
         bytes(text[start + low : start + high]) if low >= 0 else None

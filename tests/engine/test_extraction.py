@@ -17,7 +17,7 @@ from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.engine.extraction import ExtractionPool, Extractor, RowJob
 from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
-from vyre_dist.kernels.cuda.matches import settle
+from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
 from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.cuda.structs import FOUND, HOST, ROW_DTYPE
 from vyre_dist.program import compile_pack
@@ -178,7 +178,7 @@ def test_a_refused_job_is_raised() -> None:
     compiled = compile_pack(pack.data)
     reading = RowReading.of(load_tables(compiled))
     none = np.zeros(1, np.int64)
-    job = RowJob(np.zeros(1, ROW_DTYPE), none, none + 4, none, ["x"], [0])
+    job = RowJob(np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0])
     with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
         (future,) = pool.submit("vyre-dist-no-such-arena", [job])
         with pytest.raises(FileNotFoundError):

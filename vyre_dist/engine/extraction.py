@@ -19,7 +19,7 @@ from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels.cuda.matches import FoundMatch, groups_in, settle
+from vyre_dist.kernels.cuda.matches import groups_in
 from vyre_dist.kernels.cuda.reading import DocumentRule, RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
@@ -31,22 +31,26 @@ Found = tuple[list[FindingRow], int]
 """(finding rows, how many matches were capped)."""
 
 
+_Settled = tuple[int, int, int, Sequence[int]]
+"""(rule, start in the document, length, slots)"""
+
+
 @dataclass(frozen=True, slots=True)
 class RowJob:
-    """Rows of some documents of an arena. `rows`: ROW_DTYPE, their documents counted from 0 in here; `matches`: MATCH_DTYPE,
-    theirs, if the device has searched.
+    """What there is to do in some documents of an arena. `rows`: ROW_DTYPE, where to search; `settled`: SETTLED_DTYPE, what
+    the device has found. Both count documents from 0 in here.
 
     `starts`, `ends` int64 [documents]: where they lie; places are of the same arena, shifted by `moved` int64 [documents]
     where the documents' bytes were copied elsewhere. `paths`, `numbers`: what they are called in finding rows.
     """
 
     rows: npt.NDArray[np.void]
+    settled: npt.NDArray[np.void]
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
     moved: npt.NDArray[np.int64]
     paths: Sequence[str]
     numbers: Sequence[int]
-    matches: npt.NDArray[np.void] | None = None
 
 
 @dataclass(slots=True)
@@ -70,20 +74,22 @@ class Extractor:
 
     def run(self, data: memoryview, job: RowJob) -> Found:
         """The findings of the job's documents, in order; `data` is what their starts and ends count in."""
-        rows, matches = (job.rows, []) if job.matches is None else settle(job.rows, job.matches)
         starts = job.starts + job.moved
         pairs: dict[int, list[DocumentRule]] = {}
-        for pair in self.reading.pairs(rows, starts):
+        for pair in self.reading.pairs(job.rows, starts):
             pairs.setdefault(pair[0], []).append(pair)
-        settled: dict[int, list[FoundMatch]] = {}
-        for match in matches:
-            settled.setdefault(match.document, []).append(match)
+        settled: dict[int, list[_Settled]] = {}
+        places = job.settled["start"] - starts[job.settled["document"]]
+        for (number, rule, _, length, slots), start in zip(
+            job.settled.tolist(), places.tolist(), strict=True
+        ):
+            settled.setdefault(number, []).append((self.indices[rule], start, length, slots))
         found: list[FindingRow] = []
         capped = 0
         for number in sorted(pairs.keys() | settled.keys()):
             document = _Searched(data[job.starts[number] : job.ends[number]], job.paths[number])
             for match in settled.get(number, ()):
-                document.add(match, self.indices[match.rule], int(starts[number]))
+                document.add(*match)
             self._search(document, pairs.get(number, ()))
             if document.spans:
                 document.spans.sort()
@@ -132,11 +138,10 @@ class _Searched:
     spans: list[RawSpan] = field(default_factory=list)
     groups: dict[int, dict[int, Groups]] = field(default_factory=dict)
 
-    def add(self, match: FoundMatch, rule: int, origin: int) -> None:
-        """A match that the device found; `origin`: where the document lies in the arena."""
-        start = match.start - origin
-        self.spans.append((start, rule, start + match.length, 0))
-        self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, match.slots)
+    def add(self, rule: int, start: int, length: int, slots: Sequence[int]) -> None:
+        """A match that the device found."""
+        self.spans.append((start, rule, start + length, 0))
+        self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, slots)
 
 
 class ExtractionPool:
@@ -196,6 +201,5 @@ def _attach(name: str) -> memoryview:
     (Before Python 3.13, SharedMemory registers whatever is attached for removal at this process's end.)
     """
     with open(f"/dev/shm/{name}", "rb") as file:  # noqa: S108  # where shm_open keeps it, on Linux
-        # all pages at once: one fault for each that is read would cost as much as reading it
-        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
-        return memoryview(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))
+        # pages are mapped as they are read: a worker reads few of them, and to map them all takes longer than a batch
+        return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))

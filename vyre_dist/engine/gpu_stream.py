@@ -26,6 +26,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.lane import Lane
+from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
 from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.cuda.spans import Spans
 from vyre_dist.program.pack_spans import make_spans
@@ -285,14 +286,16 @@ def jobs_of(
     arena that lies elsewhere are copied there, one behind the other.
     """
     arena = batch.arena
-    order = np.argsort(rows["document"], kind="stable")
-    rows = rows[order]
-    matches = None if matches is None else matches[order]
+    settled = np.empty(0, SETTLED_DTYPE)
+    if matches is not None:
+        # most documents have nothing else to say
+        rows, settled = settle(rows, matches)
+    rows = rows[np.argsort(rows["document"], kind="stable")]
+    settled = settled[np.argsort(settled["document"], kind="stable")]
     if reading.everywhere:
         documents = np.arange(arena.documents)
-        firsts = np.searchsorted(rows["document"], documents)
     else:
-        documents, firsts = np.unique(rows["document"], return_index=True)
+        documents = np.union1d(rows["document"], settled["document"]).astype(np.int64)
     if not documents.size:
         return []
     starts, ends = arena.starts[documents], arena.ends[documents]
@@ -304,23 +307,27 @@ def jobs_of(
             memory[at : at + size] = arena.data[start : start + size]
         moved = starts - places
         starts, ends = places, places + sizes
-    local = np.searchsorted(documents, rows["document"])
     jobs = []
-    cuts = np.unique(np.linspace(0, documents.size, pieces + 1).astype(np.int64))
-    bounds = np.append(firsts, rows.size)
-    for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        own = rows[bounds[low] : bounds[high]].copy()
-        own["document"] = local[bounds[low] : bounds[high]] - low
+    cuts = np.unique(np.linspace(0, documents.size, pieces + 1).astype(np.int64)).tolist()
+    for low, high in itertools.pairwise(cuts):
         called = documents[low:high].tolist()
         jobs.append(
             RowJob(
-                own,
+                _of_documents(rows, documents[low:high]),
+                _of_documents(settled, documents[low:high]),
                 starts[low:high],
                 ends[low:high],
                 moved[low:high],
                 [batch.paths[document] for document in called],
                 [batch.numbers[document] for document in called],
-                None if matches is None else matches[bounds[low] : bounds[high]],
             )
         )
     return jobs
+
+
+def _of_documents(items: npt.NDArray[np.void], documents: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """Those of `items` (in order of document) that are about `documents` (ascending), counted from 0 in these."""
+    low, high = np.searchsorted(items["document"], (documents[0], documents[-1] + 1))
+    own = items[low:high].copy()
+    own["document"] = np.searchsorted(documents, own["document"])
+    return own

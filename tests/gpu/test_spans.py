@@ -1,0 +1,74 @@
+"""The search for matches on the device is the reference's, row by row."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gpu_support import PATTERNS, TUNABLES, matches_of, random_document
+
+from vyre_dist.compiler import Arena, compile_tables
+from vyre_dist.compiler.span_program import compile_span_program
+from vyre_dist.kernels.cuda.structs import FOUND, OPEN, SCREENED
+from vyre_dist.program.pack_spans import pack_programs
+from vyre_dist.regex import parse
+from vyre_dist.rules.screens import Screen
+
+pytestmark = pytest.mark.gpu
+
+MORE = [
+    r"(?:(zz)|z)(z*?)(?:end|\b)",
+    r"key[\s\S]{0,300}?=(\w{3,})",
+    r"abc(?:x|y)*?(?:abc|cde)?",
+    r"the [\s\S]{900,}fox",
+    r"quick(?:[^q]|\n)*!",
+]
+SCREENS = [
+    Screen(0, -1, 0),
+    Screen(0, 11, 0),
+    Screen(1, 5, int.from_bytes(b"\xff" * 16, "little")),
+    Screen(1, 300, 0),
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_matches_are_the_references(gpu: SimpleNamespace, seed: int) -> None:
+    """Spans, groups and screens of every row, at shifted offsets, with documents that are cut, small and large."""
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+    from vyre_dist.kernels.cuda.programs import Workspace
+    from vyre_dist.kernels.cuda.spans import Spans
+
+    rng = random.Random(seed)
+    patterns = PATTERNS + MORE
+    roots = [parse(pattern).root for pattern in patterns]
+    tables = compile_tables(roots).tables
+    programs = [compile_span_program(root) for root in roots]
+    screens = [SCREENS[rng.randrange(4 if p and p.groups else 2)] for p in programs]
+    backs = [0 if back == 0xFFFF_FFFF else back for back in tables.backs.tolist()]
+    known = [
+        p if back != 0xFFFF_FFFF else None for p, back in zip(programs, tables.backs.tolist(), strict=True)
+    ]
+    spans = pack_programs(known, screens, backs)
+    documents = [b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(150)]
+    documents += [
+        random_document(rng, 4000),
+        b"the quick " + b"x" * 1500 + b" fox!",
+        b"key" + b"\n" * 250 + b"=abcd",
+    ]
+    whole = [rng.random() < 0.9 for _ in documents]
+    arena = Arena.pack(documents, whole, [rng.random() < 0.9 for _ in documents])
+    own = gpu.programs(tables, TUNABLES[seed % len(TUNABLES)])
+    finder, there, space = Spans(gpu.device, spans), DeviceArena(), Workspace()
+    there.upload(arena, gpu.stream)
+    rows = own.run_fused(there, space, gpu.stream).rows
+    finder.launch(there, space, gpu.stream)
+    got = finder.collect(space, rows.size, gpu.stream)
+    want = matches_of(spans, arena, rows)
+    assert (got["status"] == want["status"]).all()
+    done = want["status"] != OPEN
+    assert np.array_equal(got[done], want[done])
+    assert {FOUND, SCREENED, OPEN} <= set(got["status"].tolist())
+    assert (want["slots"] >= 0).any()
+    assert rows.size > 500
