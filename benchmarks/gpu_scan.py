@@ -224,7 +224,6 @@ def stream_rate(
         ExtractionPool(pack.data, compiled, backend.reading, workers) as pool,
         GpuStream(backend, pack.data, pool, slots=5, slot_bytes=SLOT_BYTES) as stream,
     ):
-        pool.warm_up()
         batches: list[ArenaBatch] = []
         while (slot := stream.free_slot()) is not None:
             batch, left = slot.pack(iter(numbered))
@@ -277,7 +276,8 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=24)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--libhs")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    # one processor drives the GPU, another feeds the workers
+    parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) - 4))
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
     if args.write_sample:

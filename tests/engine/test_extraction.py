@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from multiprocessing.shared_memory import SharedMemory
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,27 +124,39 @@ TEXTS = [
 TEXTS += ["xy=abc", "name: v1\n", "my.key = 'zz12ab'\n", "." * 200, "\xe9", "=", "key=ab.cd.ef;", "xy", "12"]
 
 
-@settings(max_examples=300, deadline=None)
-@given(pieces=st.lists(st.lists(st.sampled_from(TEXTS), max_size=25), min_size=1, max_size=4))
-def test_searched_on_the_device(pieces: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where the device has searched, screened and overlapping matches included, findings are the Scanner's."""
-    file = tmp_path_factory.getbasetemp() / "filtered.toml"
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The pack FILTERED, compiled, and what scans it."""
+    file = tmp_path_factory.mktemp("pack") / "filtered.toml"
     file.write_text(FILTERED)
     pack = RulePack.load(file)
-    documents = ["".join(own).encode("latin-1") for own in pieces]
     compiled = compile_pack(pack.data)
     tables = load_tables(compiled)
-    spans = make_spans(pack.data, compiled, tables)
+    return SimpleNamespace(
+        pack=pack,
+        compiled=compiled,
+        tables=tables,
+        spans=make_spans(pack.data, compiled, tables),
+        extractor=Extractor.of(pack.data, compiled, RowReading.of(tables)),
+        scanner=Scanner(pack, backend="cpu"),
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(pieces=st.lists(st.lists(st.sampled_from(TEXTS), max_size=25), min_size=1, max_size=4))
+def test_searched_on_the_device(filtered: SimpleNamespace, pieces: list[list[str]]) -> None:
+    """Where the device has searched, screened and overlapping matches included, findings are the Scanner's."""
+    pack, tables, extractor = filtered.pack, filtered.tables, filtered.extractor
+    documents = ["".join(own).encode("latin-1") for own in pieces]
     arena = Arena.pack(documents)
     rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
-    matches = matches_of(spans, arena, rows)
+    matches = matches_of(filtered.spans, arena, rows)
     paths = [f"{n}" for n in range(len(documents))]
     slot: Any = None
-    reading = RowReading.of(tables)
-    jobs = jobs_of(reading, rows, ArenaBatch(arena, paths, range(len(paths)), slot), arena.data, 2, matches)
-    extractor = Extractor.of(pack.data, compiled, reading)
+    batch = ArenaBatch(arena, paths, range(len(paths)), slot)
+    jobs = jobs_of(extractor.reading, rows, batch, arena.data, 2, matches)
     found = [row for job in jobs for row in extractor.run(memoryview(arena.data), job)[0]]
-    want = Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
+    want = filtered.scanner.scan_batch(list(zip(paths, documents, strict=True)))
     rules = [rule.id for rule in pack.rules]
     got = sorted((row[0], rules[row[1]], *row[2:8]) for row in found)
     assert got == sorted(

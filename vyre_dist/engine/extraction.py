@@ -10,6 +10,7 @@ import multiprocessing
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Barrier
 
 import numpy as np
 import numpy.typing as npt
@@ -151,8 +152,9 @@ class ExtractionPool:
         self.workers = workers
         # spawned: a forked child would inherit a CUDA context that it can't use
         context = multiprocessing.get_context("spawn")
+        everybody = context.Barrier(workers)
         self._pool = ProcessPoolExecutor(
-            workers, context, initializer=_start, initargs=(pack_to_bytes(pack), compiled, reading)
+            workers, context, initializer=_start, initargs=(everybody, pack_to_bytes(pack), compiled, reading)
         )
 
     def __enter__(self) -> ExtractionPool:
@@ -162,8 +164,8 @@ class ExtractionPool:
         self.close()
 
     def warm_up(self) -> None:
-        """Return when all workers have started."""
-        for future in [self._pool.submit(_nothing) for _ in range(4 * self.workers)]:
+        """Return when all workers have started; without this they start as jobs come, which takes seconds."""
+        for future in [self._pool.submit(_meet) for _ in range(self.workers)]:
             future.result()
 
     def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Future[Found]]:
@@ -175,17 +177,20 @@ class ExtractionPool:
         self._pool.shutdown()
 
 
-# what a worker process holds: its extractor, and the arenas it has seen
+# what a worker process holds: its extractor, a barrier for all workers, and the arenas it has seen
 _extractors: list[Extractor] = []
+_barriers: list[Barrier] = []
 _attached: dict[str, memoryview] = {}
 
 
-def _start(pack: bytes, compiled: CompiledPack, reading: RowReading) -> None:
+def _start(everybody: Barrier, pack: bytes, compiled: CompiledPack, reading: RowReading) -> None:
+    _barriers.append(everybody)
     _extractors.append(Extractor.of(pack_from_bytes(pack), compiled, reading))
 
 
-def _nothing() -> None:
-    """A task that only shows that there is a worker."""
+def _meet() -> None:
+    """Wait for all workers: so many of these take as many workers."""
+    _barriers[0].wait()
 
 
 def _extract(shared: str, job: RowJob) -> Found:

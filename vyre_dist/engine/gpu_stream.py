@@ -154,6 +154,7 @@ class GpuStream:
         self._free = deque(self._slots)
         self._copied: deque[Slot] = deque()
         self._extracting: deque[Slot] = deque()
+        pool.warm_up()
 
     def __enter__(self) -> GpuStream:
         return self
