@@ -146,7 +146,8 @@ def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
     """The entries in the kernels' layout, with what a walk needs of each automaton."""
     own = tables.entries
     entries = np.zeros(own.size, ENTRY_DTYPE)
-    entries["rule"], entries["pivot_offset"] = own["rule"], own["pivot_offset"]
+    for name in ("rule", "pivot_offset", "distance"):
+        entries[name] = own[name]
     for name in ("probe_offset", "probe_class"):
         entries[name][:, : own[name].shape[1]] = own[name]
     for name in ("forward", "backward"):

@@ -16,11 +16,15 @@ from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.rule_program import Route
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
-from vyre_dist.extract.places import matches_at_places
+from vyre_dist.extract.places import matches_at_places, matches_at_starts
 from vyre_dist.kernels.cuda.structs import HOST
 from vyre_dist.rules.finder import Groups
 
 _ANYWHERE = -1
+
+
+class Starts(list[int]):
+    """Places that are where the matches of a rule of one width start, all of them: nothing is left to be searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,14 @@ class RowReading:
     """`everywhere`: the rules of which the programs say nothing: the host looks for them in every document.
 
     `by_run`: those that were found by a run of bytes, whose place is not in every match. `backs`: by rule, the most
-    bytes of a match before its place, None where that is not known.
+    bytes of a match before its place, None where that is not known. `widths`: by rule, that of its every match; 0 if they
+    differ.
     """
 
     everywhere: tuple[int, ...]
     by_run: tuple[int, ...]
     backs: tuple[int | None, ...]
+    widths: tuple[int, ...]
 
     @classmethod
     def of(cls, tables: PackTables) -> RowReading:
@@ -43,6 +49,7 @@ class RowReading:
             tuple(np.flatnonzero(silent).tolist()),
             tuple(tables.runs["rule"].tolist()),
             tuple(None if back == NOT_STORED else back for back in tables.backs.tolist()),
+            tuple(tables.widths.tolist()),
         )
 
     def pairs(
@@ -50,8 +57,11 @@ class RowReading:
     ) -> Iterator[tuple[int, int, Sequence[int] | None]]:
         """(document, rule, places in the document, ascending, or None for anywhere), in order of document and rule.
 
+        The places are Starts where the rule's matches have one width and none of the rows is left to the host.
+
         `rows`: ROW_DTYPE. `starts`: by document, where it lies in the arena.
         """
+        open_rows = rows["rule"] >= HOST
         rules = (rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)).astype(np.int64)
         places = rows["place"].astype(np.int64) - starts[rows["document"]]
         if self.by_run:
@@ -62,15 +72,24 @@ class RowReading:
             documents = np.append(documents, np.repeat(np.arange(count), each))
             rules = np.append(rules, np.tile(np.array(self.everywhere, np.int64), count))
             places = np.append(places, np.full(count * each, _ANYWHERE))
+            open_rows = np.append(open_rows, np.ones(count * each, bool))
         order = np.lexsort((places, rules, documents))
         documents, rules, places = documents[order], rules[order], places[order]
         cuts = np.flatnonzero((np.diff(documents) != 0) | (np.diff(rules) != 0)) + 1
         bounds = [0, *cuts.tolist(), documents.size]
+        if not documents.size:
+            return
+        # sums up to each place: how many of a pair's rows are open is a difference
+        opened = np.append(0, np.cumsum(open_rows[order])).tolist()
         plain = places.tolist()
         for low, high in itertools.pairwise(bounds):
-            if low < high:
-                own = plain[low:high]
-                yield int(documents[low]), int(rules[low]), None if own[0] == _ANYWHERE else own
+            own, rule = plain[low:high], int(rules[low])
+            if own[0] == _ANYWHERE:
+                yield int(documents[low]), rule, None
+            elif self.widths[rule] and opened[low] == opened[high]:
+                yield int(documents[low]), rule, Starts(own)
+            else:
+                yield int(documents[low]), rule, own
 
     def matches(
         self,
@@ -80,7 +99,12 @@ class RowReading:
         places: Sequence[int] | None,
         seen: dict[int, Groups] | None = None,
     ) -> list[tuple[int, int, int]]:
-        """The matches of a rule in a window, from where `pairs` says it may match. `seen`: see matches_at_places."""
+        """The matches of a rule in a window, from where `pairs` says it may match.
+
+        `seen`: see matches_at_places; of matches that need no search it is given nothing.
+        """
         if places is None:
             return list(matcher.iter_matches(window))
+        if isinstance(places, Starts):
+            return matches_at_starts(window, places, self.widths[rule])
         return matches_at_places(matcher, window, places, self.backs[rule], seen)

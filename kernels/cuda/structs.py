@@ -20,7 +20,8 @@ ENTRY_DTYPE = np.dtype(
     [
         ("rule", "<u4"),
         ("pivot_offset", "<u4"),
-        ("probe_offset", "i1", (8,)),
+        ("probe_offset", "i1", (6,)),
+        ("distance", "<u2"),
         ("probe_class", "<u2", (8,)),
         ("forward", SIDE_DTYPE),
         ("backward", SIDE_DTYPE),

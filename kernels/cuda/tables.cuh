@@ -25,7 +25,7 @@ constexpr u32 DEAD = 0;
 constexpr u32 ACCEPT = 1;
 constexpr u32 UNDECIDED = 2;
 
-// A row of output: a rule and the place of its pivot. HOST is set in `rule` where the host has to decide.
+// A row of output: a rule and the place of its pivot, or of the match's start where the entry knows its distance. HOST is set in `rule` where the host has to decide.
 constexpr u32 HOST = 0x80000000u;
 
 struct Row {
@@ -48,8 +48,9 @@ constexpr u32 BIT_PARALLEL = 0x80000000u;
 struct alignas(16) Entry {
   u32 rule;
   u32 pivot_offset;
-  i8 probe_offset[8];  // the last two are not used
-  u16 probe_class[8];
+  i8 probe_offset[6];
+  u16 distance;
+  u16 probe_class[8];  // the last two are not used
   Side forward;
   Side backward;
 };

@@ -206,12 +206,20 @@ def test_neighbours_do_not_matter(lab: SimpleNamespace, flat_model: GramModel, r
     assert together.for_host.tolist() == sorted(alone["for_host"])
 
 
-def test_shifted_over_tile_edges(flat_model: GramModel) -> None:
-    """At each of 261 offsets, alone or after ragged neighbours, a match is one row in the tile that its pivot is in."""
-    tables = compile_tables([parse(r"\btok_[0-9]{4}\b").root], flat_model).tables
+@pytest.mark.parametrize("pattern", [r"\btok_[0-9]{4}\b", r"\btok_[0-9]{4,5}\b"])
+def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
+    """At each of 261 offsets, alone or after ragged neighbours, a match is one row, in the tile that its pivot is in.
+
+    The row's place is that pivot, or, where all matches have one width, the match's start.
+    """
+    tables = compile_tables([parse(pattern).root], flat_model).tables
     assert tables.routes.tolist() == [Route.AUTOMATA]
+    assert tables.widths.tolist() == [0 if "," in pattern else 8]
+    (distance,) = set(tables.entries["distance"].tolist())
+    if tables.widths[0]:
+        assert distance > 0
     for offset in range(261):
-        stretches = [b"x" * (offset % 7), b"", b" " * offset + b"tok_1234", b"5 tok_12345", b"tok_9876"]
+        stretches = [b"x" * (offset % 7), b"", b" " * offset + b"tok_1234", b"5 tok_123456", b"tok_9876"]
         arena = Arena.pack(stretches, alignment=2)
         verdicts = execute_arena(tables, arena, tile_bytes=32)
         rows = verdicts.confirmed.tolist()
@@ -221,7 +229,9 @@ def test_shifted_over_tile_edges(flat_model: GramModel) -> None:
             offset + pivots[1] - int(arena.starts[4]),
             pivots[1] - int(arena.starts[4]),
         ]
-        assert verdicts.committed_tiles == len({pivot // 32 for pivot in pivots})
+        if distance:
+            assert pivots == [int(arena.starts[2]) + offset, int(arena.starts[4])]
+        assert verdicts.committed_tiles == len({(pivot + distance) // 32 for pivot in pivots})
         assert verdicts.attempted_tiles >= verdicts.committed_tiles
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_support import PATTERNS, random_document
+from gpu_support import PATTERNS, device_rows, random_document
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
@@ -16,24 +16,9 @@ from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.engine.extraction import ExtractionPool, RowJob
 from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
 from vyre_dist.kernels.cuda.reading import RowReading
-from vyre_dist.kernels.cuda.structs import HOST, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import ROW_DTYPE
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_tables import load_tables
-
-
-def device_rows(verdicts: Any) -> Any:
-    """The reference's rows in the layout in which the GPU puts them out."""
-    parts = []
-    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, HOST)):
-        placed = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
-        own = np.empty(placed.size, ROW_DTYPE)
-        own["document"], own["place"], own["rule"] = (
-            placed["document"],
-            placed["place"],
-            placed["rule"] | np.uint32(flag),
-        )
-        parts.append(own)
-    return np.concatenate(parts)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

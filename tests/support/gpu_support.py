@@ -9,6 +9,7 @@ import numpy as np
 
 from vyre_dist.compiler import PackTables, compile_tables
 from vyre_dist.compiler.arena_executor import ROW_DTYPE, ArenaVerdicts, Rows
+from vyre_dist.kernels.cuda import structs
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex import parse
 
@@ -78,6 +79,18 @@ def placed(rows: Rows) -> list[tuple[int, int, int]]:
     """Rows with a place, sorted: what the programs on the GPU put out."""
     own = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
     return sorted(zip(own["document"].tolist(), own["rule"].tolist(), own["place"].tolist(), strict=True))
+
+
+def device_rows(verdicts: ArenaVerdicts) -> Any:
+    """The reference's rows in the layout in which the GPU puts them out."""
+    parts = []
+    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, structs.HOST)):
+        with_place = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
+        own = np.empty(with_place.size, structs.ROW_DTYPE)
+        own["document"], own["place"] = with_place["document"], with_place["place"]
+        own["rule"] = with_place["rule"] | np.uint32(flag)
+        parts.append(own)
+    return np.concatenate(parts)
 
 
 def expected(

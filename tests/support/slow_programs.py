@@ -68,7 +68,10 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
                     before = _outward(tables, row, "backward", data, pivot - 1, low, high, edges, max_steps)
                     verdict = DEAD if before == DEAD else max(verdict, before)
             if verdict != DEAD:
-                (confirmed if verdict == ACCEPT else for_host).add((document, rule, pivot))
+                if verdict == ACCEPT:
+                    confirmed.add((document, rule, pivot - int(row["distance"])))
+                else:
+                    for_host.add((document, rule, pivot))
                 committed.add(pivot // tile_bytes)
     elsewhere = {int(rule) for rule in tables.entries["rule"]} | {int(run["rule"]) for run in tables.runs}
     for document, (low, high) in enumerate(spans):

@@ -6,13 +6,17 @@
 3. probes: the pivot, `pivot_offset` after the place, must lie in a document.
    Probes look at that document only: beyond its edge they pass if they may, where its bytes are not known they pass.
 4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A candidate is dead if either
-   is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST.
+   is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST. What is confirmed
+   was read: no verdict but the host's depends on bytes that are not known.
+
+A row's place is its candidate's pivot; but of a rule whose matches are all of one width a confirmed row has the match's
+start, `distance` before the pivot: [start, start + width) is a match.
 
 Rules that are looked for by runs go to the host for every run that is long enough and whose first whole block (of 16
 bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of the other rules
 without anchors, an always-on automaton reads each document up to ALWAYS_LIMIT bytes, the host gets the rest. What is put out
 are sorted rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2
-says where.
+says where unless the width does.
 """
 
 from __future__ import annotations
@@ -39,7 +43,8 @@ ALWAYS_LIMIT = 1 << 20
 """Documents larger than this are not read through by always-on automata, byte after byte: the host takes them."""
 
 ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("place", "<u8")])
-"""`rule`: the tables' number; `place`: the pivot's place in the arena, a run's start, or NO_PLACE."""
+"""`rule`: the tables' number; `place`: in the arena: the pivot's, the match's start (confirmed rows of rules of one
+width), a run's start, or NO_PLACE."""
 
 NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -180,7 +185,12 @@ def confirm(
     shift = tile_bytes.bit_length() - 1
     whole_confirmed, whole_for_host, always_steps = _whole_documents(tables, arena)
     return ArenaVerdicts(
-        _rows(documents[accepted], rules[accepted], pivots[accepted], whole_confirmed),
+        _rows(
+            documents[accepted],
+            rules[accepted],
+            (pivots - entries["distance"])[accepted],
+            whole_confirmed,
+        ),
         _rows(documents[left], rules[left], pivots[left], [*whole_for_host, *run_rows(tables, arena)]),
         int(np.unique(pivots >> shift).size),
         int(np.unique(pivots[accepted | left] >> shift).size),
@@ -256,11 +266,11 @@ def _whole_documents(tables: PackTables, arena: Arena) -> tuple[list[_Row], list
     return confirmed, for_host, total
 
 
-def _rows(documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[_Row]) -> Rows:
+def _rows(documents: Places, rules: npt.NDArray[np.uint32], places: Places, whole: list[_Row]) -> Rows:
     """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
     rows = np.empty(documents.size + len(whole), ROW_DTYPE)
     rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules
-    rows["place"][: documents.size] = pivots
+    rows["place"][: documents.size] = places
     if whole:
         rows[documents.size :] = np.array([(d, r, p) for d, r, p in whole], ROW_DTYPE)
     rows = rows[np.lexsort((rows["place"], rows["rule"], rows["document"]))]

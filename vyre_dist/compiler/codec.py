@@ -17,7 +17,7 @@ from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
 from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, RUN_DTYPE, PackTables
 
-TABLES_SCHEMA = 5
+TABLES_SCHEMA = 6
 """Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
 
 _MAGIC = b"vyre-dist tables\n"
@@ -28,6 +28,7 @@ _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "always": (np.dtype("<u4"), 0),
     "always_starts": (np.dtype("<u4"), 0),
     "backs": (np.dtype("<u4"), 0),
+    "widths": (np.dtype("<u4"), 0),
     "grams": (np.dtype("<u4"), 0),
     "gram_starts": (np.dtype("<u4"), 0),
     "gram_entries": (np.dtype("<u4"), 0),
@@ -103,7 +104,7 @@ def _check(tables: PackTables) -> None:
     word_ends = words["base"] + (words["states"] + 2 * words["columns"]) * words["words"]
     sound = (
         tables.routes.size == tables.always.size == tables.always_starts.size == tables.backs.size
-        and tables.routes.size == len(tables.reasons)
+        and tables.routes.size == tables.widths.size == len(tables.reasons)
         and tables.gram_starts.size == tables.grams.size + 1
         and _below(tables.gram_starts, tables.gram_entries.size + 1)
         and _below(tables.gram_entries, entries.size)

@@ -17,7 +17,7 @@ from vyre_dist.compiler.positions import Positions, build_positions
 from vyre_dist.compiler.probes import Probe, choose_probes
 from vyre_dist.compiler.relax import relax
 from vyre_dist.compiler.runs import Run, choose_run
-from vyre_dist.regex import strip_captures
+from vyre_dist.regex import max_width, min_width, strip_captures
 from vyre_dist.regex.nodes import Node
 
 MAX_TABLE_BYTES = 128 << 10
@@ -48,7 +48,8 @@ class Route(enum.IntEnum):
 class RuleProgram:
     """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those of `pivots`.
     `run`: for a rule without anchors, what else says where to look. `back`: the most bytes that a match has before its
-    pivot, None where that is not bounded.
+    pivot, None where that is not bounded. `width`: that of every match, where it is the same for all and the automata decide
+    (else 0); then `distances`, by pivot: how many bytes of a match lie before it.
 
     `reason`: why the rule takes no better route; empty for AUTOMATA with tables in both directions.
     """
@@ -63,6 +64,8 @@ class RuleProgram:
     reason: str = ""
     run: Run | None = None
     back: int | None = None
+    width: int = 0
+    distances: tuple[int, ...] = ()
 
 
 def compile_rule(root: Node, model: GramModel) -> RuleProgram:
@@ -88,8 +91,19 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
         return RuleProgram(
             Route.HOST, anchors, pivots, probes, reason="; ".join(reasons), back=_back(positions, pivots)
         )
-    why, back = "; ".join(reasons), _back(positions, pivots)
-    return RuleProgram(Route.AUTOMATA, anchors, pivots, probes, forward, backward, reason=why, back=back)
+    width, distances = _fixed_width(tree, positions, pivots)
+    return RuleProgram(
+        Route.AUTOMATA,
+        anchors,
+        pivots,
+        probes,
+        forward,
+        backward,
+        reason="; ".join(reasons),
+        back=_back(positions, pivots),
+        width=width,
+        distances=distances,
+    )
 
 
 def _pivots(
@@ -104,20 +118,37 @@ def _pivots(
     return pivots, tuple(probes)
 
 
+def _fixed_width(tree: Node, positions: Positions, pivots: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """(width, distances): as in RuleProgram. If all ways through an expression are equally long, so are those to a pivot."""
+    width = max_width(tree)
+    if not width or width > MAX_BACK or width != min_width(tree):
+        return 0, ()
+    ways = [_distances(positions, [pivot]) for pivot in pivots]
+    if any(not way or len(way) > 1 for way in ways):
+        return 0, ()  # of a pivot that no match runs through anything may be said
+    return width, tuple(way[0] for way in ways if way)
+
+
 def _back(positions: Positions, pivots: Sequence[int]) -> int | None:
     """The most bytes that a match has before any of the pivots; None above MAX_BACK."""
+    way = _distances(positions, pivots)
+    return None if way is None else max(way, default=0)
+
+
+def _distances(positions: Positions, pivots: Sequence[int]) -> list[int] | None:
+    """How many bytes a match can have before one of the pivots, ascending; None if there may be more than MAX_BACK."""
     level = sum(1 << pivot for pivot in pivots)
     begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
     follow = positions.backward.follow
-    back = 0
+    found = []
     for distance in range(MAX_BACK + 1):
         if level & begins:
-            back = distance
+            found.append(distance)
         ahead = 0
         for p in bits_of(level):
             ahead |= follow[p]
         if not ahead:
-            return back
+            return found
         level = ahead
     return None
 

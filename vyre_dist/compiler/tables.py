@@ -36,10 +36,12 @@ ENTRY_DTYPE = np.dtype(
         ("backward_start", "<u4"),
         ("probe_offset", "i1", (MAX_PROBES,)),
         ("probe_class", "<u2", (MAX_PROBES,)),
+        ("distance", "<u2"),
     ]
 )
 """What a gram leads to. `probe_class`: a row of probe_classes, with EDGE_PASSES added where a place outside the
-text passes too. Row 0 is the class of all bytes."""
+text passes too. Row 0 is the class of all bytes. `distance`: how far before the pivot a match begins, for rules
+of one width; else 0."""
 
 AUTOMATON_DTYPE = np.dtype(
     [
@@ -71,7 +73,8 @@ class PackTables:
 
     `routes` [rules] (Route), `always`, `always_starts` [rules]: the automaton that reads whole texts and its first
     state; `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED where that is not known;
-    `reasons`: texts by rule number. `grams`: distinct
+    `widths` [rules]: that of all matches, 0 where they
+    differ or automata do not decide; `reasons`: texts by rule number. `grams`: distinct
     folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
     `bitmap`, `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE.
     `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
@@ -81,6 +84,7 @@ class PackTables:
     always: npt.NDArray[np.uint32]
     always_starts: npt.NDArray[np.uint32]
     backs: npt.NDArray[np.uint32]
+    widths: npt.NDArray[np.uint32]
     reasons: tuple[str, ...]
     grams: npt.NDArray[np.uint32]
     gram_starts: npt.NDArray[np.uint32]
@@ -140,6 +144,7 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
                 sides[1][0],
                 starts[1],
                 *store.probes(program.probes[at]),
+                program.distances[at] if program.width else 0,
             )
             number = entries.setdefault(row, len(entries))
             leads.append((cross([folded_bytes(mask) for mask in anchor.classes]), number))
@@ -150,6 +155,7 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
         always=always,
         always_starts=always_starts,
         backs=np.array([NOT_STORED if p.back is None else p.back for p in programs], np.uint32),
+        widths=np.array([program.width for program in programs], np.uint32),
         reasons=tuple(program.reason for program in programs),
         grams=grams,
         gram_starts=starts_of,
