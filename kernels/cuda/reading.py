@@ -33,23 +33,25 @@ class RowReading:
 
     `by_run`: those that were found by a run of bytes, whose place is not in every match. `backs`: by rule, the most
     bytes of a match before its place, None where that is not known. `widths`: by rule, that of its every match; 0 if they
-    differ.
+    differ. `always_on`: the rules whose places are where matches start, of which there may be one after the other.
     """
 
     everywhere: tuple[int, ...]
     by_run: tuple[int, ...]
     backs: tuple[int | None, ...]
     widths: tuple[int, ...]
+    always_on: frozenset[int]
 
     @classmethod
     def of(cls, tables: PackTables) -> RowReading:
         """How to read the rows of these tables' programs."""
-        silent = (tables.routes == Route.ALWAYS_ON) | ((tables.routes == Route.HOST) & ~tables.anchored())
+        silent = (tables.routes == Route.HOST) & ~tables.anchored()
         return cls(
             tuple(np.flatnonzero(silent).tolist()),
             tuple(tables.runs["rule"].tolist()),
             tuple(None if back == NOT_STORED else back for back in tables.backs.tolist()),
             tuple(tables.widths.tolist()),
+            frozenset(np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()),
         )
 
     def pairs(
@@ -84,9 +86,11 @@ class RowReading:
         plain = places.tolist()
         for low, high in itertools.pairwise(bounds):
             own, rule = plain[low:high], int(rules[low])
-            if own[0] == _ANYWHERE:
+            is_open = opened[low] != opened[high]
+            if own[0] == _ANYWHERE or (is_open and rule in self.always_on):
+                # a search from each of many open places could read the rest of the document each time
                 yield int(documents[low]), rule, None
-            elif self.widths[rule] and opened[low] == opened[high]:
+            elif self.widths[rule] and not is_open:
                 yield int(documents[low]), rule, Starts(own)
             else:
                 yield int(documents[low]), rule, own

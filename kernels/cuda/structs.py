@@ -43,6 +43,8 @@ TABLES_DTYPE = np.dtype(
                 "dfa_cells",
                 "nfa_words",
                 "classes",
+                "always_entries",
+                "always_masks",
             )
         ),
         *(
@@ -55,7 +57,7 @@ TABLES_DTYPE = np.dtype(
                 "max_steps",
                 "nfa_word_count",
                 "run_count",
-                "unused",
+                "always_count",
             )
         ),
         ("runs", RUN_DTYPE, (MAX_RUNS,)),

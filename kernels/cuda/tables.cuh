@@ -95,6 +95,8 @@ struct Tables {
   const u16* dfa_cells;
   const u64* nfa_words;
   const u32* classes;  // 8 words a class
+  const u32* always_entries;  // those whose candidates are all places
+  const u32* always_masks;  // by 32 of them and byte: which may have that byte at their pivot
   u32 slot_mask;
   u32 slot_shift;
   u32 multiplier;
@@ -102,7 +104,7 @@ struct Tables {
   u32 max_steps;
   u32 nfa_word_count;
   u32 run_count;
-  u32 unused;
+  u32 always_count;
   Run runs[MAX_RUNS];
   WordTest tests[MAX_RUNS];
 };

@@ -11,7 +11,7 @@ import pytest
 from gpu_support import TUNABLES
 
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
-from vyre_dist.kernels.cuda import compact, prefilter, probe, scan, structs, walk
+from vyre_dist.kernels.cuda import compact, everywhere, prefilter, probe, scan, structs, walk
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import (
     KernelCompileError,
@@ -53,6 +53,7 @@ def instances(tunables: Tunables) -> list[Instance]:
         prefilter.instance(tunables),
         compact.instance(),
         probe.instance(),
+        everywhere.instance(),
         walk.instance(),
     ]
 

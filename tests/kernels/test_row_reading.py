@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler import PackTables, compile_tables
+from vyre_dist.compiler import PackTables, Route, compile_tables
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import Window, whole
@@ -33,6 +33,10 @@ FIXED = [
     r"cabca\z",
     "(?s)abca.{3}(a|b)c",
 ]
+
+
+# without windows, of one width and of several: places are where matches start
+ANYWHERE = ["a", "ab|ca", r"\ba+", r"(?m)^[a-c]\w$", r"\b[abc][abx]?\b", "(?:ab|c)+x", r"a.{0,9}b\z"]
 
 
 def pieces_of(document: bytes, size: int, overlap: int) -> list[Window]:
@@ -123,9 +127,43 @@ def test_open_rows_are_searched(flat: object) -> None:
         assert (unsearched == 0) == (max_steps < 4)
 
 
+@pytest.mark.parametrize("pattern", ANYWHERE)
+def test_rules_without_windows(pattern: str) -> None:
+    """Rules that are asked at every place have all their matches, in whole documents and in pieces, cut off early or not."""
+    root = rx.parse(pattern).root
+    tables = tables_of(pattern, None)
+    assert tables.routes.tolist() == [Route.ALWAYS_ON]
+    reading = RowReading.of(tables)
+    assert not reading.everywhere
+    assert bool(reading.widths[0]) == (rx.min_width(root) == rx.max_width(root))
+    seen = 0
+    for text in (
+        b"abc\nabca\ncab b cx",
+        b"ababcxabx a aa",
+        b"a" * 90 + b".b",
+        b"\nab\nca\nbx\nabc\nax",
+        b"\nabc\nxab ca bx",
+        b"c",
+    ):
+        documents = [b"-" * offset + text for offset in range(0, 40, 3)]
+        windows = [whole(document) for document in documents]
+        if (width := rx.max_width(root)) is not None:
+            windows += pieces_of(documents[-1], 5, width + 1)
+        for max_steps in (1, 2, 99):
+            own, unsearched = check(pattern, None, windows, max_steps)
+            seen += own
+            assert unsearched == 0 or reading.widths[0]
+    assert seen > 40
+
+
 @settings(max_examples=300, deadline=None)
-@given(pattern=st.one_of(st.sampled_from(FIXED), patterns()), document=haystacks(60), size=st.integers(1, 30))
-def test_random_rules(flat: object, pattern: str, document: bytes, size: int) -> None:
+@given(
+    likes_windows=st.booleans(),
+    pattern=st.one_of(st.sampled_from([*FIXED, *ANYWHERE]), patterns()),
+    document=haystacks(60),
+    size=st.integers(1, 30),
+)
+def test_random_rules(flat: object, likes_windows: bool, pattern: str, document: bytes, size: int) -> None:
     """Any rule, of one width or not, in whole documents and in pieces."""
     root = rx.parse(pattern).root
     width = rx.max_width(root)
@@ -133,4 +171,4 @@ def test_random_rules(flat: object, pattern: str, document: bytes, size: int) ->
     if width is not None:
         windows += pieces_of(document, size, width + 1)
     if rx.min_width(root):
-        check(pattern, flat, windows)
+        check(pattern, flat if likes_windows else None, windows)

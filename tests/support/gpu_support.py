@@ -28,6 +28,11 @@ PATTERNS = [
     r"zzzz",
     r"\x00\x01\x02\xff",
     r"curl\b(?:.*|.*(?:[\r\n]{1,2}.*){1,5})[ \t](?:-u|--user)=?[\w:]{3,10}",
+    # without windows or runs: every place is asked
+    r"(?m)^[a-z]{9}$",
+    r"[a-f]{2}",
+    r"\b\d\d?\b",
+    r"\A[a-z]?\d",
 ]
 
 PIECES = [
@@ -56,6 +61,7 @@ PIECES = [
         b"the quick brown fox ",
     ),
     *(b"ke", b"y", b"tok", b"en=", b"\xe9\xff\x00"),
+    *(b"\nabcdefghi\n", b"abcdefghi", b" 7 ", b"42", b"a1"),
 ]
 
 TUNABLES = [
