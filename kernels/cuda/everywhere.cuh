@@ -26,15 +26,20 @@ __device__ __forceinline__ void everywhere(const Tables& tables, const Stretch& 
       const u32 mine = at + 4 * lane_id();
       const u32 left = mine < stretch.bytes ? stretch.bytes - mine : 0;
       const u32 text = left ? __ldg(reinterpret_cast<const u32*>(stretch.data + mine)) : 0;
+      u32 found[4];
 #pragma unroll
-      for (u32 k = 0; k < 4; ++k) {
-        u32 found = k < left ? masks[text >> 8 * k & 0xFF] : 0;
-        for (u32 vote; (vote = __ballot_sync(~0u, found != 0)) != 0;) {
-          const u32 entry = found ? __ldg(tables.always_entries + group + __ffs(found) - 1) : 0;
-          waiting.push_candidate(vote, found != 0, mine + k, entry);
-          found &= found - 1;
-          waiting.look(prober, pivots, false);
-        }
+      for (u32 k = 0; k < 4; ++k) found[k] = k < left ? masks[text >> 8 * k & 0xFF] : 0;
+      for (;;) {
+        const u32 k = found[0] ? 0 : found[1] ? 1 : found[2] ? 2 : 3;
+        const u32 bits = found[0] ? found[0] : found[1] ? found[1] : found[2] ? found[2] : found[3];
+        const u32 vote = __ballot_sync(~0u, bits != 0);
+        if (!vote) break;
+        const u32 entry = bits ? __ldg(tables.always_entries + group + __ffs(bits) - 1) : 0;
+        waiting.push_candidate(vote, bits != 0, mine + k, entry);
+#pragma unroll
+        for (u32 i = 0; i < 4; ++i)
+          if (i == k) found[i] &= found[i] - 1;
+        waiting.look(prober, pivots, false);
       }
     }
   }

@@ -6,6 +6,7 @@ start. Of a rule whose matches are all of one width the places may be all starts
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
@@ -40,17 +41,15 @@ def matches_at_starts(window: Window, starts: Sequence[int], width: int) -> list
 
 
 def _long_chain(starts: npt.NDArray[np.int64], width: int) -> list[tuple[int, int, int]]:
-    """The same by doubling: where the chain goes on from each start after one match, then after two, four, eight of them."""
-    count = starts.size
-    jump = np.append(np.searchsorted(starts, starts + width), count)
-    chosen = np.zeros(count + 1, bool)
-    chosen[0] = True
-    # the chosen ones are as many as a jump is long
-    while jump[0] != count:
-        chosen[jump[np.flatnonzero(chosen)]] = True
-        jump = jump[jump]
-    own = starts[chosen[:count]]
-    return [(start, end, 0) for start, end in zip(own.tolist(), (own + width).tolist(), strict=True)]
+    """The same for many starts. Where none overlaps the one before, all are chosen."""
+    if not (np.diff(starts) >= width).all():
+        following = np.searchsorted(starts, starts + width).tolist()
+        chosen, at = [], 0
+        while at < len(following):
+            chosen.append(at)
+            at = following[at]
+        starts = starts[chosen]
+    return list(zip(starts.tolist(), (starts + width).tolist(), itertools.repeat(0)))
 
 
 def matches_at_places(
