@@ -73,7 +73,7 @@ def measure(
             by_rule[ids[rule]] += int(count)
     for document in documents[: max(1, len(documents) // 8)]:
         verdicts = execute(tables, document)
-        steps += verdicts.anchored_steps
+        steps += verdicts.steps
         confirmed += len(verdicts.confirmed)
     record = {
         "tree": os.path.basename(os.path.normpath(tree)),

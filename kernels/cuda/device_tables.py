@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.hashing import hash_grams, make_bitmap
-from vyre_dist.compiler.tables import AUTOMATON_DTYPE, NOT_STORED
+from vyre_dist.compiler.probes import MAX_PROBES
+from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, NOT_STORED
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.structs import (
     BIT_PARALLEL,
@@ -48,6 +49,8 @@ class DeviceTables:
             "dfa_cells": tables.dfa_cells,
             "nfa_words": tables.nfa_words,
             "classes": np.ascontiguousarray(tables.probe_classes).view("<u4"),
+            "always_entries": tables.always_entries,
+            "always_masks": always_masks(tables),
         }
         struct = np.zeros((), TABLES_DTYPE)
         for name, array in host.items():
@@ -62,6 +65,7 @@ class DeviceTables:
         struct["max_steps"] = max_steps
         struct["nfa_word_count"] = tables.nfa_words.size
         struct["run_count"] = tables.runs.size
+        struct["always_count"] = tables.always_entries.size
         for i, run in enumerate(tables.runs):
             struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], i)
             shift, ones = run["test"].tolist()
@@ -142,11 +146,26 @@ def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np
     return slots, np.array(lists, np.uint32)
 
 
+def always_masks(tables: PackTables) -> npt.NDArray[np.uint32]:
+    """[groups, 256]: of 32 always-on entries each, which let a byte at their pivot pass, as far as probes look there."""
+    entries = tables.entries[tables.always_entries]
+    passes = np.ones((entries.size, 256), bool)
+    for probe in range(MAX_PROBES):
+        classes = tables.probe_classes[entries["probe_class"][:, probe] & (EDGE_PASSES - 1)]
+        members = np.unpackbits(classes, axis=1, bitorder="little").astype(bool)
+        passes &= members | (entries["probe_offset"][:, probe] != 0)[:, None]
+    masks = np.zeros((-(-entries.size // 32), 256), np.uint32)
+    for i, own in enumerate(passes):
+        masks[i // 32] |= own.astype(np.uint32) << np.uint32(i % 32)
+    return masks
+
+
 def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
     """The entries in the kernels' layout, with what a walk needs of each automaton."""
     own = tables.entries
     entries = np.zeros(own.size, ENTRY_DTYPE)
-    entries["rule"], entries["pivot_offset"] = own["rule"], own["pivot_offset"]
+    for name in ("rule", "pivot_offset", "distance"):
+        entries[name] = own[name]
     for name in ("probe_offset", "probe_class"):
         entries[name][:, : own[name].shape[1]] = own[name]
     for name in ("forward", "backward"):

@@ -43,7 +43,7 @@ class Prober {
     if (d.number == NOT_STORED || !probes_pass(head, classes, s.data + at, d)) return p;
     rows.mark(out.attempted, at);
     if (__ldg(&t.entries[entry].forward.start) == NOT_STORED) {
-      rows.emit(at, d.number, head.x | HOST);
+      rows.emit(at, 0, d.number, head.x | HOST);
       return p;
     }
     p.document = d.number | (d.edges & 1 ? START_EDGE : 0) | (d.edges & 2 ? END_EDGE : 0);

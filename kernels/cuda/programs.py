@@ -1,5 +1,6 @@
 """The programs on the device: `fused` is scan and walk, launched right behind each other; the conservative path is
-prefilter and compact, a look at how much they found, probe and walk.
+prefilter and compact, a look at how much they found, probe and walk. Where a pack has rules without windows, everywhere goes
+between: it adds to the lists of pivots that scan or probe began.
 
 Outputs have room for so many hits, pivots and rows; whoever wants more is counted and not written, and the run is
 repeated with room for all of them. Nothing is lost, whatever the density.
@@ -17,6 +18,7 @@ from vyre_dist.kernels.cuda.arenas import STRETCH_BYTES, DeviceArena
 from vyre_dist.kernels.cuda.compact import Compact
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.device_tables import DeviceTables
+from vyre_dist.kernels.cuda.everywhere import Everywhere
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
 from vyre_dist.kernels.cuda.prefilter import Prefilter
 from vyre_dist.kernels.cuda.probe import Probe
@@ -29,6 +31,9 @@ from vyre_dist.program.tunables import Tunables
 _BYTES_PER_HIT = 64
 _BYTES_PER_PIVOT = 512
 _BLOCK_HIT = 1 << 31
+
+# Rules without windows may list every tenth place: a stretch's pivots should not fill the device.
+_ALWAYS_STRETCH_BYTES = 64 << 20
 
 
 class CudaPrograms:
@@ -45,12 +50,14 @@ class CudaPrograms:
         self.device = device
         self.tunables = tunables
         self.tables = DeviceTables(tables, max_steps)
-        self._stretch_bytes = stretch_bytes
+        always = tables.always_entries.size > 0
+        self._stretch_bytes = min(stretch_bytes, _ALWAYS_STRETCH_BYTES) if always else stretch_bytes
         struct = self.tables.arguments(tunables.bitmap_bits)
         self._scan = Scan(device, tunables, struct)
         self._prefilter = Prefilter(device, tunables, struct)
         self._compact = Compact(device, tables.runs.size > 0)
         self._probe = Probe(device, struct)
+        self._everywhere = Everywhere(device, struct) if always else None
         self._walk = Walk(device, struct)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
@@ -67,7 +74,7 @@ class CudaPrograms:
         for stretch in stretches:
             pivots = run.next_lists(stretch)
             self._scan.launch(stream, stretch, pivots, run.output)
-            run.walk(stream, stretch, pivots)
+            self._finish(run, stretch, pivots, stream)
         return PendingRun(space, run.lengths, stream)
 
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
@@ -173,7 +180,15 @@ class CudaPrograms:
         """Queue what is left to do of the run's next stretch once its hits are listed."""
         pivots = run.next_lists(stretch)
         self._probe.launch(stream, stretch, hits, pivots, run.output)
-        run.walk(stream, stretch, pivots)
+        self._finish(run, stretch, pivots, stream)
+
+    def _finish(
+        self, run: _Run, stretch: npt.NDArray[np.void], pivots: npt.NDArray[np.void], stream: Any
+    ) -> None:
+        """Queue what follows scan and probe: rules without windows, and the automata."""
+        if self._everywhere is not None:
+            self._everywhere.launch(stream, stretch, pivots, run.output, run.count)
+        self._walk.launch(stream, stretch, pivots, run.output, run.count)
 
 
 class _Run:
@@ -182,21 +197,17 @@ class _Run:
     def __init__(
         self, walk: Walk, output: npt.NDArray[np.void], count: int, stretches: int, space: Workspace
     ) -> None:
-        self._walk, self._count, self._space = walk, count, space
-        self.output = output
+        self._walk, self._space = walk, space
+        self.count, self.output = count, output
         self.lengths = space.reserve("lengths", np.uint32, stretches * count)[: stretches * count]
         self._next = 0
 
     def next_lists(self, stretch: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         """The next stretch's lists."""
-        space, count = self._space, self._count
+        space, count = self._space, self.count
         space.pivot_capacity = max(space.pivot_capacity, int(stretch["bytes"]) // _BYTES_PER_PIVOT // count)
         lengths = self.lengths[self._next :]
         self._next += count
         return space.lists(
             "pivots", PIVOT_BYTES, count, space.pivot_capacity, lengths, self._walk.parts(count)
         )
-
-    def walk(self, stream: Any, stretch: npt.NDArray[np.void], pivots: npt.NDArray[np.void]) -> None:
-        """Queue the automata on these lists."""
-        self._walk.launch(stream, stretch, pivots, self.output, self._count)

@@ -55,24 +55,34 @@ struct Waiting {
     bool more;
     do {
       const u32 vote = __ballot_sync(~0u, left != 0);
-      if (left) {
-        const u32 slot = candidates + __popc(vote & lanes_below());
-        q.places[slot] = hit + (leads & 3);
-        q.entries[slot] = leads >> 2;
-        if (--left) leads = prober.lead(++at);
-      }
-      candidates += __popc(vote);
+      push_candidate(vote, left != 0, hit + (leads & 3), leads >> 2);
+      if (left && --left) leads = prober.lead(++at);
       more = __any_sync(~0u, left != 0);
-      while (candidates >= 32 || (last && !more && candidates)) {
-        __syncwarp();
-        const u32 place = take(q.places, candidates), entry = take(q.entries, candidates);
-        candidates -= min(candidates, 32u);
-        Pivot p = {0, 0, NOT_STORED, 0};
-        if (place != NOT_STORED) p = prober.look_at_candidate(place, entry);
-        __syncwarp();
-        pivots.add(p);
-      }
+      look(prober, pivots, last && !more);
     } while (more);
+  }
+
+  // The lanes in `vote` bring a candidate each; all lanes call, and look before they bring more.
+  __device__ __forceinline__ void push_candidate(u32 vote, bool mine, u32 place, u32 entry) {
+    if (mine) {
+      const u32 slot = candidates + __popc(vote & lanes_below());
+      q.places[slot] = place;
+      q.entries[slot] = entry;
+    }
+    candidates += __popc(vote);
+  }
+
+  // Looks at a warp's worth of candidates, or, as `all`, at those that wait as well.
+  __device__ __forceinline__ void look(const Prober& prober, const PivotList& pivots, bool all) {
+    while (candidates >= 32 || (all && candidates)) {
+      __syncwarp();
+      const u32 place = take(q.places, candidates), entry = take(q.entries, candidates);
+      candidates -= min(candidates, 32u);
+      Pivot p = {0, 0, NOT_STORED, 0};
+      if (place != NOT_STORED) p = prober.look_at_candidate(place, entry);
+      __syncwarp();
+      pivots.add(p);
+    }
   }
 
   // The first 32 of a queue's `count`, one for each lane (NOT_STORED where there are less); the others move up.

@@ -17,7 +17,7 @@ from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.rule_program import Route
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
-from vyre_dist.extract.places import matches_at_places
+from vyre_dist.extract.places import matches_at_places, matches_at_starts
 from vyre_dist.kernels.cuda.structs import HOST
 from vyre_dist.rules.finder import Offsets
 
@@ -27,33 +27,45 @@ DocumentRule: TypeAlias = tuple[int, int, Sequence[int] | None]
 _ANYWHERE = -1
 
 
+class Starts(list[int]):
+    """Places that are where the matches of a rule of one width start, all of them: nothing is left to be searched for."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowReading:
     """`everywhere`: the rules of which the programs say nothing: the host looks for them in every document.
 
     `by_run`: those that were found by a run of bytes, whose place is not in every match. `backs`: by rule, the most
-    bytes of a match before its place, None where that is not known.
+    bytes of a match before its place, None where that is not known. `widths`: by rule, that of its every match; 0 if they
+    differ. `always_on`: the rules whose places are where matches start, of which there may be one after the other.
     """
 
     everywhere: tuple[int, ...]
     by_run: tuple[int, ...]
     backs: tuple[int | None, ...]
+    widths: tuple[int, ...]
+    always_on: frozenset[int]
 
     @classmethod
     def of(cls, tables: PackTables) -> RowReading:
         """How to read the rows of these tables' programs."""
-        silent = (tables.routes == Route.ALWAYS_ON) | ((tables.routes == Route.HOST) & ~tables.anchored())
+        silent = (tables.routes == Route.HOST) & ~tables.anchored()
         return cls(
             tuple(np.flatnonzero(silent).tolist()),
             tuple(tables.runs["rule"].tolist()),
             tuple(None if back == NOT_STORED else back for back in tables.backs.tolist()),
+            tuple(tables.widths.tolist()),
+            frozenset(np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()),
         )
 
     def pairs(self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]) -> Iterator[DocumentRule]:
         """Where to look for what, in order of document and rule.
 
+        The places are Starts where the rule's matches have one width and none of the rows is left to the host.
+
         `rows`: ROW_DTYPE. `starts`: by document, where it lies in the arena.
         """
+        open_rows = rows["rule"] >= HOST
         rules = (rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)).astype(np.int64)
         places = rows["place"].astype(np.int64) - starts[rows["document"]]
         if self.by_run:
@@ -64,15 +76,26 @@ class RowReading:
             documents = np.append(documents, np.repeat(np.arange(count), each))
             rules = np.append(rules, np.tile(np.array(self.everywhere, np.int64), count))
             places = np.append(places, np.full(count * each, _ANYWHERE))
+            open_rows = np.append(open_rows, np.ones(count * each, bool))
         order = np.lexsort((places, rules, documents))
         documents, rules, places = documents[order], rules[order], places[order]
         cuts = np.flatnonzero((np.diff(documents) != 0) | (np.diff(rules) != 0)) + 1
         bounds = [0, *cuts.tolist(), documents.size]
+        if not documents.size:
+            return
+        # sums up to each place: how many of a pair's rows are open is a difference
+        opened = np.append(0, np.cumsum(open_rows[order])).tolist()
         plain = places.tolist()
         for low, high in itertools.pairwise(bounds):
-            if low < high:
-                own = plain[low:high]
-                yield int(documents[low]), int(rules[low]), None if own[0] == _ANYWHERE else own
+            own, rule = plain[low:high], int(rules[low])
+            is_open = opened[low] != opened[high]
+            if own[0] == _ANYWHERE or (is_open and rule in self.always_on):
+                # a search from each of many open places could read the rest of the document each time
+                yield int(documents[low]), rule, None
+            elif self.widths[rule] and not is_open:
+                yield int(documents[low]), rule, Starts(own)
+            else:
+                yield int(documents[low]), rule, own
 
     def matches(
         self,
@@ -82,7 +105,12 @@ class RowReading:
         places: Sequence[int] | None,
         wanted: Callable[[Offsets], bool] | None = None,
     ) -> list[tuple[int, int, int]]:
-        """The matches of a rule in a window, from where `pairs` says it may match. `wanted`: see matches_at_places."""
+        """The matches of a rule in a window, from where `pairs` says it may match.
+
+        `wanted`: see matches_at_places; it is not asked for matches that need no search.
+        """
         if places is None:
             return list(matcher.iter_matches(window))
+        if isinstance(places, Starts):
+            return matches_at_starts(window, places, self.widths[rule])
         return matches_at_places(matcher, window, places, self.backs[rule], wanted)

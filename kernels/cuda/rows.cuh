@@ -13,9 +13,10 @@ struct Rows {
     atomicOr(tiles + (tile >> 5), 1u << (tile & 31));
   }
 
-  __device__ __forceinline__ void emit(u32 at, u32 document, u32 rule) const {
+  // `distance`: how far before the pivot `at` the row's place is.
+  __device__ __forceinline__ void emit(u32 at, u32 distance, u32 document, u32 rule) const {
     mark(out.committed, at);
-    write_row({s.first + at, document, rule});
+    write_row({s.first + at - distance, document, rule});
   }
 
   // One addition for all threads that are here together.

@@ -20,7 +20,8 @@ ENTRY_DTYPE = np.dtype(
     [
         ("rule", "<u4"),
         ("pivot_offset", "<u4"),
-        ("probe_offset", "i1", (8,)),
+        ("probe_offset", "i1", (6,)),
+        ("distance", "<u2"),
         ("probe_class", "<u2", (8,)),
         ("forward", SIDE_DTYPE),
         ("backward", SIDE_DTYPE),
@@ -42,6 +43,8 @@ TABLES_DTYPE = np.dtype(
                 "dfa_cells",
                 "nfa_words",
                 "classes",
+                "always_entries",
+                "always_masks",
             )
         ),
         *(
@@ -54,7 +57,7 @@ TABLES_DTYPE = np.dtype(
                 "max_steps",
                 "nfa_word_count",
                 "run_count",
-                "unused",
+                "always_count",
             )
         ),
         ("runs", RUN_DTYPE, (MAX_RUNS,)),

@@ -26,7 +26,7 @@ constexpr u32 DEAD = 0;
 constexpr u32 ACCEPT = 1;
 constexpr u32 UNDECIDED = 2;
 
-// A row of output: a rule and the place of its pivot. HOST is set in `rule` where the host has to decide.
+// A row of output: a rule and the place of its pivot, or of the match's start where the entry knows its distance. HOST is set in `rule` where the host has to decide.
 constexpr u32 HOST = 0x80000000u;
 
 struct Row {
@@ -49,8 +49,9 @@ constexpr u32 BIT_PARALLEL = 0x80000000u;
 struct alignas(16) Entry {
   u32 rule;
   u32 pivot_offset;
-  i8 probe_offset[8];  // the last two are not used
-  u16 probe_class[8];
+  i8 probe_offset[6];
+  u16 distance;
+  u16 probe_class[8];  // the last two are not used
   Side forward;
   Side backward;
 };
@@ -95,6 +96,8 @@ struct Tables {
   const u16* dfa_cells;
   const u64* nfa_words;
   const u32* classes;  // 8 words a class
+  const u32* always_entries;  // those whose candidates are all places
+  const u32* always_masks;  // by 32 of them and byte: which may have that byte at their pivot
   u32 slot_mask;
   u32 slot_shift;
   u32 multiplier;
@@ -102,7 +105,7 @@ struct Tables {
   u32 max_steps;
   u32 nfa_word_count;
   u32 run_count;
-  u32 unused;
+  u32 always_count;
   Run runs[MAX_RUNS];
   WordTest tests[MAX_RUNS];
 };

@@ -35,7 +35,12 @@ class Walker {
           verdict = set_out(walk, t.entries[p.entry].backward, s.data + p.at - 1, p.room >> 16, p.document & START_EDGE, -1);
         } else if (verdict != PENDING) {
           if (verdict == UNDECIDED) host = HOST;
-          if (verdict != DEAD) rows.emit(p.at, p.document & ~(START_EDGE | END_EDGE), __ldg(&t.entries[p.entry].rule) | host);
+          if (verdict != DEAD) {
+            const Entry& entry = t.entries[p.entry];
+            // only a confirmed row knows where its match begins
+            const u32 distance = host ? 0 : __ldg(&entry.distance);
+            rows.emit(p.at, distance, p.document & ~(START_EDGE | END_EDGE), __ldg(&entry.rule) | host);
+          }
           stride = 0;
         }
       }

@@ -16,7 +16,6 @@ from vyre_dist.compiler import GramModel, PackTables, Route, compile_tables
 from vyre_dist.compiler import rule_program as rule_program_module
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import (
-    ALWAYS_LIMIT,
     NO_PLACE,
     bitmap_places,
     candidates,
@@ -96,7 +95,9 @@ def test_another_stride_as_defined(lab: SimpleNamespace, flat_model: GramModel, 
         other = replace(tables, stride=stride)
         arena = random_arena(lab, rng)
         check_against_plain_python(other, arena, 1 << rng.randrange(7), rng.choice((1, 2, 5, 99)))
-        assert not np.any(candidates(other, arena).places % stride)
+        found = candidates(other, arena)
+        by_window = ~np.isin(found.entries, other.always_entries)
+        assert not np.any(found.places[by_window] % stride)
 
 
 def test_long_arenas(flat_model: GramModel) -> None:
@@ -159,14 +160,79 @@ def test_runs_hold_every_match(lab: SimpleNamespace) -> None:
     assert seen > 2000
 
 
-def test_large_documents_are_not_read_through(flat_model: GramModel) -> None:
-    """An always-on automaton reads documents up to its limit; what is larger goes to the host, found or not."""
-    tables = compile_tables([parse("(?m)^x$").root], flat_model).tables
+ALWAYS = {
+    r"(?m)^[a-z]{9}$": [b"abcdefghi", b"\nabcdefghi\n", b"abcdefghij\nabcdefgh"],
+    "[a-f]{2}": [b"ab", b"abcdef", b"a-b-cf"],
+    r"\b\d\d?\b": [b"1", b"12", b"123 45", b"_1 2"],
+    r"\A[01]x?": [b"0", b"1x", b" 0x"],
+    r"[01]\z": [b"0", b"010", b"0 "],
+    r"\B[0-9]+\B": [b"a0b", b"0000", b"x12"],
+    "(?:ab|cd|e)+": [b"abcde", b"ee", b"acbd"],
+}
+
+
+def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) -> None:
+    """A rule without windows has a row at each place where a match can begin, at 261 offsets and at edges."""
+    tables = compile_tables([parse(pattern).root for pattern in ALWAYS]).tables
+    assert set(tables.routes.tolist()) == {Route.ALWAYS_ON}
+    assert tables.always_entries.tolist() == list(range(tables.entries.size))
+    assert not tables.entries["distance"].any() and not tables.grams.size
+    seen = 0
+    for rule, (pattern, texts) in enumerate(ALWAYS.items()):
+        root = parse(pattern).root
+        for text in texts:
+            documents = [b"-" * offset + text + b"\n" * (offset % 3) for offset in range(261)]
+            arena = Arena.pack(documents, alignment=2)
+            verdicts = execute_arena(tables, arena, tile_bytes=64)
+            assert not verdicts.for_host.size
+            found = verdicts.confirmed[verdicts.confirmed["rule"] == rule]
+            places = found["place"].astype(np.int64) - arena.starts[found["document"]]
+            rows = list(zip(found["document"].tolist(), places.tolist(), strict=True))
+            near = [
+                (document, start)
+                for document, data in enumerate(documents)
+                for start in range(max(0, document - 2), len(data))
+                if lab.match_ends(root, data, {start})
+            ]
+            assert [row for row in rows if row[1] >= row[0] - 2] == near
+            assert len(rows) == len(near)  # nothing begins in the dashes before
+            seen += len(near)
+    assert seen > 5000
+
+
+@settings(max_examples=120, deadline=None)
+@given(rng=randoms)
+def test_always_on_as_defined(lab: SimpleNamespace, rng: random.Random) -> None:
+    """With the shipped model, so mostly without windows, the same candidates, rows and tiles as in plain Python."""
+    regexes = [r for _ in range(4) if (r := lab.parse_or_none(lab.random_pattern(rng, 1))) is not None]
+    roots = [*(regex.root for regex in regexes), *(parse(p).root for p in rng.sample(list(ALWAYS), 2))]
+    tables = compile_tables(roots).tables
+    assert tables.always_entries.size
+    check_against_plain_python(
+        tables, random_arena(lab, rng), 1 << rng.randrange(7), rng.choice((1, 2, 5, 99))
+    )
+
+
+def test_always_on_in_large_arenas(flat_model: GramModel) -> None:
+    """Documents of more than the places that are looked at together are read to their ends, and no further."""
+    tables = compile_tables([parse("(?m)^x$").root]).tables
     assert tables.routes.tolist() == [Route.ALWAYS_ON]
-    text = b"y" * (ALWAYS_LIMIT - 2) + b"\nx"
-    verdicts = execute_arena(tables, Arena.pack([text, b"y" + text, b"x"]), tile_bytes=64)
-    assert verdicts.confirmed.tolist() == [(0, 0, NO_PLACE), (2, 0, NO_PLACE)]
-    assert verdicts.for_host.tolist() == [(1, 0, NO_PLACE)]
+    text = b"y" * ((1 << 16) - 2) + b"\nx"
+    documents = [text, b"y" + text, text + b"\ny", b"x"]
+    arena = Arena.pack(documents)
+    verdicts = execute_arena(tables, arena, tile_bytes=64)
+    places = [place - int(arena.starts[d]) for d, _, place in verdicts.confirmed.tolist()]
+    assert places == [(1 << 16) - 1, 1 << 16, (1 << 16) - 1, 0]
+    assert not verdicts.for_host.size
+
+
+@pytest.mark.parametrize("pattern", [".+", r"(?s).", r"\w", "a*", r"\b"])
+def test_what_is_nearly_everywhere_is_the_hosts(pattern: str) -> None:
+    """Rules that may begin at most places, or match the empty string, are searched for in every document by the host."""
+    compiled = compile_tables([parse(pattern).root])
+    assert compiled.programs[0].route is Route.HOST and compiled.programs[0].reason
+    verdicts = execute_arena(compiled.tables, Arena.pack([b"abc", b""]), tile_bytes=64)
+    assert verdicts.for_host.tolist() == [(0, 0, NO_PLACE), (1, 0, NO_PLACE)]
 
 
 def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
@@ -206,12 +272,20 @@ def test_neighbours_do_not_matter(lab: SimpleNamespace, flat_model: GramModel, r
     assert together.for_host.tolist() == sorted(alone["for_host"])
 
 
-def test_shifted_over_tile_edges(flat_model: GramModel) -> None:
-    """At each of 261 offsets, alone or after ragged neighbours, a match is one row in the tile that its pivot is in."""
-    tables = compile_tables([parse(r"\btok_[0-9]{4}\b").root], flat_model).tables
+@pytest.mark.parametrize("pattern", [r"\btok_[0-9]{4}\b", r"\btok_[0-9]{4,5}\b"])
+def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
+    """At each of 261 offsets, alone or after ragged neighbours, a match is one row, in the tile that its pivot is in.
+
+    The row's place is that pivot, or, where all matches have one width, the match's start.
+    """
+    tables = compile_tables([parse(pattern).root], flat_model).tables
     assert tables.routes.tolist() == [Route.AUTOMATA]
+    assert tables.widths.tolist() == [0 if "," in pattern else 8]
+    (distance,) = set(tables.entries["distance"].tolist())
+    if tables.widths[0]:
+        assert distance > 0
     for offset in range(261):
-        stretches = [b"x" * (offset % 7), b"", b" " * offset + b"tok_1234", b"5 tok_12345", b"tok_9876"]
+        stretches = [b"x" * (offset % 7), b"", b" " * offset + b"tok_1234", b"5 tok_123456", b"tok_9876"]
         arena = Arena.pack(stretches, alignment=2)
         verdicts = execute_arena(tables, arena, tile_bytes=32)
         rows = verdicts.confirmed.tolist()
@@ -221,7 +295,9 @@ def test_shifted_over_tile_edges(flat_model: GramModel) -> None:
             offset + pivots[1] - int(arena.starts[4]),
             pivots[1] - int(arena.starts[4]),
         ]
-        assert verdicts.committed_tiles == len({pivot // 32 for pivot in pivots})
+        if distance:
+            assert pivots == [int(arena.starts[2]) + offset, int(arena.starts[4])]
+        assert verdicts.committed_tiles == len({(pivot + distance) // 32 for pivot in pivots})
         assert verdicts.attempted_tiles >= verdicts.committed_tiles
 
 

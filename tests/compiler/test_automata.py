@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vyre_dist.compiler import RegexTooLargeError
 from vyre_dist.compiler.context import ALWAYS, CONDITIONS, context_of_byte, contexts_of, only
-from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa, determinize, determinize_unanchored
+from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa, determinize
 from vyre_dist.compiler.minimize import minimize
 from vyre_dist.compiler.nfa import MAX_NFA_POSITIONS, Nfa, make_nfa
 from vyre_dist.compiler.positions import Positions, build_positions
@@ -82,7 +82,9 @@ def test_minimal_means_distinguishable(lab: SimpleNamespace, rng: random.Random)
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
     if regex is None:
         return
-    dfa = minimize(determinize_unanchored(build_positions(strip_captures(regex.root))))
+    positions = build_positions(strip_captures(regex.root))
+    pivots = rng.sample(range(len(positions.classes)), min(3, len(positions.classes)))
+    dfa = minimize(determinize(positions, pivots, forward=rng.random() < 0.7))
     if dfa.states > 40:
         return
     apart = np.zeros((dfa.states, dfa.states), bool)

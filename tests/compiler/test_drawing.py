@@ -15,7 +15,7 @@ from vyre_dist.regex import parse
 EDGE = re.compile(r"^ +(\w+) -> (\w+)( \[label=.*\])?;$")
 ENDS: dict[Route, str] = {
     Route.AUTOMATA: "google-re2 finds the spans in documents where",
-    Route.ALWAYS_ON: "google-re2 finds the spans in documents that it accepts",
+    Route.ALWAYS_ON: "google-re2 finds the spans in documents where",
     Route.HOST: "google-re2 searches ",
     Route.NEVER: "no document is looked at",
 }
@@ -52,7 +52,7 @@ PATTERNS = [
     (r"(?m)^[a-z]{9}$", Route.ALWAYS_ON),
     (r"\b[a-f0-9]{40}\b", Route.HOST),
     ("[a-f]{2}", Route.ALWAYS_ON),
-    ("a*", Route.ALWAYS_ON),
+    ("a*", Route.HOST),
     ("a.{0,1000}b.{0,1000}c", Route.HOST),
     ("token_[a-z]{65000}", Route.HOST),
     ("token[^\\x00-\\xff]", Route.NEVER),
@@ -69,8 +69,12 @@ def test_every_route_is_drawn(pattern: str, route: Route) -> None:
     assert (f"why: {program.reason}" in text) == bool(program.reason)
     assert ENDS[route] in text.splitlines()[-1]
     assert ("  runs: " in text) == (program.run is not None)
-    for stage in ("bitmap", "probes"):
-        assert (f"  {stage}" in text) == bool(program.anchors.anchors)
+    for stage, shown in (
+        ("bitmap", bool(program.anchors.anchors)),
+        ("every place", route is Route.ALWAYS_ON),
+        ("probes", bool(program.pivots)),
+    ):
+        assert (f"  {stage}" in text) == shown
     nodes, edges = graph_of(draw_dot(program, "a title"))
     assert {node for edge in edges for node in edge} <= nodes
     assert ("end" in {target for _, target in edges}) == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -64,16 +65,19 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
                     assert ((document, number) in confirmed) == expected, (oracles[number].pattern, data)
                 others = {rule for d, rule in confirmed if d == document}
                 assert all(oracles[rule].search(data) for rule in others), (data, others)
-            assert_tiles(pack, verdicts)
+            assert_tiles(pack, arena, verdicts)
     assert by_tables > 5000
 
 
-def assert_tiles(pack: PackTables, verdicts: ArenaVerdicts) -> None:
-    """The committed tiles are those that rows of anchored rules lie in, and no more than those attempted."""
+def assert_tiles(pack: PackTables, arena: Arena, verdicts: ArenaVerdicts) -> None:
+    """The committed tiles are those that rows' pivots lie in, wherever matches begin; and no more than those attempted."""
     anchored = set(pack.entries["rule"].tolist())
-    rows = verdicts.confirmed.tolist() + verdicts.for_host.tolist()
+    entries = pack.entries.copy()
+    entries["distance"] = 0  # so that rows have their pivots' places
+    plain = execute_arena(replace(pack, entries=entries), arena, tile_bytes=TILE)
+    rows = plain.confirmed.tolist() + plain.for_host.tolist()
     assert verdicts.committed_tiles == len({place // TILE for _, rule, place in rows if rule in anchored})
-    assert verdicts.committed_tiles <= verdicts.attempted_tiles
+    assert verdicts.committed_tiles == plain.committed_tiles <= verdicts.attempted_tiles
 
 
 def test_cut_in_two(pack: PackTables, lab: SimpleNamespace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_support import PATTERNS, matches_of, random_document
+from gpu_support import PATTERNS, device_rows, matches_of, random_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,25 +20,10 @@ from vyre_dist.engine.extraction import ExtractionPool, Extractor, RowJob
 from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
 from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
 from vyre_dist.kernels.cuda.reading import RowReading
-from vyre_dist.kernels.cuda.structs import FOUND, HOST, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import FOUND, ROW_DTYPE
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
-
-
-def device_rows(verdicts: Any) -> Any:
-    """The reference's rows in the layout in which the GPU puts them out."""
-    parts = []
-    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, HOST)):
-        placed = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
-        own = np.empty(placed.size, ROW_DTYPE)
-        own["document"], own["place"], own["rule"] = (
-            placed["document"],
-            placed["place"],
-            placed["rule"] | np.uint32(flag),
-        )
-        parts.append(own)
-    return np.concatenate(parts)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -173,7 +158,7 @@ def test_the_device_settles_most() -> None:
     tables = load_tables(compiled)
     spans = make_spans(pack.data, compiled, tables)
     rng = random.Random(6)
-    arena = Arena.pack([random_document(rng, 30) for _ in range(60)])
+    arena = Arena.pack([random_document(rng, 40) for _ in range(120)])
     rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
     programmed = np.array([program is not None for program in spans.programs])
     rows = rows[programmed[rows["rule"] & 0xFFFF]]

@@ -13,7 +13,7 @@ from vyre_dist.compiler import GramModel, compile_tables
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.compiler.gram_model import pack_grams
 from vyre_dist.extract import RuleMatcher
-from vyre_dist.extract.places import matches_at_places
+from vyre_dist.extract.places import matches_at_places, matches_at_starts
 from vyre_dist.extract.window import Window, whole
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import compile_pack
@@ -97,3 +97,24 @@ def test_dense_matches(pattern: str) -> None:
         for size in (1, 2, 7, 64):
             seen += check(pattern, document, size)
     assert seen > 10
+
+
+@settings(max_examples=300)
+@given(
+    gaps=st.lists(st.integers(0, 7), max_size=300),
+    width=st.integers(1, 9),
+    low=st.integers(0, 40),
+    owned=st.integers(0, 2000),
+    at_end=st.booleans(),
+)
+def test_matches_at_starts(gaps: list[int], width: int, low: int, owned: int, at_end: bool) -> None:
+    """From many starts or few, with repeats and outside of the window, the chain is what one by one gives."""
+    starts = np.cumsum(gaps).tolist()
+    data = b"." * (low + owned if at_end else low + owned + width + 1)
+    window = Window(data, 7, low, low + owned, at_end)
+    wanted, pos = [], low
+    for start in starts:
+        if pos <= start <= window.last_start:
+            pos = start + width
+            wanted.append((start, pos, 0))
+    assert matches_at_starts(window, starts, width) == wanted

@@ -92,6 +92,34 @@ def test_everything_hits(gpu: SimpleNamespace) -> None:
     assert check(gpu, arena, TUNABLES[0]) > 500_000
 
 
+def test_many_rules_without_windows(gpu: SimpleNamespace) -> None:
+    """Of more such entries than the kernel asks for at once, each finds its places, in small stretches too."""
+    tables = make_tables(
+        [*PATTERNS, *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)), *("xy", r"\By\d", "q.$")]
+    )
+    assert tables.always_entries.size > 32
+    rng = random.Random(13)
+    pieces = [
+        *(f"{chr(97 + n)}{n % 10}".encode() for n in range(26)),
+        b" ",
+        b".",
+        b"\n",
+        b"xy",
+        b"ay7",
+        b"q.",
+    ]
+    documents = [b"".join(rng.choices(pieces, k=rng.randrange(1000))) for _ in range(30)]
+    flags = [[rng.random() < 0.7 for _ in documents] for _ in range(2)]
+    arena = Arena.pack(documents, *flags, alignment=2)
+    want = expected(execute_arena(tables, arena, tile_bytes=4096, max_steps=MAX_STEPS))
+    assert len({rule for _, rule, _ in want[0]}) > 25
+    tunables = Tunables(threads=256, unroll=1, tile_bytes=4096, bitmap_bits=14, blocks_per_sm=1)
+    for stretch_bytes in (4096, 1 << 30):
+        programs = gpu.programs(tables, tunables, MAX_STEPS, stretch_bytes=stretch_bytes)
+        for way, got in gpu.every_way(programs, arena).items():
+            assert got == want, way
+
+
 def test_prefilter_bits(gpu: SimpleNamespace) -> None:
     """The hits that are read back are the reference's, bit for bit, for bitmaps of every size."""
     from dataclasses import replace
@@ -131,12 +159,15 @@ def test_beyond_four_gibibytes(gpu: SimpleNamespace) -> None:
     arena = Arena(data, np.array([0, cut]), np.array([cut - 1, size]), whole, whole)
     there, space = DeviceArena(), Workspace()
     there.upload(arena, gpu.stream)
-    programs = gpu.programs(TABLES, TUNABLES[0])
+    # the second rule has no window: it looks at every place
+    programs = gpu.programs(make_tables([PATTERNS[0], "en"]), TUNABLES[0])
     rows = found(programs.run_fused(there, space, gpu.stream))
     assert rows == found(programs.run_serial(there, space, gpu.stream))
     confirmed, for_host = rows[:2]
     assert not for_host
-    assert [rule for _, rule, _ in confirmed] == [0] * len(plants)
-    for at, (document, _, place) in zip(sorted(plants), confirmed, strict=True):
-        assert document == (at >= cut)
-        assert at < place < at + secret.size
+    for rule in (0, 1):
+        own = [row for row in confirmed if row[1] == rule]
+        for at, (document, _, place) in zip(sorted(plants), own, strict=True):
+            assert document == (at >= cut)
+            assert at < place < at + secret.size
+            assert rule == 0 or place == at + 4

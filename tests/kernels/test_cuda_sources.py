@@ -13,7 +13,7 @@ from gpu_support import TUNABLES
 from vyre_dist.compiler import span_executor
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
 from vyre_dist.compiler.span_program import Op
-from vyre_dist.kernels.cuda import compact, prefilter, probe, scan, spans, structs, walk
+from vyre_dist.kernels.cuda import compact, everywhere, prefilter, probe, scan, spans, structs, walk
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import (
     KernelCompileError,
@@ -60,6 +60,7 @@ def instances(tunables: Tunables) -> list[Instance]:
         prefilter.instance(tunables),
         compact.instance(),
         probe.instance(),
+        everywhere.instance(),
         walk.instance(),
         spans.instance(),
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from vyre_dist.compiler import Arena, PackTables, compile_tables
 from vyre_dist.compiler.arena_executor import ROW_DTYPE, ArenaVerdicts, Rows
 from vyre_dist.compiler.span_executor import find_span
+from vyre_dist.kernels.cuda import structs
 from vyre_dist.kernels.cuda.structs import FOUND, HOST, MATCH_DTYPE, NO_GROUP, NO_SLOT, SCREENED
 from vyre_dist.program.pack_spans import PackSpans
 from vyre_dist.program.tunables import Tunables
@@ -32,6 +33,11 @@ PATTERNS = [
     r"zzzz",
     r"\x00\x01\x02\xff",
     r"curl\b(?:.*|.*(?:[\r\n]{1,2}.*){1,5})[ \t](?:-u|--user)=?[\w:]{3,10}",
+    # without windows or runs: every place is asked
+    r"(?m)^[a-z]{9}$",
+    r"[a-f]{2}",
+    r"\b\d\d?\b",
+    r"\A[a-z]?\d",
 ]
 
 PIECES = [
@@ -60,6 +66,7 @@ PIECES = [
         b"the quick brown fox ",
     ),
     *(b"ke", b"y", b"tok", b"en=", b"\xe9\xff\x00"),
+    *(b"\nabcdefghi\n", b"abcdefghi", b" 7 ", b"42", b"a1"),
 ]
 
 TUNABLES = [
@@ -83,6 +90,18 @@ def placed(rows: Rows) -> list[tuple[int, int, int]]:
     """Rows with a place, sorted: what the programs on the GPU put out."""
     own = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
     return sorted(zip(own["document"].tolist(), own["rule"].tolist(), own["place"].tolist(), strict=True))
+
+
+def device_rows(verdicts: ArenaVerdicts) -> Any:
+    """The reference's rows in the layout in which the GPU puts them out."""
+    parts = []
+    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, structs.HOST)):
+        with_place = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
+        own = np.empty(with_place.size, structs.ROW_DTYPE)
+        own["document"], own["place"] = with_place["document"], with_place["place"]
+        own["rule"] = with_place["rule"] | np.uint32(flag)
+        parts.append(own)
+    return np.concatenate(parts)
 
 
 def expected(

@@ -10,10 +10,9 @@ from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.tables import EDGE_PASSES, NOT_STORED, PackTables
 
 DEAD, ACCEPT, UNDECIDED = 0, 1, 2
-AUTOMATA, ALWAYS_ON, HOST = 0, 1, 2
+HOST = 2
 NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
 EDGE = 256
-ALWAYS_LIMIT = 1 << 20
 
 Row = tuple[int, int, int]
 
@@ -36,6 +35,7 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
     found, confirmed, for_host = [], set(), set()
     attempted, committed = set(), set()
     words = tables.bitmap.view("<u4").tolist()
+    exact = []
     for place in range(0, len(data), tables.stride):
         window = int.from_bytes(data[place : place + 4].ljust(4, b"\0"), "little") | 0x20202020
         product = window * tables.multiplier & 0xFFFF_FFFF
@@ -46,49 +46,46 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
         if window not in grams:
             continue
         at = grams[window]
-        for entry in tables.gram_entries[tables.gram_starts[at] : tables.gram_starts[at + 1]].tolist():
-            row = tables.entries[entry]
-            pivot = place + int(row["pivot_offset"])
-            holders = [i for i, (low, high) in enumerate(spans) if low <= pivot < high]
-            if not holders:
-                continue
-            [document] = holders
-            low, high = spans[document]
-            edges = (bool(arena.at_start[document]), bool(arena.at_end[document]))
-            if not _probes_pass(tables, row, data, pivot, low, high, edges):
-                continue
-            found.append((place, entry, document))
-            attempted.add(pivot // tile_bytes)
-            rule = int(row["rule"])
-            if tables.routes[rule] == HOST:
-                verdict = UNDECIDED
-            else:
-                verdict = _outward(tables, row, "forward", data, pivot, low, high, edges, max_steps)
-                if verdict != DEAD:
-                    before = _outward(tables, row, "backward", data, pivot - 1, low, high, edges, max_steps)
-                    verdict = DEAD if before == DEAD else max(verdict, before)
+        exact += [
+            (place, entry)
+            for entry in tables.gram_entries[tables.gram_starts[at] : tables.gram_starts[at + 1]].tolist()
+        ]
+    exact += [(place, entry) for place in range(len(data)) for entry in tables.always_entries.tolist()]
+    for place, entry in exact:
+        row = tables.entries[entry]
+        pivot = place + int(row["pivot_offset"])
+        holders = [i for i, (low, high) in enumerate(spans) if low <= pivot < high]
+        if not holders:
+            continue
+        [document] = holders
+        low, high = spans[document]
+        edges = (bool(arena.at_start[document]), bool(arena.at_end[document]))
+        if not _probes_pass(tables, row, data, pivot, low, high, edges):
+            continue
+        found.append((place, entry, document))
+        attempted.add(pivot // tile_bytes)
+        rule = int(row["rule"])
+        if tables.routes[rule] == HOST:
+            verdict = UNDECIDED
+        else:
+            verdict = _outward(tables, row, "forward", data, pivot, low, high, edges, max_steps)
             if verdict != DEAD:
-                (confirmed if verdict == ACCEPT else for_host).add((document, rule, pivot))
-                committed.add(pivot // tile_bytes)
+                before = _outward(tables, row, "backward", data, pivot - 1, low, high, edges, max_steps)
+                verdict = DEAD if before == DEAD else max(verdict, before)
+        if verdict == ACCEPT:
+            confirmed.add((document, rule, pivot - int(row["distance"])))
+        elif verdict == UNDECIDED:
+            for_host.add((document, rule, pivot))
+        if verdict != DEAD:
+            committed.add(pivot // tile_bytes)
     elsewhere = {int(rule) for rule in tables.entries["rule"]} | {int(run["rule"]) for run in tables.runs}
     for document, (low, high) in enumerate(spans):
-        edges = (bool(arena.at_start[document]), bool(arena.at_end[document]))
         for run in tables.runs:
             for place in _long_runs(tables, run, data, low, high):
                 for_host.add((document, int(run["rule"]), place))
         for rule, route in enumerate(tables.routes.tolist()):
-            row = (document, rule, NO_PLACE)
             if route == HOST and rule not in elsewhere:
-                for_host.add(row)
-            if route != ALWAYS_ON:
-                continue
-            if not edges[0] or high - low > ALWAYS_LIMIT:
-                for_host.add(row)
-                continue
-            automaton, start = int(tables.always[rule]), int(tables.always_starts[rule])
-            verdict = _table(tables, automaton, start, data, low, low, high, edges, 1, high - low + 1)
-            if verdict != DEAD:
-                (confirmed if verdict == ACCEPT else for_host).add(row)
+                for_host.add((document, rule, NO_PLACE))
     return Slow(sorted(found), sorted(confirmed), sorted(for_host), len(attempted), len(committed))
 
 

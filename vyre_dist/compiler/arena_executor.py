@@ -3,20 +3,25 @@
 1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded little-endian 4-byte window that
    begins there, over documents' edges, zeros past the arena's end; both bits of its hash.
 2. exact: the window is one of the grams, and leads to entries.
+   Besides, every place of the arena, whatever is there, leads to the always-on rules' entries, the pivot at that place.
 3. probes: the pivot, `pivot_offset` after the place, must lie in a document.
    Probes look at that document only: beyond its edge they pass if they may, where its bytes are not known they pass.
 4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A candidate is dead if either
-   is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST.
+   is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST. What is confirmed
+   was read: no verdict but the host's depends on bytes that are not known.
+
+A row's place is its candidate's pivot; but of a rule whose matches are all of one width a confirmed row has the match's
+start, `distance` before the pivot: [start, start + width) is a match.
 
 Rules that are looked for by runs go to the host for every run that is long enough and whose first whole block (of 16
-bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of the other rules
-without anchors, an always-on automaton reads each document up to ALWAYS_LIMIT bytes, the host gets the rest. What is put out
-are sorted rows; extraction is not done here: a confirmed row says that its rule matches through that pivot, google-re2
-says where.
+bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of host rules with
+neither anchors nor runs every document has a row without a place. What is put out are sorted rows; extraction is not done
+here: a confirmed row says that its rule matches through that pivot, google-re2 says where unless the width does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,18 +33,16 @@ from vyre_dist.compiler.determinize import ACCEPT, DEAD
 from vyre_dist.compiler.gram_model import FOLD, MAX_WINDOW
 from vyre_dist.compiler.hashing import passes
 from vyre_dist.compiler.rule_program import Route
-from vyre_dist.compiler.runners import UNDECIDED, Ways, read_through, run_outward
+from vyre_dist.compiler.runners import UNDECIDED, Ways, run_outward
 from vyre_dist.compiler.runs import BLOCK
 from vyre_dist.compiler.tables import EDGE_PASSES, PackTables
 
 DEFAULT_MAX_STEPS = 64 << 10
 """How far an automaton runs from its pivot before the host takes over: the default cap on a match's length."""
 
-ALWAYS_LIMIT = 1 << 20
-"""Documents larger than this are not read through by always-on automata, byte after byte: the host takes them."""
-
 ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("place", "<u8")])
-"""`rule`: the tables' number; `place`: the pivot's place in the arena, a run's start, or NO_PLACE."""
+"""`rule`: the tables' number; `place`: in the arena: the pivot's, the match's start (confirmed rows of rules of one
+width), a run's start, or NO_PLACE."""
 
 NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -72,16 +75,14 @@ class ArenaVerdicts:
     """`confirmed`, `for_host`: arrays of ROW_DTYPE, sorted by document, rule, place, without repeats.
 
     A tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its probes lies in it,
-    committed if besides the pivot of a row does. Steps are symbols that automata read: `anchored_steps` outward from
-    pivots, `always_steps` through documents.
+    committed if besides the pivot of a row does. `steps`: the symbols that automata read.
     """
 
     confirmed: Rows
     for_host: Rows
     attempted_tiles: int
     committed_tiles: int
-    anchored_steps: int
-    always_steps: int
+    steps: int
 
     @property
     def rolled_back_tiles(self) -> int:
@@ -156,9 +157,21 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
     return found
 
 
+def always_candidates(tables: PackTables, arena: Arena) -> Iterator[Candidates]:
+    """Stage 2 of always-on rules: their entries at every place that lies in a document, a limited number at a time."""
+    for begin in range(0, arena.data.size, _CHUNK) if tables.always_entries.size else ():
+        places = np.arange(begin, min(begin + _CHUNK, arena.data.size))
+        documents = arena.document_at(places)
+        places, documents = places[documents >= 0], documents[documents >= 0]
+        for entry in tables.always_entries:
+            yield Candidates(places, np.full(places.size, entry, np.uint32), documents)
+
+
 def candidates(tables: PackTables, arena: Arena) -> Candidates:
     """Stages 1 to 3: what the prefilter program puts out."""
-    return probed(tables, arena, exact_candidates(tables, arena, bitmap_places(tables, arena.data)))
+    exact = probed(tables, arena, exact_candidates(tables, arena, bitmap_places(tables, arena.data)))
+    always = [probed(tables, arena, found) for found in always_candidates(tables, arena)]
+    return Candidates(*map(np.concatenate, zip(exact, *always, strict=True)))
 
 
 def confirm(
@@ -169,7 +182,7 @@ def confirm(
     tile_bytes: int,
     max_steps: int = DEFAULT_MAX_STEPS,
 ) -> ArenaVerdicts:
-    """Stage 4, the rules without anchors, rows and tiles. `tile_bytes`: a power of two."""
+    """Stage 4, the rules without candidates, rows and tiles. `tile_bytes`: a power of two."""
     entries = tables.entries[found.entries]
     rules, pivots, documents = entries["rule"], found.pivots(tables), found.documents
     to_host = tables.routes[rules] == Route.HOST
@@ -178,14 +191,18 @@ def confirm(
     verdict = np.where((after == DEAD) | (before == DEAD), DEAD, np.maximum(after, before))
     accepted, left = verdict == ACCEPT, to_host | (verdict == UNDECIDED)
     shift = tile_bytes.bit_length() - 1
-    whole_confirmed, whole_for_host, always_steps = _whole_documents(tables, arena)
+    elsewhere = [*_everywhere(tables, arena), *run_rows(tables, arena)]
     return ArenaVerdicts(
-        _rows(documents[accepted], rules[accepted], pivots[accepted], whole_confirmed),
-        _rows(documents[left], rules[left], pivots[left], [*whole_for_host, *run_rows(tables, arena)]),
+        _rows(
+            documents[accepted],
+            rules[accepted],
+            (pivots - entries["distance"])[accepted],
+            [],
+        ),
+        _rows(documents[left], rules[left], pivots[left], elsewhere),
         int(np.unique(pivots >> shift).size),
         int(np.unique(pivots[accepted | left] >> shift).size),
         steps + more,
-        always_steps,
     )
 
 
@@ -235,32 +252,17 @@ def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
     return rows
 
 
-def _whole_documents(tables: PackTables, arena: Arena) -> tuple[list[_Row], list[_Row], int]:
-    """(document, rule, NO_PLACE) confirmed and for the host, of the rules without anchors; and the steps taken."""
-    confirmed: list[_Row] = []
+def _everywhere(tables: PackTables, arena: Arena) -> list[_Row]:
+    """(document, rule, NO_PLACE) of the host rules that nothing else looks for."""
     everywhere = np.flatnonzero((tables.routes == Route.HOST) & ~tables.anchored()).tolist()
-    for_host = [(document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere]
-    always = np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()
-    total = 0
-    for document in range(arena.documents) if always else ():
-        size = int(arena.ends[document] - arena.starts[document])
-        if not arena.at_start[document] or size > ALWAYS_LIMIT:
-            for_host += [(document, rule, NO_PLACE) for rule in always]
-            continue
-        stretch = arena.data[arena.starts[document] : arena.ends[document]]
-        for rule in always:
-            verdict, steps = read_through(tables, rule, stretch, bool(arena.at_end[document]))
-            total += steps
-            if verdict != DEAD:
-                (confirmed if verdict == ACCEPT else for_host).append((document, rule, NO_PLACE))
-    return confirmed, for_host, total
+    return [(document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere]
 
 
-def _rows(documents: Places, rules: npt.NDArray[np.uint32], pivots: Places, whole: list[_Row]) -> Rows:
+def _rows(documents: Places, rules: npt.NDArray[np.uint32], places: Places, whole: list[_Row]) -> Rows:
     """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
     rows = np.empty(documents.size + len(whole), ROW_DTYPE)
     rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules
-    rows["place"][: documents.size] = pivots
+    rows["place"][: documents.size] = places
     if whole:
         rows[documents.size :] = np.array([(d, r, p) for d, r, p in whole], ROW_DTYPE)
     rows = rows[np.lexsort((rows["place"], rows["rule"], rows["document"]))]

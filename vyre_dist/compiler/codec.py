@@ -17,7 +17,7 @@ from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
 from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, RUN_DTYPE, PackTables
 
-TABLES_SCHEMA = 5
+TABLES_SCHEMA = 7
 """Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
 
 _MAGIC = b"vyre-dist tables\n"
@@ -25,13 +25,13 @@ _WHAT = "compiled tables"
 # Field -> (dtype, elements of a row); whatever is not listed is a plain value.
 _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "routes": (np.dtype("u1"), 0),
-    "always": (np.dtype("<u4"), 0),
-    "always_starts": (np.dtype("<u4"), 0),
     "backs": (np.dtype("<u4"), 0),
+    "widths": (np.dtype("<u4"), 0),
     "grams": (np.dtype("<u4"), 0),
     "gram_starts": (np.dtype("<u4"), 0),
     "gram_entries": (np.dtype("<u4"), 0),
     "entries": (ENTRY_DTYPE, 0),
+    "always_entries": (np.dtype("<u4"), 0),
     "bitmap": (np.dtype("u1"), 0),
     "runs": (RUN_DTYPE, 0),
     "probe_classes": (np.dtype("u1"), 32),
@@ -93,7 +93,7 @@ def unpack_tables(blob: bytes) -> PackTables:
 def _check(tables: PackTables) -> None:
     """That no number in the tables points outside of them: a kernel would not notice."""
     automata, entries = tables.automata, tables.entries
-    used = np.concatenate((entries["forward"], entries["backward"], tables.always))
+    used = np.concatenate((entries["forward"], entries["backward"]))
     used = used[used != 0xFFFF_FFFF]
     tabled = automata[automata["is_nfa"] == 0].astype(
         [(name, np.int64) for name in AUTOMATON_DTYPE.names or ()]
@@ -102,11 +102,11 @@ def _check(tables: PackTables) -> None:
     ends = tabled["base"] + tabled["states"] * tabled["columns"]
     word_ends = words["base"] + (words["states"] + 2 * words["columns"]) * words["words"]
     sound = (
-        tables.routes.size == tables.always.size == tables.always_starts.size == tables.backs.size
-        and tables.routes.size == len(tables.reasons)
+        tables.routes.size == tables.backs.size == tables.widths.size == len(tables.reasons)
         and tables.gram_starts.size == tables.grams.size + 1
         and _below(tables.gram_starts, tables.gram_entries.size + 1)
         and _below(tables.gram_entries, entries.size)
+        and _below(tables.always_entries, entries.size)
         and _below(entries["rule"], tables.routes.size)
         and _below(entries["probe_class"] & (EDGE_PASSES - 1), len(tables.probe_classes))
         and _below(tables.runs["rule"], tables.routes.size)

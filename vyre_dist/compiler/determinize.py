@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE, context_of_byte, next_given
+from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE, context_of_byte
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.positions import Direction, Positions
@@ -121,45 +121,19 @@ def determinize(positions: Positions, pivots: Sequence[int], *, forward: bool) -
     return Dfa(alphabet.columns, subsets.table(), entries)
 
 
-def determinize_unanchored(positions: Positions) -> Dfa:
-    """The automaton that reads a whole text from its start and accepts as soon as some match is complete.
-
-    Raises:
-        RegexTooLargeError: as for determinize.
-    """
-    direction = positions.forward
-    starts = [0, 0, 0, 0]
-    for p, contexts in enumerate(positions.start):
-        for context in bits_of(contexts):
-            starts[context] |= 1 << p
-    alive = reachable(direction, starts[0] | starts[1] | starts[2] | starts[3])
-    alphabet = make_alphabet(positions.classes, alive, by_context=True)
-    empty = tuple(next_given(positions.empty, context) for context in range(4))
-    subsets = _Subsets(direction, alive, alphabet, [bits & alive for bits in starts], empty)
-    entry = subsets.state(starts[EDGE] & alive, empty[EDGE])
-    subsets.explore()
-    return Dfa(alphabet.columns, subsets.table(), (entry,))
-
-
 class _Subsets:
-    """`starts`, `empty`: by the context of the byte just read, what may start anew and what is complete anyway."""
-
     def __init__(
         self,
         direction: Direction,
         alive: int,
         alphabet: Alphabet,
-        starts: Sequence[int] = (),
-        empty: Sequence[int] = (),
     ) -> None:
         self._direction = direction
         self._alive = alive
         self._alphabet = alphabet
         self._ladders = [bits & alive for bits in direction.ladders if (bits & alive).bit_count() > 1]
-        self._starts = starts
-        self._empty = empty
         self._numbers: dict[tuple[int, int], int] = {}
-        self._after: dict[tuple[int, int], int] = {}
+        self._after: dict[int, int] = {}
         self._keys: list[tuple[int, int]] = []
         self._rows: list[list[int]] = []
         self._work = 0
@@ -168,8 +142,8 @@ class _Subsets:
         """The number of the state with these positions ahead, complete in these contexts."""
         if complete == ANY_CONTEXT:
             return ACCEPT
-        if not ahead and not complete and not self._starts:
-            return DEAD  # where matches may still start, nothing is dead
+        if not ahead and not complete:
+            return DEAD
         key = (ahead, complete)
         number = self._numbers.get(key)
         if number is None:
@@ -179,15 +153,12 @@ class _Subsets:
                 raise RegexTooLargeError("states", number, MAX_STATES)
         return number
 
-    def after(self, read: int, context: int = -1) -> int:
-        """The state after reading a byte (of that context) at the positions in `read`."""
-        key = (read, context)
-        number = self._after.get(key)
+    def after(self, read: int) -> int:
+        """The state after reading a byte at the positions in `read`."""
+        number = self._after.get(read)
         if number is not None:
             return number
         ahead = complete = 0
-        if context >= 0:
-            ahead, complete = self._starts[context], self._empty[context]
         follow, final = self._direction.follow, self._direction.final
         left = self._reduced(read)
         self._work += left.bit_count() + 4
@@ -199,7 +170,7 @@ class _Subsets:
             p = low.bit_length() - 1
             ahead |= follow[p]
             complete |= final[p]
-        number = self._after[key] = self.state(ahead & self._alive, complete)
+        number = self._after[read] = self.state(ahead & self._alive, complete)
         return number
 
     def _reduced(self, read: int) -> int:
@@ -214,18 +185,17 @@ class _Subsets:
     def explore(self) -> None:
         """Fill in the rows of all states that can be reached from those asked for."""
         reach, contexts = self._alphabet.reach, self._alphabet.contexts
-        unanchored = [c.bit_length() - 1 for c in contexts] if self._starts else None
-        columns = list(zip(reach, contexts, unanchored or [-1] * len(reach), strict=True))[:-1]
+        columns = list(zip(reach, contexts, strict=True))[:-1]
         for ahead, complete in self._keys:  # grows meanwhile
             row = []
-            for takers, context, known in columns:
+            for takers, context in columns:
                 if complete & context:
                     row.append(ACCEPT)
                     continue
                 read = ahead & takers
-                if read or known >= 0:
-                    number = self._after.get((read, known))
-                    row.append(self.after(read, known) if number is None else number)
+                if read:
+                    number = self._after.get(read)
+                    row.append(self.after(read) if number is None else number)
                 else:
                     row.append(DEAD)
             row.append(ACCEPT if complete >> EDGE & 1 else DEAD)

@@ -56,13 +56,16 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
         )
         yield "bitmap, then exact: every match contains one of these windows", details
         yield "probes: bytes around the window, by their distance from the pivot", list(_probe_lines(program))
-    if program.route is Route.AUTOMATA:
+    if program.route is Route.ALWAYS_ON:
+        yield "every place: a match may begin there", [f"{len(program.pivots)} ways to begin"]
+        yield "probes: bytes around the place", list(_probe_lines(program))
+        yield "automaton after, from the place's own byte on", [_size(program.forward)]
+        yield "automaton before: the byte before the place", [_size(program.backward)]
+        yield "confirmed", ["google-re2 finds the spans in documents where a candidate comes this far"]
+    elif program.route is Route.AUTOMATA:
         yield "automaton after, from the pivot's own byte on", [_size(program.forward)]
         yield "automaton before, from the byte before the pivot back", [_size(program.backward)]
         yield "confirmed", ["google-re2 finds the spans in documents where a candidate comes this far"]
-    elif program.route is Route.ALWAYS_ON:
-        yield "automaton over every whole document", [_size(program.always)]
-        yield "confirmed", ["google-re2 finds the spans in documents that it accepts"]
     else:
         if program.run is not None:
             yield (
@@ -75,10 +78,11 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
 
 
 def _probe_lines(program: RuleProgram) -> Iterator[str]:
-    for pivot, probes in zip(program.pivots, program.probes, strict=True):
+    for number, (pivot, probes) in enumerate(zip(program.pivots, program.probes, strict=True)):
         own = [anchor for anchor in program.anchors.anchors if anchor.pivot == pivot]
         seen = " ".join(_probe_text(probe) for probe in sorted(probes))
-        yield f"{_window_list(own)}: {seen or 'none, it is rare enough'}"
+        where = _window_list(own) if own else f"way {number + 1}"
+        yield f"{where}: {seen or 'none, it is rare enough'}"
 
 
 def _window_list(anchors: list[Anchor]) -> str:
@@ -140,11 +144,9 @@ def _end_label(program: RuleProgram) -> str:
 
 def _dot_automata(program: RuleProgram) -> Iterator[str]:
     pivots = range(len(program.pivots))
-    if program.route is Route.ALWAYS_ON and program.always is not None:
-        yield '  all [label="every document"];'
-        yield from _dot_automaton("a", "over the whole document", program.always)
-        yield f"  all -> {_entry_node('a', program.always, 0)};"
-        yield "  a1 -> end;"
+    if program.route is Route.ALWAYS_ON:
+        yield '  all [label="every place"];'
+        yield from (f"  all -> p{number};" for number in pivots)
     if program.route is Route.HOST:
         yield from (f"  p{number} -> end;" for number in pivots)
     if program.forward is None or program.backward is None:

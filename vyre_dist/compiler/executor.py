@@ -15,13 +15,12 @@ _ONE_TILE = 1 << 62
 class Verdicts:
     """`confirmed`: (rule, place) pairs, sorted: the rule matches, through the byte at that place for anchored rules.
 
-    `for_host`: pairs that the tables leave open. The place is -1 where none is known. Steps: see ArenaVerdicts.
+    `for_host`: pairs that the tables leave open. The place is -1 where none is known. `steps`: see ArenaVerdicts.
     """
 
     confirmed: list[tuple[int, int]]
     for_host: list[tuple[int, int]]
-    anchored_steps: int
-    always_steps: int
+    steps: int
 
     @property
     def rules(self) -> set[int]:
@@ -45,7 +44,7 @@ def execute(
     """
     arena = Arena.pack([text], [at_start], [at_end])
     found = execute_arena(tables, arena, tile_bytes=_ONE_TILE, max_steps=max_steps)
-    return Verdicts(_pairs(found.confirmed), _pairs(found.for_host), found.anchored_steps, found.always_steps)
+    return Verdicts(_pairs(found.confirmed), _pairs(found.for_host), found.steps)
 
 
 def _pairs(rows: Rows) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from vyre_dist.compiler.compile import CompiledTables
 from vyre_dist.compiler.determinize import Dfa
 from vyre_dist.compiler.gram_model import GramModel
 from vyre_dist.compiler.nfa import Nfa
-from vyre_dist.compiler.rule_program import Route, RuleProgram
+from vyre_dist.compiler.rule_program import RuleProgram
 from vyre_dist.compiler.runs import Run
 from vyre_dist.regex import charclass, to_re2
 from vyre_dist.regex.nodes import CharClass, concat
@@ -94,7 +94,7 @@ def summarize_pack(compiled: CompiledTables, model: GramModel) -> PackSummary:
 
 
 def summarize(program: RuleProgram) -> RuleSummary:
-    """The program's summary. An always-on automaton is shown as the one after (all of it is)."""
+    """The program's summary."""
     anchors = program.anchors
     return RuleSummary(
         route=program.route.name.lower(),
@@ -103,7 +103,7 @@ def summarize(program: RuleProgram) -> RuleSummary:
         chance_hits_per_mb=hits_per_mb(anchors.grams * GRAM_PRICE),
         grams=anchors.grams,
         run="" if program.run is None else run_text(program.run),
-        after=automaton_text(program.always if program.route is Route.ALWAYS_ON else program.forward),
+        after=automaton_text(program.forward),
         before=automaton_text(program.backward),
         reason=program.reason,
     )

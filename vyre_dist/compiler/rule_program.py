@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vyre_dist.compiler.anchors import AnchorSet, choose_anchors
-from vyre_dist.compiler.determinize import Dfa, determinize, determinize_unanchored
+from vyre_dist.compiler.anchors import Anchor, AnchorSet, choose_anchors
+from vyre_dist.compiler.determinize import Dfa, determinize, reachable
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.compiler.fragment import bits_of
-from vyre_dist.compiler.gram_model import GramModel
+from vyre_dist.compiler.gram_model import MAX_WINDOW, GramModel
 from vyre_dist.compiler.minimize import minimize
 from vyre_dist.compiler.nfa import Nfa, make_nfa
-from vyre_dist.compiler.positions import Positions, build_positions
+from vyre_dist.compiler.positions import Direction, Positions, build_positions
 from vyre_dist.compiler.probes import Probe, choose_probes
 from vyre_dist.compiler.relax import relax
 from vyre_dist.compiler.runs import Run, choose_run
-from vyre_dist.regex import strip_captures
+from vyre_dist.regex import charclass, max_width, min_width, strip_captures
 from vyre_dist.regex.nodes import Node
 
 MAX_TABLE_BYTES = 128 << 10
@@ -26,6 +27,13 @@ MAX_TABLE_BYTES = 128 << 10
 MAX_BACK = 1024
 """A pivot that may lie further in a match than this says nothing about where the match begins."""
 
+MAX_ALWAYS_SHARE = 0.1
+"""A rule without windows that may begin at more places than this share of them is searched for by the host: it has so many
+matches, or so many starts of each, that to list them costs more than to go from one to the next."""
+
+MAX_ALWAYS_PIVOTS = 32
+"""The most ways to begin that a rule without windows may have: each is an entry that is asked at every place."""
+
 _PROBE_ABOVE = 1e-5
 _RELAXED_REPEAT = 64
 
@@ -33,9 +41,9 @@ _RELAXED_REPEAT = 64
 class Route(enum.IntEnum):
     """How a rule is decided. The numbers are stored.
 
-    AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: an automaton reads the whole
-    text. HOST: candidates (from anchors or runs; without either, all documents) go to the host. NEVER: it can't
-    match anything.
+    AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: the same with every place of the text for a
+    candidate, as one where a match may begin. HOST: candidates (from anchors or runs; without either, all documents) go to
+    the host. NEVER: it can't match anything.
     """
 
     AUTOMATA = 0
@@ -47,8 +55,10 @@ class Route(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class RuleProgram:
     """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those of `pivots`.
-    `run`: for a rule without anchors, what else says where to look. `back`: the most bytes that a match has before its
-    pivot, None where that is not bounded.
+    An always-on rule has no anchors, and the first bytes of matches for pivots. `run`: for a rule without anchors, what else
+    says where to look. `back`: the most bytes that a match has before its pivot, None where that is not bounded. `width`:
+    that of every match, where it is the same for all and the automata decide (else 0); then `distances`, by pivot: how many
+    bytes of a match lie before it.
 
     `reason`: why the rule takes no better route; empty for AUTOMATA with tables in both directions.
     """
@@ -59,10 +69,11 @@ class RuleProgram:
     probes: tuple[tuple[Probe, ...], ...] = ()
     forward: Dfa | Nfa | None = None
     backward: Dfa | Nfa | None = None
-    always: Dfa | None = None
     reason: str = ""
     run: Run | None = None
     back: int | None = None
+    width: int = 0
+    distances: tuple[int, ...] = ()
 
 
 def compile_rule(root: Node, model: GramModel) -> RuleProgram:
@@ -79,17 +90,32 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
         run = choose_run(tree, model)
         if run is not None:
             return RuleProgram(Route.HOST, anchors, reason=anchors.reason, run=run)
-        return _without_window(positions, anchors)
+        return _without_window(tree, positions, anchors, model)
     pivots, probes = _pivots(positions, anchors, model)
     reasons: list[str] = []
-    forward = _automaton(positions, pivots, reasons, forward=True)
-    backward = None if forward is None else _automaton(positions, pivots, reasons, forward=False)
+    forward = _automaton(positions, pivots, reasons, "the part after its anchors", forward=True)
+    backward = (
+        None
+        if forward is None
+        else _automaton(positions, pivots, reasons, "the part before its anchors", forward=False)
+    )
     if forward is None or backward is None:
         return RuleProgram(
             Route.HOST, anchors, pivots, probes, reason="; ".join(reasons), back=_back(positions, pivots)
         )
-    why, back = "; ".join(reasons), _back(positions, pivots)
-    return RuleProgram(Route.AUTOMATA, anchors, pivots, probes, forward, backward, reason=why, back=back)
+    width, distances = _fixed_width(tree, positions, pivots)
+    return RuleProgram(
+        Route.AUTOMATA,
+        anchors,
+        pivots,
+        probes,
+        forward,
+        backward,
+        reason="; ".join(reasons),
+        back=_back(positions, pivots),
+        width=width,
+        distances=distances,
+    )
 
 
 def _pivots(
@@ -104,29 +130,45 @@ def _pivots(
     return pivots, tuple(probes)
 
 
+def _fixed_width(tree: Node, positions: Positions, pivots: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """(width, distances): as in RuleProgram. If all ways through an expression are equally long, so are those to a pivot."""
+    width = max_width(tree)
+    if not width or width > MAX_BACK or width != min_width(tree):
+        return 0, ()
+    ways = [_distances(positions, [pivot]) for pivot in pivots]
+    if any(not way or len(way) > 1 for way in ways):
+        return 0, ()  # of a pivot that no match runs through anything may be said
+    return width, tuple(way[0] for way in ways if way)
+
+
 def _back(positions: Positions, pivots: Sequence[int]) -> int | None:
     """The most bytes that a match has before any of the pivots; None above MAX_BACK."""
+    way = _distances(positions, pivots)
+    return None if way is None else max(way, default=0)
+
+
+def _distances(positions: Positions, pivots: Sequence[int]) -> list[int] | None:
+    """How many bytes a match can have before one of the pivots, ascending; None if there may be more than MAX_BACK."""
     level = sum(1 << pivot for pivot in pivots)
     begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
     follow = positions.backward.follow
-    back = 0
+    found = []
     for distance in range(MAX_BACK + 1):
         if level & begins:
-            back = distance
+            found.append(distance)
         ahead = 0
         for p in bits_of(level):
             ahead |= follow[p]
         if not ahead:
-            return back
+            return found
         level = ahead
     return None
 
 
 def _automaton(
-    positions: Positions, pivots: Sequence[int], reasons: list[str], *, forward: bool
+    positions: Positions, pivots: Sequence[int], reasons: list[str], what: str, *, forward: bool
 ) -> Dfa | Nfa | None:
-    """The automaton of one direction; why it is no table (or none at all) is added to `reasons`."""
-    side = "after" if forward else "before"
+    """The automaton of one direction; why `what` it reads is no table (or none at all) is added to `reasons`."""
     try:
         dfa = minimize(determinize(positions, pivots, forward=forward))
         if dfa.table.nbytes <= MAX_TABLE_BYTES:
@@ -137,23 +179,46 @@ def _automaton(
     try:
         nfa = make_nfa(positions, pivots, forward=forward)
     except RegexTooLargeError as error:
-        reasons.append(f"the part {side} its anchors needs {why}, and {error}")
+        reasons.append(f"{what} needs {why}, and {error}")
         return None
-    reasons.append(f"the part {side} its anchors runs bit-parallel: it needs {why}")
+    reasons.append(f"{what} runs bit-parallel: it needs {why}")
     return nfa
 
 
-def _without_window(positions: Positions, anchors: AnchorSet) -> RuleProgram:
-    try:
-        dfa = minimize(determinize_unanchored(positions))
-    except RegexTooLargeError as error:
-        return RuleProgram(
-            Route.HOST, anchors, reason=f"{anchors.reason}; to read everything it needs {error}"
-        )
-    if dfa.table.nbytes > MAX_TABLE_BYTES:
-        why = f"to read everything it needs {dfa.table.nbytes} table bytes, and {MAX_TABLE_BYTES} are allowed"
+def _without_window(tree: Node, positions: Positions, anchors: AnchorSet, model: GramModel) -> RuleProgram:
+    """A rule whose candidates are all places; for the host if it may match the empty string, or nearly anywhere."""
+    if positions.empty:
+        return RuleProgram(Route.HOST, anchors, reason=anchors.reason)
+    begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
+    pivots = tuple(bits_of(begins & reachable(positions.forward, begins)))
+    if len(pivots) > MAX_ALWAYS_PIVOTS:
+        why = f"it can begin in {len(pivots)} ways, and {MAX_ALWAYS_PIVOTS} are allowed"
         return RuleProgram(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
-    return RuleProgram(Route.ALWAYS_ON, anchors, always=dfa, reason=anchors.reason)
+    # a match begins with its pivot: before that only the context of one byte counts
+    nothing = (0,) * len(positions.classes)
+    positions = replace(
+        positions, backward=Direction(nothing, positions.backward.final, (), lowest_wins=False)
+    )
+    anywhere = [Anchor((charclass.ALL,) * MAX_WINDOW, pivots[0], 0, 1.0, 0)]
+    probes = tuple(choose_probes(positions, pivot, anywhere, model) for pivot in pivots)
+    share = sum(math.prod(model.byte_share(probe.mask) for probe in own) for own in probes)
+    if share > MAX_ALWAYS_SHARE:
+        why = f"it may begin at {100 * share:.0f} % of all places, and {100 * MAX_ALWAYS_SHARE:.0f} % are allowed"
+        return RuleProgram(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
+    reasons = [anchors.reason]
+    forward = _automaton(positions, pivots, reasons, "the expression", forward=True)
+    backward = (
+        None
+        if forward is None
+        else _automaton(positions, pivots, reasons, "the byte before it", forward=False)
+    )
+    why = "; ".join(reasons)
+    if forward is None or backward is None:
+        return RuleProgram(Route.HOST, anchors, reason=why)
+    width, distances = _fixed_width(tree, positions, pivots)
+    return RuleProgram(
+        Route.ALWAYS_ON, anchors, pivots, probes, forward, backward, why, None, 0, width, distances
+    )
 
 
 def _relaxed(tree: Node, model: GramModel, reason: str) -> RuleProgram:

@@ -1,4 +1,4 @@
-"""The executor's automata, step for step: from pivots outward, all candidates together, or through whole documents.
+"""The executor's automata, step for step: from pivots outward, all candidates together.
 
 A step reads one symbol: a byte, or the document's edge where it has no more bytes. Whoever comes to where the
 document goes on but its bytes are not known, or has taken `max_steps` steps without an answer, is UNDECIDED. Steps
@@ -106,18 +106,6 @@ def run_outward(
             verdict[i], more = automaton.run(data, s, place, stride, left_here, bool(ways.edge[i]), budget)
             steps += more
     return verdict, steps
-
-
-def read_through(tables: PackTables, rule: int, data: npt.NDArray[np.uint8], at_end: bool) -> tuple[int, int]:
-    """The rule's always-on automaton on a stretch that begins where its document does: (verdict, steps).
-
-    UNDECIDED only if the document does not end with it (`at_end`).
-    """
-    state = int(tables.always_starts[rule])
-    if state <= ACCEPT:
-        return state, 0
-    automaton = _Table.of(tables, int(tables.always[rule]))
-    return automaton.run(data, state, 0, 1, data.size, at_end, data.size + 1)
 
 
 class _Table(NamedTuple):

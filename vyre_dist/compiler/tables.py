@@ -19,10 +19,10 @@ from vyre_dist.compiler.gram_model import GramModel, cross, folded_bytes
 from vyre_dist.compiler.hashing import choose_multiplier, make_bitmap
 from vyre_dist.compiler.nfa import Nfa
 from vyre_dist.compiler.probes import MAX_PROBES, Probe
-from vyre_dist.compiler.rule_program import RuleProgram
+from vyre_dist.compiler.rule_program import Route, RuleProgram
 
 NOT_STORED = 0xFFFF_FFFF
-"""An entry's automaton where the host confirms; a rule's always-on automaton where it has none."""
+"""An entry's automaton where the host confirms; what is not known of a rule."""
 
 EDGE_PASSES = 0x8000
 
@@ -36,10 +36,12 @@ ENTRY_DTYPE = np.dtype(
         ("backward_start", "<u4"),
         ("probe_offset", "i1", (MAX_PROBES,)),
         ("probe_class", "<u2", (MAX_PROBES,)),
+        ("distance", "<u2"),
     ]
 )
-"""What a gram leads to. `probe_class`: a row of probe_classes, with EDGE_PASSES added where a place outside the
-text passes too. Row 0 is the class of all bytes."""
+"""What a gram or, for always-on rules, any place leads to. `probe_class`: a row of probe_classes, with EDGE_PASSES added
+where a place outside the text passes too. Row 0 is the class of all bytes. `distance`: how far before the pivot a match
+begins, for rules of one width; else 0."""
 
 AUTOMATON_DTYPE = np.dtype(
     [
@@ -69,23 +71,23 @@ RUN_DTYPE = np.dtype(
 class PackTables:
     """All arrays of a pack; rule numbers are places in the sequence that was compiled.
 
-    `routes` [rules] (Route), `always`, `always_starts` [rules]: the automaton that reads whole texts and its first
-    state; `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED where that is not known;
-    `reasons`: texts by rule number. `grams`: distinct
-    folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
-    `bitmap`, `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE.
-    `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
+    `routes` [rules] (Route); `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED if that is not known;
+    `widths` [rules]: that of all matches, 0 where they differ or automata do not decide; `reasons`: texts by rule number.
+    `grams`: distinct folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
+    `always_entries`: the entries, ascending, whose candidates are all places. `bitmap`, `multiplier`: see hashing.py;
+    `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE. `probe_classes` [n, 32]: 256-bit sets.
+    `byte_maps` [n, 257].
     """
 
     routes: npt.NDArray[np.uint8]
-    always: npt.NDArray[np.uint32]
-    always_starts: npt.NDArray[np.uint32]
     backs: npt.NDArray[np.uint32]
+    widths: npt.NDArray[np.uint32]
     reasons: tuple[str, ...]
     grams: npt.NDArray[np.uint32]
     gram_starts: npt.NDArray[np.uint32]
     gram_entries: npt.NDArray[np.uint32]
     entries: npt.NDArray[np.void]
+    always_entries: npt.NDArray[np.uint32]
     bitmap: npt.NDArray[np.uint8]
     multiplier: int
     expected_hits: float
@@ -103,7 +105,7 @@ class PackTables:
         return sum(v.nbytes for name in self.__slots__ if isinstance(v := getattr(self, name), np.ndarray))
 
     def anchored(self) -> npt.NDArray[np.bool_]:
-        """By rule: whether its candidates come from anchors or runs."""
+        """By rule: whether its candidates come from anchors, runs or, one by one, from all places."""
         found = np.zeros(self.routes.size, bool)
         found[self.entries["rule"]] = True
         found[self.runs["rule"]] = True
@@ -115,46 +117,53 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
     store = _Store()
     entries: dict[tuple[object, ...], int] = {}
     leads: list[tuple[npt.NDArray[np.uint32], int]] = []
-    always = np.full(len(programs), NOT_STORED, np.uint32)
-    always_starts = np.zeros(len(programs), np.uint32)
+    always: dict[int, None] = {}
     runs: list[tuple[object, ...]] = []
     for rule, program in enumerate(programs):
-        if program.always is not None:
-            always[rule] = store.automaton(program.always)
-            always_starts[rule] = program.always.entries[0]
         if (run := program.run) is not None:
             runs.append((rule, run.length, store.byte_class(run.mask), astuple(run.test), (0, 0)))
         sides = [
             (NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)
         ]
-        for anchor in program.anchors.anchors:
-            at = program.pivots.index(anchor.pivot)
+        windows: list[tuple[int, int, tuple[int, ...] | None]]
+        if program.route is Route.ALWAYS_ON:
+            windows = [(at, 0, None) for at in range(len(program.pivots))]
+        else:
+            windows = [
+                (program.pivots.index(anchor.pivot), anchor.pivot_offset, anchor.classes)
+                for anchor in program.anchors.anchors
+            ]
+        for at, offset, classes in windows:
             starts = [0 if automaton is None else automaton.entries[at] for _, automaton in sides]
             if -1 in starts:
                 continue  # no match runs through this pivot
             row = (
                 rule,
-                anchor.pivot_offset,
+                offset,
                 sides[0][0],
                 starts[0],
                 sides[1][0],
                 starts[1],
                 *store.probes(program.probes[at]),
+                program.distances[at] if program.width else 0,
             )
             number = entries.setdefault(row, len(entries))
-            leads.append((cross([folded_bytes(mask) for mask in anchor.classes]), number))
+            if classes is None:
+                always[number] = None
+            else:
+                leads.append((cross([folded_bytes(mask) for mask in classes]), number))
     grams, starts_of, lists = _by_gram(leads)
     multiplier, hits = choose_multiplier(grams, model)
     return PackTables(
         routes=np.array([program.route for program in programs], np.uint8),
-        always=always,
-        always_starts=always_starts,
         backs=np.array([NOT_STORED if p.back is None else p.back for p in programs], np.uint32),
+        widths=np.array([program.width for program in programs], np.uint32),
         reasons=tuple(program.reason for program in programs),
         grams=grams,
         gram_starts=starts_of,
         gram_entries=lists,
         entries=np.array(list(entries), ENTRY_DTYPE),
+        always_entries=np.array(list(always), np.uint32),
         bitmap=make_bitmap(grams, multiplier),
         multiplier=multiplier,
         expected_hits=hits,

@@ -1,16 +1,55 @@
 """Matches near places: what iter_matches gives, found from places that the tables confirmed, without reading the rest.
 
 Every match holds one of its rule's places (the pivot of the window that it was found by), at most `back` bytes after its
-start.
+start. Of a rule whose matches are all of one width the places may be all starts there are: then nothing is searched.
 """
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Offsets
+
+# So few starts are quicker gone through one by one than by NumPy.
+_FEW = 64
+
+
+def matches_at_starts(window: Window, starts: Sequence[int], width: int) -> list[tuple[int, int, int]]:
+    """The chain of matches (start, end, flags) in `window` of a rule whose every match has `width` bytes, at least one.
+
+    `starts`: in ascending window coordinates, with or without repeats, every place where the rule matches, whether another
+    match overlaps it or not. What starts outside of what the window owns is left out.
+    """
+    low = bisect_left(starts, window.lo)
+    high = bisect_right(starts, window.last_start, low)
+    if high - low > _FEW:
+        return _long_chain(np.array(starts[low:high], np.int64), width)
+    found: list[tuple[int, int, int]] = []
+    pos = window.lo
+    for start in starts[low:high]:
+        if start >= pos:
+            pos = start + width
+            found.append((start, pos, 0))
+    return found
+
+
+def _long_chain(starts: npt.NDArray[np.int64], width: int) -> list[tuple[int, int, int]]:
+    """The same for many starts. Where none overlaps the one before, all are chosen."""
+    if not (np.diff(starts) >= width).all():
+        following = np.searchsorted(starts, starts + width).tolist()
+        chosen, at = [], 0
+        while at < len(following):
+            chosen.append(at)
+            at = following[at]
+        starts = starts[chosen]
+    return list(zip(starts.tolist(), (starts + width).tolist(), itertools.repeat(0)))
 
 
 def matches_at_places(

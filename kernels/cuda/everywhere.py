@@ -1,0 +1,38 @@
+"""Launches everywhere.cuh: from all places to pivots, for the rules without a window, behind what scan or probe listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.kernels.cuda.device import Device
+from vyre_dist.kernels.cuda.instances import OUTPUT, PIVOTS, STRETCH, TABLES, Instance
+
+_THREADS = 1024  # scan has one list a multiprocessor, and there is a block for each list
+
+
+def instance() -> Instance:
+    """(Tables, Stretch, Lists of Pivot, Output)."""
+    parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
+    return Instance.of("everywhere", (_THREADS,), parameters, blocks_per_sm=1)
+
+
+class Everywhere:
+    """The kernel for one pack."""
+
+    def __init__(self, device: Device, tables: npt.NDArray[np.void]) -> None:
+        self._kernel = device.kernel(instance())
+        self._tables = tables
+
+    def launch(
+        self,
+        stream: Any,
+        stretch: npt.NDArray[np.void],
+        pivots: npt.NDArray[np.void],
+        output: npt.NDArray[np.void],
+        lists: int,
+    ) -> None:
+        """Queue the kernel: the pivots are added to the `lists` lists, whose lengths were set for this stretch before."""
+        self._kernel(stream, self._tables, stretch, pivots, output, grid=lists)
