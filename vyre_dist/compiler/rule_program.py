@@ -26,7 +26,6 @@ MAX_TABLE_BYTES = 128 << 10
 MAX_BACK = 1024
 """A pivot that may lie further in a match than this says nothing about where the match begins."""
 
-_PROBE_ABOVE = 1e-5
 _RELAXED_REPEAT = 64
 
 
@@ -99,8 +98,7 @@ def _pivots(
     probes = []
     for pivot in pivots:
         leading = [anchor for anchor in anchors.anchors if anchor.pivot == pivot]
-        common = sum(anchor.rate for anchor in leading) > _PROBE_ABOVE
-        probes.append(choose_probes(positions, pivot, leading, model) if common else ())
+        probes.append(choose_probes(positions, pivot, leading, model))
     return pivots, tuple(probes)
 
 
