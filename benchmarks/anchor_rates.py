@@ -1,10 +1,12 @@
-"""How many positions of real text a pack's tables look at twice: bitmap hits, exact candidates, automaton steps.
+"""How many positions of real text a pack's tables look at twice: bitmap hits, windows, exact candidates, automaton steps.
 
     python benchmarks/anchor_rates.py PACK TREE [TREE ...] [--sample-mb 24] [--worst 12] [--record]
 
 PACK: whatever `vyre-dist scan --rules` takes. Of each tree a fixed pseudo-random sample of whole files is read. Percentages
-are of all positions, also where only every `stride`-th of them is looked at. With --record a JSON line goes to
-benchmarks/results/anchor_rates.jsonl.
+are of all positions, also where only every `stride`-th of them is looked at. By gram: places whose four bytes are those of a
+rule's window. By whole window: those whose bytes around it (probes) are in their classes as well, the exact candidates that
+automata start from. Each rule's share is counted on its own; rules that share places count them each. With --record a
+JSON line for each tree goes to benchmarks/results/anchor_rates.jsonl.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from pathlib import Path
 import numpy as np
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler import CompiledTables, compile_tables, execute
+from vyre_dist.compiler import CompiledTables, PackTables, compile_tables, execute
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import bitmap_places, exact_candidates, probed
+from vyre_dist.compiler.arena_executor import Candidates, bitmap_places, gram_candidates, probed
 from vyre_dist.rules import RulePack
+
+RECORDED_RULES = 5
 
 
 def sample(tree: str, megabytes: float) -> list[bytes]:
@@ -55,22 +59,16 @@ def measure(
     """The tree's numbers, printed and as a record."""
     tables = compiled.tables
     documents = sample(tree, megabytes)
-    positions = bitmap = exact_places = exact_pairs = probed_places = probed_pairs = steps = confirmed = 0
-    by_rule: collections.Counter[str] = collections.Counter()
+    positions = sum(map(len, documents))
+    bitmap = steps = confirmed = 0
+    by_gram, by_whole_window = Stage(), Stage()
     for document in documents:
         arena = Arena.pack([document])
         hits = bitmap_places(tables, arena.data)
-        exact = exact_candidates(tables, arena, hits)
-        left = probed(tables, arena, exact)
-        positions += len(document)
         bitmap += hits.size
-        exact_places += np.unique(exact.places).size
-        exact_pairs += exact.places.size
-        probed_places += np.unique(left.places).size
-        probed_pairs += left.places.size
-        rules = tables.entries["rule"][left.entries]
-        for rule, count in zip(*np.unique(rules, return_counts=True), strict=True):
-            by_rule[ids[rule]] += int(count)
+        found = gram_candidates(tables, arena, hits)
+        by_gram.add(tables, found)
+        by_whole_window.add(tables, probed(tables, arena, found))
     for document in documents[: max(1, len(documents) // 8)]:
         verdicts = execute(tables, document)
         steps += verdicts.steps
@@ -81,17 +79,53 @@ def measure(
         "bytes": positions,
         "sha256": hashlib.sha256(b"".join(documents)).hexdigest()[:16],
         "bitmap_percent": round(100 * bitmap / positions, 4),
-        "exact_percent": round(100 * exact_places / positions, 4),
-        "exact_pairs_percent": round(100 * exact_pairs / positions, 4),
-        "probed_percent": round(100 * probed_places / positions, 4),
-        "probed_pairs_percent": round(100 * probed_pairs / positions, 4),
         "expected_bitmap_percent": round(100 * tables.expected_hits / tables.stride, 4),
+        "by_gram": by_gram.record(ids, positions),
+        "by_whole_window": by_whole_window.record(ids, positions),
     }
-    print(json.dumps(record, indent=1))
-    print(f"an eighth of the files: {steps} automaton steps from anchors, {confirmed} confirmed")
-    for rule, count in by_rule.most_common(worst):
-        print(f"  {count / positions:.2e} {rule}")
+    print(json.dumps({key: value for key, value in record.items() if not isinstance(value, dict)}, indent=1))
+    by_gram.show("by gram", ids, positions, worst)
+    by_whole_window.show("by whole window (exact candidates)", ids, positions, worst)
+    print(f"an eighth of the files: {steps} automaton steps from anchors, {confirmed} confirmed\n")
     return record
+
+
+class Stage:
+    """What is left by one stage. Places count once, (place, entry) pairs for each rule and pivot that they lead to."""
+
+    def __init__(self) -> None:
+        self.places = self.pairs = 0
+        self.by_rule: collections.Counter[int] = collections.Counter()
+
+    def add(self, tables: PackTables, found: Candidates) -> None:
+        """Count one document's."""
+        self.places += int(np.unique(found.places).size)
+        self.pairs += int(found.places.size)
+        rules = tables.entries["rule"][found.entries]
+        for rule in np.unique(rules).tolist():
+            self.by_rule[rule] += int(np.unique(found.places[rules == rule]).size)
+
+    def record(self, ids: list[str], positions: int) -> dict[str, object]:
+        """Percentages of positions, those of the heaviest rules by name."""
+        worst = self.by_rule.most_common(RECORDED_RULES)
+        heaviest = {ids[rule]: percent(count, positions) for rule, count in worst}
+        return {
+            "percent": percent(self.places, positions),
+            "pairs_percent": percent(self.pairs, positions),
+            "heaviest_percent": heaviest,
+        }
+
+    def show(self, name: str, ids: list[str], positions: int, worst: int) -> None:
+        """Print the same, with each rule's share of all places."""
+        print(f"{name}: {percent(self.places, positions):.4f} % of positions; the heaviest rules:")
+        for rule, count in self.by_rule.most_common(worst):
+            share = f"{100 * count / self.places:.0f} % of them"
+            print(f"  {percent(count, positions):8.4f} %  {share:>12}  {ids[rule]}")
+
+
+def percent(count: int, positions: int) -> float:
+    """How many of a hundred, to four places."""
+    return round(100 * count / positions, 4)
 
 
 def main() -> None:

@@ -67,6 +67,26 @@ def test_chosen_windows_at_even_places(pattern: str, windows: set[str]) -> None:
     assert spelled(anchors_of(pattern, stride=2)) == windows
 
 
+@pytest.mark.parametrize(
+    ("pattern", "before"),
+    [
+        ("xqz", charclass.ALL),
+        (r"\bxqz", charclass.ALL & ~charclass.WORD),
+        (r"\Bxqz", charclass.WORD),
+        ("(?m)^xqz", charclass.NEWLINE),
+        (r"\Axqz", None),
+        (r"(?:\A|,)xqz", charclass.of(b",")),
+        (r"(?:\b|\B)xqz", charclass.ALL),
+    ],
+)
+def test_byte_before_a_match(pattern: str, before: int | None) -> None:
+    """Before a match at an odd place stands what its assertions allow: nothing where it must begin at a text's start."""
+    ahead = {
+        anchor.classes[0] for anchor in anchors_of(pattern, stride=2).anchors if anchor.pivot_offset == 1
+    }
+    assert ahead == (set() if before is None else {before})
+
+
 @settings(max_examples=300, deadline=None)
 @given(rng=st.randoms(use_true_random=False))
 def test_every_match_has_a_window_at_an_even_place(lab: SimpleNamespace, rng: random.Random) -> None:

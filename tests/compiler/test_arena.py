@@ -19,8 +19,8 @@ from vyre_dist.compiler.arena_executor import (
     NO_PLACE,
     bitmap_places,
     candidates,
-    exact_candidates,
     execute_arena,
+    gram_candidates,
 )
 from vyre_dist.errors import UsageError
 from vyre_dist.regex import parse
@@ -115,9 +115,9 @@ def test_long_arenas(flat_model: GramModel) -> None:
         }
         assert len(wanted) >= text.count(window) > 5000
         assert (
-            set(exact_candidates(tables, arena, bitmap_places(tables, arena.data)).places.tolist()) == wanted
+            set(gram_candidates(tables, arena, bitmap_places(tables, arena.data)).places.tolist()) == wanted
         )
-        even = exact_candidates(tables, arena, bitmap_places(replace(tables, stride=2), arena.data))
+        even = gram_candidates(tables, arena, bitmap_places(replace(tables, stride=2), arena.data))
         assert set(even.places.tolist()) == {at for at in wanted if at % 2 == 0}
 
 

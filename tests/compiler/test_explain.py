@@ -70,16 +70,16 @@ def test_every_window_is_a_regex(gitleaks: SimpleNamespace) -> None:
 
 
 def test_a_pack_as_a_whole(gitleaks: SimpleNamespace) -> None:
-    """The pack's estimates are those of its tables; true candidates are a part of the bitmap's hits."""
+    """The pack's estimates are those of its tables; true windows are a part of the bitmap's hits."""
     compiled = gitleaks.compiled
     summary = summarize_pack(compiled, default_model())
     assert sum(summary.routes.values()) == len(compiled.programs)
     assert (summary.grams, summary.table_bytes) == (compiled.tables.grams.size, compiled.tables.nbytes)
-    assert 0 < summary.candidate_percent < summary.bitmap_percent < 1
+    assert 0 < summary.gram_percent < summary.bitmap_percent < 1
     assert summary.line.startswith(f"tables: {summary.routes['automata']} automata, ")
     by_rule = sum(summarize(program).hits_per_mb for program in compiled.programs)
     # rules that share a window count it each
-    assert summary.candidate_percent * 1e4 <= by_rule < 3 * summary.candidate_percent * 1e4
+    assert summary.gram_percent * 1e4 <= by_rule < 3 * summary.gram_percent * 1e4
 
 
 def test_one_line() -> None:

@@ -132,14 +132,21 @@ def test_bounded_steps() -> None:
 
 
 def near_misses(pack: SimpleNamespace, size: int) -> list[bytes]:
-    """For each anchored rule its windows spelled over and over: candidates everywhere, hardly a match."""
+    """For each anchored rule its windows, and what its probes ask for around them, spelled over and over: candidates
+    everywhere, hardly a match."""
     rng = random.Random(8)
     texts = []
     for program in pack.compiled.programs:
-        windows = [
-            bytes(rng.choice(list(charclass.members(mask))) for mask in anchor.classes)
-            for anchor in program.anchors.anchors
-        ]
+        windows = []
+        for anchor in program.anchors.anchors:
+            asked = {
+                i - anchor.pivot_offset: charclass.fold_case(mask) for i, mask in enumerate(anchor.classes)
+            }
+            for probe in program.probes[program.pivots.index(anchor.pivot)]:
+                asked[probe.offset] = asked.get(probe.offset, charclass.ALL) & probe.mask
+            masks = [asked.get(at, charclass.ALL) for at in range(min(asked), max(asked) + 1)]
+            if all(masks):
+                windows.append(bytes(rng.choice(list(charclass.members(mask))) for mask in masks))
         if windows:
             glue = rng.choice((b"", b"-", b" ", b"="))
             unit = glue.join(rng.choices(windows, k=8))
@@ -148,7 +155,7 @@ def near_misses(pack: SimpleNamespace, size: int) -> list[bytes]:
 
 
 def test_near_misses(gitleaks: SimpleNamespace, noseyparker: SimpleNamespace, lab: SimpleNamespace) -> None:
-    """Texts that consist of anchors alone end in google-re2's verdicts, after a bounded number of steps a byte."""
+    """Texts that consist of candidates alone end in google-re2's verdicts, after a bounded number of steps a byte."""
     for pack in (gitleaks, noseyparker):
         texts = near_misses(pack, 1500)
         assert len(texts) > 180

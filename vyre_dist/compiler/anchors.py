@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vyre_dist.compiler.context import CONTEXT_CLASSES
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import MAX_WINDOW, GramModel, folded_bytes
 from vyre_dist.compiler.min_cut import FlowNetwork
@@ -106,14 +107,12 @@ def choose_anchors(positions: Positions, model: GramModel, stride: int = STRIDE)
     return anchors if anchors.cost <= MAX_COST else AnchorSet((), _why_not(windows))
 
 
-PAD = -1
-"""The byte before a match that begins at an odd place, as a position of its own."""
-
-
 class _Sketch:
     """The position graph with the copies of long repeats merged, and without what lies on no match.
 
-    PAD comes before the starts: a window may begin one byte before the match.
+    `pads`, numbers below 0, come before the starts: a window may begin one byte before a match that begins at an odd
+    place. There is a pad for each set of contexts that a match may begin behind: what may stand behind a word's edge only
+    is no letter, which is most of the text.
     """
 
     def __init__(self, positions: Positions) -> None:
@@ -130,19 +129,29 @@ class _Sketch:
                 merged[rep[p]] = set(targets)
             else:
                 known |= targets
-        starts = {rep[p] for p, contexts in enumerate(positions.start) if contexts}
+        starts: dict[int, int] = {}
+        for p, contexts in enumerate(positions.start):
+            if contexts:
+                starts[rep[p]] = starts.get(rep[p], 0) | contexts
         ends = {rep[p] for p, contexts in enumerate(positions.accept) if contexts}
         before: dict[int, set[int]] = {p: set() for p in merged}
         for p, next_ones in merged.items():
             for q in next_ones:
                 before[q].add(p)
-        useful = _reachable(starts, merged) & _reachable(ends, before)
+        useful = _reachable(set(starts), merged) & _reachable(ends, before)
         self.follow = {p: sorted(merged[p] & useful) for p in sorted(useful)}
-        self.starts = sorted(starts & useful)
+        self.starts = sorted(starts.keys() & useful)
         self.ends = ends & useful
-        self.follow[PAD] = self.starts
-        self.classes = {p: positions.classes[p] for p in useful} | {PAD: charclass.ALL}
-        self.fixed = {p: positions.fixed[p] for p in useful} | {PAD: False}
+        self.classes = {p: positions.classes[p] for p in useful}
+        self.fixed = {p: positions.fixed[p] for p in useful}
+        behind: dict[int, list[int]] = {}
+        for p in self.starts:
+            # a document begins at an even place, so what stands before a match at an odd one is a byte
+            if mask := sum(members for c, members in enumerate(CONTEXT_CLASSES) if starts[p] >> c & 1):
+                behind.setdefault(mask, []).append(p)
+        self.pads = range(-len(behind), 0)
+        for pad, (mask, heads) in zip(self.pads, behind.items(), strict=True):
+            self.follow[pad], self.classes[pad], self.fixed[pad] = heads, mask, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +240,8 @@ def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) ->
     for p in sketch.starts:
         network.add_edge(source, state_of((p,), 0), math.inf)
     if stride > 1:
-        # a match at an odd place has a byte before it, even at a text's start: that one is at an even place
-        network.add_edge(source, state_of((PAD,), 0), math.inf)
+        for pad in sketch.pads:
+            network.add_edge(source, state_of((pad,), 0), math.inf)
     for path, phase in queue:
         number = states[path, phase]
         if path[-1] in sketch.ends:

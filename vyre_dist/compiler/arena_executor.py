@@ -2,7 +2,7 @@
 
 1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded little-endian 4-byte window that
    begins there, over documents' edges, zeros past the arena's end; both bits of its hash.
-2. exact: the window is one of the grams, and leads to entries.
+2. grams: the window is one of the grams, and leads to entries.
    Besides, every place of the arena, whatever is there, leads to the always-on rules' entries, the pivot at that place.
 3. probes: the pivot, `pivot_offset` after the place, must lie in a document.
    Probes look at that document only: beyond its edge they pass if they may, where its bytes are not known they pass.
@@ -115,7 +115,7 @@ def folded_windows(data: npt.NDArray[np.uint8], stride: int = 1) -> npt.NDArray[
     return np.ndarray((-(-data.size // stride),), "<u4", folded.data, 0, (stride,)).astype(np.uint32)
 
 
-def exact_candidates(tables: PackTables, arena: Arena, places: Places) -> Candidates:
+def gram_candidates(tables: PackTables, arena: Arena, places: Places) -> Candidates:
     """Stage 2: of those places, the ones whose window is a gram, with every entry it leads to.
 
     Whose pivot lies in no document is left out.
@@ -169,7 +169,7 @@ def always_candidates(tables: PackTables, arena: Arena) -> Iterator[Candidates]:
 
 def candidates(tables: PackTables, arena: Arena) -> Candidates:
     """Stages 1 to 3: what the prefilter program puts out."""
-    exact = probed(tables, arena, exact_candidates(tables, arena, bitmap_places(tables, arena.data)))
+    exact = probed(tables, arena, gram_candidates(tables, arena, bitmap_places(tables, arena.data)))
     always = [probed(tables, arena, found) for found in always_candidates(tables, arena)]
     return Candidates(*map(np.concatenate, zip(exact, *always, strict=True)))
 

@@ -54,7 +54,7 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
         details.append(
             f"{summary.chance_hits_per_mb:10.3f} hits/MB  by chance, of {summary.grams} grams in the bitmap"
         )
-        yield "bitmap, then exact: every match contains one of these windows", details
+        yield "bitmap, then grams: every match contains one of these windows", details
         yield "probes: bytes around the window, by their distance from the pivot", list(_probe_lines(program))
     if program.route is Route.ALWAYS_ON:
         yield "every place: a match may begin there", [f"{len(program.pivots)} ways to begin"]
@@ -82,7 +82,7 @@ def _probe_lines(program: RuleProgram) -> Iterator[str]:
         own = [anchor for anchor in program.anchors.anchors if anchor.pivot == pivot]
         seen = " ".join(_probe_text(probe) for probe in sorted(probes))
         where = _window_list(own) if own else f"way {number + 1}"
-        yield f"{where}: {seen or 'none, it is rare enough'}"
+        yield f"{where}: {seen or 'none, no other byte is sure'}"
 
 
 def _window_list(anchors: list[Anchor]) -> str:

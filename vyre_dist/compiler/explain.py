@@ -60,14 +60,15 @@ class RuleSummary:
 @dataclass(frozen=True, slots=True)
 class PackSummary:
     """A whole pack. `routes`: rules by route. Rates are estimates for ordinary text and source code, by the shipped model:
-    `bitmap_percent` and `candidate_percent` of positions; a candidate has the exact window, probes come after.
+    `bitmap_percent` and `gram_percent` of positions; the latter hold a window of four bytes of some rule. How many of those
+    pass their probes is not estimated.
     """
 
     routes: dict[str, int]
     grams: int
     table_bytes: int
     bitmap_percent: float
-    candidate_percent: float
+    gram_percent: float
 
     @property
     def line(self) -> str:
@@ -77,7 +78,7 @@ class PackSummary:
         )
         return (
             f"tables: {ways or 'no rules'}; {self.grams} grams, {self.table_bytes / 1e6:.2f} MB; expected in ordinary "
-            f"text: {self.bitmap_percent:.2g} % of positions hit the bitmap, {self.candidate_percent:.2g} % are candidates"
+            f"text: {self.bitmap_percent:.2g} % of positions hit the bitmap, {self.gram_percent:.2g} % hold a window"
         )
 
 
@@ -89,7 +90,7 @@ def summarize_pack(compiled: CompiledTables, model: GramModel) -> PackSummary:
         grams=int(tables.grams.size),
         table_bytes=tables.nbytes,
         bitmap_percent=100 * tables.expected_hits / tables.stride,
-        candidate_percent=100 * float(model.rates(tables.grams).sum()) / tables.stride,
+        gram_percent=100 * float(model.rates(tables.grams).sum()) / tables.stride,
     )
 
 

@@ -34,7 +34,6 @@ matches, or so many starts of each, that to list them costs more than to go from
 MAX_ALWAYS_PIVOTS = 32
 """The most ways to begin that a rule without windows may have: each is an entry that is asked at every place."""
 
-_PROBE_ABOVE = 1e-5
 _RELAXED_REPEAT = 64
 
 
@@ -125,8 +124,7 @@ def _pivots(
     probes = []
     for pivot in pivots:
         leading = [anchor for anchor in anchors.anchors if anchor.pivot == pivot]
-        common = sum(anchor.rate for anchor in leading) > _PROBE_ABOVE
-        probes.append(choose_probes(positions, pivot, leading, model) if common else ())
+        probes.append(choose_probes(positions, pivot, leading, model))
     return pivots, tuple(probes)
 
 
