@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hyperscan
-from anchor_rates import sample
+from corpus import sampled_files
 
 from vyre_dist import regex as rx
 from vyre_dist.compiler import RegexTooLargeError, default_model
@@ -110,7 +110,7 @@ def main() -> None:
     compiled = compile_pack(RulePack.load(args.pack).data)
     found = [anchors_of(rule.pattern) for rule in compiled.rules]
     for tree in args.trees:
-        windows = [whole(document) for document in sample(tree, args.sample_mb)]
+        windows = [whole(text) for _, text in sampled_files(tree, args.sample_mb)]
         record: dict[str, object] = {
             "pack": os.path.basename(args.pack),
             "tree": os.path.basename(os.path.normpath(tree)),

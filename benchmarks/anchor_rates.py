@@ -18,12 +18,12 @@ import hashlib
 import json
 import os
 import platform
-import random
 import resource
 import time
 from pathlib import Path
 
 import numpy as np
+from corpus import sampled_files
 
 from vyre_dist import regex as rx
 from vyre_dist.compiler import CompiledTables, PackTables, compile_tables, execute
@@ -34,31 +34,12 @@ from vyre_dist.rules import RulePack
 RECORDED_RULES = 5
 
 
-def sample(tree: str, megabytes: float) -> list[bytes]:
-    """Whole files in a fixed random order, `megabytes` of them."""
-    paths = sorted(
-        path
-        for folder, _, names in os.walk(tree)
-        for name in names
-        if os.path.isfile(path := os.path.join(folder, name)) and not os.path.islink(path)
-    )
-    random.Random(7).shuffle(paths)
-    documents: list[bytes] = []
-    size = 0.0
-    for path in paths:
-        if size >= megabytes * 1e6:
-            break
-        documents.append(Path(path).read_bytes())
-        size += len(documents[-1])
-    return documents
-
-
 def measure(
     compiled: CompiledTables, ids: list[str], tree: str, megabytes: float, worst: int
 ) -> dict[str, object]:
     """The tree's numbers, printed and as a record."""
     tables = compiled.tables
-    documents = sample(tree, megabytes)
+    documents = [text for _, text in sampled_files(tree, megabytes)]
     positions = sum(map(len, documents))
     bitmap = steps = confirmed = 0
     by_gram, by_whole_window = Stage(), Stage()

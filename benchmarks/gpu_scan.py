@@ -222,7 +222,7 @@ def stream_rate(
     backend = CudaBackend(compiled, ArtifactCache(None))
     with (
         ExtractionPool(pack.data, compiled, backend.reading, workers) as pool,
-        GpuStream(backend, pack.data, pool, slots=5, slot_bytes=SLOT_BYTES) as stream,
+        GpuStream(backend, pack.data, pool, slots=8, slot_bytes=SLOT_BYTES) as stream,
     ):
         batches: list[ArenaBatch] = []
         while (slot := stream.free_slot()) is not None:
@@ -266,6 +266,11 @@ def stream_rate(
     return size / seconds, total, findings
 
 
+def _head() -> str:
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
+    return asked.stdout.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--write-sample", nargs=2, metavar=("TREE", "SAMPLE"))
@@ -279,6 +284,7 @@ def main() -> None:
     # one processor drives the GPU, another feeds the workers
     parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) - 4))
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--commit", help="what is recorded as the state of the code (default: what git says)")
     args = parser.parse_args()
     if args.write_sample:
         write_sample(*args.write_sample, args.sample_mb)
@@ -292,9 +298,7 @@ def main() -> None:
     gpu = Gpu()
     record: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
-        ).stdout.strip(),
+        "commit": args.commit or _head(),
         "adapter": gpu.device.adapter_id,
         "processors": len(os.sched_getaffinity(0)),
         "rules": Path(args.rules).name if args.rules else "built in",

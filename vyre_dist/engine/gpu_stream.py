@@ -122,7 +122,7 @@ class GpuStream:
         pack: PackData,
         pool: ExtractionPool,
         *,
-        slots: int = 4,
+        slots: int = 6,
         slot_bytes: int = 256 << 20,
     ) -> None:
         """`slots` of `slot_bytes` each, halved until the device has room for all of them.
