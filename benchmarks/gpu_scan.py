@@ -340,7 +340,7 @@ def main() -> None:
         if store:
             import ray
 
-            ray.init(address="local", num_cpus=1, object_store_memory=4 << 30, include_dashboard=False)
+            ray.init(address="local", num_cpus=1, object_store_memory=6 << 30, include_dashboard=False)
         rate, batches, findings = stream_rate(pack, paths, documents, args.gigabytes, store, args.workers)
         record[part] = {"GB/s": round(rate / 1e9, 1), "findings": findings, "batches": batches}
         source = "Ray's object store" if store else "pinned memory"
