@@ -21,7 +21,8 @@ from vyre_dist.regex import parse
 PATTERN = r"\bsecret_key=[0-9a-f]{16}\b"
 TRUE, FALSE = b" secret_key=0123456789abcdef ", b" secret_key=0123456789abcdeX "
 DENSITIES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.3)
-ARENA_BYTES = 256 << 20
+ARENA_BYTES = 512 << 20
+TEXT_BYTES = 32 << 20
 ARENAS = 18
 ROUNDS = 9
 
@@ -29,8 +30,9 @@ ROUNDS = 9
 def planted(density: float, seed: int) -> Arena:
     """An arena of which the share `density` of bytes belongs to planted keywords, every second of them a match."""
     rng = np.random.default_rng(seed)
-    data = rng.integers(ord("a"), ord("z") + 1, ARENA_BYTES, np.uint8)
-    data[rng.integers(0, ARENA_BYTES, ARENA_BYTES // 7)] = ord(" ")
+    text = rng.integers(ord("a"), ord("z") + 1, TEXT_BYTES, np.uint8)
+    text[rng.integers(0, TEXT_BYTES, TEXT_BYTES // 7)] = ord(" ")
+    data = np.tile(text, ARENA_BYTES // TEXT_BYTES)
     width = len(TRUE)
     count = int(density * ARENA_BYTES / width)
     spots = rng.choice(ARENA_BYTES // width, count, replace=False) * width

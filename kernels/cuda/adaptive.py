@@ -19,11 +19,11 @@ from vyre_dist.autotune.calibrate import break_even_pct
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
 from vyre_dist.dispatch.report import (
+    COUNTER_TAIL_BYTES,
     ByteBuffer,
     MergedReport,
     SpeculationReport,
     as_bytes_view,
-    encode_counter_tail,
 )
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.kernels.cuda.arenas import DeviceArena
@@ -36,13 +36,16 @@ from vyre_dist.kernels.programs import ScanProgram
 RACES = 2
 """Arenas that are timed on each path, after one that warms each up."""
 
+PROBE_PRICE = 200
+"""Probes cost a 200th of the time at most."""
+
 _NEVER_PCT = 1000
 _PPM_PER_PCT = 10_000
 _LANES = (SpeculationMode.FORCE, SpeculationMode.DISABLE)
 
 
 class _Class:
-    """What is known of one class of density."""
+    """What is known of one class of density. `racing`: whether the two paths still take turns."""
 
     def __init__(self, probe_every: int) -> None:
         self._probe_every = probe_every
@@ -50,16 +53,12 @@ class _Class:
         self._turn = 0
         self._spent = {mode: [0, 0] for mode in _LANES}  # nanoseconds, bytes
         self.tails = MergedReport()
-
-    @property
-    def racing(self) -> bool:
-        """Whether the two paths still take turns."""
-        return self._turn < 2 * (RACES + 1)
+        self.racing = True
 
     @property
     def lane(self) -> SpeculationMode:
-        """How to dispatch the next arena."""
-        return _LANES[self._turn % 2] if self.racing else SpeculationMode.AUTO
+        """How to dispatch the next arena of the race."""
+        return _LANES[self._turn % 2]
 
     def count(self, nanoseconds: int, size: int) -> None:
         """The arena that was dispatched as `lane` said took so long."""
@@ -68,19 +67,23 @@ class _Class:
             spent[0] += nanoseconds
             spent[1] += size
         self._turn += 1
-        if not self.racing:
-            (fused, fused_bytes), (serial, serial_bytes) = (self._spent[each] for each in _LANES)
-            fused_ns, serial_ns = fused * 1000 // max(1, fused_bytes), serial * 1000 // max(1, serial_bytes)
-            pct = 0
-            if fused_ns > serial_ns:
-                even = break_even_pct(self.tails, fused_ns, serial_ns)
-                # a rate within the speculator's margin of what is seen, or beyond what can be: serial, but for probes
-                near = even is None or self.tails.commit_rate_ppm * 5 >= even * _PPM_PER_PCT * 4
-                pct = _NEVER_PCT if near or even is None else even
-            self.speculator = ProbingSpeculator(AdaptiveSpeculator(pct), self._probe_every)
-            while pct == _NEVER_PCT and self.speculator.speculator.should_speculate:
-                # it begins with yes: let it see what it will see
-                self.speculator.record(SpeculationReport.from_counts(0, 1))
+        if self._turn < 2 * (RACES + 1):
+            return
+        self.racing = False
+        (fused, fused_bytes), (serial, serial_bytes) = (self._spent[each] for each in _LANES)
+        fused_ns, serial_ns = fused * 1000 // max(1, fused_bytes), serial * 1000 // max(1, serial_bytes)
+        pct, every = 0, self._probe_every
+        if fused_ns > serial_ns:
+            even = break_even_pct(self.tails, fused_ns, serial_ns)
+            # a rate within the speculator's margin of what is seen, or beyond what can be: serial, but for probes
+            near = even is None or self.tails.commit_rate_ppm * 5 >= even * _PPM_PER_PCT * 4
+            pct = _NEVER_PCT if near or even is None else even
+            # the dearer a probe, the rarer
+            every = max(every, (fused_ns - serial_ns) * PROBE_PRICE // max(1, serial_ns))
+        self.speculator = ProbingSpeculator(AdaptiveSpeculator(pct), every)
+        while pct == _NEVER_PCT and self.speculator.speculator.should_speculate:
+            # it begins with yes: let it see what it will see
+            self.speculator.record(SpeculationReport.from_counts(0, 1))
 
 
 class AdaptivePrograms:
@@ -103,7 +106,7 @@ class AdaptivePrograms:
         """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the path."""
         own = self._classes.setdefault(self._density, _Class(self._probe_every))
         racing = own.racing
-        lane = own.lane if mode is SpeculationMode.AUTO else mode
+        lane = own.lane if racing and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
             self, own.speculator, self._plan, [arena], DispatchConfig(lane), self._confirm
@@ -129,7 +132,7 @@ class AdaptivePrograms:
         (arena,) = inputs
         if program.kind == "fused":
             found = self._programs.run_fused(arena, self._space, self._stream)
-            return [found.rows.tobytes() + encode_counter_tail(found.report)]
+            return [_bytes_of(found)]
         self._waiting = arena
         self._hits = self._programs.list_hits(arena, 0, self._space, self._stream)
         return [b"" if self._hits is None else self._hits["capacity"].tobytes()]
@@ -137,7 +140,14 @@ class AdaptivePrograms:
     def _confirm(self, outputs: Sequence[ByteBuffer]) -> list[ByteBuffer]:
         del outputs
         found = self._programs.confirm_hits(self._waiting, self._space, self._stream, self._hits)
-        return [found.rows.tobytes()]
+        return [_bytes_of(found)[:-COUNTER_TAIL_BYTES]]
+
+
+def _bytes_of(found: DeviceRows) -> ByteBuffer:
+    """Rows and counter tail, not copied."""
+    if found.output is None:
+        raise AssertionError("rows that came from nowhere")
+    return found.output
 
 
 def density_class(rows: int, size: int) -> int:

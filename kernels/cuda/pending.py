@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.dispatch.report import SpeculationReport
+from vyre_dist.dispatch.report import COUNTER_TAIL_BYTES, SpeculationReport, encode_counter_tail
 from vyre_dist.kernels.cuda.structs import ROW_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace
 
@@ -17,13 +17,15 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 class DeviceRows:
     """`rows`: ROW_DTYPE, in no order, with repeats; the rule's highest bit is set where the host has to decide.
 
-    `matches`: MATCH_DTYPE, one for each row, where they were searched for.
+    `matches`: MATCH_DTYPE, one for each row, where they were searched for. `output`: what `rows` is a view of, the counter
+    tail behind them, as a fused program puts it out.
     """
 
     rows: npt.NDArray[np.void]
     attempted_tiles: int
     committed_tiles: int
     matches: npt.NDArray[np.void] | None = None
+    output: npt.NDArray[np.uint8] | None = None
 
     @property
     def report(self) -> SpeculationReport:
@@ -54,6 +56,12 @@ class PendingRun:
             if wanted > space.row_capacity:
                 space.row_capacity = wanted + wanted // 4
             return None
-        rows = space.reserve("rows", np.uint8, 0)[: wanted * ROW_DTYPE.itemsize].get(stream=self.stream)
         attempted, committed = np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
-        return DeviceRows(rows.view(ROW_DTYPE), attempted, committed)
+        size = wanted * ROW_DTYPE.itemsize
+        # the tail's place is made at once: rows may be many megabytes, to be copied once and not again
+        output = np.empty(size + COUNTER_TAIL_BYTES, np.uint8)
+        if size:
+            space.reserve("rows", np.uint8, 0)[:size].get(stream=self.stream, out=output[:size])
+        tail = encode_counter_tail(SpeculationReport.from_counts(committed, attempted - committed))
+        output[size:] = np.frombuffer(tail, np.uint8)
+        return DeviceRows(output[:size].view(ROW_DTYPE), attempted, committed, output=output)
