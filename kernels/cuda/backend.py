@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
-from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.errors import UsageError
 from vyre_dist.extract import Spans, Window, empty_spans
 from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import open_device
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.reading import RowReading
@@ -39,17 +40,6 @@ DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_b
 
 
 T = TypeVar("T")
-
-
-class DeviceMemoryError(VyreError):
-    """One window alone is too much for the device's memory: `needed` and `free` bytes."""
-
-    def __init__(self, needed: int, free: int) -> None:
-        self.needed, self.free = needed, free
-        super().__init__(
-            f"the GPU has {free >> 20} MiB free, and a window of {needed >> 20} MiB with its lists does not fit; "
-            "use a smaller --shard-size, or free memory on the GPU"
-        )
 
 
 class CudaBackend:

@@ -343,3 +343,16 @@ def test_packing() -> None:
         assert arena.document_at(np.arange(len(data))).tolist() == holder
     assert Arena.pack([]).documents == 0
     assert Arena.pack([b""]).data.size == 0
+
+
+def test_part_of_an_arena() -> None:
+    """Some documents of an arena are an arena of the same documents, flags included."""
+    texts = [b"ab", b"", b"c" * 40, b"d"]
+    arena = Arena.pack(texts, [True, True, False, True], [True, False, True, True])
+    for low in range(5):
+        for high in range(low, 5):
+            part = arena.part(low, high)
+            own = [part.data[s:e].tobytes() for s, e in zip(part.starts, part.ends, strict=True)]
+            assert own == texts[low:high]
+            assert part.at_start.tolist() == arena.at_start[low:high].tolist()
+            assert part.at_end.tolist() == arena.at_end[low:high].tolist()

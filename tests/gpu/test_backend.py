@@ -49,7 +49,8 @@ def test_out_of_memory_halves_the_batch(gpu: SimpleNamespace) -> None:
     from vyre_dist.dispatch.backend import DispatchConfig
     from vyre_dist.extract.window import whole
     from vyre_dist.kernels.backends import programs
-    from vyre_dist.kernels.cuda.backend import CudaBackend, DeviceMemoryError
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+    from vyre_dist.kernels.cuda.errors import DeviceMemoryError
     from vyre_dist.program import ArtifactCache, compile_pack
 
     pack = RulePack.from_patterns({"token": PATTERNS[0]})

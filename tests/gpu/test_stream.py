@@ -54,6 +54,45 @@ def test_batches_overlap_and_agree(gpu: SimpleNamespace) -> None:
     assert totals.report.committed_tiles > 0
 
 
+def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
+    """With too little device memory for an arena a lane goes on in halves, and gives the same rows and matches."""
+    import cupy
+
+    from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+    from vyre_dist.kernels.cuda.lane import Lane
+    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.program.pack_spans import make_spans
+
+    compiled = compile_pack(PACK.data)
+    tables = make_tables(PATTERNS)
+    spans = Spans(gpu.device, make_spans(PACK.data, compiled, tables))
+    programs = gpu.programs(tables, TUNABLES[0])
+    filler = b"int x;\n" * 1_000_000
+    arena = Arena.pack([filler + b"my.key = 'abcdef-0123456'\ntoken=deadbeef\n" for _ in range(40)])
+
+    def scanned(lane: Lane, arena: Arena) -> list[tuple[object, ...]]:
+        lane.start(arena)
+        rows = lane.finish()
+        assert rows.matches is not None
+        pairs = zip(rows.rows.tolist(), rows.matches.tolist(), strict=True)
+        return sorted({(*row, *match[:4], tuple(match[4])) for row, match in pairs})
+
+    want = scanned(Lane(programs, 0, spans), arena)
+    assert len(want) >= 80
+    cupy.get_default_memory_pool().free_all_blocks()
+    lane = Lane(programs, 0, spans)
+    hog = [cupy.empty(gpu.device.free_bytes() - spans.scratch_bytes - (100 << 20), np.uint8)]
+    try:
+        assert scanned(lane, arena) == want
+        lane.start(Arena.pack([b"." * (160 << 20)]))
+        with pytest.raises(DeviceMemoryError, match="of 160 MiB"):
+            lane.finish()
+    finally:
+        hog.clear()
+        cupy.get_default_memory_pool().free_all_blocks()
+    assert scanned(lane, arena) == want
+
+
 def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
     """A global allowlist's paths are left out and counted; a rule that looks at paths only has its findings."""
     del gpu

@@ -93,6 +93,18 @@ class Arena:
         """How many documents there are."""
         return int(self.starts.size)
 
+    def part(self, low: int, high: int) -> Arena:
+        """The documents [low, high) as an arena, which begins where the first of them does; nothing is copied."""
+        begin, end = (int(self.starts[low]), int(self.ends[high - 1])) if low < high else (0, 0)
+        own = slice(low, high)
+        return Arena(
+            self.data[begin:end],
+            self.starts[own] - begin,
+            self.ends[own] - begin,
+            self.at_start[own],
+            self.at_end[own],
+        )
+
     def document_at(self, places: Places) -> Places:
         """The document that holds the byte at each place; -1 for places between documents."""
         found = np.searchsorted(self.ends, places, side="right")

@@ -1,0 +1,16 @@
+"""What goes wrong on the device."""
+
+from __future__ import annotations
+
+from vyre_dist.errors import VyreError
+
+
+class DeviceMemoryError(VyreError):
+    """One window or document alone is too much for the device's memory: `needed` and `free` bytes."""
+
+    def __init__(self, needed: int, free: int) -> None:
+        self.needed, self.free = needed, free
+        super().__init__(
+            f"the GPU has {free >> 20} MiB free, and a window of {needed >> 20} MiB with its lists does not fit; "
+            "use a smaller --shard-size, or free memory on the GPU"
+        )
