@@ -40,10 +40,9 @@ class DeviceArena:
         self._staged: Any = None
         self._held: Any = None
 
-    def upload(self, arena: Arena, stream: Any, copies: Any = None) -> None:
+    def upload(self, arena: Arena, stream: Any) -> None:
         """Queue the copy of `arena` to the device on `stream`. What it is copied from must stay until the stream is done.
 
-        `copies`: another stream for the bytes themselves; `stream` waits for it.
 
         Returns at once if the arena's data is registered with CUDA (host_memory.py).
         """
@@ -59,12 +58,8 @@ class DeviceArena:
                 data.ctypes.data,
                 data.size,
                 cupy.cuda.runtime.memcpyHostToDevice,
-                (copies or stream).ptr,
+                stream.ptr,
             )
-            if copies is not None:
-                copied = cupy.cuda.Event(disable_timing=True)
-                copied.record(copies)
-                stream.wait_event(copied)
 
     def reserve(self, size: int) -> Any:
         """The device buffer, with room for `size` bytes and the padding."""

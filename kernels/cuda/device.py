@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +29,6 @@ class Device:
 
     def __init__(self, artifacts: ArtifactCache) -> None:
         """Raises NvrtcMissingError or DeviceUnusableError."""
-        # streams that share a hardware queue wait for each other; the driver reads this when it makes the context
-        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
         nvrtc = nvrtc_module()
         import cupy
 
@@ -68,12 +65,6 @@ class Device:
         if kernel is None:
             kernel = self._kernels[instance] = Kernel(self, instance, self._artifacts)
         return kernel
-
-    def stream(self) -> Any:
-        """A new stream that waits for no other."""
-        import cupy
-
-        return cupy.cuda.Stream(non_blocking=True)
 
     def free_bytes(self) -> int:
         """The device memory that is free now, what CuPy's pool keeps in reserve included."""

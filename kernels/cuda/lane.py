@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -19,14 +18,8 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 class Lane:
     """Not thread-safe; one arena at a time."""
 
-    def __init__(
-        self, programs: CudaPrograms, reserve_bytes: int, spans: Spans | None = None, copies: Any = None
-    ) -> None:
-        """`reserve_bytes`: room for arenas of this size is made at once. `spans`: to search for the rows' matches, too.
-
-        `copies`: the stream on which several lanes' arenas are copied, one behind the other: copies at the same time would
-        share the bus, and all of them be late.
-        """
+    def __init__(self, programs: CudaPrograms, reserve_bytes: int, spans: Spans | None = None) -> None:
+        """`reserve_bytes`: room for arenas of this size is made at once. `spans`: to search for the rows' matches, too."""
         import cupy
 
         self._programs, self._spans = programs, spans
@@ -36,7 +29,6 @@ class Lane:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pending: PendingRun | None = None
         self._begun: Arena | None = None
-        self._copies = copies
 
     def start(self, arena: Arena) -> None:
         """Queue the copy of `arena` and the fused programs on it. Its data must stay as it is until `finish`.
@@ -47,7 +39,7 @@ class Lane:
 
         self._begun = arena
         try:
-            self._arena.upload(arena, self._stream, self._copies)
+            self._arena.upload(arena, self._stream)
             self._pending = self._programs.launch_fused(self._arena, self._space, self._stream)
             self._search()
         except cupy.cuda.memory.OutOfMemoryError:

@@ -145,13 +145,12 @@ class GpuStream:
             )
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
-        copies = backend.device.stream()
         for _ in range(slots):
             memory = SharedMemory(create=True, size=slot_bytes)
             data = np.ndarray((slot_bytes,), np.uint8, memory.buf)
             data.fill(0)  # touched, so that it is there to be registered
             self._registry.register(data)
-            self._slots.append(Slot(memory, data, Lane(backend.programs, slot_bytes, finder, copies)))
+            self._slots.append(Slot(memory, data, Lane(backend.programs, slot_bytes, finder)))
         self._free = deque(self._slots)
         self._copied: deque[Slot] = deque()
         self._extracting: deque[Slot] = deque()
@@ -212,7 +211,7 @@ class GpuStream:
         slot.batch = batch
         slot.lane.start(batch.arena)
         self._copied.append(slot)
-        while len(self._copied) > 3:
+        while len(self._copied) > 2:
             self._collect_oldest()
         while self._extracting and all(future.done() for future in self._extracting[0].futures):
             yield self._finish_oldest()

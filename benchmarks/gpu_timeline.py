@@ -1,0 +1,163 @@
+"""Where the time of GpuStream's batches goes: when the bus copies, when kernels run, and what the driving thread waits for.
+
+    python benchmarks/gpu_timeline.py --sample SAMPLE --rules PACK [--workers 12] [--batches 40]
+
+SAMPLE is gpu_scan.py's. Prints, over the batches after the first ones: how long a copy takes while everything else runs, how
+long the bus is idle between copies, how long kernels take from the end of their copy, and the thread's own time in `put` and
+`collect`. `--workers 0` leaves extraction out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from gpu_scan import SLOT_BYTES, read_sample
+
+from vyre_dist.engine.extraction import ExtractionPool
+from vyre_dist.engine.gpu_stream import GpuStream
+from vyre_dist.program import ArtifactCache, compile_pack
+from vyre_dist.rules import RulePack
+
+
+class NoExtraction:
+    """Takes the place of an ExtractionPool: rows are thrown away."""
+
+    workers = 12
+
+    def warm_up(self) -> None:
+        """Nothing has to start."""
+
+    def submit(self, shared: str, jobs: object) -> list[Future[Any]]:
+        """Nothing to wait for."""
+        del shared, jobs
+        return []
+
+
+class Timeline:
+    """Events around every large copy and behind every search for matches, and the host's times."""
+
+    def __init__(self, stream: GpuStream) -> None:
+        import cupy
+
+        self._cupy = cupy
+        self.copies: list[tuple[Any, Any]] = []
+        self.ends: list[Any] = []
+        self.host: dict[str, list[float]] = {"put": [], "start": [], "wait": [], "jobs": []}
+        self.base = cupy.cuda.Event()
+        self.base.record(cupy.cuda.Stream.null)
+        self.base.synchronize()
+        runtime = cupy.cuda.runtime
+        plain_copy = runtime.memcpyAsync
+
+        def copy(there: int, here: int, size: int, kind: int, on: int) -> None:
+            if size < 1 << 24:
+                plain_copy(there, here, size, kind, on)
+                return
+            queue = cupy.cuda.ExternalStream(on)
+            pair = cupy.cuda.Event(), cupy.cuda.Event()
+            pair[0].record(queue)
+            plain_copy(there, here, size, kind, on)
+            pair[1].record(queue)
+            self.copies.append(pair)
+
+        runtime.memcpyAsync = copy
+        for slot in stream._slots:
+            self._watch(slot.lane)
+
+    def _watch(self, lane: Any) -> None:
+        search, start, finish = lane._search, lane.start, lane.finish
+
+        def searched() -> None:
+            search()
+            end = self._cupy.cuda.Event()
+            end.record(lane._stream)
+            self.ends.append(end)
+
+        def timed(name: str, work: Any) -> Any:
+            def run(*arguments: Any) -> Any:
+                began = time.perf_counter()
+                result = work(*arguments)
+                self.host[name].append(1e3 * (time.perf_counter() - began))
+                return result
+
+            return run
+
+        lane._search = searched
+        lane.start, lane.finish = timed("start", start), timed("wait", finish)
+
+    def milliseconds(self, events: list[Any]) -> np.ndarray[Any, Any]:
+        """When the events were, since the base event."""
+        return np.array([self._cupy.cuda.get_elapsed_time(self.base, event) for event in events])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sample", required=True)
+    parser.add_argument("--rules", required=True)
+    parser.add_argument("--workers", type=int, default=12)
+    parser.add_argument("--batches", type=int, default=60)
+    parser.add_argument("--slots", type=int, default=8)
+    args = parser.parse_args()
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+
+    paths, documents = read_sample(args.sample)
+    copies = max(1, SLOT_BYTES // (sum(map(len, documents)) + 16 * len(documents)))
+    paths, documents = paths * copies, documents * copies
+    pack = RulePack.load(args.rules)
+    compiled = compile_pack(pack.data)
+    backend = CudaBackend(compiled, ArtifactCache(None))
+    pool: Any = NoExtraction()
+    if args.workers:
+        pool = ExtractionPool(pack.data, compiled, backend.reading, args.workers)
+    with GpuStream(backend, pack.data, pool, slots=args.slots, slot_bytes=SLOT_BYTES) as stream:
+        numbered = list(zip(range(len(documents)), paths, documents, strict=True))
+        ready = []
+        while (slot := stream.free_slot()) is not None:
+            ready.append(slot.pack(iter(numbered))[0])
+        size = ready[0].arena.data.size
+        timeline: Timeline | None = None
+        for number in range(2 * args.slots + args.batches):
+            if number == 2 * args.slots:
+                ready += [batch for batch, _ in stream.drain()]
+                timeline, began = Timeline(stream), time.perf_counter()
+            if not ready:
+                ready.append(stream.next_finished()[0])
+            entered = time.perf_counter()
+            ready += [batch for batch, _ in stream.put(ready.pop(0))]
+            if timeline is not None:
+                timeline.host["put"].append(1e3 * (time.perf_counter() - entered))
+        ready += [batch for batch, _ in stream.drain()]
+        seconds = time.perf_counter() - began
+        assert timeline is not None
+        begins = timeline.milliseconds([pair[0] for pair in timeline.copies])
+        ends = timeline.milliseconds([pair[1] for pair in timeline.copies])
+        done = timeline.milliseconds(timeline.ends)
+        print(
+            f"{args.batches * size / seconds / 1e9:.1f} GB/s, {1e3 * seconds / args.batches:.2f} ms a batch of "
+            f"{size >> 20} MiB"
+        )
+        # a copy that had to wait for the one before it began when that one ended
+        real = np.maximum(begins[1:], ends[:-1])
+        idle = np.maximum(begins[1:] - ends[:-1], 0)
+        print(f"copy            {np.median(ends[1:] - real):6.2f} ms, median")
+        print(f"bus idle before {np.mean(idle):6.2f} ms, mean; worst {idle.max():.2f}")
+        print(f"kernels         {np.median(done - ends):6.2f} ms from the end of the copy, median")
+        for name, own in timeline.host.items():
+            if own:
+                print(
+                    f"host {name:10} {statistics.median(own):6.2f} ms, median; mean {statistics.mean(own):.2f}"
+                )
+        print("copies began", np.round(begins[:12] - begins[0], 1).tolist())
+        print("copies ended", np.round(ends[:12] - begins[0], 1).tolist())
+        print("kernels done", np.round(done[:12] - begins[0], 1).tolist())
+    if args.workers:
+        pool.close()
+
+
+if __name__ == "__main__":
+    main()
