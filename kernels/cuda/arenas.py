@@ -43,7 +43,6 @@ class DeviceArena:
     def upload(self, arena: Arena, stream: Any) -> None:
         """Queue the copy of `arena` to the device on `stream`. What it is copied from must stay until the stream is done.
 
-
         Returns at once if the arena's data is registered with CUDA (host_memory.py).
         """
         import cupy
