@@ -13,7 +13,7 @@ import pytest
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
-from vyre_dist.engine.reader import Arena, LargeFile, read_whole
+from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
 from vyre_dist.sources import DocumentRef, walk
@@ -367,16 +367,16 @@ def test_files_around_the_arenas_room_are_read_whole(size: int, tmp_path: Path) 
     path = tmp_path / "f"
     data = os.urandom(1000) * (size // 1000) + b"y" * (size % 1000)
     path.write_bytes(data)
-    arena = Arena(1 << 20, 4 << 20)
+    arena = ReadBuffer(1 << 20, 4 << 20)
     assert bytes(arena.read(str(path))) == data
     with pytest.raises(LargeFile) as caught:
-        Arena(1 << 20, size - 1).read(str(path))
+        ReadBuffer(1 << 20, size - 1).read(str(path))
     assert caught.value.size == size
 
 
 def test_files_in_the_arena_do_not_touch_each_other(tmp_path: Path) -> None:
     """What was read stays as it is while more is read, until the arena is cleared."""
-    arena = Arena(1 << 20, 1 << 20)
+    arena = ReadBuffer(1 << 20, 1 << 20)
     contents = [bytes([i]) * (i * 37) for i in range(50)]
     views = []
     for i, content in enumerate(contents):
@@ -390,10 +390,10 @@ def test_a_folders_proc_file_is_read_whole() -> None:
     if not os.path.exists("/proc/self/maps"):
         pytest.skip("no /proc here")
     assert os.stat("/proc/self/maps").st_size == 0
-    read = bytes(Arena(1 << 20, 1 << 20).read("/proc/self/maps"))
+    read = bytes(ReadBuffer(1 << 20, 1 << 20).read("/proc/self/maps"))
     assert len(read) > 4096 and read.endswith(b"\n") and b"[stack]" in read
     with pytest.raises(DocumentError, match="outgrew 100 bytes"):
-        Arena(1 << 20, 100).read("/proc/self/maps")
+        ReadBuffer(1 << 20, 100).read("/proc/self/maps")
 
 
 def test_a_shards_bytes_end_a_task(tmp_path: Path) -> None:

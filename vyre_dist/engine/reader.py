@@ -60,7 +60,7 @@ class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has
         self.stamp = stamp
 
 
-class Arena:
+class ReadBuffer:
     """Memory that files are read into one behind the other, and that is used again and again: new memory costs a page
     fault for every 4 KiB, which takes longer than to read them.
 

@@ -19,7 +19,7 @@ from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
-from vyre_dist.engine.reader import Arena, LargeFile, read_whole
+from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import (
     FolderRun,
@@ -68,7 +68,7 @@ class ScanEngine:
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
-        self._arena = Arena(self.backend.dispatch_bytes, config.shard_bytes)
+        self._read_buffer = ReadBuffer(self.backend.dispatch_bytes, config.shard_bytes)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -122,7 +122,7 @@ class ScanEngine:
 
     def _scan_run(self, run: FolderRun, batch: Batch, read: int, result: TaskResult) -> tuple[int, int]:
         """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
-        arena, limit, path_rules = self._arena, self.config.shard_bytes, self._path_rules
+        buffer, limit, path_rules = self._read_buffer, self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
         documents, paths, windows = batch.documents, batch.paths, batch.windows
         most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
@@ -137,7 +137,7 @@ class ScanEngine:
                 continue
             open_path = path if elsewhere is None else elsewhere + name
             try:
-                data = arena.read(open_path)
+                data = buffer.read(open_path)
             except DocumentError as error:
                 result.problems.append((run.first + i, error.reason, error.detail))
                 continue
@@ -211,7 +211,7 @@ class ScanEngine:
             document = BytesDocument(bytes(windows[w].data), batch.paths[w])
             self._finish(batch.documents[w], document, spans, result, seen=self.backend.groups.get(w))
         batch.clear()
-        self._arena.clear()
+        self._read_buffer.clear()
 
     def _next_config(self) -> tuple[DispatchConfig, bool]:
         """(how to dispatch, whether its time counts in the race).
