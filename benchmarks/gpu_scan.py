@@ -226,7 +226,7 @@ def stream_rate(
 
     Every batch's findings are checked.
     """
-    from vyre_dist.engine.extraction import ExtractionPool
+    from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import ArenaBatch, GpuStream
     from vyre_dist.kernels.cuda.backend import CudaBackend
 

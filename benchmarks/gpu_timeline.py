@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 from gpu_scan import SLOT_BYTES, read_sample
 
-from vyre_dist.engine.extraction import ExtractionPool
+from vyre_dist.engine.extraction_pool import ExtractionPool
 from vyre_dist.engine.gpu_stream import GpuStream
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules import RulePack
@@ -32,10 +31,13 @@ class NoExtraction:
     def warm_up(self) -> None:
         """Nothing has to start."""
 
-    def submit(self, shared: str, jobs: object) -> list[Future[Any]]:
+    def submit(self, shared: str, jobs: object) -> list[Any]:
         """Nothing to wait for."""
         del shared, jobs
         return []
+
+    def forget(self, shared: object) -> None:
+        """Nothing is held."""
 
 
 class Timeline:

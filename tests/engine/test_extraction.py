@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 from multiprocessing.shared_memory import SharedMemory
 from types import SimpleNamespace
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
-from vyre_dist.engine.extraction import ExtractionPool, Extractor, RowJob
+from vyre_dist.engine.extraction import Extractor, RowJob
+from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
 from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
 from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
 from vyre_dist.kernels.cuda.reading import RowReading
@@ -51,7 +53,7 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
         jobs = jobs_of(reading, rows, batch, shared, pieces=5)
         assert len(jobs) == 5
         with ExtractionPool(pack.data, compiled, reading, workers=2) as pool:
-            found = [row for future in pool.submit(memory.name, jobs) for row in future.result()[0]]
+            found = [row for each in pool.submit(memory.name, jobs) for row in each.result()[0]]
         del shared, arena, batch
     finally:
         memory.close()
@@ -178,7 +180,56 @@ def test_a_refused_job_is_raised() -> None:
     none = np.zeros(1, np.int64)
     job = RowJob(np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0])
     with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
-        (future,) = pool.submit("vyre-dist-no-such-arena", [job])
+        (lost,) = pool.submit("vyre-dist-no-such-arena", [job])
         with pytest.raises(FileNotFoundError):
-            future.result()
+            lost.result()
+        memory = SharedMemory(create=True, size=4096)
+        try:
+            memory.buf[:4] = b"abcd"
+            pool.forget(["vyre-dist-no-such-arena"])
+            (found,) = pool.submit(memory.name, [job])
+            assert [row[6] for row in found.result()[0]] == [b"abcd"]
+            assert found.done()
+        finally:
+            memory.close()
+            memory.unlink()
+
+
+def test_long_jobs_and_answers_cross() -> None:
+    """Jobs and answers that are longer than a pipe holds do not wait for each other."""
+    pack = RulePack.from_patterns({"a": "abcd"})
+    compiled = compile_pack(pack.data)
+    reading = RowReading.of(load_tables(compiled))
+    documents = [b"abcd " * 4000] * 4
+    arena = Arena.pack(documents)
+    memory = SharedMemory(create=True, size=arena.data.size)
+    try:
+        np.ndarray(arena.data.shape, np.uint8, memory.buf)[:] = arena.data
+        rows = device_rows(execute_arena(load_tables(compiled), arena, tile_bytes=4096))
+        slot: Any = None
+        batch = ArenaBatch(arena, ["x" * 100_000] * 4, range(4), slot)
+        jobs = jobs_of(reading, rows, batch, arena.data, pieces=4)
+        with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
+            for each in pool.submit(memory.name, jobs * 5):
+                assert len(each.result()[0]) == 4000
+    finally:
+        memory.close()
+        memory.unlink()
+
+
+def test_a_worker_that_ends() -> None:
+    """Jobs of a worker that ends are errors that say so; when none is left, that is said."""
+    pack = RulePack.from_patterns({"a": "abcd"})
+    compiled = compile_pack(pack.data)
+    reading = RowReading.of(load_tables(compiled))
+    with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
         pool.warm_up()
+        (process,) = [child for child in multiprocessing.active_children() if "vyre-extraction" in child.name]
+        process.kill()
+        none = np.zeros(1, np.int64)
+        job = RowJob(np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0])
+        (lost,) = pool.submit("anything", [job])
+        with pytest.raises(ExtractionWorkerError, match="exit code -9"):
+            lost.result()
+        with pytest.raises(ExtractionWorkerError, match="start a new pool"):
+            pool.submit("anything", [job])

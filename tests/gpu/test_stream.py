@@ -24,7 +24,7 @@ PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATT
 def test_batches_overlap_and_agree(gpu: SimpleNamespace) -> None:
     """Hundreds of documents through three small slots give the Scanner's findings, batch by batch, in order."""
     del gpu
-    from vyre_dist.engine.extraction import ExtractionPool
+    from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
@@ -96,7 +96,7 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
 def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
     """A global allowlist's paths are left out and counted; a rule that looks at paths only has its findings."""
     del gpu
-    from vyre_dist.engine.extraction import ExtractionPool
+    from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.kernels.cuda.backend import CudaBackend
 

@@ -1,16 +1,13 @@
-"""From rows that a GPU confirmed to findings, in processes of their own: where most of a GPU scan's host time goes.
+"""From rows that a GPU confirmed to findings: where most of a GPU scan's host time goes.
 
-A worker attaches to the arena's shared memory and reads the few documents that have rows; no document is sent anywhere.
+Of an arena only the few documents that have rows are read, and of these only what is near. Where this runs is
+extraction_pool.py's business.
 """
 
 from __future__ import annotations
 
-import mmap
-import multiprocessing
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing.synchronize import Barrier
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +20,6 @@ from vyre_dist.extract.window import whole
 from vyre_dist.kernels.cuda.matches import groups_in
 from vyre_dist.kernels.cuda.reading import DocumentRule, RowReading
 from vyre_dist.program import CompiledPack
-from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups, Offsets, groups_of
 from vyre_dist.rules.model import PackData
@@ -143,68 +139,3 @@ class _Searched:
         """A match that the device found."""
         self.spans.append((start, rule, start + length, 0))
         self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, slots)
-
-
-class ExtractionPool:
-    """Worker processes that extract. `close` it, or use `with`."""
-
-    def __init__(self, pack: PackData, compiled: CompiledPack, reading: RowReading, workers: int) -> None:
-        self.workers = workers
-        # spawned: a forked child would inherit a CUDA context that it can't use
-        context = multiprocessing.get_context("spawn")
-        everybody = context.Barrier(workers)
-        self._pool = ProcessPoolExecutor(
-            workers, context, initializer=_start, initargs=(everybody, pack_to_bytes(pack), compiled, reading)
-        )
-
-    def __enter__(self) -> ExtractionPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def warm_up(self) -> None:
-        """Return when all workers have started; without this they start as jobs come, which takes seconds."""
-        for future in [self._pool.submit(_meet) for _ in range(self.workers)]:
-            future.result()
-
-    def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Future[Found]]:
-        """Extract `jobs` from the shared memory called `shared`; one future each."""
-        return [self._pool.submit(_extract, shared, job) for job in jobs]
-
-    def close(self) -> None:
-        """Wait for the workers to end."""
-        self._pool.shutdown()
-
-
-# what a worker process holds: its extractor, a barrier for all workers, and the arenas it has seen
-_extractors: list[Extractor] = []
-_barriers: list[Barrier] = []
-_attached: dict[str, memoryview] = {}
-
-
-def _start(everybody: Barrier, pack: bytes, compiled: CompiledPack, reading: RowReading) -> None:
-    _barriers.append(everybody)
-    _extractors.append(Extractor.of(pack_from_bytes(pack), compiled, reading))
-
-
-def _meet() -> None:
-    """Wait for all workers: so many of these take as many workers."""
-    _barriers[0].wait()
-
-
-def _extract(shared: str, job: RowJob) -> Found:
-    data = _attached.get(shared)
-    if data is None:
-        data = _attached[shared] = _attach(shared)
-    return _extractors[0].run(data, job)
-
-
-def _attach(name: str) -> memoryview:
-    """The shared memory's bytes, for reading. The parent owns it: a worker's end must not take it away from the others.
-
-    (Before Python 3.13, SharedMemory registers whatever is attached for removal at this process's end.)
-    """
-    with open(f"/dev/shm/{name}", "rb") as file:  # noqa: S108  # where shm_open keeps it, on Linux
-        # pages are mapped as they are read: a worker reads few of them, and to map them all takes longer than a batch
-        return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -20,7 +19,8 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import ALIGNMENT, Arena
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.extraction import ExtractionPool, Found, RowJob
+from vyre_dist.engine.extraction import RowJob
+from vyre_dist.engine.extraction_pool import Extraction, ExtractionPool
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.backend import CudaBackend
@@ -56,7 +56,7 @@ class Slot:
     data: npt.NDArray[np.uint8]
     lane: Lane
     batch: ArenaBatch | None = None
-    futures: list[Future[Found]] = field(default_factory=list)
+    extractions: list[Extraction] = field(default_factory=list)
 
     def taken(self) -> ArenaBatch:
         """The batch that has this slot."""
@@ -213,7 +213,7 @@ class GpuStream:
         self._copied.append(slot)
         while len(self._copied) > 2:
             self._collect_oldest()
-        while self._extracting and all(future.done() for future in self._extracting[0].futures):
+        while self._extracting and all(each.done() for each in self._extracting[0].extractions):
             yield self._finish_oldest()
 
     def next_finished(self) -> tuple[ArenaBatch, list[FindingRow]]:
@@ -234,9 +234,10 @@ class GpuStream:
         slot = self._copied.popleft()
         rows = slot.lane.finish()
         self.totals.report += MergedReport.of(rows.report)
-        pieces = max(1, self._pool.workers // 2)
+        # few: each costs this thread a little, and batches overlap anyway
+        pieces = max(1, self._pool.workers // 4)
         jobs = jobs_of(self.backend.reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
-        slot.futures = self._pool.submit(slot.memory.name, jobs)
+        slot.extractions = self._pool.submit(slot.memory.name, jobs)
         self._extracting.append(slot)
 
     def _finish_oldest(self) -> tuple[ArenaBatch, list[FindingRow]]:
@@ -245,13 +246,13 @@ class GpuStream:
         slot = self._extracting.popleft()
         batch = slot.taken()
         findings = list(batch.by_path)
-        for future in slot.futures:
-            rows, capped = future.result()
+        for extraction in slot.extractions:
+            rows, capped = extraction.result()
             findings += rows
             self.totals.capped += capped
         self.totals.documents += len(batch.paths)
         self.totals.bytes += int((batch.arena.ends - batch.arena.starts).sum())
-        slot.futures, slot.batch = [], None
+        slot.extractions, slot.batch = [], None
         self._free.append(slot)
         return batch, findings
 
@@ -262,8 +263,7 @@ class GpuStream:
         """
         for slot in self._slots:
             slot.lane.wait()
-            for future in slot.futures:
-                future.cancel()
+        self._pool.forget([slot.memory.name for slot in self._slots])
         self._registry.close()
         for slot in self._slots:
             slot.memory.unlink()
