@@ -227,7 +227,8 @@ def stream_rate(
     Every batch's findings are checked.
     """
     from vyre_dist.engine.extraction_pool import ExtractionPool
-    from vyre_dist.engine.gpu_stream import ArenaBatch, GpuStream
+    from vyre_dist.engine.gpu_stream import GpuStream
+    from vyre_dist.engine.slots import ArenaBatch
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
     want = [

@@ -223,6 +223,7 @@ __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rul
       }
       outcome = __shfl_sync(0xFFFFFFFFu, outcome, 0);
       pos = __shfl_sync(0xFFFFFFFFu, end, 0);
+      __syncwarp();  // what lane 0 wrote comes before what clears it
     } while (outcome == Search::HIT && pos <= pivot);
     if (outcome != Search::GIVEN_UP || search.limit_is_end) break;
   }

@@ -19,7 +19,8 @@ from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.engine.extraction import Extractor, RowJob
 from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
-from vyre_dist.engine.gpu_stream import ArenaBatch, jobs_of
+from vyre_dist.engine.row_jobs import jobs_of
+from vyre_dist.engine.slots import ArenaBatch
 from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
 from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.cuda.structs import FOUND, ROW_DTYPE

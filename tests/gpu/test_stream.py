@@ -115,7 +115,15 @@ def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
     ):
         rows = [row for _, own in stream.scan(documents) for row in own]
         assert stream.totals.skipped == 1
-    assert sorted((row[0], pack.rules[row[1]].id) for row in rows) == [(1, "token"), (2, "key-file")]
+        files = []
+        for number, path, text in documents:
+            (tmp_path / str(number)).write_bytes(text)
+            files.append((number, path, str(tmp_path / str(number))))
+        files.append((3, "gone.pem", str(tmp_path / "gone")))
+        from_files = [row for _, own in stream.scan_files(files) for row in own]
+        assert [(number, reason) for number, reason, _ in stream.problems] == [(3, "vanished")]
+    for each in (rows, from_files):
+        assert sorted((row[0], pack.rules[row[1]].id) for row in each) == [(1, "token"), (2, "key-file")]
 
 
 def test_adaptive_agrees(gpu: SimpleNamespace) -> None:

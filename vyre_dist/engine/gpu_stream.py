@@ -9,97 +9,26 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from vyre_dist.compiler.arena import ALIGNMENT, Arena
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.extraction import RowJob
-from vyre_dist.engine.extraction_pool import Extraction, ExtractionPool
+from vyre_dist.engine.extraction_pool import ExtractionPool
+from vyre_dist.engine.row_jobs import jobs_of
+from vyre_dist.engine.slots import ArenaBatch, Problem, Slot
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.lane import Lane
-from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
-from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.cuda.spans import Spans
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
-
-
-@dataclass(slots=True)
-class ArenaBatch:
-    """Documents packed for one pass. `paths`: one for each document; `numbers`: what they are called in finding rows.
-
-    `by_path`: finding rows of rules that look at paths only.
-    """
-
-    arena: Arena
-    paths: Sequence[str]
-    numbers: Sequence[int]
-    slot: Slot
-    by_path: list[FindingRow] = field(default_factory=list)
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """A place for one batch: shared memory on the host, and a lane on the device."""
-
-    memory: SharedMemory
-    data: npt.NDArray[np.uint8]
-    lane: Lane
-    batch: ArenaBatch | None = None
-    extractions: list[Extraction] = field(default_factory=list)
-
-    def taken(self) -> ArenaBatch:
-        """The batch that has this slot."""
-        if self.batch is None:
-            raise RuntimeError("a slot without a batch is on its way")
-        return self.batch
-
-    def pack(self, documents: Iterable[tuple[int, str, bytes | memoryview]]) -> tuple[ArenaBatch, Any]:
-        """(the batch of as many `documents` (number, path, bytes) as fit, the first one that did not or None).
-
-        Raises UsageError for a document that would not fit into an empty slot.
-        """
-        at = 0
-        starts: list[int] = []
-        ends: list[int] = []
-        paths: list[str] = []
-        numbers: list[int] = []
-        for number, path, data in documents:
-            if at + len(data) > self.data.size:
-                if not starts:
-                    raise UsageError(
-                        f"{path} has {len(data)} bytes, and a batch has room for {self.data.size}; scan it with a Scanner"
-                    )
-                return self._batch(at, starts, ends, paths, numbers), (number, path, data)
-            self.data[at : at + len(data)] = np.frombuffer(data, np.uint8)
-            starts.append(at)
-            ends.append(at + len(data))
-            paths.append(path)
-            numbers.append(number)
-            at = -(-ends[-1] // ALIGNMENT) * ALIGNMENT
-        return self._batch(at, starts, ends, paths, numbers), None
-
-    def _batch(
-        self, size: int, starts: list[int], ends: list[int], paths: list[str], numbers: list[int]
-    ) -> ArenaBatch:
-        whole = np.ones(len(starts), bool)
-        used = self.data[: min(size, self.data.size)]
-        return ArenaBatch(
-            Arena(used, np.array(starts, np.int64), np.array(ends, np.int64), whole, whole),
-            paths,
-            numbers,
-            self,
-        )
 
 
 @dataclass(slots=True)
@@ -131,6 +60,7 @@ class GpuStream:
         """
         self.backend, self._pool = backend, pool
         self.totals = StreamTotals()
+        self.problems: list[Problem] = []
         self._filters = CompiledFilters(pack)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
         spans = make_spans(pack, backend.compiled, backend.tables)
@@ -165,40 +95,57 @@ class GpuStream:
     def scan(
         self, documents: Iterable[tuple[int, str, bytes | memoryview]]
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """Batches with their finding rows, in order, from documents (number, path, bytes)."""
-        by_path: list[FindingRow] = []
-        waiting = self._wanted(documents, by_path)
-        left: Any = None
+        """Batches with their finding rows, in order, from documents (number, path, bytes).
+
+        Raises UsageError for a document that is larger than a slot.
+        """
+        yield from self._stream(Slot.pack, documents)
+
+    def scan_files(
+        self, files: Iterable[tuple[int, str, str]]
+    ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
+        """The same from regular files (number, path, path to open), which are read into the slots and copied from there.
+
+        A file that can't be read, or is larger than a slot, is in `problems` then.
+        """
+
+        def pack(slot: Slot, waiting: Iterator[tuple[int, str, str]]) -> tuple[ArenaBatch, Any]:
+            return slot.pack_files(waiting, self.problems)
+
+        yield from self._stream(pack, files)
+
+    def _stream(
+        self, pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]], documents: Iterable[Any]
+    ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
+        waiting, left = self._wanted(documents), None
         while True:
             while not self._free:
                 yield self._finish_oldest()
             slot = self._free.popleft()
-            batch, left = slot.pack(waiting if left is None else itertools.chain((left,), waiting))
-            batch.by_path = by_path[:]
-            by_path.clear()
-            if not batch.paths and not batch.by_path:
+            # not kept: a chain of chains would grow with the run
+            batch, left = pack(slot, waiting if left is None else itertools.chain((left,), waiting))
+            batch.by_path = [
+                [number, rule, 0, 0, 0, 0, b"", b"", (), 0.0]
+                for number, path in zip(batch.numbers, batch.paths, strict=True)
+                if self._path_rules
+                for rule in self._path_rules
+                if self._filters.rule_applies_to_path(rule, path)
+            ]
+            if batch.paths:
+                yield from self.put(batch)
+            else:
                 self._free.append(slot)
-                break
-            yield from self.put(batch)
             if left is None:
                 break
         yield from self.drain()
 
-    def _wanted(
-        self, documents: Iterable[tuple[int, str, bytes | memoryview]], by_path: list[FindingRow]
-    ) -> Iterator[tuple[int, str, bytes | memoryview]]:
-        """The documents that no allowlist rules out by their path; what their paths alone say is added to `by_path`."""
+    def _wanted(self, documents: Iterable[Any]) -> Iterator[Any]:
+        """The documents that no allowlist rules out by their path."""
         for document in documents:
-            verdict = self._filters.path_verdict(document[1])
-            if verdict.skipped:
+            if self._filters.document_skipped(document[1]):
                 self.totals.skipped += 1
-                continue
-            by_path += [
-                [document[0], rule, 0, 0, 0, 0, b"", b"", (), 0.0]
-                for rule in self._path_rules
-                if verdict.applies[rule]
-            ]
-            yield document
+            else:
+                yield document
 
     def put(self, batch: ArenaBatch) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         """Start a batch; yields what has come out meanwhile. The batch's slot is taken until its findings are out.
@@ -271,64 +218,3 @@ class GpuStream:
         self._free.clear()
         self._copied.clear()
         self._extracting.clear()
-
-
-def jobs_of(
-    reading: RowReading,
-    rows: npt.NDArray[np.void],
-    batch: ArenaBatch,
-    memory: npt.NDArray[np.uint8],
-    pieces: int,
-    matches: npt.NDArray[np.void] | None = None,
-) -> list[RowJob]:
-    """What the extraction workers have to do for a batch's rows, in at most so many pieces of about equal size.
-
-    `matches`: one for each row, if the device has searched. `memory`: the slot's, which the workers see. Documents of an
-    arena that lies elsewhere are copied there, one behind the other.
-    """
-    arena = batch.arena
-    settled = np.empty(0, SETTLED_DTYPE)
-    if matches is not None:
-        # most documents have nothing else to say
-        rows, settled = settle(rows, matches)
-    rows = rows[np.argsort(rows["document"], kind="stable")]
-    settled = settled[np.argsort(settled["document"], kind="stable")]
-    if reading.everywhere:
-        documents = np.arange(arena.documents)
-    else:
-        documents = np.union1d(rows["document"], settled["document"]).astype(np.int64)
-    if not documents.size:
-        return []
-    starts, ends = arena.starts[documents], arena.ends[documents]
-    moved = np.zeros(documents.size, np.int64)
-    if not np.may_share_memory(memory, arena.data):
-        sizes = ends - starts
-        places = np.cumsum(sizes) - sizes
-        for at, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
-            memory[at : at + size] = arena.data[start : start + size]
-        moved = starts - places
-        starts, ends = places, places + sizes
-    jobs = []
-    cuts = np.unique(np.linspace(0, documents.size, pieces + 1).astype(np.int64)).tolist()
-    for low, high in itertools.pairwise(cuts):
-        called = documents[low:high].tolist()
-        jobs.append(
-            RowJob(
-                _of_documents(rows, documents[low:high]),
-                _of_documents(settled, documents[low:high]),
-                starts[low:high],
-                ends[low:high],
-                moved[low:high],
-                [batch.paths[document] for document in called],
-                [batch.numbers[document] for document in called],
-            )
-        )
-    return jobs
-
-
-def _of_documents(items: npt.NDArray[np.void], documents: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
-    """Those of `items` (in order of document) that are about `documents` (ascending), counted from 0 in these."""
-    low, high = np.searchsorted(items["document"], (documents[0], documents[-1] + 1))
-    own = items[low:high].copy()
-    own["document"] = np.searchsorted(documents, own["document"])
-    return own

@@ -1,0 +1,147 @@
+"""Slots: where batches of documents are packed for a GPU: shared memory here, a lane there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.arena import ALIGNMENT, Arena
+from vyre_dist.engine.document import DocumentError, check_regular, read_error
+from vyre_dist.engine.extraction_pool import Extraction
+from vyre_dist.engine.tasks import FindingRow
+from vyre_dist.errors import UsageError
+from vyre_dist.kernels.cuda.lane import Lane
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+Problem = tuple[int, str, str]
+"""(document's number, reason code, what it is in words)"""
+
+Bytes = tuple[int, str, bytes | memoryview]
+File = tuple[int, str, str]
+
+
+@dataclass(slots=True)
+class ArenaBatch:
+    """Documents packed for one pass. `paths`: one for each document; `numbers`: what they are called in finding rows.
+
+    `by_path`: finding rows of rules that look at paths only.
+    """
+
+    arena: Arena
+    paths: Sequence[str]
+    numbers: Sequence[int]
+    slot: Slot
+    by_path: list[FindingRow] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place for one batch: shared memory on the host, and a lane on the device."""
+
+    memory: SharedMemory
+    data: npt.NDArray[np.uint8]
+    lane: Lane
+    batch: ArenaBatch | None = None
+    extractions: list[Extraction] = field(default_factory=list)
+
+    def taken(self) -> ArenaBatch:
+        """The batch that has this slot."""
+        if self.batch is None:
+            raise RuntimeError("a slot without a batch is on its way")
+        return self.batch
+
+    def pack(self, documents: Iterable[Bytes]) -> tuple[ArenaBatch, Bytes | None]:
+        """(the batch of as many `documents` (number, path, bytes) as fit, the first one that did not or None).
+
+        Raises UsageError for a document that would not fit into an empty slot.
+        """
+        packing = _Packing(self)
+        for document in documents:
+            number, path, data = document
+            if packing.at + len(data) > self.data.size:
+                if not packing.starts:
+                    raise UsageError(
+                        f"{path} has {len(data)} bytes, and a batch has room for {self.data.size}; scan it with a Scanner"
+                    )
+                return packing.batch(), document
+            self.data[packing.at : packing.at + len(data)] = np.frombuffer(data, np.uint8)
+            packing.add(number, path, len(data))
+        return packing.batch(), None
+
+    def pack_files(self, files: Iterable[File], problems: list[Problem]) -> tuple[ArenaBatch, File | None]:
+        """The same from regular files (number, path, path to open), read as they are now straight into the slot.
+
+        A file that can't be read, or would not fit into an empty slot, is added to `problems`.
+        """
+        packing = _Packing(self)
+        view = self.data.data
+        for file in files:
+            number, path, open_path = file
+            try:
+                size = _read_into(view[packing.at :], open_path, path)
+            except DocumentError as error:
+                problems.append((number, error.reason, error.detail))
+                continue
+            if size is not None:
+                packing.add(number, path, size)
+            elif packing.starts:
+                return packing.batch(), file
+            else:
+                detail = f"it has more than the {self.data.size} bytes that a batch has room for; scan it with a Scanner"
+                problems.append((number, "too-large", detail))
+        return packing.batch(), None
+
+
+class _Packing:
+    """What has been packed into a slot so far."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self.at = 0
+        self.starts: list[int] = []
+        self._ends: list[int] = []
+        self._paths: list[str] = []
+        self._numbers: list[int] = []
+
+    def add(self, number: int, path: str, size: int) -> None:
+        """A document of `size` bytes lies at `at`."""
+        self.starts.append(self.at)
+        self._ends.append(self.at + size)
+        self._paths.append(path)
+        self._numbers.append(number)
+        self.at = -(-self._ends[-1] // ALIGNMENT) * ALIGNMENT
+
+    def batch(self) -> ArenaBatch:
+        """All of it."""
+        whole = np.ones(len(self.starts), bool)
+        used = self._slot.data[: min(self.at, self._slot.data.size)]
+        arena = Arena(used, np.array(self.starts, np.int64), np.array(self._ends, np.int64), whole, whole)
+        return ArenaBatch(arena, self._paths, self._numbers, self._slot)
+
+
+def _read_into(room: memoryview, open_path: str, path: str) -> int | None:
+    """Read a regular file to its end; its size, or None if there is too little room. Raises DocumentError."""
+    try:
+        fd = os.open(open_path, _FLAGS)
+    except OSError as error:
+        raise read_error(path, error) from error
+    try:
+        info = os.fstat(fd)
+        check_regular(path, info.st_mode)
+        if info.st_size > len(room):
+            return None
+        size = 0
+        # a file is at its end where a read gives nothing; files of /proc say that they have 0 bytes
+        while size < len(room) and (got := os.readv(fd, (room[size:],))) > 0:
+            size += got
+        return None if size == len(room) and os.read(fd, 1) else size
+    except OSError as error:
+        raise read_error(path, error) from error
+    finally:
+        os.close(fd)
