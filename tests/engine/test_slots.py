@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vyre_dist.engine.gpu_stream import fitting_slots
 from vyre_dist.engine.slots import ArenaBatch, Problem, Slot
 from vyre_dist.errors import UsageError
 
@@ -33,6 +34,26 @@ def contents(batch: ArenaBatch) -> list[tuple[int, str, bytes]]:
     texts = [arena.data[s:e].tobytes() for s, e in zip(arena.starts, arena.ends, strict=True)]
     assert (arena.starts % 16 == 0).all()
     return list(zip(batch.numbers, batch.paths, texts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("device", "shared", "want"),
+    [
+        (9 << 30, 8 << 30, 1 << 30),
+        (9 << 30, (8 << 30) - 1, 1 << 29),
+        ((9 << 30) - 1, 8 << 30, 1 << 29),
+        (9 << 20, 8 << 20, 1 << 20),
+    ],
+)
+def test_slots_fit_into_what_is_free(device: int, shared: int, want: int) -> None:
+    """Slots are halved until the device and shared memory hold all eight of them."""
+    assert fitting_slots(8, 1 << 30, device, shared) == want
+
+
+def test_too_little_memory_is_said() -> None:
+    """Where not even the smallest slots fit, what is free is said and what helps."""
+    with pytest.raises(UsageError, match=r"7 MiB of shared memory .* 8 slots of 1 MiB.*--shm-size"):
+        fitting_slots(8, 1 << 30, 9 << 30, (8 << 20) - 1)
 
 
 SIZES = [0, 1, 15, 16, 17, 1000, 3000, 0, 4096, 4095, 4081, 1, 2048, 2048, 1, 0]

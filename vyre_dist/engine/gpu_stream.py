@@ -8,6 +8,7 @@ Nothing waits for the whole device, nothing grows with the run.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 
+_SHARED = "/dev/shm"  # noqa: S108  # where shm_open keeps memory, on Linux
+
 
 @dataclass(slots=True)
 class StreamTotals:
@@ -40,6 +43,21 @@ class StreamTotals:
     bytes: int = 0
     capped: int = 0
     report: MergedReport = field(default_factory=MergedReport)
+
+
+def fitting_slots(slots: int, slot_bytes: int, device_free: int, shared_free: int) -> int:
+    """`slot_bytes`, halved until so many slots have room. Raises UsageError when not even slots of 1 MiB have."""
+    while True:
+        # beside its text a slot takes lists and rows: an eighth more is plenty for all but text that hits everywhere
+        on_device, shared = slots * slot_bytes * 9 // 8, slots * slot_bytes
+        if on_device <= device_free and shared <= shared_free:
+            return slot_bytes
+        if slot_bytes >> 1 < 1 << 20:
+            raise UsageError(
+                f"{device_free >> 20} MiB of device memory and {shared_free >> 20} MiB of shared memory ({_SHARED}) are "
+                f"free: not enough for {slots} slots of 1 MiB; free some, or give a container more (--shm-size)"
+            )
+        slot_bytes >>= 1
 
 
 class GpuStream:
@@ -54,10 +72,11 @@ class GpuStream:
         slots: int = 6,
         slot_bytes: int = 256 << 20,
     ) -> None:
-        """`slots` of `slot_bytes` each, halved until the device has room for all of them.
+        """`slots` of `slot_bytes` each, halved until the device and shared memory have room for all of them.
 
-        Raises UsageError when the device has no room for the smallest slots (1 MiB).
+        Raises UsageError when there is no room for the smallest slots (1 MiB).
         """
+        pool.warm_up()
         self.backend, self._pool = backend, pool
         self.totals = StreamTotals()
         self.problems: list[Problem] = []
@@ -65,14 +84,8 @@ class GpuStream:
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
         spans = make_spans(pack, backend.compiled, backend.tables)
         finder = Spans(backend.device, spans) if spans.any else None
-        # beside its text a slot takes lists and rows: an eighth more is plenty for all but text that hits everywhere
         free = backend.device.free_bytes() - slots * (finder.scratch_bytes if finder else 0)
-        while slots * slot_bytes * 9 // 8 > free and slot_bytes > 1 << 20:
-            slot_bytes //= 2
-        if slots * slot_bytes * 9 // 8 > free:
-            raise UsageError(
-                f"{free >> 20} MiB of device memory are free: not enough for {slots} slots of 1 MiB"
-            )
+        slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(_SHARED).free)
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
         for _ in range(slots):
@@ -84,7 +97,6 @@ class GpuStream:
         self._free = deque(self._slots)
         self._copied: deque[Slot] = deque()
         self._extracting: deque[Slot] = deque()
-        pool.warm_up()
 
     def __enter__(self) -> GpuStream:
         return self
