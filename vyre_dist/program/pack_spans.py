@@ -92,7 +92,9 @@ def make_spans(pack: PackData, compiled: CompiledPack, tables: PackTables) -> Pa
         None if back is None else compile_span_program(rx.parse(rule.pattern).root)
         for rule, back in zip(compiled.rules, backs, strict=True)
     ]
-    return pack_programs(programs, own, [back or 0 for back in backs])
+    # rows of rules of one width have the match's start
+    before = [0 if width else back or 0 for width, back in zip(tables.widths.tolist(), backs, strict=True)]
+    return pack_programs(programs, own, before)
 
 
 def pack_programs(
