@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -18,6 +19,13 @@ from hypothesis import settings
 # Every run of the suite tries the same examples; the nightly tests ask for random ones themselves.
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.load_profile("suite")
+
+# A shell without job control starts background jobs deaf to Ctrl-C, and nohup to hang-ups; the programs that the tests
+# start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5

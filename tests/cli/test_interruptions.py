@@ -57,8 +57,6 @@ def start(tree: Path, pack: Path, environment: dict[str, str]) -> Iterator[Start
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            # whoever runs the tests may have been started with nohup, and a scan respects that
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         started.append(process)
         return process
