@@ -57,7 +57,7 @@ class CpuBackend:
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}
         self._hits: list[tuple[int, int]] = []
-        self._scanned: bytes | memoryview = b""
+        self._scanned = b""
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
@@ -101,6 +101,8 @@ class CpuBackend:
         always = candidates.always
         for w, (data, base, lo, _, at_end) in enumerate(inputs):
             if data:
+                # the binding takes nothing else
+                data = data if isinstance(data, bytes) else bytes(data)
                 if self._every_end:
                     self._scanned = data
                     try:
@@ -176,7 +178,7 @@ class CpuBackend:
             return len(ends) > limit
 
         try:
-            database.scan(data, match_event_handler=on_end)
+            database.scan(bytes(data), match_event_handler=on_end)
         except hyperscan.ScanTerminated:
             return None
         ends.sort()

@@ -5,6 +5,7 @@ Databases depend on Hyperscan's version and on the processor, so the cache key h
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import hyperscan
 import msgpack
 
+from vyre_dist.errors import UsageError
 from vyre_dist.extract.matcher import Reach
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
@@ -83,6 +85,28 @@ class CandidateDatabases:
     reaches: dict[int, Reach]
 
 
+_LAST_PAIRS = ((rb"\n[\nb]", b"", b"\n\n"), (rb"foo.*x[yz]", b"foo", b"xy"), (rb"x[yz]\z", b"", b"xy"))
+"""(pattern, what a text begins with, what it ends with): Vectorscan 5.4.12 does not find these at the end of a text."""
+
+
+@functools.cache
+def check_library() -> None:
+    """Raise UsageError if the Hyperscan that is installed is known to miss matches: without a word, so it is asked."""
+    for pattern, head, tail in _LAST_PAIRS:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(expressions=[pattern], ids=[0], elements=1, flags=_EVERY_END)
+        for filler in (5, 20, 40, 100):
+            text = head + b"a" * filler + tail
+            ends: list[int] = []
+            database.scan(text, match_event_handler=lambda _id, _start, end, *_, ends=ends: ends.append(end))
+            if len(text) not in ends:
+                version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
+                raise UsageError(
+                    f"the package hyperscan {version} misses matches at the end of a text ({pattern.decode()!r} in one of "
+                    f"{len(text)} bytes); install hyperscan>=0.7.13,<0.7.23, or use --backend reference"
+                )
+
+
 def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> CandidateDatabases:
     """Build the databases of a pack, or take them from `cache`."""
     key = _key(compiled)
@@ -92,6 +116,7 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
             return _opened(compiled, cache, msgpack.unpackb(stored))
         except (hyperscan.error, ValueError, TypeError):
             pass  # of another build after all: compile anew, and overwrite it
+    check_library()
     always = [r.index for r in compiled.rules if r.min_width == 0]
     searched = [r for r in compiled.rules if r.min_width > 0]
     # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex itself

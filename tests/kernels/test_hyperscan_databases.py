@@ -15,8 +15,9 @@ import pytest
 from oracle import hits, hits_of
 
 from vyre_dist import EngineConfig, Scanner
+from vyre_dist.errors import UsageError
 from vyre_dist.kernels import hyperscan_db
-from vyre_dist.kernels.hyperscan_db import candidate_databases
+from vyre_dist.kernels.hyperscan_db import candidate_databases, check_library
 from vyre_dist.kernels.routes import rule_routes
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule, compile_pack
 from vyre_dist.rules import RulePack
@@ -251,3 +252,32 @@ print(json.dumps([[(f.rule_id, f.start, f.end) for f in scanner.scan(d.encode("l
     assert found == [[[[f.rule_id, f.start, f.end] for f in scanner.scan(d)] for d in DOCUMENTS]] * 4
     for kind in ("hyperscan", "pack"):
         assert len(list((tmp_path / kind).iterdir())) == 1
+
+
+LAST_BYTES = [
+    (r"(?m:^)\s", b"", b"\n\n"),
+    (r"\n[\nb]", b"", b"\n\n"),
+    (r"foo.*x[yz]", b"foo", b"xy"),
+    (r"(?s)foo.*[xw][yz]", b"foo", b"wz"),
+    (r"x[yz]\z", b"", b"xy"),
+    (r"[xw][yz]$", b"", b"xz"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "head", "tail"), LAST_BYTES)
+@pytest.mark.parametrize("behind", [b"", b"b", b"b" * 33])
+def test_pairs_at_every_offset(pattern: str, head: bytes, tail: bytes, behind: bytes) -> None:
+    """A pair of bytes is found wherever it lies in a text, also at its very end."""
+    scanner = Scanner({"r": pattern}, backend="cpu")
+    documents = [head + b"a" * filler + tail + behind for filler in range(140)]
+    found = [hits_of(findings) for findings in scanner.scan_batch(documents)]
+    assert found == [hits({"r": pattern}, document, 1 << 16) for document in documents]
+    assert all(found) or pattern.endswith(("\\z", "$"))
+
+
+def test_a_library_that_misses_matches_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which version it is, what it misses and what to install is said."""
+    check_library.__wrapped__()
+    monkeypatch.setattr(hyperscan_db, "_LAST_PAIRS", ((b"x[yz]", b"", b"xx"),))
+    with pytest.raises(UsageError, match=r"hyperscan [\d.]+ misses matches .*'x\[yz\]' .*<0\.7\.23"):
+        check_library.__wrapped__()
