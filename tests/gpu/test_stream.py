@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gpu_device import Gpu
 from gpu_support import PATTERNS, TUNABLES, found, make_tables, random_document
 
 from vyre_dist import RulePack, Scanner
@@ -16,12 +16,10 @@ from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.errors import UsageError
 from vyre_dist.program import ArtifactCache, compile_pack
 
-pytestmark = pytest.mark.gpu
-
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 
 
-def test_batches_overlap_and_agree(gpu: SimpleNamespace) -> None:
+def test_batches_overlap_and_agree(gpu: Gpu) -> None:
     """Hundreds of documents through three small slots give the Scanner's findings, batch by batch, in order."""
     del gpu
     from vyre_dist.engine.extraction import ExtractionPool
@@ -54,7 +52,8 @@ def test_batches_overlap_and_agree(gpu: SimpleNamespace) -> None:
     assert totals.report.committed_tiles > 0
 
 
-def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
+@pytest.mark.gpu
+def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
     """With too little device memory for an arena a lane goes on in halves, and gives the same rows and matches."""
     import cupy
 
@@ -65,8 +64,8 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
 
     compiled = compile_pack(PACK.data)
     tables = make_tables(PATTERNS)
-    spans = Spans(gpu.device, make_spans(PACK.data, compiled, tables))
-    programs = gpu.programs(tables, TUNABLES[0])
+    spans = Spans(real_gpu.device, make_spans(PACK.data, compiled, tables))
+    programs = real_gpu.programs(tables, TUNABLES[0])
     filler = b"int x;\n" * 1_000_000
     arena = Arena.pack([filler + b"my.key = 'abcdef-0123456'\ntoken=deadbeef\n" for _ in range(40)])
 
@@ -81,7 +80,7 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
     assert len(want) >= 80
     cupy.get_default_memory_pool().free_all_blocks()
     lane = Lane(programs, 0, spans)
-    hog = [cupy.empty(gpu.device.free_bytes() - spans.scratch_bytes - (100 << 20), np.uint8)]
+    hog = [cupy.empty(real_gpu.device.free_bytes() - spans.scratch_bytes - (100 << 20), np.uint8)]
     try:
         assert scanned(lane, arena) == want
         lane.start(Arena.pack([b"." * (160 << 20)]))
@@ -93,7 +92,7 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
     assert scanned(lane, arena) == want
 
 
-def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
+def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
     """A global allowlist's paths are left out and counted; a rule that looks at paths only has its findings."""
     del gpu
     from vyre_dist.engine.extraction import ExtractionPool
@@ -118,7 +117,7 @@ def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
     assert sorted((row[0], pack.rules[row[1]].id) for row in rows) == [(1, "token"), (2, "key-file")]
 
 
-def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
+def test_adaptive_agrees(gpu: Gpu) -> None:
     """Whatever path the speculator takes, the rows are the fused programs'; a class of density is raced once."""
     from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
