@@ -35,7 +35,7 @@ namespace emulation {
 
 constexpr unsigned WARP = 32;
 constexpr unsigned MOST_LANES = 1024;
-constexpr unsigned DYNAMIC_SHARED_BYTES = 227 << 10;  // the most that a block of sm_90 can have
+constexpr unsigned DYNAMIC_SHARED_BYTES = 228 << 10;  // what a multiprocessor of sm_90 has; a block can have 1 KiB less
 
 enum class Kind : unsigned char { BALLOT, SHUFFLE, SYNC_WARP, ACTIVE_MASK, SYNC_THREADS };
 

@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t STACK_BYTES = 64 << 10, GUARD_BYTES = 4 << 10;
 constexpr int GARBAGE = 0xA5;
+constexpr unsigned MARGIN = 1024;  // bytes behind a block's dynamic shared memory that must stay as they are
 constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE};
 constexpr int SIGNAL_COUNT = sizeof(SIGNALS) / sizeof(*SIGNALS);
 
@@ -205,13 +206,17 @@ void pass_barrier() {
   for (unsigned i = 0; i < launched.threads; ++i) lanes[i].state = State::READY;
 }
 
-// Shared memory holds garbage when a block begins.
-int spoil(dl_phdr_info* library, size_t, void* shared) {
-  const char* own = static_cast<const char*>(library->dlpi_tls_data);
+// Shared memory holds garbage when a block begins: all of the library's thread-local storage, but for the room that this launch
+// leaves unused.
+int spoil(dl_phdr_info* library, size_t, void* dynamic) {
+  char* own = static_cast<char*>(library->dlpi_tls_data);
   for (int i = 0; own && i < library->dlpi_phnum; ++i) {
     const auto& segment = library->dlpi_phdr[i];
-    if (segment.p_type != PT_TLS || shared < own || shared >= own + segment.p_memsz) continue;
-    memset(library->dlpi_tls_data, GARBAGE, segment.p_memsz);
+    if (segment.p_type != PT_TLS || dynamic < own || dynamic >= own + segment.p_memsz) continue;
+    char* shared = static_cast<char*>(dynamic);
+    const size_t used = shared - own + launched.shared_bytes + MARGIN, room = shared - own + DYNAMIC_SHARED_BYTES;
+    memset(own, GARBAGE, used);
+    memset(own + room, GARBAGE, segment.p_memsz - room);
     return 1;
   }
   return 0;
@@ -240,7 +245,7 @@ void run_block(unsigned number) {
     memset(asleep, 0, sizeof asleep);
   }
   const auto* shared = static_cast<const unsigned char*>(launched.kernel.shared);
-  for (unsigned i = launched.shared_bytes; i < DYNAMIC_SHARED_BYTES; ++i)
+  for (unsigned i = launched.shared_bytes; i < launched.shared_bytes + MARGIN; ++i)
     if (shared[i] != GARBAGE) fail("wrote to byte %u of %u bytes of dynamic shared memory", i, launched.shared_bytes);
 }
 

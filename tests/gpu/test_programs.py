@@ -68,9 +68,9 @@ def test_tiny_documents(gpu: Gpu) -> None:
     rng = random.Random(5)
     documents = [
         rng.choice([b"", b"z", b"zz", b"zzz", b"zzzz", b"abcy", b"abc", b"y"])
-        for _ in range(gpu.scaled(100_000))
+        for _ in range(gpu.amount(100_000, 5_000))
     ]
-    assert check(gpu, Arena.pack(documents, alignment=2), TUNABLES[0]) > gpu.scaled(20_000)
+    assert check(gpu, Arena.pack(documents, alignment=2), TUNABLES[0]) > gpu.amount(20_000, 1_000)
 
 
 def test_no_documents(gpu: Gpu) -> None:
@@ -89,7 +89,7 @@ def test_small_stretches(gpu: Gpu) -> None:
 
 def test_everything_hits(gpu: Gpu) -> None:
     """Where every place hits and every candidate is confirmed, lists and rows outgrow their room and nothing is lost."""
-    arena = Arena.pack([b"z" * (gpu.scaled(1_600_000) + 1), b"abcy" * gpu.scaled(50_000)])
+    arena = Arena.pack([b"z" * gpu.amount(1_000_001, 70_001), b"abcy" * gpu.amount(50_000, 1_000)])
     assert check(gpu, arena, TUNABLES[0]) > Workspace().row_capacity
 
 
