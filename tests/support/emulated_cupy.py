@@ -40,6 +40,7 @@ class Memory:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.used = 0
+        self.refused = 0  # so often
         self.refuse_at: int | None = None
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.mmap.restype = ctypes.c_void_p
@@ -54,8 +55,10 @@ class Memory:
             self.refuse_at -= 1
             if self.refuse_at < 0:
                 self.refuse_at = None
+                self.refused += 1
                 raise EmulatedOutOfMemoryError("refused for once")
         if self.used + size > self.capacity:
+            self.refused += 1
             raise EmulatedOutOfMemoryError(f"{size} bytes wanted, {self.capacity - self.used} are free")
         room = -(-size // _ALIGNMENT) * _ALIGNMENT
         pages = -(-room // _PAGE) * _PAGE
