@@ -87,6 +87,13 @@ def test_small_stretches(gpu: Gpu) -> None:
     assert check(gpu, arena, TUNABLES[0], stretch_bytes=4096) > 1000
 
 
+def test_several_rounds(gpu: Gpu) -> None:
+    """In an arena of more than all blocks look at in one round, every round's rows are found."""
+    filler = b"int x;\n" * gpu.amount(4_000, 80)
+    arena = Arena.pack([filler + b"token=deadbeef abcxxy " + filler] * 600)
+    assert check(gpu, arena, TUNABLES[0]) >= 3 * 600
+
+
 def test_everything_hits(gpu: Gpu) -> None:
     """Where every place hits and every candidate is confirmed, lists and rows outgrow their room and nothing is lost."""
     arena = Arena.pack([b"z" * gpu.amount(1_000_001, 70_001), b"abcy" * gpu.amount(50_000, 1_000)])
