@@ -52,6 +52,9 @@ struct Meeting {
 // Suspends the lane until all lanes of the mask have come to the same line; what it gets there.
 uint64_t meet(const Meeting& meeting);
 
+// For the race detector (races.cpp).
+void record_atomic(const void* place, unsigned bytes, const void* code);
+
 inline unsigned lane() { return threadIdx.x % WARP; }
 
 }  // namespace emulation
@@ -84,15 +87,25 @@ inline void __syncthreads(EMULATION_PLACE) {
   emulation::meet({emulation::Kind::SYNC_THREADS, 0, 0, 0, file, line});
 }
 
-// Only one lane runs at a time, so nothing comes between the two halves.
+// Only one lane runs at a time, so nothing comes between the two halves. Among themselves they are no race.
+#ifdef __SANITIZE_THREAD__
+#define EMULATION_ATOMIC __attribute__((noinline, no_sanitize("thread")))
+#define EMULATION_RECORD(place) emulation::record_atomic(place, sizeof *(place), __builtin_return_address(0))
+#else
+#define EMULATION_ATOMIC inline
+#define EMULATION_RECORD(place) (void)0
+#endif
+
 template <typename T>
-T atomicAdd(T* place, T value) {
+EMULATION_ATOMIC T atomicAdd(T* place, T value) {
+  EMULATION_RECORD(place);
   const T old = *place;
   *place = old + value;
   return old;
 }
 template <typename T>
-T atomicOr(T* place, T value) {
+EMULATION_ATOMIC T atomicOr(T* place, T value) {
+  EMULATION_RECORD(place);
   const T old = *place;
   *place = old | value;
   return old;
@@ -124,13 +137,6 @@ inline unsigned min(int a, unsigned b) { return min(unsigned(a), b); }
 inline unsigned min(unsigned a, int b) { return min(a, unsigned(b)); }
 inline unsigned long long min(unsigned long long a, unsigned long long b) { return a < b ? a : b; }
 
-namespace vyre {
-
-// What `extern __shared__ uint4 shared[]` in the kernels means.
-thread_local uint4 shared[emulation::DYNAMIC_SHARED_BYTES / sizeof(uint4)];
-
-}  // namespace vyre
-
 namespace emulation {
 
 // A compiled kernel as the launcher sees it. `run` is what each lane does; `shared`: the launching thread's.
@@ -158,15 +164,18 @@ void call(void (*kernel)(Arguments...), void** arguments) {
 }
 
 template <typename... Arguments>
-Kernel describe(void (*)(Arguments...), void (*run)(void**)) {
-  return {run, sizeof...(Arguments), Signature<Arguments...>::SIZES, vyre::shared};
+Kernel describe(void (*)(Arguments...), void (*run)(void**), void* shared) {
+  return {run, sizeof...(Arguments), Signature<Arguments...>::SIZES, shared};
 }
 
 }  // namespace emulation
 
-// Comes behind a kernel's source.
+// Comes behind a kernel's source. `shared` is what `extern __shared__ uint4 shared[]` in the kernels means.
 #define EMULATION_KERNEL(name)                                                                        \
-  static void run_lane(void** arguments) { emulation::call(name, arguments); }                       \
+  namespace vyre {                                                                                    \
+  thread_local uint4 shared[emulation::DYNAMIC_SHARED_BYTES / sizeof(uint4)];                         \
+  }                                                                                                   \
+  static void run_lane(void** arguments) { emulation::call(name, arguments); }                        \
   extern "C" __attribute__((visibility("default"))) void describe_kernel(emulation::Kernel* kernel) { \
-    *kernel = emulation::describe(name, run_lane);                                                    \
+    *kernel = emulation::describe(name, run_lane, vyre::shared);                                      \
   }

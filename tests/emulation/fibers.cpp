@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "cuda.h"
+#include "races.h"
 
 Index threadIdx, blockIdx, gridDim;
 
@@ -47,6 +48,7 @@ jmp_buf scheduler, failure;
 Launch launched;
 uint32_t seed;
 char message[2048];
+const char *shared_begin, *shared_end;
 sigjmp_buf fault;
 const void* fault_address;
 
@@ -57,6 +59,8 @@ uint32_t draw() {
   return seed;
 }
 
+}  // namespace
+
 [[noreturn]] void fail(const char* format, ...) {
   const int used = snprintf(message, sizeof message, "block %u: ", blockIdx.x);
   va_list rest;
@@ -65,6 +69,12 @@ uint32_t draw() {
   va_end(rest);
   longjmp(failure, 1);
 }
+
+bool is_shared(const void* place) { return place >= shared_begin && place < shared_end; }
+
+bool on_stack(const void* place) { return place >= stacks && place < stacks + MOST_LANES * STACK_BYTES; }
+
+namespace {
 
 const char* base_name(const char* path) {
   const char* slash = strrchr(path, '/');
@@ -161,6 +171,7 @@ bool settle(Lane* warp) {
     const Meeting& own = warp[i].meeting;
     if (!(own.mask >> i & 1)) fail("lane %u is not in its own mask at %s:%d", i, base_name(own.file), own.line);
     if (!all_there(warp, i)) continue;
+    if (own.kind == Kind::SYNC_WARP && own.mask == ~0u) sync_warp((warp - lanes) / WARP);
     answer(warp, own.mask);
     met = true;
   }
@@ -203,6 +214,7 @@ void pass_barrier() {
     }
     fail("its lanes wait for each other at different places%s", places);
   }
+  sync_block();
   for (unsigned i = 0; i < launched.threads; ++i) lanes[i].state = State::READY;
 }
 
@@ -217,6 +229,8 @@ int spoil(dl_phdr_info* library, size_t, void* dynamic) {
     const size_t used = shared - own + launched.shared_bytes + MARGIN, room = shared - own + DYNAMIC_SHARED_BYTES;
     memset(own, GARBAGE, used);
     memset(own + room, GARBAGE, segment.p_memsz - room);
+    shared_begin = own;
+    shared_end = own + segment.p_memsz;
     return 1;
   }
   return 0;
@@ -224,6 +238,7 @@ int spoil(dl_phdr_info* library, size_t, void* dynamic) {
 
 void run_block(unsigned number) {
   blockIdx.x = number;
+  begin_block();
   if (!dl_iterate_phdr(spoil, launched.kernel.shared)) fail("its shared memory was not found");
   const unsigned warps = launched.threads / WARP;
   bool asleep[MOST_LANES / WARP] = {};
@@ -277,6 +292,7 @@ extern "C" const char* launch_kernel(const Kernel* kernel, void** arguments, uns
   launched = {*kernel, arguments, grid, threads, shared_bytes};
   gridDim.x = grid;
   seed = start | 1;
+  begin_launch();
   // a lane that overruns its stack has none left for the handler
   stack_t alternative = {}, old_stack;
   alternative.ss_sp = signal_stack;

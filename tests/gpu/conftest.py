@@ -38,22 +38,43 @@ def real_gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
-def emulation() -> Iterator[EmulatedCupy]:
-    """The emulated device; kernels are compiled when they are first asked for."""
+def _emulate(races: bool) -> Iterator[EmulatedCupy]:
     if compiler() is None:
         pytest.skip("there is no g++, which compiles the kernels for the emulated GPU")
-    own = EmulatedCupy()
+    own = EmulatedCupy(races=races)
     yield own
     own.compiler.close()
 
 
-@pytest.fixture
-def emulated_gpu(emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    """The emulated device, in CuPy's place for one test."""
+@pytest.fixture(scope="session")
+def emulation() -> Iterator[EmulatedCupy]:
+    """The emulated device; kernels are compiled when they are first asked for."""
+    yield from _emulate(races=False)
+
+
+@pytest.fixture(scope="module")
+def racing_emulation() -> Iterator[EmulatedCupy]:
+    """One that watches all of the kernels' accesses to memory."""
+    yield from _emulate(races=True)
+
+
+def _install(emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """In CuPy's place for one test."""
     for name, module in emulation.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     return _open(None, emulation)
+
+
+@pytest.fixture
+def emulated_gpu(emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """The emulated device."""
+    return _install(emulation, monkeypatch)
+
+
+@pytest.fixture
+def racing_gpu(racing_emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """The emulated device that watches for races."""
+    return _install(racing_emulation, monkeypatch)
 
 
 @pytest.fixture(params=["emulated", pytest.param("real", marks=pytest.mark.gpu)])

@@ -39,7 +39,7 @@ def run(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("if (threadIdx.x < 5) __syncwarp();", r"wait for each other.*threads 0-4 wait at test-\d+.cpp:\d+"),
+        ("if (threadIdx.x < 5) __syncwarp();", r"wait for each other.*threads 0-4 wait at test\.cpp:\d+"),
         ("if (threadIdx.x < 32) __syncthreads();", "threads 0-31 wait at .*threads 32-63 are done"),
         (
             "if (threadIdx.x & 1) __ballot_sync(~0u, true);\nelse __ballot_sync(~0u, true);",

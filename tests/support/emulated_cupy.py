@@ -218,11 +218,11 @@ class DeviceArray:
 
 
 class EmulatedCupy:
-    """The modules. `memory`: of the device; `compiler`: with its kernels."""
+    """The modules. `memory`: of the device; `compiler`: with its kernels, which are watched for races if `races`."""
 
-    def __init__(self, capacity: int = 1 << 30, seed: int = 0) -> None:
+    def __init__(self, capacity: int = 1 << 30, seed: int = 0, races: bool = False) -> None:
         self.memory = Memory(capacity)
-        self.compiler = Compiler(Stream.at, seed)
+        self.compiler = Compiler(Stream.at, seed, races)
         self._registered: set[int] = set()
 
     def modules(self) -> dict[str, ModuleType]:

@@ -9,22 +9,26 @@ import ctypes
 import hashlib
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 EMULATION = Path(__file__).parents[1] / "emulation"
 
-_COMMON = ("-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas")
+_COMMON = ("-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas")
 # `extern __shared__` is a thread-local array, without a constructor that might have to be called
 _SHARED = ("-fvisibility=hidden", "-fno-extern-tls-init")
 # No run-time library: what they find is a trap, which fibers.cpp catches. Not shifts: by 32 a GPU
 # shifts everything out, which idle lanes do to nothing.
 _SANITIZERS = ("-fsanitize=alignment,bounds,integer-divide-by-zero", "-fsanitize-undefined-trap-on-error")
+# calls before each access of memory, to races.cpp instead of the run-time library; lines for its messages
+_RACES = ("-fsanitize=thread", "-g")
 _DYNAMIC_SHARED_BYTES_WITHOUT_ASKING = 48 << 10
 
 
@@ -52,10 +56,41 @@ class _Kernel(ctypes.Structure):
     ]
 
 
+def _build(folder: Path, name: str, sources: Sequence[Path], options: Sequence[str]) -> Path:
+    """A shared library from `sources`. Raises EmulatedNvrtcError with the compiler's output."""
+    found = compiler()
+    if found is None:
+        raise EmulatedNvrtcError("there is no g++")
+    objects = [str(folder / f"{name}-{source.stem}.o") for source in sources]
+    library = folder / f"{name}.so"
+    # linked on its own: with a sanitizer's option its run-time library would come along
+    commands = [
+        [found, *_COMMON, *options, f"-I{EMULATION}", "-c", str(source), "-o", target]
+        for source, target in zip(sources, objects, strict=True)
+    ]
+    for command in (*commands, [found, "-shared", *objects, "-o", str(library)]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise EmulatedNvrtcError(done.stderr)
+    return library
+
+
+@cache
+def _launcher() -> Any:
+    """fibers.cpp's launch_kernel. Once in a process: kernels find `meet` and the indices by their names."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources = [EMULATION / f"{name}.cpp" for name in ("fibers", "races")]
+        library = _build(Path(folder), "fibers", sources, ["-O2"])
+        launch = ctypes.PyDLL(str(library), mode=ctypes.RTLD_GLOBAL).launch_kernel
+    launch.restype = ctypes.c_char_p
+    return launch
+
+
 class Library:
     """A compiled kernel."""
 
     def __init__(self, file: Path) -> None:
+        self._file = file
         self._describe = ctypes.PyDLL(str(file)).describe_kernel
 
     def description(self) -> _Kernel:
@@ -70,6 +105,20 @@ class Library:
         addresses = (ctypes.c_void_p * kernel.count).from_address(pointers)
         return [ctypes.string_at(at, kernel.sizes[i]) for i, at in enumerate(addresses)]
 
+    def with_lines(self, message: str) -> str:
+        """A fault's message with lines of the source for places in the code, if binutils are there."""
+        tool = shutil.which("addr2line")
+
+        def line(place: re.Match[str]) -> str:
+            if tool is None:
+                return place[0]
+            found = subprocess.run(
+                [tool, "-i", "-s", "-e", str(self._file), place[1]], capture_output=True, text=True
+            )
+            return " in ".join(found.stdout.split("\n")[:-1])
+
+        return re.sub(r"code\+(0x[0-9a-f]+)", line, message)
+
 
 class Compiler:
     """The modules cupy.cuda.nvrtc, cupy.cuda.function and cupy_backends.cuda.api.driver, as far as kernels/cuda uses them.
@@ -77,7 +126,8 @@ class Compiler:
     `streams(pointer)` is called for the queue of launches that a pointer stands for. Launches draw their order from `seed`.
     """
 
-    def __init__(self, streams: Callable[[int], Any], seed: int = 0) -> None:
+    def __init__(self, streams: Callable[[int], Any], seed: int = 0, races: bool = False) -> None:
+        """`races`: whether kernels are watched for races, which takes several times as long."""
         self._folder = tempfile.TemporaryDirectory(prefix="emulated-kernels-")
         self._streams = streams
         self._random = random.Random(seed)
@@ -86,10 +136,8 @@ class Compiler:
         self._functions: dict[int, Library] = {}
         self._room: dict[int, int] = {}  # by function: the dynamic shared memory that was asked for
         self.launches = 0
-        fibers = self._build("fibers", (EMULATION / "fibers.cpp").read_text(), (), EMULATION)
-        # kernels find `meet` and the indices in it
-        self._launch = ctypes.PyDLL(str(fibers), mode=ctypes.RTLD_GLOBAL).launch_kernel
-        self._launch.restype = ctypes.c_char_p
+        self._options = (*_SHARED, *(_RACES if races else _SANITIZERS))
+        self._launch = _launcher()
         self.nvrtc = SimpleNamespace(
             NVRTCError=EmulatedNvrtcError,
             getVersion=lambda: (0, _version()),
@@ -106,24 +154,6 @@ class Compiler:
         """Remove the compiled files."""
         self._folder.cleanup()
 
-    def _build(self, name: str, source: str, options: Sequence[str], *include: Path) -> Path:
-        """A shared library from `source`. Raises EmulatedNvrtcError with the compiler's output."""
-        found = compiler()
-        if found is None:
-            raise EmulatedNvrtcError("there is no g++")
-        file = Path(self._folder.name) / f"{name}.cpp"
-        file.write_text(source)
-        library = file.with_suffix(".so")
-        folders = [f"-I{folder}" for folder in include]
-        done = subprocess.run(
-            [found, *_COMMON, *options, *folders, str(file), "-o", str(library)],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise EmulatedNvrtcError(done.stderr)
-        return library
-
     def _create(self, source: str, name: str, texts: Sequence[bytes], names: Sequence[bytes]) -> Any:
         kernel = name.removesuffix(".cu")
         headers = tuple(zip((n.decode() for n in names), texts, strict=True))
@@ -133,19 +163,19 @@ class Compiler:
         del options
         key = (program.source, program.headers)
         if key not in self._compiled:
-            text = f'#include "cuda.h"\n{program.source}\nEMULATION_KERNEL({program.kernel})\n'
             name = f"{program.kernel}-{len(self._compiled)}"
-            headers = Path(self._folder.name) / name
-            headers.mkdir()
+            folder = Path(self._folder.name) / name
+            folder.mkdir(exist_ok=True)
             for header, content in program.headers:
-                (headers / header).write_bytes(content)
+                (folder / header).write_bytes(content)
+            source = folder / f"{program.kernel}.cpp"
+            source.write_text(f'#include "cuda.h"\n{program.source}\nEMULATION_KERNEL({program.kernel})\n')
             try:
-                self._compiled[key] = self._build(
-                    name, text, (*_SHARED, *_SANITIZERS), EMULATION, headers
-                ).read_bytes()
+                library = _build(Path(self._folder.name), name, [source], (*self._options, f"-I{folder}"))
             except EmulatedNvrtcError as error:
                 program.log = str(error)
                 raise
+            self._compiled[key] = library.read_bytes()
         program.binary = self._compiled[key]
 
     def load(self, binary: bytes) -> int:
@@ -190,7 +220,7 @@ class Compiler:
                 ctypes.byref(kernel), addresses, grid, threads, shared_bytes, self._random.getrandbits(32)
             )
             if problem is not None:
-                raise KernelFaultError(problem.decode())
+                raise KernelFaultError(library.with_lines(problem.decode()))
 
         self._streams(stream).submit(run)
 
