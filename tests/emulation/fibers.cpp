@@ -313,6 +313,7 @@ extern "C" const char* launch_kernel(const Kernel* kernel, void** arguments, uns
     const unsigned first = draw() % grid;
     for (unsigned i = 0; i < grid; ++i) run_block((first + i) % grid);
   }
+  end_launch();
   for (int i = 0; i < SIGNAL_COUNT; ++i) sigaction(SIGNALS[i], old + i, nullptr);
   sigaltstack(&old_stack, nullptr);
   // lanes that were left in the middle begin anew

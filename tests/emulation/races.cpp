@@ -27,6 +27,7 @@ struct Cell {
 
 Cell* cells;
 size_t room, used;
+bool watching;  // no lane runs otherwise: a library's other functions call as well
 unsigned block_syncs, warp_syncs[MOST_LANES / WARP];
 
 Access now(bool atomic, const void* code) {
@@ -78,7 +79,7 @@ void compare(const Access& before, const Access& after, const char* what) {
 }
 
 void record(const void* place, unsigned bytes, bool writes, bool atomic, const void* code) {
-  if (on_stack(place)) return;
+  if (!watching || on_stack(place)) return;
   const unsigned granule = bytes < 4 ? bytes : 4;
   const Access own = now(atomic, code);
   const uint64_t owner = is_shared(place) ? uint64_t(blockIdx.x + 1) << 50 : 0;
@@ -97,7 +98,10 @@ void record(const void* place, unsigned bytes, bool writes, bool atomic, const v
 
 }  // namespace
 
-void begin_launch() {
+void begin_launch() { watching = true; }
+
+void end_launch() {
+  watching = false;
   free(cells);
   cells = nullptr;
   room = used = 0;

@@ -5,6 +5,7 @@ namespace emulation {
 
 // Of races.cpp, called as a launch goes on.
 void begin_launch();
+void end_launch();
 void begin_block();
 void sync_block();
 void sync_warp(unsigned warp);

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 from gpu_device import Gpu
-from gpu_support import PATTERNS, TUNABLES, expected, found, make_tables, random_document
+from gpu_support import MANY_EVERYWHERE, PATTERNS, TUNABLES, expected, found, make_tables, random_document
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import bitmap_places, execute_arena
@@ -102,9 +102,7 @@ def test_everything_hits(gpu: Gpu) -> None:
 
 def test_many_rules_without_windows(gpu: Gpu) -> None:
     """Of more such entries than the kernel asks for at once, each finds its places, in small stretches too."""
-    tables = make_tables(
-        [*PATTERNS, *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)), *("xy", r"\By\d", "q.$")]
-    )
+    tables = make_tables(MANY_EVERYWHERE)
     assert tables.always_entries.size > 32
     rng = random.Random(13)
     pieces = [

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from emulated_kernels import KernelFaultError
 from gpu_device import Gpu
-from gpu_support import PATTERNS, TUNABLES, expected, make_tables, matches_of, random_document
+from gpu_support import (
+    MANY_EVERYWHERE,
+    PATTERNS,
+    TUNABLES,
+    expected,
+    make_tables,
+    matches_of,
+    random_document,
+)
 
 from vyre_dist import RulePack
 from vyre_dist.compiler.arena import Arena
@@ -31,12 +39,14 @@ out[threadIdx.x] = words[{}];
 
 
 @pytest.mark.parametrize("tunables", [TUNABLES[0], TUNABLES[3]], ids=str)
-def test_programs(racing_gpu: Gpu, tunables: Tunables) -> None:
+@pytest.mark.parametrize("patterns", [PATTERNS, MANY_EVERYWHERE], ids=["few", "many"])
+def test_programs(racing_gpu: Gpu, patterns: list[str], tunables: Tunables) -> None:
     """The programs' kernels have no race."""
+    tables = make_tables(patterns)
     rng = random.Random(2)
     arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
-    want = expected(execute_arena(TABLES, arena, tile_bytes=tunables.tile_bytes, max_steps=256))
-    for way, got in racing_gpu.every_way(racing_gpu.programs(TABLES, tunables), arena).items():
+    want = expected(execute_arena(tables, arena, tile_bytes=tunables.tile_bytes, max_steps=256))
+    for way, got in racing_gpu.every_way(racing_gpu.programs(tables, tunables), arena).items():
         assert got == want, way
 
 

@@ -115,7 +115,8 @@ class Library:
             found = subprocess.run(
                 [tool, "-i", "-s", "-e", str(self._file), place[1]], capture_output=True, text=True
             )
-            return " in ".join(found.stdout.split("\n")[:-1])
+            lines = re.sub(r" \(discriminator \d+\)", "", found.stdout)
+            return " in ".join(lines.split("\n")[:-1])
 
         return re.sub(r"code\+(0x[0-9a-f]+)", line, message)
 
