@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from gpu_device import Gpu
 from gpu_support import MANY_EVERYWHERE, PATTERNS, TUNABLES, expected, found, make_tables, random_document
+from random_patterns import flat_model, parse_or_none, random_haystack, random_pattern
 
+from vyre_dist.compiler import compile_tables, rule_program
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import bitmap_places, execute_arena
+from vyre_dist.compiler.gram_model import default_model
 from vyre_dist.compiler.hashing import make_bitmap
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.workspace import Workspace
@@ -41,6 +44,36 @@ def test_random_arenas(gpu: Gpu, tunables: Tunables, seed: int) -> None:
         arena = Arena.pack(documents, *flags, alignment=rng.choice((2, 4, 16)))
         rows += check(gpu, arena, tunables)
     assert rows > 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random patterns, some with bit-parallel automata, give the reference's rows whatever the limit of steps."""
+    tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
+    rows = parallel = always = widths = 0
+    for number in range(gpu.amount(100, 40)):
+        rng = random.Random(1000 * seed + number)
+        with monkeypatch.context() as patch:
+            if rng.random() < 0.4:
+                patch.setattr(rule_program, "MAX_TABLE_BYTES", 0)
+            regexes = [r for _ in range(4) if (r := parse_or_none(random_pattern(rng, 1))) is not None]
+            roots = [regex.root for regex in regexes]
+            tables = compile_tables(roots, rng.choice((flat_model(), default_model()))).tables
+        documents = [random_haystack(rng, 30) for _ in range(rng.randrange(1, 20))]
+        flags = [[rng.random() < 0.6 for _ in documents] for _ in range(2)]
+        arena = Arena.pack(documents, *flags, alignment=rng.choice((2, 4, 16)))
+        max_steps = rng.choice((1, 2, 5, 99))
+        want = expected(execute_arena(tables, arena, tile_bytes=512, max_steps=max_steps))
+        for way, got in gpu.every_way(gpu.programs(tables, tunables, max_steps), arena).items():
+            assert got == want, (number, way)
+        rows += len(want[0])
+        parallel += bool(tables.automata["is_nfa"].any() and want[0])
+        always += tables.always_entries.size > 0
+        widths += bool(tables.widths.any())
+    assert rows > 20
+    assert parallel
+    assert always
+    assert widths
 
 
 def test_every_offset(gpu: Gpu) -> None:

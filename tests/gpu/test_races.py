@@ -19,6 +19,7 @@ from gpu_support import (
 )
 
 from vyre_dist import RulePack
+from vyre_dist.compiler import rule_program
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.kernels.cuda.instances import Instance
@@ -47,6 +48,18 @@ def test_programs(racing_gpu: Gpu, patterns: list[str], tunables: Tunables) -> N
     arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
     want = expected(execute_arena(tables, arena, tile_bytes=tunables.tile_bytes, max_steps=256))
     for way, got in racing_gpu.every_way(racing_gpu.programs(tables, tunables), arena).items():
+        assert got == want, way
+
+
+def test_bit_parallel(racing_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor have those automata whose tables are in shared memory."""
+    monkeypatch.setattr(rule_program, "MAX_TABLE_BYTES", 0)
+    tables = make_tables(PATTERNS)
+    assert tables.nfa_words.size > 500
+    rng = random.Random(7)
+    arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
+    want = expected(execute_arena(tables, arena, tile_bytes=TUNABLES[3].tile_bytes, max_steps=256))
+    for way, got in racing_gpu.every_way(racing_gpu.programs(tables, TUNABLES[3]), arena).items():
         assert got == want, way
 
 
