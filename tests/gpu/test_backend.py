@@ -19,7 +19,7 @@ def test_random_documents(gpu: Gpu, speculation: str) -> None:
     """Random documents and packs give the cpu backend's findings on both paths, at shard sizes that cut everything."""
     rng = random.Random(3)
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
-    documents = [random_document(rng, 40) for _ in range(gpu.amount(60, 15))]
+    documents = [random_document(rng, 40) for _ in range(gpu.amount(60, 12))]
     want = [Scanner(pack, backend="cpu").scan(document) for document in documents]
     assert sum(map(len, want)) > gpu.amount(100, 50)
     for shard_bytes in (16 << 20, 100, 7):

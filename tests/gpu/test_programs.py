@@ -51,7 +51,7 @@ def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> N
     """Random patterns, some with bit-parallel automata, give the reference's rows whatever the limit of steps."""
     tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
     rows = parallel = always = widths = 0
-    for number in range(gpu.amount(100, 40)):
+    for number in range(gpu.amount(100, 30)):
         rng = random.Random(1000 * seed + number)
         with monkeypatch.context() as patch:
             if rng.random() < 0.4:
@@ -84,7 +84,7 @@ def test_every_offset(gpu: Gpu) -> None:
     tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
     documents = [b"." * shift + text for shift in range(261)]
     assert check(gpu, Arena.pack(documents, alignment=2), tunables) > 261
-    for shift in range(0, 261, 2):
+    for shift in range(0, 261, gpu.amount(2, 6)):
         arena = Arena.pack([b"-" * shift, text], alignment=2)
         assert check(gpu, arena, tunables) > 3
 

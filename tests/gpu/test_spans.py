@@ -49,7 +49,7 @@ def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
         p if back != 0xFFFF_FFFF else None for p, back in zip(programs, tables.backs.tolist(), strict=True)
     ]
     spans = pack_programs(known, screens, backs)
-    documents = [b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(150)]
+    documents = [b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(gpu.amount(150, 90))]
     documents += [
         random_document(rng, 4000),
         b"the quick " + b"x" * 1500 + b" fox!",

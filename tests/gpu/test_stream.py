@@ -26,7 +26,7 @@ def test_batches_overlap_and_agree(gpu: Gpu) -> None:
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
     rng = random.Random(21)
-    count, slot_bytes = gpu.amount(400, 40), gpu.amount(1 << 20, 1 << 16)
+    count, slot_bytes = gpu.amount(400, 30), gpu.amount(1 << 20, 1 << 16)
     documents = [(n, f"d{n}", random_document(rng, 2000)) for n in range(count)]
     want = Scanner(PACK, backend="cpu").scan_batch([(path, data) for _, path, data in documents])
     compiled = compile_pack(PACK.data)
@@ -127,7 +127,7 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
     programs = gpu.programs(make_tables(PATTERNS), TUNABLES[0])
     adaptive = AdaptivePrograms(programs, gpu.stream, "test", probe_every=4)
     there = DeviceArena()
-    there.upload(Arena.pack([random_document(rng, 400) for _ in range(20)]), gpu.stream)
+    there.upload(Arena.pack([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream)
     want = found(programs.run_fused(there, Workspace(), gpu.stream))
     for turn in range(3 * (RACES + 1) + 1):
         for mode in (SpeculationMode.AUTO, SpeculationMode.FORCE, SpeculationMode.DISABLE):
