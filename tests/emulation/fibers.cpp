@@ -199,7 +199,9 @@ bool run_warp(unsigned first) {
 void pass_barrier() {
   for (unsigned i = 0; i < launched.threads; ++i) {
     const Lane& lane = lanes[i];
-    if (lane.state == State::WAITING && lane.meeting.kind == Kind::SYNC_THREADS && same_place(lane.meeting, lanes[0].meeting)) continue;
+    if (lane.state == State::WAITING && lane.meeting.kind == Kind::SYNC_THREADS &&
+        same_place(lane.meeting, lanes[0].meeting))
+      continue;
     char places[1024] = "";
     size_t used = 0;
     for (unsigned first = 0, next; first < launched.threads && used < sizeof places; first = next) {

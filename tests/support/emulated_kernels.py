@@ -199,11 +199,18 @@ class Compiler:
     def _launch_kernel(
         self,
         function: int,
-        *grid_and_block: int,
+        grid: int,
+        grid_y: int,
+        grid_z: int,
+        threads: int,
+        threads_y: int,
+        threads_z: int,
+        shared_bytes: int,
+        stream: int,
+        pointers: int,
+        extra: int,
     ) -> None:
-        grid, *ones, threads, one, other = grid_and_block[:6]
-        shared_bytes, stream, pointers, extra = grid_and_block[6:]
-        if [*ones, one, other] != [1, 1, 1, 1] or extra:
+        if (grid_y, grid_z, threads_y, threads_z, extra) != (1, 1, 1, 1, 0):
             raise KernelFaultError("only launches of one dimension are emulated")
         if not 0 < threads <= 1024 or threads % 32 or grid < 1:
             raise KernelFaultError(f"{grid} blocks of {threads} threads can't be launched")
