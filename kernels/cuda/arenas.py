@@ -109,8 +109,9 @@ class DeviceArena:
             self._staged.synchronize()
         if self._staging is None or self._staging.size < size:
             room = size + size // 4
-            self._staging = np.frombuffer(cupy.cuda.alloc_pinned_memory(room), np.uint8, room)
+            # the device's first: if that fails, what is on the host must not promise it
             self._index = cupy.empty(room, np.uint8)
+            self._staging = np.frombuffer(cupy.cuda.alloc_pinned_memory(room), np.uint8, room)
         return self._staging
 
     def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> list[npt.NDArray[np.void]]:

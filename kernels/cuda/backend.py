@@ -7,6 +7,7 @@ again, to be probed and walked. What comes out is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -88,14 +89,22 @@ class CudaBackend:
         return [np.concatenate([empty_spans(), *spans]).tobytes() + encode_counter_tail(report)]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
-        """See ScanBackend."""
+        """See ScanBackend. Raises DeviceMemoryError when a single window is too much."""
+        import cupy
+
         spans, first = [empty_spans()], 0
         for buffer in outputs:
             count, *_ = hits = np.frombuffer(buffer, np.uint64)
             group = windows[first : first + int(count)]
-            self._upload(group)
-            found = self.programs.run_hits(self._arena, hits[1:], self._space, self._stream)
-            spans.append(self._extract(group, found, first))
+            try:
+                self._upload(group)
+                found = self.programs.run_hits(self._arena, hits[1:], self._space, self._stream)
+            except cupy.cuda.memory.OutOfMemoryError:
+                # hits are of the whole group: parts of it, which need less memory, are scanned anew
+                self._forget()
+                spans += self._in_groups(group, partial(self._confirm_anew, first))
+            else:
+                spans.append(self._extract(group, found, first))
             first += int(count)
         return [np.concatenate(spans).tobytes()]
 
@@ -132,6 +141,9 @@ class CudaBackend:
         self._upload(windows)
         found = self.programs.run_fused(self._arena, self._space, self._stream)
         return self._extract(windows, found, first), found.report
+
+    def _confirm_anew(self, before: int, windows: Sequence[Window], first: int) -> Spans:
+        return self._fused(windows, before + first)[0]
 
     def _read_hits(self, windows: Sequence[Window], first: int) -> npt.NDArray[np.uint64]:
         """How many windows, and their hits."""

@@ -201,6 +201,7 @@ __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rul
     u32 outcome, pos = 0, first = 0;
     bool first_known = false;
     do {
+      __syncwarp();  // the search before this one looks at its bits no more
       const u32 words = (rule.splits * (search.limit + 1) + 31) / 32;
       for (u32 word = lane; word < words; word += 32) visited[word] = 0;
       __syncwarp();
@@ -223,7 +224,6 @@ __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rul
       }
       outcome = __shfl_sync(0xFFFFFFFFu, outcome, 0);
       pos = __shfl_sync(0xFFFFFFFFu, end, 0);
-      __syncwarp();  // what lane 0 wrote comes before what clears it
     } while (outcome == Search::HIT && pos <= pivot);
     if (outcome != Search::GIVEN_UP || search.limit_is_end) break;
   }

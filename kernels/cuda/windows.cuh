@@ -19,10 +19,14 @@ __device__ __forceinline__ u32 take_slot(bool mine, u32& length) {
 }
 
 __device__ __forceinline__ uint4 load_vector(const uint4* p) {
+#ifdef __CUDACC__
   uint4 v;
   // read once: not worth a place in the first-level cache beyond the neighbours' use
   asm("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
   return v;
+#else
+  return *p;  // emulated on the host, in the tests
+#endif
 }
 
 // The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if two bits of one word are

@@ -1,52 +1,84 @@
-"""What the tests on a GPU share. They are skipped where there is none, and only there."""
+"""What the tests of the GPU programs share: a device. The normal suite emulates one on the host; `-m gpu` takes a real one.
+
+Tests are skipped where there is none, or no g++ to emulate one with, and only there.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from gpu_support import found
+from emulated_cupy import EmulatedCupy
+from emulated_kernels import compiler
+from gpu_device import Gpu
 
-from vyre_dist.compiler import PackTables
-from vyre_dist.compiler.arena import Arena
 from vyre_dist.program import ArtifactCache
-from vyre_dist.program.tunables import Tunables
+
+
+def _open(cubins: str | None, emulated: EmulatedCupy | None) -> Gpu:
+    """Raises DeviceUnusableError or NvrtcMissingError."""
+    from vyre_dist.kernels.cuda.device import open_device
+
+    device = open_device(ArtifactCache(cubins))
+    import cupy
+
+    return Gpu(device, cupy.cuda.Stream(non_blocking=True), emulated)
 
 
 @pytest.fixture(scope="session")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """The device, a stream, and a function that runs an arena every way the programs can."""
-    from vyre_dist.kernels.cuda.device import DeviceUnusableError, open_device
+def real_gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+    """The device of this machine."""
+    from vyre_dist.kernels.cuda.device import DeviceUnusableError
     from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError
 
     try:
-        device = open_device(ArtifactCache(str(tmp_path_factory.mktemp("cubins"))))
+        return _open(str(tmp_path_factory.mktemp("cubins")), None)
     except (DeviceUnusableError, NvrtcMissingError) as error:
         pytest.skip(str(error))
-    import cupy
 
-    from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.programs import CudaPrograms
-    from vyre_dist.kernels.cuda.workspace import Workspace
 
-    stream = cupy.cuda.Stream(non_blocking=True)
+def _emulate(races: bool) -> Iterator[EmulatedCupy]:
+    if compiler() is None:
+        pytest.skip("there is no g++, which compiles the kernels for the emulated GPU")
+    own = EmulatedCupy(races=races)
+    yield own
+    own.compiler.close()
 
-    def programs(
-        tables: PackTables, tunables: Tunables, max_steps: int = 256, **options: Any
-    ) -> CudaPrograms:
-        return CudaPrograms(device, tables, tunables, max_steps, **options)
 
-    def every_way(own: CudaPrograms, arena: Arena) -> dict[str, Any]:
-        there, space = DeviceArena(), Workspace()
-        there.upload(arena, stream)
-        hits = own.read_hits(there, space, stream)
-        return {
-            "fused": found(own.run_fused(there, space, stream)),
-            "serial": found(own.run_serial(there, space, stream)),
-            "from hits": found(own.run_hits(there, hits, space, stream)),
-            "fused again": found(own.run_fused(there, space, stream)),
-        }
+@pytest.fixture(scope="session")
+def emulation() -> Iterator[EmulatedCupy]:
+    """The emulated device; kernels are compiled when they are first asked for."""
+    yield from _emulate(races=False)
 
-    yield SimpleNamespace(device=device, stream=stream, programs=programs, every_way=every_way)
+
+@pytest.fixture(scope="module")
+def racing_emulation() -> Iterator[EmulatedCupy]:
+    """One that watches all of the kernels' accesses to memory."""
+    yield from _emulate(races=True)
+
+
+def _install(emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """In CuPy's place for one test."""
+    for name, module in emulation.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return _open(None, emulation)
+
+
+@pytest.fixture
+def emulated_gpu(emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """The emulated device."""
+    return _install(emulation, monkeypatch)
+
+
+@pytest.fixture
+def racing_gpu(racing_emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """The emulated device that watches for races."""
+    return _install(racing_emulation, monkeypatch)
+
+
+@pytest.fixture(params=["emulated", pytest.param("real", marks=pytest.mark.gpu)])
+def gpu(request: pytest.FixtureRequest) -> Gpu:
+    """The device: an emulated one in the normal suite, this machine's under `-m gpu`."""
+    own: Gpu = request.getfixturevalue(f"{request.param}_gpu")
+    return own

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from gpu_device import Gpu
 from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack, Scanner
-
-pytestmark = pytest.mark.gpu
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("speculation", ["force", "disable", "auto"])
-def test_random_documents(gpu: SimpleNamespace, speculation: str) -> None:
+def test_random_documents(gpu: Gpu, speculation: str) -> None:
     """Random documents and packs give the cpu backend's findings on both paths, at shard sizes that cut everything."""
-    del gpu
     rng = random.Random(3)
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
-    documents = [random_document(rng, 40) for _ in range(60)]
+    documents = [random_document(rng, 40) for _ in range(gpu.amount(60, 12))]
     want = [Scanner(pack, backend="cpu").scan(document) for document in documents]
-    assert sum(map(len, want)) > 100
+    assert sum(map(len, want)) > gpu.amount(100, 50)
     for shard_bytes in (16 << 20, 100, 7):
         scanner = Scanner(pack, backend="cuda", speculation=speculation, shard_bytes=shard_bytes)
         assert [scanner.scan(document) for document in documents] == want
 
 
-def test_examples(gpu: SimpleNamespace) -> None:
+def test_examples(gpu: Gpu) -> None:
     """The corpus in examples/ gives the same findings with the built-in pack."""
     del gpu
     found = {}
@@ -41,7 +38,8 @@ def test_examples(gpu: SimpleNamespace) -> None:
     assert found["cuda"] == found["cpu"]
 
 
-def test_out_of_memory_halves_the_batch(gpu: SimpleNamespace) -> None:
+@pytest.mark.gpu
+def test_out_of_memory_halves_the_batch(real_gpu: Gpu) -> None:
     """With too little device memory for all windows at once they go in halves, and give the same spans and tiles."""
     import cupy
     import numpy as np
@@ -60,7 +58,7 @@ def test_out_of_memory_halves_the_batch(gpu: SimpleNamespace) -> None:
     windows = [whole(text) for _ in range(24)]
     want = backend.dispatch(fused, windows, DispatchConfig())
     backend._forget()
-    hog = [cupy.empty(gpu.device.free_bytes() - (120 << 20), np.uint8)]
+    hog = [cupy.empty(real_gpu.device.free_bytes() - (120 << 20), np.uint8)]
     try:
         got = backend.dispatch(fused, windows, DispatchConfig())
         hits = backend.dispatch(prefilter, windows, DispatchConfig())
@@ -77,9 +75,10 @@ def test_out_of_memory_halves_the_batch(gpu: SimpleNamespace) -> None:
     assert backend.dispatch(fused, windows, DispatchConfig()) == want
 
 
-def test_command_line(gpu: SimpleNamespace, tmp_path: Path) -> None:
+@pytest.mark.gpu
+def test_command_line(real_gpu: Gpu, tmp_path: Path) -> None:
     """`scan --backend cuda` in worker processes finds what `scan --backend cpu` finds."""
-    del gpu
+    del real_gpu
     import subprocess
     import sys
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from multiprocessing.shared_memory import SharedMemory
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gpu_device import Gpu
 
-pytestmark = pytest.mark.gpu
 
-
-def test_registered_once_and_refused_once(gpu: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+def test_registered_once_and_refused_once(gpu: Gpu, caplog: pytest.LogCaptureFixture) -> None:
     """A mapping is registered once for all arrays in it; a second owner is refused, told so in one line, and goes on."""
     del gpu
     from vyre_dist.kernels.cuda.host_memory import HostRegistry

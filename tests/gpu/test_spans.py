@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gpu_device import Gpu
 from gpu_support import PATTERNS, TUNABLES, matches_of, random_document
 
 from vyre_dist.compiler import Arena, compile_tables
@@ -15,8 +15,6 @@ from vyre_dist.kernels.cuda.structs import FOUND, OPEN, SCREENED
 from vyre_dist.program.pack_spans import pack_programs
 from vyre_dist.regex import parse
 from vyre_dist.rules.screens import Screen
-
-pytestmark = pytest.mark.gpu
 
 MORE = [
     r"(?:(zz)|z)(z*?)(?:end|\b)",
@@ -34,7 +32,7 @@ SCREENS = [
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_matches_are_the_references(gpu: SimpleNamespace, seed: int) -> None:
+def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
     """Spans, groups and screens of every row, at shifted offsets, with documents that are cut, small and large."""
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.programs import Workspace
@@ -51,7 +49,7 @@ def test_matches_are_the_references(gpu: SimpleNamespace, seed: int) -> None:
         p if back != 0xFFFF_FFFF else None for p, back in zip(programs, tables.backs.tolist(), strict=True)
     ]
     spans = pack_programs(known, screens, backs)
-    documents = [b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(150)]
+    documents = [b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(gpu.amount(150, 90))]
     documents += [
         random_document(rng, 4000),
         b"the quick " + b"x" * 1500 + b" fox!",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gpu_device import Gpu
 from gpu_support import PATTERNS, TUNABLES, found, make_tables, random_document
 
 from vyre_dist import RulePack, Scanner
@@ -16,45 +16,44 @@ from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.errors import UsageError
 from vyre_dist.program import ArtifactCache, compile_pack
 
-pytestmark = pytest.mark.gpu
-
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 
 
-def test_batches_overlap_and_agree(gpu: SimpleNamespace) -> None:
-    """Hundreds of documents through three small slots give the Scanner's findings, batch by batch, in order."""
-    del gpu
+def test_batches_overlap_and_agree(gpu: Gpu) -> None:
+    """Documents through three small slots give the Scanner's findings, batch by batch, in order."""
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
     rng = random.Random(21)
-    documents = [(n, f"d{n}", random_document(rng, 2000)) for n in range(400)]
+    count, slot_bytes = gpu.amount(400, 30), gpu.amount(1 << 20, 1 << 16)
+    documents = [(n, f"d{n}", random_document(rng, 2000)) for n in range(count)]
     want = Scanner(PACK, backend="cpu").scan_batch([(path, data) for _, path, data in documents])
     compiled = compile_pack(PACK.data)
     backend = CudaBackend(compiled, ArtifactCache(None))
     with (
         ExtractionPool(PACK.data, compiled, backend.reading, workers=2) as pool,
-        GpuStream(backend, PACK.data, pool, slots=3, slot_bytes=1 << 20) as stream,
+        GpuStream(backend, PACK.data, pool, slots=3, slot_bytes=slot_bytes) as stream,
     ):
         batches = list(stream.scan(documents))
         totals = stream.totals
-        big = [(0, "big", b"x" * ((1 << 20) + 1))]
-        with pytest.raises(UsageError, match="big has 1048577 bytes"):
+        big = [(0, "big", b"x" * (slot_bytes + 1))]
+        with pytest.raises(UsageError, match=f"big has {slot_bytes + 1} bytes"):
             list(stream.scan(big))
     assert len(batches) > 4
-    assert [number for batch, _ in batches for number in batch.numbers] == list(range(400))
+    assert [number for batch, _ in batches for number in batch.numbers] == list(range(count))
     rules = [rule.id for rule in PACK.rules]
     got = [(row[0], rules[row[1]], row[2], row[3]) for _, rows in batches for row in rows]
     expected = [(n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own]
-    assert len(expected) > 5000
+    assert len(expected) > 12 * count
     assert sorted(got) == sorted(expected)
-    assert totals.documents == 400
+    assert totals.documents == count
     assert totals.bytes == sum(len(data) for _, _, data in documents)
     assert totals.report.committed_tiles > 0
 
 
-def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
+@pytest.mark.gpu
+def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
     """With too little device memory for an arena a lane goes on in halves, and gives the same rows and matches."""
     import cupy
 
@@ -65,8 +64,8 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
 
     compiled = compile_pack(PACK.data)
     tables = make_tables(PATTERNS)
-    spans = Spans(gpu.device, make_spans(PACK.data, compiled, tables))
-    programs = gpu.programs(tables, TUNABLES[0])
+    spans = Spans(real_gpu.device, make_spans(PACK.data, compiled, tables))
+    programs = real_gpu.programs(tables, TUNABLES[0])
     filler = b"int x;\n" * 1_000_000
     arena = Arena.pack([filler + b"my.key = 'abcdef-0123456'\ntoken=deadbeef\n" for _ in range(40)])
 
@@ -81,7 +80,7 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
     assert len(want) >= 80
     cupy.get_default_memory_pool().free_all_blocks()
     lane = Lane(programs, 0, spans)
-    hog = [cupy.empty(gpu.device.free_bytes() - spans.scratch_bytes - (100 << 20), np.uint8)]
+    hog = [cupy.empty(real_gpu.device.free_bytes() - spans.scratch_bytes - (100 << 20), np.uint8)]
     try:
         assert scanned(lane, arena) == want
         lane.start(Arena.pack([b"." * (160 << 20)]))
@@ -93,7 +92,7 @@ def test_out_of_memory_halves_the_arena(gpu: SimpleNamespace) -> None:
     assert scanned(lane, arena) == want
 
 
-def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
+def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
     """A global allowlist's paths are left out and counted; a rule that looks at paths only has its findings."""
     del gpu
     from vyre_dist.engine.extraction_pool import ExtractionPool
@@ -126,7 +125,7 @@ def test_paths_count(gpu: SimpleNamespace, tmp_path: Path) -> None:
         assert sorted((row[0], pack.rules[row[1]].id) for row in each) == [(1, "token"), (2, "key-file")]
 
 
-def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
+def test_adaptive_agrees(gpu: Gpu) -> None:
     """Whatever path the speculator takes, the rows are the fused programs'; a class of density is raced once."""
     from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
@@ -136,7 +135,7 @@ def test_adaptive_agrees(gpu: SimpleNamespace) -> None:
     programs = gpu.programs(make_tables(PATTERNS), TUNABLES[0])
     adaptive = AdaptivePrograms(programs, gpu.stream, "test", probe_every=4)
     there = DeviceArena()
-    there.upload(Arena.pack([random_document(rng, 400) for _ in range(20)]), gpu.stream)
+    there.upload(Arena.pack([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream)
     want = found(programs.run_fused(there, Workspace(), gpu.stream))
     for turn in range(3 * (RACES + 1) + 1):
         for mode in (SpeculationMode.AUTO, SpeculationMode.FORCE, SpeculationMode.DISABLE):

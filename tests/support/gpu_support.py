@@ -40,6 +40,9 @@ PATTERNS = [
     r"\A[a-z]?\d",
 ]
 
+# more of them than the kernel asks for at once
+MANY_EVERYWHERE = [*PATTERNS, *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)), "xy", r"\By\d", "q.$"]
+
 PIECES = [
     *(b"token=deadbeef", b"token: 0123456789", b"my.key = 'abcdef-0123456'\n", b"secret:=0123456789abc;"),
     *(

@@ -1,0 +1,152 @@
+"""Device memory that runs out at any allocation costs halving and nothing else.
+
+On the emulated device: a real one can't be told when to refuse (test_backend.py and test_stream.py fill one up).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+from emulated_cupy import EmulatedCupy
+from gpu_device import Gpu
+from gpu_support import PATTERNS, TUNABLES, expected, found, make_tables, random_document
+
+from vyre_dist import RulePack
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.compiler.arena_executor import execute_arena
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.program import ArtifactCache, compile_pack
+
+PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
+TUNED = TUNABLES[3]
+
+
+T = TypeVar("T")
+
+
+def refuse_each(gpu: Gpu, prepare: Callable[[], T], attempt: Callable[[T], None]) -> int:
+    """An attempt of which the first allocation fails, then one of which the second does, and so on; how many there are."""
+    assert gpu.emulated is not None
+    memory = gpu.emulated.memory
+    for number in range(100):
+        prepared = prepare()
+        memory.refuse_at = number
+        attempt(prepared)
+        if memory.refuse_at is not None:
+            memory.refuse_at = None
+            return number
+    raise AssertionError("there is no end to the allocations")
+
+
+@pytest.mark.parametrize("with_spans", [False, True])
+def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
+    """Whichever allocation of a new lane's first arena fails, rows and matches are the same, and those of the reference."""
+    from vyre_dist.kernels.cuda.lane import Lane
+    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.program.pack_spans import make_spans
+
+    tables = make_tables(PATTERNS)
+    spans = Spans(emulated_gpu.device, make_spans(PACK.data, compile_pack(PACK.data), tables))
+    programs = emulated_gpu.programs(tables, TUNED)
+    rng = random.Random(4)
+    arena = Arena.pack([random_document(rng, 100) for _ in range(9)])
+    seen = []
+
+    def make_lane() -> Lane:
+        return Lane(programs, 0, spans if with_spans else None)
+
+    def scan(lane: Lane) -> None:
+        lane.start(arena)
+        seen.append(lane.finish())
+
+    scan(make_lane())
+    assert refuse_each(emulated_gpu, make_lane, scan) >= 6 + 2 * with_spans
+    want = expected(execute_arena(tables, arena, tile_bytes=TUNED.tile_bytes, max_steps=256))
+    assert len(want[0]) > 100
+    assert all(found(rows)[:2] == want[:2] for rows in seen)
+    pairs = [
+        sorted({(row, str(match)) for row, match in zip(rows.rows.tolist(), rows.matches, strict=True)})
+        for rows in seen
+        if rows.matches is not None
+    ]
+    assert len(pairs) == len(seen) * with_spans
+    assert all(own == pairs[0] for own in pairs)
+
+
+def test_lane_without_room(emulated_gpu: Gpu) -> None:
+    """With room for a part of an arena a lane goes through it in pieces; a document that is too much alone is an error."""
+    from vyre_dist.kernels.cuda.lane import Lane
+
+    programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
+    text = b"int x;\n" * 30_000 + b"token=deadbeef\n"
+    arena = Arena.pack([text] * 16)
+    assert emulated_gpu.emulated is not None
+    memory = emulated_gpu.emulated.memory
+    lane = Lane(programs, 0)
+    lane.start(arena)
+    want = lane.finish()
+    del lane
+    whole, lane = memory.capacity, Lane(programs, 0)
+    memory.capacity, memory.refused = memory.used + (3 << 20), 0
+    try:
+        lane.start(arena)
+        got = lane.finish()
+        assert memory.refused > 1
+        lane.start(Arena.pack([b"." * (5 << 20)]))
+        with pytest.raises(DeviceMemoryError, match="of 5 MiB"):
+            lane.finish()
+    finally:
+        memory.capacity = whole
+    assert want.rows.size == 16
+    assert sorted(got.rows.tolist()) == sorted(want.rows.tolist())
+
+
+def test_backend(emulated_gpu: Gpu) -> None:
+    """Whichever allocation of the backend's first batch fails, the spans are the same on both paths."""
+    from vyre_dist.extract.window import whole
+    from vyre_dist.kernels.backends import programs
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+
+    backend = CudaBackend(compile_pack(PACK.data), ArtifactCache(None), TUNED)
+    fused, prefilter = programs(backend.compiled)
+    rng = random.Random(6)
+    windows = [whole(random_document(rng, 60)) for _ in range(7)]
+    (want,) = backend.dispatch(fused, windows, DispatchConfig())
+    halved = []
+
+    def run_fused(_: None) -> None:
+        (got,) = backend.dispatch(fused, windows, DispatchConfig())
+        assert got[:-8] == want[:-8]
+
+    def run_prefilter(_: None) -> None:
+        hits = backend.dispatch(prefilter, windows, DispatchConfig())
+        assert backend.confirm_serial(windows, hits) == [want[:-8]]
+        halved.append(len(hits) > 1)
+
+    assert len(want) > 1000
+    assert refuse_each(emulated_gpu, backend._forget, run_fused) >= 6
+    assert refuse_each(emulated_gpu, backend._forget, run_prefilter) >= 5
+    assert True in halved
+    assert not halved[-1]
+
+
+def test_scanner_is_told_to_stop(emulation: EmulatedCupy, emulated_gpu: Gpu) -> None:
+    """A single window that does not fit is an error with what to do, not an endless halving."""
+    from vyre_dist.extract.window import whole
+    from vyre_dist.kernels.backends import programs
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+
+    backend = CudaBackend(compile_pack(PACK.data), ArtifactCache(None), TUNED)
+    fused, _ = programs(backend.compiled)
+    whole_memory = emulation.memory.capacity
+    emulation.memory.capacity = emulation.memory.used + (1 << 20)
+    try:
+        with pytest.raises(DeviceMemoryError, match="smaller --shard-size"):
+            backend.dispatch(fused, [whole(b"." * (2 << 20))] * 3, DispatchConfig())
+    finally:
+        emulation.memory.capacity = whole_memory
+    assert len(backend.dispatch(fused, [whole(b"token=deadbeef")], DispatchConfig())[0]) > 8

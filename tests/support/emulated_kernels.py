@@ -1,0 +1,256 @@
+"""Kernels on the host: NVRTC's and the driver's places taken by a C++ compiler and tests/emulation.
+
+What NVRTC would get, headers and the lines that instantiate a template, becomes a shared library instead of a cubin.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+EMULATION = Path(__file__).parents[1] / "emulation"
+
+_COMMON = ("-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas")
+# `extern __shared__` is a thread-local array, without a constructor that might have to be called
+_SHARED = ("-fvisibility=hidden", "-fno-extern-tls-init")
+# No run-time library: what they find is a trap, which fibers.cpp catches. Not shifts: by 32 a GPU
+# shifts everything out, which idle lanes do to nothing.
+_SANITIZERS = ("-fsanitize=alignment,bounds,integer-divide-by-zero", "-fsanitize-undefined-trap-on-error")
+# calls before each access of memory, to races.cpp instead of the run-time library; lines for its messages
+_RACES = ("-fsanitize=thread", "-g")
+_DYNAMIC_SHARED_BYTES_WITHOUT_ASKING = 48 << 10
+
+
+class KernelFaultError(RuntimeError):
+    """A kernel did what CUDA would not let it do, or what would go wrong on some GPU."""
+
+
+class EmulatedNvrtcError(RuntimeError):
+    """Stands for nvrtc.NVRTCError: the compiler refused the source."""
+
+
+def compiler() -> str | None:
+    """g++'s path; None without it. Others don't know all options."""
+    return shutil.which("g++")
+
+
+class _Kernel(ctypes.Structure):
+    """emulation::Kernel."""
+
+    _fields_ = [
+        ("run", ctypes.c_void_p),
+        ("count", ctypes.c_uint),
+        ("sizes", ctypes.POINTER(ctypes.c_uint32)),
+        ("shared", ctypes.c_void_p),
+    ]
+
+
+def _build(folder: Path, name: str, sources: Sequence[Path], options: Sequence[str]) -> Path:
+    """A shared library from `sources`. Raises EmulatedNvrtcError with the compiler's output."""
+    found = compiler()
+    if found is None:
+        raise EmulatedNvrtcError("there is no g++")
+    objects = [str(folder / f"{name}-{source.stem}.o") for source in sources]
+    library = folder / f"{name}.so"
+    # linked on its own: with a sanitizer's option its run-time library would come along
+    commands = [
+        [found, *_COMMON, *options, f"-I{EMULATION}", "-c", str(source), "-o", target]
+        for source, target in zip(sources, objects, strict=True)
+    ]
+    for command in (*commands, [found, "-shared", *objects, "-o", str(library)]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise EmulatedNvrtcError(done.stderr)
+    return library
+
+
+@cache
+def _launcher() -> Any:
+    """fibers.cpp's launch_kernel. Once in a process: kernels find `meet` and the indices by their names."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources = [EMULATION / f"{name}.cpp" for name in ("fibers", "races")]
+        library = _build(Path(folder), "fibers", sources, ["-O2"])
+        launch = ctypes.PyDLL(str(library), mode=ctypes.RTLD_GLOBAL).launch_kernel
+    launch.restype = ctypes.c_char_p
+    return launch
+
+
+class Library:
+    """A compiled kernel."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._describe = ctypes.PyDLL(str(file)).describe_kernel
+
+    def description(self) -> _Kernel:
+        """To be asked for by the thread that launches: shared memory is that one's."""
+        kernel = _Kernel()
+        self._describe(ctypes.byref(kernel))
+        return kernel
+
+    def arguments(self, pointers: int) -> list[bytes]:
+        """Copies of the arguments to which an array of pointers leads."""
+        kernel = self.description()
+        addresses = (ctypes.c_void_p * kernel.count).from_address(pointers)
+        return [ctypes.string_at(at, kernel.sizes[i]) for i, at in enumerate(addresses)]
+
+    def with_lines(self, message: str) -> str:
+        """A fault's message with lines of the source for places in the code, if binutils are there."""
+        tool = shutil.which("addr2line")
+
+        def line(place: re.Match[str]) -> str:
+            if tool is None:
+                return place[0]
+            found = subprocess.run(
+                [tool, "-i", "-s", "-e", str(self._file), place[1]], capture_output=True, text=True
+            )
+            lines = re.sub(r" \(discriminator \d+\)", "", found.stdout)
+            return " in ".join(lines.split("\n")[:-1])
+
+        return re.sub(r"code\+(0x[0-9a-f]+)", line, message)
+
+
+class Compiler:
+    """The modules cupy.cuda.nvrtc, cupy.cuda.function and cupy_backends.cuda.api.driver, as far as kernels/cuda uses them.
+
+    `streams(pointer)` is called for the queue of launches that a pointer stands for. Launches draw their order from `seed`.
+    """
+
+    def __init__(self, streams: Callable[[int], Any], seed: int = 0, races: bool = False) -> None:
+        """`races`: whether kernels are watched for races, which takes several times as long."""
+        self._folder = tempfile.TemporaryDirectory(prefix="emulated-kernels-")
+        self._streams = streams
+        self._random = random.Random(seed)
+        self._compiled: dict[tuple[Any, ...], bytes] = {}
+        self._loaded: dict[bytes, Library] = {}
+        self._functions: dict[int, Library] = {}
+        self._room: dict[int, int] = {}  # by function: the dynamic shared memory that was asked for
+        self.launches = 0
+        self._options = (*_SHARED, *(_RACES if races else _SANITIZERS))
+        self._launch = _launcher()
+        self.nvrtc = SimpleNamespace(
+            NVRTCError=EmulatedNvrtcError,
+            getVersion=lambda: (0, _version()),
+            createProgram=self._create,
+            compileProgram=self._compile,
+            getProgramLog=lambda program: program.log,
+            getCUBIN=lambda program: program.binary,
+            destroyProgram=lambda _program: None,
+        )
+        self.function = SimpleNamespace(Module=lambda: _Module(self))
+        self.driver = SimpleNamespace(funcSetAttribute=self._set_attribute, launchKernel=self._launch_kernel)
+
+    def close(self) -> None:
+        """Remove the compiled files."""
+        self._folder.cleanup()
+
+    def _create(self, source: str, name: str, texts: Sequence[bytes], names: Sequence[bytes]) -> Any:
+        kernel = name.removesuffix(".cu")
+        headers = tuple(zip((n.decode() for n in names), texts, strict=True))
+        return SimpleNamespace(kernel=kernel, source=source, headers=headers, log="", binary=b"")
+
+    def _compile(self, program: Any, options: Sequence[str]) -> None:
+        del options
+        key = (program.source, program.headers)
+        if key not in self._compiled:
+            name = f"{program.kernel}-{len(self._compiled)}"
+            folder = Path(self._folder.name) / name
+            folder.mkdir(exist_ok=True)
+            for header, content in program.headers:
+                (folder / header).write_bytes(content)
+            source = folder / f"{program.kernel}.cpp"
+            source.write_text(f'#include "cuda.h"\n{program.source}\nEMULATION_KERNEL({program.kernel})\n')
+            try:
+                library = _build(Path(self._folder.name), name, [source], (*self._options, f"-I{folder}"))
+            except EmulatedNvrtcError as error:
+                program.log = str(error)
+                raise
+            self._compiled[key] = library.read_bytes()
+        program.binary = self._compiled[key]
+
+    def load(self, binary: bytes) -> int:
+        """A number for the kernel in a library."""
+        key = hashlib.sha256(binary).digest()
+        library = self._loaded.get(key)
+        if library is None:
+            descriptor, name = tempfile.mkstemp(suffix=".so", dir=self._folder.name)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(binary)
+            library = self._loaded[key] = Library(Path(name))
+        number = len(self._functions) + 1
+        self._functions[number] = library
+        return number
+
+    def _set_attribute(self, function: int, attribute: int, value: int) -> None:
+        assert attribute == 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        self._room[function] = value
+
+    def _launch_kernel(
+        self,
+        function: int,
+        grid: int,
+        grid_y: int,
+        grid_z: int,
+        threads: int,
+        threads_y: int,
+        threads_z: int,
+        shared_bytes: int,
+        stream: int,
+        pointers: int,
+        extra: int,
+    ) -> None:
+        if (grid_y, grid_z, threads_y, threads_z, extra) != (1, 1, 1, 1, 0):
+            raise KernelFaultError("only launches of one dimension are emulated")
+        if not 0 < threads <= 1024 or threads % 32 or grid < 1:
+            raise KernelFaultError(f"{grid} blocks of {threads} threads can't be launched")
+        if shared_bytes > self._room.get(function, _DYNAMIC_SHARED_BYTES_WITHOUT_ASKING):
+            raise KernelFaultError(f"{shared_bytes} bytes of dynamic shared memory were not asked for")
+        library = self._functions[function]
+        arguments = library.arguments(pointers)  # CUDA copies them as well
+
+        def run() -> None:
+            held = [ctypes.create_string_buffer(argument, len(argument) + 16) for argument in arguments]
+            addresses = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
+            kernel = library.description()
+            self.launches += 1
+            problem = self._launch(
+                ctypes.byref(kernel), addresses, grid, threads, shared_bytes, self._random.getrandbits(32)
+            )
+            if problem is not None:
+                raise KernelFaultError(library.with_lines(problem.decode()))
+
+        self._streams(stream).submit(run)
+
+
+class _Module:
+    """cupy.cuda.function.Module."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+        self._number = 0
+
+    def load(self, binary: bytes) -> None:
+        """From what getCUBIN gave."""
+        self._number = self._compiler.load(binary)
+
+    def get_function(self, name: str) -> Any:
+        """The one kernel there is."""
+        del name
+        return SimpleNamespace(ptr=self._number)
+
+
+def _version() -> int:
+    """A number for the state of the emulation: it is in the cubins' cache keys."""
+    content = b"".join(file.read_bytes() for file in sorted(EMULATION.iterdir()))
+    return int.from_bytes(hashlib.sha256(content).digest()[:4], "little")
