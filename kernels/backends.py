@@ -35,7 +35,10 @@ class ScanBackend(Backend[ScanProgram], Protocol):
 
 def rule_matchers(compiled: CompiledPack) -> dict[int, RuleMatcher]:
     """A matcher for each rule number of `compiled`."""
-    return {r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes) for r in compiled.rules}
+    return {
+        r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes, captures_matter=r.captures_matter)
+        for r in compiled.rules
+    }
 
 
 def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from generate import haystacks, packs
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import hits, hits_of
 
@@ -62,6 +62,10 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, str], list[bytes], int, list[int],
 
 @settings(max_examples=1200)
 @given(case=cases())
+# what the long run has found: a library that misses the last two bytes, and loops that groups keep apart
+@example(case=({"r": "(?m:^)\\s"}, [b"a" * 16 + b"\n\n"], 1, [1, 1], "auto", False))
+@example(case=({"r": "((a*|c)*|a{0})*"}, [b"c", b"cac"], 1, [1, 2], "auto", False))
+@example(case=({"r": "((a*|c)*|a{0})*"}, [b"c", b"cac"], 1 << 16, [1, 2], "force", True))
 def test_random_packs_on_split_documents(
     case: tuple[dict[str, str], list[bytes], int, list[int], str, bool],
 ) -> None:

@@ -20,6 +20,7 @@ from vyre_dist.regex import (
     assertion_kinds,
     byte_cost,
     capture_count,
+    captures_matter,
     charclass,
     concat,
     factors,
@@ -201,3 +202,21 @@ def test_charclass_ranges() -> None:
         assert rebuilt == mask
         assert all(high + 1 < low for (_, high), (low, _) in itertools.pairwise(runs))
         assert charclass.of(charclass.members(mask)) == mask
+
+
+@pytest.mark.parametrize(
+    ("pattern", "want"),
+    [
+        ("((a*|c)*|a{0})*", True),
+        ("(a*)+b", True),
+        ("(?:(a|)){2}", True),
+        ("(a)(?:b?)*", True),
+        ("(?:a*)*", False),
+        ("(a+)+b?", False),
+        ("(a*)b(?:c){1}", False),
+        ("(?:(a?)b)*", False),
+    ],
+)
+def test_captures_matter(pattern: str, want: bool) -> None:
+    """Where a loop is around what can be empty, and there are groups."""
+    assert captures_matter(parse(pattern).root) == want

@@ -17,6 +17,7 @@ from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import whole
+from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.matches import groups_in
 from vyre_dist.kernels.cuda.reading import DocumentRule, RowReading
 from vyre_dist.program import CompiledPack
@@ -64,7 +65,7 @@ class Extractor:
     @classmethod
     def of(cls, pack: PackData, compiled: CompiledPack, reading: RowReading) -> Extractor:
         """An extractor for a pack."""
-        matchers = {r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes) for r in compiled.rules}
+        matchers = rule_matchers(compiled)
         filters = CompiledFilters(pack)
         builder = FindingBuilder(pack, filters, matchers)
         return cls(builder, filters, matchers, reading, [rule.index for rule in compiled.rules])

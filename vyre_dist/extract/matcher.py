@@ -95,10 +95,24 @@ class RuleMatcher:
     where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
     """
 
-    __slots__ = ("_core", "_grouped", "_groupless", "_pattern", "_regexp", "cap", "max_width", "reach")
+    __slots__ = (
+        "_captures_matter",
+        "_core",
+        "_grouped",
+        "_groupless",
+        "_pattern",
+        "_regexp",
+        "cap",
+        "max_width",
+        "reach",
+    )
 
-    def __init__(self, pattern: bytes, max_width: int | None, max_match_bytes: int) -> None:
+    def __init__(
+        self, pattern: bytes, max_width: int | None, max_match_bytes: int, *, captures_matter: bool = False
+    ) -> None:
+        """See CompiledRule."""
         self._pattern = pattern
+        self._captures_matter = captures_matter
         self._regexp: Any = None
         self._grouped: Finder | None = None
         self._groupless: Finder | None = None
@@ -128,7 +142,9 @@ class RuleMatcher:
     @property
     def _spans(self) -> Finder:
         """The same without groups: to work these out takes longer than to find the match."""
-        if self._groupless is None:
+        if self._groupless is None and self._captures_matter:
+            self._groupless = self.with_groups
+        elif self._groupless is None:
             self._groupless = Finder(compile_pattern(self._pattern, least=_AUTOMATON_MEMORY)[0])
         return self._groupless
 

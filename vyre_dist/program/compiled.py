@@ -24,7 +24,7 @@ DEFAULT_MAX_MATCH_BYTES = 64 << 10
 MAX_MATCH_BYTES_LIMIT = 1 << 30
 
 # bump when the analysis or the rendering changes what is stored
-_SCHEMA = 3
+_SCHEMA = 4
 
 # Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every match contains. A
 # rule without one of two bytes or more costs as much as all the others together (measured with gitleaks' pack over source
@@ -41,6 +41,7 @@ class CompiledRule:
     same language in PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded.
     `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is dear to search for and
     that needs one of its keywords, those in PCRE syntax; a whole document without them holds no finding of the rule.
+    `captures_matter`: google-re2 has to capture groups to find the right spans.
     """
 
     index: int
@@ -50,6 +51,7 @@ class CompiledRule:
     max_width: int | None
     max_match_bytes: int
     gate_pattern: bytes | None = None
+    captures_matter: bool = False
 
     @property
     def cap(self) -> int:
@@ -130,6 +132,7 @@ def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> C
         widest,
         cap,
         _gate_pattern(rule, parsed),
+        rx.captures_matter(parsed.root),
     )
 
 

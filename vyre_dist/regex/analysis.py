@@ -167,6 +167,21 @@ def capture_count(node: Node) -> int:
     return fold(node, lambda n, parts: isinstance(n, Capture) + sum(parts))
 
 
+def captures_matter(node: Node) -> bool:
+    """Whether RE2 may find other matches for the same expression when it need not capture groups.
+
+    A loop around something that can be empty keeps what it stands around apart from it only while there is a group between
+    them: without, RE2's parser makes one loop of two, which may prefer another match (`((a*|c)*|a{0})*` on `c`).
+    """
+
+    def look(n: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
+        empty = _nullable(n, [can_be for can_be, _ in parts])
+        loop = isinstance(n, Repeat) and (n.min, n.max) != (1, 1) and parts[0][0]
+        return empty, loop or any(found for _, found in parts)
+
+    return capture_count(node) > 0 and fold(node, look)[1]
+
+
 def strip_captures(node: Node) -> Node:
     """The same expression without its capture groups: what is needed when only whole spans are."""
 
