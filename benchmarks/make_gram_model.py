@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from corpus import shuffled_paths
 
 from vyre_dist.compiler.gram_model import GramModel, pack_grams
 
@@ -24,16 +24,9 @@ LARGEST_FILE = 2 << 20
 
 def sample(tree: str, megabytes: int) -> bytes:
     """Whole files of `tree` in a fixed random order, with NULs between them, until `megabytes` are full."""
-    paths = sorted(
-        path
-        for folder, _, names in os.walk(tree)
-        for name in names
-        if os.path.isfile(path := os.path.join(folder, name)) and not os.path.islink(path)
-    )
-    random.Random(2024).shuffle(paths)
     parts: list[bytes] = []
     size = 0
-    for path in paths:
+    for path in shuffled_paths(tree, 2024):
         if size >= megabytes << 20:
             break
         data = Path(path).read_bytes() if os.path.getsize(path) <= LARGEST_FILE else b""

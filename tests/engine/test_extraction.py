@@ -182,7 +182,7 @@ def test_a_refused_job_is_raised() -> None:
     job = RowJob(np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0])
     with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
         (lost,) = pool.submit("vyre-dist-no-such-arena", [job])
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(ExtractionWorkerError, match=r"FileNotFoundError: .*no-such-arena.*_attach"):
             lost.result()
         memory = SharedMemory(create=True, size=4096)
         try:

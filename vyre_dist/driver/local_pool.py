@@ -21,11 +21,11 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import answer, read_answer
 from vyre_dist.engine.tasks import Task, encode_task
 from vyre_dist.engine.worker import ScanEngine
+from vyre_dist.engine.worker_process import STOP_SECONDS, end, receive
 from vyre_dist.errors import UsageError, VyreError
 
 _READY = b"ready"
 _REFUSED = b"refused "
-_STOP_SECONDS = 5.0
 _ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
 
 
@@ -129,7 +129,7 @@ class LocalPool:
     @staticmethod
     def _obituary(worker: _Worker) -> str:
         worker.connection.close()
-        worker.process.join(_STOP_SECONDS)
+        worker.process.join(STOP_SECONDS)
         pid, code = worker.process.pid, worker.process.exitcode
         if code is None:
             return f"process {pid} closed its connection without ending"
@@ -155,10 +155,7 @@ class LocalPool:
     @staticmethod
     def _end(worker: _Worker) -> None:
         worker.connection.close()
-        worker.process.join(_STOP_SECONDS)
-        if worker.process.exitcode is None:
-            worker.process.kill()
-            worker.process.join()
+        end(worker.process)
         worker.process.close()
 
 
@@ -182,20 +179,9 @@ def _serve(
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
     # a driver that closed its end, or died, may be seen here before the thread sees it
     with contextlib.suppress(OSError):
         connection.send_bytes(_READY)
         while True:
             connection.send_bytes(answer(engine, tasks.get()))
-
-
-def _receive(connection: Connection, tasks: queue.SimpleQueue[bytes]) -> None:
-    """Take tasks off the pipe while another is being done: else the driver, sending a long task, and the worker, sending a
-    long answer, could each wait for the other to read.
-    """
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            tasks.put(connection.recv_bytes())
-    # the driver is gone: nobody waits for what is being done
-    os._exit(0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 import msgpack
 
 from vyre_dist.engine.tasks import decode_result, decode_task, encode_result
 from vyre_dist.engine.worker import ScanEngine
+from vyre_dist.engine.worker_process import detail_of
 
 
 def answer(engine: ScanEngine, data: bytes) -> bytes:
@@ -16,9 +16,7 @@ def answer(engine: ScanEngine, data: bytes) -> bytes:
     try:
         body = encode_result(engine.run(decode_task(data)))
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        detail = f"{type(error).__name__}: {error} ({where.name}, {where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
-        return bytes(msgpack.packb(["failed", detail]))
+        return bytes(msgpack.packb(["failed", detail_of(error)]))
     return bytes(msgpack.packb(["done", body]))
 
 

@@ -116,9 +116,11 @@ class Extractor:
             groups = document.groups.setdefault(rule, {})
 
             def wanted(match: Offsets, rule: int = rule, groups: dict[int, Groups] = groups) -> bool:
-                if filters.hopeless(rule, text, match):
+                start, end = match[0]
+                own = groups_of(text, match)
+                if filters.hopeless(rule, bytes(text[start:end]), own):
                     return False
-                groups[match[0][0]] = groups_of(text, match)
+                groups[start] = own
                 return True
 
             for first, last, flags in self.reading.matches(

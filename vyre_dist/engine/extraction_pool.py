@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import multiprocessing
-import os
 import pickle
 import queue
 import selectors
@@ -22,17 +21,16 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from vyre_dist.engine.extraction import Extractor, Found, RowJob
+from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end, receive
 from vyre_dist.errors import VyreError
 from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.model import PackData
 
-_STOP_SECONDS = 5.0
-
 
 class ExtractionWorkerError(VyreError):
-    """A worker process ended, or answered what it was not asked. Its jobs are lost, the batch is not: scan it again."""
+    """A job failed, or its worker ended. What was found of its batch is incomplete: scan the batch again."""
 
 
 class Extraction:
@@ -41,7 +39,7 @@ class Extraction:
     def __init__(self, pool: ExtractionPool) -> None:
         self._pool = pool
         self._found: Found | None = None
-        self._error: BaseException | None = None
+        self._error = ""
 
     def done(self) -> bool:
         """Whether `result` returns at once."""
@@ -50,18 +48,18 @@ class Extraction:
         return self._settled
 
     def result(self) -> Found:
-        """The findings, when they are there. Raises what the worker raised, ExtractionWorkerError if it ended."""
+        """The findings, when they are there. Raises ExtractionWorkerError: the job failed, or its worker ended."""
         while not self._settled:
             self._pool.poll(None)
         if self._found is None:
-            raise self._error or AssertionError("an extraction settled as nothing")
+            raise ExtractionWorkerError(self._error)
         return self._found
 
     @property
     def _settled(self) -> bool:
-        return self._found is not None or self._error is not None
+        return self._found is not None or bool(self._error)
 
-    def settle(self, found: Found | None, error: BaseException | None) -> None:
+    def settle(self, found: Found | None, error: str) -> None:
         """For the pool: what came of it."""
         self._found, self._error = found, error
 
@@ -143,7 +141,7 @@ class ExtractionPool:
         except (EOFError, OSError):
             self._selector.unregister(worker.connection)
             worker.connection.close()
-            error = ExtractionWorkerError(_obituary(worker))
+            error = _obituary(worker)
             while worker.waiting:
                 worker.waiting.popleft().settle(None, error)
             return
@@ -158,16 +156,13 @@ class ExtractionPool:
         for worker in self._pool:
             worker.connection.close()
         for worker in self._pool:
-            worker.process.join(_STOP_SECONDS)
-            if worker.process.exitcode is None:
-                worker.process.kill()
-                worker.process.join()
+            end(worker.process)
         self._pool.clear()
         self._selector.close()
 
 
 def _obituary(worker: _Worker) -> str:
-    worker.process.join(_STOP_SECONDS)
+    worker.process.join(STOP_SECONDS)
     return f"extraction worker {worker.process.pid} ended with exit code {worker.process.exitcode}"
 
 
@@ -177,7 +172,7 @@ def _serve(connection: Connection, pack: bytes, compiled: CompiledPack, reading:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     extractor = Extractor.of(pack_from_bytes(pack), compiled, reading)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
     attached: dict[str, memoryview] = {}
     with contextlib.suppress(OSError):
         connection.send_bytes(b"ready")
@@ -192,25 +187,14 @@ def _serve(connection: Connection, pack: bytes, compiled: CompiledPack, reading:
 
 def _answer(
     extractor: Extractor, attached: dict[str, memoryview], shared: str, job: RowJob
-) -> tuple[Found | None, Exception | None]:
+) -> tuple[Found | None, str]:
     try:
         data = attached.get(shared)
         if data is None:
             data = attached[shared] = _attach(shared)
-        return extractor.run(data, job), None
+        return extractor.run(data, job), ""
     except Exception as error:  # noqa: BLE001 - it is raised where the job came from, and the worker lives on
-        return None, error
-
-
-def _receive(connection: Connection, tasks: queue.SimpleQueue[bytes]) -> None:
-    """Take jobs off the pipe while another is being done: else the pool, sending a long job, and the worker, sending a
-    long answer, could each wait for the other to read.
-    """
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            tasks.put(connection.recv_bytes())
-    # the pool is gone: nobody waits for what is being done
-    os._exit(0)
+        return None, detail_of(error)
 
 
 def _attach(name: str) -> memoryview:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vyre_dist.rules.finder import Finder, Offsets
+from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
 from vyre_dist.rules.path_filters import PathFilters, PathVerdict, in_force
 from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
@@ -68,19 +68,6 @@ def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> byt
     if rule.secret_group:
         return groups[rule.secret_group - 1] or b""
     return next((group for group in groups if group), None) or match.strip(b"\n")
-
-
-def secret_span(rule: Rule, data: bytes | memoryview, offsets: Offsets) -> tuple[int, int]:
-    """Where in `data` the part of a match lies that pick_secret picks."""
-    if rule.secret_group:
-        start, end = offsets[rule.secret_group]
-        return (start, end) if start >= 0 else (0, 0)
-    for start, end in offsets[1:]:
-        if end > start:
-            return start, end
-    start, end = offsets[0]
-    match = bytes(data[start:end])
-    return end - len(match.lstrip(b"\n")), start + len(match.rstrip(b"\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +198,13 @@ class CompiledFilters:
             return None
         return None if self.allowed(rule_index, path, secret, match, line) else (secret, bits)
 
-    def hopeless(self, rule_index: int, data: bytes | memoryview, offsets: Offsets) -> bool:
-        """Whether `judge` would drop a match, for no more than a look at its secret; `offsets` count in `data`.
+    def hopeless(self, rule_index: int, match: bytes, groups: Sequence[bytes | None]) -> bool:
+        """Whether `judge` would drop a match, for no more than a look at its secret. True is sure.
 
-        True is sure. A loose rule's matches are thousands a gigabyte, and most of them go here.
+        A loose rule's matches are thousands a gigabyte, and most of them go here.
         """
         too_few = self._too_few[rule_index]
-        if too_few < 0:
-            return False
-        start, end = secret_span(self.rules[rule_index], data, offsets)
-        return len(set(data[start:end])) <= too_few
+        return len(set(pick_secret(self.rules[rule_index], match, groups))) <= too_few
 
     entropy = staticmethod(entropy)
     pick_secret = staticmethod(pick_secret)
