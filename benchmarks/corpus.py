@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import lzma
 import os
 import random
 from pathlib import Path
+
+import msgpack
 
 
 def shuffled_paths(tree: str, seed: int) -> list[str]:
@@ -29,3 +33,21 @@ def sampled_files(tree: str, megabytes: float) -> list[tuple[str, bytes]]:
         files.append((os.path.relpath(path, tree), Path(path).read_bytes()))
         size += len(files[-1][1])
     return files
+
+
+def write_sample(tree: str, file: str, megabytes: float) -> None:
+    """Whole files of `tree` in a fixed order, `megabytes` of them, with their sizes in front."""
+    documents = sampled_files(tree, megabytes)
+    head = msgpack.packb([(path, len(text)) for path, text in documents])
+    body = len(head).to_bytes(8, "little") + head + b"".join(text for _, text in documents)
+    Path(file).write_bytes(lzma.compress(body, preset=3))
+    print(f"{len(documents)} files, {sum(len(text) for _, text in documents)} bytes")
+
+
+def read_sample(file: str) -> tuple[list[str], list[bytes]]:
+    """(paths, documents) that write_sample wrote."""
+    raw = lzma.decompress(Path(file).read_bytes())
+    size = int.from_bytes(raw[:8], "little")
+    listed = msgpack.unpackb(raw[8 : 8 + size])
+    ends = itertools.accumulate((count for _, count in listed), initial=8 + size)
+    return [path for path, _ in listed], [raw[low:high] for low, high in itertools.pairwise(ends)]

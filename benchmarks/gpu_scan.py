@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
-import itertools
 import json
-import lzma
 import os
 import random
 import statistics
@@ -27,9 +25,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import numpy.typing as npt
+from corpus import read_sample, write_sample
 
 from vyre_dist.compiler import compile_tables
 from vyre_dist.compiler.arena import Arena
@@ -57,27 +55,6 @@ extern "C" __global__ void read_all(const uint4* p, unsigned long long n, unsign
   if (a == 0x12345678u) *out = a;
 }
 """
-
-
-def write_sample(tree: str, file: str, megabytes: float) -> None:
-    """Whole files of `tree` in a fixed order, `megabytes` of them, with their sizes in front."""
-    sys.path.insert(0, str(HERE))
-    from corpus import sampled_files
-
-    documents = sampled_files(tree, megabytes)
-    head = msgpack.packb([(path, len(text)) for path, text in documents])
-    body = len(head).to_bytes(8, "little") + head + b"".join(text for _, text in documents)
-    Path(file).write_bytes(lzma.compress(body, preset=3))
-    print(f"{len(documents)} files, {sum(len(text) for _, text in documents)} bytes")
-
-
-def read_sample(file: str) -> tuple[list[str], list[bytes]]:
-    """(paths, documents) that write_sample wrote."""
-    raw = lzma.decompress(Path(file).read_bytes())
-    size = int.from_bytes(raw[:8], "little")
-    listed = msgpack.unpackb(raw[8 : 8 + size])
-    ends = itertools.accumulate((count for _, count in listed), initial=8 + size)
-    return [path for path, _ in listed], [raw[low:high] for low, high in itertools.pairwise(ends)]
 
 
 def repeated(arena: Arena, copies: int) -> Arena:

@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 import numpy as np
-from gpu_scan import SLOT_BYTES, read_sample
+from corpus import read_sample
+from gpu_scan import SLOT_BYTES
 
 from vyre_dist.engine.extraction_pool import ExtractionPool
 from vyre_dist.engine.gpu_stream import GpuStream

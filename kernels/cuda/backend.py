@@ -37,7 +37,7 @@ MAX_STEPS = 1024
 """How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps a launch waiting."""
 
 DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1)
-"""What was fastest on an H100 (benchmarks/gpu_scan.py)."""
+"""Chosen by trying some on an H100; benchmarks/gpu_scan.py measures them."""
 
 
 T = TypeVar("T")
