@@ -1,10 +1,10 @@
 """Where the time of GpuStream's batches goes: when the bus copies, when kernels run, and what the driving thread waits for.
 
-    python benchmarks/gpu_timeline.py --sample SAMPLE --rules PACK [--workers 12] [--batches 40]
+    python benchmarks/gpu_timeline.py --sample SAMPLE --rules PACK [--workers 12] [--batches 60] [--store]
 
 SAMPLE is gpu_scan.py's. Prints, over the batches after the first ones: how long a copy takes while everything else runs, how
 long the bus is idle between copies, how long kernels take from the end of their copy, and the thread's own time in `put` and
-`collect`. `--workers 0` leaves extraction out.
+`collect`. `--workers 0` leaves extraction out; `--store` copies from Ray's object store.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 from corpus import read_sample
 from gpu_scan import SLOT_BYTES
 
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.engine import gpu_stream
 from vyre_dist.engine.extraction_pool import ExtractionPool
 from vyre_dist.engine.gpu_stream import GpuStream
 from vyre_dist.program import ArtifactCache, compile_pack
@@ -50,7 +52,7 @@ class Timeline:
         self._cupy = cupy
         self.copies: list[tuple[Any, Any]] = []
         self.ends: list[Any] = []
-        self.host: dict[str, list[float]] = {"put": [], "start": [], "wait": [], "jobs": []}
+        self.host: dict[str, list[float]] = {"put": [], "start": [], "wait": [], "jobs": [], "submit": []}
         self.base = cupy.cuda.Event()
         self.base.record(cupy.cuda.Stream.null)
         self.base.synchronize()
@@ -71,6 +73,8 @@ class Timeline:
         runtime.memcpyAsync = copy
         for slot in stream._slots:
             self._watch(slot.lane)
+        gpu_stream.jobs_of = self._timed("jobs", gpu_stream.jobs_of)
+        stream._pool.submit = self._timed("submit", stream._pool.submit)
 
     def _watch(self, lane: Any) -> None:
         search, start, finish = lane._search, lane.start, lane.finish
@@ -81,17 +85,17 @@ class Timeline:
             end.record(lane._stream)
             self.ends.append(end)
 
-        def timed(name: str, work: Any) -> Any:
-            def run(*arguments: Any) -> Any:
-                began = time.perf_counter()
-                result = work(*arguments)
-                self.host[name].append(1e3 * (time.perf_counter() - began))
-                return result
-
-            return run
-
         lane._search = searched
-        lane.start, lane.finish = timed("start", start), timed("wait", finish)
+        lane.start, lane.finish = self._timed("start", start), self._timed("wait", finish)
+
+    def _timed(self, name: str, work: Any) -> Any:
+        def run(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            result = work(*arguments)
+            self.host[name].append(1e3 * (time.perf_counter() - began))
+            return result
+
+        return run
 
     def milliseconds(self, events: list[Any]) -> np.ndarray[Any, Any]:
         """When the events were, since the base event."""
@@ -105,6 +109,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--store", action="store_true")
     args = parser.parse_args()
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
@@ -122,6 +127,14 @@ def main() -> None:
         ready = []
         while (slot := stream.free_slot()) is not None:
             ready.append(slot.pack(iter(numbered))[0])
+        if args.store:
+            import ray
+
+            ray.init(address="local", num_cpus=1, object_store_memory=6 << 30, include_dashboard=False)
+            refs = [ray.put(np.array(batch.arena.data)) for batch in ready]
+            for batch, ref in zip(ready, refs, strict=True):
+                own = batch.arena
+                batch.arena = Arena(ray.get(ref), own.starts, own.ends, own.at_start, own.at_end)
         size = ready[0].arena.data.size
         timeline: Timeline | None = None
         for number in range(2 * args.slots + args.batches):

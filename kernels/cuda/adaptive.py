@@ -10,6 +10,7 @@ probes are fused. From then on the speculator learns from every counter tail, an
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -33,8 +34,8 @@ from vyre_dist.kernels.cuda.structs import ROW_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.kernels.programs import ScanProgram
 
-RACES = 2
-"""Arenas that are timed on each path, after one that warms each up."""
+RACES = 3
+"""Arenas that are timed on each path, after one that warms each up; the median of their times counts."""
 
 PROBE_PRICE = 200
 """Probes cost a 200th of the time at most."""
@@ -51,7 +52,7 @@ class _Class:
         self._probe_every = probe_every
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(), probe_every)
         self._turn = 0
-        self._spent = {mode: [0, 0] for mode in _LANES}  # nanoseconds, bytes
+        self._times: dict[SpeculationMode, list[int]] = {mode: [] for mode in _LANES}  # picoseconds a byte
         self.tails = MergedReport()
         self.racing = True
 
@@ -63,23 +64,20 @@ class _Class:
     def count(self, nanoseconds: int, size: int) -> None:
         """The arena that was dispatched as `lane` said took so long."""
         if self._turn >= 2:  # the first of each path warms up
-            spent = self._spent[self.lane]
-            spent[0] += nanoseconds
-            spent[1] += size
+            self._times[self.lane].append(nanoseconds * 1000 // max(1, size))
         self._turn += 1
         if self._turn < 2 * (RACES + 1):
             return
         self.racing = False
-        (fused, fused_bytes), (serial, serial_bytes) = (self._spent[each] for each in _LANES)
-        fused_ns, serial_ns = fused * 1000 // max(1, fused_bytes), serial * 1000 // max(1, serial_bytes)
+        fused, serial = (statistics.median_low(self._times[each]) for each in _LANES)
         pct, every = 0, self._probe_every
-        if fused_ns > serial_ns:
-            even = break_even_pct(self.tails, fused_ns, serial_ns)
+        if fused > serial:
+            even = break_even_pct(self.tails, fused, serial)
             # a rate within the speculator's margin of what is seen, or beyond what can be: serial, but for probes
             near = even is None or self.tails.commit_rate_ppm * 5 >= even * _PPM_PER_PCT * 4
             pct = _NEVER_PCT if near or even is None else even
             # the dearer a probe, the rarer
-            every = max(every, (fused_ns - serial_ns) * PROBE_PRICE // max(1, serial_ns))
+            every = max(every, (fused - serial) * PROBE_PRICE // max(1, serial))
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(pct), every)
         while pct == _NEVER_PCT and self.speculator.speculator.should_speculate:
             # it begins with yes: let it see what it will see

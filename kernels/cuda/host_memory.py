@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 _LOG = logging.getLogger(__name__)
 
+_PINNED_FROM = 1 << 20
+"""Bytes from which it is worth keeping pinned memory for what comes back from the device."""
+
 _DEFAULT = 0
 _READ_ONLY = 0x08  # cudaHostRegisterReadOnly
 
@@ -75,6 +78,26 @@ class HostRegistry:
         for start in self._registered:
             cupy.cuda.runtime.hostUnregister(start)
         self._registered.clear()
+
+
+def landing_place(size: int) -> npt.NDArray[np.uint8]:
+    """Memory for `size` bytes that come back from the device; what it holds is anything.
+
+    Many megabytes of fresh memory are mapped page by page as they arrive, and arrive through the driver's staging buffers.
+    So they get pinned memory of CuPy's pool, which takes it back when nobody refers to it any more.
+    """
+    import cupy
+
+    if size < _PINNED_FROM:
+        return np.empty(size, np.uint8)
+    # the pool gives again what has just the same size: an eighth more at most, so that sizes repeat
+    unit = 1 << size.bit_length() - 4
+    room = -(-size // unit) * unit
+    try:
+        return np.frombuffer(cupy.cuda.alloc_pinned_memory(room), np.uint8, size)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        _LOG.warning("%d MiB can't be pinned (%s): what comes back from the GPU is slower", room >> 20, error)
+        return np.empty(size, np.uint8)
 
 
 def mapping_of(address: int) -> Mapping | None:

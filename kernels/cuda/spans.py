@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import Device
+from vyre_dist.kernels.cuda.host_memory import landing_place
 from vyre_dist.kernels.cuda.instances import OUTPUT, STRETCH, Instance
 from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, SPAN_DEPTH, SPAN_TABLES_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
@@ -63,7 +64,8 @@ class Spans:
     @staticmethod
     def collect(space: Workspace, count: int, stream: Any) -> npt.NDArray[np.void]:
         """MATCH_DTYPE [count]: the matches of the first `count` rows, in their order; waits for them."""
-        found: npt.NDArray[np.uint8] = space.reserve("matches", np.uint8, 0)[
-            : count * MATCH_DTYPE.itemsize
-        ].get(stream=stream)
+        size = count * MATCH_DTYPE.itemsize
+        found = landing_place(size)
+        if size:
+            space.reserve("matches", np.uint8, 0)[:size].get(stream=stream, out=found)
         return found.view(MATCH_DTYPE)
