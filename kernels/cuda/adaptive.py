@@ -90,8 +90,16 @@ class AdaptivePrograms:
     name = "cuda arenas"
     supports_speculation = True
 
-    def __init__(self, programs: CudaPrograms, stream: object, pack_key: str, probe_every: int = 64) -> None:
-        self._programs, self._stream, self._space = programs, stream, Workspace()
+    def __init__(
+        self,
+        programs: CudaPrograms,
+        stream: object,
+        pack_key: str,
+        probe_every: int = 64,
+        space: Workspace | None = None,
+    ) -> None:
+        """`space`: buffers to use, if others use them, too, one after the other."""
+        self._programs, self._stream, self._space = programs, stream, space or Workspace()
         self._plan = SpeculationPlan(
             ScanProgram("fused", pack_key), ScanProgram("prefilter", pack_key), 0, True
         )
