@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from vyre_dist.dispatch.backend import Backend
 from vyre_dist.errors import UsageError
@@ -11,6 +11,9 @@ from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
+
+if TYPE_CHECKING:
+    from vyre_dist.rules.screens import Screen
 
 
 class ScanBackend(Backend[ScanProgram], Protocol):
@@ -46,25 +49,31 @@ def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:
     return ScanProgram("fused", compiled.key), ScanProgram("prefilter", compiled.key)
 
 
-def _open_cpu(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
+Screens: TypeAlias = Callable[[], Sequence["Screen"]]
+"""Gives, by the pack's rule number, what matches need not be found, since a filter drops them. Asked by who can use it."""
+
+
+def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, screens: Screens | None) -> ScanBackend:
+    del screens  # what costs it time is to find out where a match is
     from vyre_dist.kernels.cpu import CpuBackend
 
     return CpuBackend(compiled, cache)
 
 
-def _open_reference(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
+def _open_reference(compiled: CompiledPack, cache: ArtifactCache, screens: Screens | None) -> ScanBackend:
+    del screens
     from vyre_dist.kernels.reference import ReferenceBackend
 
     return ReferenceBackend(compiled, cache)
 
 
-def _open_cuda(compiled: CompiledPack, cache: ArtifactCache) -> ScanBackend:
+def _open_cuda(compiled: CompiledPack, cache: ArtifactCache, screens: Screens | None) -> ScanBackend:
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
-    return CudaBackend(compiled, cache)
+    return CudaBackend(compiled, cache, screens=screens() if screens else None)
 
 
-BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache], ScanBackend]] = {
+BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, Screens | None], ScanBackend]] = {
     "cpu": _open_cpu,
     "cuda": _open_cuda,
     "reference": _open_reference,
@@ -76,12 +85,16 @@ def resolve_backend(name: str) -> str:
     return "cpu" if name == "auto" else name
 
 
-def open_backend(name: str, compiled: CompiledPack, cache: ArtifactCache | None = None) -> ScanBackend:
+def open_backend(
+    name: str, compiled: CompiledPack, cache: ArtifactCache | None = None, screens: Screens | None = None
+) -> ScanBackend:
     """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with `compiled`.
+
+    `screens`: what its spans may leave out.
 
     Raises UsageError for a name that is not in BACKENDS.
     """
     opener = BACKENDS.get(resolve_backend(name))
     if opener is None:
         raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
-    return opener(compiled, cache or ArtifactCache(None))
+    return opener(compiled, cache or ArtifactCache(None), screens)

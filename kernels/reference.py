@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import ArenaVerdicts, Candidates, candidates, confirm
@@ -77,12 +78,13 @@ class ReferenceBackend:
         )
 
 
-def arena_of(windows: Sequence[Window]) -> Arena:
-    """The windows, packed; each knows whether its document begins and ends where it does."""
+def arena_of(windows: Sequence[Window], memory: npt.NDArray[np.uint8] | None = None) -> Arena:
+    """The windows, packed (see Arena.pack); each knows whether its document begins and ends where it does."""
     return Arena.pack(
         [window.data for window in windows],
         [window.base == 0 for window in windows],
         [window.at_end for window in windows],
+        memory=memory,
     )
 
 

@@ -1,18 +1,21 @@
-"""CudaBackend: the tables' programs on the GPU, google-re2 on what they confirm. One GPU, one pack.
+"""CudaBackend: the tables' programs on the GPU, and the search for spans; google-re2 where that is not settled there.
 
 Fused: scan and walk behind each other. Prefilter: the bitmap's hits are read back; confirm_serial gives them to the GPU
-again, to be probed and walked. What comes out is the same.
+again, to be probed and walked. What comes out is the same. One GPU, one pack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vyre_dist.compiler.arena import packed_size
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
 from vyre_dist.errors import UsageError
@@ -22,16 +25,24 @@ from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import open_device
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.host_memory import landing_place
+from vyre_dist.kernels.cuda.matches import groups_in, settle
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.reading import RowReading
+from vyre_dist.kernels.cuda.spans import Spans as SpanSearch
+from vyre_dist.kernels.cuda.structs import OPEN
 from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.screens import Screen
+
+_LOG = logging.getLogger(__name__)
 
 MAX_STEPS = 1024
 """How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps a launch waiting."""
@@ -53,18 +64,28 @@ class CudaBackend:
     dispatch_windows = 1 << 16
 
     def __init__(
-        self, compiled: CompiledPack, cache: ArtifactCache, tunables: Tunables = DEFAULT_TUNABLES
+        self,
+        compiled: CompiledPack,
+        cache: ArtifactCache,
+        tunables: Tunables = DEFAULT_TUNABLES,
+        screens: Sequence[Screen] | None = None,
     ) -> None:
-        """Compile for the device and upload. Raises DeviceUnusableError, NvrtcMissingError or UsageError."""
+        """Compile for the device and upload. `screens`: see open_backend.
+
+        Raises DeviceUnusableError, NvrtcMissingError or UsageError.
+        """
         import cupy
 
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
-        self.groups: Mapping[int, Mapping[int, Mapping[int, Groups]]] = {}
+        self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
         self.tables = load_tables(compiled, cache)
         self.device = open_device(cache)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
         self.reading = RowReading.of(self.tables)
+        programs = make_spans(compiled, self.tables, screens)
+        self._finder = SpanSearch(self.device, programs) if programs.any else None
+        self._room = np.empty(0, np.uint8)
         self._arena = DeviceArena()
         self._space = Workspace()
         self._stream = cupy.cuda.Stream(non_blocking=True)
@@ -75,6 +96,7 @@ class CudaBackend:
         Raises UsageError for `confirm`, which is confirm_serial's, and DeviceMemoryError when a single window is too much.
         """
         del config
+        self.groups.clear()
         if program.kind == "confirm":
             raise UsageError("the cuda backend confirms in confirm_serial; dispatch prefilter or fused")
         if program.kind == "prefilter":
@@ -98,7 +120,9 @@ class CudaBackend:
             group = windows[first : first + int(count)]
             try:
                 self._upload(group)
-                found = self.programs.run_hits(self._arena, hits[1:], self._space, self._stream)
+                found = self._with_matches(
+                    self.programs.run_hits(self._arena, hits[1:], self._space, self._stream)
+                )
             except cupy.cuda.memory.OutOfMemoryError:
                 # hits are of the whole group: parts of it, which need less memory, are scanned anew
                 self._forget()
@@ -139,8 +163,24 @@ class CudaBackend:
 
     def _fused(self, windows: Sequence[Window], first: int) -> tuple[Spans, SpeculationReport]:
         self._upload(windows)
-        found = self.programs.run_fused(self._arena, self._space, self._stream)
+        found = self._with_matches(self.programs.run_fused(self._arena, self._space, self._stream))
         return self._extract(windows, found, first), found.report
+
+    def _with_matches(self, found: DeviceRows) -> DeviceRows:
+        """With the matches through the rows of the run just done."""
+        import cupy
+
+        if self._finder is None or not found.rows.size:
+            return found
+        try:
+            self._finder.launch(self._arena, self._space, self._stream)
+        except cupy.cuda.memory.OutOfMemoryError:
+            _LOG.warning(
+                "%d MiB of device memory are free, and the search for spans needs more: google-re2 searches",
+                self.device.free_bytes() >> 20,
+            )
+            return found
+        return replace(found, matches=self._finder.collect(self._space, found.rows.size, self._stream))
 
     def _confirm_anew(self, before: int, windows: Sequence[Window], first: int) -> Spans:
         return self._fused(windows, before + first)[0]
@@ -153,15 +193,32 @@ class CudaBackend:
         return np.append(np.array([len(windows)], np.uint64), hits)
 
     def _upload(self, windows: Sequence[Window]) -> None:
-        self._packed = arena_of(windows)
+        # pinned memory, the same for all batches: new memory costs a page fault for every 4 KiB, and a copy from it three
+        # quarters of the bus's rate
+        room = packed_size([len(window.data) for window in windows])
+        if self._room.size < room:
+            self._room = landing_place(max(room, self.dispatch_bytes))
+        self._packed = arena_of(windows, self._room)
         self._arena.upload(self._packed, self._stream)
 
     def _extract(self, windows: Sequence[Window], found: DeviceRows, first: int) -> Spans:
         """Where the rules match in the windows for which that is confirmed or left open; `first`: the first one's number."""
-        rules = self.compiled.rules
-        rows: list[tuple[int, int, int, int, int]] = []
-        for w, number, places in self.reading.pairs(found.rows, self._packed.starts):
+        rules, starts = self.compiled.rules, self._packed.starts
+        rows, spans = found.rows, []
+        if found.matches is not None:
+            # a part's matches go by where it begins to own them, which the device does not know
+            partial = np.array([not window.is_whole for window in windows])
+            found.matches["status"][partial[rows["document"]]] = OPEN
+            rows, settled = settle(rows, found.matches)
+            places = settled["start"] - starts[settled["document"]]
+            for (w, number, _, length, slots), start in zip(settled.tolist(), places.tolist(), strict=True):
+                index = rules[number].index
+                spans.append((first + w, index, start, length, 0))
+                seen = self.groups.setdefault(first + w, {}).setdefault(index, {})
+                seen[start] = groups_in(windows[w].data, start, slots)
+        for w, number, places in self.reading.pairs(rows, starts):
             index = rules[number].index
             matches = self.reading.matches(self.matchers[index], windows[w], number, places)
-            rows += [(first + w, index, start, end - start, flags) for start, end, flags in matches]
-        return spans_from_rows(rows)
+            spans += [(first + w, index, start, end - start, flags) for start, end, flags in matches]
+        spans.sort()
+        return spans_from_rows(spans)

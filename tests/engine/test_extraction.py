@@ -27,6 +27,7 @@ from vyre_dist.kernels.cuda.structs import FOUND, ROW_DTYPE
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.rules.screens import screens_of
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -124,7 +125,7 @@ def filtered(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         pack=pack,
         compiled=compiled,
         tables=tables,
-        spans=make_spans(pack.data, compiled, tables),
+        spans=make_spans(compiled, tables, screens_of(pack.data)),
         extractor=Extractor.of(pack.data, compiled, RowReading.of(tables)),
         scanner=Scanner(pack, backend="cpu"),
     )
@@ -159,7 +160,7 @@ def test_the_device_settles_most() -> None:
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
     compiled = compile_pack(pack.data)
     tables = load_tables(compiled)
-    spans = make_spans(pack.data, compiled, tables)
+    spans = make_spans(compiled, tables, screens_of(pack.data))
     rng = random.Random(6)
     arena = Arena.pack([random_document(rng, 40) for _ in range(120)])
     rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))

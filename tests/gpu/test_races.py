@@ -28,6 +28,7 @@ from vyre_dist.kernels.cuda.workspace import Workspace, pointer
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.tunables import Tunables
+from vyre_dist.rules.screens import screens_of
 
 TABLES = make_tables(PATTERNS)
 
@@ -77,7 +78,7 @@ def test_spans(racing_gpu: Gpu) -> None:
     from vyre_dist.kernels.cuda.spans import Spans
 
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
-    spans = make_spans(pack.data, compile_pack(pack.data), TABLES)
+    spans = make_spans(compile_pack(pack.data), TABLES, screens_of(pack.data))
     rng = random.Random(3)
     arena = Arena.pack([random_document(rng, 60) for _ in range(20)])
     finder, there, space = Spans(racing_gpu.device, spans), DeviceArena(), Workspace()

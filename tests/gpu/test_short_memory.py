@@ -50,7 +50,7 @@ def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
     from vyre_dist.program.pack_spans import make_spans
 
     tables = make_tables(PATTERNS)
-    spans = Spans(emulated_gpu.device, make_spans(PACK.data, compile_pack(PACK.data), tables))
+    spans = Spans(emulated_gpu.device, make_spans(compile_pack(PACK.data), tables))
     programs = emulated_gpu.programs(tables, TUNED)
     rng = random.Random(4)
     arena = Arena.pack([random_document(rng, 100) for _ in range(9)])

@@ -64,7 +64,7 @@ def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
 
     compiled = compile_pack(PACK.data)
     tables = make_tables(PATTERNS)
-    spans = Spans(real_gpu.device, make_spans(PACK.data, compiled, tables))
+    spans = Spans(real_gpu.device, make_spans(compiled, tables))
     programs = real_gpu.programs(tables, TUNABLES[0])
     filler = b"int x;\n" * 1_000_000
     arena = Arena.pack([filler + b"my.key = 'abcdef-0123456'\ntoken=deadbeef\n" for _ in range(40)])

@@ -22,6 +22,11 @@ ALIGNMENT = 16
 _STRIDE = 2
 
 
+def packed_size(sizes: Sequence[int], alignment: int = ALIGNMENT) -> int:
+    """The bytes that Arena.pack takes for stretches of these sizes."""
+    return sum(-(-size // alignment) * alignment for size in sizes)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Arena:
     """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64 [documents].
@@ -67,14 +72,28 @@ class Arena:
         at_end: Sequence[bool] | None = None,
         *,
         alignment: int = ALIGNMENT,
+        memory: npt.NDArray[np.uint8] | None = None,
     ) -> Arena:
         """The arena of these stretches, in order, each at a multiple of `alignment` (even), with zeros between them;
-        whole documents unless the flags say otherwise."""
+        whole documents unless the flags say otherwise.
+
+        `memory`: where to put them, with packed_size bytes or more; None: in memory of its own, or, of one stretch,
+        where it is.
+        """
         count = len(stretches)
         sizes = np.array([len(stretch) for stretch in stretches], np.int64)
         room = -(-sizes // alignment) * alignment
         starts = np.cumsum(room) - room
-        if count == 1:
+        if memory is not None:
+            data = memory[: int(room.sum())]
+            view, at = data.data, 0
+            for stretch, whole in zip(stretches, room.tolist(), strict=True):
+                end = at + len(stretch)
+                view[at:end] = stretch
+                at += whole
+                if end < at:
+                    view[end:at] = bytes(at - end)
+        elif count == 1:
             data = np.frombuffer(stretches[0], np.uint8)
         else:
             gaps = (room - sizes).tolist()

@@ -30,6 +30,7 @@ from vyre_dist.kernels.cuda.spans import Spans
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
+from vyre_dist.rules.screens import screens_of
 
 _SHARED = "/dev/shm"  # noqa: S108  # where shm_open keeps memory, on Linux
 
@@ -82,7 +83,7 @@ class GpuStream:
         self.problems: list[Problem] = []
         self._filters = CompiledFilters(pack)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
-        spans = make_spans(pack, backend.compiled, backend.tables)
+        spans = make_spans(backend.compiled, backend.tables, screens_of(pack))
         finder = Spans(backend.device, spans) if spans.any else None
         free = backend.device.free_bytes() - slots * (finder.scratch_bytes if finder else 0)
         slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(_SHARED).free)

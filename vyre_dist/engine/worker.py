@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgpack
 
@@ -43,6 +44,9 @@ from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathVerdict
 from vyre_dist.rules.search import Renderings
 
+if TYPE_CHECKING:
+    from vyre_dist.rules.screens import Screen
+
 # The race: dispatches [from, until) of a worker are timed, the two paths in turn.
 _RACE_FROM, _RACE_UNTIL = 2, 10
 _RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
@@ -60,7 +64,7 @@ class ScanEngine:
         self.pack = pack
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
-        self.backend = open_backend(config.backend, self.compiled, cache)
+        self.backend = open_backend(config.backend, self.compiled, cache, lambda: _screens(pack))
         self.filters = _filters(pack, self.compiled.key, cache)
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(config.threshold_pct), config.probe_every)
         fused, prefilter = programs(self.compiled)
@@ -278,6 +282,13 @@ class ScanEngine:
             spans += [(start, rule, end, flags) for start, end, flags in joined]
         result.documents += 1
         self._finish(task.piece.document, document, spans, result, checkpoints)
+
+
+def _screens(pack: PackData) -> Sequence[Screen]:
+    # with a parser of regexes behind it, which most scans do without
+    from vyre_dist.rules.screens import screens_of
+
+    return screens_of(pack)
 
 
 def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:

@@ -15,8 +15,7 @@ from vyre_dist.compiler.span_executor import FIRST_AHEAD
 from vyre_dist.compiler.span_program import Op, SpanProgram, compile_span_program
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.program.compiled import CompiledPack
-from vyre_dist.rules.model import PackData
-from vyre_dist.rules.screens import Screen, screens_of
+from vyre_dist.rules.screens import NO_SCREEN, Screen
 
 MAX_AHEAD = 1024
 """How many bytes after a row's place are looked at, at most."""
@@ -73,13 +72,15 @@ class PackSpans:
         return bool((self.rules["program"] != NOT_STORED).any())
 
 
-def make_spans(pack: PackData, compiled: CompiledPack, tables: PackTables) -> PackSpans:
+def make_spans(
+    compiled: CompiledPack, tables: PackTables, screens: Sequence[Screen] | None = None
+) -> PackSpans:
     """The span programs of the rules whose rows say near what place a match is: those decided by automata.
 
-    A rule of unbounded width whose matches are cut at less than a search may give has none.
+    A rule of unbounded width whose matches are cut at less than a search may give has none. `screens`: by the pack's rule
+    number, what to drop; None: nothing.
     """
-    screens = screens_of(pack)
-    own = tuple(screens[rule.index] for rule in compiled.rules)
+    own = tuple(NO_SCREEN if screens is None else screens[rule.index] for rule in compiled.rules)
     backs = [
         int(back)
         if back != NOT_STORED and route == Route.AUTOMATA and (rule.max_width or rule.cap >= back + MAX_AHEAD)

@@ -5,6 +5,7 @@ A screen drops only what CompiledFilters.judge would drop: it is a short cut, ne
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,6 +33,10 @@ class Screen:
         return bool(secret) and all(self.dull >> byte & 1 for byte in secret)
 
 
+NO_SCREEN = Screen(0, -1, 0)
+"""Drops nothing."""
+
+
 def screens_of(pack: PackData) -> tuple[Screen, ...]:
     """Each rule's screen, in the pack's order."""
     scoped = in_force(pack.rules, pack.allowlists)
@@ -52,6 +57,7 @@ def dull_class(allowlists: Iterable[Allowlist]) -> int:
     return max(map(_only_class, patterns), key=int.bit_count, default=0)
 
 
+@functools.lru_cache(4096)  # a pack's own allowlists are every rule's
 def _only_class(pattern: str) -> int:
     """The class C of a pattern that is `^C+$` or `^C*$`; else 0."""
     try:
