@@ -176,6 +176,13 @@ def room_for(per_worker: Mapping[str, float]) -> Room:
     )
 
 
+def cpus_per_gpu() -> int:
+    """The CPUs that a worker with one GPU may take so that every GPU of the connected cluster gets one; 1 without GPUs."""
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+    shares = [int(n.get("CPU", 0.0) / n["GPU"]) for n in nodes if n.get("GPU", 0.0) >= 1]
+    return max(1, min(shares, default=1))
+
+
 def this_package() -> dict[str, Any]:
     """A runtime_env that brings the running vyre_dist to workers without it; what it imports they must have."""
     return {"py_modules": [str(Path(vyre_dist.__file__).parent)]}

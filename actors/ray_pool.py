@@ -23,7 +23,7 @@ from ray.exceptions import (
     RuntimeEnvSetupError,
 )
 
-from vyre_dist.actors.cluster import InfeasibleError, connect, room_for, this_package
+from vyre_dist.actors.cluster import InfeasibleError, connect, cpus_per_gpu, room_for, this_package
 from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_ready, to_wire
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.pool import WorkerSpec
@@ -34,6 +34,9 @@ from vyre_dist.rules.codec import pack_to_bytes
 
 # those for which a GPU is reserved where there are any
 _GPU_BACKENDS = frozenset({"auto", "cuda"})
+
+# beyond it the driver, which lists the files, is what bounds a scan
+_MOST_PROCESSES = 32
 
 _READY = -1
 _PROBE = -2
@@ -52,7 +55,8 @@ class _Probe:
 
 
 class RayPool:
-    """`workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU).
+    """`workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU). One with a
+    GPU takes its share of its node's CPUs, too, and has a process on each: one alone can't read as fast as a GPU scans.
 
     `address`: see cluster.connect. `autoscale`: the cluster may grow, so do not refuse what it has no room for now
     (`workers` must then be given). `gpus_per_worker`: None decides by backend and cluster. `ship_package`: bring this
@@ -116,13 +120,15 @@ class RayPool:
         self._actor_class = ray.remote(ScanActor).options(
             num_cpus=needs["CPU"],
             num_gpus=needs.get("GPU", 0),
+            # a task for each process, one more in hand for each, and somebody to answer when the driver asks how it is
+            max_concurrency=2 * needs["CPU"] + 1 if needs["CPU"] > 1 else 1,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
         )
         # once for all workers, however many there are
         pack = ray.put(pack_to_bytes(self._spec.pack))
-        self._arguments = (pack, asdict(self._spec.config))
+        self._arguments = (pack, asdict(self._spec.config), needs["CPU"])
         for number in range(count):
             self._spawn(number)
         return list(self._actors)
@@ -133,7 +139,7 @@ class RayPool:
         if gpus is None:
             found = may_use_gpus and room_for({"GPU": 1}).workers > 0
             gpus = 1 if found or self._spec.config.backend == "cuda" else 0
-        needs = {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
+        needs = {"GPU": gpus, "CPU": min(cpus_per_gpu() * gpus, _MOST_PROCESSES)} if gpus else {"CPU": 1}
         room = room_for(needs)
         count = self._asked if self._asked is not None else room.workers
         if not self._autoscale and (count > room.workers or count == 0):
@@ -207,7 +213,7 @@ class RayPool:
             return
         if worker not in self.facts:
             self.facts[worker] = found
-            events.append(WorkerReady(worker))
+            events.append(WorkerReady(worker, found.processes))
         probe = self._probes.pop(worker, None) if task_id == _PROBE else None
         for lost in probe.lost if probe else ():
             events.append(TaskFailed(worker, lost, "the connection broke before the answer came"))

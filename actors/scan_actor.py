@@ -1,13 +1,16 @@
-"""ScanActor: what runs on a cluster's worker. It owns one ScanEngine and answers bytes with bytes; it decides nothing.
+"""ScanActor: what runs on a cluster's worker. It owns a ScanEngine or a GPU, answers bytes with bytes, and decides nothing.
 
 Also how those bytes look. The class is plain: ray_pool.py makes an actor of it, a test can call it as it is.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgpack
@@ -15,11 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist import __version__
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.team import Team
 from vyre_dist.driver.worker_loop import answer
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker import ScanEngine
-from vyre_dist.errors import VyreError
+from vyre_dist.errors import VyreError, WorkerUnusableError
+from vyre_dist.kernels import resolve_backend
 from vyre_dist.rules.codec import pack_from_bytes
+
+_LOG = logging.getLogger(__name__)
 
 Wire: TypeAlias = bytes | npt.NDArray[np.uint8]
 """A message on its way through Ray."""
@@ -43,7 +51,7 @@ def from_wire(message: Wire) -> bytes:
 class WorkerFacts:
     """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
 
-    `version`: vyre-dist's.
+    `processes`: how many tasks it does at the same time. `version`: vyre-dist's.
     """
 
     node: str
@@ -51,38 +59,62 @@ class WorkerFacts:
     pid: int
     backend: str
     gpus: tuple[str, ...] = ()
+    processes: int = 1
     version: str = field(default=__version__)
 
 
 class ScanActor:
-    """One worker: a ScanEngine with a speculator of its own. Tasks are done one after another, in the order given."""
+    """One worker: a ScanEngine with a speculator of its own, whose tasks are done one after another, in the order given.
 
-    def __init__(self, pack: bytes, config: Mapping[str, Any]) -> None:
+    With more `processes` than one: a Team of them, which have an engine each, and a GPU together. Then `run` may be called
+    from several threads.
+    """
+
+    def __init__(self, pack: bytes, config: Mapping[str, Any], processes: int = 1) -> None:
         """Keep what `ready` will load: an exception in here would cost Ray the actor, and us the reason.
 
         `pack`: from pack_to_bytes. `config`: EngineConfig's fields.
         """
         self._pack = pack
         self._config = dict(config)
-        self._engine: ScanEngine | None = None
+        self._processes = processes
+        self._run: Callable[[bytes], bytes] | None = None
+        self._backend = ""
+        self._lock = threading.Lock()
 
     def ready(self) -> bytes:
         """Load the pack, once. The answer says who this is, or why it can't work; read_ready reads it."""
         try:
-            if self._engine is None:
-                config = EngineConfig(**self._config)
-                if config.backend == "auto" and _own_gpus():
-                    config = replace(config, backend=_fastest())
-                self._engine = ScanEngine(pack_from_bytes(self._pack), config)
+            with self._lock:
+                if self._run is None:
+                    self._run = self._load()
         except VyreError as error:
             return bytes(msgpack.packb(["refused", __version__, str(error)]))
-        return bytes(msgpack.packb(["ready", __version__, asdict(_facts(self._engine))]))
+        return bytes(msgpack.packb(["ready", __version__, asdict(_facts(self._backend, self._processes))]))
+
+    def _load(self) -> Callable[[bytes], bytes]:
+        """What does tasks."""
+        config = EngineConfig(**self._config)
+        if config.backend == "auto" and _own_gpus():
+            config = replace(config, backend=_fastest())
+        self._backend = resolve_backend(config.backend)
+        pack = pack_from_bytes(self._pack)
+        if self._processes > 1:
+            team = Team(WorkerSpec(pack, config), self._processes)
+            team.start()
+            return team.run
+        return partial(answer, ScanEngine(pack, config))
 
     def run(self, task: Wire) -> Wire:
         """Do a task (encode_task's bytes); the answer is for read_answer. Comes after `ready`."""
-        if self._engine is None:
+        if self._run is None:
             raise RuntimeError("run was called before ready")
-        return to_wire(answer(self._engine, from_wire(task)))
+        try:
+            return to_wire(self._run(from_wire(task)))
+        except WorkerUnusableError as error:
+            # to the driver it is a worker that was lost; the next one may say why it can't start
+            _LOG.error("%s", error)
+            os._exit(1)
 
 
 def read_ready(data: bytes) -> WorkerFacts | str:
@@ -98,11 +130,11 @@ def read_ready(data: bytes) -> WorkerFacts | str:
     return WorkerFacts(**{**body, "gpus": tuple(body["gpus"])})
 
 
-def _facts(engine: ScanEngine) -> WorkerFacts:
+def _facts(backend: str, processes: int) -> WorkerFacts:
     import ray
 
     node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return WorkerFacts(node, os.uname().nodename, os.getpid(), engine.backend.name, _own_gpus())
+    return WorkerFacts(node, os.uname().nodename, os.getpid(), backend, _own_gpus(), processes)
 
 
 def _own_gpus() -> tuple[str, ...]:

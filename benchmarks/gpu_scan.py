@@ -37,6 +37,7 @@ from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.regex import parse
 from vyre_dist.rules import RulePack
+from vyre_dist.rules.screens import screens_of
 
 HERE = Path(__file__).parent
 SLOT_BYTES = 512 << 20
@@ -131,7 +132,7 @@ def check_rows(rows: Any, arena: Arena, tables: Any, max_steps: int, tile_bytes:
 def resident(gpu: Gpu, tables: Any, one: Arena, copies: int, read_rate: float, name: str) -> dict[str, Any]:
     """Rates on data that is on the device already."""
     from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.backend import DEFAULT_TUNABLES, MAX_STEPS
+    from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS
     from vyre_dist.kernels.cuda.programs import CudaPrograms
     from vyre_dist.kernels.cuda.workspace import Workspace
 
@@ -206,7 +207,7 @@ def stream_rate(
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.engine.slots import ArenaBatch
-    from vyre_dist.kernels.cuda.backend import CudaBackend
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
 
     want = [
         list(found)
@@ -219,10 +220,10 @@ def stream_rate(
     findings = sum(map(len, want))
     places = sorted((n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own)
     compiled = compile_pack(pack.data)
-    backend = CudaBackend(compiled, ArtifactCache(None))
+    device_pack = DevicePack(compiled, ArtifactCache(None), screens_of(pack.data))
     with (
-        ExtractionPool(pack.data, compiled, backend.reading, workers) as pool,
-        GpuStream(backend, pack.data, pool, slots=8, slot_bytes=SLOT_BYTES) as stream,
+        ExtractionPool(pack.data, compiled, device_pack.reading, workers) as pool,
+        GpuStream(device_pack, pack.data, pool, slots=8, slot_bytes=SLOT_BYTES) as stream,
     ):
         batches: list[ArenaBatch] = []
         while (slot := stream.free_slot()) is not None:

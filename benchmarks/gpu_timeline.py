@@ -24,6 +24,7 @@ from vyre_dist.engine.extraction_pool import ExtractionPool
 from vyre_dist.engine.gpu_stream import GpuStream
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules import RulePack
+from vyre_dist.rules.screens import screens_of
 
 
 class NoExtraction:
@@ -111,18 +112,18 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--store", action="store_true")
     args = parser.parse_args()
-    from vyre_dist.kernels.cuda.backend import CudaBackend
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
 
     paths, documents = read_sample(args.sample)
     copies = max(1, SLOT_BYTES // (sum(map(len, documents)) + 16 * len(documents)))
     paths, documents = paths * copies, documents * copies
     pack = RulePack.load(args.rules)
     compiled = compile_pack(pack.data)
-    backend = CudaBackend(compiled, ArtifactCache(None))
+    device_pack = DevicePack(compiled, ArtifactCache(None), screens_of(pack.data))
     pool: Any = NoExtraction()
     if args.workers:
-        pool = ExtractionPool(pack.data, compiled, backend.reading, args.workers)
-    with GpuStream(backend, pack.data, pool, slots=args.slots, slot_bytes=SLOT_BYTES) as stream:
+        pool = ExtractionPool(pack.data, compiled, device_pack.reading, args.workers)
+    with GpuStream(device_pack, pack.data, pool, slots=args.slots, slot_bytes=SLOT_BYTES) as stream:
         numbered = list(zip(range(len(documents)), paths, documents, strict=True))
         ready = []
         while (slot := stream.free_slot()) is not None:

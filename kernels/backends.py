@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vyre_dist.dispatch.backend import Backend
 from vyre_dist.errors import UsageError
@@ -31,6 +32,10 @@ class ScanBackend(Backend[ScanProgram], Protocol):
         """Of the last dispatch's matches, as far as they were worked out on the way: by window, rule and start."""
         ...
 
+    def attach(self) -> None:
+        """What belongs to the process that will dispatch, which may be a fork of the one that opened the backend."""
+        ...
+
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """The prefilter's outputs, confirmed one by one: a list of one buffer of spans (SPAN_DTYPE), without a tail."""
         ...
@@ -49,31 +54,46 @@ def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:
     return ScanProgram("fused", compiled.key), ScanProgram("prefilter", compiled.key)
 
 
-Screens: TypeAlias = Callable[[], Sequence["Screen"]]
-"""Gives, by the pack's rule number, what matches need not be found, since a filter drops them. Asked by who can use it."""
+@dataclass(frozen=True, slots=True)
+class BackendOptions:
+    """What some backends can make use of.
+
+    `screens`: gives, by the pack's rule number, the matches that need not be found, since a filter drops them. `gpu`: the
+    address of the process that owns the GPU (kernels/cuda/service.py), "" for this one.
+    """
+
+    screens: Callable[[], Sequence[Screen]] | None = None
+    gpu: str = ""
 
 
-def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, screens: Screens | None) -> ScanBackend:
-    del screens  # what costs it time is to find out where a match is
+def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
+    del options  # to find out where a match is costs it the time, so that it has nothing of screens
     from vyre_dist.kernels.cpu import CpuBackend
 
     return CpuBackend(compiled, cache)
 
 
-def _open_reference(compiled: CompiledPack, cache: ArtifactCache, screens: Screens | None) -> ScanBackend:
-    del screens
+def _open_reference(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
+    del options
     from vyre_dist.kernels.reference import ReferenceBackend
 
     return ReferenceBackend(compiled, cache)
 
 
-def _open_cuda(compiled: CompiledPack, cache: ArtifactCache, screens: Screens | None) -> ScanBackend:
+def _open_cuda(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
     from vyre_dist.kernels.cuda.backend import CudaBackend
 
-    return CudaBackend(compiled, cache, screens=screens() if screens else None)
+    if options.gpu:
+        from vyre_dist.kernels.cuda.remote_lane import RemoteLane
+
+        return CudaBackend(compiled, cache, RemoteLane(options.gpu))
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
+
+    screens = options.screens() if options.screens else None
+    return CudaBackend(compiled, cache, DevicePack(compiled, cache, screens).lane())
 
 
-BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, Screens | None], ScanBackend]] = {
+BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], ScanBackend]] = {
     "cpu": _open_cpu,
     "cuda": _open_cuda,
     "reference": _open_reference,
@@ -86,15 +106,16 @@ def resolve_backend(name: str) -> str:
 
 
 def open_backend(
-    name: str, compiled: CompiledPack, cache: ArtifactCache | None = None, screens: Screens | None = None
+    name: str,
+    compiled: CompiledPack,
+    cache: ArtifactCache | None = None,
+    options: BackendOptions | None = None,
 ) -> ScanBackend:
     """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with `compiled`.
-
-    `screens`: what its spans may leave out.
 
     Raises UsageError for a name that is not in BACKENDS.
     """
     opener = BACKENDS.get(resolve_backend(name))
     if opener is None:
         raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
-    return opener(compiled, cache or ArtifactCache(None), screens)
+    return opener(compiled, cache or ArtifactCache(None), options or BackendOptions())

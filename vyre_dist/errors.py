@@ -14,3 +14,7 @@ class VyreError(Exception):
 
 class UsageError(VyreError):
     """The caller asked for something that cannot be done: exit code 2 from the shell."""
+
+
+class WorkerUnusableError(VyreError):
+    """What a worker can't do without is gone: it ends, and another takes its place."""

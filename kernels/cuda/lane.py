@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.host_memory import landing_place
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import Spans
+from vyre_dist.kernels.cuda.structs import MATCH_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace
+
+_LOG = logging.getLogger(__name__)
 
 
 class Lane:
@@ -29,6 +35,52 @@ class Lane:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pending: PendingRun | None = None
         self._begun: Arena | None = None
+        self._hits: npt.NDArray[np.void] | None = None
+        self._room = np.empty(0, np.uint8)
+
+    def attach(self) -> None:
+        """Nothing to do: see ScanBackend."""
+
+    def room(self, size: int) -> npt.NDArray[np.uint8]:
+        """Pinned memory of `size` bytes or more to pack an arena into; the same at every call that it is large enough for.
+
+        New memory costs a page fault for every 4 KiB, and copies from it go at a fraction of the bus's rate.
+        """
+        if self._room.size < size:
+            self._room = landing_place(size)
+        return self._room
+
+    def fused(self, arena: Arena) -> DeviceRows:
+        """`start` and `finish`."""
+        self.start(arena)
+        return self.finish()
+
+    def list_hits(self, arena: Arena) -> None:
+        """Copy `arena` and list where its bitmap hits; waits. What is listed stays on the device, for `confirm`."""
+        import cupy
+
+        self._begun, self._hits = arena, None
+        try:
+            self._arena.upload(arena, self._stream)
+            self._hits = self._programs.list_hits(self._arena, 0, self._space, self._stream)
+        except cupy.cuda.memory.OutOfMemoryError:
+            self._begun = None
+            self._forget()
+            self._begun = arena
+
+    def confirm(self) -> DeviceRows:
+        """The rows of what `list_hits` was given. Memory that runs out is dealt with as in `finish`."""
+        import cupy
+
+        arena, self._begun = self._taken(), None
+        hits, self._hits = self._hits, None
+        try:
+            if hits is None and arena.documents:
+                return self._run(arena)
+            rows = self._programs.confirm_hits(self._arena, self._space, self._stream, hits)
+            return self._searched(rows)
+        except cupy.cuda.memory.OutOfMemoryError:
+            return self._run_halves(arena)
 
     def start(self, arena: Arena) -> None:
         """Queue the copy of `arena` and the fused programs on it. Its data must stay as it is until `finish`.
@@ -53,26 +105,40 @@ class Lane:
         """
         import cupy
 
-        arena, self._begun = self._begun, None
-        if arena is None:
-            raise RuntimeError("a lane was asked for what it was not given: call start first")
+        arena, self._begun = self._taken(), None
         pending, self._pending = self._pending, None
         try:
             if pending is None:
                 return self._run(arena)
             rows = pending.collect()
-            if rows is None:
-                rows = self._programs.run_fused(self._arena, self._space, self._stream)
-                self._search()
-            return self._with_matches(rows)
+            if rows is not None:
+                return self._with_matches(rows)
+            return self._searched(self._programs.run_fused(self._arena, self._space, self._stream))
         except cupy.cuda.memory.OutOfMemoryError:
             return self._run_halves(arena)
 
     def _run(self, arena: Arena) -> DeviceRows:
         """Everything on `arena`, waited for."""
         self._arena.upload(arena, self._stream)
-        rows = self._programs.run_fused(self._arena, self._space, self._stream)
-        self._search()
+        return self._searched(self._programs.run_fused(self._arena, self._space, self._stream))
+
+    def _taken(self) -> Arena:
+        if self._begun is None:
+            raise RuntimeError("a lane was asked for what it was not given: call start or list_hits first")
+        return self._begun
+
+    def _searched(self, rows: DeviceRows) -> DeviceRows:
+        """With the matches through the rows of the run just done; where there is no room for the search, with none."""
+        import cupy
+
+        try:
+            self._search()
+        except cupy.cuda.memory.OutOfMemoryError:
+            _LOG.warning(
+                "the search for spans does not fit into the %d MiB of device memory that are free: the host searches",
+                self._programs.device.free_bytes() >> 20,
+            )
+            return replace(rows, matches=np.zeros(rows.rows.size, MATCH_DTYPE))  # all open
         return self._with_matches(rows)
 
     def _run_halves(self, arena: Arena) -> DeviceRows:

@@ -30,8 +30,6 @@ from vyre_dist.program.tunables import Tunables
 
 _BYTES_PER_HIT = 64
 _BYTES_PER_PIVOT = 512
-_BLOCK_HIT = 1 << 31
-
 # Rules without windows may list every tenth place: a stretch's pivots should not fill the device.
 _ALWAYS_STRETCH_BYTES = 64 << 20
 
@@ -109,49 +107,6 @@ class CudaPrograms:
             if (rows := PendingRun(space, run.lengths, stream).collect()) is not None:
                 return rows
             hits = None  # another stretch's have taken their place
-
-    def read_hits(self, arena: DeviceArena, space: Workspace, stream: Any) -> npt.NDArray[np.uint64]:
-        """The prefilter's hits as places of the arena, ascending; the highest bit is set for blocks."""
-        found = space.reserve("found", np.uint32, 1)
-        parts = []
-        for stretch in arena.stretches(self._stretch_bytes):
-            self.launch_prefilter(stretch, space, found[:1], stream)
-            count = int(found.get(stream=stream)[0])
-            own = (
-                space.reserve("hits", np.uint8, 0)[: 4 * count]
-                .get(stream=stream)
-                .view(np.uint32)
-                .astype(np.uint64)
-            )
-            block = own >> np.uint64(31)
-            parts.append((own & np.uint64(_BLOCK_HIT - 1)) + stretch["first"] | block << np.uint64(63))
-        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
-
-    def run_hits(
-        self, arena: DeviceArena, hits: npt.NDArray[np.uint64], space: Workspace, stream: Any
-    ) -> DeviceRows:
-        """Probe and walk from what read_hits gave."""
-        block = hits >> np.uint64(63)
-        places = hits & np.uint64((1 << 63) - 1)
-        while True:
-            stretches = arena.stretches(self._stretch_bytes)
-            run = self._begin(arena, len(stretches), self._probe.lists, space, stream)
-            for stretch in stretches:
-                first, size = int(stretch["first"]), int(stretch["bytes"])
-                own = (places >= first) & (places < first + size)
-                local = (places[own] - np.uint64(first) | block[own] << np.uint64(31)).astype(np.uint32)
-                space.hit_capacity = max(space.hit_capacity, local.size)
-                length = space.reserve("found", np.uint32, 1)[:1]
-                lists = space.lists("hits", 4, 1, space.hit_capacity, length)
-                length.set(np.array([local.size], np.uint32), stream=stream)
-                if local.size:
-                    space.reserve("hits", np.uint8, 0)[: local.nbytes].set(
-                        local.view(np.uint8), stream=stream
-                    )
-                self._probe_hits(run, stretch, lists, stream)
-                stream.synchronize()  # the next stretch's hits take the place of these
-            if (rows := PendingRun(space, run.lengths, stream).collect()) is not None:
-                return rows
 
     def launch_prefilter(
         self, stretch: npt.NDArray[np.void], space: Workspace, found: Any, stream: Any

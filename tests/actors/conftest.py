@@ -85,14 +85,17 @@ def spec() -> WorkerSpec:
 
 @pytest.fixture
 def scan() -> Scan:
-    """scan(pool, documents) -> findings, outcome, warnings."""
+    """scan(pool, documents) -> findings, outcome, warnings. `watch` is called after every round of events."""
 
     def do(
-        pool: WorkerPool, inputs: Sequence[DocumentRef], config: MachineConfig | None = None
+        pool: WorkerPool,
+        inputs: Sequence[DocumentRef],
+        config: MachineConfig | None = None,
+        watch: Callable[[], object] = lambda: None,
     ) -> tuple[list[Finding], ScanOutcome, list[str]]:
         found: list[Finding] = []
         warnings: list[str] = []
-        callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: None)
+        callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: watch())
         outcome = run_scan(Plan(inputs, 4096, 8), pool, PACK.rules, callbacks, config)
         return found, outcome, warnings
 

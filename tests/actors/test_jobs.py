@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -52,15 +54,19 @@ class Head:
 
 
 def free_ports(count: int) -> list[str]:
-    """TCP ports that are free, from the system's own range: Ray's workers take 10002 to 19999."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """TCP ports that are free, and that nobody is given unasked.
+
+    Ray's workers take 10002 to 19999, its servers of clients 23000 to 23999, and its other servers, as they start, those
+    that the system hands out (from 32768 on).
+    """
+    found: list[str] = []
+    for port in random.sample(range(24_000, 32_768), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(str(port))
+        if len(found) == count:
+            return found
+    raise AssertionError("a thousand ports are taken")
 
 
 @pytest.fixture(scope="module")

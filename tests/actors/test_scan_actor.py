@@ -33,7 +33,7 @@ def test_ready_tells_who_it_is() -> None:
     """Loaded, an actor answers with its process, backend and version, as often as it is asked."""
     actor = ScanActor(PACK, asdict(EngineConfig(backend="cpu")))
     facts = read_ready(actor.ready())
-    assert facts == WorkerFacts("", os.uname().nodename, os.getpid(), "cpu", (), __version__)
+    assert facts == WorkerFacts("", os.uname().nodename, os.getpid(), "cpu", (), 1, __version__)
     assert read_ready(actor.ready()) == facts
 
 

@@ -33,7 +33,7 @@ class Faulty(CpuBackend):
                 os.kill(os.getpid(), signal.SIGSEGV)
         return super().dispatch(program, inputs, config)
 
-BACKENDS["faulty"] = Faulty
+BACKENDS["faulty"] = lambda pack, cache, _: Faulty(pack, cache)
 from vyre_dist.cli.main import main
 main(sys.argv[1:])
 """

@@ -128,7 +128,7 @@ def test_messages_stand_above_the_bar(
         "    def dispatch(self, program, inputs, config):\n"
         "        if any(b'POISON' in bytes(w.data) for w in inputs): os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return super().dispatch(program, inputs, config)\n"
-        "BACKENDS['deadly'] = Deadly\n"
+        "BACKENDS['deadly'] = lambda pack, cache, _: Deadly(pack, cache)\n"
     )
     (tree / "poison").write_text("POISON")
     code, seen = on_terminal(

@@ -168,7 +168,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], 
 
     def make(fault: Callable[[], object]) -> WorkerSpec:
         backend = type("FaultyBackend", (Faulty,), {"fault": staticmethod(fault)})
-        monkeypatch.setitem(BACKENDS, "faulty", backend)
+        monkeypatch.setitem(BACKENDS, "faulty", lambda pack, cache, _: backend(pack, cache))
         return spec("faulty")
 
     return make

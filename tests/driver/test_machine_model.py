@@ -163,9 +163,13 @@ class Schedules(RuleBasedStateMachine):
         depth=st.integers(1, 3),
         ahead=st.integers(1, 6),
         deaths=st.integers(1, 3),
+        hands=st.integers(1, 3),
     )
-    def begin(self, corpus: list[Fate], workers: int, depth: int, ahead: int, deaths: int) -> None:
+    def begin(
+        self, corpus: list[Fate], workers: int, depth: int, ahead: int, deaths: int, hands: int
+    ) -> None:
         self.corpus = corpus
+        self.hands = hands
         self.config = MachineConfig(depth, ahead, deaths, stall_seconds=STALL)
         self.plan = Plan(inputs_of(corpus), SHARD_BYTES, SHARD_DOCUMENTS)
         self.machine = ScanMachine(range(workers), self.config)
@@ -202,7 +206,7 @@ class Schedules(RuleBasedStateMachine):
             case Submit(worker, task_id, task):
                 assert worker not in self.starting
                 self.in_hand[worker].append((task_id, task))
-                assert len(self.in_hand[worker]) <= self.config.depth
+                assert len(self.in_hand[worker]) <= self.config.depth * self.hands
             case PlanMore():
                 self.plan_owed += 1
                 assert self.plan_owed == 1
@@ -233,16 +237,17 @@ class Schedules(RuleBasedStateMachine):
     def progress(self) -> None:
         self.progress_at, self.warned = self.now, False
 
-    def finish(self, worker: int) -> None:
-        """The worker's next task is done, unless there is poison in it."""
-        task_id, task = self.in_hand[worker][0]
+    def finish(self, worker: int, hand: int = 0) -> None:
+        """The task in one of the worker's hands is done, unless there is poison in it."""
+        hand %= min(self.hands, len(self.in_hand[worker]))
+        task_id, task = self.in_hand[worker][hand]
         poisons = [self.corpus[d] for d in documents_of(task) if self.corpus[d].poison]
-        if any(fate.deadly for fate in poisons):
+        if any(fate.deadly for fate in poisons) and self.hands == 1:
             self.lose(worker)
         elif poisons:
-            self.fail(worker)
+            self.fail(worker, hand)
         else:
-            self.in_hand[worker].popleft()
+            del self.in_hand[worker][hand]
             self.stale.append((worker, task_id, task))
             result = work(task, self.corpus)
             if not self.machine.over:
@@ -251,8 +256,10 @@ class Schedules(RuleBasedStateMachine):
             self.progress()
             self.send(TaskDone(worker, task_id, result))
 
-    def fail(self, worker: int) -> None:
-        task_id, task = self.in_hand[worker].popleft()
+    def fail(self, worker: int, hand: int = 0) -> None:
+        hand %= min(self.hands, len(self.in_hand[worker]))
+        task_id, task = self.in_hand[worker][hand]
+        del self.in_hand[worker][hand]
         self.stale.append((worker, task_id, task))
         self.failures.update(documents_of(task))
         self.progress()
@@ -287,7 +294,7 @@ class Schedules(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         self.starting.discard(worker)
         self.progress()
-        self.send(WorkerReady(worker))
+        self.send(WorkerReady(worker, self.hands))
 
     @precondition(lambda self: self.starting)
     @rule(data=st.data())
@@ -297,12 +304,12 @@ class Schedules(RuleBasedStateMachine):
     @precondition(lambda self: self.busy())
     @rule(data=st.data())
     def task_ends(self, data: st.DataObject) -> None:
-        self.finish(data.draw(st.sampled_from(self.busy())))
+        self.finish(data.draw(st.sampled_from(self.busy())), data.draw(st.integers(0, 2)))
 
     @precondition(lambda self: self.busy())
     @rule(data=st.data())
     def task_raises(self, data: st.DataObject) -> None:
-        self.fail(data.draw(st.sampled_from(self.busy())))
+        self.fail(data.draw(st.sampled_from(self.busy())), data.draw(st.integers(0, 2)))
 
     @rule(data=st.data())
     def worker_dies(self, data: st.DataObject) -> None:
@@ -372,7 +379,7 @@ class Schedules(RuleBasedStateMachine):
             else:
                 worker = min(self.starting)
                 self.starting.discard(worker)
-                self.send(WorkerReady(worker))
+                self.send(WorkerReady(worker, self.hands))
         if self.aborted:
             return
         assert self.finished
@@ -392,7 +399,7 @@ class Schedules(RuleBasedStateMachine):
         held = {
             k: v
             for k, v in vars(self.machine).items()
-            if hasattr(v, "__len__") and k not in ("_in_hand", "_ready", "_free")
+            if hasattr(v, "__len__") and k not in ("_in_hand", "_ready", "_hands", "_free")
         }
         assert not any(held.values()), held
         assert not any(self.machine._in_hand.values())

@@ -57,12 +57,11 @@ def test_out_of_memory_halves_the_batch(real_gpu: Gpu) -> None:
     text = b"int x;\n" * 1_000_000 + b"token=deadbeef\n"
     windows = [whole(text) for _ in range(24)]
     want = backend.dispatch(fused, windows, DispatchConfig())
-    backend._forget()
+    backend.lane._forget()
     hog = [cupy.empty(real_gpu.device.free_bytes() - (120 << 20), np.uint8)]
     try:
         got = backend.dispatch(fused, windows, DispatchConfig())
         hits = backend.dispatch(prefilter, windows, DispatchConfig())
-        assert len(hits) > 1
         serial = backend.confirm_serial(windows, hits)
         with pytest.raises(DeviceMemoryError, match="smaller --shard-size"):
             backend.dispatch(fused, [whole(b"." * (160 << 20))], DispatchConfig())

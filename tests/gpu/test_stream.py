@@ -23,17 +23,17 @@ def test_batches_overlap_and_agree(gpu: Gpu) -> None:
     """Documents through three small slots give the Scanner's findings, batch by batch, in order."""
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
-    from vyre_dist.kernels.cuda.backend import CudaBackend
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
 
     rng = random.Random(21)
     count, slot_bytes = gpu.amount(400, 30), gpu.amount(1 << 20, 1 << 16)
     documents = [(n, f"d{n}", random_document(rng, 2000)) for n in range(count)]
     want = Scanner(PACK, backend="cpu").scan_batch([(path, data) for _, path, data in documents])
     compiled = compile_pack(PACK.data)
-    backend = CudaBackend(compiled, ArtifactCache(None))
+    device_pack = DevicePack(compiled, ArtifactCache(None))
     with (
-        ExtractionPool(PACK.data, compiled, backend.reading, workers=2) as pool,
-        GpuStream(backend, PACK.data, pool, slots=3, slot_bytes=slot_bytes) as stream,
+        ExtractionPool(PACK.data, compiled, device_pack.reading, workers=2) as pool,
+        GpuStream(device_pack, PACK.data, pool, slots=3, slot_bytes=slot_bytes) as stream,
     ):
         batches = list(stream.scan(documents))
         totals = stream.totals
@@ -97,7 +97,7 @@ def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
     del gpu
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
-    from vyre_dist.kernels.cuda.backend import CudaBackend
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
 
     file = tmp_path / "pack.toml"
     file.write_text(
@@ -106,11 +106,11 @@ def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
     )
     pack = RulePack.load(file)
     compiled = compile_pack(pack.data)
-    backend = CudaBackend(compiled, ArtifactCache(None))
+    device_pack = DevicePack(compiled, ArtifactCache(None))
     documents = [(0, "vendor/a", b"tok_abcdef"), (1, "b", b"tok_abcdef"), (2, "c.pem", b"nothing")]
     with (
-        ExtractionPool(pack.data, compiled, backend.reading, workers=1) as pool,
-        GpuStream(backend, pack.data, pool, slots=2, slot_bytes=1 << 20) as stream,
+        ExtractionPool(pack.data, compiled, device_pack.reading, workers=1) as pool,
+        GpuStream(device_pack, pack.data, pool, slots=2, slot_bytes=1 << 20) as stream,
     ):
         rows = [row for _, own in stream.scan(documents) for row in own]
         assert stream.totals.skipped == 1

@@ -44,10 +44,8 @@ class Gpu:
 
         there, space = DeviceArena(), Workspace()
         there.upload(arena, self.stream)
-        hits = own.read_hits(there, space, self.stream)
         return {
             "fused": found(own.run_fused(there, space, self.stream)),
             "serial": found(own.run_serial(there, space, self.stream)),
-            "from hits": found(own.run_hits(there, hits, space, self.stream)),
             "fused again": found(own.run_fused(there, space, self.stream)),
         }

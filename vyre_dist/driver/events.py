@@ -15,9 +15,10 @@ from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker has loaded the pack and waits for tasks."""
+    """A worker has loaded the pack and waits for tasks, of which it can do `hands` at the same time."""
 
     worker: int
+    hands: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import answer, read_answer
 from vyre_dist.engine.tasks import Task, encode_task
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.engine.worker_process import STOP_SECONDS, end, receive
-from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.errors import UsageError, VyreError, WorkerUnusableError
 
 _READY = b"ready"
 _REFUSED = b"refused "
@@ -40,10 +41,10 @@ class _Worker:
 
 
 class LocalPool:
-    """`workers` processes (None: one for each processor this process may use).
+    """`workers` processes (None: one for each processor this process may use). With the cuda backend there is one more: it
+    owns the GPU and scans what the others read.
 
-    `start_method`: fork where that is safe (Linux, no other threads yet, and no GPU, whose context a fork can't use; a
-    worker is then up in milliseconds), else spawn.
+    `start_method`: fork where that is safe (Linux, no other threads yet; a worker is then up in milliseconds), else spawn.
     """
 
     name = "local"
@@ -54,30 +55,39 @@ class LocalPool:
         self._spec = spec
         self._count = workers or len(os.sched_getaffinity(0))
         if start_method is None:
-            safe = sys.platform == "linux" and threading.active_count() == 1 and spec.config.backend != "cuda"
+            safe = sys.platform == "linux" and threading.active_count() == 1
             start_method = "fork" if safe else "spawn"
         self._context: Any = multiprocessing.get_context(start_method)
         self._forks = start_method == "fork"
         self._workers: dict[int, _Worker] = {}
         self._engine: ScanEngine | None = None
+        self.gpu: GpuProcess | None = None
         self._events: list[Event] = []
 
     def start(self) -> Sequence[int]:
         """See WorkerPool."""
+        if self._spec.config.backend == "cuda":
+            self.gpu = GpuProcess(self._spec)
         if self._forks:
             # compiled once, before the fork: the workers share its pages and are ready at once
-            self._engine = ScanEngine(self._spec.pack, self._spec.config)
+            self._engine = ScanEngine(self._spec.pack, self._spec.config, self._gpu_address)
         for number in range(self._count):
             self._workers[number] = self._spawn(number)
         return list(self._workers)
+
+    @property
+    def _gpu_address(self) -> str:
+        return self.gpu.address if self.gpu else ""
 
     def _spawn(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         # a forked child holds copies of all our ends; while it does, its siblings would not see us die
         not_theirs = [w.connection for w in self._workers.values()] + [ours] if self._forks else []
+        if self._forks and self.gpu:
+            not_theirs += self.gpu.open_ends()
         process = self._context.Process(
             target=_serve,
-            args=(theirs, self._spec, self._engine, not_theirs),
+            args=(theirs, self._spec, self._engine, self._gpu_address, not_theirs),
             name=f"vyre-worker-{number}",
             daemon=True,
         )
@@ -102,11 +112,32 @@ class LocalPool:
         with contextlib.suppress(OSError):
             w.connection.send_bytes(encode_task(task))
 
+    def call(self, worker: int, task: bytes) -> tuple[bytes, str]:
+        """(the answer to a task, "") or (b"", how the worker ended or why it can't work): for a caller that waits for one
+        worker, and has the others called from other threads. Not to be mixed with `submit` and `poll` once all are ready.
+        """
+        w = self._workers[worker]
+        try:
+            w.connection.send_bytes(task)
+            while not w.ready:
+                said = w.connection.recv_bytes()
+                if said != _READY:
+                    return b"", said.removeprefix(_REFUSED).decode(errors="surrogateescape")
+                w.ready = True
+            return w.connection.recv_bytes(), ""
+        except (EOFError, OSError):
+            return b"", self._obituary(w)
+
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
         by_connection = {w.connection: n for n, w in self._workers.items() if not w.connection.closed}
         events: list[Event] = []
-        for ready in wait(list(by_connection), timeout):
+        gpu = self.gpu if self.gpu and not self.gpu.connection.closed else None
+        for ready in wait([*by_connection, *([gpu.connection] if gpu else [])], timeout):
+            if gpu and ready is gpu.connection:
+                if refused := gpu.mind():
+                    events.append(WorkerRefused(min(self._workers), refused))
+                continue
             number = by_connection[ready]  # type: ignore[index]
             events.append(self._read(number, self._workers[number]))
         return events
@@ -151,6 +182,8 @@ class LocalPool:
             w.process.terminate()
         for w in workers:
             self._end(w)
+        if self.gpu:
+            self.gpu.close()
 
     @staticmethod
     def _end(worker: _Worker) -> None:
@@ -160,7 +193,7 @@ class LocalPool:
 
 
 def _serve(
-    connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, not_ours: list[Connection]
+    connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, gpu: str, not_ours: list[Any]
 ) -> None:
     """The worker's life: load, then answer until the driver is gone."""
     for signum in _ENDING:
@@ -171,7 +204,10 @@ def _serve(
         other.close()
     try:
         if engine is None:
-            engine = ScanEngine(spec.pack, spec.config)
+            engine = ScanEngine(spec.pack, spec.config, gpu)
+        engine.backend.attach()
+    except WorkerUnusableError as error:
+        sys.exit(str(error))
     except VyreError as error:
         connection.send_bytes(_REFUSED + str(error).encode(errors="surrogateescape"))
         return
@@ -181,7 +217,10 @@ def _serve(
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
     # a driver that closed its end, or died, may be seen here before the thread sees it
-    with contextlib.suppress(OSError):
-        connection.send_bytes(_READY)
-        while True:
-            connection.send_bytes(answer(engine, tasks.get()))
+    try:
+        with contextlib.suppress(OSError):
+            connection.send_bytes(_READY)
+            while True:
+                connection.send_bytes(answer(engine, tasks.get()))
+    except WorkerUnusableError as error:
+        sys.exit(str(error))

@@ -50,7 +50,7 @@ from vyre_dist.engine.tasks import (
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
-    """`depth`: tasks in hand per worker, the one being done included. `slots_ahead`: shards that may be
+    """`depth`: tasks in hand per worker and hand of it, the one being done included. `slots_ahead`: shards that may be
     planned beyond the oldest unfinished one. `deaths`: failures of one task before it is cut in two, or its
     only document put in quarantine. `lost_in_a_row`: workers lost without a task done in between before the
     scan is given up; four times the number of workers if that is more, as a node that fails takes many along. Losses
@@ -97,6 +97,7 @@ class ScanMachine:
         self.totals = Totals()
         self._in_hand: dict[int, deque[int]] = {w: deque() for w in workers}
         self._ready: set[int] = set()
+        self._hands: dict[int, int] = {}
         self._free: set[int] = set()
         self._assignments: dict[int, _Assignment] = {}
         self._queue: deque[int] = deque()
@@ -131,6 +132,7 @@ class ScanMachine:
                 self._plan_ended = True
             case WorkerReady():
                 self._ready.add(event.worker)
+                self._hands[event.worker] = event.hands
                 self._note_room(event.worker)
                 self._watchdog.progress()
             case WorkerRefused():
@@ -193,9 +195,10 @@ class ScanMachine:
         """Hand queued tasks to the workers with the least in hand, up to the depth."""
         for depth in range(self.config.depth if self._queue else 0):
             for worker in sorted(self._free):
-                if not self._queue:
-                    return
-                if len(self._in_hand[worker]) == depth:
+                most = (depth + 1) * self._hands[worker]
+                while len(self._in_hand[worker]) < most:
+                    if not self._queue:
+                        return
                     task_id = self._queue.popleft()
                     self._in_hand[worker].append(task_id)
                     self._note_room(worker)
@@ -203,10 +206,14 @@ class ScanMachine:
 
     def _note_room(self, worker: int) -> None:
         """Keep `_free` true: the ready workers that may be given more. A thousand are not looked through at every event."""
-        if worker in self._ready and len(self._in_hand[worker]) < self.config.depth:
+        if worker in self._ready and self._room(worker) > 0:
             self._free.add(worker)
         else:
             self._free.discard(worker)
+
+    def _room(self, worker: int) -> int:
+        """How many tasks more a ready worker may be given."""
+        return self.config.depth * self._hands[worker] - len(self._in_hand[worker])
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
@@ -214,7 +221,7 @@ class ScanMachine:
                 self._over = True
                 actions.append(Finish())
             return
-        room = sum(self.config.depth - len(self._in_hand[w]) for w in self._free)
+        room = sum(self._room(w) for w in self._free)
         ahead = self._next_slot - self._oldest_slot
         # a reserve, so that a worker that falls idle does not wait for the walk
         wanted = len(self._queue) <= max(room, len(self._in_hand)) and ahead < self.config.slots_ahead
@@ -361,7 +368,8 @@ class ScanMachine:
         self.totals.workers_lost += 1
         in_hand = self._in_hand[event.worker]
         cut = False
-        # tasks are done in the order they were given: the first one was being done, the others never began
+        # tasks are begun in the order they were given: the first one was being done; of a worker with several hands some of
+        # the others too, but a document that ends a process of its team is told of by the team, which lives on
         for position, task_id in enumerate(reversed(in_hand), 1):
             assignment = self._assignments.pop(task_id)
             if position == len(in_hand):

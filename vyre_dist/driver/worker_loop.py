@@ -9,12 +9,18 @@ import msgpack
 from vyre_dist.engine.tasks import decode_result, decode_task, encode_result
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.engine.worker_process import detail_of
+from vyre_dist.errors import WorkerUnusableError
 
 
 def answer(engine: ScanEngine, data: bytes) -> bytes:
-    """Do the task in `data`; an exception becomes an answer that says so, and the worker lives on."""
+    """Do the task in `data`; an exception becomes an answer that says so, and the worker lives on.
+
+    Raises WorkerUnusableError: this one can't.
+    """
     try:
         body = encode_result(engine.run(decode_task(data)))
+    except WorkerUnusableError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
         return bytes(msgpack.packb(["failed", detail_of(error)]))
     return bytes(msgpack.packb(["done", body]))

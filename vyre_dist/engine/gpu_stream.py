@@ -23,14 +23,10 @@ from vyre_dist.engine.row_jobs import jobs_of
 from vyre_dist.engine.slots import ArenaBatch, Problem, Slot
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels.cuda.backend import CudaBackend
+from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
-from vyre_dist.kernels.cuda.lane import Lane
-from vyre_dist.kernels.cuda.spans import Spans
-from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
-from vyre_dist.rules.screens import screens_of
 
 _SHARED = "/dev/shm"  # noqa: S108  # where shm_open keeps memory, on Linux
 
@@ -62,30 +58,29 @@ def fitting_slots(slots: int, slot_bytes: int, device_free: int, shared_free: in
 
 
 class GpuStream:
-    """One backend's stream of batches. `close` it, or use `with`."""
+    """One device's stream of batches. `close` it, or use `with`."""
 
     def __init__(
         self,
-        backend: CudaBackend,
+        gpu: DevicePack,
         pack: PackData,
         pool: ExtractionPool,
         *,
         slots: int = 6,
         slot_bytes: int = 256 << 20,
     ) -> None:
-        """`slots` of `slot_bytes` each, halved until the device and shared memory have room for all of them.
+        """`gpu`: best with the pack's screens. `slots` of `slot_bytes` each, halved until the device and shared memory have
+        room for all of them.
 
         Raises UsageError when there is no room for the smallest slots (1 MiB).
         """
         pool.warm_up()
-        self.backend, self._pool = backend, pool
+        self._reading, self._pool = gpu.reading, pool
         self.totals = StreamTotals()
         self.problems: list[Problem] = []
         self._filters = CompiledFilters(pack)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
-        spans = make_spans(backend.compiled, backend.tables, screens_of(pack))
-        finder = Spans(backend.device, spans) if spans.any else None
-        free = backend.device.free_bytes() - slots * (finder.scratch_bytes if finder else 0)
+        free = gpu.device.free_bytes() - slots * gpu.scratch_bytes
         slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(_SHARED).free)
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
@@ -94,7 +89,7 @@ class GpuStream:
             data = np.ndarray((slot_bytes,), np.uint8, memory.buf)
             data.fill(0)  # touched, so that it is there to be registered
             self._registry.register(data)
-            self._slots.append(Slot(memory, data, Lane(backend.programs, slot_bytes, finder)))
+            self._slots.append(Slot(memory, data, gpu.lane(slot_bytes)))
         self._free = deque(self._slots)
         self._copied: deque[Slot] = deque()
         self._extracting: deque[Slot] = deque()
@@ -196,7 +191,7 @@ class GpuStream:
         self.totals.report += MergedReport.of(rows.report)
         # few: each costs this thread a little, and batches overlap anyway
         pieces = max(1, self._pool.workers // 4)
-        jobs = jobs_of(self.backend.reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
+        jobs = jobs_of(self._reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
         slot.extractions = self._pool.submit(slot.memory.name, jobs)
         self._extracting.append(slot)
 

@@ -36,7 +36,7 @@ from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.spans import unpack_spans
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
-from vyre_dist.kernels.backends import programs
+from vyre_dist.kernels.backends import BackendOptions, programs
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
@@ -58,13 +58,15 @@ _FILTERS_SCHEMA = 1
 class ScanEngine:
     """One worker's scanner. Not thread-safe."""
 
-    def __init__(self, pack: PackData, config: EngineConfig) -> None:
-        """Compile `pack` (or load it from the cache) and open the backend. Raises UsageError."""
+    def __init__(self, pack: PackData, config: EngineConfig, gpu: str = "") -> None:
+        """Compile `pack` (or load it from the cache) and open the backend. `gpu`: see BackendOptions. Raises UsageError."""
         cache = ArtifactCache(config.cache_dir)
         self.pack = pack
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
-        self.backend = open_backend(config.backend, self.compiled, cache, lambda: _screens(pack))
+        self.backend = open_backend(
+            config.backend, self.compiled, cache, BackendOptions(lambda: _screens(pack), gpu)
+        )
         self.filters = _filters(pack, self.compiled.key, cache)
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(config.threshold_pct), config.probe_every)
         fused, prefilter = programs(self.compiled)

@@ -1,0 +1,53 @@
+"""DevicePack: a pack's tables and programs on this process's current device, from which lanes are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vyre_dist.kernels.cuda.device import open_device
+from vyre_dist.kernels.cuda.lane import Lane
+from vyre_dist.kernels.cuda.programs import CudaPrograms
+from vyre_dist.kernels.cuda.reading import RowReading
+from vyre_dist.kernels.cuda.spans import Spans
+from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.program.pack_spans import make_spans
+from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.tunables import Tunables
+from vyre_dist.rules.screens import Screen
+
+MAX_STEPS = 1024
+"""How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps a launch waiting."""
+
+DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1)
+"""Chosen by trying some on an H100; benchmarks/gpu_scan.py measures them."""
+
+
+class DevicePack:
+    """`screens`: by the pack's rule number, the matches that the search for spans need not give. None: it gives all.
+
+    Raises DeviceUnusableError, NvrtcMissingError or UsageError.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledPack,
+        cache: ArtifactCache,
+        screens: Sequence[Screen] | None = None,
+        tunables: Tunables = DEFAULT_TUNABLES,
+    ) -> None:
+        self.compiled = compiled
+        self.tables = load_tables(compiled, cache)
+        self.reading = RowReading.of(self.tables)
+        self.device = open_device(cache)
+        self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
+        spans = make_spans(compiled, self.tables, screens)
+        self._search = Spans(self.device, spans) if spans.any else None
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The device memory that the searches of one lane take beside its arena and its rows."""
+        return self._search.scratch_bytes if self._search else 0
+
+    def lane(self, reserve_bytes: int = 0) -> Lane:
+        """A lane, with room for arenas of so many bytes made at once."""
+        return Lane(self.programs, reserve_bytes, self._search)

@@ -1,0 +1,127 @@
+"""RemoteLane: a lane of a GPU that another process of this machine owns (service.py). No CuPy in here.
+
+An arena is packed into memory that both processes have mapped, so only where its documents lie goes through the socket.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+from collections.abc import Sequence
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.errors import VyreError, WorkerUnusableError
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
+
+
+class RemoteLane:
+    """The lane at `address`, the path of a socket. Connects in `attach`, or when it is first used. Not thread-safe.
+
+    All methods raise WorkerUnusableError when the GPU's process is gone.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connection: Connection | None = None
+        self._room = np.empty(0, np.uint8)
+
+    def attach(self) -> None:
+        """Connect, and wait until the GPU is ready."""
+        self._open()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
+                try:
+                    own.connect(self._address)
+                except OSError as error:
+                    raise self._lost(error) from error
+                self._connection = Connection(own.detach())
+            self._receive("ready")
+        return self._connection
+
+    def room(self, size: int) -> npt.NDArray[np.uint8]:
+        """See ArenaLane."""
+        if self._room.size < size:
+            # a power of two: it grows seldom
+            size = 1 << max(0, size - 1).bit_length()
+            file = os.memfd_create("vyre-arena", os.MFD_CLOEXEC)
+            try:
+                os.ftruncate(file, size)
+                self._room = np.frombuffer(mmap.mmap(file, size), np.uint8)
+                self._send("room", size)
+                self._hand_over(file)
+            finally:
+                os.close(file)
+            self._receive("room")
+        return self._room
+
+    def fused(self, arena: Arena) -> DeviceRows:
+        """See ArenaLane. `arena` lies in the room."""
+        self._send_arena("fused", arena)
+        return self._rows()
+
+    def list_hits(self, arena: Arena) -> None:
+        """See ArenaLane. `arena` lies in the room."""
+        self._send_arena("list", arena)
+        self._receive("listed")
+
+    def confirm(self) -> DeviceRows:
+        """See ArenaLane."""
+        self._send("confirm")
+        return self._rows()
+
+    def _send_arena(self, what: str, arena: Arena) -> None:
+        flags = arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1
+        self._send(what, arena.data.size, arena.starts.tobytes(), arena.ends.tobytes(), flags.tobytes())
+
+    def _rows(self) -> DeviceRows:
+        attempted, committed, rows, matches = self._receive("rows")
+        return DeviceRows(
+            np.frombuffer(rows, ROW_DTYPE),
+            attempted,
+            committed,
+            # the reader marks some of them
+            None if matches is None else np.frombuffer(bytearray(matches), MATCH_DTYPE),
+        )
+
+    def _send(self, *message: Any) -> None:
+        connection = self._open()
+        try:
+            connection.send_bytes(msgpack.packb(message))
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _hand_over(self, file: int) -> None:
+        try:
+            reduction.send_handle(self._open(), file, None)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _receive(self, expected: str) -> Sequence[Any]:
+        body: Sequence[Any]
+        try:
+            kind, *body = msgpack.unpackb(self._open().recv_bytes())
+        except (EOFError, OSError) as error:
+            raise self._lost(error) from error
+        if kind == "memory":
+            raise DeviceMemoryError(*body)
+        if kind == "failed":
+            raise VyreError(*body)
+        if kind != expected:
+            raise AssertionError(f"the GPU's process answered {kind} where {expected} was due")
+        return body
+
+    def _lost(self, error: Exception) -> WorkerUnusableError:
+        detail = f"{type(error).__name__} {error}".strip()
+        return WorkerUnusableError(f"the process that owns the GPU is gone ({detail})")

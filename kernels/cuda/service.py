@@ -1,0 +1,147 @@
+"""GpuService: what a process does that owns a GPU: it scans arenas for other processes, which read files and make findings.
+
+One context for all of them: where each has its own, the device takes turns between contexts instead of overlapping their
+copies with kernels. RemoteLane is the other end of each connection.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist.compiler.arena import Arena
+from vyre_dist.errors import VyreError
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.host_memory import HostRegistry
+from vyre_dist.kernels.cuda.lane import Lane
+from vyre_dist.kernels.cuda.pending import DeviceRows
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    connection: Connection
+    lane: Lane
+    registry: HostRegistry = field(default_factory=HostRegistry)
+    room: npt.NDArray[np.uint8] | None = None
+
+
+class GpuService:
+    """`listener`: a listening socket of this machine (AF_UNIX). `stop`: ends `serve` when its other end is closed."""
+
+    def __init__(self, listener: socket.socket, stop: Connection, open_lane: Callable[[], Lane]) -> None:
+        self._listener, self._stop, self._open_lane = listener, stop, open_lane
+        self._started: deque[_Client] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(stop, selectors.EVENT_READ, None)
+        self._clients: list[_Client] = []
+
+    def serve(self) -> None:
+        """Until it is stopped. What is no VyreError ends it: after most of CUDA's errors a context is of no use."""
+        try:
+            while True:
+                # whatever has come is queued on the device before anybody is waited for
+                for key, _ in self._selector.select(0 if self._started else None):
+                    if key.data is None:
+                        return
+                    key.data()
+                if self._started:
+                    self._finish_oldest()
+        finally:
+            for client in list(self._clients):
+                self._drop(client)
+            self._selector.close()
+
+    def _accept(self) -> None:
+        accepted, _ = self._listener.accept()
+        accepted.setblocking(True)
+        client = _Client(Connection(accepted.detach()), self._open_lane())
+        self._clients.append(client)
+        self._selector.register(client.connection, selectors.EVENT_READ, lambda: self._take(client))
+        self._answer(client, "ready")
+
+    def _take(self, client: _Client) -> None:
+        """What a client has sent."""
+        try:
+            what, *body = msgpack.unpackb(client.connection.recv_bytes())
+            if what == "room":
+                self._map(client, body[0], reduction.recv_handle(client.connection))
+                self._answer(client, "room")
+                return
+        except (EOFError, OSError):
+            self._drop(client)
+            return
+        if what == "fused":
+            client.lane.start(_arena(client, *body))
+            self._started.append(client)
+        elif what == "list":
+            client.lane.list_hits(_arena(client, *body))
+            self._answer(client, "listed")
+        else:
+            self._finish(client, client.lane.confirm)
+
+    @staticmethod
+    def _map(client: _Client, size: int, file: int) -> None:
+        client.registry.close()
+        try:
+            client.room = np.frombuffer(mmap.mmap(file, size), np.uint8)
+        finally:
+            os.close(file)
+        # every page is there before it is registered
+        client.room[:: mmap.PAGESIZE] = 0
+        client.registry.register(client.room)
+
+    def _finish_oldest(self) -> None:
+        client = self._started.popleft()
+        self._finish(client, client.lane.finish)
+
+    def _finish(self, client: _Client, work: Callable[[], DeviceRows]) -> None:
+        try:
+            found = work()
+        except DeviceMemoryError as error:
+            self._answer(client, "memory", error.needed, error.free)
+        except VyreError as error:
+            self._answer(client, "failed", str(error))
+        else:
+            matches = None if found.matches is None else found.matches.tobytes()
+            self._answer(
+                client, "rows", found.attempted_tiles, found.committed_tiles, found.rows.tobytes(), matches
+            )
+
+    def _answer(self, client: _Client, *message: Any) -> None:
+        try:
+            client.connection.send_bytes(msgpack.packb(message))
+        except OSError:
+            self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        """Let go of a client that is gone."""
+        if client not in self._clients:
+            return
+        self._clients.remove(client)
+        if client in self._started:
+            self._started.remove(client)
+        client.lane.wait()
+        self._selector.unregister(client.connection)
+        client.connection.close()
+        client.registry.close()
+
+
+def _arena(client: _Client, size: int, starts: bytes, ends: bytes, flags: bytes) -> Arena:
+    if client.room is None:
+        raise AssertionError("an arena came before the memory that it lies in")
+    edges = np.frombuffer(flags, np.uint8)
+    low, high = np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64)
+    return Arena(client.room[:size], low, high, edges & 1 != 0, edges & 2 != 0)

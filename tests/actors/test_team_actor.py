@@ -1,0 +1,82 @@
+"""An actor with a GPU takes its share of the node's CPUs, and has a process on each: one worker with several hands."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from vyre_dist.actors.cluster import connect, cpus_per_gpu
+from vyre_dist.actors.ray_pool import RayPool
+from vyre_dist.driver.local_pool import LocalPool
+
+CPUS = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(ray_places: Path) -> Iterator[None]:
+    """One node with one GPU, which is made up: `auto` falls back to the processors."""
+    assert connect("local", local_cpus=CPUS, local_gpus=1, runtime_env=None, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def pool(spec) -> Iterator[RayPool]:
+    """One actor on the GPU."""
+    own = RayPool(replace(spec, config=replace(spec.config, backend="auto")))
+    yield own
+    own.close()
+
+
+def test_one_worker_with_a_process_for_each_cpu(pool: RayPool, scan, spec, documents) -> None:
+    """It finds what local processes find, in the same order, and tells how many hands it has. None is left in the end."""
+    assert cpus_per_gpu() == CPUS
+    facts = []
+    family: set[psutil.Process] = set()
+
+    def watch() -> None:
+        facts.extend(pool.facts.values())
+        for own in pool.facts.values():
+            family.update(psutil.Process(own.pid).children())
+
+    expected, local, _ = scan(LocalPool(spec, 1), documents)
+    found, outcome, warnings = scan(pool, documents, watch=watch)
+    assert found == expected
+    assert (outcome.workers, outcome.problems, warnings) == (1, [], [])
+    assert outcome.totals.bytes == local.totals.bytes
+    assert {(own.gpus, own.processes) for own in facts} == {(("0",), CPUS)}
+    assert len(family) >= CPUS
+    _, alive = psutil.wait_procs(list(family), timeout=30)
+    assert not alive
+
+
+def test_a_process_of_it_that_is_killed(pool: RayPool, scan, spec, documents) -> None:
+    """The actor lives on, and nothing is missing."""
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    killed: list[int] = []
+
+    def kill_once() -> None:
+        if killed:
+            return
+        for own in pool.facts.values():
+            workers = [
+                child
+                for child in psutil.Process(own.pid).children()
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
+            if workers:
+                killed.append(workers[0].pid)
+                os.kill(workers[0].pid, signal.SIGKILL)
+
+    found, outcome, _ = scan(pool, documents, watch=kill_once)
+    assert len(killed) == 1
+    assert found == expected
+    assert outcome.totals.workers_lost == 0
+    assert outcome.problems == []

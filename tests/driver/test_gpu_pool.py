@@ -1,0 +1,120 @@
+"""LocalPool with a process that owns the GPU: workers that read, one device that scans, and what is lost when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import emulated_gpu_process
+import pytest
+from emulated_kernels import compiler
+
+from vyre_dist import RulePack, Scanner
+from vyre_dist.driver import gpu_process
+from vyre_dist.driver.gpu_process import GpuProcess
+from vyre_dist.driver.local_pool import LocalPool
+from vyre_dist.driver.plan import Plan
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.finding import Finding
+from vyre_dist.sources import walk_folders
+
+PACK = RulePack.from_patterns({"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)", "any": r"n\d+="})
+SHARD_BYTES = 4096
+
+
+@pytest.fixture(params=["emulated", pytest.param("real", marks=pytest.mark.gpu)], autouse=True)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the GPU's process finds."""
+    if request.param == "emulated":
+        if compiler() is None:
+            pytest.skip("there is no g++, which compiles the kernels for the emulated GPU")
+        monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.own_gpu)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small files, an empty one, and one that is cut into pieces."""
+    root = tmp_path_factory.mktemp("corpus")
+    for i in range(40):
+        path = root / f"d{i % 3}" / f"f{i:02d}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"id AKIA{'B' * 14}{i:02d}\nport={i}\n" * (i % 7 + 1))
+    (root / "d0" / "empty").touch()
+    (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(600)))
+    return root
+
+
+def scan(
+    pool: LocalPool, root: Path, watch: Callable[[], object] = lambda: None
+) -> tuple[list[Finding], ScanOutcome]:
+    """What a scan of `root` finds; `watch` is called after every round of events."""
+    found: list[Finding] = []
+    callbacks = Callbacks(found.extend, lambda _: None, lambda _: None, lambda _t, _p: watch())
+    outcome = run_scan(Plan(walk_folders([str(root)]), SHARD_BYTES), pool, PACK.rules, callbacks)
+    return found, outcome
+
+
+def spec(speculation: str = "auto") -> WorkerSpec:
+    """A small pack on the GPU."""
+    return WorkerSpec(PACK.data, EngineConfig("cuda", speculation, shard_bytes=SHARD_BYTES))
+
+
+def test_findings_are_the_cpu_backends(corpus: Path) -> None:
+    """Three workers on one GPU find what the processors find; no worker is lost, and both paths are taken."""
+    want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
+    pool = LocalPool(spec(), workers=3)
+    found, outcome = scan(pool, corpus)
+    assert found == want
+    assert len(found) > 1000
+    assert outcome.complete
+    assert outcome.totals.workers_lost == 0
+    assert outcome.totals.fused > 0
+    assert outcome.totals.serial > 0
+
+
+def test_a_gpu_process_that_is_killed(corpus: Path) -> None:
+    """Its workers end and are replaced, another process takes its place, and nothing is missing from the findings."""
+    want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
+    pool = LocalPool(spec("force"), workers=2)
+    killed: list[int] = []
+
+    def kill_once() -> None:
+        gpu = pool.gpu
+        if gpu is not None and gpu.ready and not killed:
+            assert gpu.pid is not None
+            killed.append(gpu.pid)
+            os.kill(gpu.pid, signal.SIGKILL)
+
+    found, outcome = scan(pool, corpus, kill_once)
+    assert len(killed) == 1
+    assert outcome.totals.workers_lost >= 1
+    assert found == want
+    assert outcome.complete
+
+
+def test_a_gpu_process_that_never_starts(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scan is given up, with the reason; nobody waits for ever."""
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
+    with pytest.raises(ScanAbortedError, match=r"GPU's process \d+ ended with exit code 7") as caught:
+        scan(LocalPool(spec(), workers=2), corpus)
+    assert caught.value.refused
+
+
+def test_nothing_is_left_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the pool is closed the process has ended and its socket is gone."""
+    own: list[GpuProcess] = []
+    start = GpuProcess.__init__
+
+    def remember(self: GpuProcess, *arguments: WorkerSpec) -> None:
+        own.append(self)
+        start(self, *arguments)
+
+    monkeypatch.setattr(GpuProcess, "__init__", remember)
+    scan(LocalPool(spec(), workers=1), corpus)
+    (gpu,) = own
+    assert not os.path.exists(os.path.dirname(gpu.address))
+    assert gpu.pid is None

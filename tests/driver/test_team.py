@@ -1,0 +1,147 @@
+"""Team: the processes of one worker, called from several threads; and what becomes of it when some of them die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import emulated_gpu_process
+import pytest
+from emulated_kernels import compiler
+
+from vyre_dist import RulePack, Scanner
+from vyre_dist.driver import gpu_process
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.team import Team
+from vyre_dist.driver.worker_loop import read_answer
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.tasks import Piece, ScanTask, TaskResult, encode_task
+from vyre_dist.errors import UsageError, WorkerUnusableError
+
+PACK = RulePack.from_patterns({"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)"})
+TEXTS = [f"id={i} AKIA{'B' * 13}{i:03d}\n".encode() * (1 + i % 5) for i in range(24)]
+PATIENCE = 30.0
+
+
+def task_of(number: int) -> bytes:
+    """A task with one document."""
+    text = TEXTS[number]
+    return encode_task(ScanTask((Piece(number, f"d{number}", len(text), 0, len(text), inline=text),)))
+
+
+def done(answer: bytes) -> TaskResult:
+    """What came of a task that was done."""
+    result, error = read_answer(answer)
+    assert isinstance(result, TaskResult), error
+    return result
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Team]]:
+    """Teams that are closed at the end."""
+    teams: list[Team] = []
+
+    def do(backend: str, processes: int) -> Team:
+        team = Team(WorkerSpec(PACK.data, EngineConfig(backend)), processes)
+        team.start()
+        teams.append(team)
+        return team
+
+    yield do
+    for team in teams:
+        team.close()
+
+
+GPUS = ["emulated", pytest.param("real", marks=pytest.mark.gpu)]
+on_a_gpu = pytest.mark.parametrize("backend", GPUS, indirect=True)
+
+
+@pytest.fixture(params=["cpu", *GPUS])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The backend's name."""
+    if request.param == "emulated":
+        if compiler() is None:
+            pytest.skip("there is no g++, which compiles the kernels for the emulated GPU")
+        monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.own_gpu)
+    return "cpu" if request.param == "cpu" else "cuda"
+
+
+def test_tasks_from_several_threads(start: Callable[..., Team], backend: str) -> None:
+    """Each thread gets the answer to its own task."""
+    team = start(backend, 2)
+    with ThreadPoolExecutor(5) as threads:
+        answers = list(threads.map(lambda number: team.run(task_of(number)), range(len(TEXTS))))
+    want = [Scanner(PACK, backend="cpu").scan(text) for text in TEXTS]
+    for number, (answer, own) in enumerate(zip(answers, want, strict=True)):
+        rows = done(answer).findings
+        assert [(row[0], row[2], row[3]) for row in rows] == [(number, f.start, f.end) for f in own]
+    assert sum(map(len, want)) > 100
+
+
+def test_a_process_that_is_killed(start: Callable[..., Team], backend: str) -> None:
+    """The answer says that it was lost; the next task is done by the one in its place."""
+    team = start(backend, 1)
+    (worker,) = team._pool._workers.values()
+    worker.process.kill()
+    result, error = read_answer(team.run(task_of(3)))
+    assert result is None
+    assert "was ended by signal 9" in error
+    assert done(team.run(task_of(3))).findings
+
+
+@on_a_gpu
+def test_a_gpu_process_that_is_killed(start: Callable[..., Team], backend: str) -> None:
+    """Every process is lost once at most, and then there are others, with another GPU process."""
+    team = start(backend, 2)
+    gpu = team._pool.gpu
+    assert gpu is not None and gpu.pid is not None
+    before = gpu.pid
+    os.kill(before, signal.SIGKILL)
+    answers = [read_answer(team.run(task_of(number % len(TEXTS)))) for number in range(8)]
+    failed = [error for result, error in answers if result is None]
+    assert 1 <= len(failed) <= 2
+    assert all("exit code 1" in error for error in failed)
+    assert gpu.pid != before
+    assert answers[-1][0].findings
+
+
+@on_a_gpu
+def test_a_gpu_that_is_gone_for_good(
+    start: Callable[..., Team], backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no process can own the GPU any more, whoever asks is told; nobody waits for ever."""
+    team = start(backend, 1)
+    gpu = team._pool.gpu
+    assert gpu is not None and gpu.pid is not None
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
+    os.kill(gpu.pid, signal.SIGKILL)
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            for _ in range(20):
+                team.run(task_of(0))
+        except WorkerUnusableError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert "exit code 7" in str(raised[0])
+
+
+def test_one_that_cannot_start(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reason that every process would meet is an error of the start."""
+    if backend == "cpu":
+        team = Team(WorkerSpec(PACK.data, EngineConfig("abacus")), 2)
+        match = "abacus"
+    else:
+        monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
+        team = Team(WorkerSpec(PACK.data, EngineConfig("cuda")), 2)
+        match = "exit code 7"
+    with pytest.raises(UsageError, match=match):
+        team.start()

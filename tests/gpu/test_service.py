@@ -1,0 +1,170 @@
+"""A GPU that one process owns and others use: what comes out is what a backend with a GPU of its own gives."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gpu_device import Gpu
+from gpu_support import PATTERNS, random_document
+
+from vyre_dist import RulePack
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.errors import UsageError, WorkerUnusableError
+from vyre_dist.extract import Window
+from vyre_dist.extract.window import whole
+from vyre_dist.kernels.backends import BackendOptions, open_backend, programs
+from vyre_dist.kernels.cuda.backend import CudaBackend
+from vyre_dist.kernels.cuda.device_pack import DevicePack
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.service import GpuService
+from vyre_dist.program import ArtifactCache, compile_pack
+
+PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
+COMPILED = compile_pack(PACK.data)
+CONFIG = DispatchConfig()
+
+
+@contextlib.contextmanager
+def served(device_pack: DevicePack, folder: Path) -> Iterator[str]:
+    """A service on a thread of this process; its address."""
+    address = str(folder / "socket")
+    ours, theirs = multiprocessing.Pipe()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        thread = threading.Thread(target=GpuService(listener, theirs, device_pack.lane).serve)
+        thread.start()
+        try:
+            yield address
+        finally:
+            ours.close()
+            thread.join()
+            theirs.close()
+
+
+def remote(address: str) -> CudaBackend:
+    """A backend that has no GPU of its own."""
+    backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
+    assert isinstance(backend, CudaBackend)
+    backend.attach()
+    return backend
+
+
+def batch(rng: random.Random, count: int) -> list[Window]:
+    """Whole documents, and parts of some."""
+    texts = [random_document(rng, 60) for _ in range(count)]
+    parts = [Window(text, 5, 1, max(1, len(text) - 9), False) for text in texts[::3] if len(text) > 20]
+    return [whole(text) for text in texts] + parts
+
+
+def test_several_clients(gpu: Gpu, tmp_path: Path) -> None:
+    """Clients in turn, with batches of growing sizes and on both paths, get what a backend of its own gives."""
+    del gpu
+    rng = random.Random(31)
+    device_pack = DevicePack(COMPILED, ArtifactCache(None))
+    own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+    fused, prefilter = programs(COMPILED)
+    spans = 0
+    with served(device_pack, tmp_path) as address:
+        clients = [remote(address) for _ in range(3)]
+        clients[0].dispatch_bytes = 16  # its memory has to grow
+        for turn in range(6):
+            client, windows = clients[turn % 3], batch(rng, 3 + 4 * turn)
+            want = own.dispatch(fused, windows, CONFIG)
+            assert client.dispatch(fused, windows, CONFIG) == want
+            assert client.groups == own.groups
+            listed = client.dispatch(prefilter, windows, CONFIG)
+            assert client.confirm_serial(windows, listed) == [want[0][:-8]]
+            spans += len(want[0]) // 24
+    assert spans > 100
+
+
+def test_many_at_once(gpu: Gpu, tmp_path: Path) -> None:
+    """Clients that all wait at the same time get each their own answer."""
+    del gpu
+    device_pack = DevicePack(COMPILED, ArtifactCache(None))
+    own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+    fused, _ = programs(COMPILED)
+    batches = [batch(random.Random(seed), 4) for seed in range(5)]
+    want = [own.dispatch(fused, windows, CONFIG) for windows in batches]
+    got: list[list[bytes]] = [[] for _ in batches]
+    with served(device_pack, tmp_path) as address:
+
+        def run(number: int) -> None:
+            client = remote(address)
+            for _ in range(3):
+                got[number] += client.dispatch(fused, batches[number], CONFIG)
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(batches))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert got == [own * 3 for own in want]
+
+
+def test_a_client_that_leaves(gpu: Gpu, tmp_path: Path) -> None:
+    """One that goes while its arena is being scanned costs the others nothing."""
+    del gpu
+    fused, _ = programs(COMPILED)
+    windows = batch(random.Random(5), 6)
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        want = remote(address).dispatch(fused, windows, CONFIG)
+        gone = remote(address)
+        gone.lane._send_arena("fused", gone._pack(windows))  # type: ignore[attr-defined]
+        gone.lane._connection.close()  # type: ignore[attr-defined]
+        assert remote(address).dispatch(fused, windows, CONFIG) == want
+
+
+def test_a_service_that_ends(gpu: Gpu, tmp_path: Path) -> None:
+    """A client says that it is of no use without its GPU, whatever it asks for next."""
+    del gpu
+    fused, _ = programs(COMPILED)
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        client = remote(address)
+    with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
+        client.dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
+    with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
+        remote(address)
+    os.unlink(address)
+
+
+def test_errors_come_back(emulated_gpu: Gpu, tmp_path: Path) -> None:
+    """A window that is too much for the device is the client's error, and the next batch goes well."""
+    assert emulated_gpu.emulated is not None
+    memory = emulated_gpu.emulated.memory
+    fused, prefilter = programs(COMPILED)
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        client = remote(address)
+        client.dispatch_bytes = 1 << 12
+        good = [whole(b"token=deadbeef")]
+        want = client.dispatch(fused, good, CONFIG)
+        whole_memory, memory.capacity = memory.capacity, memory.used + (1 << 20)
+        try:
+            for program in (fused, prefilter):
+                with pytest.raises(DeviceMemoryError, match="of 64 MiB") as caught:
+                    client.confirm_serial([], client.dispatch(program, [whole(b"." * (64 << 20))], CONFIG))
+                assert caught.value.needed == 64 << 20
+        finally:
+            memory.capacity = whole_memory
+        assert client.dispatch(fused, good, CONFIG) == want
+
+
+def test_an_old_ticket(gpu: Gpu) -> None:
+    """What was listed before another dispatch is not confirmed in its place."""
+    del gpu
+    backend = CudaBackend(COMPILED, ArtifactCache(None))
+    fused, prefilter = programs(COMPILED)
+    windows = [whole(b"token=deadbeef")]
+    listed = backend.dispatch(prefilter, windows, CONFIG)
+    backend.dispatch(fused, windows, CONFIG)
+    with pytest.raises(UsageError, match="another dispatch since"):
+        backend.confirm_serial(windows, listed)

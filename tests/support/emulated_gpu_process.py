@@ -1,0 +1,30 @@
+"""A GPU's process without a GPU: what GpuProcess starts, on the emulated device. In a module of its own, for spawn."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from multiprocessing.connection import Connection
+
+from emulated_cupy import EmulatedCupy
+
+from vyre_dist.driver import gpu_process
+from vyre_dist.engine.config import EngineConfig
+
+_own_gpu = gpu_process._own_gpu
+
+
+def own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
+    """In the place of gpu_process._own_gpu."""
+    emulation = EmulatedCupy()
+    sys.modules.update(emulation.modules())
+    try:
+        _own_gpu(parent, listener, pack, config)
+    finally:
+        emulation.compiler.close()
+
+
+def dies_at_once(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
+    """One that never comes to be of use."""
+    del parent, listener, pack, config
+    sys.exit(7)

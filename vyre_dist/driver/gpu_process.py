@@ -1,0 +1,117 @@
+"""GpuProcess: the process that owns this machine's GPU for a pool of workers, as the pool sees it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgpack
+
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.worker_process import STOP_SECONDS, end
+from vyre_dist.errors import VyreError
+from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+
+
+class GpuProcess:
+    """Started at once. Close it.
+
+    `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
+    the next one. `connection`: readable when there is something to `mind`.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
+        self.address = os.path.join(self._folder, "socket")
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(self.address)
+        self._listener.listen(4096)
+        self.ready = False
+        self._process: Any = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the process (again)."""
+        # spawned: a fork may not use CUDA once its parent has
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_own_gpu,
+            args=(theirs, self._listener, pack_to_bytes(self._spec.pack), self._spec.config),
+            name="vyre-gpu",
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        self.connection: Connection = ours
+        self.ready = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number; None when it has been closed."""
+        return self._process.pid if self._process else None
+
+    def mind(self) -> str:
+        """Take in what `connection` has: that the process is ready, or its end. One that had been ready is followed by
+        another. Else there is none any more, workers that connect fail, and what is returned is the reason, not "".
+        """
+        try:
+            kind, text = msgpack.unpackb(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            self.connection.close()
+            self._process.join(STOP_SECONDS)
+            if self.ready:
+                self.restart()
+                return ""
+            text = f"the GPU's process {self._process.pid} ended with exit code {self._process.exitcode}"
+        else:
+            if kind == "ready":
+                self.ready = True
+                return ""
+        self._listener.close()
+        return str(text)
+
+    def open_ends(self) -> list[Any]:
+        """What a forked worker has to close: while it is open there, nobody sees that it is closed here."""
+        return [self._listener, *([] if self.connection.closed else [self.connection])]
+
+    def close(self) -> None:
+        """End it. May be called twice."""
+        self.connection.close()
+        if self._process:
+            end(self._process)
+            self._process = None
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
+    """The process's life: open the device, say so, then serve until the parent is gone."""
+    # Ctrl-C reaches the whole process group; the parent ends its processes by closing their pipes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.kernels.cuda.service import GpuService
+    from vyre_dist.program import ArtifactCache, compile_pack
+    from vyre_dist.rules.screens import screens_of
+
+    try:
+        own, cache = pack_from_bytes(pack), ArtifactCache(config.cache_dir)
+        compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
+        device_pack = DevicePack(compiled, cache, screens_of(own))
+    except VyreError as error:
+        parent.send_bytes(_message("refused", str(error)))
+        return
+    parent.send_bytes(_message("ready", ""))
+    GpuService(listener, parent, device_pack.lane).serve()
+
+
+def _message(*parts: Any) -> bytes:
+    return bytes(msgpack.packb(parts))
