@@ -2,7 +2,7 @@
 
     python benchmarks/scan_backends.py --sample SAMPLE --rules PACK [--copies 8] [--workers 4 16] [--ray] [--record]
 
-SAMPLE is gpu_scan.py's. It is written out as trees: its files as they are, `copies` times, and the same text in files of
+SAMPLE is gpu_scan.py's. It is written out as trees: its files, 50 to a folder, `copies` times, and the same text in files of
 256 MB. Each is scanned from the page cache by either backend with so many workers, process start included; `--ray` adds
 one Ray cluster of this machine with a worker for each GPU. All must give the same findings. Appends a JSON line to
 benchmarks/results/scan_backends.jsonl with --record.
@@ -28,6 +28,7 @@ from gpu_scan import _head
 
 HERE = Path(__file__).parent
 BIG_FILE_BYTES = 256 << 20
+FOLDER_FILES = 50
 
 
 def write_trees(root: Path, sample: str, copies: int) -> dict[str, Path]:
@@ -35,11 +36,12 @@ def write_trees(root: Path, sample: str, copies: int) -> dict[str, Path]:
     paths, documents = read_sample(sample)
     trees = {"files": root / "files", "big files": root / "big"}
     for copy in range(copies):
-        for path, text in zip(paths, documents, strict=True):
-            file = trees["files"] / str(copy) / path
+        for number, (path, text) in enumerate(zip(paths, documents, strict=True)):
+            file = trees["files"] / f"{copy}-{number // FOLDER_FILES}" / f"{number}-{Path(path).name}"
             file.parent.mkdir(parents=True, exist_ok=True)
             if copy:
-                file.hardlink_to(trees["files"] / "0" / path)  # so that many copies fit the page cache
+                # so that many copies fit the page cache
+                file.hardlink_to(trees["files"] / f"0-{number // FOLDER_FILES}" / file.name)
             else:
                 file.write_bytes(text)
     trees["big files"].mkdir()

@@ -32,10 +32,6 @@ class ScanBackend(Backend[ScanProgram], Protocol):
         """Of the last dispatch's matches, as far as they were worked out on the way: by window, rule and start."""
         ...
 
-    def attach(self) -> None:
-        """What belongs to the process that will dispatch, which may be a fork of the one that opened the backend."""
-        ...
-
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """The prefilter's outputs, confirmed one by one: a list of one buffer of spans (SPAN_DTYPE), without a tail."""
         ...

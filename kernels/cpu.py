@@ -59,9 +59,6 @@ class CpuBackend:
         self._hits: list[tuple[int, int]] = []
         self._scanned = b""
 
-    def attach(self) -> None:
-        """See ScanBackend."""
-
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
         del config

@@ -44,9 +44,6 @@ class ReferenceBackend:
         self.groups: Mapping[int, Mapping[int, Mapping[int, Groups]]] = {}
         self.tables = load_tables(compiled, cache)
 
-    def attach(self) -> None:
-        """See ScanBackend."""
-
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs`. Raises UsageError for `confirm`, which needs a prefilter's output: confirm_serial."""
         del config

@@ -37,9 +37,6 @@ _TICKET = struct.Struct("<Q")
 class ArenaLane(Protocol):
     """The way to a device: this process's own (Lane), or another's."""
 
-    def attach(self) -> None:
-        """Be ready; see ScanBackend."""
-
     def room(self, size: int) -> npt.NDArray[np.uint8]:
         """Memory for `size` bytes or more to pack an arena into: the next one, when no other is on its way any more."""
 
@@ -71,10 +68,6 @@ class CudaBackend:
         self.lane: ArenaLane = DevicePack(compiled, cache).lane() if lane is None else lane
         self._listed = 0
 
-    def attach(self) -> None:
-        """See ScanBackend."""
-        self.lane.attach()
-
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs`. What prefilter lists stays on the device; it puts out a ticket for confirm_serial.
 
@@ -103,7 +96,7 @@ class CudaBackend:
 
     def _pack(self, windows: Sequence[Window]) -> Arena:
         size = packed_size([len(window.data) for window in windows])
-        self._packed = arena_of(windows, self.lane.room(max(size, self.dispatch_bytes)))
+        self._packed = arena_of(windows, self.lane.room(size))
         return self._packed
 
     def _extract(self, windows: Sequence[Window], arena: Arena, found: DeviceRows) -> Spans:

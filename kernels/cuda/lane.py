@@ -38,16 +38,14 @@ class Lane:
         self._hits: npt.NDArray[np.void] | None = None
         self._room = np.empty(0, np.uint8)
 
-    def attach(self) -> None:
-        """Nothing to do: see ScanBackend."""
-
     def room(self, size: int) -> npt.NDArray[np.uint8]:
         """Pinned memory of `size` bytes or more to pack an arena into; the same at every call that it is large enough for.
 
         New memory costs a page fault for every 4 KiB, and copies from it go at a fraction of the bus's rate.
         """
         if self._room.size < size:
-            self._room = landing_place(size)
+            # a power of two: what it had before stays in CuPy's pool
+            self._room = landing_place(1 << max(0, size - 1).bit_length())
         return self._room
 
     def fused(self, arena: Arena) -> DeviceRows:

@@ -25,7 +25,7 @@ from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
 
 
 class RemoteLane:
-    """The lane at `address`, the path of a socket. Connects in `attach`, or when it is first used. Not thread-safe.
+    """The lane at `address`, the path of a socket. Connects when it is first used. Not thread-safe.
 
     All methods raise WorkerUnusableError when the GPU's process is gone.
     """
@@ -35,11 +35,8 @@ class RemoteLane:
         self._connection: Connection | None = None
         self._room = np.empty(0, np.uint8)
 
-    def attach(self) -> None:
-        """Connect, and wait until the GPU is ready."""
-        self._open()
-
     def _open(self) -> Connection:
+        """The connection; where there is none yet, when the GPU is ready."""
         if self._connection is None:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
                 try:
@@ -53,8 +50,9 @@ class RemoteLane:
     def room(self, size: int) -> npt.NDArray[np.uint8]:
         """See ArenaLane."""
         if self._room.size < size:
-            # a power of two: it grows seldom
-            size = 1 << max(0, size - 1).bit_length()
+            # a quarter more at most: it has to grow seldom, and each page of it costs time to register
+            unit = 1 << max(12, size.bit_length() - 3)
+            size = -(-size // unit) * unit
             file = os.memfd_create("vyre-arena", os.MFD_CLOEXEC)
             try:
                 os.ftruncate(file, size)

@@ -18,6 +18,7 @@ from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
+from vyre_dist.driver.totals import Totals
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.finding import Finding
 from vyre_dist.sources import walk_folders
@@ -49,11 +50,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scan(
-    pool: LocalPool, root: Path, watch: Callable[[], object] = lambda: None
+    pool: LocalPool, root: Path, watch: Callable[[Totals], object] = lambda _: None
 ) -> tuple[list[Finding], ScanOutcome]:
     """What a scan of `root` finds; `watch` is called after every round of events."""
     found: list[Finding] = []
-    callbacks = Callbacks(found.extend, lambda _: None, lambda _: None, lambda _t, _p: watch())
+    callbacks = Callbacks(found.extend, lambda _: None, lambda _: None, lambda totals, _: watch(totals))
     outcome = run_scan(Plan(walk_folders([str(root)]), SHARD_BYTES), pool, PACK.rules, callbacks)
     return found, outcome
 
@@ -82,9 +83,9 @@ def test_a_gpu_process_that_is_killed(corpus: Path) -> None:
     pool = LocalPool(spec("force"), workers=2)
     killed: list[int] = []
 
-    def kill_once() -> None:
+    def kill_once(totals: Totals) -> None:
         gpu = pool.gpu
-        if gpu is not None and gpu.ready and not killed:
+        if gpu is not None and totals.documents and not killed:
             assert gpu.pid is not None
             killed.append(gpu.pid)
             os.kill(gpu.pid, signal.SIGKILL)

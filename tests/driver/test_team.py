@@ -96,6 +96,8 @@ def test_a_process_that_is_killed(start: Callable[..., Team], backend: str) -> N
 def test_a_gpu_process_that_is_killed(start: Callable[..., Team], backend: str) -> None:
     """Every process is lost once at most, and then there are others, with another GPU process."""
     team = start(backend, 2)
+    for number in range(2):
+        assert done(team.run(task_of(number))).findings  # now both are connected
     gpu = team._pool.gpu
     assert gpu is not None and gpu.pid is not None
     before = gpu.pid

@@ -54,7 +54,6 @@ def remote(address: str) -> CudaBackend:
     """A backend that has no GPU of its own."""
     backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
     assert isinstance(backend, CudaBackend)
-    backend.attach()
     return backend
 
 
@@ -66,7 +65,7 @@ def batch(rng: random.Random, count: int) -> list[Window]:
 
 
 def test_several_clients(gpu: Gpu, tmp_path: Path) -> None:
-    """Clients in turn, with batches of growing sizes and on both paths, get what a backend of its own gives."""
+    """Clients in turn, with batches that outgrow their memory and on both paths, get what a backend of its own gives."""
     del gpu
     rng = random.Random(31)
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
@@ -75,9 +74,9 @@ def test_several_clients(gpu: Gpu, tmp_path: Path) -> None:
     spans = 0
     with served(device_pack, tmp_path) as address:
         clients = [remote(address) for _ in range(3)]
-        clients[0].dispatch_bytes = 16  # its memory has to grow
         for turn in range(6):
-            client, windows = clients[turn % 3], batch(rng, 3 + 4 * turn)
+            # the first are empty: there is no memory yet that they would lie in
+            client, windows = clients[turn % 3], batch(rng, 4 * turn) or [whole(b"")]
             want = own.dispatch(fused, windows, CONFIG)
             assert client.dispatch(fused, windows, CONFIG) == want
             assert client.groups == own.groups
@@ -130,10 +129,11 @@ def test_a_service_that_ends(gpu: Gpu, tmp_path: Path) -> None:
     fused, _ = programs(COMPILED)
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         client = remote(address)
+        client.dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
     with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
         client.dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
     with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
-        remote(address)
+        remote(address).dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
     os.unlink(address)
 
 
@@ -144,7 +144,6 @@ def test_errors_come_back(emulated_gpu: Gpu, tmp_path: Path) -> None:
     fused, prefilter = programs(COMPILED)
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         client = remote(address)
-        client.dispatch_bytes = 1 << 12
         good = [whole(b"token=deadbeef")]
         want = client.dispatch(fused, good, CONFIG)
         whole_memory, memory.capacity = memory.capacity, memory.used + (1 << 20)

@@ -205,9 +205,6 @@ def _serve(
     try:
         if engine is None:
             engine = ScanEngine(spec.pack, spec.config, gpu)
-        engine.backend.attach()
-    except WorkerUnusableError as error:
-        sys.exit(str(error))
     except VyreError as error:
         connection.send_bytes(_REFUSED + str(error).encode(errors="surrogateescape"))
         return
