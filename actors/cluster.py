@@ -176,11 +176,15 @@ def room_for(per_worker: Mapping[str, float]) -> Room:
     )
 
 
-def cpus_per_gpu() -> int:
-    """The CPUs that a worker with one GPU may take so that every GPU of the connected cluster gets one; 1 without GPUs."""
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
-    shares = [int(n.get("CPU", 0.0) / n["GPU"]) for n in nodes if n.get("GPU", 0.0) >= 1]
-    return max(1, min(shares, default=1))
+def cpus_beside(gpus: int) -> int:
+    """The CPUs of this worker's node that go with so many of its GPUs, in use or not; 0 outside Ray."""
+    if not ray.is_initialized():
+        return 0
+    own = ray.get_runtime_context().get_node_id()
+    for node in ray.nodes():
+        if node["NodeID"] == own:
+            return int(node["Resources"].get("CPU", 0.0) * gpus / max(1.0, node["Resources"].get("GPU", 0.0)))
+    return 0
 
 
 def this_package() -> dict[str, Any]:

@@ -23,8 +23,15 @@ from ray.exceptions import (
     RuntimeEnvSetupError,
 )
 
-from vyre_dist.actors.cluster import InfeasibleError, connect, cpus_per_gpu, room_for, this_package
-from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_ready, to_wire
+from vyre_dist.actors.cluster import InfeasibleError, connect, room_for, this_package
+from vyre_dist.actors.scan_actor import (
+    MOST_PROCESSES,
+    ScanActor,
+    WorkerFacts,
+    from_wire,
+    read_ready,
+    to_wire,
+)
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import read_answer
@@ -34,9 +41,6 @@ from vyre_dist.rules.codec import pack_to_bytes
 
 # those for which a GPU is reserved where there are any
 _GPU_BACKENDS = frozenset({"auto", "cuda"})
-
-# beyond it the driver, which lists the files, is what bounds a scan
-_MOST_PROCESSES = 32
 
 _READY = -1
 _PROBE = -2
@@ -55,8 +59,9 @@ class _Probe:
 
 
 class RayPool:
-    """`workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU). One with a
-    GPU takes its share of its node's CPUs, too, and has a process on each: one alone can't read as fast as a GPU scans.
+    """`workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU).
+
+    One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see ScanActor.
 
     `address`: see cluster.connect. `autoscale`: the cluster may grow, so do not refuse what it has no room for now
     (`workers` must then be given). `gpus_per_worker`: None decides by backend and cluster. `ship_package`: bring this
@@ -108,9 +113,10 @@ class RayPool:
     def start(self) -> Sequence[int]:
         """See WorkerPool. Raises ClusterError and InfeasibleError, both UsageErrors."""
         may_use_gpus = self._spec.config.backend in _GPU_BACKENDS and self._gpus != 0
+        cpus = len(os.sched_getaffinity(0))
         self._owns_ray = connect(
             self._address,
-            local_cpus=self._asked or len(os.sched_getaffinity(0)),
+            local_cpus=max(self._asked or 1, cpus) if may_use_gpus else self._asked or cpus,
             local_gpus=None if may_use_gpus else 0,
             runtime_env=self._runtime_env,
             log_to_driver=self._log_to_driver,
@@ -120,15 +126,15 @@ class RayPool:
         self._actor_class = ray.remote(ScanActor).options(
             num_cpus=needs["CPU"],
             num_gpus=needs.get("GPU", 0),
-            # a task for each process, one more in hand for each, and somebody to answer when the driver asks how it is
-            max_concurrency=2 * needs["CPU"] + 1 if needs["CPU"] > 1 else 1,
+            # two tasks for each process, and somebody to answer when the driver asks how it is
+            max_concurrency=2 * MOST_PROCESSES + 1 if needs.get("GPU") else 1,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
         )
         # once for all workers, however many there are
         pack = ray.put(pack_to_bytes(self._spec.pack))
-        self._arguments = (pack, asdict(self._spec.config), needs["CPU"])
+        self._arguments = (pack, asdict(self._spec.config))
         for number in range(count):
             self._spawn(number)
         return list(self._actors)
@@ -139,7 +145,7 @@ class RayPool:
         if gpus is None:
             found = may_use_gpus and room_for({"GPU": 1}).workers > 0
             gpus = 1 if found or self._spec.config.backend == "cuda" else 0
-        needs = {"GPU": gpus, "CPU": min(cpus_per_gpu() * gpus, _MOST_PROCESSES)} if gpus else {"CPU": 1}
+        needs = {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
         room = room_for(needs)
         count = self._asked if self._asked is not None else room.workers
         if not self._autoscale and (count > room.workers or count == 0):

@@ -16,8 +16,10 @@ from typing import Any, TypeAlias
 import msgpack
 import numpy as np
 import numpy.typing as npt
+import ray
 
 from vyre_dist import __version__
+from vyre_dist.actors.cluster import cpus_beside
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.team import Team
 from vyre_dist.driver.worker_loop import answer
@@ -31,6 +33,9 @@ _LOG = logging.getLogger(__name__)
 
 Wire: TypeAlias = bytes | npt.NDArray[np.uint8]
 """A message on its way through Ray."""
+
+MOST_PROCESSES = 32
+"""Beyond it the driver, which lists the files, is what bounds a scan."""
 
 # Ray copies bytes several times over (20 MiB there and back: 163 ms) and arrays hardly at all (27 ms);
 # for small messages it makes no difference.
@@ -66,18 +71,19 @@ class WorkerFacts:
 class ScanActor:
     """One worker: a ScanEngine with a speculator of its own, whose tasks are done one after another, in the order given.
 
-    With more `processes` than one: a Team of them, which have an engine each, and a GPU together. Then `run` may be called
-    from several threads.
+    With a GPU it is a Team of processes which have an engine each, and the GPU together: one for each CPU that goes with the
+    GPU on its node, but for the one that the GPU's own process takes. A single one can't read as fast as a GPU scans. `run`
+    may be called from as many threads then.
     """
 
-    def __init__(self, pack: bytes, config: Mapping[str, Any], processes: int = 1) -> None:
+    def __init__(self, pack: bytes, config: Mapping[str, Any]) -> None:
         """Keep what `ready` will load: an exception in here would cost Ray the actor, and us the reason.
 
         `pack`: from pack_to_bytes. `config`: EngineConfig's fields.
         """
         self._pack = pack
         self._config = dict(config)
-        self._processes = processes
+        self._processes = 1
         self._run: Callable[[bytes], bytes] | None = None
         self._backend = ""
         self._lock = threading.Lock()
@@ -95,7 +101,9 @@ class ScanActor:
     def _load(self) -> Callable[[bytes], bytes]:
         """What does tasks."""
         config = EngineConfig(**self._config)
-        if config.backend == "auto" and _own_gpus():
+        if own := len(_own_gpus()):
+            self._processes = max(1, min(cpus_beside(own) - 1, MOST_PROCESSES))
+        if config.backend == "auto" and own:
             config = replace(config, backend=_fastest())
         self._backend = resolve_backend(config.backend)
         pack = pack_from_bytes(self._pack)
@@ -131,17 +139,12 @@ def read_ready(data: bytes) -> WorkerFacts | str:
 
 
 def _facts(backend: str, processes: int) -> WorkerFacts:
-    import ray
-
     node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
     return WorkerFacts(node, os.uname().nodename, os.getpid(), backend, _own_gpus(), processes)
 
 
 def _own_gpus() -> tuple[str, ...]:
     """The ids of the GPUs that Ray gave this worker."""
-    # never imported here first: inside an actor it is there
-    import ray
-
     if not ray.is_initialized():
         return ()
     return tuple(str(g) for g in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
