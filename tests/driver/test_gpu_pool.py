@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
 from vyre_dist.driver.totals import Totals
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
 from vyre_dist.sources import walk_folders
 
@@ -119,3 +121,13 @@ def test_nothing_is_left_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -
     (gpu,) = own
     assert not os.path.exists(os.path.dirname(gpu.address))
     assert gpu.pid is None
+
+
+def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no socket can be made, the error says where and what to do, and nothing is left behind."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(UsageError, match=r"no socket can be made at .*vyre-gpu-.*set TMPDIR"):
+        GpuProcess(spec())
+    assert list(deep.iterdir()) == []

@@ -16,8 +16,11 @@ import msgpack
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker_process import STOP_SECONDS, end
-from vyre_dist.errors import VyreError
+from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+
+_LONGEST_ADDRESS = 107
+_WAITING_WORKERS = 4096
 
 
 class GpuProcess:
@@ -25,6 +28,8 @@ class GpuProcess:
 
     `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
     the next one. `connection`: readable when there is something to `mind`.
+
+    Raises UsageError when the folder for temporary files has too long a path for a socket.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -32,8 +37,16 @@ class GpuProcess:
         self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
         self.address = os.path.join(self._folder, "socket")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(self.address)
-        self._listener.listen(4096)
+        try:
+            self._listener.bind(self.address)
+        except OSError as error:
+            self._listener.close()
+            os.rmdir(self._folder)
+            raise UsageError(
+                f"no socket can be made at {self.address} ({error}), for workers to reach the process that owns the GPU; a "
+                f"socket's path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
+            ) from error
+        self._listener.listen(_WAITING_WORKERS)
         self.ready = False
         self._process: Any = None
         self.restart()

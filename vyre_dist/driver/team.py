@@ -33,8 +33,8 @@ class Team:
 
     def start(self) -> None:
         """Return when all are ready. Raises UsageError when one can't start, for a reason that others would meet again."""
-        waiting = set(self._pool.start())
         try:
+            waiting = set(self._pool.start())
             while waiting or not (self._pool.gpu is None or self._pool.gpu.ready):
                 for event in self._pool.poll(1.0):
                     if isinstance(event, WorkerReady):
