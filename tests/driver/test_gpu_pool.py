@@ -47,7 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"id AKIA{'B' * 14}{i:02d}\nport={i}\n" * (i % 7 + 1))
     (root / "d0" / "empty").touch()
-    (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(600)))
+    (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(2000)))
     return root
 
 
