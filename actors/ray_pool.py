@@ -268,6 +268,10 @@ class RayPool:
             self._forget(worker)
         self._spawn(worker)
 
+    def unusable(self) -> str:
+        """See WorkerPool. An actor says it before its first task."""
+        return ""
+
     def close(self) -> None:
         """See WorkerPool. Ray itself is shut down if this pool connected or started it."""
         if ray.is_initialized():

@@ -23,9 +23,23 @@ class ScanBackend(Backend[ScanProgram], Protocol):
     compiled: CompiledPack
     matchers: dict[int, RuleMatcher]
     """By rule number; also the engine's for groups and for what straddles two windows."""
-    dispatch_bytes: int
-    dispatch_windows: int
-    """A dispatch should have about so many bytes or windows, whichever comes first."""
+    most_bytes: int
+    """What `dispatch_bytes` is at most."""
+
+    @property
+    def dispatch_bytes(self) -> int:
+        """A dispatch should have about so many bytes, or `dispatch_windows` windows, whichever comes first."""
+        ...
+
+    @property
+    def dispatch_windows(self) -> int:
+        """See dispatch_bytes."""
+        ...
+
+    @property
+    def warm(self) -> bool:
+        """Whether times of dispatches say something about later ones."""
+        ...
 
     @property
     def groups(self) -> Mapping[int, Mapping[int, Mapping[int, Groups]]]:
@@ -77,12 +91,11 @@ def _open_reference(compiled: CompiledPack, cache: ArtifactCache, options: Backe
 
 
 def _open_cuda(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
-    from vyre_dist.kernels.cuda.backend import CudaBackend
-
     if options.gpu:
-        from vyre_dist.kernels.cuda.remote_lane import RemoteLane
+        from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
 
-        return CudaBackend(compiled, cache, RemoteLane(options.gpu))
+        return WarmingBackend(compiled, cache, options.gpu)
+    from vyre_dist.kernels.cuda.backend import CudaBackend
     from vyre_dist.kernels.cuda.device_pack import DevicePack
 
     screens = options.screens() if options.screens else None

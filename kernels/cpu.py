@@ -39,9 +39,10 @@ class CpuBackend:
 
     name = "cpu"
     supports_speculation = True
+    warm = True
     # enough to spread a dispatch's cost over, little enough to stay in a core's second-level cache and to give the
     # speculator a sample often
-    dispatch_bytes = 2 << 20
+    dispatch_bytes = most_bytes = 2 << 20
     dispatch_windows = 256
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:

@@ -35,7 +35,8 @@ class ReferenceBackend:
 
     name = "reference"
     supports_speculation = True
-    dispatch_bytes = 2 << 20
+    warm = True
+    dispatch_bytes = most_bytes = 2 << 20
     dispatch_windows = 256
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:

@@ -55,8 +55,9 @@ class CudaBackend:
 
     name = "cuda"
     supports_speculation = True
+    warm = True
     # launches and read-backs take half a millisecond together, in which the GPU scans a gigabyte
-    dispatch_bytes = 64 << 20
+    dispatch_bytes = most_bytes = 64 << 20
     dispatch_windows = 1 << 16
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache, lane: ArenaLane | None = None) -> None:

@@ -33,10 +33,16 @@ class RemoteLane:
     def __init__(self, address: str) -> None:
         self._address = address
         self._connection: Connection | None = None
+        self._greeted = False
         self._room = np.empty(0, np.uint8)
 
-    def _open(self) -> Connection:
-        """The connection; where there is none yet, when the GPU is ready."""
+    def ready(self) -> bool:
+        """Whether the GPU is; waits for nothing."""
+        if not self._greeted and self._connect().poll():
+            self._open()
+        return self._greeted
+
+    def _connect(self) -> Connection:
         if self._connection is None:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
                 try:
@@ -44,8 +50,15 @@ class RemoteLane:
                 except OSError as error:
                     raise self._lost(error) from error
                 self._connection = Connection(own.detach())
-            self._receive("ready")
         return self._connection
+
+    def _open(self) -> Connection:
+        """The connection, when the GPU is ready."""
+        connection = self._connect()
+        if not self._greeted:
+            self._greeted = True  # else receiving would wait for it again
+            self._receive("ready")
+        return connection
 
     def room(self, size: int) -> npt.NDArray[np.uint8]:
         """See ArenaLane."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
 from vyre_dist.driver.totals import Totals
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.worker_process import STOP_SECONDS
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
+from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.sources import walk_folders
 
 PACK = RulePack.from_patterns({"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)", "any": r"n\d+="})
@@ -36,6 +39,12 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         if compiler() is None:
             pytest.skip("there is no g++, which compiles the kernels for the emulated GPU")
         monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.own_gpu)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers, which are forked and so see this, wait for the GPU instead of beginning without it."""
+    monkeypatch.setattr(RemoteLane, "ready", lambda lane: lane._open() is not None)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +75,11 @@ def spec(speculation: str = "auto") -> WorkerSpec:
     return WorkerSpec(PACK.data, EngineConfig("cuda", speculation, shard_bytes=SHARD_BYTES))
 
 
+@pytest.mark.usefixtures("patient")
 def test_findings_are_the_cpu_backends(corpus: Path) -> None:
     """Three workers on one GPU find what the processors find; no worker is lost, and both paths are taken."""
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
-    pool = LocalPool(spec(), workers=3)
+    pool = LocalPool(spec(), workers=3, start_method="fork")
     found, outcome = scan(pool, corpus)
     assert found == want
     assert len(found) > 1000
@@ -79,10 +89,11 @@ def test_findings_are_the_cpu_backends(corpus: Path) -> None:
     assert outcome.totals.serial > 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_gpu_process_that_is_killed(corpus: Path) -> None:
     """Its workers end and are replaced, another process takes its place, and nothing is missing from the findings."""
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
-    pool = LocalPool(spec("force"), workers=2)
+    pool = LocalPool(spec("force"), workers=2, start_method="fork")
     killed: list[int] = []
 
     def kill_once(totals: Totals) -> None:
@@ -105,6 +116,28 @@ def test_a_gpu_process_that_never_starts(corpus: Path, monkeypatch: pytest.Monke
     with pytest.raises(ScanAbortedError, match=r"GPU's process \d+ ended with exit code 7") as caught:
         scan(LocalPool(spec(), workers=2), corpus)
     assert caught.value.refused
+    assert caught.value.outcome.totals.documents == 0
+
+
+def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processors do the scan meanwhile; in the end the error says that there was no GPU, and nobody waits for ever."""
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.never_ready)
+    monkeypatch.setattr(gpu_process, "START_SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(ScanAbortedError, match=r"was not ready after 0.5 s more") as caught:
+        scan(LocalPool(spec(), workers=2), corpus)
+    assert time.monotonic() - began < STOP_SECONDS
+    assert caught.value.refused
+    totals = caught.value.outcome.totals
+    assert (totals.fused, totals.documents) == (0, 42)
+
+
+def test_a_scan_that_is_over_first(corpus: Path) -> None:
+    """What the processors found before the GPU was ready is the same."""
+    want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus / "d0")]))
+    found, outcome = scan(LocalPool(spec(), workers=2), corpus / "d0")
+    assert found == want
+    assert outcome.complete
 
 
 def test_nothing_is_left_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,37 +25,50 @@ from vyre_dist.kernels.backends import BackendOptions, open_backend, programs
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.kernels.cuda.service import GpuService
 from vyre_dist.program import ArtifactCache, compile_pack
 
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 COMPILED = compile_pack(PACK.data)
 CONFIG = DispatchConfig()
+PATIENCE = 30.0
+
+
+@contextlib.contextmanager
+def listening(folder: Path) -> Iterator[tuple[str, socket.socket]]:
+    """A socket at which nobody serves yet: (its address, it)."""
+    address = str(folder / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        yield address, listener
+
+
+@contextlib.contextmanager
+def serving(device_pack: DevicePack, listener: socket.socket) -> Iterator[None]:
+    """A service on a thread of this process."""
+    ours, theirs = multiprocessing.Pipe()
+    thread = threading.Thread(target=GpuService(listener, theirs, device_pack.lane).serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        ours.close()
+        thread.join()
+        theirs.close()
 
 
 @contextlib.contextmanager
 def served(device_pack: DevicePack, folder: Path) -> Iterator[str]:
-    """A service on a thread of this process; its address."""
-    address = str(folder / "socket")
-    ours, theirs = multiprocessing.Pipe()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(address)
-        listener.listen()
-        thread = threading.Thread(target=GpuService(listener, theirs, device_pack.lane).serve)
-        thread.start()
-        try:
-            yield address
-        finally:
-            ours.close()
-            thread.join()
-            theirs.close()
+    """Both; the address."""
+    with listening(folder) as (address, listener), serving(device_pack, listener):
+        yield address
 
 
 def remote(address: str) -> CudaBackend:
     """A backend that has no GPU of its own."""
-    backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
-    assert isinstance(backend, CudaBackend)
-    return backend
+    return CudaBackend(COMPILED, ArtifactCache(None), RemoteLane(address))
 
 
 def batch(rng: random.Random, count: int) -> list[Window]:
@@ -167,3 +181,34 @@ def test_an_old_ticket(gpu: Gpu) -> None:
     backend.dispatch(fused, windows, CONFIG)
     with pytest.raises(UsageError, match="another dispatch since"):
         backend.confirm_serial(windows, listed)
+
+
+def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
+    """The processors do the work of the first dispatches, on both paths; once it is ready, the GPU does."""
+    del gpu
+    fused, prefilter = programs(COMPILED)
+    windows = batch(random.Random(8), 6)
+    with listening(tmp_path) as (address, listener):
+        backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
+        assert backend.most_bytes == CudaBackend.dispatch_bytes
+        cpu = open_backend("cpu", COMPILED)
+        for _ in range(2):
+            assert (backend.warm, backend.dispatch_bytes) == (False, cpu.dispatch_bytes)
+            assert backend.dispatch(fused, windows, CONFIG) == cpu.dispatch(fused, windows, CONFIG)
+            assert backend.groups == cpu.groups
+        listed = backend.dispatch(prefilter, windows, CONFIG)
+        device_pack = DevicePack(COMPILED, ArtifactCache(None))
+        with serving(device_pack, listener):
+            end = time.monotonic() + PATIENCE
+            while not backend.warm:
+                assert time.monotonic() < end
+                time.sleep(0.001)
+            confirmed = backend.confirm_serial(windows, listed)
+            assert confirmed == cpu.confirm_serial(windows, cpu.dispatch(prefilter, windows, CONFIG))
+            own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+            assert backend.dispatch_bytes == own.dispatch_bytes
+            want = own.dispatch(fused, windows, CONFIG)
+            assert backend.dispatch(fused, windows, CONFIG) == want
+            assert backend.groups == own.groups
+        with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
+            backend.dispatch(fused, windows, CONFIG)

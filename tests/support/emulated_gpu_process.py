@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from multiprocessing.connection import Connection
@@ -22,6 +23,13 @@ def own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: En
         _own_gpu(parent, listener, pack, config)
     finally:
         emulation.compiler.close()
+
+
+def never_ready(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
+    """One that takes for ever to be ready, and hears nothing meanwhile."""
+    del listener, pack, config
+    parent.send_bytes(gpu_process._message("found", ""))
+    signal.sigwait({signal.SIGUSR1})
 
 
 def dies_at_once(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:

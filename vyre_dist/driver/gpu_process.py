@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,6 +20,9 @@ from vyre_dist.engine.worker_process import STOP_SECONDS, end
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 
+START_SECONDS = 60.0
+"""How long the end of a scan waits for a process that is still starting."""
+
 _LONGEST_ADDRESS = 107
 _WAITING_WORKERS = 4096
 
@@ -28,6 +32,7 @@ class GpuProcess:
 
     `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
     the next one. `connection`: readable when there is something to `mind`.
+    `found`: there is a GPU that will do; `ready`: the pack's programs are on it.
 
     Raises UsageError when the folder for temporary files has too long a path for a socket.
     """
@@ -47,7 +52,7 @@ class GpuProcess:
                 f"socket's path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
             ) from error
         self._listener.listen(_WAITING_WORKERS)
-        self.ready = False
+        self.found = self.ready = False
         self._process: Any = None
         self.restart()
 
@@ -73,8 +78,8 @@ class GpuProcess:
         return self._process.pid if self._process else None
 
     def mind(self) -> str:
-        """Take in what `connection` has: that the process is ready, or its end. One that had been ready is followed by
-        another. Else there is none any more, workers that connect fail, and what is returned is the reason, not "".
+        """Take in what `connection` has: how far the process is, or its end. One that had been ready is followed by another.
+        Else there is none any more, workers that connect fail, and what is returned is the reason, not "".
         """
         try:
             kind, text = msgpack.unpackb(self.connection.recv_bytes())
@@ -86,11 +91,21 @@ class GpuProcess:
                 return ""
             text = f"the GPU's process {self._process.pid} ended with exit code {self._process.exitcode}"
         else:
-            if kind == "ready":
-                self.ready = True
+            if kind != "refused":
+                self.found, self.ready = True, kind == "ready"
                 return ""
         self._listener.close()
         return str(text)
+
+    def verdict(self) -> str:
+        """Wait until the process is ready; "" or why it is not."""
+        end = time.monotonic() + START_SECONDS
+        while not self.ready and not self.connection.closed:
+            if not self.connection.poll(max(0.0, end - time.monotonic())):
+                return f"the GPU's process {self._process.pid} was not ready after {START_SECONDS:g} s more"
+            if refused := self.mind():
+                return refused
+        return ""
 
     def open_ends(self) -> list[Any]:
         """What a forked worker has to close: while it is open there, nobody sees that it is closed here."""
@@ -100,6 +115,9 @@ class GpuProcess:
         """End it. May be called twice."""
         self.connection.close()
         if self._process:
+            if not self.ready:
+                # on its way to being of use it hears nothing
+                self._process.kill()
             end(self._process)
             self._process = None
         self._listener.close()
@@ -107,16 +125,20 @@ class GpuProcess:
 
 
 def _own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
-    """The process's life: open the device, say so, then serve until the parent is gone."""
+    """The process's life: look at the device, put the pack on it, say so each time; then serve until the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent ends its processes by closing their pipes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from vyre_dist.kernels.cuda.device import open_device
     from vyre_dist.kernels.cuda.device_pack import DevicePack
     from vyre_dist.kernels.cuda.service import GpuService
     from vyre_dist.program import ArtifactCache, compile_pack
     from vyre_dist.rules.screens import screens_of
 
     try:
-        own, cache = pack_from_bytes(pack), ArtifactCache(config.cache_dir)
+        cache = ArtifactCache(config.cache_dir)
+        open_device(cache)
+        parent.send_bytes(_message("found", ""))
+        own = pack_from_bytes(pack)
         compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
         device_pack = DevicePack(compiled, cache, screens_of(own))
     except VyreError as error:

@@ -62,7 +62,7 @@ class LocalPool:
         self._workers: dict[int, _Worker] = {}
         self._engine: ScanEngine | None = None
         self.gpu: GpuProcess | None = None
-        self._events: list[Event] = []
+        self._held: list[Event] = []
 
     def start(self) -> Sequence[int]:
         """See WorkerPool."""
@@ -139,7 +139,11 @@ class LocalPool:
                     events.append(WorkerRefused(min(self._workers), refused))
                 continue
             number = by_connection[ready]  # type: ignore[index]
-            events.append(self._read(number, self._workers[number]))
+            self._held.append(self._read(number, self._workers[number]))
+        if self.gpu is None or self.gpu.found:
+            # before that workers could begin without it; but nothing is to be scanned if there is none
+            events += self._held
+            self._held.clear()
         return events
 
     def _read(self, number: int, worker: _Worker) -> Event:
@@ -173,6 +177,10 @@ class LocalPool:
         """See WorkerPool."""
         self._end(self._workers.pop(worker))
         self._workers[worker] = self._spawn(worker)
+
+    def unusable(self) -> str:
+        """See WorkerPool."""
+        return self.gpu.verdict() if self.gpu else ""
 
     def close(self) -> None:
         """See WorkerPool."""

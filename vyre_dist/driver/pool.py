@@ -45,6 +45,13 @@ class WorkerPool(Protocol):
         """Start a new worker in the place of a lost one."""
         ...
 
+    def unusable(self) -> str:
+        """When all tasks are done: why what was asked for could not have been used; "" if it was, or could have been.
+
+        Waits for what is still starting: that a scan was over before is no reason to keep quiet about it.
+        """
+        ...
+
     def close(self) -> None:
         """Stop all workers, now. May be called twice."""
         ...

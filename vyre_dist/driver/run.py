@@ -134,6 +134,8 @@ class _Loop:
                 handle(machine.handle(event))
             handle(machine.handle(Tick(time.monotonic())))
             self._callbacks.progress(machine.totals, self._plan)
+        if self.aborted is None and (detail := self._pool.unusable()):
+            self.aborted = Abort(detail, refused=True)
 
     def _carry_out(self, actions: list[Action]) -> None:
         queue = deque(actions)

@@ -65,6 +65,8 @@ class Team:
 
         Raises WorkerUnusableError when nobody owns the GPU any more.
         """
+        if self._refused:
+            raise WorkerUnusableError(self._refused)
         worker = self._idle.get()
         try:
             answer, lost = self._pool.call(worker, task)

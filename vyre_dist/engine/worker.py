@@ -74,7 +74,7 @@ class ScanEngine:
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
-        self._read_buffer = ReadBuffer(self.backend.dispatch_bytes, config.shard_bytes)
+        self._read_buffer = ReadBuffer(self.backend.most_bytes, config.shard_bytes)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -226,9 +226,11 @@ class ScanEngine:
         pair that warms up; their answers are as good as any. From then on the speculator decides.
         """
         turn = self._dispatches
-        self._dispatches += 1
         if self._dispatch_config.speculation is not SpeculationMode.AUTO or turn >= _RACE_UNTIL:
             return self._dispatch_config, False
+        if not self.backend.warm:
+            return _RACERS[1], False  # the speculator should learn nothing from it
+        self._dispatches += 1
         return _RACERS[turn % 2], turn >= _RACE_FROM
 
     def _finish(
