@@ -42,6 +42,12 @@ class ScanBackend(Backend[ScanProgram], Protocol):
         ...
 
     @property
+    def read_memory(self) -> Callable[[int], memoryview] | None:
+        """Gives memory of so many bytes to read documents into: what lies there, in order and each at a multiple of 16, need
+        not be copied for a dispatch. Called once at most. None: any memory will do."""
+        ...
+
+    @property
     def groups(self) -> Mapping[int, Mapping[int, Mapping[int, Groups]]]:
         """Of the last dispatch's matches, as far as they were worked out on the way: by window, rule and start."""
         ...

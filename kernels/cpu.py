@@ -40,6 +40,7 @@ class CpuBackend:
     name = "cpu"
     supports_speculation = True
     warm = True
+    read_memory = None
     # enough to spread a dispatch's cost over, little enough to stay in a core's second-level cache and to give the
     # speculator a sample often
     dispatch_bytes = most_bytes = 2 << 20
@@ -100,7 +101,7 @@ class CpuBackend:
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
         every = [database.scan for database in candidates.every]
         always = candidates.always
-        for w, (data, base, lo, _, at_end) in enumerate(inputs):
+        for w, (data, base, lo, _, at_end, _) in enumerate(inputs):
             if data:
                 # the binding takes nothing else
                 data = data if isinstance(data, bytes) else bytes(data)

@@ -36,6 +36,7 @@ class ReferenceBackend:
     name = "reference"
     supports_speculation = True
     warm = True
+    read_memory = None
     dispatch_bytes = most_bytes = 2 << 20
     dispatch_windows = 256
 

@@ -37,8 +37,11 @@ _TICKET = struct.Struct("<Q")
 class ArenaLane(Protocol):
     """The way to a device: this process's own (Lane), or another's."""
 
-    def room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Memory for `size` bytes or more to pack an arena into: the next one, when no other is on its way any more."""
+    def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
+        """Memory for `size` bytes or more that an arena can lie in: the one called `name`, as long as it is large enough.
+
+        All arenas that the lane is given lie in one of these.
+        """
 
     def fused(self, arena: Arena) -> DeviceRows:
         """Its rows, with matches where the lane searches."""
@@ -68,6 +71,7 @@ class CudaBackend:
         self.reading = RowReading.of(load_tables(compiled, cache))
         self.lane: ArenaLane = DevicePack(compiled, cache).lane() if lane is None else lane
         self._listed = 0
+        self._read = np.empty(0, np.uint8)
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs`. What prefilter lists stays on the device; it puts out a ticket for confirm_serial.
@@ -95,9 +99,21 @@ class CudaBackend:
         self._listed += 1
         return [self._extract(windows, self._packed, self.lane.confirm()).tobytes()]
 
+    def read_memory(self, size: int) -> memoryview:
+        """See ScanBackend."""
+        self._read = self.lane.room(size, "read")
+        return self._read.data
+
     def _pack(self, windows: Sequence[Window]) -> Arena:
+        starts = np.array([window.place for window in windows], np.int64)
+        if starts.size and starts.min() >= 0:
+            ends = starts + np.array([len(window.data) for window in windows], np.int64)
+            at_start = np.array([window.base == 0 for window in windows])
+            at_end = np.array([window.at_end for window in windows])
+            self._packed = Arena(self._read[: int(ends[-1])], starts, ends, at_start, at_end)
+            return self._packed
         size = packed_size([len(window.data) for window in windows])
-        self._packed = arena_of(windows, self.lane.room(size))
+        self._packed = arena_of(windows, self.lane.room(size, "packed"))
         return self._packed
 
     def _extract(self, windows: Sequence[Window], arena: Arena, found: DeviceRows) -> Spans:

@@ -36,17 +36,15 @@ class Lane:
         self._pending: PendingRun | None = None
         self._begun: Arena | None = None
         self._hits: npt.NDArray[np.void] | None = None
-        self._room = np.empty(0, np.uint8)
+        self._rooms: dict[str, npt.NDArray[np.uint8]] = {}
 
-    def room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Pinned memory of `size` bytes or more to pack an arena into; the same at every call that it is large enough for.
-
-        New memory costs a page fault for every 4 KiB, and copies from it go at a fraction of the bus's rate.
-        """
-        if self._room.size < size:
+    def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
+        """See ArenaLane. Pinned: copies from other memory go at a fraction of the bus's rate."""
+        room = self._rooms.get(name)
+        if room is None or room.size < size:
             # a power of two: what it had before stays in CuPy's pool
-            self._room = landing_place(1 << max(0, size - 1).bit_length())
-        return self._room
+            room = self._rooms[name] = landing_place(1 << max(0, size - 1).bit_length())
+        return room
 
     def fused(self, arena: Arena) -> DeviceRows:
         """`start` and `finish`."""

@@ -9,6 +9,7 @@ import mmap
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from typing import Any
@@ -24,6 +25,26 @@ from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
 
 
+@dataclass(slots=True)
+class _Room:
+    """`file`: its memory's. `known`: to the GPU's process."""
+
+    array: npt.NDArray[np.uint8]
+    file: int
+    known: bool = False
+
+    @classmethod
+    def of(cls, size: int) -> _Room:
+        """New memory."""
+        file = os.memfd_create("vyre-arena", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(file, size)
+            return cls(np.frombuffer(mmap.mmap(file, size), np.uint8), file)
+        except OSError:
+            os.close(file)
+            raise
+
+
 class RemoteLane:
     """The lane at `address`, the path of a socket. Connects when it is first used. Not thread-safe.
 
@@ -34,7 +55,7 @@ class RemoteLane:
         self._address = address
         self._connection: Connection | None = None
         self._greeted = False
-        self._room = np.empty(0, np.uint8)
+        self._rooms: dict[str, _Room] = {}
 
     def ready(self) -> bool:
         """Whether the GPU is; waits for nothing."""
@@ -60,30 +81,24 @@ class RemoteLane:
             self._receive("ready")
         return connection
 
-    def room(self, size: int) -> npt.NDArray[np.uint8]:
-        """See ArenaLane."""
-        if self._room.size < size:
+    def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
+        """See ArenaLane. The other process maps it when the first arena lies in it."""
+        room = self._rooms.get(name)
+        if room is None or room.array.size < size:
+            if room is not None:
+                os.close(room.file)
             # a quarter more at most: it has to grow seldom, and each page of it costs time to register
             unit = 1 << max(12, size.bit_length() - 3)
-            size = -(-size // unit) * unit
-            file = os.memfd_create("vyre-arena", os.MFD_CLOEXEC)
-            try:
-                os.ftruncate(file, size)
-                self._room = np.frombuffer(mmap.mmap(file, size), np.uint8)
-                self._send("room", size)
-                self._hand_over(file)
-            finally:
-                os.close(file)
-            self._receive("room")
-        return self._room
+            room = self._rooms[name] = _Room.of(max(1, -(-size // unit)) * unit)
+        return room.array
 
     def fused(self, arena: Arena) -> DeviceRows:
-        """See ArenaLane. `arena` lies in the room."""
+        """See ArenaLane."""
         self._send_arena("fused", arena)
         return self._rows()
 
     def list_hits(self, arena: Arena) -> None:
-        """See ArenaLane. `arena` lies in the room."""
+        """See ArenaLane."""
         self._send_arena("list", arena)
         self._receive("listed")
 
@@ -93,8 +108,18 @@ class RemoteLane:
         return self._rows()
 
     def _send_arena(self, what: str, arena: Arena) -> None:
+        name = ""
+        if arena.data.size:
+            name, room = next(
+                (n, r) for n, r in self._rooms.items() if np.may_share_memory(r.array, arena.data)
+            )
+            if not room.known:
+                self._send("room", name, room.array.size)
+                self._hand_over(room.file)
+                self._receive("room")
+                room.known = True
         flags = arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1
-        self._send(what, arena.data.size, arena.starts.tobytes(), arena.ends.tobytes(), flags.tobytes())
+        self._send(what, name, arena.data.size, arena.starts.tobytes(), arena.ends.tobytes(), flags.tobytes())
 
     def _rows(self) -> DeviceRows:
         attempted, committed, rows, matches = self._receive("rows")

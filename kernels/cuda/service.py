@@ -29,12 +29,19 @@ from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.pending import DeviceRows
 
 
+@dataclass(slots=True)
+class _Room:
+    """Memory of a client."""
+
+    array: npt.NDArray[np.uint8]
+    registry: HostRegistry = field(default_factory=HostRegistry)
+
+
 @dataclass(slots=True, eq=False)
 class _Client:
     connection: Connection
     lane: Lane
-    registry: HostRegistry = field(default_factory=HostRegistry)
-    room: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    rooms: dict[str, _Room] = field(default_factory=dict)
 
 
 class GpuService:
@@ -77,7 +84,8 @@ class GpuService:
         try:
             what, *body = msgpack.unpackb(client.connection.recv_bytes())
             if what == "room":
-                self._map(client, body[0], reduction.recv_handle(client.connection))
+                name, size = body
+                self._map(client, name, size, reduction.recv_handle(client.connection))
                 self._answer(client, "room")
                 return
         except (EOFError, OSError):
@@ -93,15 +101,15 @@ class GpuService:
             self._finish(client, client.lane.confirm)
 
     @staticmethod
-    def _map(client: _Client, size: int, file: int) -> None:
-        client.registry.close()
+    def _map(client: _Client, name: str, size: int, file: int) -> None:
+        if before := client.rooms.pop(name, None):
+            before.registry.close()
         try:
-            client.room = np.frombuffer(mmap.mmap(file, size), np.uint8)
+            room = _Room(np.frombuffer(mmap.mmap(file, size), np.uint8))
         finally:
             os.close(file)
-        # every page is there before it is registered
-        client.room[:: mmap.PAGESIZE] = 0
-        client.registry.register(client.room)
+        room.registry.register(room.array)
+        client.rooms[name] = room
 
     def _finish_oldest(self) -> None:
         client = self._started.popleft()
@@ -136,10 +144,12 @@ class GpuService:
         client.lane.wait()
         self._selector.unregister(client.connection)
         client.connection.close()
-        client.registry.close()
+        for room in client.rooms.values():
+            room.registry.close()
 
 
-def _arena(client: _Client, size: int, starts: bytes, ends: bytes, flags: bytes) -> Arena:
+def _arena(client: _Client, name: str, size: int, starts: bytes, ends: bytes, flags: bytes) -> Arena:
     edges = np.frombuffer(flags, np.uint8)
     low, high = np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64)
-    return Arena(client.room[:size], low, high, edges & 1 != 0, edges & 2 != 0)
+    data = client.rooms[name].array[:size] if size else np.empty(0, np.uint8)
+    return Arena(data, low, high, edges & 1 != 0, edges & 2 != 0)

@@ -38,6 +38,10 @@ class WarmingBackend:
         """See ScanBackend."""
         return self._lane.ready()
 
+    def read_memory(self, size: int) -> memoryview:
+        """See ScanBackend."""
+        return self._cuda.read_memory(size)
+
     @property
     def dispatch_bytes(self) -> int:
         """See ScanBackend."""

@@ -13,6 +13,7 @@ import pytest
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
+from vyre_dist.engine.lines import count_newlines
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
@@ -383,6 +384,65 @@ def test_files_in_the_arena_do_not_touch_each_other(tmp_path: Path) -> None:
         (tmp_path / f"f{i}").write_bytes(content)
         views.append(arena.read(str(tmp_path / f"f{i}")))
     assert list(map(bytes, views)) == contents
+
+
+def test_the_arenas_memory_is_given_and_shared_out(tmp_path: Path) -> None:
+    """It is asked for once, when it is first needed; what lies in it begins at multiples of 16, where `place` says."""
+    given: list[memoryview] = []
+
+    def allocate(size: int) -> memoryview:
+        given.append(memoryview(bytearray(size)))
+        return given[-1]
+
+    arena = ReadBuffer(1 << 10, 1 << 20, allocate)
+    assert given == []
+    (tmp_path / "f").write_bytes(b"seventeen bytes..")
+    arena.read(str(tmp_path / "f"))
+    first = arena.place
+    taken = arena.take(33)
+    assert taken is not None
+    taken[:] = b"x" * 33
+    second = arena.place
+    arena.read(str(tmp_path / "f"))
+    (memory,) = given
+    assert (first, second, arena.place) == (0, 32, 80)
+    assert memory[:17] == memory[80:97] == b"seventeen bytes.."
+    assert memory[32:65] == b"x" * 33
+    assert arena.take(len(memory) - 96) is None
+    assert arena.take(len(memory) - 112) is not None
+    arena.clear()
+    assert arena.take(len(memory)) is not None
+
+
+@pytest.mark.parametrize(("start", "size"), [(0, 0), (0, 3), (3, 97), (0, 100)])
+def test_a_files_bytes_are_read_into_a_room(start: int, size: int, tmp_path: Path) -> None:
+    """From anywhere in the file, as many as there is room for."""
+    data = os.urandom(100)
+    (tmp_path / "f").write_bytes(data)
+    room = memoryview(bytearray(size))
+    with FileDocument(str(tmp_path / "f"), "f", 100) as document:
+        document.read_into(room, start)
+    assert room == data[start : start + size]
+
+
+def test_a_file_that_shrinks_is_not_read_into_a_room(tmp_path: Path) -> None:
+    """What is missing is an error with the place, like in a read."""
+    path = tmp_path / "f"
+    path.write_bytes(b"y" * 100)
+    with FileDocument(str(path), "f", 100) as document:
+        os.truncate(path, 60)
+        with pytest.raises(DocumentError, match="it ends at 60, planned were 100 bytes") as caught:
+            document.read_into(memoryview(bytearray(80)), 10)
+    assert caught.value.reason == "changed"
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, (1 << 18) + 1, 600_000])
+def test_newlines_are_counted_in_views_too(size: int) -> None:
+    """A view has as many as the bytes."""
+    data = (b".\n..\n\n." * size)[:size]
+    for low, high in ((0, size), (size // 3, size - size // 5), (min(1, size), size)):
+        assert count_newlines(memoryview(data), low, high) == count_newlines(data, low, high)
+        assert count_newlines(data, low, high) == data[low:high].count(b"\n")
 
 
 def test_a_folders_proc_file_is_read_whole() -> None:

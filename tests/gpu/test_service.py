@@ -212,3 +212,34 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
             assert backend.groups == own.groups
         with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
             backend.dispatch(fused, windows, CONFIG)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shared: bool) -> None:
+    """They are scanned where they lie, whatever lies between them; with one among them that lies elsewhere all are packed."""
+    del gpu
+    rng = random.Random(12)
+    device_pack = DevicePack(COMPILED, ArtifactCache(None))
+    own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+    fused, prefilter = programs(COMPILED)
+    with served(device_pack, tmp_path) as address:
+        backend = (
+            remote(address) if shared else CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+        )
+        memory = backend.read_memory(1 << 16)
+        for elsewhere in (False, True, False):
+            memory[:] = (b"token=deadbeef my.key = " * (1 + (1 << 16) // 24))[: 1 << 16]
+            windows, there, at = batch(rng, 9), [], 0
+            for number, window in enumerate(windows):
+                size = len(window.data)
+                if elsewhere and number == 4:
+                    there.append(window)
+                    continue
+                memory[at : at + size] = window.data
+                there.append(window._replace(data=memory[at : at + size], place=at))
+                at += -(-size // 16) * 16 + rng.choice((0, 16, 32))
+            want = own.dispatch(fused, windows, CONFIG)[0][:-8]
+            assert backend.dispatch(fused, there, CONFIG)[0][:-8] == want
+            assert backend.groups == own.groups
+            assert backend.confirm_serial(there, backend.dispatch(prefilter, there, CONFIG)) == [want]
+            assert len(want) > 24

@@ -123,15 +123,27 @@ class FileDocument:
             while len(data) < end - start:
                 more = os.pread(self._fd, end - start - len(data), start + len(data))
                 if not more:
-                    raise DocumentError(
-                        self.path,
-                        "changed",
-                        f"the file shrank during the scan: it ends at {start + len(data)}, planned were {self.size} bytes",
-                    )
+                    raise _shrank(self.path, start + len(data), self.size)
                 data += more
         except OSError as error:
             raise read_error(self.path, error) from error
         return data
+
+    def read_into(self, room: memoryview, start: int) -> None:
+        """The bytes from `start` on, as many as there is room for. Raises DocumentError."""
+        done = 0
+        try:
+            while done < len(room):
+                if not (got := os.preadv(self._fd, (room[done:],), start + done)):
+                    raise _shrank(self.path, start + done, self.size)
+                done += got
+        except OSError as error:
+            raise read_error(self.path, error) from error
+
+
+def _shrank(path: str, at: int, planned: int) -> DocumentError:
+    detail = f"the file shrank during the scan: it ends at {at}, planned were {planned} bytes"
+    return DocumentError(path, "changed", detail)
 
 
 def check_regular(path: str, mode: int) -> None:
@@ -155,8 +167,12 @@ def window_of(document: Document, start: int, end: int, overlap: int) -> Window:
 
     `overlap`: bytes needed after the last owned start (CompiledPack.overlap).
     """
-    base = max(0, start - 1)
-    stop = min(document.size, end + overlap)
+    base, stop = window_bounds(document, start, end, overlap)
     return Window(
         document.read(base, stop), base, start - base, min(end, document.size) - base, end >= document.size
     )
+
+
+def window_bounds(document: Document, start: int, end: int, overlap: int) -> tuple[int, int]:
+    """What of `document` the window that owns [start, end) holds."""
+    return max(0, start - 1), min(document.size, end + overlap)

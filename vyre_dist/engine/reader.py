@@ -5,8 +5,10 @@ Pieces of big files go through FileDocument; this is the path that tens of thous
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
+from collections.abc import Callable
 
 from vyre_dist.engine.document import DocumentError, check_regular, read_error
 
@@ -51,6 +53,13 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
     return b"".join(parts)
 
 
+_ALIGNMENT = 16  # an arena's (compiler/arena.py), which takes longer to import than a small scan to run
+
+
+def _private_memory(size: int) -> memoryview:
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
 class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has to be read in pieces
     """A file that is larger than the reader's limit. `size` in bytes, `stamp` as Piece has it."""
 
@@ -65,18 +74,37 @@ class ReadBuffer:
     fault for every 4 KiB, which takes longer than to read them.
 
     `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of up to 16 MiB.
+    `allocate`: gives the memory, when it is first needed. `place`: where in it the latest file lies that was read into it.
     """
 
     _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
     _MOST = 16 << 20  # a larger file gets memory of its own
 
-    def __init__(self, batch_bytes: int, limit: int) -> None:
+    def __init__(
+        self, batch_bytes: int, limit: int, allocate: Callable[[int], memoryview] | None = None
+    ) -> None:
         self._limit = limit
         self._most = max(self._AT_FIRST, min(limit, self._MOST))
-        # private: an engine may be made before its process forks, and the workers must not share it
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._view = memoryview(mmap.mmap(-1, batch_bytes + self._most, flags=flags))
-        self._at = 0
+        self._size = batch_bytes + self._most
+        self._allocate = allocate or _private_memory
+        self._at = self.place = 0
+
+    @functools.cached_property
+    def _view(self) -> memoryview:
+        # not before its process has forked, if it will: the workers must not share it
+        return self._allocate(self._size)
+
+    def take(self, size: int) -> memoryview | None:
+        """Room for `size` bytes that somebody else reads; None if there is too little left."""
+        at = self._at
+        if at + size > self._size:
+            return None
+        self._took(at, size)
+        return self._view[at : at + size]
+
+    def _took(self, at: int, size: int) -> None:
+        self.place = at
+        self._at = -(-(at + size) // _ALIGNMENT) * _ALIGNMENT
 
     def clear(self) -> None:
         """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been read."""
@@ -102,7 +130,7 @@ class ReadBuffer:
                 return self._read_on(fd, size, path)
             if more := os.read(fd, 1):
                 return _read_changed(fd, bytes(view[:size]) + more, path, self._limit)
-            self._at = at + size
+            self._took(at, size)
             return view[:size]
         except OSError as error:
             raise read_error(path, error) from error
@@ -120,5 +148,5 @@ class ReadBuffer:
             size += got
         if size == self._most or size > self._limit:
             return _read_changed(fd, bytes(view[:size]), path, self._limit)
-        self._at += size
+        self._took(self._at, size)
         return view[:size]

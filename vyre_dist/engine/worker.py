@@ -18,7 +18,14 @@ from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.document import BytesDocument, Document, DocumentError, FileDocument, window_of
+from vyre_dist.engine.document import (
+    BytesDocument,
+    Document,
+    DocumentError,
+    FileDocument,
+    window_bounds,
+    window_of,
+)
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
@@ -74,7 +81,7 @@ class ScanEngine:
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
-        self._read_buffer = ReadBuffer(self.backend.most_bytes, config.shard_bytes)
+        self._read_buffer = ReadBuffer(self.backend.most_bytes, config.shard_bytes, self.backend.read_memory)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -158,7 +165,7 @@ class ScanEngine:
             read += size
             documents.append(run.first + i)
             paths.append(path)
-            windows.append(Window(data, 0, 0, size, True))
+            windows.append(Window(data, 0, 0, size, True, buffer.place if type(data) is memoryview else -1))
             batch.bytes += size
             if batch.bytes >= most_bytes or len(windows) >= most_windows:
                 self._dispatch(batch, result)
@@ -180,6 +187,12 @@ class ScanEngine:
             limit = max(piece.size, self.config.shard_bytes)
             return whole(read_whole(open_path, piece.path, piece.size, limit))
         with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
+            if self.backend.read_memory is not None:
+                base, stop = window_bounds(document, piece.start, piece.end, self.compiled.overlap)
+                if (room := self._read_buffer.take(stop - base)) is not None:
+                    document.read_into(room, base)
+                    low, high = piece.start - base, min(piece.end, document.size) - base
+                    return Window(room, base, low, high, piece.end >= document.size, self._read_buffer.place)
             return window_of(document, piece.start, piece.end, self.compiled.overlap)
 
     def _dispatch(self, batch: Batch, result: TaskResult) -> None:
