@@ -216,7 +216,7 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shared: bool) -> None:
-    """They are scanned where they lie, whatever lies between them; with one among them that lies elsewhere all are packed."""
+    """They are scanned where they lie, whatever lies between them; with one that lies elsewhere all are packed."""
     del gpu
     rng = random.Random(12)
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
