@@ -5,6 +5,7 @@ The workers get stuck, or die, in a backend of ours: the process under test regi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 # What a worker does at a marker: STUCK says who it is and waits for ever, POISON ends the process.
@@ -38,6 +40,7 @@ from vyre_dist.cli.main import main
 main(sys.argv[1:])
 """
 PATIENCE = 30.0
+ROOT = Path(__file__).parents[2]
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -307,3 +310,63 @@ def test_limited_memory_is_no_crash(tree: Path, pack: Path, environment: dict[st
     (problem,) = lines[-1]["problems"]
     assert (problem["path"], problem["reason"]) == ("large", "quarantined")
     assert "MemoryError" in problem["detail"]
+
+
+GPU_PROGRAM = """
+import sys
+import emulated_gpu_process
+from vyre_dist.driver import gpu_process
+gpu_process._own_gpu = emulated_gpu_process.never_ready
+from vyre_dist.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_scan_ends_the_gpus_process(
+    tree: Path,
+    pack: Path,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    signum: signal.Signals,
+    code: int,
+    early: bool,
+) -> None:
+    """While it is starting, from its first moment on: nothing is said of it, and it leaves nothing behind."""
+    folder = tmp_path_factory.mktemp("t")
+    support = str(Path(__file__).parents[1] / "support")
+    command = ["scan", "-r", str(pack), "--backend", "cuda", "-j", "1", "--progress", "never", "."]
+    process = subprocess.Popen(
+        [sys.executable, "-c", GPU_PROGRAM, *command],
+        cwd=tree,
+        env=environment | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join((support, str(ROOT)))},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    family: list[psutil.Process] = []
+    try:
+        end = time.monotonic() + PATIENCE
+        while not any("spawn_main" in " ".join(child.cmdline()) for child in family):
+            assert time.monotonic() < end
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family = psutil.Process(process.pid).children(recursive=True)
+        if not early:
+            assert process.stderr.readline().startswith(b"starting ")
+        began = time.monotonic()
+        os.killpg(process.pid, signum)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert time.monotonic() - began < 5.0
+        assert process.returncode == code
+        said = [line for line in err.splitlines() if not line.startswith(b"starting ")]
+        assert said == ([b"vyre-dist: interrupted"] if signum == signal.SIGINT else [])
+        _, left = psutil.wait_procs(family, timeout=PATIENCE)
+        assert not left
+        assert list(folder.iterdir()) == []
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()

@@ -162,5 +162,5 @@ def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     with pytest.raises(UsageError, match=r"no socket can be made at .*vyre-gpu-.*set TMPDIR"):
-        GpuProcess(spec())
+        scan(LocalPool(spec(), workers=1), tmp_path)
     assert list(deep.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ def never_ready(parent: Connection, listener: socket.socket, pack: bytes, config
     """One that takes for ever to be ready, and hears nothing meanwhile."""
     del listener, pack, config
     parent.send_bytes(gpu_process._message("found", ""))
+    os.write(2, b"starting %d\n" % os.getpid())
     signal.sigwait({signal.SIGUSR1})
 
 

@@ -9,12 +9,15 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
 import msgpack
 
 from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.signals import ENDING, held_back
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker_process import STOP_SECONDS, end
 from vyre_dist.errors import UsageError, VyreError
@@ -28,53 +31,56 @@ _WAITING_WORKERS = 4096
 
 
 class GpuProcess:
-    """Started at once. Close it.
+    """`start` it, and close it whatever happens.
 
     `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
     the next one. `connection`: readable when there is something to `mind`.
     `found`: there is a GPU that will do; `ready`: the pack's programs are on it.
-
-    Raises UsageError when the folder for temporary files has too long a path for a socket.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
-        self.address = os.path.join(self._folder, "socket")
+        self._folder = self.address = ""
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._listener.bind(self.address)
-        except OSError as error:
-            self._listener.close()
-            os.rmdir(self._folder)
-            raise UsageError(
-                f"no socket can be made at {self.address} ({error}), for workers to reach the process that owns the GPU; a "
-                f"socket's path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
-            ) from error
-        self._listener.listen(_WAITING_WORKERS)
-        self.found = self.ready = False
         self._process: Any = None
-        self.restart()
+        self.connection: Connection = Pipe()[0]
+        self.connection.close()
+        self.found = self.ready = False
 
-    def restart(self) -> None:
-        """Start the process (again)."""
+    def start(self) -> None:
+        """Raises UsageError when the folder for temporary files has too long a path for a socket."""
+        with held_back(spawns=True):
+            self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
+            self.address = os.path.join(self._folder, "socket")
+            try:
+                self._listener.bind(self.address)
+            except OSError as error:
+                raise UsageError(
+                    f"no socket can be made at {self.address} ({error}), for workers to reach the process that owns the "
+                    f"GPU; its path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
+                ) from error
+            self._listener.listen(_WAITING_WORKERS)
+            self._spawn()
+
+    def _spawn(self) -> None:
+        """A process, in place of the one before it."""
         # spawned: a fork may not use CUDA once its parent has
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_own_gpu,
-            args=(theirs, self._listener, pack_to_bytes(self._spec.pack), self._spec.config),
-            name="vyre-gpu",
-            daemon=True,
-        )
-        self._process.start()
-        theirs.close()
-        self.connection: Connection = ours
-        self.ready = False
+        with held_back(spawns=True):
+            ours, theirs = context.Pipe()
+            self.connection, self.ready = ours, False
+            self._process = context.Process(
+                target=_begin,
+                args=(_own_gpu, theirs, self._listener, pack_to_bytes(self._spec.pack), self._spec.config),
+                name="vyre-gpu",
+                daemon=True,
+            )
+            self._process.start()
+            theirs.close()
 
     @property
     def pid(self) -> int | None:
-        """The process's number; None when it has been closed."""
+        """The process's number; None before it is started and when it has been closed."""
         return self._process.pid if self._process else None
 
     def mind(self) -> str:
@@ -87,7 +93,7 @@ class GpuProcess:
             self.connection.close()
             self._process.join(STOP_SECONDS)
             if self.ready:
-                self.restart()
+                self._spawn()
                 return ""
             text = f"the GPU's process {self._process.pid} ended with exit code {self._process.exitcode}"
         else:
@@ -114,20 +120,25 @@ class GpuProcess:
     def close(self) -> None:
         """End it. May be called twice."""
         self.connection.close()
-        if self._process:
+        if self._process and self._process.pid:
             if not self.ready:
                 # on its way to being of use it hears nothing
                 self._process.kill()
             end(self._process)
             self._process = None
         self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:
+    """What is spawned: lets through what may end it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    own_gpu(*arguments)
 
 
 def _own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
     """The process's life: look at the device, put the pack on it, say so each time; then serve until the parent is gone."""
-    # Ctrl-C reaches the whole process group; the parent ends its processes by closing their pipes
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from vyre_dist.kernels.cuda.device import open_device
     from vyre_dist.kernels.cuda.device_pack import DevicePack
     from vyre_dist.kernels.cuda.service import GpuService

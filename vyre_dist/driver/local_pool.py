@@ -19,6 +19,7 @@ from typing import Any
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.signals import ENDING, held_back
 from vyre_dist.driver.worker_loop import answer, read_answer
 from vyre_dist.engine.tasks import Task, encode_task
 from vyre_dist.engine.worker import ScanEngine
@@ -27,7 +28,6 @@ from vyre_dist.errors import UsageError, VyreError, WorkerUnusableError
 
 _READY = b"ready"
 _REFUSED = b"refused "
-_ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
 
 
 class _Worker:
@@ -68,6 +68,7 @@ class LocalPool:
         """See WorkerPool."""
         if self._spec.config.backend == "cuda":
             self.gpu = GpuProcess(self._spec)
+            self.gpu.start()
         if self._forks:
             # compiled once, before the fork: the workers share its pages and are ready at once
             self._engine = ScanEngine(self._spec.pack, self._spec.config, self._gpu_address)
@@ -91,16 +92,11 @@ class LocalPool:
             name=f"vyre-worker-{number}",
             daemon=True,
         )
-        # Ctrl-C reaches the whole process group; it is the driver that ends its workers. They inherit the mask, with what
-        # ends them as well: until they have dropped our handlers these would run in them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_ENDING})
-        try:
-            with warnings.catch_warnings():
-                # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
-                warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
-                process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # forked workers have our handlers, too, until they have dropped them
+        with held_back(not self._forks), warnings.catch_warnings():
+            # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
+            warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -204,10 +200,10 @@ def _serve(
     connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, gpu: str, not_ours: list[Any]
 ) -> None:
     """The worker's life: load, then answer until the driver is gone."""
-    for signum in _ENDING:
+    for signum in ENDING:
         # whatever a forked worker's parent does about them
         signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     for other in not_ours:
         other.close()
     try:

@@ -1,0 +1,51 @@
+"""Signals that end a driver, while it starts processes."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+
+ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
+"""Beside Ctrl-C. A process that was started with them held back lets them through when it has seen to its own handlers."""
+
+
+@contextlib.contextmanager
+def held_back(spawns: bool) -> Iterator[None]:
+    """Ctrl-C and ENDING wait until the end of this. Processes that are started in it do not get them, from their first
+    moment on: Ctrl-C reaches the whole process group, but it is the driver that ends its processes.
+
+    `spawns`: by multiprocessing's spawn, which starts a process of its own before the first one, and then lets signals in.
+    """
+    if spawns:
+        resource_tracker.ensure_running()
+    held = {signal.SIGINT, *ENDING}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        with _handlers_wait(held):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
+    """The mask is this thread's. Where another thread, NumPy's say, gets a signal, its handler runs in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {each: signal.getsignal(each) for each in held}
+    # a signal that is ignored is so in the processes that are started, too
+    handlers = {each: own for each, own in handlers.items() if own not in (None, signal.SIG_IGN)}
+    for each in handlers:
+        signal.signal(each, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for each, own in handlers.items():
+            signal.signal(each, own)
+        for number in came:
+            signal.raise_signal(number)
