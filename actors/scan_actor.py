@@ -35,7 +35,7 @@ Wire: TypeAlias = bytes | npt.NDArray[np.uint8]
 """A message on its way through Ray."""
 
 MOST_PROCESSES = 32
-"""Beyond it the driver, which lists the files, is what bounds a scan."""
+"""Of a team, at most: the driver, which lists the files for all workers, has to keep up with them."""
 
 # Ray copies bytes several times over (20 MiB there and back: 163 ms) and arrays hardly at all (27 ms);
 # for small messages it makes no difference.
@@ -107,7 +107,8 @@ class ScanActor:
             config = replace(config, backend=_fastest())
         self._backend = resolve_backend(config.backend)
         pack = pack_from_bytes(self._pack)
-        if self._processes > 1:
+        if own:
+            # also with one process: calls come from several threads, and an engine is for one
             team = Team(WorkerSpec(pack, config), self._processes)
             team.start()
             return team.run

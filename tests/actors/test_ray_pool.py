@@ -118,6 +118,25 @@ def test_one_actor_for_each_gpu(open_pool, spec) -> None:
     assert {f.node for f in facts} == {ray.nodes()[0]["NodeID"]}
 
 
+def test_gpu_actors_with_one_process_each(open_pool, scan, spec, documents) -> None:
+    """Where a GPU goes with no more CPUs than its own process takes, tasks are still done one after the other, in a process
+    beside the actor: its calls come from several threads, and an engine is for one."""
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend="auto", shard_bytes=spec.config.shard_bytes)))
+    hands: set[int] = set()
+    beside: set[int] = set()
+
+    def watch() -> None:
+        for own in pool.facts.values():
+            hands.add(own.processes)
+            beside.update(child.pid for child in psutil.Process(own.pid).children())
+
+    found, outcome, _ = scan(pool, documents, watch=watch)
+    assert found == expected
+    assert (outcome.workers, outcome.problems, hands) == (GPUS, [], {1})
+    assert len(beside) >= GPUS
+
+
 def test_one_actor_for_each_cpu_where_gpus_are_of_no_use(open_pool, spec) -> None:
     """A CPU backend takes no GPU, and gets an actor for each CPU."""
     pool = open_pool(spec)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import asdict
 
 import msgpack
@@ -73,3 +75,20 @@ def test_run_before_ready_is_a_bug() -> None:
     """Nothing is loaded behind the driver's back."""
     with pytest.raises(RuntimeError):
         ScanActor(PACK, {}).run(b"")
+
+
+def test_an_actor_that_has_lost_its_gpu_ends() -> None:
+    """To the driver it is a lost worker, with the reason in its log: its tasks go to others."""
+    program = (
+        "from vyre_dist.actors.scan_actor import ScanActor\n"
+        "from vyre_dist.errors import WorkerUnusableError\n"
+        "def lost(task):\n"
+        "    raise WorkerUnusableError('nobody owns the GPU')\n"
+        "actor = ScanActor(b'', {})\n"
+        "actor._run = lost\n"
+        "actor.run(b'')\n"
+        "print('it lives on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nobody owns the GPU" in done.stderr
