@@ -12,13 +12,10 @@ Appends a JSON line to benchmarks/results/gpu_scan.jsonl with --record.
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
-import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from corpus import read_sample, write_sample
+from results_file import append, run_facts
 
 from vyre_dist.compiler import compile_tables
 from vyre_dist.compiler.arena import Arena
@@ -268,11 +266,6 @@ def stream_rate(
     return size / seconds, total, findings, bare
 
 
-def _head() -> str:
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    return asked.stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--write-sample", nargs=2, metavar=("TREE", "SAMPLE"))
@@ -299,11 +292,8 @@ def main() -> None:
     pack = RulePack.load(args.rules) if args.rules else RulePack.builtin()
     gpu = Gpu()
     record: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": args.commit or _head(),
+        **run_facts(args.commit, args.rules),
         "adapter": gpu.device.adapter_id,
-        "processors": len(os.sched_getaffinity(0)),
-        "rules": Path(args.rules).name if args.rules else "built in",
         "sample": hashlib.sha256(one.data).hexdigest()[:16],
         "bytes": sum(map(len, documents)),
         "files": len(documents),
@@ -370,9 +360,7 @@ def main() -> None:
                 rate = record[part].get("scan to rows", record[part].get("GB/s"))
                 print(f"{part}: {rate / record['hyperscan']['GB/s']:.1f} × Hyperscan on all processors")
     if args.record:
-        results = Path(os.environ.get("OUT", HERE / "results")) / "gpu_scan.jsonl"
-        with results.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append("gpu_scan.jsonl", record)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ benchmarks/results/scan_backends.jsonl with --record.
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
 import json
 import os
@@ -24,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus import read_sample
-from gpu_scan import _head
+from results_file import append, run_facts
 
-HERE = Path(__file__).parent
 BIG_FILE_BYTES = 256 << 20
 FOLDER_FILES = 50
 
@@ -120,13 +118,7 @@ def main() -> None:
     ]
     if args.ray:
         settings.append(("Ray, a worker for each GPU", ["--pool", "ray", "--address", "local"]))
-    record: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": args.commit or _head(),
-        "processors": len(os.sched_getaffinity(0)),
-        "rules": Path(args.rules).name,
-        "trees": {},
-    }
+    record: dict[str, Any] = {**run_facts(args.commit, args.rules), "trees": {}}
     root = Path(tempfile.mkdtemp())
     try:
         for name, tree in write_trees(root, args.sample, args.copies).items():
@@ -153,9 +145,7 @@ def main() -> None:
     finally:
         shutil.rmtree(root)
     if args.record:
-        results = Path(os.environ.get("OUT", HERE / "results")) / "scan_backends.jsonl"
-        with results.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append("scan_backends.jsonl", record)
 
 
 if __name__ == "__main__":

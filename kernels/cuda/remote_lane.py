@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.errors import VyreError, WorkerUnusableError
+from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
@@ -152,8 +152,6 @@ class RemoteLane:
             raise self._lost(error) from error
         if kind == "memory":
             raise DeviceMemoryError(*body)
-        if kind == "failed":
-            raise VyreError(*body)
         if kind != expected:
             raise AssertionError(f"the GPU's process answered {kind} where {expected} was due")
         return body

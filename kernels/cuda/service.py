@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.errors import VyreError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.lane import Lane
@@ -56,7 +55,7 @@ class GpuService:
         self._clients: list[_Client] = []
 
     def serve(self) -> None:
-        """Until it is stopped. What is no VyreError ends it: after most of CUDA's errors a context is of no use."""
+        """Until it is stopped. What is no DeviceMemoryError ends it: after most of CUDA's errors a context is of no use."""
         try:
             while True:
                 # whatever has come is queued on the device before anybody is waited for
@@ -120,8 +119,6 @@ class GpuService:
             found = work()
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
-        except VyreError as error:
-            self._answer(client, "failed", str(error))
         else:
             matches = None if found.matches is None else found.matches.tobytes()
             self._answer(

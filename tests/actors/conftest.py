@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from small_corpus import write_small_files
 
 from vyre_dist.driver.machine import MachineConfig
 from vyre_dist.driver.plan import Plan
@@ -62,10 +63,9 @@ def ray_places() -> Iterator[Path]:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty files in three folders: small ones, empty ones, a .env, and one of 40 000 bytes that is cut into pieces."""
     root = tmp_path_factory.mktemp("corpus")
-    for i in range(58):
-        path = root / f"d{i % 3}" / f"f{i:02d}"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("" if i % 20 == 0 else f"id AKIA{'B' * 14}{i:02d}\nport={i}\n" * (i % 7 + 1))
+    write_small_files(root, 58)
+    for i in range(0, 58, 20):
+        (root / f"d{i % 3}" / f"f{i:02d}").write_text("")
     (root / "d0" / ".env").write_text("a=1\n")
     (root / "d1" / "long").write_text("".join(f"n{i}={i} text\n" for i in range(3000)))
     return root

@@ -12,6 +12,7 @@ from pathlib import Path
 import emulated_gpu_process
 import pytest
 from emulated_kernels import compiler
+from small_corpus import write_small_files
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.driver import gpu_process
@@ -51,10 +52,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small files, an empty one, and one that is cut into pieces."""
     root = tmp_path_factory.mktemp("corpus")
-    for i in range(40):
-        path = root / f"d{i % 3}" / f"f{i:02d}"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"id AKIA{'B' * 14}{i:02d}\nport={i}\n" * (i % 7 + 1))
+    write_small_files(root, 40)
     (root / "d0" / "empty").touch()
     (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(2000)))
     return root

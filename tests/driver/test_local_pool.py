@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_corpus import write_small_files
 
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.local_pool import LocalPool
@@ -56,10 +57,7 @@ def spec(backend: str = "cpu", shard_bytes: int = 2048) -> WorkerSpec:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty small files, an empty one, a .env, and one that is cut into pieces at every shard size used here."""
     root = tmp_path_factory.mktemp("corpus")
-    for i in range(40):
-        path = root / f"d{i % 3}" / f"f{i:02d}"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"id AKIA{'B' * 14}{i:02d}\nport={i}\n" * (i % 7 + 1))
+    write_small_files(root, 40)
     (root / "d0" / "empty").touch()
     (root / "d0" / ".env").write_text("a=1\n")
     (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(1500)))

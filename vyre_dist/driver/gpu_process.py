@@ -43,6 +43,7 @@ class GpuProcess:
         self._folder = self.address = ""
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process: Any = None
+        # none yet looks like one that has ended
         self.connection: Connection = Pipe()[0]
         self.connection.close()
         self.found = self.ready = False

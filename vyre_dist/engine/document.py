@@ -162,15 +162,22 @@ def read_error(path: str, error: OSError) -> DocumentError:
     return DocumentError(path, problem.reason, problem.detail)
 
 
-def window_of(document: Document, start: int, end: int, overlap: int) -> Window:
+def window_of(
+    document: Document,
+    start: int,
+    end: int,
+    overlap: int,
+    data: memoryview | None = None,
+    place: int = -1,
+) -> Window:
     """The window that owns the match starts [start, end) of `document`.
 
-    `overlap`: bytes needed after the last owned start (CompiledPack.overlap).
+    `overlap`: bytes needed after the last owned start (CompiledPack.overlap). `data`: what window_bounds says, where it has
+    been read already, and its place (see Window).
     """
     base, stop = window_bounds(document, start, end, overlap)
-    return Window(
-        document.read(base, stop), base, start - base, min(end, document.size) - base, end >= document.size
-    )
+    held = document.read(base, stop) if data is None else data
+    return Window(held, base, start - base, min(end, document.size) - base, end >= document.size, place)
 
 
 def window_bounds(document: Document, start: int, end: int, overlap: int) -> tuple[int, int]:

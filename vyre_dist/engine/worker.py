@@ -187,13 +187,13 @@ class ScanEngine:
             limit = max(piece.size, self.config.shard_bytes)
             return whole(read_whole(open_path, piece.path, piece.size, limit))
         with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
+            wanted = document, piece.start, piece.end, self.compiled.overlap
             if self.backend.read_memory is not None:
-                base, stop = window_bounds(document, piece.start, piece.end, self.compiled.overlap)
+                base, stop = window_bounds(*wanted)
                 if (room := self._read_buffer.take(stop - base)) is not None:
                     document.read_into(room, base)
-                    low, high = piece.start - base, min(piece.end, document.size) - base
-                    return Window(room, base, low, high, piece.end >= document.size, self._read_buffer.place)
-            return window_of(document, piece.start, piece.end, self.compiled.overlap)
+                    return window_of(*wanted, room, self._read_buffer.place)
+            return window_of(*wanted)
 
     def _dispatch(self, batch: Batch, result: TaskResult) -> None:
         """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
