@@ -27,6 +27,15 @@ def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uin
     return np.cumsum(ended[:pages]).astype(np.uint32)
 
 
+def document_bounds(arena: Arena) -> npt.NDArray[np.uint64]:
+    """By document: where it begins and ends, the highest bit of each set where that is the document's own edge."""
+    bounds = np.empty((arena.documents, 2), np.uint64)
+    bounds[:, 0], bounds[:, 1] = arena.starts, arena.ends
+    bounds[:, 0] |= arena.at_start.astype(np.uint64) << np.uint64(63)
+    bounds[:, 1] |= arena.at_end.astype(np.uint64) << np.uint64(63)
+    return bounds.ravel()
+
+
 class DeviceArena:
     """One arena in device memory. `upload` may be called again and again; buffers grow to what was needed so far."""
 
@@ -74,9 +83,7 @@ class DeviceArena:
 
         self.size, self.documents = arena.data.size, arena.documents
         host = {
-            "starts": arena.starts.astype(np.uint64),
-            "ends": arena.ends.astype(np.uint64),
-            "edges": arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1,
+            "bounds": document_bounds(arena),
             "page_documents": page_documents(arena.ends, arena.data.size),
         }
         # one copy of all of it, from pinned memory: from other memory the call waits for whatever is on the stream

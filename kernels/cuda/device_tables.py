@@ -69,7 +69,7 @@ class DeviceTables:
         for i, run in enumerate(tables.runs):
             struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], i)
             shift, ones = run["test"].tolist()
-            struct["tests"][i] = (shift, ones * 0x0101_0101)
+            struct["tests"][i] = (1 << shift, ones * 0x0101_0101)
         self._struct = struct
 
     def arguments(self, bits: int) -> npt.NDArray[np.void]:

@@ -9,8 +9,6 @@ template <int THREADS, int UNROLL, int BITS>
 __device__ __forceinline__ void prefilter(const Tables& tables, const Stretch& stretch, u8* masks, u32* blocks) {
   extern __shared__ uint4 shared[];
   u32* bitmap = reinterpret_cast<u32*>(shared);
-  load_bitmap<THREADS, BITS>(bitmap, tables.bitmap);
-  __syncthreads();
 
   constexpr int WARPS = THREADS / 32;
   const u32 readable = readable_bytes(stretch);
@@ -18,6 +16,8 @@ __device__ __forceinline__ void prefilter(const Tables& tables, const Stretch& s
   u32 at = (blockIdx.x * WARPS + threadIdx.x / 32) * Unit<UNROLL>::BYTES;
   Unit<UNROLL> ahead;
   if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
+  load_bitmap<THREADS, BITS>(bitmap, tables.bitmap);
+  __syncthreads();
   while (at < stretch.bytes) {
     const Unit<UNROLL> unit = ahead;
     const u32 here = at;
@@ -25,18 +25,21 @@ __device__ __forceinline__ void prefilter(const Tables& tables, const Stretch& s
     if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
     const u32 left = stretch.bytes - here;
     const u32 found = unit.template hits<BITS>(bitmap, tables.multiplier, left);
+    // there is room for all of the last unit's
+    u8* const mask = masks + here / 16 + lane_id();
 #pragma unroll
-    for (int j = 0; j < UNROLL; ++j) {
-      const u32 vector = here / 16 + 32 * j + lane_id();
-      if (16 * vector < stretch.bytes) masks[vector] = u8(found >> (24 - 8 * j));
-    }
+    for (int j = 0; j < UNROLL; ++j) mask[32 * j] = u8(found >> (24 - 8 * j));
     if (tables.run_count) {
       const u32 passing = unit.blocks(tables, left);
+      u32 vote = 0;
+      if (__any_sync(~0u, passing != 0)) {
 #pragma unroll
-      for (int j = 0; j < UNROLL; ++j) {
-        const u32 vote = __ballot_sync(~0u, passing >> (31 - j) & 1);
-        if (lane_id() == 0 && 512 * j < left) blocks[here / 512 + j] = vote;
+        for (int j = 0; j < UNROLL; ++j) {
+          const u32 own = __ballot_sync(~0u, passing >> (31 - j) & 1);
+          if (lane_id() == j) vote = own;
+        }
       }
+      if (lane_id() < UNROLL) blocks[here / 512 + lane_id()] = vote;
     }
   }
 }

@@ -5,10 +5,56 @@
 
 namespace vyre {
 
-__device__ __forceinline__ u32 load_window(const u8* at) {
-  const u16* halves = reinterpret_cast<const u16*>(at);  // windows begin at even places
-  return __ldg(halves) | u32(__ldg(halves + 1)) << 16;
+// What threads load here lies in a line of its own for each, and the scan keeps the way to shared memory, which is the same one,
+// busy: so loads are few and wide, and none is for a candidate that has failed.
+
+// The window at an even place.
+__device__ __forceinline__ u32 load_window(const u8* data, u32 at) {
+  const u32* words = reinterpret_cast<const u32*>(data + (at & ~3u));
+  const u32 word = __ldg(words);
+  return at & 2 ? __byte_perm(word, __ldg(words + 1), 0x5432) : word;
 }
+
+// Some of an entry's probes: those from number FROM on, below TO.
+template <int FROM, int TO>
+struct ProbeBytes {
+  u32 byte[TO - FROM];
+
+  // `place`: the pivot's in the arena. Which document the bytes belong to is not asked yet; beyond the arena there are none.
+  __device__ __forceinline__ void load(const Stretch& s, uint4 head, const u8* pivot, u64 place) {
+#pragma unroll
+    for (int i = FROM; i < TO; ++i) {
+      const int offset = offset_of(head, i);
+      byte[i - FROM] = place + i64(offset) < s.arena_bytes ? __ldg(pivot + offset) : 0;
+    }
+  }
+
+  // Whether all of them pass in document `d`. `head`: an entry's first 16 bytes, with the offsets; `classes`: its next 16.
+  __device__ __forceinline__ bool pass(const Tables& t, uint4 head, uint4 classes, const Document& d) const {
+    u32 bits[TO - FROM];
+    bool pass = true;
+#pragma unroll
+    for (int i = FROM; i < TO; ++i) {
+      const u32 pairs[3] = {classes.x, classes.y, classes.z};
+      const u32 byte_class = pairs[i / 2] >> 16 * (i % 2) & 0xFFFF, row = byte_class & (EDGE_PASSES - 1);
+      const int offset = offset_of(head, i);
+      const bool above = offset >= int(d.ahead), below = -offset > int(d.back);
+      if (above || below) pass &= (byte_class & EDGE_PASSES) || !(d.edges >> above & 1);
+      bits[i - FROM] = above || below || row == 0 ? ~0u : __ldg(t.classes + 8 * row + (byte[i - FROM] >> 5));
+    }
+#pragma unroll
+    for (int i = 0; i < TO - FROM; ++i) pass &= bits[i] >> (byte[i] & 31) & 1;
+    return pass;
+  }
+
+ private:
+  static __device__ __forceinline__ int offset_of(uint4 head, int i) {
+    const u32 offsets[2] = {head.z, head.w};
+    return i8(offsets[i / 4] >> 8 * (i % 4));
+  }
+};
+
+constexpr int FIRST_PROBES = 2;
 
 class Prober {
  public:
@@ -21,7 +67,7 @@ class Prober {
       if (hit != NOT_STORED) look_at_block(hit & ~BLOCK_HIT);
       return NOT_STORED;
     }
-    const u32 window = load_window(s.data + hit) | FOLD_WORD;
+    const u32 window = load_window(s.data, hit) | FOLD_WORD;
     for (u32 slot = window * t.slot_multiplier >> t.slot_shift;; slot = (slot + 1) & t.slot_mask) {
       const uint2 found = __ldg(reinterpret_cast<const uint2*>(t.slots) + slot);
       if (found.x == window) return found.y;
@@ -36,11 +82,19 @@ class Prober {
   // has to look at it, which is said in a row.
   __device__ __forceinline__ Pivot look_at_candidate(u32 at, u32 entry) const {
     Pivot p = {at, entry, NOT_STORED, 0};
+    const u64 place = s.first + at;
+    if (place >= s.arena_bytes) return p;
     const uint4* e = reinterpret_cast<const uint4*>(t.entries + entry);
     const uint4 head = __ldg(e), classes = __ldg(e + 1);
-    if (s.first + at >= s.arena_bytes) return p;
-    const Document d = find_document(s, at);
-    if (d.number == NOT_STORED || !probes_pass(head, classes, s.data + at, d)) return p;
+    const u32 guess = guess_document(s, at);
+    // the most telling probes come first, and few candidates pass them
+    ProbeBytes<0, FIRST_PROBES> first;
+    first.load(s, head, s.data + at, place);
+    const Document d = find_document(s, at, guess);
+    if (d.number == NOT_STORED || !first.pass(t, head, classes, d)) return p;
+    ProbeBytes<FIRST_PROBES, PROBES> others;
+    others.load(s, head, s.data + at, place);
+    if (!others.pass(t, head, classes, d)) return p;
     rows.mark(out.attempted, at);
     if (__ldg(&t.entries[entry].forward.start) == NOT_STORED) {
       rows.emit(at, 0, d.number, head.x | HOST);
@@ -57,37 +111,13 @@ class Prober {
   const Output& out;
   const Rows rows;
 
-  // `head`: an entry's first 16 bytes, with the probes' offsets; `classes`: its next 16.
-  __device__ __forceinline__ bool probes_pass(uint4 head, uint4 classes, const u8* pivot, const Document& d) const {
-    const u32 offsets[2] = {head.z, head.w}, pairs[3] = {classes.x, classes.y, classes.z};
-    // side by side: all bytes, then what their classes say
-    u32 byte[PROBES], bits[PROBES];
-    bool pass = true;
-#pragma unroll
-    for (int i = 0; i < PROBES; ++i) {
-      const u32 byte_class = pairs[i / 2] >> 16 * (i % 2) & 0xFFFF;
-      const int offset = i8(offsets[i / 4] >> 8 * (i % 4));
-      const bool above = offset >= int(d.ahead), below = -offset > int(d.back);
-      if (above || below) pass &= (byte_class & EDGE_PASSES) || !(d.edges >> above & 1);
-      byte[i] = above || below ? NOT_STORED : __ldg(pivot + offset);
-    }
-#pragma unroll
-    for (int i = 0; i < PROBES; ++i) {
-      const u32 row = pairs[i / 2] >> 16 * (i % 2) & (EDGE_PASSES - 1);
-      bits[i] = byte[i] == NOT_STORED || row == 0 ? ~0u : __ldg(t.classes + 8 * row + (byte[i] >> 5));
-    }
-#pragma unroll
-    for (int i = 0; i < PROBES; ++i) pass &= bits[i] >> (byte[i] & 31) & 1;
-    return pass;
-  }
-
   __device__ __forceinline__ bool is_member(u32 byte_class, u32 byte) const {
     return __ldg(t.classes + 8 * byte_class + (byte >> 5)) >> (byte & 31) & 1;
   }
 
   // A block that passed some word test. It counts for a run if it is the first whole block of it.
   __device__ __forceinline__ void look_at_block(u32 block) const {
-    const Document d = find_document(s, block);
+    const Document d = find_document(s, block, guess_document(s, block));
     if (d.number == NOT_STORED || d.ahead < 16) return;
     const u8* first = s.data + block;
     const int back = min(d.back, 16u);

@@ -16,10 +16,6 @@ __device__ __forceinline__ void scan(const Tables& tables, const Stretch& stretc
   __shared__ Queues queues[THREADS / 32];
   __shared__ u32 length;
   u32* bitmap = reinterpret_cast<u32*>(shared);
-  load_bitmap<THREADS, BITS>(bitmap, tables.bitmap);
-  if (threadIdx.x == 0) length = 0;
-  __syncthreads();
-
   constexpr u32 WARPS = THREADS / 32;
   const Prober prober(tables, stretch, output);
   const PivotList pivots = {lists.items + u64(blockIdx.x) * lists.capacity, lists.capacity, length};
@@ -28,6 +24,9 @@ __device__ __forceinline__ void scan(const Tables& tables, const Stretch& stretc
   u32 at = (blockIdx.x * WARPS + threadIdx.x / 32) * Unit<UNROLL>::BYTES;
   Unit<UNROLL> ahead;
   if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
+  load_bitmap<THREADS, BITS>(bitmap, tables.bitmap);
+  if (threadIdx.x == 0) length = 0;
+  __syncthreads();
   bool last;
   do {
     last = at >= stretch.bytes;

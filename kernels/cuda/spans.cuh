@@ -240,9 +240,11 @@ __device__ void spans(const SpanTables& tables, const Stretch& arena, const Outp
   for (u32 i = warp; i < count; i += warps) {
     const Row row = output.rows[i];
     Match match = {0, 0, 0, OPEN, {NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT}};
-    if (!(row.rule & HOST) && tables.rules[row.rule].program != NOT_STORED && arena.edges[row.document] == 3)
-      match = search_row(tables, tables.rules[row.rule], arena.data, arena.starts[row.document], arena.ends[row.document],
-                         row.place, visited, stack);
+    if (!(row.rule & HOST) && tables.rules[row.rule].program != NOT_STORED) {
+      const Bounds d = arena.bounds[row.document];
+      if (d.start & d.end & AT_EDGE)  // the document is whole
+        match = search_row(tables, tables.rules[row.rule], arena.data, d.start & ~AT_EDGE, d.end & ~AT_EDGE, row.place, visited, stack);
+    }
     if ((threadIdx.x & 31) == 0) matches[i] = match;
     __syncwarp();
   }

@@ -28,7 +28,7 @@ ENTRY_DTYPE = np.dtype(
     ]
 )
 RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("test", "<u4")])
-TEST_DTYPE = np.dtype([(name, "<u4") for name in ("shift", "ones")])
+TEST_DTYPE = np.dtype([(name, "<u4") for name in ("scale", "ones")])
 TABLES_DTYPE = np.dtype(
     [
         *(
@@ -71,9 +71,7 @@ STRETCH_DTYPE = np.dtype(
         ("arena_bytes", "<u8"),
         ("bytes", "<u4"),
         ("documents", "<u4"),
-        ("starts", "<u8"),
-        ("ends", "<u8"),
-        ("edges", "<u8"),
+        ("bounds", "<u8"),
         ("page_documents", "<u8"),
     ]
 )

@@ -72,9 +72,9 @@ struct Run {
   u32 test;
 };
 
-// The word test of runs.py; `ones` is one byte four times.
+// The word test of runs.py; `ones` is one byte four times. A shift as a multiplication leaves the pipe that shifts alone.
 struct WordTest {
-  u32 shift;
+  u32 scale;  // 2^shift
   u32 ones;
 };
 
@@ -110,6 +110,15 @@ struct Tables {
   WordTest tests[MAX_RUNS];
 };
 
+// Where a document's bytes begin in the arena, at a multiple of 16, and where they end. The highest bits: the document begins
+// where its bytes do (of `start`), it ends where they end (of `end`).
+struct alignas(16) Bounds {
+  u64 start;
+  u64 end;
+};
+
+constexpr u64 AT_EDGE = 1ull << 63;
+
 // One launch's stretch of an arena. Offsets of the launch are 32-bit and count from `data`; `first` is what they stand for
 // in the arena. Documents may reach beyond the stretch: `before` and `after` say how much of the arena is there.
 struct Stretch {
@@ -118,9 +127,7 @@ struct Stretch {
   u64 arena_bytes;
   u32 bytes;  // places of windows that this launch looks at: a multiple of 16 but for the arena's last stretch
   u32 documents;
-  const u64* starts;  // of the documents, in the arena; multiples of 16
-  const u64* ends;
-  const u8* edges;  // bit 0: the document begins where its bytes do, bit 1: it ends where they end
+  const Bounds* bounds;  // of the documents
   const u32* page_documents;  // by 4 KiB page of the arena: the first document that ends after the page's start; one more
 };
 

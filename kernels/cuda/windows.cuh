@@ -29,15 +29,24 @@ __device__ __forceinline__ uint4 load_vector(const uint4* p) {
 #endif
 }
 
+__device__ __forceinline__ void multiply_wide(u32 a, u32 b, u32& low, u32& high) {
+#ifdef __CUDACC__
+  // one instruction, and halves that no shift of 64 bits is made of later
+  asm("{.reg .u64 p; mul.wide.u32 p, %2, %3; mov.b64 {%0, %1}, p;}" : "=r"(low), "=r"(high) : "r"(a), "r"(b));
+#else
+  low = u32(u64(a) * b), high = u32(u64(a) * b >> 32);
+#endif
+}
+
 // The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if two bits of one word are
 // set (hashing.py).
 template <int BITS>
 __device__ __forceinline__ u32 look_up(const u32* bitmap, u32 window, u32 multiplier, u32 found) {
-  const u32 hash = window * multiplier;
-  const u32 bit = hash >> (32 - BITS);
-  const u32 word = bitmap[bit >> 5];
+  u32 low, high;
+  multiply_wide(window, multiplier, low, high);
+  const u32 word = bitmap[low >> (37 - BITS)];
   // words are stored mirrored, so that a shift by the bit's number (modulo 32) brings its answer to the top
-  const u32 both = __funnelshift_l(0u, word, bit) & __funnelshift_l(0u, word, hash);
+  const u32 both = __funnelshift_l(0u, word, high) & __funnelshift_l(0u, word, low);
   return __funnelshift_l(both, found, 1);
 }
 
@@ -56,20 +65,22 @@ __device__ __forceinline__ u32 look_up_vector(const u32* bitmap, uint4 v, u32 ne
   return look_up<BITS>(bitmap, __byte_perm(d, e, 0x5432), multiplier, found);
 }
 
-// Whether all sixteen bytes may be of the class, as far as the word test can tell. The middle decides nearly always.
-__device__ __forceinline__ u32 test_word(WordTest t, u32 word) { return word ^ (word << t.shift); }
-
-__device__ __forceinline__ bool block_passes(WordTest t, uint4 v) {
-  const u32 b = v.y | FOLD_WORD, c = v.z | FOLD_WORD;
-  if ((test_word(t, b) & test_word(t, c) & t.ones) != t.ones) return false;
-  return (test_word(t, v.x | FOLD_WORD) & test_word(t, v.w | FOLD_WORD) & t.ones) == t.ones;
+// Which of four words fail a run's word test somewhere: zero if all sixteen bytes may be of the class, as far as it can tell.
+__device__ __forceinline__ u32 failing(WordTest t, u32 first, u32 second) {
+  const u32 a = first | FOLD_WORD, b = second | FOLD_WORD;
+  return ~((a ^ a * t.scale) & (b ^ b * t.scale)) & t.ones;
 }
 
+// Each block begins at another place of the bitmap: if all asked for the same lines at the same time, they would wait for each other.
 template <int THREADS, int BITS>
 __device__ __forceinline__ void load_bitmap(u32* shared, const u32* bitmap) {
+  constexpr u32 VECTORS = (1u << BITS) / 128;
   const uint4* from = reinterpret_cast<const uint4*>(bitmap);
   uint4* to = reinterpret_cast<uint4*>(shared);
-  for (u32 i = threadIdx.x; i < (1u << BITS) / 128; i += THREADS) to[i] = from[i];
+  for (u32 i = threadIdx.x; i < VECTORS; i += THREADS) {
+    const u32 at = (i + blockIdx.x * 64) & (VECTORS - 1);
+    to[at] = from[at];
+  }
 }
 
 // Up to which offset of the stretch vectors can be read: the arena's end, rounded up, but no more than is needed.
@@ -137,10 +148,21 @@ struct Unit {
     u32 found = 0;
     for (u32 r = 0; r < t.run_count; ++r) {
       const WordTest test = t.tests[r];
+      // the middle of a block decides nearly always
+      bool any = false;
 #pragma unroll
-      for (int j = 0; j < UNROLL; ++j)
-        if (block_passes(test, v[j]) && 512 * j + 16 * lane_id() + 16 <= left) found |= 0x80000000u >> j;
+      for (int j = 0; j < UNROLL; ++j) any |= failing(test, v[j].y, v[j].z) == 0;
+      if (any) found |= passing(test, left);
     }
+    return found;
+  }
+
+  __device__ __forceinline__ u32 passing(WordTest test, u32 left) const {
+    u32 found = 0;
+#pragma unroll
+    for (int j = 0; j < UNROLL; ++j)
+      if ((failing(test, v[j].x, v[j].w) | failing(test, v[j].y, v[j].z)) == 0 && 512 * j + 16 * lane_id() + 16 <= left)
+        found |= 0x80000000u >> j;
     return found;
   }
 };

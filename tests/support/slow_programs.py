@@ -38,10 +38,9 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
     exact = []
     for place in range(0, len(data), tables.stride):
         window = int.from_bytes(data[place : place + 4].ljust(4, b"\0"), "little") | 0x20202020
-        product = window * tables.multiplier & 0xFFFF_FFFF
-        top = product >> 32 - (32 * len(words)).bit_length() + 1
-        word = words[top >> 5]
-        if not (word >> (top & 31) & 1 and word >> (product & 31) & 1):
+        product = window * tables.multiplier
+        word = words[(product & 0xFFFF_FFFF) * len(words) >> 32]
+        if not (word >> (product >> 32 & 31) & 1 and word >> (product & 31) & 1):
             continue
         if window not in grams:
             continue

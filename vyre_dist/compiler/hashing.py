@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.gram_model import GramModel, Grams
 
-BITMAP_BITS = 19
-"""2^19 bits are 64 KiB, which fit a multiprocessor's shared memory two times from sm_80 on."""
+BITMAP_BITS = 20
+"""2^20 bits are 128 KiB, which fit a multiprocessor's shared memory on A100, H100 and newer of their line."""
 
 FOLD_WORD = 0x20202020
 
-_TRIED_MULTIPLIERS = 32
+_TRIED_MULTIPLIERS = 128
 
 Words = npt.NDArray[np.uint32]
 
@@ -33,12 +33,13 @@ def hash_grams(grams: Grams, multiplier: int, bits: int) -> Words:
 def places_of(grams: Grams, multiplier: int, bits: int) -> tuple[Words, Words]:
     """(word number, the one or two bits in it) of each folded gram, in a bitmap of 2^bits bits.
 
-    The word and the first bit are the product's top bits, the second bit is told by its lowest five.
+    Of the 64-bit product the low half's top bits are the word, the lowest five of either half a bit in it: all bytes
+    have a say in the middle of a product, and a shift by a whole half takes its lowest five without another instruction.
     """
-    product = grams * np.uint32(multiplier)
-    top = product >> np.uint32(32 - bits)
-    one = np.uint32(1)
-    return top >> np.uint32(5), one << (top & np.uint32(31)) | one << (product & np.uint32(31))
+    product = grams.astype(np.uint64) * np.uint64(multiplier)
+    low, high = product.astype(np.uint32), (product >> np.uint64(32)).astype(np.uint32)
+    one, last = np.uint32(1), np.uint32(31)
+    return low >> np.uint32(37 - bits), one << (high & last) | one << (low & last)
 
 
 def make_bitmap(grams: Grams, multiplier: int, bits: int = BITMAP_BITS) -> npt.NDArray[np.uint8]:
