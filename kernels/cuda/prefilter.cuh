@@ -35,7 +35,7 @@ __device__ __forceinline__ void prefilter(const Tables& tables, const Stretch& s
       if (__any_sync(~0u, passing != 0)) {
 #pragma unroll
         for (int j = 0; j < UNROLL; ++j) {
-          const u32 own = __ballot_sync(~0u, passing >> (31 - j) & 1);
+          const u32 own = __ballot_sync(~0u, passing >> (31 - 8 * j) & 1);
           if (lane_id() == j) vote = own;
         }
       }

@@ -20,7 +20,8 @@ __device__ __forceinline__ void probe(const Tables& tables, const Stretch& stret
   do {
     last = first >= count;
     const u32 i = first + lane_id();
-    waiting.push_hit(__ballot_sync(~0u, i < count), i < count, i < count ? __ldg(hits.items + i) : 0);
+    // a find with the first bit alone
+    waiting.push(__ballot_sync(~0u, i < count), i < count ? __ldg(hits.items + i) : 0, i < count ? 0x80000000u : 0);
     first += gridDim.x * THREADS;
     while (waiting.busy(last)) waiting.work(prober, pivots, last);
   } while (!last);

@@ -8,7 +8,7 @@ namespace vyre {
 constexpr u32 QUEUE = 64;  // 31 that wait and 32 that come
 
 struct Queues {
-  u32 hits[QUEUE];
+  uint2 finds[QUEUE];  // of a lane: where its unit begins, with BLOCK_HIT for blocks, and its bits (windows.cuh)
   u32 places[QUEUE];  // of candidates' pivots
   u32 entries[QUEUE];
 };
@@ -29,22 +29,20 @@ struct PivotList {
 
 struct Waiting {
   Queues& q;
-  u32 hits;
+  u32 finds;
   u32 candidates;
 
-  // The lanes in `vote` bring a hit each; all lanes call.
-  __device__ __forceinline__ void push_hit(u32 vote, bool mine, u32 hit) {
-    if (mine) q.hits[hits + __popc(vote & lanes_below())] = hit;
-    hits += __popc(vote);
+  // The lanes in `vote` bring bits of theirs; all lanes call, with less than 32 waiting.
+  __device__ __forceinline__ void push(u32 vote, u32 from, u32 bits) {
+    if (bits) q.finds[finds + __popc(vote & lanes_below())] = make_uint2(from, bits);
+    finds += __popc(vote);
   }
 
-  __device__ __forceinline__ bool busy(bool last) const { return hits >= 32 || (last && (hits | candidates)); }
+  __device__ __forceinline__ bool busy(bool last) const { return finds >= 32 || (last && (finds | candidates)); }
 
-  // Does a warp's worth of hits, or, as `last`, all that waits.
+  // Does a warp's worth of hits, one of each find, or, as `last`, what is left of candidates as well.
   __device__ __forceinline__ void work(const Prober& prober, const PivotList& pivots, bool last) {
-    __syncwarp();
-    const u32 hit = take(q.hits, hits);
-    hits -= min(hits, 32u);
+    const u32 hit = take_hit();
     u32 leads = prober.look_at_hit(hit);
     u32 at = 0, left = leads != NOT_STORED;
     if (left && leads & LIST) {
@@ -58,7 +56,7 @@ struct Waiting {
       push_candidate(vote, left != 0, hit + (leads & 3), leads >> 2);
       if (left && --left) leads = prober.lead(++at);
       more = __any_sync(~0u, left != 0);
-      look(prober, pivots, last && !more);
+      look(prober, pivots, last && !more && finds == 0);
     } while (more);
   }
 
@@ -83,6 +81,23 @@ struct Waiting {
       __syncwarp();
       pivots.add(p);
     }
+  }
+
+  // The earliest hit of each of the first 32 finds, NOT_STORED where there are less; what else they have waits on.
+  __device__ __forceinline__ u32 take_hit() {
+    const u32 lane = lane_id();
+    __syncwarp();
+    const uint2 own = lane < finds ? q.finds[lane] : make_uint2(NOT_STORED, 0);
+    const uint2 later = lane + 32 < finds ? q.finds[lane + 32] : make_uint2(0, 0);
+    const u32 hit = own.y ? own.x + offset_of_first(own.y) : NOT_STORED;
+    const u32 rest = own.y ? own.y & ~(0x80000000u >> __clz(own.y)) : 0;
+    const u32 vote = __ballot_sync(~0u, rest != 0), kept = __popc(vote);
+    __syncwarp();
+    if (rest) q.finds[__popc(vote & lanes_below())] = make_uint2(own.x, rest);
+    if (lane + 32 < finds) q.finds[kept + lane] = later;
+    finds = kept + (finds > 32 ? finds - 32 : 0);
+    __syncwarp();
+    return hit;
   }
 
   // The first 32 of a queue's `count`, one for each lane (NOT_STORED where there are less); the others move up.

@@ -31,29 +31,26 @@ __device__ __forceinline__ void scan(const Tables& tables, const Stretch& stretc
   do {
     last = at >= stretch.bytes;
     const u32 here = at + 16 * lane_id();
-    u32 found = 0, blocks = 0;
+    u32 blocks = 0, passing = 0;
     if (!last) {
       const Unit<UNROLL> unit = ahead;
       const u32 left = stretch.bytes - at;
       at += step;
       if (at < stretch.bytes) ahead.load(stretch.data, at, readable);
-      found = unit.template hits<BITS>(bitmap, tables.multiplier, left);
-      if (tables.run_count) blocks = unit.blocks(tables, left);
-    }
-    // windows first, the earliest of each lane; blocks are rare
-    for (;;) {
-      u32 vote = __ballot_sync(~0u, found != 0);
-      if (vote) {
-        const int i = __clz(found);
-        waiting.push_hit(vote, found != 0, here + 512 * (i >> 3) + 2 * (i & 7));
-        found &= ~(0x80000000u >> i);
-      } else if ((vote = __ballot_sync(~0u, blocks != 0))) {
-        const int j = __clz(blocks);
-        waiting.push_hit(vote, blocks != 0, (here + 512 * j) | BLOCK_HIT);
-        blocks &= ~(0x80000000u >> j);
+      const u32 found = unit.template hits<BITS>(bitmap, tables.multiplier, left);
+      waiting.push(__ballot_sync(~0u, found != 0), here, found);
+      if (tables.run_count) {
+        blocks = unit.blocks(tables, left);
+        passing = __ballot_sync(~0u, blocks != 0);
       }
-      if (waiting.busy(last)) waiting.work(prober, pivots, last);
-      else if (!vote) break;
+    }
+    while (passing || waiting.busy(last)) {
+      if (passing && waiting.finds < 32) {
+        waiting.push(passing, here | BLOCK_HIT, blocks);
+        passing = 0;
+      } else {
+        waiting.work(prober, pivots, last);
+      }
     }
   } while (!last);
   __syncthreads();

@@ -89,6 +89,12 @@ __device__ __forceinline__ u32 readable_bytes(const Stretch& s) {
   return u32(((there < needed ? there : needed) + 15) & ~15ull);
 }
 
+// Of the earliest of a unit's bits: how far behind its lane's first byte the place is.
+__device__ __forceinline__ u32 offset_of_first(u32 bits) {
+  const u32 i = __clz(bits);
+  return 512 * (i >> 3) + 2 * (i & 7);
+}
+
 // A warp's next UNROLL vectors of every lane: vector j of lane l begins at byte 512 j + 16 l of the unit.
 template <int UNROLL>
 struct Unit {
@@ -143,7 +149,7 @@ struct Unit {
     return mask;
   }
 
-  // Which vectors pass some run's word test: bit 31 - j for vector j. A block that is not all there does not.
+  // Which vectors pass some run's word test: bit 31 - 8 j for vector j. A block that is not all there does not.
   __device__ __forceinline__ u32 blocks(const Tables& t, u32 left) const {
     u32 found = 0;
     for (u32 r = 0; r < t.run_count; ++r) {
@@ -162,7 +168,7 @@ struct Unit {
 #pragma unroll
     for (int j = 0; j < UNROLL; ++j)
       if ((failing(test, v[j].x, v[j].w) | failing(test, v[j].y, v[j].z)) == 0 && 512 * j + 16 * lane_id() + 16 <= left)
-        found |= 0x80000000u >> j;
+        found |= 0x80000000u >> 8 * j;
     return found;
   }
 };
