@@ -14,17 +14,23 @@ _THREADS = 256
 _BLOCKS_PER_SM = 4
 
 
-def instance() -> Instance:
-    """(Tables, Stretch, Lists of Pivot, Output)."""
+_SHARED_NFA_WORDS = 4096  # walk.cuh
+
+
+def instance(nfa_words: int = _SHARED_NFA_WORDS) -> Instance:
+    """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: of the pack's bit-parallel automata."""
     parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
-    return Instance.of("walk", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM)
+    shared_bytes = 8 * nfa_words if nfa_words <= _SHARED_NFA_WORDS else 0
+    return Instance.of(
+        "walk", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM, shared_bytes=shared_bytes
+    )
 
 
 class Walk:
     """The kernel for one pack."""
 
     def __init__(self, device: Device, tables: npt.NDArray[np.void]) -> None:
-        self._kernel = device.kernel(instance())
+        self._kernel = device.kernel(instance(int(tables["nfa_word_count"])))
         self._tables = tables
 
     def parts(self, lists: int) -> int:
