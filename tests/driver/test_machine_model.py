@@ -119,7 +119,7 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
                 # the machine sorts: an engine has its own order
                 result.findings += reversed(rows)
             else:
-                result.parts.append(PartResult(piece.document, piece.start, piece.end, 0, b""))
+                result.parts.append(PartResult(piece.document, piece.start, piece.end, [], b""))
                 result.findings += [row for row in rows if row[1] == 7 and piece.start == 0]
     return result
 

@@ -225,7 +225,7 @@ def split(size: int, step: int = 10, number: int = 0) -> list[Piece]:
 
 
 def part(piece: Piece) -> PartResult:
-    return PartResult(piece.document, piece.start, piece.end, 0, b"")
+    return PartResult(piece.document, piece.start, piece.end, [], b"")
 
 
 def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from oracle import Hit, filtered, hits_of
 
 from vyre_dist import Finding, Scanner
+from vyre_dist.errors import UsageError
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 
 BACKENDS = ["cpu", "reference"]
@@ -137,16 +138,28 @@ def test_keyword_far_from_the_match(backend: str, as_file: bool, tmp_path: Path)
                     assert {f.rule_id for f in found} == ({"dear", "gated"} if word == b"KeyWord" else set())
 
 
+@pytest.mark.parametrize("trusted", [True, False])
 def test_keyword_across_the_edges_of_what_is_read_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A keyword is found wherever it lies in a file that is read in stretches, and half a keyword is none."""
+    """A keyword is found wherever it lies in a file that is read in stretches, and half a keyword is none; also where
+    the Hyperscan that is installed is not to be trusted."""
+    monkeypatch.setattr("vyre_dist.engine.findings._LOWERED_BYTES", 16)
     monkeypatch.setattr("vyre_dist.engine.findings._CHUNK", 16)
+    asked = []
+
+    def check_library() -> None:
+        asked.append(trusted)
+        if not trusted:
+            raise UsageError("it misses matches")
+
+    monkeypatch.setattr("vyre_dist.kernels.keyword_search.check_library", check_library)
     scanner = Scanner(as_pack([Rule("gated", "needle", keywords=("keyword", "another1"))]), shard_bytes=20)
     for at in range(70):
         for word in (b"KEYWORD", b"KEYWOR", b"EYWORD"):
             (tmp_path / "d").write_bytes(b"needle" + b"." * at + word + b"." * (70 - at))
             assert len(scanner.scan_paths(tmp_path / "d")) == (word == b"KEYWORD"), (at, word)
+    assert asked
 
 
 @pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])

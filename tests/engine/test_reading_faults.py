@@ -13,7 +13,7 @@ import pytest
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
-from vyre_dist.engine.lines import count_newlines
+from vyre_dist.engine.lines import NEWLINE_BLOCK, newline_counts
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
@@ -438,11 +438,12 @@ def test_a_file_that_shrinks_is_not_read_into_a_room(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, (1 << 18) + 1, 600_000])
 def test_newlines_are_counted_in_views_too(size: int) -> None:
-    """A view has as many as the bytes."""
+    """A view has as many as the bytes, block by block."""
     data = (b".\n..\n\n." * size)[:size]
     for low, high in ((0, size), (size // 3, size - size // 5), (min(1, size), size)):
-        assert count_newlines(memoryview(data), low, high) == count_newlines(data, low, high)
-        assert count_newlines(data, low, high) == data[low:high].count(b"\n")
+        blocks = range(low, high, NEWLINE_BLOCK)
+        counts = [data[at : min(at + NEWLINE_BLOCK, high)].count(b"\n") for at in blocks]
+        assert newline_counts(memoryview(data), low, high) == newline_counts(data, low, high) == counts
 
 
 def test_a_folders_proc_file_is_read_whole() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vyre_dist.engine.lines import count_newlines
+from vyre_dist.engine.lines import newline_counts
 from vyre_dist.engine.tasks import PartResult, Piece
 from vyre_dist.extract import Window
 from vyre_dist.extract.spans import pack_spans
@@ -35,5 +35,5 @@ class Batch:
 def part_of(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:
     """A window's spans in document coordinates."""
     rows = [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans]
-    newlines = count_newlines(window.data, window.lo, window.hi)
+    newlines = newline_counts(window.data, window.lo, window.hi)
     return PartResult(piece.document, piece.start, piece.end, newlines, pack_spans(rows))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.lines import LineCounter, line_end, line_start
 from vyre_dist.engine.tasks import FindingRow
+from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, RuleMatcher
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 
 _CHUNK = 8 << 20
+# of more than this a lower-case copy takes longer than loading what searches without one
+_LOWERED_BYTES = 1 << 20
 
 RawSpan = tuple[int, int, int, int]
 """(start, rule number, end, flags): sorts into the order in which findings are reported."""
@@ -29,6 +32,7 @@ class FindingBuilder:
         self._filters = filters
         self._matchers = matchers
         self._longest_keyword = max((len(k.encode()) for r in pack.rules for k in r.keywords), default=1)
+        self._search: Callable[[int, bytes], bool] | None = None
 
     def build(
         self,
@@ -96,9 +100,21 @@ class FindingBuilder:
         """Whether one of the rule's keywords occurs anywhere in the document; where it matched is the place to begin."""
         if not self._rules[rule].keywords or self._filters.gate_open(rule, match.lower()):
             return True
-        overlap = self._longest_keyword - 1
-        for at in range(0, max(1, document.size), _CHUNK):
-            chunk = document.read(at, min(document.size, at + _CHUNK + overlap))
-            if self._filters.gate_open(rule, chunk.lower()):
-                return True
-        return False
+        if document.size <= _LOWERED_BYTES:
+            return self._filters.gate_open(rule, document.read(0, document.size).lower())
+        if self._search is None:
+            self._search = self._keyword_search()
+        search, overlap = self._search, self._longest_keyword - 1
+        return any(
+            search(rule, document.read(at, min(document.size, at + _CHUNK + overlap)))
+            for at in range(0, document.size, _CHUNK)
+        )
+
+    def _keyword_search(self) -> Callable[[int, bytes], bool]:
+        from vyre_dist.kernels.keyword_search import KeywordSearch
+
+        try:
+            return KeywordSearch(self._filters.keywords).found
+        except UsageError:
+            # a Hyperscan that is not to be trusted; the reference backend does without
+            return lambda rule, text: self._filters.gate_open(rule, text.lower())

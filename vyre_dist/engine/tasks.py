@@ -17,7 +17,7 @@ from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule
 from vyre_dist.sources.document import DocumentRef
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Piece(NamedTuple):
@@ -68,13 +68,14 @@ Item: TypeAlias = Piece | FolderRun
 class PartResult:
     """What scanning one piece of a split document gave: raw spans, before filters, in document coordinates.
 
-    `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: count in [start, end).
+    `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start, end), for each
+    NEWLINE_BLOCK of it.
     """
 
     document: int
     start: int
     end: int
-    newlines: int
+    newlines: list[int]
     spans: bytes
 
 

@@ -27,6 +27,7 @@ from vyre_dist.engine.document import (
     window_of,
 )
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
+from vyre_dist.engine.lines import NEWLINE_BLOCK
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import (
@@ -285,8 +286,9 @@ class ScanEngine:
         spans: list[RawSpan] = []
         checkpoints, newlines = [], 0
         for i, part in enumerate(parts):
-            checkpoints.append((part.start, newlines))
-            newlines += part.newlines
+            for at, here in zip(range(part.start, part.end, NEWLINE_BLOCK), part.newlines, strict=True):
+                checkpoints.append((at, newlines))
+                newlines += here
             for _, rule, start, length, flags in unpack_spans(part.spans):
                 if flags & DROPPED:
                     spans.append((start, rule, start + length, flags))

@@ -108,7 +108,7 @@ class CompiledFilters:
         """
         renderings = renderings or Renderings()
         self.rules = pack.rules
-        self._keywords = tuple(tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules)
+        self.keywords = tuple(tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules)
         scoped = in_force(pack.rules, pack.allowlists)
         self.paths = PathFilters(pack.rules, scoped, renderings)
         compiled: dict[Allowlist, _ContentCheck | None] = {}
@@ -147,7 +147,7 @@ class CompiledFilters:
         """Whether one of the rule's keywords is in the document, which is given in ASCII lower case
         (`bytes.lower`).
         """
-        keywords = self._keywords[rule_index]
+        keywords = self.keywords[rule_index]
         return not keywords or any(word in lowered_haystack for word in keywords)
 
     def needs_line(self, rule_index: int) -> bool:
