@@ -82,7 +82,7 @@ class DeviceArena:
         import cupy
 
         self.size, self.documents = arena.data.size, arena.documents
-        host = {
+        host: dict[str, npt.NDArray[Any]] = {
             "bounds": document_bounds(arena),
             "page_documents": page_documents(arena.ends, arena.data.size),
         }

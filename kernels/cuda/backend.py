@@ -20,7 +20,8 @@ from vyre_dist.errors import UsageError
 from vyre_dist.extract import Spans, Window
 from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
-from vyre_dist.kernels.cuda.device_pack import DevicePack
+from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
+from vyre_dist.kernels.cuda.device_tables import check_supported
 from vyre_dist.kernels.cuda.matches import groups_in, settle
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.reading import RowReading
@@ -64,11 +65,16 @@ class CudaBackend:
     dispatch_windows = 1 << 16
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache, lane: ArenaLane | None = None) -> None:
-        """`lane`: the way to the device; None: one to this process's current device, with DevicePack's errors."""
+        """`lane`: the way to the device; None: one to this process's current device, with DevicePack's errors.
+
+        Raises UsageError for a pack that the kernels can't run.
+        """
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
         self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
-        self.reading = RowReading.of(load_tables(compiled, cache))
+        tables = load_tables(compiled, cache)
+        check_supported(tables, MAX_STEPS)
+        self.reading = RowReading.of(tables)
         self.lane: ArenaLane = DevicePack(compiled, cache).lane() if lane is None else lane
         self._listed = 0
         self._read = np.empty(0, np.uint8)

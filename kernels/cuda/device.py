@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.kernels.cuda.first_look import OLDEST_CAPABILITY
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError, compile_cubin, nvrtc_module
 from vyre_dist.program import ArtifactCache
 
-_OLDEST = (8, 0)
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -45,7 +45,7 @@ class Device:
         properties = runtime.getDeviceProperties(self.number)
         capability = (properties["major"], properties["minor"])
         self.product = properties["name"].decode("utf-8", "replace")
-        if capability < _OLDEST:
+        if capability < OLDEST_CAPABILITY:
             raise DeviceUnusableError(
                 f"{self.product} is of compute capability {capability[0]}.{capability[1]}",
                 "8.0 (A100) or newer is needed; use --backend cpu",

@@ -117,17 +117,29 @@ def test_a_gpu_process_that_never_starts(corpus: Path, monkeypatch: pytest.Monke
     assert caught.value.outcome.totals.documents == 0
 
 
-def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_never_finds_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The processors do the scan meanwhile; in the end the error says that there was no GPU, and nobody waits for ever."""
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.never_ready)
     monkeypatch.setattr(gpu_process, "START_SECONDS", 0.5)
     began = time.monotonic()
-    with pytest.raises(ScanAbortedError, match=r"was not ready after 0.5 s more") as caught:
+    with pytest.raises(ScanAbortedError, match=r"had not found it after 0.5 s more") as caught:
         scan(LocalPool(spec(), workers=2), corpus)
     assert time.monotonic() - began < STOP_SECONDS
     assert caught.value.refused
     totals = caught.value.outcome.totals
     assert (totals.fused, totals.documents) == (0, 42)
+
+
+def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a GPU, and the processors are done before it could be of use: nobody waits for it."""
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.found_but_never_ready)
+    want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
+    began = time.monotonic()
+    found, outcome = scan(LocalPool(spec(), workers=2), corpus)
+    assert time.monotonic() - began < gpu_process.START_SECONDS
+    assert found == want
+    assert outcome.complete
+    assert outcome.totals.fused == 0
 
 
 def test_a_scan_that_is_over_first(corpus: Path) -> None:

@@ -27,11 +27,19 @@ def own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: En
 
 
 def never_ready(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
-    """One that takes for ever to be ready, and hears nothing meanwhile."""
+    """One that takes for ever to find out more, and hears nothing meanwhile."""
     del listener, pack, config
-    parent.send_bytes(gpu_process._message("found", ""))
+    parent.send_bytes(gpu_process._message("promising", ""))
     os.write(2, b"starting %d\n" % os.getpid())
     signal.sigwait({signal.SIGUSR1})
+
+
+def found_but_never_ready(
+    parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig
+) -> None:
+    """One that has found the GPU, and takes for ever to put the pack on it."""
+    parent.send_bytes(gpu_process._message("found", ""))
+    never_ready(parent, listener, pack, config)
 
 
 def dies_at_once(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:

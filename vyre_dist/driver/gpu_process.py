@@ -24,7 +24,7 @@ from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 
 START_SECONDS = 60.0
-"""How long the end of a scan waits for a process that is still starting."""
+"""How long the end of a scan waits for a process that has still to find the GPU."""
 
 _LONGEST_ADDRESS = 107
 _WAITING_WORKERS = 4096
@@ -35,7 +35,7 @@ class GpuProcess:
 
     `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
     the next one. `connection`: readable when there is something to `mind`.
-    `found`: there is a GPU that will do; `ready`: the pack's programs are on it.
+    `promising`: there is a GPU at first sight; `found`: it will do; `ready`: the pack's programs are on it.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -46,7 +46,7 @@ class GpuProcess:
         # none yet looks like one that has ended
         self.connection: Connection = Pipe()[0]
         self.connection.close()
-        self.found = self.ready = False
+        self.promising = self.found = self.ready = False
 
     def start(self) -> None:
         """Raises UsageError when the folder for temporary files has too long a path for a socket."""
@@ -99,17 +99,21 @@ class GpuProcess:
             text = f"the GPU's process {self._process.pid} ended with exit code {self._process.exitcode}"
         else:
             if kind != "refused":
-                self.found, self.ready = True, kind == "ready"
+                self.promising = True
+                self.found = self.found or kind != "promising"
+                self.ready = kind == "ready"
                 return ""
         self._listener.close()
         return str(text)
 
     def verdict(self) -> str:
-        """Wait until the process is ready; "" or why it is not."""
+        """Wait until the GPU is found; "" or why it is not."""
         end = time.monotonic() + START_SECONDS
-        while not self.ready and not self.connection.closed:
+        while not self.found and not self.connection.closed:
             if not self.connection.poll(max(0.0, end - time.monotonic())):
-                return f"the GPU's process {self._process.pid} was not ready after {START_SECONDS:g} s more"
+                return (
+                    f"the GPU's process {self._process.pid} had not found it after {START_SECONDS:g} s more"
+                )
             if refused := self.mind():
                 return refused
         return ""
@@ -140,6 +144,11 @@ def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:
 
 def _own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
     """The process's life: look at the device, put the pack on it, say so each time; then serve until the parent is gone."""
+    from vyre_dist.kernels.cuda.first_look import promising
+
+    if promising():
+        parent.send_bytes(_message("promising", ""))
+
     from vyre_dist.kernels.cuda.device import open_device
     from vyre_dist.kernels.cuda.device_pack import DevicePack
     from vyre_dist.kernels.cuda.service import GpuService

@@ -136,8 +136,8 @@ class LocalPool:
                 continue
             number = by_connection[ready]  # type: ignore[index]
             self._held.append(self._read(number, self._workers[number]))
-        if self.gpu is None or self.gpu.found:
-            # before that workers could begin without it; but nothing is to be scanned if there is none
+        if self.gpu is None or self.gpu.promising:
+            # before that workers could begin without it; but nothing is to be scanned where there is none
             events += self._held
             self._held.clear()
         return events
