@@ -6,6 +6,7 @@ No cupy in here: extraction workers, which have no GPU, read rows too.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -31,17 +32,51 @@ class Starts(list[int]):
     """Places that are where the matches of a rule of one width start, all of them: nothing is left to be searched for."""
 
 
+class RunStarts(list[int]):
+    """Where runs begin, of which every match of the rule has a part; the places themselves need not be in any match."""
+
+
+# Of runs' places that lie closer than this the window is searched as a whole: each takes a search of its own.
+_BYTES_PER_PLACE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RunRule:
+    """Every match has `length` bytes in a row that are in the class `members`."""
+
+    length: int
+    members: bytes
+
+    def places(self, window: Window, starts: Sequence[int]) -> list[int] | None:
+        """Places of which every match in `window` has one, where runs begin at `starts`; None: everywhere.
+
+        Of `length` bytes in a row in a run, one is a multiple of `length`, less one, from its start.
+        """
+        run = re.compile(b"[%b]*" % b"".join(b"\\x%02x" % byte for byte in self.members))
+        most = len(window.data) // _BYTES_PER_PLACE + 1
+        found: list[int] = []
+        for start in starts:
+            # what has been read of a run is not read again
+            if found and start <= found[-1]:
+                continue
+            match = run.match(window.data, start)
+            found += range(start + self.length - 1, match.end() if match else start, self.length)
+            if len(found) > most:
+                return None
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class RowReading:
     """`everywhere`: the rules of which the programs say nothing: the host looks for them in every document.
 
-    `by_run`: those that were found by a run of bytes, whose place is not in every match. `backs`: by rule, the most
+    `by_run`: those that were found by a run of bytes, by rule. `backs`: by rule, the most
     bytes of a match before its place, None where that is not known. `widths`: by rule, that of its every match; 0 if they
     differ. `always_on`: the rules whose places are where matches start, of which there may be one after the other.
     """
 
     everywhere: tuple[int, ...]
-    by_run: tuple[int, ...]
+    by_run: dict[int, RunRule]
     backs: tuple[int | None, ...]
     widths: tuple[int, ...]
     always_on: frozenset[int]
@@ -52,7 +87,10 @@ class RowReading:
         silent = (tables.routes == Route.HOST) & ~tables.anchored()
         return cls(
             tuple(np.flatnonzero(silent).tolist()),
-            tuple(tables.runs["rule"].tolist()),
+            {
+                rule: RunRule(length, _members(tables.probe_classes[byte_class]))
+                for rule, length, byte_class in tables.runs[["rule", "length", "byte_class"]].tolist()
+            },
             tuple(None if back == NOT_STORED else back for back in tables.backs.tolist()),
             tuple(tables.widths.tolist()),
             frozenset(np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()),
@@ -61,15 +99,14 @@ class RowReading:
     def pairs(self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]) -> Iterator[DocumentRule]:
         """Where to look for what, in order of document and rule.
 
-        The places are Starts where the rule's matches have one width and none of the rows is left to the host.
+        The places are RunStarts where the rule was found by runs, Starts where its matches have one width and none of the
+        rows is left to the host.
 
         `rows`: ROW_DTYPE. `starts`: by document, where it lies in the arena.
         """
         open_rows = rows["rule"] >= HOST
         rules = (rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)).astype(np.int64)
         places = rows["place"].astype(np.int64) - starts[rows["document"]]
-        if self.by_run:
-            places[np.isin(rules, self.by_run)] = _ANYWHERE
         documents = rows["document"].astype(np.int64)
         if self.everywhere:
             count, each = starts.size, len(self.everywhere)
@@ -92,6 +129,8 @@ class RowReading:
             if own[0] == _ANYWHERE or (is_open and rule in self.always_on):
                 # a search from each of many open places could read the rest of the document each time
                 yield int(documents[low]), rule, None
+            elif rule in self.by_run:
+                yield int(documents[low]), rule, RunStarts(own)
             elif self.widths[rule] and not is_open:
                 yield int(documents[low]), rule, Starts(own)
             else:
@@ -109,8 +148,15 @@ class RowReading:
 
         `wanted`: see matches_at_places; it is not asked for matches that need no search.
         """
+        if isinstance(places, RunStarts):
+            places = self.by_run[rule].places(window, places)
         if places is None:
             return list(matcher.iter_matches(window))
         if isinstance(places, Starts):
             return matches_at_starts(window, places, self.widths[rule])
         return matches_at_places(matcher, window, places, self.backs[rule], wanted)
+
+
+def _members(bits: npt.NDArray[np.uint8]) -> bytes:
+    """The bytes of a class of which each is a bit."""
+    return bytes(np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist())

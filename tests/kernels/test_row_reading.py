@@ -109,6 +109,45 @@ def test_one_width_at_every_offset(flat: object, pattern: str) -> None:
     assert unsearched > 50
 
 
+RUNS = [
+    r"\b[0-9a-f]{40}\b",
+    "x?[0-9a-f]{33,50}y?",
+    "(?:[0-9a-f]{31}x|[0-9a-f]{60})",
+    "[0-9a-f]{16}(?:[0-9a-f]{8}){3,}",
+    "z{0,3}[0-9a-f]{40}(?:-[0-9a-f]{32})?",
+    r"(?i)\b[0-9a-f]{41}[^0-9a-f]",
+]
+
+
+@pytest.mark.parametrize("pattern", RUNS)
+def test_runs_at_every_offset(flat: object, pattern: str) -> None:
+    """A rule that is found by runs has all its matches, in runs of any length, whole and in pieces."""
+    reading = RowReading.of(tables_of(pattern, flat))
+    assert list(reading.by_run) == [0]
+    seen = 0
+    for length in (30, 31, 33, 40, 41, 64, 79, 80, 81, 119, 120, 121, 200):
+        run = (b"abba0123" * 25)[:length]
+        around = (
+            (b"zz", b"x "),
+            (b".", b"y" + run + b"-" + run),
+            (b"z-", b"-" + run),
+            (b"", b"G" + run.upper()),
+        )
+        for before, after in around:
+            documents = [b"\n" * offset + before + run + after for offset in range(0, 67, 3)]
+            windows = [whole(document) for document in documents]
+            windows += pieces_of(documents[-1], 90, 260)
+            seen += check(pattern, flat, windows)[0]
+    assert seen > 60
+
+
+def test_many_runs(flat: object) -> None:
+    """Where runs are everywhere, and in one that has no end, the window is searched as a whole."""
+    for text in (b"0123456789abcdef" * 4000, (b"0123456789" * 4 + b" ") * 900, b"a" * 39 + b" " + b"b" * 40):
+        windows = [whole(text), *pieces_of(text, 9000, 50)]
+        assert check(r"\b[0-9a-f]{40}\b", flat, windows)[0] in (0, 900 + 900, 2)
+
+
 def test_dense(flat: object) -> None:
     """Thousands of overlapping places in one document are one chain, the same as step by step."""
     for text in (b"a" * 5000, b"aaab" * 2000, b"a" * 70 + b"." + b"a" * 3, b"aaaa." * 1000 + b"aaa"):

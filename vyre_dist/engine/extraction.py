@@ -108,7 +108,8 @@ class Extractor:
             # most rules apply everywhere: the builder asks for the others, once there is a match
             if filters.has_path(rule) and not filters.rule_applies_to_path(rule, document.path):
                 continue
-            if places is None or self.reading.backs[ruled] is None:
+            unbounded = self.reading.backs[ruled] is None and self.matchers[rule].max_width is None
+            if places is None or unbounded:
                 # where all of a document would have to be searched, its keywords are looked for first
                 lowered = lowered or bytes(text).lower()
                 if not filters.gate_open(rule, lowered):
