@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 
@@ -172,6 +173,10 @@ class Lane:
         self._stream.synchronize()
         self._arena, self._space = DeviceArena(), Workspace()
         cupy.get_default_memory_pool().free_all_blocks()
+        if self._spans is not None:
+            # first what does not shrink with the arena; where even that does not fit the host searches
+            with contextlib.suppress(cupy.cuda.memory.OutOfMemoryError):
+                self._spans.reserve(self._space)
 
     def _search(self) -> None:
         if self._spans is not None:

@@ -53,12 +53,17 @@ class Spans:
     def _scratch_words(self) -> int:
         return self._kernel.grid * (_THREADS // 32) * (self._words + 2 * SPAN_DEPTH)
 
+    def reserve(self, space: Workspace) -> tuple[Any, Any]:
+        """(scratch, matches): what a search needs of the device, for as many rows as there is room for."""
+        scratch = space.reserve("span scratch", np.uint32, self._scratch_words)
+        matches = space.reserve("matches", np.uint8, space.row_capacity * MATCH_DTYPE.itemsize)
+        return scratch, matches
+
     def launch(self, arena: DeviceArena, space: Workspace, stream: Any) -> None:
         """Queue the search for the rows that the run before this one in `space` puts out."""
         struct = self._struct.copy()
-        scratch = space.reserve("span scratch", np.uint32, self._scratch_words)
+        scratch, matches = self.reserve(space)
         struct["scratch"] = pointer(scratch)
-        matches = space.reserve("matches", np.uint8, space.row_capacity * MATCH_DTYPE.itemsize)
         self._kernel(stream, struct, arena.whole(), space.latest, pointer(matches))
 
     @staticmethod

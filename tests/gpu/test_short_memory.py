@@ -134,8 +134,8 @@ def test_backend(emulated_gpu: Gpu) -> None:
 
     assert len(want) > 1000
     forget = backend.lane._forget  # type: ignore[attr-defined]
-    assert refuse_each(emulated_gpu, forget, run_fused) >= 8
-    assert refuse_each(emulated_gpu, forget, run_prefilter) >= 8
+    assert refuse_each(emulated_gpu, forget, run_fused) >= 6
+    assert refuse_each(emulated_gpu, forget, run_prefilter) >= 6
 
 
 def test_scanner_is_told_to_stop(emulation: EmulatedCupy, emulated_gpu: Gpu) -> None:
