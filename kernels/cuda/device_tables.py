@@ -22,6 +22,7 @@ from vyre_dist.kernels.cuda.structs import (
     SLOT_DTYPE,
     TABLES_DTYPE,
 )
+from vyre_dist.kernels.cuda.uploads import upload
 
 _SLOT_MULTIPLIER = 0x9E37_79B1
 _SLOTS_PER_GRAM = 4
@@ -33,11 +34,8 @@ class DeviceTables:
 
     def __init__(self, tables: PackTables, max_steps: int) -> None:
         """Upload. Raises UsageError for tables that the kernels can't run."""
-        import cupy
-
         check_supported(tables, max_steps)
         self.tables = tables
-        self._arrays: dict[str, Any] = {}
         self._bitmaps: dict[int, Any] = {}
         slots, lists = gram_slots(tables)
         host: dict[str, np.ndarray[Any, Any]] = {
@@ -53,11 +51,9 @@ class DeviceTables:
             "always_masks": always_masks(tables),
         }
         struct = np.zeros((), TABLES_DTYPE)
-        for name, array in host.items():
-            # an empty array still gets an address
-            raw = np.frombuffer(array.tobytes() + bytes(16), np.uint8)
-            self._arrays[name] = cupy.asarray(raw)
-            struct[name] = self._arrays[name].data.ptr
+        self._arrays = upload(host)
+        for name, array in self._arrays.items():
+            struct[name] = array.data.ptr
         struct["slot_mask"] = slots.size - 1
         struct["slot_shift"] = 32 - (slots.size.bit_length() - 1)
         struct["multiplier"] = tables.multiplier
@@ -74,10 +70,8 @@ class DeviceTables:
 
     def arguments(self, bits: int) -> npt.NDArray[np.void]:
         """The Tables struct by value, its bitmap of 2^bits bits."""
-        import cupy
-
         if bits not in self._bitmaps:
-            self._bitmaps[bits] = cupy.asarray(mirrored_bitmap(self.tables, bits))
+            self._bitmaps[bits] = upload({"bitmap": mirrored_bitmap(self.tables, bits)})["bitmap"]
         struct = self._struct.copy()
         struct["bitmap"] = self._bitmaps[bits].data.ptr
         return struct

@@ -12,6 +12,7 @@ from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.host_memory import landing_place
 from vyre_dist.kernels.cuda.instances import OUTPUT, STRETCH, Instance
 from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, SPAN_DEPTH, SPAN_TABLES_DTYPE
+from vyre_dist.kernels.cuda.uploads import upload
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
 from vyre_dist.program.pack_spans import PackSpans
 
@@ -29,19 +30,14 @@ class Spans:
     """The kernel for one pack."""
 
     def __init__(self, device: Device, spans: PackSpans) -> None:
-        import cupy
-
         self._kernel = device.kernel(instance())
         self._words = -(-spans.visited_bits // 64) * 2 + 2  # even: pairs of words follow
-        self._arrays = {}
+        self._arrays = upload(
+            {"rules": spans.rules, "instructions": spans.instructions, "classes": spans.classes}
+        )
         self._struct = np.zeros((), SPAN_TABLES_DTYPE)
-        for name, array in (
-            ("rules", spans.rules),
-            ("instructions", spans.instructions),
-            ("classes", spans.classes),
-        ):
-            self._arrays[name] = cupy.asarray(np.frombuffer(array.tobytes() + bytes(16), np.uint8))
-            self._struct[name] = self._arrays[name].data.ptr
+        for name, array in self._arrays.items():
+            self._struct[name] = array.data.ptr
         self._struct["words"] = self._words
 
     @property

@@ -1,6 +1,7 @@
 """CuPy's place taken by host memory, as far as kernels/cuda uses it: the whole package runs unchanged, without a GPU.
 
-Streams are as lazy as CUDA allows: what is queued runs when somebody waits for it.
+Streams are as lazy as CUDA allows: what is queued runs when somebody waits for it. So is the default one, for which no
+other stream waits (all are non-blocking).
 """
 
 from __future__ import annotations
@@ -70,13 +71,17 @@ class Stream:
         self.run_until(self.submitted)
 
 
+_DEFAULT_STREAM = Stream()
+
+
+def current_stream() -> Stream:
+    """The one that was entered, or the default one."""
+    return Stream._entered[-1] if Stream._entered else _DEFAULT_STREAM
+
+
 def _submit(work: Callable[[], None], stream: Stream | None = None) -> None:
-    """Queue on `stream`, the one that was entered, or the default one, which is waited for at once."""
-    stream = stream or (Stream._entered[-1] if Stream._entered else None)
-    if stream is None:
-        work()
-    else:
-        stream.submit(work)
+    """Queue on `stream`, or on the current one."""
+    (stream or current_stream()).submit(work)
 
 
 class Event:
@@ -137,8 +142,7 @@ class DeviceArray:
 
     def get(self, stream: Stream | None = None, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """A copy on the host, when all that is queued on the stream is done."""
-        if stream is not None:
-            stream.synchronize()
+        (stream or current_stream()).synchronize()
         if out is None:
             return self._host().copy()
         out[...] = self._host()
@@ -187,6 +191,7 @@ class EmulatedCupy:
         cuda = _module(
             "cupy.cuda",
             Stream=Stream,
+            get_current_stream=current_stream,
             Event=Event,
             runtime=runtime,
             memory=SimpleNamespace(OutOfMemoryError=EmulatedOutOfMemoryError),
@@ -223,7 +228,7 @@ class EmulatedCupy:
 
     def _asarray(self, array: npt.NDArray[Any]) -> DeviceArray:
         own = self.empty(array.size, array.dtype)
-        own._host()[...] = array
+        own.set(array)  # queued, as CuPy's is (its parameter `blocking`)
         return own
 
     def _copy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
