@@ -110,7 +110,9 @@ class AdaptivePrograms:
 
     def run(self, arena: DeviceArena, mode: SpeculationMode = SpeculationMode.AUTO) -> DeviceRows:
         """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the path."""
-        own = self._classes.setdefault(self._density, _Class(self._probe_every))
+        own = self._classes.get(self._density)
+        if own is None:
+            own = self._classes[self._density] = _Class(self._probe_every)
         racing = own.racing
         lane = own.lane if racing and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
