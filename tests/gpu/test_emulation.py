@@ -27,7 +27,8 @@ def run(
 
     source = f'#include "tables.cuh"\nextern "C" __global__ void test({PARAMETERS}) {{\n{body}\n}}\n'
     kernel = gpu.device.kernel(Instance("test", source, threads, 1, shared_bytes))
-    given = cupy.asarray(np.arange(words, dtype=np.uint32))
+    given = cupy.empty(words, np.uint32)
+    given.set(np.arange(words, dtype=np.uint32), stream=gpu.stream)
     results = []
     for _ in range(times):
         out = cupy.empty(words, np.uint32)
@@ -75,7 +76,8 @@ def test_shared_memory_has_bounds(emulated_gpu: Gpu) -> None:
     source = f'#include "tables.cuh"\n{code}\nextern "C" __global__ void test({PARAMETERS}) {{ {kernel} }}\n'
     import cupy
 
-    array = cupy.asarray(np.zeros(64, np.uint32))
+    array = cupy.empty(64, np.uint32)
+    array.set(np.zeros(64, np.uint32), stream=emulated_gpu.stream)
     emulated_gpu.device.kernel(Instance("test", source, 64, 1, 1024))(
         emulated_gpu.stream, pointer(array), pointer(array), grid=1
     )
@@ -144,6 +146,8 @@ def test_streams_are_lazy(emulation: EmulatedCupy, emulated_gpu: Gpu) -> None:
     assert isinstance(emulation, EmulatedCupy)
     stream = cupy.cuda.Stream(non_blocking=True)
     array = cupy.asarray(np.zeros(4, np.uint32))
+    assert array._host().tolist() != [0] * 4  # queued on the default stream, for which `stream` does not wait
+    cupy.cuda.get_current_stream().synchronize()
     with stream:
         array.fill(7)
     event = cupy.cuda.Event()

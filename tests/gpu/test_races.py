@@ -116,7 +116,9 @@ def test_detection(racing_gpu: Gpu, grid: int, body: str, races: bool) -> None:
     parameters = "unsigned* out, const unsigned* in"
     source = f'#include "tables.cuh"\nextern "C" __global__ void test({parameters}) {{\n{body}\n}}\n'
     kernel = racing_gpu.device.kernel(Instance("test", source, 64, 1, 0))
-    out, given = (cupy.asarray(np.zeros(64, np.uint32)) for _ in range(2))
+    out, given = (cupy.empty(64, np.uint32) for _ in range(2))
+    for array in (out, given):
+        array.set(np.zeros(64, np.uint32), stream=racing_gpu.stream)
     kernel(racing_gpu.stream, pointer(out), pointer(given), grid=grid)
     if races:
         with pytest.raises(KernelFaultError, match=r"races with thread .*test\.cpp:\d+"):

@@ -137,5 +137,5 @@ def test_bitmaps_of_other_sizes_lose_no_candidate(tables: PackTables, bits: int)
     assert wide.places.size >= 18
     assert all(np.array_equal(a, b) for a, b in zip(wide, found, strict=True))
     hits = [bitmap_places(t, arena.data).size for t in (tables, other)]
-    assert hits[1] > hits[0] if bits < 15 else hits[1] <= 2 * hits[0]
-    assert bits in range(BITMAP_BITS - 9, MAX_BITMAP_BITS + 1)
+    assert hits[1] > hits[0] if bits < 16 else hits[1] <= 2 * hits[0]
+    assert bits in range(BITMAP_BITS - 10, MAX_BITMAP_BITS + 1)
