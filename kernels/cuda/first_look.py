@@ -1,4 +1,4 @@
-"""A first look for a GPU, through NVIDIA's driver alone: a tenth of a second, where importing CuPy takes several."""
+"""A first look for a GPU, through NVIDIA's driver alone, which is over before CuPy is imported."""
 
 from __future__ import annotations
 
