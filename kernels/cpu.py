@@ -99,9 +99,11 @@ class CpuBackend:
         Windows without any are passed over.
         """
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
+        gated = candidates.gated
         every = [database.scan for database in candidates.every]
         always = candidates.always
         for w, (data, base, lo, _, at_end, _) in enumerate(inputs):
+            single = candidates.single
             if data:
                 # the binding takes nothing else
                 data = data if isinstance(data, bytes) else bytes(data)
@@ -117,12 +119,24 @@ class CpuBackend:
                 if not self._every_end:
                     for database in candidates.once.loaded:
                         database.scan(data, self._on_candidate)
-                if base or lo or not at_end:  # not all of its document
-                    for database in candidates.partial.loaded:
-                        database.scan(data, self._on_candidate)
+                if gated and (base or lo or not at_end):  # not all of its document
+                    self._scan_for_gated(data)
+                    single = candidates.approximate
             if hits or always:
-                yield w, self._grouped()
+                yield w, self._grouped(single)
                 hits.clear()
+
+    def _scan_for_gated(self, data: bytes) -> None:
+        """Put what the gated rules' own regexes find in the place of their keywords' hits."""
+        gated, hits = self._candidates.gated, self._hits
+        hits[:] = [hit for hit in hits if hit[0] not in gated]
+        others, self._scanned = len(hits), data
+        try:
+            for database in self._candidates.partial.loaded:
+                database.scan(data, self._on_hit)
+        except hyperscan.ScanTerminated:
+            # more ends than it would be worth to hear of
+            hits[others:] = [(rule, _NO_END) for rule in gated]
 
     def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
         hits = self._hits
@@ -132,9 +146,8 @@ class CpuBackend:
     def _on_candidate(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         self._hits.append((rule, _NO_END))
 
-    def _grouped(self) -> dict[int, list[int] | None]:
-        """The hits by rule, both ascending."""
-        single = self._candidates.single
+    def _grouped(self, single: frozenset[int]) -> dict[int, list[int] | None]:
+        """The hits by rule, both ascending. `single`: the rules whose hits are not ends of matches."""
         found: dict[int, list[int] | None] = dict.fromkeys(self._candidates.always)
         for rule, end in self._hits:
             if end == _NO_END or rule in single:

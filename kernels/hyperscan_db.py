@@ -19,7 +19,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.extract.matcher import Reach
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 6
+_SCHEMA = 7
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal limits
 _EVERY_END = 0
 _ONCE = hyperscan.HS_FLAG_SINGLEMATCH
@@ -69,9 +69,9 @@ class CandidateDatabases:
     `every`: for windows that are whole documents, where a dear rule may be looked for by its keywords. It
     reports every end of a match, but for the `single` rules (looked for by keywords, or approximate), which it
     reports once. Empty where Hyperscan does not take the rules together that way. `once`: the same, each rule
-    reported once per window. `partial`: what must be scanned beside them for windows that are not whole, since
-    the keyword may be in another window: the dear rules' own regexes. `approximate`: rules that Hyperscan took
-    only in prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules that
+    reported once per window. `gated`: the rules looked for by keywords. `partial`: these rules' own regexes, every end
+    of a match, for windows that are not whole: the keyword may be in another window. `approximate`: rules that Hyperscan
+    took only in prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules that
     it can't help with (they match the empty string, or it refused them): candidates everywhere. `reaches`: of
     the rules without a widest match, which are found by where they end, as far as it helps.
     """
@@ -79,6 +79,7 @@ class CandidateDatabases:
     every: tuple[Any, ...]
     once: LazyDatabases
     partial: LazyDatabases
+    gated: frozenset[int]
     single: frozenset[int]
     approximate: frozenset[int]
     always: tuple[int, ...]
@@ -120,7 +121,7 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     always = [r.index for r in compiled.rules if r.min_width == 0]
     searched = [r for r in compiled.rules if r.min_width > 0]
     # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex itself
-    gated = [r.index for r in searched if r.gate_pattern is not None and _accepts(r, _ONCE)]
+    gated = [r.index for r in searched if r.gate_pattern is not None and _accepts(r, _EVERY_END)]
     approximate: list[int] = []
     every = _together(searched, gated, approximate)
     if every is None:
@@ -151,7 +152,10 @@ def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) 
     return CandidateDatabases(
         tuple(map(load_database, blobs)),
         LazyDatabases(lambda: _kept(cache, "hyperscan-once", key, once)),
-        LazyDatabases(lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(behind_gates, _ONCE)[0])),
+        LazyDatabases(
+            lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(behind_gates, _EVERY_END)[0])
+        ),
+        frozenset(gated),
         frozenset((*gated, *approximate)),
         frozenset(approximate),
         tuple(always),

@@ -13,6 +13,7 @@ from oracle import Hit, filtered, hits_of
 
 from vyre_dist import Finding, Scanner
 from vyre_dist.errors import UsageError
+from vyre_dist.kernels.cpu import CpuBackend
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 
 BACKENDS = ["cpu", "reference"]
@@ -160,6 +161,31 @@ def test_keyword_across_the_edges_of_what_is_read_at_once(
             (tmp_path / "d").write_bytes(b"needle" + b"." * at + word + b"." * (70 - at))
             assert len(scanner.scan_paths(tmp_path / "d")) == (word == b"KEYWORD"), (at, word)
     assert asked
+
+
+def test_gated_rules_that_are_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a rule that is looked for by keywords matches so densely that Hyperscan is told to stop, pieces lose nothing."""
+    stopped = []
+
+    def on_hit(self: CpuBackend, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+        self._hits.append((rule, end))
+        stopped.append(len(self._hits) > 3)
+        return stopped[-1]
+
+    rules = [
+        Rule("dear", r"[0-9]{4}", keywords=("keyword",)),
+        Rule("other", r"\w[0-9]{3,}", keywords=("password",)),
+        Rule("plain", "needle"),
+    ]
+    document = b"a123 4567 needle 89 " * 3 + b"." * 90 + b"0123" * 9 + b" keyword needle " + b"7654 x9 " * 4
+    want = hits_of(Scanner(as_pack(rules), "reference", shard_bytes=900).scan(document))
+    assert {hit.rule for hit in want} == {"dear", "plain"}
+    for limited in (False, True):
+        if limited:
+            monkeypatch.setattr(CpuBackend, "_on_hit", on_hit)
+        for size in (7, 30, 64, 150, 900):
+            assert hits_of(Scanner(as_pack(rules), "cpu", shard_bytes=size).scan(document)) == want, size
+    assert any(stopped)
 
 
 @pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
