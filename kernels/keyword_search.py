@@ -40,7 +40,7 @@ def _database(keywords: Sequence[bytes]) -> Any:
         expressions=expressions,
         ids=[0] * len(expressions),
         elements=len(expressions),
-        flags=hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL,
+        flags=hyperscan.HS_FLAG_CASELESS,
     )
     database.scratch = hyperscan.Scratch(database)
     return database

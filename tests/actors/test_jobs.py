@@ -91,7 +91,7 @@ def head(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "PYTHONWARNINGS": "ignore",
     }
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
-    # as in cluster.yaml: without it three of six starts of a client's server failed beside busy loops (Ray's issue 63202)
+    # as in cluster.yaml: without it many a start of a client's server fails on a busy machine (Ray's issue 63202)
     of_the_head = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
     command += ["--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={ray_places / 'head'}"]

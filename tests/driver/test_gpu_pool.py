@@ -130,6 +130,15 @@ def test_one_that_never_finds_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (totals.fused, totals.documents) == (0, 42)
 
 
+def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that will not do after all ends the scan with the reason, however far the processors are."""
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.promising_but_refused)
+    for inputs in (corpus, corpus / "d0"):
+        with pytest.raises(ScanAbortedError, match="no usable GPU: it was promising") as caught:
+            scan(LocalPool(spec(), workers=2), inputs)
+        assert caught.value.refused
+
+
 def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a GPU, and the processors are done before it could be of use: nobody waits for it."""
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.found_but_never_ready)

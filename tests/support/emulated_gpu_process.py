@@ -42,6 +42,15 @@ def found_but_never_ready(
     never_ready(parent, listener, pack, config)
 
 
+def promising_but_refused(
+    parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig
+) -> None:
+    """One whose driver shows a GPU that then will not do."""
+    del listener, pack, config
+    parent.send_bytes(gpu_process._message("promising", ""))
+    parent.send_bytes(gpu_process._message("refused", "no usable GPU: it was promising"))
+
+
 def dies_at_once(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
     """One that never comes to be of use."""
     del parent, listener, pack, config
