@@ -1,6 +1,7 @@
 """How fast is `vyre-dist scan`, as a user starts it, on the GPU and on the processors? One command, one run.
 
-    python benchmarks/scan_backends.py --sample SAMPLE --rules PACK [--copies 8] [--workers 4 16] [--ray] [--record]
+    python benchmarks/scan_backends.py --sample SAMPLE --rules PACK [--copies 8] [--trees "big files"]
+                                        [--workers 4 16] [--ray] [--record]
 
 SAMPLE is gpu_scan.py's. It is written out as trees: its files, 50 to a folder, `copies` times, and the same text in files of
 256 MB. Each is scanned from the page cache by either backend with so many workers, process start included; `--ray` adds
@@ -25,31 +26,42 @@ from typing import Any
 from corpus import read_sample
 from results_file import append, run_facts
 
+TREES = ("files", "big files")
 BIG_FILE_BYTES = 256 << 20
 FOLDER_FILES = 50
 
 
-def write_trees(root: Path, sample: str, copies: int) -> dict[str, Path]:
-    """The trees by name."""
-    paths, documents = read_sample(sample)
-    trees = {"files": root / "files", "big files": root / "big"}
+def write_files(tree: Path, paths: list[str], documents: list[bytes], copies: int) -> None:
+    """The sample's files, 50 to a folder; all but the first copies are links, so that many fit the page cache."""
     for copy in range(copies):
         for number, (path, text) in enumerate(zip(paths, documents, strict=True)):
-            file = trees["files"] / f"{copy}-{number // FOLDER_FILES}" / f"{number}-{Path(path).name}"
+            file = tree / f"{copy}-{number // FOLDER_FILES}" / f"{number}-{Path(path).name}"
             file.parent.mkdir(parents=True, exist_ok=True)
             if copy:
-                # so that many copies fit the page cache
-                file.hardlink_to(trees["files"] / f"0-{number // FOLDER_FILES}" / file.name)
+                file.hardlink_to(tree / f"0-{number // FOLDER_FILES}" / file.name)
             else:
                 file.write_bytes(text)
-    trees["big files"].mkdir()
+
+
+def write_big_files(tree: Path, documents: list[bytes], copies: int) -> None:
+    """As much text in files of 256 MB, linked likewise."""
+    tree.mkdir()
     whole = b"\n".join(documents)
-    text = (whole * (1 + BIG_FILE_BYTES // len(whole)))[:BIG_FILE_BYTES]
-    first = trees["big files"] / "0.txt"
-    first.write_bytes(text)
+    first = tree / "0.txt"
+    first.write_bytes((whole * (1 + BIG_FILE_BYTES // len(whole)))[:BIG_FILE_BYTES])
     for copy in range(1, copies * len(whole) // BIG_FILE_BYTES):
-        (trees["big files"] / f"{copy}.txt").hardlink_to(first)
-    return trees
+        (tree / f"{copy}.txt").hardlink_to(first)
+
+
+def write_tree(name: str, root: Path, sample: str, copies: int) -> Path:
+    """Where it is."""
+    paths, documents = read_sample(sample)
+    tree = root / name.replace(" ", "-")
+    if name == "files":
+        write_files(tree, paths, documents, copies)
+    else:
+        write_big_files(tree, documents, copies)
+    return tree
 
 
 def size_of(tree: Path) -> tuple[int, int]:
@@ -101,6 +113,9 @@ def main() -> None:
     parser.add_argument("--sample", required=True)
     parser.add_argument("--rules", required=True)
     parser.add_argument("--copies", type=int, default=8)
+    parser.add_argument(
+        "--trees", nargs="+", choices=TREES, default=TREES, metavar="TREE", help="default: both"
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[len(os.sched_getaffinity(0))])
     parser.add_argument("--backends", nargs="+", default=["cpu", "cuda"])
     parser.add_argument("--rounds", type=int, default=2)
@@ -121,7 +136,8 @@ def main() -> None:
     record: dict[str, Any] = {**run_facts(args.commit, args.rules), "trees": {}}
     root = Path(tempfile.mkdtemp())
     try:
-        for name, tree in write_trees(root, args.sample, args.copies).items():
+        for name in args.trees:
+            tree = write_tree(name, root, args.sample, args.copies)
             files, size = size_of(tree)
             print(f"{name}: {files} files, {size / 1e9:.2f} GB")
             rows: dict[str, Any] = {}

@@ -32,6 +32,9 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.rules.finder import Groups
 
+DISPATCH_BYTES = 64 << 20
+"""Of one dispatch: launches and read-backs take half a millisecond together, in which the GPU scans a gigabyte."""
+
 _TICKET = struct.Struct("<Q")
 
 
@@ -60,16 +63,21 @@ class CudaBackend:
     name = "cuda"
     supports_speculation = True
     warm = True
-    # launches and read-backs take half a millisecond together, in which the GPU scans a gigabyte
-    dispatch_bytes = most_bytes = 64 << 20
     dispatch_windows = 1 << 16
 
-    def __init__(self, compiled: CompiledPack, cache: ArtifactCache, lane: ArenaLane | None = None) -> None:
+    def __init__(
+        self,
+        compiled: CompiledPack,
+        cache: ArtifactCache,
+        lane: ArenaLane | None = None,
+        dispatch_bytes: int = DISPATCH_BYTES,
+    ) -> None:
         """`lane`: the way to the device; None: one to this process's current device, with DevicePack's errors.
 
         Raises UsageError for a pack that the kernels can't run.
         """
         self.compiled = compiled
+        self.dispatch_bytes = self.most_bytes = dispatch_bytes
         self.matchers = rule_matchers(compiled)
         self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
         tables = load_tables(compiled, cache)

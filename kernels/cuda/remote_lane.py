@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import reduction
@@ -27,10 +28,11 @@ from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
 
 @dataclass(slots=True)
 class _Room:
-    """`file`: its memory's. `known`: to the GPU's process."""
+    """`file`: its memory's. `offered`: to the GPU's process, which takes its time over it; `known`: there."""
 
     array: npt.NDArray[np.uint8]
     file: int
+    offered: bool = False
     known: bool = False
 
     @classmethod
@@ -56,12 +58,19 @@ class RemoteLane:
         self._connection: Connection | None = None
         self._greeted = False
         self._rooms: dict[str, _Room] = {}
+        self._offered: deque[_Room] = deque()
 
     def ready(self) -> bool:
-        """Whether the GPU is; waits for nothing."""
-        if not self._greeted and self._connect().poll():
-            self._open()
-        return self._greeted
+        """Whether the GPU is, and has the rooms that there are; waits for nothing."""
+        if not self._greeted and not self._connect().poll():
+            return False
+        connection = self._open()
+        for name, room in self._rooms.items():
+            if not room.offered:
+                self._offer(name, room)
+        while self._offered and connection.poll():
+            self._hear_of_room()
+        return not self._offered
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -113,11 +122,10 @@ class RemoteLane:
             name, room = next(
                 (n, r) for n, r in self._rooms.items() if np.may_share_memory(r.array, arena.data)
             )
-            if not room.known:
-                self._send("room", name, room.array.size)
-                self._hand_over(room.file)
-                self._receive("room")
-                room.known = True
+            if not room.offered:
+                self._offer(name, room)
+            while not room.known:
+                self._hear_of_room()
         flags = arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1
         self._send(what, name, arena.data.size, arena.starts.tobytes(), arena.ends.tobytes(), flags.tobytes())
 
@@ -138,11 +146,19 @@ class RemoteLane:
         except OSError as error:
             raise self._lost(error) from error
 
-    def _hand_over(self, file: int) -> None:
+    def _offer(self, name: str, room: _Room) -> None:
+        self._send("room", name, room.array.size)
         try:
-            reduction.send_handle(self._open(), file, None)
+            reduction.send_handle(self._open(), room.file, None)
         except OSError as error:
             raise self._lost(error) from error
+        room.offered = True
+        self._offered.append(room)
+
+    def _hear_of_room(self) -> None:
+        """Wait until the one that was offered first is known."""
+        self._receive("room")
+        self._offered.popleft().known = True
 
     def _receive(self, expected: str) -> Sequence[Any]:
         body: Sequence[Any]

@@ -43,12 +43,24 @@ class _Client:
     rooms: dict[str, _Room] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A client's memory that it waits for to be registered: `file` is an open file of `size` bytes."""
+
+    client: _Client
+    name: str
+    size: int
+    file: int
+
+
 class GpuService:
     """`listener`: a listening socket of this machine (AF_UNIX). `stop`: ends `serve` when its other end is closed."""
 
     def __init__(self, listener: socket.socket, stop: Connection, open_lane: Callable[[], Lane]) -> None:
         self._listener, self._stop, self._open_lane = listener, stop, open_lane
         self._started: deque[_Client] = deque()
+        self._offered: deque[_Offer] = deque()
+        self._finished = 0  # since a room was mapped
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(stop, selectors.EVENT_READ, None)
@@ -59,16 +71,26 @@ class GpuService:
         try:
             while True:
                 # whatever has come is queued on the device before anybody is waited for
-                for key, _ in self._selector.select(0 if self._started else None):
+                for key, _ in self._selector.select(0 if self._started or self._offered else None):
                     if key.data is None:
                         return
                     key.data()
-                if self._started:
-                    self._finish_oldest()
+                self._work()
         finally:
             for client in list(self._clients):
                 self._drop(client)
             self._selector.close()
+
+    def _work(self) -> None:
+        """What takes its time: one arena's end, one room, or nothing."""
+        # a room takes as long as many an arena: those who have theirs come first, for one turn of all clients at most
+        if self._offered and (not self._started or self._finished >= len(self._clients)):
+            self._finished = 0
+            self._map(self._offered.popleft())
+        elif self._started:
+            self._finished += 1
+            client = self._started.popleft()
+            self._finish(client, client.lane.finish)
 
     def _accept(self) -> None:
         accepted, _ = self._listener.accept()
@@ -84,8 +106,8 @@ class GpuService:
             what, *body = msgpack.unpackb(client.connection.recv_bytes())
             if what == "room":
                 name, size = body
-                self._map(client, name, size, reduction.recv_handle(client.connection))
-                self._answer(client, "room")
+                file = reduction.recv_handle(client.connection)
+                self._offered.append(_Offer(client, name, size, file))
                 return
         except (EOFError, OSError):
             self._drop(client)
@@ -99,20 +121,20 @@ class GpuService:
         else:
             self._finish(client, client.lane.confirm)
 
-    @staticmethod
-    def _map(client: _Client, name: str, size: int, file: int) -> None:
-        if before := client.rooms.pop(name, None):
+    def _map(self, offer: _Offer) -> None:
+        client = offer.client
+        if before := client.rooms.pop(offer.name, None):
             before.registry.close()
         try:
-            room = _Room(np.frombuffer(mmap.mmap(file, size), np.uint8))
+            room = _Room(np.frombuffer(mmap.mmap(offer.file, offer.size), np.uint8))
+        except OSError:
+            self._drop(client)
+            return
         finally:
-            os.close(file)
+            os.close(offer.file)
         room.registry.register(room.array)
-        client.rooms[name] = room
-
-    def _finish_oldest(self) -> None:
-        client = self._started.popleft()
-        self._finish(client, client.lane.finish)
+        client.rooms[offer.name] = room
+        self._answer(client, "room")
 
     def _finish(self, client: _Client, work: Callable[[], DeviceRows]) -> None:
         try:
@@ -138,6 +160,9 @@ class GpuService:
         self._clients.remove(client)
         if client in self._started:
             self._started.remove(client)
+        for offer in [offer for offer in self._offered if offer.client is client]:
+            self._offered.remove(offer)
+            os.close(offer.file)
         client.lane.wait()
         self._selector.unregister(client.connection)
         client.connection.close()

@@ -17,6 +17,9 @@ from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
 
+_DISPATCH_BYTES = 32 << 20
+"""Of one dispatch to a GPU that several share: they overlap each other, and less memory of each has to be registered."""
+
 
 class WarmingBackend:
     """`gpu`: see BackendOptions. Raises WorkerUnusableError when that process is gone. Not thread-safe."""
@@ -27,16 +30,18 @@ class WarmingBackend:
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache, gpu: str) -> None:
         self.compiled = compiled
         self._lane = RemoteLane(gpu)
-        self._cuda = CudaBackend(compiled, cache, self._lane)
+        self._cuda = CudaBackend(compiled, cache, self._lane, _DISPATCH_BYTES)
         self._cpu = CpuBackend(compiled, cache)
         self.matchers = self._cuda.matchers
         self.most_bytes = max(self._cuda.most_bytes, self._cpu.most_bytes)
         self._latest: CudaBackend | CpuBackend = self._cpu
+        self._ready = False  # when it was last asked: asking takes as long as to read a file
 
     @property
     def warm(self) -> bool:
         """See ScanBackend."""
-        return self._lane.ready()
+        self._ready = self._lane.ready()
+        return self._ready
 
     def read_memory(self, size: int) -> memoryview:
         """See ScanBackend."""
@@ -58,11 +63,11 @@ class WarmingBackend:
         return self._latest.groups
 
     def _next(self) -> CudaBackend | CpuBackend:
-        return self._cuda if self.warm else self._cpu
+        return self._cuda if self._ready else self._cpu
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs`, on the GPU if that is ready."""
-        self._latest = self._next()
+        self._latest = self._cuda if self.warm else self._cpu
         return self._latest.dispatch(program, inputs, config)
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gpu_device import Gpu
@@ -25,8 +26,9 @@ from vyre_dist.kernels.backends import BackendOptions, open_backend, programs
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
-from vyre_dist.kernels.cuda.service import GpuService
+from vyre_dist.kernels.cuda.service import GpuService, _Client, _Offer
 from vyre_dist.program import ArtifactCache, compile_pack
 
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
@@ -190,7 +192,7 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
     windows = batch(random.Random(8), 6)
     with listening(tmp_path) as (address, listener):
         backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
-        assert backend.most_bytes == CudaBackend.dispatch_bytes
+        assert backend.most_bytes > backend.dispatch_bytes
         cpu = open_backend("cpu", COMPILED)
         for _ in range(2):
             assert (backend.warm, backend.dispatch_bytes) == (False, cpu.dispatch_bytes)
@@ -206,12 +208,87 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
             confirmed = backend.confirm_serial(windows, listed)
             assert confirmed == cpu.confirm_serial(windows, cpu.dispatch(prefilter, windows, CONFIG))
             own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
-            assert backend.dispatch_bytes == own.dispatch_bytes
+            assert backend.dispatch_bytes == backend.most_bytes
             want = own.dispatch(fused, windows, CONFIG)
             assert backend.dispatch(fused, windows, CONFIG) == want
             assert backend.groups == own.groups
         with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
             backend.dispatch(fused, windows, CONFIG)
+
+
+def test_while_memory_is_registered(
+    emulated_gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processors go on until the GPU's process knows the memory that the documents are read into."""
+    del emulated_gpu
+    fused, _ = programs(COMPILED)
+    asked, go_on = threading.Event(), threading.Event()
+    register = HostRegistry.register
+
+    def held_up(self: HostRegistry, array: Any) -> bool:
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        return register(self, array)
+
+    monkeypatch.setattr(HostRegistry, "register", held_up)
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
+        memory = backend.read_memory(1 << 16)
+        text = b"token=deadbeef"
+        memory[: len(text)] = text
+        windows = [whole(text)._replace(data=memory[: len(text)], place=0)]
+        try:
+            while not asked.wait(0.001):
+                assert not backend.warm
+            for _ in range(3):
+                assert not backend.warm
+                assert backend.dispatch(fused, windows, CONFIG)[0]
+        finally:
+            go_on.set()
+        end = time.monotonic() + PATIENCE
+        while not backend.warm:
+            assert time.monotonic() < end
+        assert backend.dispatch(fused, windows, CONFIG)[0]
+
+
+def test_memory_is_registered_between_arenas(
+    emulated_gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arenas come first, but nobody waits longer for memory than all the others' turns take."""
+    del emulated_gpu
+    done: list[str] = []
+    monkeypatch.setattr(GpuService, "_finish", lambda *_: done.append("arena"))
+    monkeypatch.setattr(GpuService, "_map", lambda *_: done.append("room"))
+    lane = DevicePack(COMPILED, ArtifactCache(None)).lane()
+    with listening(tmp_path) as (_, listener), contextlib.ExitStack() as stack:
+        ends = [stack.enter_context(end) for end in multiprocessing.Pipe()]
+        service = GpuService(listener, ends[0], lambda: lane)
+        clients = [_Client(end, lane) for end in ends]
+        service._clients += clients
+        service._offered += [_Offer(clients[0], "read", 1, -1)] * 3
+        service._started += clients * 2
+        for _ in range(8):
+            service._work()
+        assert done == ["arena"] * 2 + ["room"] + ["arena"] * 2 + ["room", "room"]
+        service._selector.close()
+
+
+def test_memory_that_can_not_be_mapped(emulated_gpu: Gpu, tmp_path: Path) -> None:
+    """A client that offers it is let go, and the others are not: it says itself that it is of no use."""
+    del emulated_gpu
+    fused, _ = programs(COMPILED)
+    windows = [whole(b"token=deadbeef")]
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        good, bad = remote(address), remote(address)
+        want = good.dispatch(fused, windows, CONFIG)
+        arena = bad._pack(windows)
+        pipe = os.pipe()
+        os.dup2(pipe[0], bad.lane._rooms["packed"].file)  # type: ignore[attr-defined]
+        for end in pipe:
+            os.close(end)
+        with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
+            bad.lane._send_arena("fused", arena)  # type: ignore[attr-defined]
+        assert good.dispatch(fused, windows, CONFIG) == want
 
 
 @pytest.mark.parametrize("shared", [False, True])

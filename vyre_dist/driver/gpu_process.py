@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -40,7 +41,7 @@ class GpuProcess:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._folder = self.address = ""
+        self._folder = self.address = self._pack = ""
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process: Any = None
         # none yet looks like one that has ended
@@ -49,7 +50,7 @@ class GpuProcess:
         self.promising = self.found = self.ready = False
 
     def start(self) -> None:
-        """Raises UsageError when the folder for temporary files has too long a path for a socket."""
+        """Raises UsageError when the folder for temporary files has too long a path for a socket, or no room for rules."""
         with held_back(spawns=True):
             self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
             self.address = os.path.join(self._folder, "socket")
@@ -61,6 +62,15 @@ class GpuProcess:
                     f"GPU; its path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
                 ) from error
             self._listener.listen(_WAITING_WORKERS)
+            # not among the process's arguments: whoever spawns it waits until it has read them
+            self._pack = os.path.join(self._folder, "pack")
+            try:
+                Path(self._pack).write_bytes(pack_to_bytes(self._spec.pack))
+            except OSError as error:
+                raise UsageError(
+                    f"the rules can't be written to {self._pack} ({error}), for the process that owns the GPU; make room "
+                    "there, set TMPDIR to another folder, or use --backend cpu"
+                ) from error
             self._spawn()
 
     def _spawn(self) -> None:
@@ -72,7 +82,7 @@ class GpuProcess:
             self.connection, self.ready = ours, False
             self._process = context.Process(
                 target=_begin,
-                args=(_own_gpu, theirs, self._listener, pack_to_bytes(self._spec.pack), self._spec.config),
+                args=(_own_gpu, theirs, self._listener, self._pack, self._spec.config),
                 name="vyre-gpu",
                 daemon=True,
             )
@@ -126,9 +136,8 @@ class GpuProcess:
         """End it. May be called twice."""
         self.connection.close()
         if self._process and self._process.pid:
-            if not self.ready:
-                # on its way to being of use it hears nothing
-                self._process.kill()
+            # it has nothing to save, on its way to being of use it hears nothing, and tidying up would take it longer
+            self._process.kill()
             end(self._process)
             self._process = None
         self._listener.close()
@@ -142,8 +151,10 @@ def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:
     own_gpu(*arguments)
 
 
-def _own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: EngineConfig) -> None:
-    """The process's life: look at the device, put the pack on it, say so each time; then serve until the parent is gone."""
+def _own_gpu(parent: Connection, listener: socket.socket, pack: str, config: EngineConfig) -> None:
+    """The process's life: look at the device, put the rules in file `pack` on it, say so each time; then serve until the
+    parent is gone.
+    """
     from vyre_dist.kernels.cuda.first_look import promising
 
     if promising():
@@ -159,7 +170,7 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: bytes, config: E
         cache = ArtifactCache(config.cache_dir)
         open_device(cache)
         parent.send_bytes(_message("found", ""))
-        own = pack_from_bytes(pack)
+        own = pack_from_bytes(Path(pack).read_bytes())
         compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
         device_pack = DevicePack(compiled, cache, screens_of(own))
     except VyreError as error:
