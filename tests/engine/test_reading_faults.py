@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
@@ -17,6 +20,7 @@ from vyre_dist.engine.lines import NEWLINE_BLOCK, newline_counts
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.sources import DocumentRef, walk
 
 CONTENT = b"xx needle 1234\n" * 4
@@ -384,6 +388,54 @@ def test_files_in_the_arena_do_not_touch_each_other(tmp_path: Path) -> None:
         (tmp_path / f"f{i}").write_bytes(content)
         views.append(arena.read(str(tmp_path / f"f{i}")))
     assert list(map(bytes, views)) == contents
+
+
+@given(
+    sizes=st.lists(st.integers(0, 90), min_size=1, max_size=20),
+    batch_bytes=st.integers(1, 60),
+    clears=st.booleans(),
+)
+def test_files_at_the_arenas_end_are_read_whole(sizes: list[int], batch_bytes: int, clears: bool) -> None:
+    """However little room is left, by what was read before and what lies between, even if nobody clears it in time."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patches:
+        patches.setattr(ReadBuffer, "_AT_FIRST", 8)
+        patches.setattr(ReadBuffer, "_MOST", 32)
+        arena = ReadBuffer(batch_bytes, 90)
+        read, kept = 0, []
+        for number, size in enumerate(sizes):
+            data = bytes([number + 1]) * size
+            path = Path(folder, str(number))
+            path.write_bytes(data)
+            kept.append((data, arena.read(str(path))))
+            read += size
+            if clears and read >= batch_bytes:
+                assert all(bytes(got) == want for want, got in kept)
+                arena.clear()
+                kept.clear()
+                read = 0
+        assert all(bytes(got) == want for want, got in kept)
+
+
+def test_a_failed_task_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task had read when its dispatch failed takes no room from the tasks after it."""
+    monkeypatch.setattr(ReadBuffer, "_MOST", 1 << 20)
+    e = engine(1 << 20)
+    dispatch = e.backend.dispatch
+    files = [tmp_path / f"f{number}" for number in range(2)]
+    for file in files:
+        file.write_bytes(b"." * ((1 << 19) - 9) + b" needle 1")
+    task = ScanTask((run_of(*files),))
+
+    def fail(*_: object) -> list[bytes]:
+        raise DeviceMemoryError(1, 0)
+
+    monkeypatch.setattr(e.backend, "dispatch", fail)
+    for _ in range(4):
+        with pytest.raises(DeviceMemoryError):
+            e.run(task)
+    monkeypatch.setattr(e.backend, "dispatch", dispatch)
+    result = e.run(task)
+    assert (len(result.findings), result.bytes, result.problems) == (2, 1 << 20, [])
 
 
 def test_the_arenas_memory_is_given_and_shared_out(tmp_path: Path) -> None:

@@ -42,15 +42,14 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
     check_regular(path, os.fstat(fd).st_mode)
     parts = [data]
     total = len(data)
-    while data:
-        if total > limit:
-            raise DocumentError(
-                path, "changed", f"the file outgrew {limit} bytes during the scan; scan it again"
-            )
+    while total <= limit:
+        # also after nothing: what was read before may have had no room
         data = os.read(fd, 1 << 20)
+        if not data:
+            return b"".join(parts)
         parts.append(data)
         total += len(data)
-    return b"".join(parts)
+    raise DocumentError(path, "changed", f"the file outgrew {limit} bytes during the scan; scan it again")
 
 
 _ALIGNMENT = 16  # an arena's (compiler/arena.py), which takes longer to import than a small scan to run
@@ -71,7 +70,7 @@ class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has
 
 class ReadBuffer:
     """Memory that files are read into one behind the other, and that is used again and again: new memory costs a page
-    fault for every 4 KiB, which takes longer than to read them.
+    fault for every 4 KiB, which takes longer than to read them. A file for which too little is left gets its own.
 
     `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of up to 16 MiB.
     `allocate`: gives the memory, when it is first needed. `place`: where in it the latest file lies that was read into it.
@@ -107,7 +106,9 @@ class ReadBuffer:
         self._at = -(-(at + size) // _ALIGNMENT) * _ALIGNMENT
 
     def clear(self) -> None:
-        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been read."""
+        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been read, and when what was
+        read is not wanted any more.
+        """
         self._at = 0
 
     def read(self, path: str) -> bytes | memoryview:
@@ -125,8 +126,8 @@ class ReadBuffer:
         try:
             view = self._view[at : at + self._AT_FIRST]
             size = os.readv(fd, (view,))
-            if not 0 < size < self._AT_FIRST or size > self._limit:
-                # also what a FIFO gives that took the file's place: nothing
+            if not 0 < size < len(view) or size > self._limit:
+                # also what a FIFO gives that took the file's place, nothing, and what the memory's end has room for
                 return self._read_on(fd, size, path)
             if more := os.read(fd, 1):
                 return _read_changed(fd, bytes(view[:size]) + more, path, self._limit)
@@ -144,9 +145,9 @@ class ReadBuffer:
         if info.st_size > self._limit:
             raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino))
         view = self._view[self._at : self._at + self._most]
-        while size < self._most and (got := os.readv(fd, (view[size:],))) > 0:
+        while size < len(view) and (got := os.readv(fd, (view[size:],))) > 0:
             size += got
-        if size == self._most or size > self._limit:
+        if size == len(view) or size > self._limit:
             return _read_changed(fd, bytes(view[:size]), path, self._limit)
         self._took(self._at, size)
         return view[:size]

@@ -98,6 +98,7 @@ class ScanEngine:
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
         batch = Batch()
+        self._read_buffer.clear()  # a task that failed has left there what it had read
         number = read = 0
         for item in task.pieces:
             if isinstance(item, FolderRun):
