@@ -99,6 +99,7 @@ class Gpu:
         """Bytes a second of a kernel that only reads."""
         data = self.cupy.random.randint(0, 255, size // 4, np.uint32)
         out = self.cupy.zeros(1, np.uint32)
+        self.cupy.cuda.get_current_stream().synchronize()
         kernel = self.cupy.RawKernel(READ_KERNEL, "read_all")
         grid = self.device.multiprocessors * 8
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
+from vyre_dist.kernels.cuda.host_memory import pinned
 from vyre_dist.kernels.cuda.structs import PAGE_BITS, STRETCH_DTYPE
 
 PADDING = 32
@@ -118,7 +119,7 @@ class DeviceArena:
             room = size + size // 4
             # the device's first: if that fails, what is on the host must not promise it
             self._index = cupy.empty(room, np.uint8)
-            self._staging = np.frombuffer(cupy.cuda.alloc_pinned_memory(room), np.uint8, room)
+            self._staging = pinned(room)
         return self._staging
 
     def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> list[npt.NDArray[np.void]]:

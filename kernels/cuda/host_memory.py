@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 _LOG = logging.getLogger(__name__)
 
+_STORE = "/dev/shm/plasma"  # noqa: S108
+"""How the name of the mapping that is Ray's object store begins. (Objects that found no room there are files elsewhere.)"""
+
 _PINNED_FROM = 1 << 20
 """Bytes from which it is worth keeping pinned memory for what comes back from the device."""
 
@@ -36,22 +39,52 @@ class HostRegistry:
 
     _registered: dict[int, Mapping] = field(default_factory=dict)
     _refused: dict[int, Mapping] = field(default_factory=dict)
+    _told: bool = False
 
     def register(self, array: npt.NDArray[np.uint8]) -> bool:
         """Register the whole mapping that `array` lies in, if it is not yet; whether copies from it are fast now.
 
-        Ray's object store is one mapping, read-only in workers: registered once, every object in it is copied without a
-        detour. A refusal is logged once and costs speed, nothing else.
+        The mapping must stay until `close`: CUDA goes on with its pages when something else lies at its place. A refusal is
+        logged once and costs speed, nothing else.
+        """
+        if (known := self._known(array)) is not None:
+            return known
+        mapping = mapping_of(array.ctypes.data)
+        if mapping is None or mapping.end < array.ctypes.data + array.nbytes:
+            return False
+        return self._register(mapping)
+
+    def register_store(self, array: npt.NDArray[np.uint8]) -> bool:
+        """`register` if `array` lies in Ray's object store; whether copies from it are fast now.
+
+        The store is one mapping, which stays as long as the process: registered once, every object in it is copied without a
+        detour. Other memory may be unmapped by its owner at any time, and is left as it is.
+        """
+        if (known := self._known(array)) is not None:
+            return known
+        mapping = mapping_of(array.ctypes.data)
+        if mapping is not None and mapping.name.startswith(_STORE):
+            return self._register(mapping)
+        if not self._told:
+            self._told = True
+            _LOG.warning(
+                "a batch lies neither in a slot nor in Ray's object store%s: copies to the GPU will be several times slower",
+                f" but in {mapping.name}" if mapping is not None and mapping.name else "",
+            )
+        return False
+
+    def _known(self, array: npt.NDArray[np.uint8]) -> bool | None:
+        """Whether it is registered (True) or was refused (False), asked for every batch: /proc/self/maps of a process with a
+        GPU takes milliseconds to read.
         """
         start, end = array.ctypes.data, array.ctypes.data + array.nbytes
-        # asked for every batch, and /proc/self/maps of a process with a GPU takes milliseconds to read
         if any(m.start <= start and end <= m.end for m in self._registered.values()):
             return True
         if any(m.start <= start and end <= m.end for m in self._refused.values()):
             return False
-        mapping = mapping_of(start)
-        if mapping is None or mapping.end < end:
-            return False
+        return None
+
+    def _register(self, mapping: Mapping) -> bool:
         import cupy
 
         runtime = cupy.cuda.runtime
@@ -86,17 +119,23 @@ def landing_place(size: int) -> npt.NDArray[np.uint8]:
     Many megabytes of fresh memory are mapped page by page as they arrive, and arrive through the driver's staging buffers.
     So they get pinned memory of CuPy's pool, which takes it back when nobody refers to it any more.
     """
-    import cupy
-
     if size < _PINNED_FROM:
         return np.empty(size, np.uint8)
     # the pool gives again what has just the same size: an eighth more at most, so that sizes repeat
     unit = 1 << size.bit_length() - 4
-    room = -(-size // unit) * unit
+    return pinned(-(-size // unit) * unit)[:size]
+
+
+def pinned(size: int) -> npt.NDArray[np.uint8]:
+    """Pinned memory of CuPy's pool; where none can be had other memory, which costs speed and a line in the log."""
+    import cupy
+
     try:
-        return np.frombuffer(cupy.cuda.alloc_pinned_memory(room), np.uint8, size)
+        return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        _LOG.warning("%d MiB can't be pinned (%s): what comes back from the GPU is slower", room >> 20, error)
+        _LOG.warning(
+            "%d MiB can't be pinned (%s): copies to and from the GPU will be slower", size >> 20, error
+        )
         return np.empty(size, np.uint8)
 
 

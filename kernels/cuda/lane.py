@@ -31,7 +31,8 @@ class Lane:
 
         self._programs, self._spans = programs, spans
         self._arena = DeviceArena()
-        self._arena.reserve(reserve_bytes)
+        if reserve_bytes:
+            self._arena.reserve(reserve_bytes)
         self._space = Workspace()
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pending: PendingRun | None = None

@@ -36,6 +36,10 @@ class DeviceRows:
         )
 
 
+MOST_ROWS = 0xFFFF_FFFF
+"""Of one run: their numbers have 32 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class PendingRun:
     """`lengths`: of all lists of pivots, on the device."""
@@ -45,17 +49,27 @@ class PendingRun:
     stream: Any
 
     def collect(self) -> DeviceRows | None:
-        """Wait; the rows, or None if there was too little room for pivots or rows: there is more now, so launch again."""
+        """Wait; the rows, or None if there was too little room for pivots or rows: there is more now, so launch again.
+
+        Raises CuPy's OutOfMemoryError when there are more than MOST_ROWS.
+        """
         space = self.space
         state = space.state.get(stream=self.stream)
         longest = int(self.lengths.get(stream=self.stream).max(initial=0))
         wanted = int(state[:2].view(np.uint64)[0])
+        if wanted > MOST_ROWS:
+            import cupy
+
+            # what is dealt with in halves, whatever room the device has
+            raise cupy.cuda.memory.OutOfMemoryError(
+                wanted * ROW_DTYPE.itemsize, MOST_ROWS * ROW_DTYPE.itemsize
+            )
         if longest > space.pivot_capacity or wanted > space.row_capacity:
             # how many rows there will be is known when no pivot is left out
             if longest > space.pivot_capacity:
                 space.pivot_capacity = longest + longest // 4
             if wanted > space.row_capacity:
-                space.row_capacity = wanted + wanted // 4
+                space.row_capacity = min(wanted + wanted // 4, MOST_ROWS)
             return None
         attempted, committed = np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
         size = wanted * ROW_DTYPE.itemsize

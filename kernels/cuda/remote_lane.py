@@ -94,11 +94,12 @@ class RemoteLane:
         """See ArenaLane. The other process maps it when the first arena lies in it."""
         room = self._rooms.get(name)
         if room is None or room.array.size < size:
-            if room is not None:
-                os.close(room.file)
+            before = room
             # a quarter more at most: it has to grow seldom, and each page of it costs time to register
             unit = 1 << max(12, size.bit_length() - 3)
             room = self._rooms[name] = _Room.of(max(1, -(-size // unit)) * unit)
+            if before is not None:
+                os.close(before.file)
         return room.array
 
     def fused(self, arena: Arena) -> DeviceRows:
@@ -130,13 +131,14 @@ class RemoteLane:
         self._send(what, name, arena.data.size, arena.starts.tobytes(), arena.ends.tobytes(), flags.tobytes())
 
     def _rows(self) -> DeviceRows:
-        attempted, committed, rows, matches = self._receive("rows")
+        attempted, committed, arrays = self._receive("rows")
+        rows, *matches = [self._receive_bytes() for _ in range(arrays)]
         return DeviceRows(
             np.frombuffer(rows, ROW_DTYPE),
             attempted,
             committed,
             # the reader marks some of them
-            None if matches is None else np.frombuffer(bytearray(matches), MATCH_DTYPE),
+            np.frombuffer(bytearray(matches[0]), MATCH_DTYPE) if matches else None,
         )
 
     def _send(self, *message: Any) -> None:
@@ -162,15 +164,21 @@ class RemoteLane:
 
     def _receive(self, expected: str) -> Sequence[Any]:
         body: Sequence[Any]
-        try:
-            kind, *body = msgpack.unpackb(self._open().recv_bytes())
-        except (EOFError, OSError) as error:
-            raise self._lost(error) from error
+        kind, *body = msgpack.unpackb(self._receive_bytes())
         if kind == "memory":
             raise DeviceMemoryError(*body)
         if kind != expected:
-            raise AssertionError(f"the GPU's process answered {kind} where {expected} was due")
+            # another worker begins anew; this one would take every answer for that to another question
+            raise WorkerUnusableError(
+                f"the process that owns the GPU answered {kind!r} where {expected!r} was due"
+            )
         return body
+
+    def _receive_bytes(self) -> bytes:
+        try:
+            return self._open().recv_bytes()
+        except (EOFError, OSError) as error:
+            raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> WorkerUnusableError:
         detail = f"{type(error).__name__} {error}".strip()

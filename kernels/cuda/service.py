@@ -11,7 +11,7 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
@@ -109,7 +109,7 @@ class GpuService:
                 file = reduction.recv_handle(client.connection)
                 self._offered.append(_Offer(client, name, size, file))
                 return
-        except (EOFError, OSError):
+        except (EOFError, OSError, RuntimeError):  # RuntimeError: of a file that did not come along
             self._drop(client)
             return
         if what == "fused":
@@ -142,14 +142,17 @@ class GpuService:
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
         else:
-            matches = None if found.matches is None else found.matches.tobytes()
+            arrays = [found.rows] if found.matches is None else [found.rows, found.matches]
             self._answer(
-                client, "rows", found.attempted_tiles, found.committed_tiles, found.rows.tobytes(), matches
+                client, "rows", found.attempted_tiles, found.committed_tiles, len(arrays), arrays=arrays
             )
 
-    def _answer(self, client: _Client, *message: Any) -> None:
+    def _answer(self, client: _Client, *message: Any, arrays: Sequence[npt.NDArray[np.void]] = ()) -> None:
+        """The message, then the bytes of `arrays`, however many there are: msgpack takes less than 4 GiB."""
         try:
             client.connection.send_bytes(msgpack.packb(message))
+            for array in arrays:
+                client.connection.send_bytes(np.ascontiguousarray(array).view(np.uint8).data)
         except OSError:
             self._drop(client)
 

@@ -24,6 +24,7 @@ from vyre_dist.extract import Window
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.backends import BackendOptions, open_backend, programs
 from vyre_dist.kernels.cuda.backend import CudaBackend
+from vyre_dist.kernels.cuda.device import DeviceUnusableError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
@@ -320,3 +321,67 @@ def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shar
             assert backend.groups == own.groups
             assert backend.confirm_serial(there, backend.dispatch(prefilter, there, CONFIG)) == [want]
             assert len(want) > 24
+
+
+def test_a_client_that_comes_when_the_device_is_full(emulated_gpu: Gpu, tmp_path: Path) -> None:
+    """It has to wait for room like any other, and those who are there notice nothing."""
+    assert emulated_gpu.emulated is not None
+    memory = emulated_gpu.emulated.memory
+    fused, _ = programs(COMPILED)
+    windows = [whole(b"token=deadbeef")]
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        first, second = remote(address), remote(address)
+        want = first.dispatch(fused, windows, CONFIG)
+        capacity, memory.capacity = memory.capacity, memory.used
+        try:
+            with pytest.raises(DeviceMemoryError):
+                second.dispatch(fused, windows, CONFIG)
+            assert first.dispatch(fused, windows, CONFIG) == want
+        finally:
+            memory.capacity = capacity
+        assert second.dispatch(fused, windows, CONFIG) == want
+
+
+def test_memory_that_can_not_be_had(
+    emulated_gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch for which a client gets no memory is an error, and what it had before is as it was."""
+    del emulated_gpu
+    fused, _ = programs(COMPILED)
+    small, large = [whole(b"token=deadbeef")], [whole(b"token=deadbeef " * 10_000)]
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        client = remote(address)
+        want = client.dispatch(fused, small, CONFIG)
+        with monkeypatch.context() as patches:
+            patches.setattr(os, "ftruncate", _no_space)
+            for _ in range(2):
+                with pytest.raises(OSError, match="no space"):
+                    client.dispatch(fused, large, CONFIG)
+        assert client.dispatch(fused, small, CONFIG) == want
+        assert len(client.dispatch(fused, large, CONFIG)[0]) > len(want[0])
+
+
+def _no_space(_file: int, _size: int) -> None:
+    raise OSError(28, "no space")
+
+
+def test_an_answer_out_of_turn(emulated_gpu: Gpu, tmp_path: Path) -> None:
+    """A client that would take one answer for another is of no use any more."""
+    del emulated_gpu
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        client = remote(address)
+        client.lane._send_arena("list", client._pack([whole(b"token=deadbeef")]))  # type: ignore[attr-defined]
+        with pytest.raises(WorkerUnusableError, match="answered 'listed' where 'rows' was due"):
+            client.lane._rows()  # type: ignore[attr-defined]
+
+
+def test_a_pack_for_which_there_is_no_room(emulated_gpu: Gpu) -> None:
+    """The error says what did not fit, and what to do."""
+    assert emulated_gpu.emulated is not None
+    memory = emulated_gpu.emulated.memory
+    capacity, memory.capacity = memory.capacity, memory.used
+    try:
+        with pytest.raises(DeviceUnusableError, match=r"too full for a pack's tables of \d+ KiB; free some"):
+            DevicePack(COMPILED, ArtifactCache(None))
+    finally:
+        memory.capacity = capacity

@@ -5,6 +5,7 @@ On the emulated device: a real one can't be told when to refuse (test_backend.py
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +19,7 @@ from vyre_dist import RulePack
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.kernels.cuda import pending
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
@@ -105,6 +107,46 @@ def test_lane_without_room(emulated_gpu: Gpu) -> None:
         memory.capacity = whole
     assert want.rows.size == 16
     assert sorted(got.rows.tolist()) == sorted(want.rows.tolist())
+
+
+def test_more_rows_than_have_numbers(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arena with more rows than one run can count goes through in pieces; a document that has too many is an error."""
+    from vyre_dist.kernels.cuda.lane import Lane
+
+    programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
+    arena = Arena.pack([b"int x;\ntoken=deadbeef\n" * 3] * 10)
+    lane = Lane(programs, 0)
+    lane.start(arena)
+    want = lane.finish()
+    assert want.rows.size == 30
+    monkeypatch.setattr(pending, "MOST_ROWS", 7)
+    lane.start(arena)
+    assert sorted(lane.finish().rows.tolist()) == sorted(want.rows.tolist())
+    lane.list_hits(arena)
+    assert sorted(lane.confirm().rows.tolist()) == sorted(want.rows.tolist())
+    lane.start(Arena.pack([b"token=deadbeef\n" * 8]))
+    with pytest.raises(DeviceMemoryError):
+        lane.finish()
+
+
+def test_host_memory_that_can_not_be_pinned(
+    emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where documents lie is told from other memory then, and the log says so."""
+    import cupy
+
+    from vyre_dist.kernels.cuda.lane import Lane
+
+    def refuse(size: int) -> None:
+        raise cupy.cuda.runtime.CUDARuntimeError(2)
+
+    programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
+    lane = Lane(programs, 0)
+    monkeypatch.setattr(cupy.cuda, "alloc_pinned_memory", refuse)
+    with caplog.at_level(logging.WARNING):
+        lane.start(Arena.pack([b"token=deadbeef\n"] * 5))
+        assert lane.finish().rows.size == 5
+    assert "can't be pinned" in caplog.text
 
 
 def make_backend() -> CudaBackend:

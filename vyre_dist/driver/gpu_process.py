@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -155,6 +156,10 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: str, config: Eng
     """The process's life: look at the device, put the rules in file `pack` on it, say so each time; then serve until the
     parent is gone.
     """
+    # each worker takes some files of this process
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
     from vyre_dist.kernels.cuda.first_look import promising
 
     if promising():

@@ -7,6 +7,7 @@ Nothing waits for the whole device, nothing grows with the run.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 from collections import deque
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.extraction_pool import ExtractionPool
+from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
 from vyre_dist.engine.row_jobs import jobs_of
 from vyre_dist.engine.slots import ArenaBatch, Problem, Slot
 from vyre_dist.engine.tasks import FindingRow
@@ -84,15 +85,22 @@ class GpuStream:
         slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(_SHARED).free)
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
-        for _ in range(slots):
-            memory = SharedMemory(create=True, size=slot_bytes)
-            data = np.ndarray((slot_bytes,), np.uint8, memory.buf)
-            data.fill(0)  # touched, so that it is there to be registered
-            self._registry.register(data)
-            self._slots.append(Slot(memory, data, gpu.lane(slot_bytes)))
-        self._free = deque(self._slots)
+        self._free: deque[Slot] = deque()
         self._copied: deque[Slot] = deque()
         self._extracting: deque[Slot] = deque()
+        try:
+            for _ in range(slots):
+                # first the lane: what follows is given back by `close`
+                lane = gpu.lane(slot_bytes)
+                memory = SharedMemory(create=True, size=slot_bytes)
+                data = np.ndarray((slot_bytes,), np.uint8, memory.buf)
+                self._slots.append(Slot(memory, data, lane))
+                data.fill(0)  # touched, so that it is there to be registered
+                self._registry.register(data)
+        except BaseException:
+            self.close()
+            raise
+        self._free += self._slots
 
     def __enter__(self) -> GpuStream:
         return self
@@ -105,7 +113,8 @@ class GpuStream:
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         """Batches with their finding rows, in order, from documents (number, path, bytes).
 
-        Raises UsageError for a document that is larger than a slot.
+        Raises UsageError for a document that is larger than a slot, DeviceMemoryError for one that is too much for the
+        device, and ExtractionWorkerError. After an error, or when it is not taken to its end, what is on its way is dropped.
         """
         yield from self._stream(Slot.pack, documents)
 
@@ -126,26 +135,30 @@ class GpuStream:
         self, pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]], documents: Iterable[Any]
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         waiting, left = self._wanted(documents), None
-        while True:
-            while not self._free:
-                yield self._finish_oldest()
-            slot = self._free.popleft()
-            # not kept: a chain of chains would grow with the run
-            batch, left = pack(slot, waiting if left is None else itertools.chain((left,), waiting))
-            batch.by_path = [
-                [number, rule, 0, 0, 0, 0, b"", b"", (), 0.0]
-                for number, path in zip(batch.numbers, batch.paths, strict=True)
-                if self._path_rules
-                for rule in self._path_rules
-                if self._filters.rule_applies_to_path(rule, path)
-            ]
-            if batch.paths:
-                yield from self.put(batch)
-            else:
-                self._free.append(slot)
-            if left is None:
-                break
-        yield from self.drain()
+        try:
+            while True:
+                while not self._free:
+                    yield self._finish_oldest()
+                # not kept: a chain of chains would grow with the run
+                batch, left = pack(
+                    self._free[0], waiting if left is None else itertools.chain((left,), waiting)
+                )
+                batch.by_path = [
+                    [number, rule, 0, 0, 0, 0, b"", b"", (), 0.0]
+                    for number, path in zip(batch.numbers, batch.paths, strict=True)
+                    if self._path_rules
+                    for rule in self._path_rules
+                    if self._filters.rule_applies_to_path(rule, path)
+                ]
+                if batch.paths:
+                    self._free.popleft()
+                    yield from self.put(batch)
+                if left is None:
+                    break
+            yield from self.drain()
+        except BaseException:
+            self._drop_all()
+            raise
 
     def _wanted(self, documents: Iterable[Any]) -> Iterator[Any]:
         """The documents that no allowlist rules out by their path."""
@@ -161,11 +174,12 @@ class GpuStream:
         The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then the documents that have
         rows are copied into the slot, for the extraction workers to see.
         """
-        self._registry.register(batch.arena.data)
+        self._registry.register_store(batch.arena.data)
         slot = batch.slot
         slot.batch = batch
-        slot.lane.start(batch.arena)
+        # before it is started: whatever goes wrong, the slot is found again
         self._copied.append(slot)
+        slot.lane.start(batch.arena)
         while len(self._copied) > 2:
             self._collect_oldest()
         while self._extracting and all(each.done() for each in self._extracting[0].extractions):
@@ -187,29 +201,49 @@ class GpuStream:
     def _collect_oldest(self) -> None:
         """Wait for the oldest batch's kernels and hand its rows to the extraction workers."""
         slot = self._copied.popleft()
-        rows = slot.lane.finish()
-        self.totals.report += MergedReport.of(rows.report)
-        # few: each costs this thread a little, and batches overlap anyway
-        pieces = max(1, self._pool.workers // 4)
-        jobs = jobs_of(self._reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
-        slot.extractions = self._pool.submit(slot.memory.name, jobs)
+        try:
+            rows = slot.lane.finish()
+            self.totals.report += MergedReport.of(rows.report)
+            # few: each costs this thread a little, and batches overlap anyway
+            pieces = max(1, self._pool.workers // 4)
+            jobs = jobs_of(self._reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
+            slot.extractions = self._pool.submit(slot.memory.name, jobs)
+        except BaseException:
+            self._release(slot)
+            raise
         self._extracting.append(slot)
 
     def _finish_oldest(self) -> tuple[ArenaBatch, list[FindingRow]]:
         if not self._extracting:
             self._collect_oldest()
         slot = self._extracting.popleft()
-        batch = slot.taken()
-        findings = list(batch.by_path)
-        for extraction in slot.extractions:
-            rows, capped = extraction.result()
-            findings += rows
-            self.totals.capped += capped
+        try:
+            batch = slot.taken()
+            findings = list(batch.by_path)
+            for extraction in slot.extractions:
+                rows, capped = extraction.result()
+                findings += rows
+                self.totals.capped += capped
+        finally:
+            self._release(slot)
         self.totals.documents += len(batch.paths)
         self.totals.bytes += int((batch.arena.ends - batch.arena.starts).sum())
+        return batch, findings
+
+    def _release(self, slot: Slot) -> None:
+        """The slot is free again, when nobody reads what lies in it any more."""
+        slot.lane.wait()
+        for extraction in slot.extractions:
+            with contextlib.suppress(ExtractionWorkerError):  # it was raised where the result was asked for
+                extraction.result()
         slot.extractions, slot.batch = [], None
         self._free.append(slot)
-        return batch, findings
+
+    def _drop_all(self) -> None:
+        """Let go of what is on its way."""
+        for waiting in (self._copied, self._extracting):
+            while waiting:
+                self._release(waiting.popleft())
 
     def close(self) -> None:
         """Give the memory back. What is still on its way is waited for and dropped.
