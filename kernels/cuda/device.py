@@ -14,7 +14,11 @@ from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError, compile_cubin, nvrtc_module
 from vyre_dist.program import ArtifactCache
 
-_MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+# CUfunction_attribute
+_SHARED_SIZE, _MAX_DYNAMIC_SHARED = 1, 8
+
+_RESERVED_SHARED = 1024
+"""Of each block's shared memory, by CUDA."""
 
 
 class DeviceUnusableError(VyreError):
@@ -66,6 +70,10 @@ class Device:
             kernel = self._kernels[instance] = Kernel(self, instance, self._artifacts)
         return kernel
 
+    def blocks_that_fit(self, shared_bytes: int) -> int:
+        """How many blocks of so much shared memory a multiprocessor has room for."""
+        return self.shared_bytes_per_multiprocessor // (shared_bytes + _RESERVED_SHARED)
+
     def free_bytes(self) -> int:
         """The device memory that is free now, what CuPy's pool keeps in reserve included."""
         import cupy
@@ -82,23 +90,22 @@ class Kernel:
         from cupy.cuda import function
         from cupy_backends.cuda.api import driver
 
-        needed = instance.shared_bytes
-        if needed > device.shared_bytes or (
-            (needed + 1024) * instance.blocks_per_sm > device.shared_bytes_per_multiprocessor
-        ):
-            raise UsageError(
-                f"kernel {instance.kernel!r} with {instance.blocks_per_sm} blocks a multiprocessor needs {needed} bytes of "
-                f"shared memory each; {device.product} has {device.shared_bytes} for a block and "
-                f"{device.shared_bytes_per_multiprocessor} for a multiprocessor; use fewer bitmap_bits or blocks_per_sm"
-            )
         self.instance = instance
         self.grid = device.multiprocessors * instance.blocks_per_sm
         self._driver = driver
         self._module: Any = function.Module()
         self._module.load(compile_cubin(instance.kernel, instance.source, device.arch, artifacts))
         self._function = self._module.get_function(instance.kernel)
-        if needed > 48 << 10:
-            driver.funcSetAttribute(self._function.ptr, _MAX_DYNAMIC_SHARED, needed)
+        needed = instance.shared_bytes + driver.funcGetAttribute(_SHARED_SIZE, self._function.ptr)
+        if needed > device.shared_bytes or instance.blocks_per_sm > device.blocks_that_fit(needed):
+            raise UsageError(
+                f"kernel {instance.kernel!r} with {instance.blocks_per_sm} blocks a multiprocessor needs {needed} bytes of "
+                f"shared memory each; {device.product} has {device.shared_bytes} for a block and "
+                f"{device.shared_bytes_per_multiprocessor} for a multiprocessor; use fewer bitmap_bits or blocks_per_sm"
+            )
+        if instance.shared_bytes:
+            # without it what is dynamic and what is not may have 48 KiB together
+            driver.funcSetAttribute(self._function.ptr, _MAX_DYNAMIC_SHARED, instance.shared_bytes)
 
     def __call__(
         self, stream: Any, *arguments: np.ndarray[Any, Any] | np.generic, grid: int | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from vyre_dist.kernels.cuda.device import open_device
+from vyre_dist.kernels.cuda.device import Device, open_device
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.reading import RowReading
@@ -21,11 +22,22 @@ MAX_STEPS = 1024
 DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1)
 """Chosen by trying some on an H100; benchmarks/gpu_scan.py measures them."""
 
+SMALL_TUNABLES = replace(DEFAULT_TUNABLES, bitmap_bits=19)
+"""For devices whose blocks have a hundred KiB of shared memory at most (L4, L40S, RTX). Not measured."""
+
+_DEFAULT_SHARED = 160 << 10
+"""What a block takes of shared memory with DEFAULT_TUNABLES, at most."""
+
+
+def fitting_tunables(device: Device) -> Tunables:
+    """DEFAULT_TUNABLES, where the device has the shared memory."""
+    return DEFAULT_TUNABLES if device.shared_bytes >= _DEFAULT_SHARED else SMALL_TUNABLES
+
 
 class DevicePack:
     """`screens`: by the pack's rule number, the matches that the search for spans need not give. None: it gives all.
 
-    Raises DeviceUnusableError, NvrtcMissingError or UsageError.
+    `tunables`: None for those that suit the device. Raises DeviceUnusableError, NvrtcMissingError or UsageError.
     """
 
     def __init__(
@@ -33,12 +45,13 @@ class DevicePack:
         compiled: CompiledPack,
         cache: ArtifactCache,
         screens: Sequence[Screen] | None = None,
-        tunables: Tunables = DEFAULT_TUNABLES,
+        tunables: Tunables | None = None,
     ) -> None:
         self.compiled = compiled
         self.tables = load_tables(compiled, cache)
         self.reading = RowReading.of(self.tables)
         self.device = open_device(cache)
+        tunables = tunables or fitting_tunables(self.device)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
         spans = make_spans(compiled, self.tables, screens)
         self._search = Spans(self.device, spans) if spans.any else None

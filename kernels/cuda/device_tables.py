@@ -10,6 +10,7 @@ import numpy.typing as npt
 from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.hashing import hash_grams, make_bitmap
 from vyre_dist.compiler.probes import MAX_PROBES
+from vyre_dist.compiler.runs import MAX_RUNS
 from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, NOT_STORED
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.structs import (
@@ -17,7 +18,6 @@ from vyre_dist.kernels.cuda.structs import (
     BYTE_MAP_PITCH,
     ENTRY_DTYPE,
     LIST,
-    MAX_RUNS,
     MOST_ROOM,
     SLOT_DTYPE,
     TABLES_DTYPE,
@@ -62,10 +62,14 @@ class DeviceTables:
         struct["nfa_word_count"] = tables.nfa_words.size
         struct["run_count"] = tables.runs.size
         struct["always_count"] = tables.always_entries.size
-        for i, run in enumerate(tables.runs):
-            struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], i)
-            shift, ones = run["test"].tolist()
+        tests = dict.fromkeys(
+            map(tuple, tables.runs["test"].tolist())
+        )  # many a pack has one class in several lengths
+        struct["test_count"] = len(tests)
+        for i, (shift, ones) in enumerate(tests):
             struct["tests"][i] = (1 << shift, ones * 0x0101_0101)
+        for i, run in enumerate(tables.runs):
+            struct["runs"][i] = (run["rule"], run["length"], run["byte_class"], 0)
         self._struct = struct
 
     def arguments(self, bits: int) -> npt.NDArray[np.void]:

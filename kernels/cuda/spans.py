@@ -69,4 +69,6 @@ class Spans:
         found = landing_place(size)
         if size:
             space.reserve("matches", np.uint8, 0)[:size].get(stream=stream, out=found)
+        else:
+            stream.synchronize()  # the search reads how many there are, in a buffer that the next run may replace
         return found.view(MATCH_DTYPE)

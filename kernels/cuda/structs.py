@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_RUNS = 8
+from vyre_dist.compiler.runs import MAX_RUNS
+
 BYTE_MAP_PITCH = 260
 LIST = 0x8000_0000
 HOST = 0x8000_0000
@@ -27,7 +28,7 @@ ENTRY_DTYPE = np.dtype(
         ("backward", SIDE_DTYPE),
     ]
 )
-RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("test", "<u4")])
+RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("unused", "<u4")])
 TEST_DTYPE = np.dtype([(name, "<u4") for name in ("scale", "ones")])
 TABLES_DTYPE = np.dtype(
     [
@@ -57,7 +58,9 @@ TABLES_DTYPE = np.dtype(
                 "max_steps",
                 "nfa_word_count",
                 "run_count",
+                "test_count",
                 "always_count",
+                "unused",
             )
         ),
         ("runs", RUN_DTYPE, (MAX_RUNS,)),

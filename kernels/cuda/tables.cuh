@@ -18,7 +18,7 @@ constexpr u32 EDGE_SYMBOL = 256;
 constexpr u32 BYTE_MAP_PITCH = 260;
 constexpr u32 FOLD_WORD = 0x20202020u;
 constexpr int PROBES = 6;
-constexpr int MAX_RUNS = 8;
+constexpr int MAX_RUNS = 64;
 constexpr int MAX_NFA_WORDS = 4;
 constexpr u32 BIT_PARALLEL_STEPS = 64;  // runners.py
 
@@ -69,7 +69,7 @@ struct Run {
   u32 rule;
   u32 length;
   u32 byte_class;
-  u32 test;
+  u32 unused;
 };
 
 // The word test of runs.py; `ones` is one byte four times. A shift as a multiplication leaves the pipe that shifts alone.
@@ -105,7 +105,9 @@ struct Tables {
   u32 max_steps;
   u32 nfa_word_count;
   u32 run_count;
+  u32 test_count;  // runs of one class share theirs
   u32 always_count;
+  u32 unused;
   Run runs[MAX_RUNS];
   WordTest tests[MAX_RUNS];
 };

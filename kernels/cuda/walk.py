@@ -12,25 +12,32 @@ from vyre_dist.kernels.cuda.instances import OUTPUT, PIVOTS, STRETCH, TABLES, In
 
 _THREADS = 256
 _BLOCKS_PER_SM = 4
-
-
 _SHARED_NFA_WORDS = 4096  # walk.cuh
 
 
-def instance(nfa_words: int = _SHARED_NFA_WORDS) -> Instance:
+def instance(nfa_words: int = _SHARED_NFA_WORDS, blocks_per_sm: int = _BLOCKS_PER_SM) -> Instance:
     """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: of the pack's bit-parallel automata."""
     parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
-    shared_bytes = 8 * nfa_words if nfa_words <= _SHARED_NFA_WORDS else 0
     return Instance.of(
-        "walk", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM, shared_bytes=shared_bytes
+        "walk",
+        (_THREADS,),
+        parameters,
+        blocks_per_sm=blocks_per_sm,
+        shared_bytes=_shared_bytes(nfa_words),
     )
+
+
+def _shared_bytes(nfa_words: int) -> int:
+    return 8 * nfa_words if nfa_words <= _SHARED_NFA_WORDS else 0
 
 
 class Walk:
     """The kernel for one pack."""
 
     def __init__(self, device: Device, tables: npt.NDArray[np.void]) -> None:
-        self._kernel = device.kernel(instance(int(tables["nfa_word_count"])))
+        words = int(tables["nfa_word_count"])
+        blocks = min(_BLOCKS_PER_SM, device.blocks_that_fit(_shared_bytes(words)))
+        self._kernel = device.kernel(instance(words, blocks))
         self._tables = tables
 
     def parts(self, lists: int) -> int:

@@ -153,8 +153,8 @@ struct Unit {
   // Which vectors pass some run's word test: bit 31 - 8 j for vector j. A block that is not all there does not.
   __device__ __forceinline__ u32 blocks(const Tables& t, u32 left) const {
     u32 found = 0;
-    for (u32 r = 0; r < t.run_count; ++r) {
-      const WordTest test = t.tests[r];
+    for (u32 i = 0; i < t.test_count; ++i) {
+      const WordTest test = t.tests[i];
       // the middle of a block decides nearly always
       bool any = false;
 #pragma unroll

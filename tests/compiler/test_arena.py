@@ -22,6 +22,7 @@ from vyre_dist.compiler.arena_executor import (
     execute_arena,
     gram_candidates,
 )
+from vyre_dist.compiler.runs import MAX_RUNS
 from vyre_dist.errors import UsageError
 from vyre_dist.regex import parse
 
@@ -134,6 +135,19 @@ def test_runs_as_defined(rng: random.Random) -> None:
     stretches = [b"".join(rng.choices(pieces, k=rng.randrange(8))) for _ in range(rng.randrange(6))]
     flags = [[rng.random() < 0.7 for _ in stretches] for _ in range(2)]
     check_against_plain_python(tables, Arena.pack(stretches, *flags, alignment=rng.choice((2, 16))), 64, 99)
+
+
+def test_more_runs_than_are_looked_for() -> None:
+    """The host looks for the rules beyond them in all documents, with the reason."""
+    patterns = [f"[0-9a-f]{{{31 + n}}}" for n in range(MAX_RUNS + 3)]
+    compiled = compile_tables([parse(pattern).root for pattern in patterns])
+    assert compiled.tables.runs["rule"].tolist() == list(range(MAX_RUNS))
+    assert ["runs of bytes already" in program.reason for program in compiled.programs] == (
+        [False] * MAX_RUNS + [True] * 3
+    )
+    arena = Arena.pack([b"0" * 31, b"."])
+    found = {row[:2] for row in execute_arena(compiled.tables, arena, tile_bytes=64).for_host.tolist()}
+    assert found == {(0, 0)} | {(document, MAX_RUNS + n) for document in range(2) for n in range(3)}
 
 
 def test_runs_hold_every_match(lab: SimpleNamespace) -> None:

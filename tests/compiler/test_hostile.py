@@ -41,6 +41,7 @@ HOSTILE = {
     "wide alternation, then counts": "(?:"
     + "|".join(f"[{c}x]{{1,30}}" for c in "abcdefghijkl")
     + "){1,20}key",
+    "all bytes told apart": "token" + "".join(rf"[\x00-\x{last:02x}]" for last in range(256)),
     "never": "token[^\\x00-\\xff]",
     "empty": "",
 }

@@ -89,6 +89,23 @@ def test_every_offset(gpu: Gpu) -> None:
         assert check(gpu, arena, tunables) > 3
 
 
+def test_runs_of_all_lengths(gpu: Gpu) -> None:
+    """Many rules that are looked for by runs of one class, and a run that is longer than a document's rest is told."""
+    long = "(?:[0-9a-f]{33}){30}" * 67
+    tables = make_tables([*(f"[0-9a-f]{{{40 + n}}}" for n in range(12)), "[0-9]{35}", long])
+    assert tables.runs.size == 14
+    text = bytes(random.Random(1).choices(b"0123456789abcdef", k=66_400))
+    documents = [
+        b"zz " + text + b" zz",
+        *(b"- " + text[:size] + b"g" for size in (30, 39, 40, 45, 51, 60, 300)),
+    ]
+    arena = Arena.pack([*documents, b"7" * 35])
+    want = expected(execute_arena(tables, arena, tile_bytes=4096, max_steps=1024))
+    assert len({rule for _, rule, _ in want[1]}) == 14
+    for way, got in gpu.every_way(gpu.programs(tables, TUNABLES[3], 1024), arena).items():
+        assert got == want, way
+
+
 def test_ragged_ends(gpu: Gpu) -> None:
     """Arenas of every length from 0 to 80 bytes, and around a unit's size, are read to their last byte and no further."""
     text = (b"zz token=deadbeef abcxxy s.abcdef " * 200)[:4200]

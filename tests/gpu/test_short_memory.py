@@ -5,9 +5,11 @@ On the emulated device: a real one can't be told when to refuse (test_backend.py
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -107,6 +109,22 @@ def test_lane_without_room(emulated_gpu: Gpu) -> None:
         memory.capacity = whole
     assert want.rows.size == 16
     assert sorted(got.rows.tolist()) == sorted(want.rows.tolist())
+
+
+def test_memory_that_grows_behind_a_run_without_rows(emulated_gpu: Gpu) -> None:
+    """Nothing that such a run queued is still to come when the next one replaces its buffers."""
+    from vyre_dist.kernels.cuda.lane import Lane
+    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.program.pack_spans import make_spans
+
+    tables = make_tables(PATTERNS)
+    spans = Spans(emulated_gpu.device, make_spans(compile_pack(PACK.data), tables))
+    lane = Lane(emulated_gpu.programs(tables, replace(TUNED, tile_bytes=512)), 0, spans)
+    lane.list_hits(Arena.pack([b"...." * 10]))
+    assert lane.confirm().rows.size == 0
+    gc.collect()
+    lane.start(Arena.pack([b"token=deadbeef " * 20_000] * 2))
+    assert lane.finish().rows.size >= 40_000
 
 
 def test_more_rows_than_have_numbers(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:

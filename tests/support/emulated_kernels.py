@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -29,7 +30,9 @@ _SHARED = ("-fvisibility=hidden", "-fno-extern-tls-init")
 _SANITIZERS = ("-fsanitize=alignment,bounds,integer-divide-by-zero", "-fsanitize-undefined-trap-on-error")
 # calls before each access of memory, to races.cpp instead of the run-time library; lines for its messages
 _RACES = ("-fsanitize=thread", "-g")
-_DYNAMIC_SHARED_BYTES_WITHOUT_ASKING = 48 << 10
+_SHARED_BYTES_WITHOUT_ASKING = 48 << 10
+_DYNAMIC_SHARED_BYTES = 228 << 10  # cuda.h
+_PT_TLS = 7
 
 
 class KernelFaultError(RuntimeError):
@@ -86,11 +89,26 @@ def _launcher() -> Any:
     return launch
 
 
+def _thread_local_bytes(library: Path) -> int:
+    """Of a 64-bit ELF file's thread-local storage, which is what is shared here."""
+    data = library.read_bytes()
+    (at,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    for header in range(at, at + size * count, size):
+        kind, _flags, _offset, _address, _physical, _in_file, in_memory = struct.unpack_from(
+            "<IIQQQQQ", data, header
+        )
+        if kind == _PT_TLS:
+            return int(in_memory)
+    return 0
+
+
 class Library:
     """A compiled kernel."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.static_shared_bytes = _thread_local_bytes(file) - _DYNAMIC_SHARED_BYTES
         self._describe = ctypes.PyDLL(str(file)).describe_kernel
 
     def description(self) -> _Kernel:
@@ -149,7 +167,11 @@ class Compiler:
             destroyProgram=lambda _program: None,
         )
         self.function = SimpleNamespace(Module=lambda: _Module(self))
-        self.driver = SimpleNamespace(funcSetAttribute=self._set_attribute, launchKernel=self._launch_kernel)
+        self.driver = SimpleNamespace(
+            funcGetAttribute=self._get_attribute,
+            funcSetAttribute=self._set_attribute,
+            launchKernel=self._launch_kernel,
+        )
 
     def close(self) -> None:
         """Remove the compiled files."""
@@ -192,6 +214,10 @@ class Compiler:
         self._functions[number] = library
         return number
 
+    def _get_attribute(self, attribute: int, function: int) -> int:
+        assert attribute == 1  # CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+        return self._functions[function].static_shared_bytes
+
     def _set_attribute(self, function: int, attribute: int, value: int) -> None:
         assert attribute == 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
         self._room[function] = value
@@ -214,7 +240,8 @@ class Compiler:
             raise KernelFaultError("only launches of one dimension are emulated")
         if not 0 < threads <= 1024 or threads % 32 or grid < 1:
             raise KernelFaultError(f"{grid} blocks of {threads} threads can't be launched")
-        if shared_bytes > self._room.get(function, _DYNAMIC_SHARED_BYTES_WITHOUT_ASKING):
+        static = self._functions[function].static_shared_bytes
+        if shared_bytes > self._room.get(function, _SHARED_BYTES_WITHOUT_ASKING - static):
             raise KernelFaultError(f"{shared_bytes} bytes of dynamic shared memory were not asked for")
         library = self._functions[function]
         arguments = library.arguments(pointers)  # CUDA copies them as well

@@ -78,6 +78,9 @@ TUNABLES = [
     Tunables(threads=512, unroll=1, tile_bytes=4096, bitmap_bits=19, blocks_per_sm=2),
     Tunables(threads=256, unroll=3, tile_bytes=16 << 10, bitmap_bits=18, blocks_per_sm=3),
     Tunables(threads=32, unroll=4, tile_bytes=1 << 20, bitmap_bits=10, blocks_per_sm=1),
+    # little enough dynamic shared memory to need no asking, were it not for the rest
+    Tunables(threads=1024, unroll=1, tile_bytes=8192, bitmap_bits=17, blocks_per_sm=1),
+    Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=19, blocks_per_sm=1),
 ]
 
 

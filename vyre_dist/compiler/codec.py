@@ -17,7 +17,7 @@ from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
 from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, RUN_DTYPE, PackTables
 
-TABLES_SCHEMA = 9
+TABLES_SCHEMA = 10
 """Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
 
 _MAGIC = b"vyre-dist tables\n"

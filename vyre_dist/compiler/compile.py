@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vyre_dist.compiler.gram_model import GramModel, default_model
 from vyre_dist.compiler.rule_program import Route, RuleProgram, compile_rule
+from vyre_dist.compiler.runs import MAX_RUNS
 from vyre_dist.compiler.tables import PackTables, build_tables
 from vyre_dist.regex.nodes import Node
 
@@ -34,9 +35,14 @@ def compile_tables(roots: Sequence[Node], model: GramModel | None = None) -> Com
     model = model or default_model()
     done: dict[Node, RuleProgram] = {}
     programs = []
+    runs = 0
     for root in roots:
         program = done.get(root)
         if program is None:
             program = done[root] = compile_rule(root, model)
+        runs += program.run is not None
+        if program.run is not None and runs > MAX_RUNS:
+            why = f"{program.reason}; {MAX_RUNS} other rules are looked for by runs of bytes already"
+            program = replace(program, run=None, reason=why)
         programs.append(program)
     return CompiledTables(tuple(programs), build_tables(programs, model))

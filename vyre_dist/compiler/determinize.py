@@ -25,6 +25,7 @@ EDGE_SYMBOL = 256
 """What is read where the text has ended (or, backwards, not yet begun)."""
 
 MAX_STATES = 6000
+_MAX_BLOCKS = 255  # the edge's column has a number of 8 bits, too
 _MAX_WORK = 400_000
 
 
@@ -80,13 +81,15 @@ def reachable(direction: Direction, roots: int) -> int:
 
 
 def make_alphabet(classes: Sequence[int], members: int, *, by_context: bool) -> Alphabet:
-    """The columns for the positions in `members`."""
+    """The columns for the positions in `members`. Raises RegexTooLargeError when all bytes have one of their own."""
     takers: dict[int, int] = {}
     for p in bits_of(members):
         takers[classes[p]] = takers.get(classes[p], 0) | 1 << p
     blocks = [charclass.ALL]
     for mask in (*takers, *(CONTEXT_CLASSES if by_context else ())):
         blocks = [part for block in blocks for part in (block & mask, block & ~mask) if part]
+    if len(blocks) > _MAX_BLOCKS:
+        raise RegexTooLargeError("classes of bytes", len(blocks), _MAX_BLOCKS)
     columns = bytearray(257)
     reach, contexts = [], []
     for number, block in enumerate(blocks):

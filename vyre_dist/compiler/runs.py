@@ -19,6 +19,12 @@ BLOCK = 16
 SHORTEST_RUN = 2 * BLOCK - 1
 """A run of this many bytes holds a whole block, wherever it begins."""
 
+MAX_RUNS = 64
+"""Rules of a pack that are looked for by runs. All of them are looked for at each block that passes."""
+
+_LONGEST = (
+    1 << 15
+)  # longer ones are not looked for any further: lengths to a document's end are known to 16 bits
 _MAX_SHARE = 0.6
 _MAX_CLASSES = 32
 _MOST = 1 << 20
@@ -73,7 +79,7 @@ def choose_run(root: Node, model: GramModel) -> Run | None:
         test = word_test(mask)
         share = model.byte_share(sum(1 << b for b in range(256) if test.passes(b | FOLD)))
         if share <= _MAX_SHARE and (best is None or share < best[0]):
-            best = share, Run(mask, length, test)
+            best = share, Run(mask, min(length, _LONGEST), test)
     return None if best is None else best[1]
 
 

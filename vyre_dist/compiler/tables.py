@@ -200,10 +200,15 @@ class _Store:
 
     def probes(self, probes: Sequence[Probe]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """(offsets, class numbers), filled up with what always passes."""
-        classes = [self.byte_class(probe.mask) | EDGE_PASSES * probe.edge for probe in probes]
+        classes = [self._probe_class(probe.mask) | EDGE_PASSES * probe.edge for probe in probes]
         missing = MAX_PROBES - len(probes)
         offsets = (*(probe.offset for probe in probes), *[0] * missing)
         return offsets, (*classes, *[EDGE_PASSES] * missing)
+
+    def _probe_class(self, mask: int) -> int:
+        """The class's number; that of all bytes for one that finds no number left: probes may pass what they like."""
+        number = self.byte_class(mask)
+        return number if number < EDGE_PASSES else 0
 
     def byte_class(self, mask: int) -> int:
         """The class's row of probe_classes."""
