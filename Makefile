@@ -6,7 +6,7 @@ TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['std
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types layers nightly gpu bench bench-gpu clean
+.PHONY: demo test check lint types layers nightly gpu sanitize bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vyre-dist needs Python 3.11 or newer, this is " + sys.version)'
@@ -41,6 +41,14 @@ nightly: $(STAMP)
 
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu
+
+# NVIDIA's checkers on the kernels; racecheck takes several times as long as memcheck. Each ends with its summary, or has not ended
+SANITIZED := tests/gpu/test_spans.py tests/gpu/test_programs.py tests/gpu/test_service.py
+sanitize: $(STAMP)
+	for tool in memcheck racecheck; do \
+		compute-sanitizer --tool $$tool --error-exitcode 1 --target-processes all \
+			$(BIN)/python -m pytest -m gpu -k "not four_gib" $(SANITIZED) || exit 1; \
+	done
 
 # SAMPLE: made by `benchmarks/gpu_scan.py --write-sample TREE SAMPLE`; RULES: a pack, the built-in one if empty
 bench-gpu: $(STAMP)
