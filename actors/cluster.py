@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 import vyre_dist
+from vyre_dist.driver.signals import handlers_kept
 from vyre_dist.errors import UsageError
 
 LOCAL = "local"
@@ -100,10 +101,11 @@ def connect(
     if runtime_env:
         options["runtime_env"] = dict(runtime_env)
     try:
-        if address == LOCAL:
-            _start_local(local_cpus, local_gpus, options)
-        else:
-            ray.init(address=address, **options)
+        with handlers_kept():
+            if address == LOCAL:
+                _start_local(local_cpus, local_gpus, options)
+            else:
+                ray.init(address=address, **options)
     except AuthenticationError as error:
         raise ClusterError(
             address,

@@ -34,6 +34,7 @@ from vyre_dist.actors.scan_actor import (
 )
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.signals import handlers_kept
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task, encode_task
 from vyre_dist.errors import UsageError
@@ -278,7 +279,8 @@ class RayPool:
             for worker in list(self._actors):
                 self._forget(worker)
             if self._owns_ray:
-                ray.shutdown()
+                with handlers_kept():
+                    ray.shutdown()
         self._actors.clear()
         self._refs.clear()
         self._arguments = ()

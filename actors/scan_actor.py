@@ -95,7 +95,8 @@ class ScanActor:
                 if self._run is None:
                     self._run = self._load()
         except VyreError as error:
-            return bytes(msgpack.packb(["refused", __version__, str(error)]))
+            message = ["refused", __version__, str(error)]
+            return bytes(msgpack.packb(message, unicode_errors="surrogateescape"))
         return bytes(msgpack.packb(["ready", __version__, asdict(_facts(self._backend, self._processes))]))
 
     def _load(self) -> Callable[[bytes], bytes]:
@@ -128,7 +129,7 @@ class ScanActor:
 
 def read_ready(data: bytes) -> WorkerFacts | str:
     """What `ready` answered: the facts, or the reason for which this worker can't work."""
-    kind, version, body = msgpack.unpackb(data)
+    kind, version, body = msgpack.unpackb(data, unicode_errors="surrogateescape")
     if version != __version__:
         return (
             f"it runs vyre-dist {version}, the driver {__version__}: install the same version on every node, "

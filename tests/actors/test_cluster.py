@@ -87,6 +87,7 @@ def test_infeasible_says_all_of_it() -> None:
 
 
 _FRESH = """
+import signal
 import sys
 from pathlib import Path
 import ray
@@ -96,20 +97,27 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.rules.model import PackData, Rule
 
+came = []
+signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
 pool = RayPool(WorkerSpec(PackData("p", (Rule("r", "a+"),)), EngineConfig(backend="cpu")), 1)
 assert pool.start() == [0]
 while not (events := pool.poll(5.0)):
     pass
 assert events == [WorkerReady(0)], events
 assert ray.cluster_resources()["CPU"] == 1.0 and "GPU" not in ray.cluster_resources()
+signal.raise_signal(signal.SIGTERM)
 pool.close()
 assert not ray.is_initialized()
+signal.raise_signal(signal.SIGTERM)
+assert len(came) == 2, came
 print("fine")
 """
 
 
 def test_a_fresh_cluster_is_quiet_private_and_gone_afterwards(home: Path, ray_places: Path) -> None:
-    """Without an address a pool starts Ray with the CPUs it asked for, guarded by our token, and shuts it down."""
+    """Without an address a pool starts Ray with the CPUs it asked for, guarded by our token, and shuts it down. What is done
+    about SIGTERM stays as it was.
+    """
     done = subprocess.run(
         [sys.executable, "-W", "error::FutureWarning", "-c", _FRESH],
         capture_output=True,

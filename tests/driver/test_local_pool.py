@@ -7,6 +7,7 @@ import fcntl
 import multiprocessing
 import os
 import re
+import resource
 import signal
 import termios
 import time
@@ -28,7 +29,8 @@ from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_s
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.scanner import Scanner
 from vyre_dist.engine.tasks import Piece, ScanTask, finding_of
-from vyre_dist.errors import UsageError
+from vyre_dist.engine.worker import ScanEngine
+from vyre_dist.errors import UsageError, WorkerUnusableError
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.backends import BACKENDS
 from vyre_dist.kernels.cpu import CpuBackend
@@ -320,6 +322,77 @@ def test_a_task_for_a_dead_worker_is_an_event_and_no_exception() -> None:
         assert isinstance(lost, WorkerLost)
     finally:
         pool.close()
+        pool.close()
+
+
+def test_a_replacement_that_can_not_be_started_is_lost_too() -> None:
+    """Where files, processes or memory are short for a while, that is an event like the loss before, and no exception."""
+    pool = LocalPool(spec(), 2, "fork")
+    try:
+        pool.start()
+        events_until(pool, lambda events: len(events) == 2)
+        os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+        (lost,) = events_until(pool, bool)
+        assert isinstance(lost, WorkerLost) and not lost.blameless
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+        try:
+            pool.replace(0)
+            for _ in range(2):
+                (event,) = pool.poll(0.01)
+                assert isinstance(event, WorkerLost) and event.blameless
+                assert "no process could be started" in event.detail
+                pool.replace(0)
+            pool.submit(1, 1, ScanTask(()))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        events = events_until(pool, lambda events: len(events) == 2)
+        assert {type(event) for event in events} == {WorkerLost, TaskDone}
+        pool.replace(0)
+        assert events_until(pool, bool) == [WorkerReady(0)]
+    finally:
+        pool.close()
+
+
+def test_a_worker_without_what_it_needs_says_so() -> None:
+    """What it can't do without is gone: the loss is not its task's."""
+    pool = LocalPool(spec(), 1, "fork")
+
+    def gone(*_: object) -> None:
+        raise WorkerUnusableError("the process that owns the GPU is gone: \udcff")
+
+    try:
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr(ScanEngine, "run", gone)
+            pool.start()
+        events_until(pool, bool)
+        pool.submit(0, 1, ScanTask(()))
+        assert events_until(pool, bool) == [
+            WorkerLost(0, "the process that owns the GPU is gone: \udcff", blameless=True)
+        ]
+        pool.replace(0)
+        assert events_until(pool, bool) == [WorkerReady(0)]
+    finally:
+        pool.close()
+
+
+def test_an_error_with_an_undecodable_path_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker lives on, whatever is in the text of what went wrong."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("\udcff/x: it is not so")
+
+    pool = LocalPool(spec(), 1, "fork")
+    monkeypatch.setattr(ScanEngine, "run", fail)
+    try:
+        pool.start()
+        events_until(pool, bool)
+        pool.submit(0, 1, ScanTask(()))
+        (failed,) = events_until(pool, bool)
+        assert isinstance(failed, TaskFailed) and "\udcff/x: it is not so" in failed.detail
+    finally:
         pool.close()
 
 

@@ -159,6 +159,21 @@ def test_a_killed_worker_is_replaced_and_only_its_first_task_is_blamed() -> None
     assert [task for _, _, task in again] == [ScanTask((whole(0),)), ScanTask((whole(1),))]
 
 
+def test_losses_that_no_task_is_to_blame_for() -> None:
+    """However often the workers lose what they all work with, no document is given up; but such losses end, too."""
+    machine, _ = planned(*[shard(whole(i)) for i in range(4)], workers=4, depth=1, lost_in_a_row=20)
+    for turn in range(4):
+        for worker in range(4):
+            actions = machine.handle(WorkerLost(worker, "the GPU's process is gone", blameless=True))
+            assert names(actions) == ["Warn", "ReplaceWorker"], turn
+        again = [task for worker in range(4) for task in tasks(machine.handle(WorkerReady(worker)))]
+        assert sorted(task.pieces[0].document for _, _, task in again) == [0, 1, 2, 3]
+    assert machine.totals.retries == 0
+    for worker in range(4):
+        (*_, last) = machine.handle(WorkerLost(worker, "the GPU's process is gone", blameless=True))
+    assert isinstance(last, Abort)
+
+
 def test_a_late_answer_of_a_lost_worker_is_ignored() -> None:
     """What was given to a worker that was lost counts when it is done anew, and only then."""
     machine, actions = planned(shard(whole(0)))

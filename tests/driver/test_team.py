@@ -15,6 +15,7 @@ from emulated_kernels import compiler
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.driver import gpu_process
+from vyre_dist.driver import team as team_module
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.team import Team
 from vyre_dist.driver.worker_loop import read_answer
@@ -102,16 +103,13 @@ def until_fused(team: Team) -> None:
 
 @on_a_gpu
 def test_a_gpu_process_that_is_killed(start: Callable[..., Team], backend: str) -> None:
-    """Who was connected to it is lost with the next task, and then there is another, with another GPU process."""
+    """Who was connected to it is lost with the next task, which another does, with another GPU process."""
     team = start(backend, 1)
     until_fused(team)
     gpu = team._pool.gpu
     assert gpu is not None and gpu.pid is not None
     before = gpu.pid
     os.kill(before, signal.SIGKILL)
-    result, error = read_answer(team.run(task_of(2)))
-    assert result is None
-    assert "exit code 1" in error
     assert done(team.run(task_of(2))).findings
     until_fused(team)
     assert gpu.pid != before
@@ -141,6 +139,24 @@ def test_a_gpu_that_is_gone_for_good(
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert "exit code 7" in str(raised[0])
+
+
+def test_processes_that_can_not_start_any_more(
+    start: Callable[..., Team], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that nobody begins is not the reason: whoever asks is told what is."""
+    monkeypatch.setattr(team_module, "_ATTEMPTS", 2)
+    team = start("cpu", 1)
+    team._pool._spec = WorkerSpec(PACK.data, EngineConfig("abacus"))
+    (worker,) = team._pool._workers.values()
+    worker.process.kill()
+    result, error = read_answer(team.run(task_of(3)))
+    assert result is None and "was ended by signal 9" in error
+    for _ in range(2):
+        with pytest.raises(WorkerUnusableError, match=r"2 processes in a row could not begin a task.*abacus"):
+            team.run(task_of(3))
+    team._pool._spec = WorkerSpec(PACK.data, EngineConfig("cpu"))
+    assert done(team.run(task_of(3))).findings
 
 
 def test_one_that_cannot_start(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

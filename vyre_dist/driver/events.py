@@ -23,10 +23,11 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker is gone; what it had in hand may or may not have been done."""
+    """A worker is gone; what it had in hand may or may not have been done. `blameless`: no task of its can be the reason."""
 
     worker: int
     detail: str
+    blameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

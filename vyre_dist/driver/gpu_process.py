@@ -100,12 +100,16 @@ class GpuProcess:
         Else there is none any more, workers that connect fail, and what is returned is the reason, not "".
         """
         try:
-            kind, text = msgpack.unpackb(self.connection.recv_bytes())
+            kind, text = msgpack.unpackb(self.connection.recv_bytes(), unicode_errors="surrogateescape")
         except (EOFError, OSError):
             self.connection.close()
             self._process.join(STOP_SECONDS)
             if self.ready:
-                self._spawn()
+                try:
+                    self._spawn()
+                except OSError as error:
+                    self._listener.close()
+                    return f"no other process could be started to own the GPU ({error})"
                 return ""
             text = f"the GPU's process {self._process.pid} ended with exit code {self._process.exitcode}"
         else:
@@ -186,4 +190,4 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: str, config: Eng
 
 
 def _message(*parts: Any) -> bytes:
-    return bytes(msgpack.packb(parts))
+    return bytes(msgpack.packb(parts, unicode_errors="surrogateescape"))

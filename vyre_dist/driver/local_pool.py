@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -28,12 +29,23 @@ from vyre_dist.errors import UsageError, VyreError, WorkerUnusableError
 
 _READY = b"ready"
 _REFUSED = b"refused "
+_UNUSABLE = b"unusable "
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """How a process ended in place of an answer. `blameless`: not by its task, which it had not begun or which could not be
+    done there."""
+
+    detail: str
+    blameless: bool
 
 
 class _Worker:
     """The driver's end of one process."""
 
     def __init__(self, process: Any, connection: Connection) -> None:
+        """`process`: None for one that could not be started; its `connection` is closed."""
         self.process = process
         self.connection = connection
         self.ready = False
@@ -108,9 +120,9 @@ class LocalPool:
         with contextlib.suppress(OSError):
             w.connection.send_bytes(encode_task(task))
 
-    def call(self, worker: int, task: bytes) -> tuple[bytes, str]:
-        """(the answer to a task, "") or (b"", how the worker ended or why it can't work): for a caller that waits for one
-        worker, and has the others called from other threads. Not to be mixed with `submit` and `poll` once all are ready.
+    def call(self, worker: int, task: bytes) -> bytes | Lost:
+        """The answer to a task, or how the worker ended: for a caller that waits for one worker, and has the others called
+        from other threads. Not to be mixed with `submit` and `poll` once all are ready.
         """
         w = self._workers[worker]
         try:
@@ -118,11 +130,12 @@ class LocalPool:
             while not w.ready:
                 said = w.connection.recv_bytes()
                 if said != _READY:
-                    return b"", said.removeprefix(_REFUSED).decode(errors="surrogateescape")
+                    return Lost(_text(said, _REFUSED), blameless=True)
                 w.ready = True
-            return w.connection.recv_bytes(), ""
+            said = w.connection.recv_bytes()
         except (EOFError, OSError):
-            return b"", self._obituary(w)
+            return Lost(self._obituary(w), blameless=not w.ready)
+        return Lost(_text(said, _UNUSABLE), blameless=True) if said.startswith(_UNUSABLE) else said
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
@@ -152,7 +165,10 @@ class LocalPool:
             if data == _READY:
                 worker.ready = True
                 return WorkerReady(number)
-            return WorkerRefused(number, data.removeprefix(_REFUSED).decode(errors="surrogateescape"))
+            return WorkerRefused(number, _text(data, _REFUSED))
+        if data.startswith(_UNUSABLE):
+            self._obituary(worker)
+            return WorkerLost(number, _text(data, _UNUSABLE), blameless=True)
         task_id = worker.tasks.popleft()
         result, error = read_answer(data)
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
@@ -160,6 +176,8 @@ class LocalPool:
     @staticmethod
     def _obituary(worker: _Worker) -> str:
         worker.connection.close()
+        if worker.process is None:
+            return "no process could be started"
         worker.process.join(STOP_SECONDS)
         pid, code = worker.process.pid, worker.process.exitcode
         if code is None:
@@ -170,9 +188,15 @@ class LocalPool:
         return f"process {pid} was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
 
     def replace(self, worker: int) -> None:
-        """See WorkerPool."""
-        self._end(self._workers.pop(worker))
-        self._workers[worker] = self._spawn(worker)
+        """See WorkerPool. One that can't be started is lost, too."""
+        before = self._workers[worker]
+        self._end(before)
+        try:
+            self._workers[worker] = self._spawn(worker)
+        except OSError as error:
+            # memory, processes or files are short, and may be there for the next attempt
+            self._workers[worker] = _Worker(None, before.connection)
+            self._held.append(WorkerLost(worker, f"no process could be started ({error})", blameless=True))
 
     def unusable(self) -> str:
         """See WorkerPool."""
@@ -183,7 +207,8 @@ class LocalPool:
         workers, self._workers = list(self._workers.values()), {}
         for w in workers:
             w.connection.close()
-            w.process.terminate()
+            if w.process is not None:
+                w.process.terminate()
         for w in workers:
             self._end(w)
         if self.gpu:
@@ -192,8 +217,13 @@ class LocalPool:
     @staticmethod
     def _end(worker: _Worker) -> None:
         worker.connection.close()
-        end(worker.process)
-        worker.process.close()
+        if worker.process is not None:
+            end(worker.process)
+            worker.process.close()
+
+
+def _text(data: bytes, prefix: bytes) -> str:
+    return data.removeprefix(prefix).decode(errors="surrogateescape")
 
 
 def _serve(
@@ -224,4 +254,5 @@ def _serve(
             while True:
                 connection.send_bytes(answer(engine, tasks.get()))
     except WorkerUnusableError as error:
-        sys.exit(str(error))
+        with contextlib.suppress(OSError):
+            connection.send_bytes(_UNUSABLE + str(error).encode(errors="surrogateescape"))

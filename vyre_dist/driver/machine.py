@@ -372,7 +372,7 @@ class ScanMachine:
         # the others too, but a document that ends a process of its team is told of by the team, which lives on
         for position, task_id in enumerate(reversed(in_hand), 1):
             assignment = self._assignments.pop(task_id)
-            if position == len(in_hand):
+            if position == len(in_hand) and not event.blameless:
                 cut = self._again(assignment, event.detail, actions)
             else:
                 self._close_task(assignment)

@@ -49,3 +49,20 @@ def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
             signal.signal(each, own)
         for number in came:
             signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """What is done about Ctrl-C and ENDING is the same afterwards, whatever is called in it: ray.init and ray.shutdown set
+    handlers of their own, and leave them there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, *ENDING)}
+    try:
+        yield
+    finally:
+        for each, own in handlers.items():
+            if own is not None:  # None: it was not Python that set it
+                signal.signal(each, own)

@@ -10,13 +10,15 @@ import threading
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 
-import msgpack
-
 from vyre_dist.driver.events import WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.worker_loop import failed
 from vyre_dist.errors import UsageError, WorkerUnusableError
+
+_ATTEMPTS = 8
+"""At a task, by processes that end before they could do anything about it."""
 
 
 class Team:
@@ -60,25 +62,30 @@ class Team:
                 return
 
     def run(self, task: bytes) -> bytes:
-        """Have an idle process do a task; the answer, for read_answer. A process that ends instead is replaced, and the
-        answer says so.
+        """Have an idle process do a task; the answer, for read_answer. A process that ends instead is replaced: if the task
+        may be the reason the answer says so, else another process does it.
 
-        Raises WorkerUnusableError when nobody owns the GPU any more.
+        Raises WorkerUnusableError when nobody owns the GPU any more, or no process lives long enough to begin.
         """
-        if self._refused:
-            raise WorkerUnusableError(self._refused)
-        worker = self._idle.get()
-        try:
-            answer, lost = self._pool.call(worker, task)
-            if not lost:
-                return answer
-            with self._lock:
-                if self._refused:
-                    raise WorkerUnusableError(self._refused)
-                self._pool.replace(worker)
-            return bytes(msgpack.packb(["failed", lost]))
-        finally:
-            self._idle.put(worker)
+        why = ""
+        for _ in range(_ATTEMPTS):
+            if self._refused:
+                raise WorkerUnusableError(self._refused)
+            worker = self._idle.get()
+            try:
+                answer = self._pool.call(worker, task)
+                if isinstance(answer, bytes):
+                    return answer
+                with self._lock:
+                    if self._refused:
+                        raise WorkerUnusableError(self._refused)
+                    self._pool.replace(worker)
+                why = answer.detail
+                if not answer.blameless:
+                    return failed(why)
+            finally:
+                self._idle.put(worker)
+        raise WorkerUnusableError(f"{_ATTEMPTS} processes in a row could not begin a task; the last: {why}")
 
     def close(self) -> None:
         """End the processes."""

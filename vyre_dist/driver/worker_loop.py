@@ -22,11 +22,17 @@ def answer(engine: ScanEngine, data: bytes) -> bytes:
     except WorkerUnusableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
-        return bytes(msgpack.packb(["failed", detail_of(error)]))
+        return failed(detail_of(error))
     return bytes(msgpack.packb(["done", body]))
+
+
+def failed(detail: str) -> bytes:
+    """The answer to a task that could not be done."""
+    # paths in it may be no UTF-8
+    return bytes(msgpack.packb(["failed", detail], unicode_errors="surrogateescape"))
 
 
 def read_answer(data: bytes) -> tuple[Any, str]:
     """(TaskResult, "") or (None, what went wrong). Raises WireError."""
-    kind, body = msgpack.unpackb(data)
+    kind, body = msgpack.unpackb(data, unicode_errors="surrogateescape")
     return (decode_result(body), "") if kind == "done" else (None, body)
