@@ -56,6 +56,8 @@ def test_order_is_files_then_directories_by_name_bytes(here: Path) -> None:
         ("d/", ["d/g"]),
         ("./d", ["./d/g"]),
         ("d/../d", ["d/../d/g"]),
+        (".//.", ["f", "d/g"]),
+        ("d/..", ["d/../f", "d/../d/g"]),
         ("f", ["f"]),
         (b"d", ["d/g"]),
         (Path("d"), ["d/g"]),
@@ -166,6 +168,82 @@ def test_followed_links_yield_each_document_once(here: Path) -> None:
     ]
     assert stats.skipped == {"duplicate": 2}  # to_b/g, and b itself
     assert stats.files == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "skipped"),
+    [
+        ({"exclude": ["z"]}, {"excluded-glob": 1, "duplicate": 1}),
+        ({"include": ["a", "zz"]}, {"not-included": 2}),
+        ({}, {"gitignored": 2, "duplicate": 1}),
+    ],
+)
+@pytest.mark.parametrize("link", ["a", "zz"])
+def test_a_followed_link_to_a_neighbour_that_is_left_out_is_scanned(
+    here: Path, link: str, options: dict[str, object], skipped: dict[str, int]
+) -> None:
+    """Which of the two comes first by name does not matter, and a second link is a duplicate of the first."""
+    make(here, "d/z")
+    (here / "d" / link).symlink_to("z")
+    os.mkdir("more")
+    os.symlink("../d/z", "more/z2")
+    if "gitignored" in skipped:
+        (here / "d/.gitignore").write_text("z\n.gitignore\n")
+    stats = WalkStats()
+    found = walk(["d", "more"], follow_symlinks=True, stats=stats, **options)  # type: ignore[arg-type]
+    assert shown(found) == [f"d/{link}"]
+    assert stats.skipped == skipped
+
+
+def test_a_followed_link_to_a_neighbour_that_is_hidden_is_scanned(here: Path) -> None:
+    """A link that sorts before the hidden file it leads to brings that in; the file itself is counted as hidden."""
+    make(here, ".z")
+    (here / "-a").symlink_to(".z")
+    stats = WalkStats()
+    assert shown(walk(["."], follow_symlinks=True, hidden=False, stats=stats)) == ["-a"]
+    assert stats.skipped == {"hidden": 1}
+
+
+@pytest.mark.parametrize("link", ["a", "zz"])
+def test_a_followed_link_is_as_large_as_its_file(here: Path, link: str) -> None:
+    """A link to a file over the size limit is left out for its size, too, whichever comes first by name."""
+    make(here, "z", size=100)
+    (here / link).symlink_to("z")
+    stats = WalkStats()
+    assert shown(walk(["."], follow_symlinks=True, max_file_size=10, stats=stats)) == []
+    assert stats.skipped == {"too-large": 2}
+
+
+@pytest.mark.parametrize(
+    ("argument", "options", "expected"),
+    [
+        ("link/..", {}, ["link/../f", "link/../inner/g"]),
+        ("link/../", {}, ["link/../f", "link/../inner/g"]),
+        ("link/../.", {}, ["link/.././f", "link/.././inner/g"]),
+        ("link/deep/../..", {}, ["link/deep/../../f", "link/deep/../../inner/g"]),
+        ("link/../*", {}, ["link/../f", "link/../inner/g"]),
+        # globs count from the working directory by where the folder is: other/sub
+        ("link/..", {"exclude": ["other/sub/f"]}, ["link/../inner/g"]),
+        ("link/../inner", {"exclude": ["other/sub/inner/g"]}, []),
+        ("link/..", {"exclude": ["/inner/g"]}, ["link/../f"]),
+        ("link/../inner", {"exclude": ["inner/g"]}, ["link/../inner/g"]),
+    ],
+)
+def test_the_folder_above_a_link_is_that_of_its_target(
+    here: Path, argument: str, options: dict[str, object], expected: list[str]
+) -> None:
+    """`link/..` is not the folder that the link lies in: what is listed there is opened there, and globs know it."""
+    make(here, "mine", "f", "other/sub/inner/g", "other/sub/f", size=1)
+    (here / "other/sub/inner/deep").mkdir()
+    (here / "f").write_bytes(b"not this one")
+    (here / "link").symlink_to("other/sub/inner")
+    items = list(walk([argument], **options))  # type: ignore[arg-type]
+    assert shown(items) == expected
+    for item in items:
+        assert isinstance(item, DocumentRef)
+        assert os.stat(item.location()).st_size == item.size == 1
+    if not options:
+        assert shown(walk([f"{here}/{argument}"])) == [f"{here}/{e}" for e in expected]
 
 
 @pytest.mark.parametrize(

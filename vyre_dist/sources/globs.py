@@ -1,11 +1,12 @@
 """Arguments that are globs (`src/**/*.py`, quoted so that the shell left them alone), expanded by us.
 
-The standard library's glob drops directories that it cannot list; here they come back as problems.
+The standard library's glob drops directories that it cannot list or enter; here they come back as problems.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 
 from vyre_dist.sources import wildmatch
@@ -18,7 +19,7 @@ def has_glob(path: str) -> bool:
 
 
 def expand(pattern: str) -> Iterator[str | InputProblem]:
-    """The existing paths that match, in sorted order, and the directories that could not be listed.
+    """The existing paths that match, in sorted order, and what could not be listed, entered or looked at on the way.
 
     The language is gitignore's: `**` between slashes is any number of directories, `*` takes hidden names
     too. Links to directories are followed for `*`, not for `**`. A final `**` is the directory itself.
@@ -45,34 +46,49 @@ def _expand(base: str, segments: list[str]) -> Iterator[str | InputProblem]:
         yield base or "."
         return
     head, rest = segments[0], segments[1:]
-    if head == "**":
-        if not rest or rest[0] == "**":
-            yield from _expand(base, rest)
-            return
+    anywhere = head == "**"
+    if anywhere:
         yield from _expand(base, rest)
-        try:
-            with os.scandir(base or ".") as entries:
-                below = sorted((e.name for e in entries if e.is_dir(follow_symlinks=False)), key=os.fsencode)
-        except OSError as error:
-            yield problem_of(base or ".", error)
+        if not rest or rest[0] == "**":
             return
-        for name in below:
-            yield from _expand(base + name + "/", segments)
+    elif not has_glob(head) and "\\" not in head:
+        yield from _named(base + head, rest)
         return
-    if not has_glob(head) and "\\" not in head:
-        if os.path.lexists(base + head) and (not rest or os.path.isdir(base + head)):
-            yield from _expand(base + head + ("/" if rest else ""), rest)
-        return
-    regex = wildmatch.compile_bytes(wildmatch.translate_name(os.fsencode(head)))
     try:
-        names = sorted(os.listdir(base or "."), key=os.fsencode)
+        with os.scandir(base or ".") as listing:
+            entries = sorted(listing, key=lambda e: os.fsencode(e.name))
     except OSError as error:
         yield problem_of(base or ".", error)
         return
-    for name in names:
-        if regex.fullmatch(os.fsencode(name)) is None:
+    regex = None if anywhere else wildmatch.compile_bytes(wildmatch.translate_name(os.fsencode(head)))
+    for entry in entries:
+        if regex is not None and regex.fullmatch(os.fsencode(entry.name)) is None:
             continue
+        path = base + entry.name
         if not rest:
-            yield base + name
-        elif os.path.isdir(base + name):
-            yield from _expand(base + name + "/", rest)
+            yield path
+            continue
+        try:
+            is_dir = entry.is_dir(follow_symlinks=not anywhere)  # False where there is nothing
+        except NotADirectoryError:  # a link that goes through a file
+            continue
+        except OSError as error:
+            yield problem_of(path, error)
+            continue
+        if is_dir:
+            yield from _expand(path + "/", segments if anywhere else rest)
+
+
+def _named(path: str, rest: list[str]) -> Iterator[str | InputProblem]:
+    """What lies at `path`, which has no glob of its own. Only an error that says "not there" means that nothing does."""
+    try:
+        info = os.stat(path) if rest else os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield problem_of(path, error)
+        return
+    if not rest:
+        yield path
+    elif stat.S_ISDIR(info.st_mode):
+        yield from _expand(path + "/", rest)

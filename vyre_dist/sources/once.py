@@ -8,6 +8,7 @@ those left out.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 _DirId = tuple[int, int]
 
@@ -27,9 +28,21 @@ class Once:
         self._listed[identity] = set()
         return self._taken.get(identity, set())
 
+    def give_back(self, identity: _DirId, names: Iterable[str]) -> None:
+        """Note that a directory's listing failed: of what it holds, no more than `names` were met."""
+        if self._listed.pop(identity, None) is not None:
+            self._taken.setdefault(identity, set()).update(names)
+
     def leave_out(self, identity: _DirId, name: str) -> None:
-        """Note that a claimed directory's listing did not yield `name`: it can still be asked for."""
-        self._listed[identity].add(name)
+        """Note that a directory's listing does not yield `name`: it can still be asked for.
+
+        To be said before other names of that directory are claimed: a link among them may lead to this one.
+        """
+        left_out = self._listed.get(identity)
+        if left_out is not None:
+            left_out.add(name)
+        else:  # it was given back
+            self._taken[identity].discard(name)
 
     def claim_file(self, path: str) -> bool:
         """True where the file that `path` leads to was not yielded yet. Raises OSError where it is gone."""

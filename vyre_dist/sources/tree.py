@@ -11,6 +11,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
@@ -112,11 +113,16 @@ def _walk_folder(
     except OSError as error:
         yield problem_of(frame.location, error)
         # what an error in the middle of a listing left us is scanned all the same
+        if once is not None:
+            once.give_back(identity, map(_name_of, entries))
     stats.directories += 1
     names = list(map(_name_of, entries))
     # the surrogates of undecodable bytes sort elsewhere than the bytes
     order = None if "".join(names).isascii() else os.fsencode
-    directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
+    try:
+        directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
+    except OSError:  # from filesystems whose listings tell no kinds, so that each entry is asked for
+        directories = {e.name for e in entries if _is_directory(e)}
     ignore = frame.ignore
     if rules.respect_gitignore:
         errors: list[OSError] = []
@@ -134,45 +140,51 @@ def _walk_folder(
     files: list[str] = []
     if all_wanted and limit is None:
         # nearly every folder of a tree: nothing but files and folders, and all of them wanted
-        files = [e.name for e in entries if e.is_file(follow_symlinks=False)]
+        with suppress(OSError):  # told below, of the entry that has it
+            files = [e.name for e in entries if e.is_file(follow_symlinks=False)]
         if len(files) + len(directories) == len(entries):
             files.sort(key=order)
             entries = [e for e in entries if e.name in directories] if directories else []
         else:
             files = []
+    by_name: dict[str, SkipReason] = {}
+    if not all_wanted:
+        if not frame.included:
+            by_name |= dict.fromkeys(set(names).difference(directories, wanted), "not-included")
+        if not rules.hidden:
+            by_name |= dict.fromkeys([n for n in names if n.startswith(".")], "hidden")
+        by_name |= dict.fromkeys(ignored, "gitignored")
+        by_name |= dict.fromkeys(excluded, "excluded-glob")
+        by_name |= dict.fromkeys(already, "duplicate")
+        if once is not None:
+            # before any link is judged: it may lead to one of these
+            for name in by_name.keys() - already:
+                once.leave_out(identity, name)
     if len(entries) > 1:
         entries.sort(key=_name_of if order is None else lambda e: os.fsencode(e.name))
     for entry in entries:
         name = entry.name
         is_dir = name in directories
-        reason: SkipReason | None = None
+        reason = by_name.get(name)
         if is_dir and name == ".git":
             reason = None if rules.git_dir else "git-dir"
-        elif not all_wanted:
-            if name in already:
-                reason = "duplicate"
-            elif name in excluded:
-                reason = "excluded-glob"
-            elif name in ignored:
-                reason = "gitignored"
-            elif not rules.hidden and name.startswith("."):
-                reason = "hidden"
-            elif not (is_dir or frame.included or name in wanted):
-                reason = "not-included"
         if reason is None and not is_dir:
+            is_link = False
             try:
                 info = entry.stat(follow_symlinks=False)
-                if stat.S_ISLNK(info.st_mode):
-                    if not rules.follow_symlinks or once is None:
-                        reason = "symlink"
-                    else:
-                        info = entry.stat()
-                        if stat.S_ISDIR(info.st_mode):
-                            is_dir = True
-                        elif stat.S_ISREG(info.st_mode) and not once.claim_file(prefix + name):
+                is_link = stat.S_ISLNK(info.st_mode)
+                if is_link and (once is None or not rules.follow_symlinks):
+                    reason = "symlink"
+                elif is_link and once is not None:
+                    info = entry.stat()
+                    if stat.S_ISREG(info.st_mode):
+                        if limit is not None and info.st_size > limit:
+                            reason = "too-large"  # like the file itself, whatever it is called
+                        elif not once.claim_file(prefix + name):
                             reason = "duplicate"
+                is_dir = stat.S_ISDIR(info.st_mode)
             except OSError as error:
-                missing: ProblemReason = "dangling-symlink" if entry.is_symlink() else "vanished"
+                missing: ProblemReason = "dangling-symlink" if is_link else "vanished"
                 if files:
                     yield FolderFiles(prefix, files)
                     files = []
@@ -203,10 +215,18 @@ def _walk_folder(
             )
         else:
             skipped[reason] += 1
-            if once is not None and reason != "duplicate":
+            if once is not None and name not in by_name and reason != "duplicate":
                 once.leave_out(identity, name)
     if files:
         yield FolderFiles(prefix, files)
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """False where that can't be told; what stands in the way is told when the entry's turn comes."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _own_rules(frame: Frame, names: list[str], errors: list[OSError]) -> IgnoreChain | None:

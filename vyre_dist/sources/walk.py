@@ -153,6 +153,22 @@ def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
     return IgnoreChain().with_file(file, (os.fsencode(directory),) if directory not in ("", ".") else ())
 
 
+def _from_here(path: str) -> str:
+    """`path` without `.` and `..`, relative if it was. os.path.normpath takes back a link for the `..` behind it, which
+    leads to the parent of the link's target.
+    """
+    if ".." not in path:
+        return os.path.normpath(path)
+    done = "/" if path.startswith("/") else "."
+    for part in path.split("/"):
+        if part == ".." and os.path.islink(done):
+            parent = os.path.dirname(os.path.realpath(done))
+            done = parent if path.startswith("/") else os.path.relpath(parent)
+        else:
+            done = os.path.normpath(os.path.join(done, part))
+    return done
+
+
 @dataclass(frozen=True, slots=True)
 class _Walk:
     rules: WalkRules
@@ -196,7 +212,7 @@ class _Walk:
     def _argument(self, path: str, info: os.stat_result) -> Iterator[Item]:
         rules, stats = self.rules, self.stats
         shown = path.rstrip("/") or "/"
-        normal = os.path.normpath(shown)
+        normal = _from_here(shown)
         parent, name = os.path.split(normal)
         is_dir = stat.S_ISDIR(info.st_mode)
         included = self.include is None
@@ -213,7 +229,9 @@ class _Walk:
             if loose:
                 ignore = IgnoreChain()
             yield from map(ignore_file_problem, errors)
-            prefix = "" if normal == "." else shown.rstrip("/") + "/"
+            # not so for `d/..`: d may be a link
+            is_here = shown[0] != "/" and {"", "."}.issuperset(shown.split("/"))
+            prefix = "" if is_here else shown.rstrip("/") + "/"
             globbed = _chain(self.exclude, normal), _chain(self.include, normal)
             frame = Frame(shown, prefix, ignore, *globbed, included, loose=loose)
             yield from walk_tree(frame, rules, stats)
