@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import tempfile
 import time
@@ -188,20 +187,3 @@ def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UsageError, match=r"no socket can be made at .*vyre-gpu-.*set TMPDIR"):
         scan(LocalPool(spec(), workers=1), tmp_path)
     assert list(deep.iterdir()) == []
-
-
-def test_a_full_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the rules can't be written, the error says where and what to do, and nothing is left behind."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pool = LocalPool(spec(), workers=1)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
-    try:
-        with pytest.raises(
-            UsageError, match=r"can't be written to .*vyre-gpu-.*File too large.*make room there"
-        ):
-            pool.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        pool.close()
-    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from vyre_dist.engine.config import EngineConfig
 _own_gpu = gpu_process._own_gpu
 
 
-def own_gpu(parent: Connection, listener: socket.socket, pack: str, config: EngineConfig) -> None:
+def own_gpu(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
     """In the place of gpu_process._own_gpu."""
     emulation = EmulatedCupy()
     sys.modules.update(emulation.modules())
@@ -26,7 +26,7 @@ def own_gpu(parent: Connection, listener: socket.socket, pack: str, config: Engi
         emulation.compiler.close()
 
 
-def never_ready(parent: Connection, listener: socket.socket, pack: str, config: EngineConfig) -> None:
+def never_ready(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
     """One that takes for ever to find out more, and hears nothing meanwhile."""
     del listener, pack, config
     parent.send_bytes(gpu_process._message("promising", ""))
@@ -35,7 +35,7 @@ def never_ready(parent: Connection, listener: socket.socket, pack: str, config: 
 
 
 def found_but_never_ready(
-    parent: Connection, listener: socket.socket, pack: str, config: EngineConfig
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
 ) -> None:
     """One that has found the GPU, and takes for ever to put the pack on it."""
     parent.send_bytes(gpu_process._message("found", ""))
@@ -43,7 +43,7 @@ def found_but_never_ready(
 
 
 def promising_but_refused(
-    parent: Connection, listener: socket.socket, pack: str, config: EngineConfig
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
 ) -> None:
     """One whose driver shows a GPU that then will not do."""
     del listener, pack, config
@@ -51,7 +51,7 @@ def promising_but_refused(
     parent.send_bytes(gpu_process._message("refused", "no usable GPU: it was promising"))
 
 
-def dies_at_once(parent: Connection, listener: socket.socket, pack: str, config: EngineConfig) -> None:
+def dies_at_once(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
     """One that never comes to be of use."""
     del parent, listener, pack, config
     sys.exit(7)

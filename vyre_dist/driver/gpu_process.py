@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -42,7 +41,9 @@ class GpuProcess:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._folder = self.address = self._pack = ""
+        self._folder = self.address = ""
+        # the rules; not among the process's arguments: whoever spawns it waits until it has read those
+        self._pack = Connection(os.memfd_create("vyre-pack", os.MFD_CLOEXEC))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process: Any = None
         # none yet looks like one that has ended
@@ -51,7 +52,7 @@ class GpuProcess:
         self.promising = self.found = self.ready = False
 
     def start(self) -> None:
-        """Raises UsageError when the folder for temporary files has too long a path for a socket, or no room for rules."""
+        """Raises UsageError when the folder for temporary files has too long a path for a socket."""
         with held_back(spawns=True):
             self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
             self.address = os.path.join(self._folder, "socket")
@@ -63,15 +64,8 @@ class GpuProcess:
                     f"GPU; its path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
                 ) from error
             self._listener.listen(_WAITING_WORKERS)
-            # not among the process's arguments: whoever spawns it waits until it has read them
-            self._pack = os.path.join(self._folder, "pack")
-            try:
-                Path(self._pack).write_bytes(pack_to_bytes(self._spec.pack))
-            except OSError as error:
-                raise UsageError(
-                    f"the rules can't be written to {self._pack} ({error}), for the process that owns the GPU; make room "
-                    "there, set TMPDIR to another folder, or use --backend cpu"
-                ) from error
+            with open(self._pack.fileno(), "wb", closefd=False) as f:
+                f.write(pack_to_bytes(self._spec.pack))
             self._spawn()
 
     def _spawn(self) -> None:
@@ -135,7 +129,7 @@ class GpuProcess:
 
     def open_ends(self) -> list[Any]:
         """What a forked worker has to close: while it is open there, nobody sees that it is closed here."""
-        return [self._listener, *([] if self.connection.closed else [self.connection])]
+        return [self._listener, self._pack, *([] if self.connection.closed else [self.connection])]
 
     def close(self) -> None:
         """End it. May be called twice."""
@@ -146,6 +140,7 @@ class GpuProcess:
             end(self._process)
             self._process = None
         self._listener.close()
+        self._pack.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -156,9 +151,10 @@ def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:
     own_gpu(*arguments)
 
 
-def _own_gpu(parent: Connection, listener: socket.socket, pack: str, config: EngineConfig) -> None:
-    """The process's life: look at the device, put the rules in file `pack` on it, say so each time; then serve until the
-    parent is gone.
+def _own_gpu(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
+    """The process's life: look at the device, put the rules on it, say so each time; then serve until the parent is gone.
+
+    `pack`: holds an open file with the rules.
     """
     # each worker takes some files of this process
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -179,7 +175,9 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: str, config: Eng
         cache = ArtifactCache(config.cache_dir)
         open_device(cache)
         parent.send_bytes(_message("found", ""))
-        own = pack_from_bytes(Path(pack).read_bytes())
+        with open(pack.fileno(), "rb", closefd=False) as f:
+            f.seek(0)  # the file is the parent's, too, which wrote it, and another process may have read it
+            own = pack_from_bytes(f.read())
         compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
         device_pack = DevicePack(compiled, cache, screens_of(own))
     except VyreError as error:
