@@ -277,3 +277,21 @@ def test_a_closed_standard_stream_is_no_crash(
     assert run.returncode == 1 and b"Traceback" not in run.stderr
     assert (b"2 findings" in run.stdout) == (closed != 1)
     assert read_csv((tmp_path / "c").read_text()) == FOUND
+
+
+def test_what_a_scan_writes_is_no_document_of_it(cli: Cli, pack: Path, tree: Path) -> None:
+    """Output files, the report and the copy of standard input may lie in the folder that is scanned, however large."""
+    (tree / "zz").mkdir()
+    (tree / "many.txt").write_text("tok_aaaaaaaaaaaa\n" * 20_000)
+    run = cli(
+        *("scan", "-r", pack, "-", ".", "-f", "jsonl=zz/out.jsonl", "-f", "csv=zz/out.csv"),
+        *("--report", "zz/report", "-j", "2", "--shard-size", "4K", "--progress", "never"),
+        stdin=b"tok_cccccccccccc",
+        TMPDIR=str(tree / "zz"),
+    )
+    report = json.loads((tree / "zz" / "report").read_text())
+    assert (run.code, run.err) == (1, "")
+    assert (report["documents"], report["findings"], report["problems"]) == (5, 20_003, [])
+    # the two outputs, the report and the folder with the copy
+    assert report["skipped"] == {"own-file": 4}
+    assert sorted(os.listdir(tree / "zz")) == ["out.csv", "out.jsonl", "report"]

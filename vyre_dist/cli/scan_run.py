@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.errors import UsageError
+from vyre_dist.own_files import SUFFIX
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.store import AutotuneStore
@@ -163,7 +164,7 @@ class ScanRun:
             if o["files_from"] == "-":
                 raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
             paths = [p for p in o["paths"] if p != "-"]
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-", suffix=SUFFIX))
             parts.append([spool_stdin(_stdin(), folder)])
         list_problems: list[InputProblem] = []
         if o["files_from"]:

@@ -22,6 +22,7 @@ from vyre_dist.driver.signals import ENDING, held_back
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker_process import STOP_SECONDS, end
 from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.own_files import SUFFIX
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 
 START_SECONDS = 60.0
@@ -54,7 +55,7 @@ class GpuProcess:
     def start(self) -> None:
         """Raises UsageError when the folder for temporary files has too long a path for a socket."""
         with held_back(spawns=True):
-            self._folder = tempfile.mkdtemp(prefix="vyre-gpu-")
+            self._folder = tempfile.mkdtemp(prefix="vyre-gpu-", suffix=SUFFIX)
             self.address = os.path.join(self._folder, "socket")
             try:
                 self._listener.bind(self.address)

@@ -8,6 +8,7 @@ import stat
 from typing import BinaryIO, Protocol
 
 from vyre_dist.errors import UsageError
+from vyre_dist.own_files import SUFFIX
 
 STDOUT = "-"
 
@@ -65,7 +66,7 @@ class _Replacing:
 
         self._destination = os.path.realpath(destination)  # a link keeps pointing at its file
         directory, name = os.path.split(self._destination)
-        fd, self._temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=directory)
+        fd, self._temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=SUFFIX, dir=directory)
         self.stream: BinaryIO = open(fd, "wb", buffering=1 << 18)  # noqa: SIM115 (lives as long as the sink)
         with contextlib.suppress(FileNotFoundError):
             os.fchmod(fd, stat.S_IMODE(os.stat(self._destination).st_mode))

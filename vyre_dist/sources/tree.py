@@ -16,13 +16,22 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
 
+from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources.document import FolderFiles, InputProblem, ProblemReason, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules
 
 SkipReason = Literal[
-    "gitignored", "git-dir", "hidden", "symlink", "excluded-glob", "not-included", "too-large", "duplicate"
+    "gitignored",
+    "git-dir",
+    "hidden",
+    "symlink",
+    "excluded-glob",
+    "not-included",
+    "too-large",
+    "duplicate",
+    "own-file",
 ]
 _NOTHING: frozenset[str] = frozenset()
 _name_of = attrgetter("name")
@@ -118,7 +127,9 @@ def _walk_folder(
     stats.directories += 1
     names = list(map(_name_of, entries))
     # the surrogates of undecodable bytes sort elsewhere than the bytes
-    order = None if "".join(names).isascii() else os.fsencode
+    joined = "".join(names)
+    order = None if joined.isascii() else os.fsencode
+    own = {name for name in names if name.endswith(SUFFIX)} if SUFFIX in joined else _NOTHING
     try:
         directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
     except OSError:  # from filesystems whose listings tell no kinds, so that each entry is asked for
@@ -135,7 +146,7 @@ def _walk_folder(
         ignore, ignored = frame.ignore, _NOTHING
     excluded = frame.exclude.ignored(names, directories) if frame.exclude else _NOTHING
     wanted = frame.include.ignored(names, directories) if frame.include else _NOTHING
-    all_wanted = frame.included and rules.hidden and not (ignored or excluded or already)
+    all_wanted = frame.included and rules.hidden and not (ignored or excluded or already or own)
     prefix = frame.prefix
     files: list[str] = []
     if all_wanted and limit is None:
@@ -156,6 +167,7 @@ def _walk_folder(
         by_name |= dict.fromkeys(ignored, "gitignored")
         by_name |= dict.fromkeys(excluded, "excluded-glob")
         by_name |= dict.fromkeys(already, "duplicate")
+        by_name |= dict.fromkeys(own, "own-file")
         if once is not None:
             # before any link is judged: it may lead to one of these
             for name in by_name.keys() - already:
