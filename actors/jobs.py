@@ -5,6 +5,7 @@ Cheap to import: Ray is loaded when a function that needs it is called.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -81,8 +82,8 @@ def submit_scan(
     `address`: the job server (http://HEAD:8265); None for RAY_ADDRESS or this machine's cluster. `working_dir` is
     uploaded, and is where the job runs; paths in the arguments are those of the cluster. `announce` gets the job's
     id once; if `follow`, `write` gets its output (Ray merges the two streams) as it comes, else 0 is returned at once.
-    Ctrl-C stops the job, then re-raises KeyboardInterrupt. Raises JobServerError, and JobFailedError for a job that
-    was stopped, whose driver never ran, or that crashed.
+    Ctrl-C (KeyboardInterrupt), or SystemExit from a signal's handler, stops the job and is raised on. Raises
+    JobServerError, and JobFailedError for a job that was stopped, whose driver never ran, or that crashed.
     """
     if working_dir is not None and not os.path.isdir(working_dir):
         raise UsageError(f"working directory {working_dir!r}: there is no such directory")
@@ -105,11 +106,11 @@ def submit_scan(
     try:
         _follow(client, job, write)
         return _exit_code(client, job)
-    except KeyboardInterrupt:
-        client.stop_job(job)
+    except (KeyboardInterrupt, SystemExit):
+        _stop(client, job, write)
         raise
-    except OSError as error:
-        # what the job client lets through when the server is gone
+    except (OSError, RuntimeError) as error:
+        # what the job client lets through when the server is gone, and its own for a status like 503
         raise JobServerError(
             address, f"the connection was lost; job {job} may go on (ray job status {job}): {error}"
         ) from error
@@ -136,6 +137,16 @@ def _connect(address: str | None) -> JobSubmissionClient:
         ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise JobServerError(address, str(error)) from error
+
+
+def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
+    """Stop the job, or say that it may go on: whoever calls this is being interrupted, and that must not get lost."""
+    try:
+        client.stop_job(job)
+    except (OSError, RuntimeError) as error:
+        # nobody may be reading any more
+        with contextlib.suppress(OSError):
+            write(f"\n[job {job} could not be stopped and may go on (ray job stop {job}): {error}]\n")
 
 
 def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,8 +237,9 @@ def copy_into(source: Path, target: Path) -> None:
         target.write_bytes(source.read_bytes())
 
 
-def test_ctrl_c_stops_the_job(head, tmp_path) -> None:
-    """Interrupted while it follows, submit stops the job on the cluster and says 130."""
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 143)])
+def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: int) -> None:
+    """Ctrl-C, or SIGTERM, while it follows: submit stops the job on the cluster and says 130, or 143."""
     # the scan waits for its list of files, until somebody opens this for writing
     names = tmp_path / "names"
     os.mkfifo(names)
@@ -258,9 +259,9 @@ def test_ctrl_c_stops_the_job(head, tmp_path) -> None:
     assert opened, "the job never began"
     job = scan_processes(names)
     assert job
-    submit.send_signal(signal.SIGINT)
+    submit.send_signal(sent)
     output, _ = submit.communicate(timeout=JOB_TIMEOUT_S)
-    assert submit.returncode == INTERRUPTED, output
+    assert submit.returncode == code, output
     _, alive = psutil.wait_procs(job, timeout=JOB_TIMEOUT_S)
     os.close(opened[0])
     assert not alive
@@ -390,6 +391,54 @@ def test_an_address_in_the_environment_does_not_win_unsaid(monkeypatch, variable
     with pytest.raises(JobServerError, match=variable) as caught:
         submit_scan("http://head.example:8265", ["scan", "."])
     assert caught.value.address == "http://head.example:8265"
+
+
+class FailingClient:
+    """Takes a job, and raises `status` for the job's state, and `stop` for stopping it."""
+
+    def __init__(self, status: BaseException, stop: Exception | None = None) -> None:
+        self.status, self.stop = status, stop
+        self.stopped: list[str] = []
+
+    def submit_job(self, **_: object) -> str:
+        return "job-7"
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        yield f"log of {job}\n"
+
+    def get_job_status(self, job: str) -> None:
+        raise self.status
+
+    def stop_job(self, job: str) -> None:
+        self.stopped.append(job)
+        if self.stop is not None:
+            raise self.stop
+
+
+@pytest.mark.parametrize("status", [RuntimeError("Request failed with status code 503: …"), OSError("gone")])
+def test_a_failing_job_server_is_no_bug(monkeypatch, status: Exception) -> None:
+    """What the client raises for HTTP 5xx, or a lost connection, names the job that may go on."""
+    client = FailingClient(status)
+    monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
+    with pytest.raises(JobServerError, match=r"job job-7 may go on .*(503|gone)") as caught:
+        submit_scan("http://head.example:8265", ["scan", "."], write=lambda _: None)
+    assert caught.value.__cause__ is status
+    assert client.stopped == []
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(143)])
+@pytest.mark.parametrize("stop", [RuntimeError("status code 502"), OSError("gone"), None])
+def test_a_job_that_cannot_be_stopped_hides_no_interrupt(
+    monkeypatch, interrupt: BaseException, stop: Exception | None
+) -> None:
+    """The interrupt comes out whether or not the job could be stopped; if not, that is said."""
+    client, said = FailingClient(interrupt, stop), list[str]()
+    monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
+    with pytest.raises(type(interrupt)) as caught:
+        submit_scan("http://head.example:8265", ["scan", "."], write=said.append)
+    assert caught.value is interrupt
+    assert client.stopped == ["job-7"]
+    assert ("job-7 could not be stopped" in "".join(said)) is (stop is not None)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def test_missing_fields_are_invalid(make_record: Make) -> None:
         msgpack.packb(None),
         msgpack.packb([1, 2]),
         msgpack.packb({1: 2}),
+        msgpack.packb({b"": 1, "schema": 1}),
         msgpack.packb(msgpack.ExtType(5, b"x")),
         msgpack.packb(msgpack.Timestamp(1)),
         b"\x91" * 2000 + b"\xc0",
@@ -165,9 +166,20 @@ def test_missing_fields_are_invalid(make_record: Make) -> None:
     ],
 )
 def test_hostile_msgpack_is_invalid(payload: bytes) -> None:
-    """Extension types, deep nesting, announced gigabytes, doubled keys, bad UTF-8: all are invalid."""
+    """Extension types, deep nesting, announced gigabytes, doubled or mixed keys, bad UTF-8: all are invalid."""
     with pytest.raises(InvalidRecordError):
         decode(payload)
+
+
+plain = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | text | st.binary(max_size=2)
+keys = st.sampled_from(["schema", "key", "record", b""]) | text | st.binary(max_size=2) | st.integers(0, 9)
+
+
+@given(st.dictionaries(keys, plain | st.lists(plain, max_size=3), max_size=11))
+def test_maps_with_keys_of_any_kind_are_invalid(fields: dict[Any, Any]) -> None:
+    """Text, bytes and numbers as keys, also together, raise nothing but InvalidRecordError."""
+    with pytest.raises(InvalidRecordError):
+        decode(msgpack.packb(fields))
 
 
 def test_trailing_bytes_are_invalid(make_record: Make) -> None:

@@ -139,14 +139,69 @@ def test_records_reach_a_server_that_was_away(
 def test_a_full_queue_drops_and_counts(
     tmp_path: Path, misbehaving: Callable[..., Any], make_record: Make
 ) -> None:
-    """When the server is so slow that work piles up, more is dropped and counted, and callers go on."""
+    """When the server is so slow that work piles up, more is dropped and counted, and callers go on.
+
+    What was said to be stored is in the local file nevertheless, from the start.
+    """
     server = misbehaving(lambda _, stop: stop.wait())
     remote = RedisStore(parse_redis_url(server.url), breaker=CircuitBreaker(first_pause_s=0))
     with TieredStore(SqliteStore(tmp_path / "a"), remote, max_jobs=2) as store:
         for number in range(1, 21):
             assert store.put(make_record(number))
-        assert store.stats.dropped > 0
+        dropped = store.stats.dropped
+        assert dropped > 0
         assert get(store, make_record(20)) == make_record(20)
+        with SqliteStore(tmp_path / "a") as local:
+            assert len(list(local.items())) >= dropped
+    with SqliteStore(tmp_path / "a") as local:
+        assert len(list(local.items())) == 20
+
+
+def test_a_put_that_fits_nowhere_is_not_said_to_be_stored(
+    tmp_path: Path, misbehaving: Callable[..., Any], make_record: Make
+) -> None:
+    """With the queue full and no local file to be had, put is False."""
+    server = misbehaving(lambda _, stop: stop.wait())
+    remote = RedisStore(parse_redis_url(server.url), breaker=CircuitBreaker(first_pause_s=0))
+    with TieredStore(SqliteStore(tmp_path), remote, max_jobs=2) as store:
+        outcomes = [store.put(make_record(number)) for number in range(1, 21)]
+        assert store.stats.dropped == outcomes.count(False) > 0
+
+
+def test_closing_leaves_nothing_of_a_hung_servers_queue_unwritten(
+    tmp_path: Path, misbehaving: Callable[..., Any], make_record: Make
+) -> None:
+    """More records than the server lets through until close gives up are in the local file all the same."""
+    server = misbehaving(lambda _, stop: stop.wait())
+    remote = RedisStore(parse_redis_url(server.url), breaker=CircuitBreaker(first_pause_s=0))
+    with TieredStore(SqliteStore(tmp_path / "a"), remote) as store:
+        for number in range(1, 41):
+            assert store.put(make_record(number))
+        assert store.stats.dropped == 0
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    with SqliteStore(tmp_path / "a") as local:
+        assert len(list(local.items())) == 40
+
+
+def test_publish_tells_what_the_server_lacks(
+    tmp_path: Path, redis_factory: Callable[..., Any], make_record: Make
+) -> None:
+    """0: the server has all, also what only the local file had, or better; without a server it is all that was asked."""
+    server = redis_factory(tmp_path)
+    with SqliteStore(tmp_path / "a") as local, RedisStore(parse_redis_url(server.url)) as remote:
+        local.put(make_record(1))
+        remote.put(make_record(3, cost=1))
+    keys = [make_record(number).key for number in (1, 2, 3)]
+    with host(tmp_path, "a", server.url) as store:
+        store.put(make_record(2))
+        store.put(make_record(3))
+        assert store.publish(keys) == 0
+        assert get(store, make_record(3)) == make_record(3, cost=1)
+        with RedisStore(parse_redis_url(server.url)) as remote:
+            assert [get(remote, make_record(n)) for n in (1, 2)] == [make_record(1), make_record(2)]
+        server.stop()
+        assert store.publish(keys) == 3
 
 
 def test_a_lapsed_holder_stores_nothing_anywhere(tmp_path: Path, redis_url: str, make_record: Make) -> None:

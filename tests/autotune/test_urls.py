@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ import pytest
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.sqlite_store import SqliteStore
 from vyre_dist.autotune.tiered import TieredStore
-from vyre_dist.autotune.urls import RedisTarget, StoreUrlError, open_store, parse_redis_url, redact
+from vyre_dist.autotune.urls import (
+    RedisTarget,
+    StoreUrlError,
+    has_password,
+    open_store,
+    parse_redis_url,
+    redact,
+)
 from vyre_dist.errors import UsageError
 
 
@@ -133,6 +141,67 @@ def test_secrets_of_bad_urls_stay_secret(url: str) -> None:
     error = caught.value
     assert "S3CRET" not in f"{error} {error!r} {vars(error)} {error.__cause__!r}"
     assert error.__suppress_context__ or error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("content", "opens"),
+    [
+        (None, True),
+        (b"", True),
+        (b"SQLite format 3\0 and then nothing", True),
+        (b"SQLite format 3", False),
+        (b"my thesis\n" * 100, False),
+        (b"x", False),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_and_left(
+    tmp_path: Path, content: bytes | None, opens: bool
+) -> None:
+    """A URL of a file that is no database is a StoreUrlError with its size; the default file may be repaired."""
+    path = tmp_path / "thesis.txt"
+    if content is not None:
+        path.write_bytes(content)
+    if opens:
+        open_store(f"sqlite://{path}").close()
+    else:
+        with pytest.raises(StoreUrlError, match=f"a file of {len(content or b'')} bytes that is no SQLite"):
+            open_store(f"sqlite://{path}")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if content is None else [content])
+    store = open_store(None, local_path=path)
+    assert list(store.items()) == []
+    store.close()
+    assert path.read_bytes().startswith(b"SQLite format 3\0")
+
+
+def test_what_is_no_file_is_left_to_the_store(tmp_path: Path) -> None:
+    """A folder, a pipe that nobody writes to, a name too long: opening neither waits nor raises."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / ("s" * 300)):
+        open_store(f"sqlite://{path}").close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("redis://:p@h", True),
+        ("rediss://u:p@h:1/0", True),
+        ("REDIS://u:p@h", True),
+        ("unix://u:p@/run/s", True),
+        ("redis://:un/quoted@h", True),
+        ("redis://:un@quoted@h", True),
+        ("redis://u@h", False),
+        ("redis://u:@h", False),
+        ("redis://h:6379/0", False),
+        ("unix:///run/s", False),
+        ("sqlite:///a:b@c", False),
+        ("memory:", False),
+        ("u:p@h", False),
+        ("", False),
+    ],
+)
+def test_which_urls_hold_a_password(text: str, expected: bool) -> None:
+    """A server's URL with something behind the colon of its login, well formed or not."""
+    assert has_password(text) is expected
 
 
 def test_secrets_of_good_urls_stay_secret(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from vyre_dist.autotune.record import StoredRecord
-from vyre_dist.autotune.urls import open_store
+from vyre_dist.autotune.redis_store import RedisStore
+from vyre_dist.autotune.tiered import MAX_JOBS
+from vyre_dist.autotune.urls import open_store, parse_redis_url
+from vyre_dist.autotune.vyre_toml import write_toml
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import VariantTiming
 
@@ -162,6 +165,54 @@ def test_autotune_list_of_a_server(cli: Cli, redis_url: str, record: StoredRecor
     assert run.code == 0 and "the server did not answer" in run.err
 
 
+def test_a_password_needs_no_command_line(cli: Cli, scan: Cli, tmp_path: Path, record: StoredRecord) -> None:
+    """VYRE_DIST_STORE is the store where no --store is given, for scans as well; it is in the help."""
+    store = open_store(f"sqlite://{tmp_path}/one")
+    store.put(record)
+    store.close()
+    variable = {"VYRE_DIST_STORE": f"sqlite://{tmp_path}/one"}
+    assert [line["key"] for line in cli("autotune", "list", **variable).lines] == [record.key.key_hex]
+    assert cli("autotune", "list", "--store", "memory:", **variable).lines == []
+    refused = scan(VYRE_DIST_STORE="redis://:hush@h:x/0")
+    assert refused.code == 2 and "cannot open the autotune store" in refused.err and "hush" not in refused.err
+    for command in (["scan"], *(["autotune", name] for name in ("list", "export", "import"))):
+        assert b"VYRE_DIST_STORE" in cli(*command, "--help").out
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A TOML file of more records than the store's queue has room for."""
+    records = (
+        StoredRecord(AutotuneKey(f"{number:032x}", "cpu"), AutotuneRecord((64, 1, 1), 4))
+        for number in range(MAX_JOBS + 500)
+    )
+    write_toml(tmp_path / "many.toml", tuple(records))
+    return tmp_path / "many.toml"
+
+
+def test_an_import_is_complete_on_the_server_and_here(cli: Cli, redis_url: str, many: Path) -> None:
+    """Of more records than are queued at a time none is lost, neither on the server nor in the file of this machine."""
+    home = {"XDG_CACHE_HOME": str(many.parent / "cache")}
+    run = cli("autotune", "import", many, "--store", redis_url, **home)
+    assert (run.code, run.err) == (0, f"{MAX_JOBS + 500} of {MAX_JOBS + 500} records taken\n")
+    with RedisStore(parse_redis_url(redis_url)) as server:
+        assert sum(1 for _ in server.items()) == MAX_JOBS + 500
+    assert len(cli("autotune", "list", **home).lines) == MAX_JOBS + 500
+
+
+@pytest.mark.parametrize("server", ["dead_url", "hung_url"])
+def test_an_import_that_the_server_did_not_take_is_incomplete(
+    cli: Cli, many: Path, server: str, request: pytest.FixtureRequest
+) -> None:
+    """Exit code 3; it says how many are missing there, and that this machine has them, which is so."""
+    home = {"XDG_CACHE_HOME": str(many.parent / "cache")}
+    run = cli("autotune", "import", many, "--store", request.getfixturevalue(server), **home)
+    assert run.code == 3
+    assert f"the server did not take {MAX_JOBS + 500} of {MAX_JOBS + 500} records" in run.err
+    assert "they are kept on this machine" in run.err
+    assert len(cli("autotune", "list", **home).lines) == MAX_JOBS + 500
+
+
 # --- scans with a store
 
 
@@ -211,10 +262,21 @@ def test_a_scan_with_a_large_corpus_publishes_to_a_live_server(
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all", b"SQLite format 3\0 and then nothing"])
 def test_a_damaged_store_costs_a_scan_nothing(scan: Cli, tmp_path: Path, damage: bytes) -> None:
-    """A store file that is none is put aside."""
+    """The default file, if it is no database, is put aside."""
     (tmp_path / "autotune.sqlite3").write_bytes(damage)
-    run = scan("--store", f"sqlite://{tmp_path / 'autotune.sqlite3'}")
+    run = scan("--cache-dir", tmp_path)
     assert run.code == 1 and len(run.findings) == 2 and "Traceback" not in run.err
+    assert len(list(tmp_path.glob("autotune.sqlite3.corrupt-*"))) == (damage != b"")
+
+
+@pytest.mark.parametrize("command", [["autotune", "list"], ["scan"]], ids=" ".join)
+def test_a_users_own_file_is_no_store(cli: Cli, tree: Path, command: list[str]) -> None:
+    """--store with a file of another kind is exit code 2, and the file stays what and where it was."""
+    before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    run = cli(*command, "--store", f"sqlite://{tree / 'a.txt'}")
+    assert run.code == 2 and run.out == b""
+    assert "no SQLite database" in run.err and "name another file" in run.err
+    assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
 
 
 def test_a_local_scan_needs_no_home(scan: Cli, tree: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -169,6 +170,39 @@ def test_no_cache_leaves_nothing_behind(cli: Cli, pack: Path, tmp_path: Path) ->
     home.mkdir()
     run = cli("scan", "-r", pack, "--no-cache", HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
     assert run.code == 1 and os.listdir(home) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [
+        (["scan", "--store", "redis://:hush@h/0", "."], True),
+        (["scan", "--store=unix://u:hush@/s", "."], True),
+        (["scan", "--store", "redis://h/0", "."], False),
+    ],
+)
+def test_a_password_among_a_jobs_arguments_is_warned_of(cli: Cli, arguments: list[str], warned: bool) -> None:
+    """submit says that others can read it, and what to do, without repeating it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        run = cli("submit", "--address", nobody, "--", *arguments)
+    assert run.code == 2 and "job server" in run.err
+    assert ("warning: a store's password" in run.err and "VYRE_DIST_STORE" in run.err) is warned
+    assert "hush" not in run.err and run.out == b""
+
+
+def test_clicks_before_8_4_are_good_enough(environment: dict[str, str]) -> None:
+    """Every command loads with a click whose ParamType takes no type arguments."""
+    code = (
+        "import click\n"
+        "def refuse(cls, item): raise TypeError(\"type 'ParamType' is not subscriptable\")\n"
+        "click.ParamType.__class_getitem__ = classmethod(refuse)\n"
+        "try: click.ParamType[int]\n"
+        "except TypeError: print('refused')\n"
+        "from vyre_dist.cli import autotune, rules, scan, submit\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"refused\n", b"")
 
 
 def test_a_warm_start_takes_no_time(cli: Cli, tree: Path, record_property: Callable[..., None]) -> None:

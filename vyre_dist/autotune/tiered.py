@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MAX_JOBS = 1024
 # Longer than the slowest operation on a server, with its second try.
 CLOSE_TIMEOUT_S = 3.0
+# For as many puts as are published at a time (vyre_toml.py), each a transaction on a slow disk.
+PUBLISH_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,10 @@ class TieredStore(RecordStore):
         self._local = local
         self._remote = remote
         self._known: set[AutotuneKey] = set()
+        # What memory has taken and the local store has not seen yet.
+        self._unwritten: set[StoredRecord] = set()
         self._known_lock = threading.Lock()
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(max_jobs)
+        self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue(max_jobs)
         self._stop = threading.Event()
         self._worker = threading.Thread(target=self._work, name="vyre-autotune-writer", daemon=True)
         self._follower = threading.Thread(
@@ -83,8 +87,21 @@ class TieredStore(RecordStore):
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was asked for is done or has failed; False when `timeout_s` passed first."""
         self.check_open()
+        deadline = time.monotonic() + timeout_s
         done = threading.Event()
-        return self._enqueue(done.set) and done.wait(timeout_s)
+        try:
+            self._jobs.put(done.set, timeout=timeout_s)
+        except queue.Full:
+            return False
+        return done.wait(max(0.0, deadline - time.monotonic()))
+
+    def publish(self, keys: Sequence[AutotuneKey]) -> int:
+        """Bring the server up to what this store has under `keys`; how many of these the server did not take.
+
+        Waits for what was put so far and for the server, as its answer is what is wanted.
+        """
+        self.flush(PUBLISH_TIMEOUT_S)
+        return self._refresh(keys)
 
     def lease(self, name: str, ttl_s: float) -> Lease | None:
         """See RedisStore.lease. This one does wait for the server, as its answer is what is wanted."""
@@ -120,7 +137,11 @@ class TieredStore(RecordStore):
         with self._known_lock:
             self._known.add(record.key)
         if outcome is Offer.STORED:
-            self._enqueue(lambda: self._write(record))
+            with self._known_lock:
+                self._unwritten.add(record)
+            if not self._enqueue(lambda: self._write(record)):
+                # It goes to the server with the next refresh of its key; for this host it must not be lost.
+                return self._write_here(record)
         return outcome
 
     def items(self) -> Iterator[StoredRecord]:
@@ -139,7 +160,7 @@ class TieredStore(RecordStore):
         if new:
             self._enqueue(lambda: self._refresh(new))
 
-    def _enqueue(self, job: Callable[[], None]) -> bool:
+    def _enqueue(self, job: Callable[[], object]) -> bool:
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -158,8 +179,16 @@ class TieredStore(RecordStore):
                 self._counters.add("errors")
                 logger.exception("a background job of %r failed", self)
 
+    def _write_here(self, record: StoredRecord) -> Offer:
+        """Offer it to the local store; for STORED, FAILED and KEPT alike there is nothing left to be written."""
+        outcome = self._local.offer(record)
+        self._local.settle(outcome)
+        with self._known_lock:
+            self._unwritten.discard(record)
+        return outcome
+
     def _write(self, record: StoredRecord) -> None:
-        self._local.put(record)
+        self._write_here(record)
         if not self._remote.put(record):
             self._refresh([record.key])  # somebody's better one, if that was the reason
 
@@ -169,21 +198,25 @@ class TieredStore(RecordStore):
         if known:
             self._enqueue(lambda: self._refresh(known))
 
-    def _refresh(self, keys: Sequence[AutotuneKey]) -> None:
-        """Take what the server has and is better; give it what we have and is better.
+    def _refresh(self, keys: Sequence[AutotuneKey]) -> int:
+        """Take what the server has and is better; give it what we have and is better. How many it did not take.
 
         The latter is how records reach a server that was away, or lost its memory, when they were put.
         """
         try:
             there = self._remote.fetch_or_raise(keys)
         except ServerUnavailableError:
-            return
+            return len(keys)
+        failed = 0
         for theirs, ours in zip(there, self.fetch_local(keys), strict=True):
             if theirs is not None and beats(theirs, ours):
                 self._memory.offer(theirs)
                 self._local.put(theirs)
             elif ours is not None and ours != theirs:
-                self._remote.put(ours)
+                outcome = self._remote.offer(ours)
+                self._remote.settle(outcome)
+                failed += outcome is Offer.FAILED
+        return failed
 
     def _release(self) -> None:
         self._stop.set()
@@ -193,6 +226,12 @@ class TieredStore(RecordStore):
         except queue.Full:
             self._counters.add("dropped")
         self._worker.join(max(0.0, deadline - time.monotonic()))
+        # The server was too slow for all that was queued: this host's part does not need it.
+        with self._known_lock:
+            left = list(self._unwritten)
+        for record in left:
+            if self._write_here(record) is Offer.FAILED:
+                break  # each further one could wait as long for a locked file
         for tier in (self._memory, self._local, self._remote):
             tier.close()
         # Closing the server's connections is what wakes a follower that waits for a message.

@@ -20,6 +20,7 @@ _QUOTE = "write special characters of a password as %XX"
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _OPTIONS = {"redis": frozenset[str](), "rediss": _TLS_OPTIONS, "unix": frozenset({"db"})}
 DEFAULT_REDIS_PORT = 6379
+_SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 class StoreUrlError(UsageError):
@@ -74,6 +75,13 @@ def redact(url: str) -> str:
     return f"{scheme}://{login}{place}" + (f":{port}" if port else "")
 
 
+def has_password(url: str) -> bool:
+    """Whether `url` is that of a server, with a password in it; also if it could not be opened."""
+    scheme, _, rest = url.partition("://")
+    login = rest.rpartition("@")[0]
+    return scheme.lower() in _OPTIONS and login.partition(":")[2] != ""
+
+
 def _spills(parts: SplitResult) -> bool:
     """Whether an unquoted / ? or # in a password may have ended the login early: any part may be secret."""
     return any("@" in part for part in (parts.path, parts.query, parts.fragment))
@@ -90,7 +98,7 @@ def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = N
     """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's cache).
 
     A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the background. Opening
-    contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store.
+    contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store, or a file of another kind.
     """
     if url is None:
         return SqliteStore(local_path or default_path())
@@ -98,7 +106,9 @@ def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = N
         return MemoryStore()
     parts = _split(url)
     if parts.scheme == "sqlite":
-        return SqliteStore(_sqlite_path(url, parts))
+        path = _sqlite_path(url, parts)
+        _refuse_other_file(url, path)
+        return SqliteStore(path)
     target = parse_redis_url(url)
     # redis takes 0.1 s to import: only those who use it pay.
     from vyre_dist.autotune.redis_store import RedisStore
@@ -160,6 +170,28 @@ def _sqlite_path(url: str, parts: SplitResult) -> Path:
     if not whole or not path.startswith("/") or path.endswith("/") or "\0" in path:
         raise StoreUrlError(url, "sqlite:/// needs the absolute path of a file, and nothing else")
     return Path(path)
+
+
+def _refuse_other_file(url: str, path: Path) -> None:
+    """Raise StoreUrlError for a file that is no database: SqliteStore would move it aside, and it may be anybody's.
+
+    What cannot be looked at is left to SqliteStore, for which it is a medium that fails.
+    """
+    try:
+        # a named pipe would be waited for
+        if not path.is_file():
+            return
+        with open(path, "rb") as file:
+            start = file.read(len(_SQLITE_MAGIC))
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return
+    if start and start != _SQLITE_MAGIC:
+        raise StoreUrlError(
+            url,
+            f"there is a file of {size} bytes that is no SQLite database; it was left as it is: "
+            "name another file, or move this one away",
+        )
 
 
 def _database(url: str, text: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from vyre_dist.errors import UsageError
 
 SCHEMA = 1
 MAX_FILE_BYTES = 4 * 1024 * 1024
+# Well below TieredStore's MAX_JOBS: a put is one job.
+_BATCH = 256
 
 _REQUIRED = frozenset({"key", "adapter", "workgroup_size", "unroll", "tile"})
 _ALLOWED = _REQUIRED | {"recorded_at"}
@@ -49,19 +51,33 @@ class VyreTomlError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many records the file had, and how many of those the store took (the rest beat nothing)."""
+    """How many records the file had, how many of those the store took (the rest beat nothing), and how many of all
+    did not reach the server behind it."""
 
     read: int
     stored: int
+    unpublished: int = 0
 
 
-def import_toml(store: AutotuneStore, path: str | os.PathLike[str]) -> ImportResult:
+def import_toml(
+    store: AutotuneStore,
+    path: str | os.PathLike[str],
+    *,
+    publish: Callable[[Sequence[AutotuneKey]], int] | None = None,
+) -> ImportResult:
     """Offer every record of the file to `store`; nothing is offered unless the whole file is in order.
 
+    `publish`, TieredStore's, is called for every few records: it waits, so that more is never queued than has room.
     Raises VyreTomlError, OSError if the file cannot be read, and what `store.put` raises.
     """
     records = read_toml(path)
-    return ImportResult(len(records), sum(store.put(record) for record in records))
+    stored = unpublished = 0
+    for start in range(0, len(records), _BATCH):
+        batch = records[start : start + _BATCH]
+        stored += sum(store.put(record) for record in batch)
+        if publish is not None:
+            unpublished += publish([record.key for record in batch])
+    return ImportResult(len(records), stored, unpublished)
 
 
 def export_toml(store: AutotuneStore, path: str | os.PathLike[str]) -> int:

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from vyre_dist.autotune.record import StoredRecord
     from vyre_dist.autotune.store import AutotuneStore
 
-_STORE = click.option(
+# The command line of a process, and of a Ray job, can be read by others: a password needs another way in.
+STORE_VARIABLE = "VYRE_DIST_STORE"
+STORE = click.option(
     "--store",
     metavar="URL",
-    help="Which store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. Default: the user's SQLite file.",
+    envvar=STORE_VARIABLE,
+    show_envvar=True,
+    help="The autotune store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. "
+    "Default: a SQLite file in the user's cache directory. Others can read a command line: "
+    "give a URL that holds a password in the environment.",
 )
 
 
@@ -27,7 +33,7 @@ def autotune() -> None:
 
 
 @autotune.command("list", short_help="Print the records as lines of JSON.")
-@_STORE
+@STORE
 def list_records(store: str | None) -> int:
     """Print every record as a line of JSON."""
     from vyre_dist.autotune.urls import open_store
@@ -66,7 +72,7 @@ def _timing(record: StoredRecord) -> dict[str, object]:
 
 @autotune.command("export", short_help="Write the records to a TOML file.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@_STORE
+@STORE
 def export_records(file: Path, store: str | None) -> int:
     """Write the store's records to FILE in Vyre's TOML format."""
     from vyre_dist.autotune.urls import open_store
@@ -84,16 +90,29 @@ def export_records(file: Path, store: str | None) -> int:
 
 @autotune.command("import", short_help="Take records from a TOML file.")
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
-@_STORE
+@STORE
 def import_records(file: Path, store: str | None) -> int:
-    """Offer the records of Vyre's TOML FILE to the store; better ones that it holds stay."""
+    """Offer the records of Vyre's TOML FILE to the store; better ones that it holds stay.
+
+    Exit code 3: the store's server did not take them all.
+    """
+    from vyre_dist.autotune.tiered import TieredStore
     from vyre_dist.autotune.urls import open_store
     from vyre_dist.autotune.vyre_toml import import_toml
 
     opened = open_store(store)
+    server = opened if isinstance(opened, TieredStore) else None
     try:
-        result = import_toml(opened, file)
+        result = import_toml(opened, file, publish=server.publish if server else None)
     finally:
         opened.close()
     click.echo(f"{result.stored} of {result.read} records taken", err=True)
-    return ExitCode.CLEAN
+    if not result.unpublished:
+        return ExitCode.CLEAN
+    here = "nor could they all be kept" if server and server.tiers.local.errors else "they are kept"
+    click.echo(
+        f"vyre-dist: the server did not take {result.unpublished} of {result.read} records; {here} on this machine: "
+        "import the file again when the server answers",
+        err=True,
+    )
+    return ExitCode.INCOMPLETE

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vyre_dist.cli.autotune import STORE
 from vyre_dist.cli.sizes import SIZE
 
 _FORMATS = ["human", "jsonl", "sarif", "csv", "parquet"]
 
+# click's older versions, which are allowed, know no type arguments here
+if TYPE_CHECKING:
+    _DestinationType = click.ParamType[tuple[str, str]]
+else:
+    _DestinationType = click.ParamType
 
-class _Destination(click.ParamType[tuple[str, str]]):
+
+class _Destination(_DestinationType):
     """FORMAT or FORMAT=FILE."""
 
     name = "format[=file]"
@@ -131,12 +138,7 @@ class _ScanCommand(click.Command):
     help="Where compiled packs are kept. Default: the user's cache directory.",
 )
 @click.option("--no-cache", is_flag=True, help="Keep no compiled packs, and read none.")
-@click.option(
-    "--store",
-    metavar="URL",
-    help="The autotune store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. "
-    "Default: a SQLite file in the user's cache directory.",
-)
+@STORE
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the run's summary to FILE, as JSON.")
 @click.option(
     "--progress",

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
+# click's older versions, which are allowed, know no type arguments here
+if TYPE_CHECKING:
+    _IntType = click.ParamType[int]
+else:
+    _IntType = click.ParamType
 
-class SizeType(click.ParamType[int]):
+
+class SizeType(_IntType):
     """A click parameter type for byte counts; K, M, G and T are powers of 1024, as are KiB and KB."""
 
     name = "size"

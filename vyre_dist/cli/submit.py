@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from vyre_dist.cli.autotune import STORE_VARIABLE
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True}, short_help="Run a scan as a job of a Ray cluster."
@@ -25,7 +27,14 @@ def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | N
     The job's output is streamed; the exit code is the scan's. Ctrl-C stops the job.
     """
     from vyre_dist.actors.jobs import submit_scan
+    from vyre_dist.autotune.urls import has_password
 
+    if any(has_password(argument.removeprefix("--store=")) for argument in arguments):
+        click.echo(
+            "vyre-dist: warning: a store's password is among the job's arguments, where all who may list the cluster's "
+            f"jobs see it: set {STORE_VARIABLE} in the environment of the cluster's head node instead",
+            err=True,
+        )
     return submit_scan(
         address,
         arguments,
