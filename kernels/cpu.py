@@ -65,6 +65,7 @@ class CpuBackend:
         """Run `program` on `inputs` (see ScanProgram)."""
         del config
         self.groups.clear()
+        self._hits.clear()  # a dispatch that failed has left there what it had found
         if program.kind == "fused":
             return self._fused(inputs)
         pairs = [(w, rule) for w, rules in self._candidate_windows(inputs) for rule in rules]

@@ -212,6 +212,21 @@ def test_path_rules_report_a_split_document_once(tmp_path: Path) -> None:
         assert [(f.rule_id, f.start, f.end, f.line) for f in result] == [("file", 0, 0, 0), ("a", 0, 50, 1)]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_capped_matches_of_pieces_are_those_of_the_document(backend: str, tmp_path: Path) -> None:
+    """A match counts as too long only where it is one in the whole document, not because a piece ends there."""
+    rules = [Rule("end", r"foo[^y]*\z", max_match_bytes=20), Rule("run", "fo+", max_match_bytes=20)]
+    for text, capped in (
+        (b"foo " + b"x" * 90 + b"y", 0),
+        (b"f" + b"o" * 90 + b"y", 1),
+        (b"foo" + b"x" * 30, 1),
+    ):
+        (tmp_path / "d").write_bytes(text)
+        for shard_bytes in (1 << 20, 40, 13):
+            scanner = Scanner(as_pack(rules), backend, shard_bytes=shard_bytes)
+            assert scanner.scan_paths(tmp_path / "d").capped == capped, (text, shard_bytes)
+
+
 def test_skipped_documents_count_once(tmp_path: Path) -> None:
     """A document that no rule applies to is counted, once, and not read."""
     (tmp_path / "skip.md").write_bytes(b"a" * 50)

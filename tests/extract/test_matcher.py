@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
 from generate import haystacks, patterns
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from oracle import chain, is_unbounded
 
@@ -122,6 +123,60 @@ FLAGS = [
 def test_flags(pattern: str, data: bytes, rows: list[tuple[int, int, int]]) -> None:
     """What is longer than the cap is cut or dropped, and says so; a bounded rule has no cap."""
     assert list(matcher_of(pattern, 4).iter_matches(whole(data))) == rows
+
+
+@settings(max_examples=600)
+@given(
+    pattern=patterns(),
+    data=haystacks(),
+    cap=st.integers(1, 9),
+    cuts=st.lists(st.integers(0, 80), max_size=6),
+    more=st.integers(1, 9),
+    hinted=st.booleans(),
+)
+@example(r"ab*\z", b"abbbbbbb-", 2, [2], 1, False)
+@example(r"ab*\z", b"abbbbbbb-", 2, [2], 1, True)
+@example(r"(?:ab*\b|a)", b"abbbbbbb", 2, [1], 1, False)
+def test_what_is_too_long_in_a_piece_is_too_long_in_the_document(
+    pattern: str, data: bytes, cap: int, cuts: list[int], more: int, hinted: bool
+) -> None:
+    """Where a piece flags a match, one longer than the cap starts in the document: a piece's end is not the document's."""
+    assume(is_unbounded(pattern) and not (hinted and rx.nullable(rx.parse(pattern).root)))
+    matcher = matcher_of(pattern, cap)
+    regexp = matcher.regexp
+    document, size = BytesDocument(data, "d"), len(data)
+    edges = sorted({0, size, *(min(c, size) for c in cuts)})
+    for start, end in itertools.pairwise(edges):
+        window = window_of(document, start, end, cap + more)
+        rows = (
+            matcher.matches_at_ends(window, all_ends(pattern, window.data))
+            if hinted
+            else matcher.iter_matches(window)
+        )
+        for s, _, flags in rows:
+            at = s + window.base
+            assert not flags or any(regexp.fullmatch(data, at, e) for e in range(at + cap + 1, size + 1))
+
+
+SHOWN = [
+    # what a piece that owns the first 4 of these bytes and shows `more` after them flags, with a cap of 2
+    (r"ab*\z", b"abbbbbbbbb", 3, []),
+    (r"ab*\z", b"abbbbb", 3, [(0, 6, DROPPED)]),  # here the document ends where it ends
+    (r"ab*\z", b"abbbbb-", 3, []),
+    ("ab*c", b"abbbbcbbbb", 3, [(0, 6, DROPPED)]),
+    ("ab*", b"abbbbbbbbb", 3, [(0, 2, CAPPED)]),
+    (r"(?:ab*\z|a)", b"abbbbbbbbb", 3, [(0, 1, 0)]),
+    (r"(?:ab*\z|a)", b"abbbbb", 3, [(0, 1, CAPPED)]),
+]
+
+
+@pytest.mark.parametrize(("pattern", "data", "more", "rows"), SHOWN)
+def test_flags_in_pieces(pattern: str, data: bytes, more: int, rows: list[tuple[int, int, int]]) -> None:
+    """A piece flags what it can be sure of: not what may end only because the piece does."""
+    window = window_of(BytesDocument(data, "d"), 0, 4, more)
+    matcher = matcher_of(pattern, 2)
+    assert list(matcher.iter_matches(window)) == rows
+    assert matcher.matches_at_ends(window, range(1, len(window.data) + 1)) == rows
 
 
 HARD = [

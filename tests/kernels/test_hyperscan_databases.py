@@ -15,8 +15,11 @@ import pytest
 from oracle import hits, hits_of
 
 from vyre_dist import EngineConfig, Scanner
+from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels import hyperscan_db
+from vyre_dist.extract.window import whole
+from vyre_dist.kernels import hyperscan_db, open_backend
+from vyre_dist.kernels.backends import programs
 from vyre_dist.kernels.hyperscan_db import candidate_databases, check_library
 from vyre_dist.kernels.routes import rule_routes
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule, compile_pack
@@ -148,6 +151,27 @@ def test_dense_matches_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
         assert hits_of(scanner.scan(document)) == hits(pack, document)
         assert not backend._every_end
     assert hits_of(scanner.scan(b"-ab-ab-")) == hits(pack, b"-ab-ab-")
+
+
+def test_a_failed_dispatch_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found in a window whose confirmation failed is not taken for the next dispatch's first window's."""
+    compiled = compile_pack(RulePack.from_patterns({"r": "token[0-9]"}).data)
+    backend = open_backend("cpu", compiled)
+    failed = []
+
+    def fail(*_: object) -> None:
+        failed.append(True)
+        raise MemoryError
+
+    fused, prefilter = programs(compiled)
+    for program in (prefilter, fused):
+        with monkeypatch.context() as patched:
+            patched.setattr(backend, "_confirm", fail)
+            with pytest.raises(MemoryError):
+                backend.dispatch(fused, [whole(b"- token1")], DispatchConfig())
+        fresh = open_backend("cpu", compiled).dispatch(program, [whole(b"nothing")], DispatchConfig())
+        assert backend.dispatch(program, [whole(b"nothing")], DispatchConfig()) == fresh
+    assert len(failed) == 2
 
 
 def compiled_pack() -> CompiledPack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,26 @@ def test_targets_in_the_base(base: Path) -> None:
     text = "[extend]\npath = 'base.toml'\n[[allowlists]]\ntargetRules = ['two']\nstopwords = ['x']\n"
     pack = extended(base, text)
     assert pack.allowlists[1].target_rules == ("two",)
+
+
+def test_keywords_for_a_base_rule_with_a_path_only(base: Path) -> None:
+    """Keywords that an override adds to a rule that has only a path are refused, unless it adds a regex, too."""
+    base.write_text("[[rules]]\nid = 'file'\npath = 'x'\n")
+    own = "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'file'\nkeywords = ['k']\n"
+    with pytest.raises(PackError, match="has keywords and no regex") as caught:
+        extended(base, own)
+    assert caught.value.problems[0].line == 3
+    assert extended(base, own + "regex = 'y'\n")["file"].keywords == ("k",)
+
+
+def test_a_pack_knows_that_it_extends(base: Path) -> None:
+    """A pack knows whether files take part that were not named, and does not forget it when it travels."""
+    assert not RulePack.load(base).extends
+    for pack in (
+        extended(base, "[extend]\npath = 'base.toml'\n"),
+        RulePack.load_all([base.parent / "own.toml"]),
+    ):
+        assert pickle.loads(pickle.dumps(pack)).extends  # noqa: S301 (our own bytes)
 
 
 def test_a_rule_without_its_base_is_told(base: Path) -> None:

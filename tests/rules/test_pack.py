@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vyre_dist.regex import RegexSyntaxError
-from vyre_dist.rules import Allowlist, Origin, PackData, Rule, RulePack, check_pack
+from vyre_dist.rules import Allowlist, CompiledFilters, Origin, PackData, Rule, RulePack, check_pack
+from vyre_dist.rules.noseyparker_yaml import to_re2_syntax
 
 NATIVE = """\
 schema = 1
@@ -201,6 +203,82 @@ def test_folders_keep_allowlists_apart(tmp_path: Path) -> None:
     assert [rule.id for rule in pack] == ["y", "b", "c"]
     assert [(a.paths, a.target_rules) for a in pack.allowlists] == [(("b",), ("b",)), (("c",), ("c",))]
     assert pack.dialect == "mixed"
+
+
+ALLOWLIST = "[[allowlists]]\nstopwords = ['secret']\n"
+
+
+@pytest.mark.parametrize("own", ["", "schema = 1\n"])
+@pytest.mark.parametrize("as_folder", [False, True], ids=["files", "folder"])
+def test_allowlists_without_rules_cover_none(own: str, as_folder: bool, tmp_path: Path) -> None:
+    """A file of allowlists only silences no rule of the files beside it, and is told where its allowlist stands; one that
+    names its rules does as it says.
+    """
+    files = [tmp_path / name for name in ("a.toml", "b.toml", "c.toml")]
+    files[0].write_text(own + ALLOWLIST)
+    files[1].write_text("[[rules]]\nid = 'r'\nregex = 'secret[0-9]'\n")
+    files[2].write_text(ALLOWLIST + "targetRules = ['r']\n")
+
+    def load(*wanted: Path) -> RulePack:
+        if not as_folder:
+            return RulePack.load_all(wanted)
+        for file in set(files) - set(wanted):
+            file.rename(file.with_suffix(".off"))
+        return RulePack.load(tmp_path)
+
+    pack = load(*files)
+    assert pack.allowlists == (Allowlist(stopwords=("secret",), target_rules=("r",)),)
+    (warning,) = pack.warnings
+    assert (warning.file, warning.line) == (str(files[0]), 1 + bool(own))
+    assert "the allowlist is ignored" in str(warning)
+    pack = load(files[0], files[1])
+    assert (pack.allowlists, len(pack.warnings)) == ((), 1)
+    assert not CompiledFilters(pack).allowed(0, "f", b"secret1", b"secret1", lambda: b"secret1")
+
+
+NOSEY_PARKER_SYNTAX = [
+    # in a class nothing is a count or a comment
+    ("[{1, 5}a]", "[{1, 5}a]"),
+    ("[(?#)]x", "[(?#)]x"),
+    ("[^{1, 5}]{1, 5}", "[^{1, 5}]{1,5}"),
+    # where a class ends
+    ("[]{1, 5}]{1, 5}", "[]{1, 5}]{1,5}"),
+    ("[^]{1, 5}]{1, 5}", "[^]{1, 5}]{1,5}"),
+    ("[[:alpha:]{1, 5}]{1, 5}", "[[:alpha:]{1, 5}]{1,5}"),
+    ("[[:^alpha:]{1, 5}]{1, 5}", "[[:^alpha:]{1, 5}]{1,5}"),
+    ("[[a]{1, 5}", "[[a]{1,5}"),
+    ("[[:]{1, 5}", "[[:]{1,5}"),
+    (r"[\\]{1, 5}", r"[\\]{1,5}"),
+    (r"[\]{1, 5}]{1, 5}", r"[\]{1, 5}]{1,5}"),
+    # what opens none
+    (r"\[{1, 5}", r"\[{1,5}"),
+    (r"\\[{1, 5}]", r"\\[{1, 5}]"),
+    (r"\Q[\E{1, 5}]", r"\Q[\E{1,5}]"),
+    (r"\Q{1, 5}(?#)\E{1, 5}", r"\Q{1, 5}(?#)\E{1,5}"),
+    ("(?# [ )a{1, 5}", "a{1,5}"),
+    ("#[{1, 5}]", "#[{1, 5}]"),
+    ("(?x) a # [ (?# \n {1, 5}", "(?x) a # [ (?# \n {1,5}"),
+    ("\n(?ix-s)a# [\n{1, 5}", "\n(?ix-s)a# [\n{1,5}"),
+    # not closed: the parser's matter
+    ("a{1, 5}[{1, 5}", "a{1,5}[{1, 5}"),
+    ("[]", "[]"),
+    ("a{1, 5}(?# b{1, 5}", "a{1,5}(?# b{1, 5}"),
+    ("[a\\", "[a\\"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "rewritten"), NOSEY_PARKER_SYNTAX)
+def test_nosey_parkers_syntax_is_rewritten_where_it_is_syntax(pattern: str, rewritten: str) -> None:
+    """Comments and white space in counts go; what looks like them in a class, quotes or a line comment stays."""
+    assert to_re2_syntax(pattern) == rewritten
+
+
+@pytest.mark.parametrize("unit", ["[", "[:", "[^", "[]", "[[:a", "(?#", "\\Q", "[\\Q"])
+def test_rewriting_takes_no_time(unit: str) -> None:
+    """Nothing that is opened a hundred thousand times is looked for to the end each time."""
+    began = time.process_time()
+    to_re2_syntax(unit * 100_000)
+    assert time.process_time() - began < 2
 
 
 def test_comments_and_spaced_counts_of_nosey_parker(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.rules import PackError, PackNotFoundError, Problem, RulePack
 
 GOOD = "[[rules]]\nid = 'good'\nregex = 'x'\n"
+PATH_ONLY = "[[rules]]\nid = 'file'\npath = 'x'\n"
 
 
 def problems(folder: Path, text: str, name: str = "pack.toml") -> tuple[Problem, ...]:
@@ -110,6 +111,13 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         (GOOD + "secretGroup = 1\n", 1, 0, "secret group 1 asked for, the regex has 0 groups"),
         (GOOD + "keywords = 'x'\n", 4, 1, "keywords is a string"),
         (GOOD + "[rules.allowlist]\n[[rules.allowlists]]\npaths = ['x']\n", 4, 1, "both there"),
+        (
+            PATH_ONLY + "keywords = ['x']\n",
+            1,
+            0,
+            "keywords and no regex: a rule with a path only does not look",
+        ),
+        ("schema = 1\n" + PATH_ONLY + "keywords = ['x']\n", 2, 0, "write the keywords as its regex"),
         (GOOD + "filter = 'true'\n", 4, 1, "filter is not supported"),
         (GOOD + "[[rules.components]]\nid = 'x'\n", 4, 1, "components is not supported"),
         ("rules = 3\n", 1, 1, "rules is an integer"),

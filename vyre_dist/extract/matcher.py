@@ -156,11 +156,11 @@ class RuleMatcher:
         `last_end` is where the previous match ended: an empty match there is not another one (the rule of Go's and
         Rust's iterators). Rows flagged DROPPED among them are no matches.
         """
-        data, last_start = window.data, window.last_start
         pos = window.lo if pos is None else pos
         if self.max_width is None:
-            yield from self._capped_chain(data, pos, last_end, last_start, None)
+            yield from self._capped_chain(window, pos, last_end, None)
             return
+        data, last_start = window.data, window.last_start
         search, size = self._spans.search, len(data)
         while pos <= last_start:
             found = search(data, pos, size)
@@ -177,10 +177,9 @@ class RuleMatcher:
 
     def _capped_chain(
         self,
-        data: bytes | memoryview,
+        window: Window,
         pos: int,
         last_end: int,
-        last_start: int,
         ends: Sequence[int] | None,
         seen_groups: dict[int, Groups] | None = None,
     ) -> Iterator[tuple[int, int, int]]:
@@ -192,8 +191,14 @@ class RuleMatcher:
         that fits turns up, and doubles otherwise, so that a long stretch of such starts costs a logarithm.
         """
         search, match = self._spans.search if ends is None else self._search, self._spans.match
-        # no match goes beyond the last end
-        cap, size = self.cap, len(data) if not ends else ends[-1]
+        data, last_start, cap = window.data, window.last_start, self.cap
+        size = len(data)
+        # Is that where the document ends? Unless it is known to be, nothing that ends there is known to be a match: `\z` and
+        # `\b` hold there for want of a next byte. And all that ends there is too long.
+        if not window.at_end and size > window.hi + cap:
+            size -= 1
+        if ends:
+            size = min(size, ends[-1])  # no match goes beyond the last end
         seen, reach = pos, self.cap
         reach_back = self.reach
         # what _search found by way of the core has its groups, if nothing too long could be found
@@ -262,7 +267,7 @@ class RuleMatcher:
         they were worked out on the way.
         """
         if self.max_width is None:
-            return list(self._capped_chain(window.data, window.lo, -1, window.last_start, ends, seen))
+            return list(self._capped_chain(window, window.lo, -1, ends, seen))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
         pos, width, size, search = window.lo, self.max_width, len(data), self._spans.search

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,11 +18,8 @@ from vyre_dist.rules.codec import PackCodecError, pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.problems import Problem
 
-# a TOML table or key called extend: the pack stands on another file
-_EXTENDS = re.compile(rb"""^[ \t]*\[?[ \t]*["']?extend["']?[ \t]*[\].=]""", re.MULTILINE)
-
-# bump when a loader comes to read the same bytes otherwise
-_SCHEMA = 1
+# bump when a loader comes to read the same bytes otherwise, or what may be kept changes
+_SCHEMA = 2
 
 
 def load_pack(
@@ -42,14 +38,15 @@ def load_pack(
     from vyre_dist.rules.pack import RulePack
 
     pack = RulePack.load_all(names) if names else RulePack.builtin()
-    # a pack with warnings is read anew each time, so that they can be said each time
-    if key is not None and not pack.warnings:
+    # A pack with warnings is read anew each time, so that they can be said each time; and one that extends another, since
+    # the key knows nothing of that one's file.
+    if key is not None and not pack.warnings and not pack.extends:
         cache.put("rules", key, pack_to_bytes(pack.data))
     return pack.data, pack.warnings
 
 
 def _key(names: Sequence[str | os.PathLike[str]]) -> str | None:
-    """What the pack's content depends on, or None where files beyond those named take part or can't be read."""
+    """The content of the files named; None where they are not all files, or can't be read."""
     hashed = hashlib.sha256(f"{_SCHEMA} {__version__}\n".encode())
     files = [Path(name) for name in names]
     if not all(file.is_file() for file in files):
@@ -61,8 +58,6 @@ def _key(names: Sequence[str | os.PathLike[str]]) -> str | None:
         try:
             contents = [(str(file), file.read_bytes()) for file in files]
         except OSError:
-            return None
-        if any(_EXTENDS.search(data) for _, data in contents):
             return None
     for name, data in contents:
         hashed.update(f"{name}\n{len(data)}\n".encode("utf-8", "surrogateescape"))

@@ -112,9 +112,9 @@ def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
     return RuleDraft(rule, enabled=own.enabled, silent=base.silent)
 
 
-def join(name: str, drafts: Sequence[PackDraft]) -> PackDraft:
+def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
     """Several files side by side. A file's global allowlists stay its own: they are narrowed to that file's
-    rules.
+    rules, and where it has none they are left out, with a warning.
     """
     if len(drafts) == 1:
         return drafts[0]
@@ -125,6 +125,16 @@ def join(name: str, drafts: Sequence[PackDraft]) -> PackDraft:
         ids = tuple(d.rule.id for d in draft.rules)
         for placed in draft.allowlists:
             targets = placed.allowlist.target_rules or ids
+            if not targets:  # these would stand for all rules, those of the other files
+                report.warnings.append(
+                    _problem(
+                        placed.origin,
+                        "",
+                        "the allowlist is ignored: it covers its own file's rules, and there are none",
+                        "name the rules in targetRules, or the pack in [extend]",
+                    )
+                )
+                continue
             joined.allowlists.append(
                 replace(placed, allowlist=replace(placed.allowlist, target_rules=targets))
             )
@@ -192,6 +202,11 @@ def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
     if rule.regex is None and rule.path is None:
         hint = "if it is meant to change a rule of another pack, name that pack in [extend]"
         yield _problem(rule.origin, rule.id, "has neither regex nor path, so it could never match", hint)
+    if rule.regex is None and rule.path is not None and rule.keywords:
+        # Refused, as other filters that do not exist here: without them the rule reports every file in a fitting place.
+        message = "has keywords and no regex: a rule with a path only does not look into files"
+        hint = "write the keywords as its regex, such as '(?i)word', or remove them"
+        yield _problem(rule.origin, rule.id, message, hint)
     regex = None if rule.regex is None else patterns.parsed(rule.regex)
     groups = 0 if regex is None else regex.groups
     if rule.secret_group > groups and (regex is not None or rule.regex is None):

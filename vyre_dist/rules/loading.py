@@ -54,11 +54,14 @@ def _builtin_files() -> dict[str, bytes]:
 
 
 class Loader:
-    """Loads drafts into one report. `patterns` holds every pattern of them, parsed."""
+    """Loads drafts into one report. `patterns` holds every pattern of them, parsed; `extends`: whether one of them extends
+    another pack.
+    """
 
     def __init__(self) -> None:
         self.report = Report()
         self.patterns = Patterns()
+        self.extends = False
 
     def load(self, name: str | os.PathLike[str]) -> PackDraft:
         """The draft of a file, a folder or a built-in pack.
@@ -81,9 +84,8 @@ class Loader:
             if stem not in files:
                 raise PackNotFoundError(name, builtin_names())
             files = {stem: files[stem]}
-        return join(
-            name, [self._toml(data, f"{BUILTIN}:{stem}", stem, None, ()) for stem, data in files.items()]
-        )
+        drafts = [self._toml(data, f"{BUILTIN}:{stem}", stem, None, ()) for stem, data in files.items()]
+        return join(name, drafts, self.report)
 
     def _folder(self, folder: Path) -> PackDraft:
         files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in _TOML + _YAML and f.is_file())
@@ -100,7 +102,7 @@ class Loader:
                     )
                 ]
             )
-        return join(folder.name, [draft for file in files for draft in self._kept(file)])
+        return join(folder.name, [draft for file in files for draft in self._kept(file)], self.report)
 
     def _kept(self, file: Path) -> Iterator[PackDraft]:
         # one unreadable file of a folder must not hide what is wrong with the others
@@ -130,6 +132,7 @@ class Loader:
         draft = toml_pack.read_pack(document, text, file, name, dialect, self.report, self.patterns)
         if draft.extend is None or not (draft.extend.use_default or draft.extend.path):
             return draft
+        self.extends = True
         base = self._base(draft.extend, path, below)
         return draft if base is None else overlay(draft, base, draft.extend, self.report)
 

@@ -47,7 +47,8 @@ class Rule:
     """One rule. `regex` None: a path-only rule, which reports the file itself.
 
     `keywords` gate: the rule applies to a document only if one of them occurs in it, ASCII case
-    folded (none: always). `secret_group` 0: the first group that matched non-empty, else the whole match.
+    folded (none: always); the loaders refuse them for a path-only rule. `secret_group` 0: the first group that
+    matched non-empty, else the whole match.
     `entropy`: findings whose secret's entropy is not above it are dropped (None: no such filter).
     `max_match_bytes` overrides the engine's cap for rules of unbounded width.
     """

@@ -22,11 +22,23 @@ _LISTS = ("categories", "examples", "negative_examples", "non_examples", "refere
 _IGNORED = frozenset({"references", "description", "base64", "dependencies", "confidence", "visible"})
 
 # Two things that RE2's syntax has not: comments, `(?# … )`, which Nosey Parker takes out, and white space in
-# a count, `{1, 5}`, which Rust's verbose mode takes out.
-_COMMENT_OR_COUNT = re.compile(
-    r"(?P<escape>\\.) | \(\?\# [^)]* \) | (?P<count> \{\s* \d+ \s* (?:,\s* \d* \s*)? \})",
-    re.DOTALL | re.VERBOSE,
+# a count, `{1, 5}`, which Rust's verbose mode takes out. Neither is one in quotes, in a bracketed class, or in a comment of
+# verbose mode. A class or comment that is not closed goes on to the end: the parser refuses it, and looking for its end from
+# each of many brackets would take minutes.
+_KEPT = r"""
+    \\Q .*? (?: \\E | \Z ) | \\.
+    | \[ \^? \]?+ (?: \[: \^? \w* :\] | \\. | [^]\\] )*+ (?: \] | \\? \Z )
+    | \( \? \# [^)]*+ \Z
+"""
+_LINE_COMMENT = r"| \# [^\n]*"
+_COMMENT_OR_COUNT, _IN_VERBOSE_MODE = (
+    re.compile(
+        rf"(?P<kept> {kept}) | \(\?\# [^)]* \) | (?P<count> \{{\s* \d+ \s* (?:,\s* \d* \s*)? \}})",
+        re.DOTALL | re.VERBOSE,
+    )
+    for kept in (_KEPT, _KEPT + _LINE_COMMENT)
 )
+_VERBOSE = re.compile(r"\s*\(\?[A-Za-z]*x[A-Za-z]*(-[A-Za-z]+)?\)")
 
 
 class _Yaml:
@@ -90,9 +102,9 @@ def to_re2_syntax(pattern: str) -> str:
     """The pattern without `(?# … )` and without white space in counts."""
 
     def rewrite(found: re.Match[str]) -> str:
-        return found["escape"] or "".join((found["count"] or "").split())
+        return found["kept"] or "".join((found["count"] or "").split())
 
-    return _COMMENT_OR_COUNT.sub(rewrite, pattern)
+    return (_IN_VERBOSE_MODE if _VERBOSE.match(pattern) else _COMMENT_OR_COUNT).sub(rewrite, pattern)
 
 
 def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patterns) -> PackDraft:

@@ -22,15 +22,21 @@ class RulePack:
     data are.
 
     `dialect`: gitleaks, vyre, noseyparker, patterns, or mixed. `warnings`: what is odd in the files but does
-    no harm.
+    no harm. `extends`: a file of it extends another pack, so that not only the files that were named have a say.
     """
 
     def __init__(
-        self, data: PackData, *, dialect: str = "patterns", warnings: tuple[Problem, ...] = ()
+        self,
+        data: PackData,
+        *,
+        dialect: str = "patterns",
+        warnings: tuple[Problem, ...] = (),
+        extends: bool = False,
     ) -> None:
         self.data = data
         self.dialect = dialect
         self.warnings = warnings
+        self.extends = extends
         self._patterns = Patterns()
 
     @classmethod
@@ -52,7 +58,8 @@ class RulePack:
         """
         loader = Loader()
         drafts = [loader.load(name) for name in names]
-        return cls._finish(join("+".join(draft.name for draft in drafts), drafts), loader)
+        name = "+".join(draft.name for draft in drafts)
+        return cls._finish(join(name, drafts, loader.report), loader)
 
     @classmethod
     def builtin(cls) -> RulePack:
@@ -79,7 +86,8 @@ class RulePack:
     @classmethod
     def _finish(cls, draft: PackDraft, loader: Loader) -> RulePack:
         data = finish(draft, loader.report, loader.patterns)
-        pack = cls(data, dialect=draft.format, warnings=tuple(loader.report.warnings))
+        warnings = tuple(loader.report.warnings)
+        pack = cls(data, dialect=draft.format, warnings=warnings, extends=loader.extends)
         pack._patterns = loader.patterns
         return pack
 
@@ -140,14 +148,14 @@ class RulePack:
 
     def __reduce__(self) -> tuple[object, ...]:
         # parses are left behind: they are made again where they are needed
-        return (_rebuild, (self.data, self.dialect, self.warnings))
+        return (_rebuild, (self.data, self.dialect, self.warnings, self.extends))
 
     def __repr__(self) -> str:
         return f"<RulePack {self.name!r}: {len(self.rules)} rules, {self.content_hash[:12]}>"
 
 
-def _rebuild(data: PackData, dialect: str, warnings: tuple[Problem, ...]) -> RulePack:
-    return RulePack(data, dialect=dialect, warnings=warnings)
+def _rebuild(data: PackData, dialect: str, warnings: tuple[Problem, ...], extends: bool) -> RulePack:
+    return RulePack(data, dialect=dialect, warnings=warnings, extends=extends)
 
 
 __all__ = ["PackError", "RulePack"]
