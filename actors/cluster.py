@@ -178,6 +178,11 @@ def room_for(per_worker: Mapping[str, float]) -> Room:
     )
 
 
+def lives(node: str) -> bool:
+    """Whether the node with this id is part of the connected cluster, as far as the cluster knows."""
+    return any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())
+
+
 def cpus_beside(gpus: int) -> int:
     """The CPUs of this worker's node that go with so many of its GPUs, in use or not; 0 outside Ray."""
     if not ray.is_initialized():

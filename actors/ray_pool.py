@@ -23,7 +23,7 @@ from ray.exceptions import (
     RuntimeEnvSetupError,
 )
 
-from vyre_dist.actors.cluster import InfeasibleError, connect, room_for, this_package
+from vyre_dist.actors.cluster import InfeasibleError, connect, lives, room_for, this_package
 from vyre_dist.actors.scan_actor import (
     MOST_PROCESSES,
     ScanActor,
@@ -252,8 +252,12 @@ class RayPool:
         facts = self.facts.get(worker)
         who = f"process {facts.pid} on {facts.host}: " if facts else ""
         self._forget(worker)
-        kind = WorkerRefused if refused else WorkerLost
-        events.append(kind(worker, who + _in_a_line(error)))
+        detail = who + _in_a_line(error)
+        if refused:
+            events.append(WorkerRefused(worker, detail))
+        else:
+            # a node that goes takes along whatever is there
+            events.append(WorkerLost(worker, detail, blameless=facts is not None and not lives(facts.node)))
 
     def _forget(self, worker: int) -> None:
         """Have the actor gone for certain, and what it still had in hand never heard of again."""
@@ -276,11 +280,13 @@ class RayPool:
     def close(self) -> None:
         """See WorkerPool. Ray itself is shut down if this pool connected or started it."""
         if ray.is_initialized():
-            for worker in list(self._actors):
-                self._forget(worker)
-            if self._owns_ray:
-                with handlers_kept():
-                    ray.shutdown()
+            try:
+                for worker in list(self._actors):
+                    self._forget(worker)
+            finally:
+                if self._owns_ray:
+                    with handlers_kept():
+                        ray.shutdown()
         self._actors.clear()
         self._refs.clear()
         self._arguments = ()

@@ -127,3 +127,62 @@ def test_a_fresh_cluster_is_quiet_private_and_gone_afterwards(home: Path, ray_pl
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
     assert mode_of(home / ".ray" / "auth_token") == 0o600
+
+
+_NODES = """
+import sys
+import time
+import ray
+from ray.cluster_utils import Cluster
+from vyre_dist.actors.ray_pool import RayPool
+from vyre_dist.driver.events import TaskDone, WorkerLost, WorkerReady
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.tasks import Piece, ScanTask
+from vyre_dist.rules.model import PackData, Rule
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+node = cluster.add_node(num_cpus=1)
+pool = RayPool(WorkerSpec(PackData("p", (Rule("r", "a+"),)), EngineConfig(backend="cpu")), 1, cluster.address)
+
+TASK = ScanTask((Piece(0, "inline", 2, 0, 2, inline=b"aa"),))
+END = time.monotonic() + 150
+
+def only(*kinds):
+    while not (events := pool.poll(1.0)):
+        assert time.monotonic() < END
+    (event,) = events
+    assert isinstance(event, kinds), event
+    return event
+
+pool.start()
+only(WorkerReady)
+cluster.remove_node(node, allow_graceful=False)
+cluster.add_node(num_cpus=1)
+# its processes live on for a moment
+while True:
+    pool.submit(0, 1, TASK)
+    if isinstance(lost := only(TaskDone, WorkerLost), WorkerLost):
+        break
+assert lost.blameless, lost
+pool.replace(0)
+only(WorkerReady)
+pool.submit(0, 2, TASK)
+assert len(only(TaskDone).result.findings) == 1
+pool.close()
+cluster.shutdown()
+print("fine")
+"""
+
+
+def test_a_node_that_dies_is_nobodys_fault(home: Path, ray_places: Path) -> None:
+    """What its actors were doing is not the reason; the cluster's other nodes go on."""
+    done = subprocess.run(
+        [sys.executable, "-c", _NODES],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    # the helpers that start nodes talk
+    assert done.returncode == 0 and done.stdout.endswith("fine\n"), done.stderr
