@@ -6,12 +6,13 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from privileges import without_privileges
 
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
@@ -24,7 +25,6 @@ from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.sources import DocumentRef, walk
 
 CONTENT = b"xx needle 1234\n" * 4
-NOBODY = 65534
 
 
 def planned(path: Path) -> Piece:
@@ -36,19 +36,6 @@ def planned(path: Path) -> Piece:
 def engine(shard_bytes: int = 1 << 20) -> ScanEngine:
     pack = RulePack.from_patterns({"r": r"needle (\d+)", "long": "x[^z]*4"}).data
     return ScanEngine(pack, EngineConfig(shard_bytes=shard_bytes))
-
-
-@contextlib.contextmanager
-def without_privileges() -> Iterator[None]:
-    """Root may read everything, so these lines run as nobody if need be."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def replace_by_socket(path: Path) -> None:

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from privileges import without_privileges
 
 from vyre_dist.sources import DocumentRef, WalkStats, walk
-
-NOBODY = 65534
 
 
 def shown(items: object) -> list[str]:
     return [i.path if isinstance(i, DocumentRef) else f"{i.reason}:{i.path}" for i in items]  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def without_privileges() -> Iterator[None]:
-    """Root may enter everything, so these lines run as nobody if need be."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
