@@ -47,7 +47,7 @@ SANITIZED := tests/gpu/test_spans.py tests/gpu/test_programs.py tests/gpu/test_s
 sanitize: $(STAMP)
 	for tool in memcheck racecheck; do \
 		compute-sanitizer --tool $$tool --error-exitcode 1 --target-processes all \
-			$(BIN)/python -m pytest -m gpu -k "not four_gib" $(SANITIZED) || exit 1; \
+			$(BIN)/python -P -m pytest -m gpu -k "not four_gib" $(SANITIZED) || exit 1; \
 	done
 
 # SAMPLE: made by `benchmarks/gpu_scan.py --write-sample TREE SAMPLE`; RULES: a pack, the built-in one if empty

@@ -4,7 +4,7 @@
                                         [--workers 4 16] [--ray] [--record]
 
 SAMPLE is gpu_scan.py's. It is written out as trees: its files, 50 to a folder, `copies` times, and the same text in files of
-256 MB. Each is scanned from the page cache by either backend with so many workers, process start included; `--ray` adds
+256 MiB. Each is scanned from the page cache by either backend with so many workers, process start included; `--ray` adds
 one Ray cluster of this machine with a worker for each GPU. All must give the same findings. Appends a JSON line to
 benchmarks/results/scan_backends.jsonl with --record.
 """
@@ -44,7 +44,7 @@ def write_files(tree: Path, paths: list[str], documents: list[bytes], copies: in
 
 
 def write_big_files(tree: Path, documents: list[bytes], copies: int) -> None:
-    """As much text in files of 256 MB, linked likewise."""
+    """As much text in files of 256 MiB, linked likewise."""
     tree.mkdir()
     whole = b"\n".join(documents)
     first = tree / "0.txt"

@@ -76,6 +76,25 @@ def test_disabled_rules(base: Path) -> None:
     assert [str(w) for w in pack.warnings if "did you mean 'two'?" in str(w)]
 
 
+def test_a_disabled_rule_that_an_allowlist_targets(base: Path) -> None:
+    """It is gone from the allowlist, too, beside other packs and below a further level; one with no other target is gone."""
+    base.write_text(
+        BASE + '[[allowlists]]\ntargetRules = ["two", "one"]\nregexes = ["both"]\n'
+        '[[allowlists]]\ntargetRules = ["two"]\nregexes = ["gone"]\n'
+    )
+    text = "[extend]\npath = 'base.toml'\ndisabledRules = ['two']\n"
+    other = base.parent / "other.toml"
+    other.write_text("[[rules]]\nid = 'else'\nregex = 'else'\n")
+    above = "[extend]\npath = 'own.toml'\n"
+    for pack in (
+        extended(base, text),
+        RulePack.load_all([base.parent / "own.toml", other]),
+        extended(base, above, "above.toml"),
+    ):
+        targets = [a.target_rules for a in pack.allowlists if a.regexes]
+        assert "two" not in [rule.id for rule in pack] and targets == [("one",)]
+
+
 def test_an_own_rule_survives_its_disabled_namesake(base: Path) -> None:
     """Disabling a base rule leaves an own rule of that id as it is written, unmerged."""
     pack = extended(

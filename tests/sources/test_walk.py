@@ -301,6 +301,8 @@ def test_a_file_left_out_by_policy_can_still_be_named(here: Path) -> None:
         ("?.py", ["a.py"]),
         ("./*/b.py", ["src/b.py"]),
         ("src/../*.py", ["src/../a.py"]),
+        # a final slash means directories
+        ("[as]*/", ["src/[x].txt", "src/b.py", "src/deep/c.py", "src/deep/.h/d.py"]),
     ],
 )
 def test_globs_are_expanded(here: Path, pattern: str, expected: list[str]) -> None:
@@ -309,6 +311,12 @@ def test_globs_are_expanded(here: Path, pattern: str, expected: list[str]) -> No
     assert shown(walk([pattern])) == expected
     absolute = f"{here}/{pattern}"
     assert [os.path.relpath(p) for p in shown(walk([absolute]))] == [os.path.normpath(e) for e in expected]
+
+
+def test_a_globs_final_slash_takes_no_file(here: Path) -> None:
+    """What matches and is no directory is as if it were not there."""
+    make(here, "a.py", "src/b.py")
+    assert shown(walk(["**/*.py/"])) == ["not-found:**/*.py/"]
 
 
 @pytest.mark.parametrize(

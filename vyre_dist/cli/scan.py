@@ -53,8 +53,8 @@ class _ScanCommand(click.Command):
     "packs",
     multiple=True,
     metavar="PACK",
-    help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file or folder, or a built-in pack's name. "
-    "May be given several times. Default: everything built in.",
+    help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file, a folder of such files, or a built-in pack's "
+    "name. May be given several times. Default: everything built in.",
 )
 @click.option(
     "--format",
@@ -135,9 +135,13 @@ class _ScanCommand(click.Command):
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
-    help="Where compiled packs are kept. Default: the user's cache directory.",
+    help="Where compiled packs are kept and, without --store, the autotune store. Default: the user's cache directory.",
 )
-@click.option("--no-cache", is_flag=True, help="Keep no compiled packs, and read none.")
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Keep no compiled packs and, without --store, no autotune store; read none.",
+)
 @STORE
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the run's summary to FILE, as JSON.")
 @click.option(

@@ -66,8 +66,8 @@ class ScanResult(list[Finding]):
 class Scanner:
     """Scans bytes and files with one rule pack.
 
-    `pack`: a RulePack, PackData, or a mapping of rule ids to regexes. `backend`: `auto`, `cpu` or
-    `reference`. `config`: everything else; `shard_bytes`, `max_match_bytes` and `speculation` may be given
+    `pack`: a RulePack, PackData, or a mapping of rule ids to regexes. `backend`: `auto`, `cpu`, `cuda`
+    or `reference`. `config`: everything else; `shard_bytes`, `max_match_bytes` and `speculation` may be given
     by keyword. Raises PackError or UsageError for what it can't work with. Not thread-safe: use one per
     thread.
     """

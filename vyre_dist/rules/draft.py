@@ -47,13 +47,14 @@ class Extend:
 
 @dataclass(slots=True)
 class PackDraft:
-    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns."""
+    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns. `disabled`: rules of its bases, left out."""
 
     name: str
     format: str
     rules: list[RuleDraft] = field(default_factory=list)
     allowlists: list[PlacedAllowlist] = field(default_factory=list)
     extend: Extend | None = None
+    disabled: tuple[str, ...] = ()
 
 
 def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> PackDraft:
@@ -80,7 +81,13 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
     for draft in own.rules:
         under = merged.get(draft.rule.id)
         merged[draft.rule.id] = draft if under is None else _merge_rule(draft, under, report)
-    return PackDraft(own.name, own.format, list(merged.values()), [*base.allowlists, *own.allowlists])
+    return PackDraft(
+        own.name,
+        own.format,
+        list(merged.values()),
+        [*base.allowlists, *own.allowlists],
+        disabled=(*base.disabled, *extend.disabled_rules),
+    )
 
 
 def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
@@ -122,6 +129,7 @@ def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
     joined = PackDraft(name, formats.pop() if len(formats) == 1 else "mixed")
     for draft in drafts:
         joined.rules.extend(draft.rules)
+        joined.disabled += draft.disabled
         ids = tuple(d.rule.id for d in draft.rules)
         for placed in draft.allowlists:
             targets = placed.allowlist.target_rules or ids
@@ -147,7 +155,7 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
     Raises PackError with all of `report.problems`, those found here included.
     """
     rules: dict[str, Rule] = {}
-    left_out: set[str] = set()
+    left_out = set(draft.disabled)
     for item in draft.rules:
         rule = item.rule
         first = rules.get(rule.id)

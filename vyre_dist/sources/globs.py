@@ -22,7 +22,8 @@ def expand(pattern: str) -> Iterator[str | InputProblem]:
     """The existing paths that match, in sorted order, and what could not be listed, entered or looked at on the way.
 
     The language is gitignore's: `**` between slashes is any number of directories, `*` takes hidden names
-    too. Links to directories are followed for `*`, not for `**`. A final `**` is the directory itself.
+    too. Links to directories are followed for `*`, not for `**`. A final `**` is the directory itself; a final slash
+    means directories.
     """
     parts = pattern.split("/")
     base = ""
@@ -30,15 +31,24 @@ def expand(pattern: str) -> Iterator[str | InputProblem]:
         base = "/"
         parts = parts[1:]
     segments = [p for p in parts if p not in ("", ".")]
+    directories = pattern.endswith("/") and segments
     while len(segments) > 1 and segments[-1] == "**":
         segments.pop()
     seen: set[str] = set()
     for found in _expand(base, segments):
         # two ** can reach the same path by several ways, and each way meets an unreadable directory
         key = found if isinstance(found, str) else found.path + "\0"
-        if key not in seen:
+        if key not in seen and not (directories and isinstance(found, str) and _is_other(found)):
             seen.add(key)
             yield found
+
+
+def _is_other(path: str) -> bool:
+    """Whether there is something that is no directory; what can't be told is for whoever opens it to say."""
+    try:
+        return not stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _expand(base: str, segments: list[str]) -> Iterator[str | InputProblem]:
