@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 _LOG = logging.getLogger(__name__)
 
-_STORE = "/dev/shm/plasma"  # noqa: S108
-"""How the name of the mapping that is Ray's object store begins. (Objects that found no room there are files elsewhere.)"""
+_STORES = ("/dev/shm/plasma", "/tmp/ray/plasma")  # noqa: S108
+"""How the name of the mapping that is Ray's object store begins; the latter where shared memory is too small for it. Objects
+that find no room in the store are mappings of files in the session's folder.
+"""
 
 _PINNED_FROM = 1 << 20
 """Bytes from which it is worth keeping pinned memory for what comes back from the device."""
@@ -63,7 +65,7 @@ class HostRegistry:
         if (known := self._known(array)) is not None:
             return known
         mapping = mapping_of(array.ctypes.data)
-        if mapping is not None and mapping.name.startswith(_STORE):
+        if mapping is not None and mapping.name.startswith(_STORES):
             return self._register(mapping)
         if not self._told:
             self._told = True
