@@ -62,9 +62,8 @@ class DeviceTables:
         struct["nfa_word_count"] = tables.nfa_words.size
         struct["run_count"] = tables.runs.size
         struct["always_count"] = tables.always_entries.size
-        tests = dict.fromkeys(
-            map(tuple, tables.runs["test"].tolist())
-        )  # many a pack has one class in several lengths
+        # many a pack has one class in several lengths
+        tests = dict.fromkeys(map(tuple, tables.runs["test"].tolist()))
         struct["test_count"] = len(tests)
         for i, (shift, ones) in enumerate(tests):
             struct["tests"][i] = (1 << shift, ones * 0x0101_0101)

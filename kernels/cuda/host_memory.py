@@ -54,39 +54,6 @@ class HostRegistry:
         mapping = mapping_of(array.ctypes.data)
         if mapping is None or mapping.end < array.ctypes.data + array.nbytes:
             return False
-        return self._register(mapping)
-
-    def register_store(self, array: npt.NDArray[np.uint8]) -> bool:
-        """`register` if `array` lies in Ray's object store; whether copies from it are fast now.
-
-        The store is one mapping, which stays as long as the process: registered once, every object in it is copied without a
-        detour. Other memory may be unmapped by its owner at any time, and is left as it is.
-        """
-        if (known := self._known(array)) is not None:
-            return known
-        mapping = mapping_of(array.ctypes.data)
-        if mapping is not None and mapping.name.startswith(_STORES):
-            return self._register(mapping)
-        if not self._told:
-            self._told = True
-            _LOG.warning(
-                "a batch lies neither in a slot nor in Ray's object store%s: copies to the GPU will be several times slower",
-                f" but in {mapping.name}" if mapping is not None and mapping.name else "",
-            )
-        return False
-
-    def _known(self, array: npt.NDArray[np.uint8]) -> bool | None:
-        """Whether it is registered (True) or was refused (False), asked for every batch: /proc/self/maps of a process with a
-        GPU takes milliseconds to read.
-        """
-        start, end = array.ctypes.data, array.ctypes.data + array.nbytes
-        if any(m.start <= start and end <= m.end for m in self._registered.values()):
-            return True
-        if any(m.start <= start and end <= m.end for m in self._refused.values()):
-            return False
-        return None
-
-    def _register(self, mapping: Mapping) -> bool:
         import cupy
 
         runtime = cupy.cuda.runtime
@@ -105,6 +72,36 @@ class HostRegistry:
             return False
         self._registered[mapping.start] = mapping
         return True
+
+    def register_store(self, array: npt.NDArray[np.uint8]) -> bool:
+        """`register` if `array` lies in Ray's object store; whether copies from it are fast now.
+
+        The store is one mapping, which stays as long as the process: registered once, every object in it is copied without a
+        detour. Other memory may be unmapped by its owner at any time, and is left as it is.
+        """
+        if (known := self._known(array)) is not None:
+            return known
+        mapping = mapping_of(array.ctypes.data)
+        if mapping is not None and mapping.name.startswith(_STORES):
+            return self.register(array)
+        if not self._told:
+            self._told = True
+            _LOG.warning(
+                "a batch lies neither in a slot nor in Ray's object store%s: copies to the GPU will be several times slower",
+                f" but in {mapping.name}" if mapping is not None and mapping.name else "",
+            )
+        return False
+
+    def _known(self, array: npt.NDArray[np.uint8]) -> bool | None:
+        """Whether it is registered (True) or was refused (False), asked for every batch: /proc/self/maps of a process with a
+        GPU takes milliseconds to read.
+        """
+        start, end = array.ctypes.data, array.ctypes.data + array.nbytes
+        if any(m.start <= start and end <= m.end for m in self._registered.values()):
+            return True
+        if any(m.start <= start and end <= m.end for m in self._refused.values()):
+            return False
+        return None
 
     def close(self) -> None:
         """Unregister everything; before the memory goes away."""
