@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import lzma
 import os
-import random
 from pathlib import Path
 
 import msgpack
 
 
 def shuffled_paths(tree: str, seed: int) -> list[str]:
-    """The regular files of `tree`, links left out, in an order that depends on `seed` only."""
-    paths = sorted(
+    """The regular files of `tree`, links left out, in an order that depends on `seed` and their names in the tree.
+
+    Each file's place comes from its own name, so that a tree's next point release gives nearly the same sample.
+    """
+    paths = (
         path
         for folder, _, names in os.walk(tree)
         for name in names
         if os.path.isfile(path := os.path.join(folder, name)) and not os.path.islink(path)
     )
-    random.Random(seed).shuffle(paths)
-    return paths
+
+    def place(path: str) -> bytes:
+        return hashlib.sha256(str(seed).encode() + b"/" + os.fsencode(os.path.relpath(path, tree))).digest()
+
+    return sorted(paths, key=place)
 
 
 def sampled_files(tree: str, megabytes: float) -> list[tuple[str, bytes]]:
