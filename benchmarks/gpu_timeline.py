@@ -3,8 +3,9 @@
     python benchmarks/gpu_timeline.py --sample SAMPLE --rules PACK [--workers 12] [--batches 60] [--store]
 
 SAMPLE is gpu_scan.py's. Prints, over the batches after the first ones: how long a copy takes while everything else runs, how
-long the bus is idle between copies, how long kernels take from the end of their copy, and the thread's own time in `put` and
-`collect`. `--workers 0` leaves extraction out; `--store` copies from Ray's object store.
+long the bus is idle between copies, how long kernels take from the end of their copy, the thread's own time in `put` and
+its parts, and how long it waited for `findings` because no slot was free. `--workers 0` leaves extraction out; `--store`
+copies from Ray's object store.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Timeline:
         self._cupy = cupy
         self.copies: list[tuple[Any, Any]] = []
         self.ends: list[Any] = []
-        self.host: dict[str, list[float]] = {"put": [], "start": [], "wait": [], "jobs": [], "submit": []}
+        steps = ("put", "start", "wait", "jobs", "submit", "findings")
+        self.host: dict[str, list[float]] = {step: [] for step in steps}
         self.base = cupy.cuda.Event()
         self.base.record(cupy.cuda.Stream.null)
         self.base.synchronize()
@@ -142,8 +144,11 @@ def main() -> None:
             if number == 2 * args.slots:
                 ready += [batch for batch, _ in stream.drain()]
                 timeline, began = Timeline(stream), time.perf_counter()
+            entered = time.perf_counter()
             if not ready:
                 ready.append(stream.next_finished()[0])
+                if timeline is not None:
+                    timeline.host["findings"].append(1e3 * (time.perf_counter() - entered))
             entered = time.perf_counter()
             ready += [batch for batch, _ in stream.put(ready.pop(0))]
             if timeline is not None:
@@ -161,13 +166,18 @@ def main() -> None:
         # a copy that had to wait for the one before it began when that one ended
         real = np.maximum(begins[1:], ends[:-1])
         idle = np.maximum(begins[1:] - ends[:-1], 0)
-        print(f"copy            {np.median(ends[1:] - real):6.2f} ms, median")
+        took = ends[1:] - real
+        print(
+            f"copy            {np.median(took):6.2f} ms, median; mean {np.mean(took):.2f}, a tenth above "
+            f"{np.quantile(took, 0.9):.2f}, worst {took.max():.2f}"
+        )
         print(f"bus idle before {np.mean(idle):6.2f} ms, mean; worst {idle.max():.2f}")
         print(f"kernels         {np.median(done - ends):6.2f} ms from the end of the copy, median")
         for name, own in timeline.host.items():
             if own:
                 print(
-                    f"host {name:10} {statistics.median(own):6.2f} ms, median; mean {statistics.mean(own):.2f}"
+                    f"host {name:10} {statistics.median(own):6.2f} ms, median; mean {statistics.mean(own):.2f}, "
+                    f"worst {max(own):.2f}, {len(own)} times"
                 )
         print("copies began", np.round(begins[:12] - begins[0], 1).tolist())
         print("copies ended", np.round(ends[:12] - begins[0], 1).tolist())
