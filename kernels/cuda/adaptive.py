@@ -1,11 +1,11 @@
 """AdaptivePrograms: fused or serial for each arena, as a speculator says whose threshold was measured.
 
 How much fused gains or loses depends on how dense the rows are, which a commit rate by tiles tells only while few tiles have
-any. So there is a speculator for each class of density, and an arena goes to the one of the arena before it. The first
-arenas of a class are run both ways, in turn, and timed: if fused is not the slower one, it is worth it at any commit rate;
-else the rate at which it would break even follows from the times (calibrate.py), and where that is no rate at all, only
-probes are fused. From then on the speculator learns from every counter tail, and while it says no, one arena in
-`probe_every` is fused all the same.
+any. So there is a speculator for each class of density, and an arena goes to the one of the arena before it. While a class
+is new its arenas go both ways, in turn, and what each took counts for the class that it turned out to be of: if fused is
+not the slower one, it is worth it at any commit rate; else the rate at which it would break even follows from the times
+(calibrate.py), and where that is no rate at all, only probes are fused. From then on the speculator learns from every
+counter tail, and while it says no, one arena in `probe_every` is fused all the same.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ class _Class:
         self.tails = MergedReport()
         self.racing = True
 
-    @property
-    def lane(self) -> SpeculationMode:
-        """How to dispatch the next arena of the race."""
-        return _LANES[self._turn % 2]
-
-    def count(self, nanoseconds: int, size: int) -> None:
-        """The arena that was dispatched as `lane` said took so long."""
-        if self._turn >= 2:  # the first of each path warms up
-            self._times[self.lane].append(nanoseconds * 1000 // max(1, size))
+    def next_lane(self) -> SpeculationMode:
+        """How to dispatch the next arena, while both race."""
         self._turn += 1
-        if self._turn < 2 * (RACES + 1):
+        return _LANES[(self._turn - 1) % 2]
+
+    def count(self, fused_path: bool, nanoseconds: int, size: int) -> None:
+        """An arena of this class took so long on that path."""
+        mode = SpeculationMode.FORCE if fused_path else SpeculationMode.DISABLE
+        self._times[mode].append(nanoseconds * 1000 // max(1, size))
+        if min(map(len, self._times.values())) <= RACES:
             return
         self.racing = False
-        fused, serial = (statistics.median_low(self._times[each]) for each in _LANES)
+        # the first of each path warms up
+        fused, serial = (statistics.median_low(self._times[each][1:]) for each in _LANES)
         pct, every = 0, self._probe_every
         if fused > serial:
             even = break_even_pct(self.tails, fused, serial)
@@ -110,11 +110,8 @@ class AdaptivePrograms:
 
     def run(self, arena: DeviceArena, mode: SpeculationMode = SpeculationMode.AUTO) -> DeviceRows:
         """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the path."""
-        own = self._classes.get(self._density)
-        if own is None:
-            own = self._classes[self._density] = _Class(self._probe_every)
-        racing = own.racing
-        lane = own.lane if racing and mode is SpeculationMode.AUTO else mode
+        own = self._classes.setdefault(self._density, _Class(self._probe_every))
+        lane = own.next_lane() if own.racing and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
             self, own.speculator, self._plan, [arena], DispatchConfig(lane), self._confirm
@@ -124,12 +121,11 @@ class AdaptivePrograms:
         report = outcome.report or SpeculationReport.from_counts(0, 0)
         if mode is SpeculationMode.AUTO:
             self.paths.append(outcome.used_speculative_path)
-            density = density_class(rows.size, arena.size)
-            # an arena of another class says nothing about this one's
-            if density == self._density and racing:
-                own.tails += MergedReport.of(report)
-                own.count(spent, arena.size)
-            self._density = density
+            self._density = density_class(rows.size, arena.size)
+            was = self._classes.setdefault(self._density, _Class(self._probe_every))
+            if was.racing:
+                was.tails += MergedReport.of(report)
+                was.count(outcome.used_speculative_path, spent, arena.size)
         return DeviceRows(rows, report.attempted_tiles, report.committed_tiles)
 
     def dispatch(

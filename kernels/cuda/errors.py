@@ -10,7 +10,8 @@ class DeviceMemoryError(VyreError):
 
     def __init__(self, needed: int, free: int) -> None:
         self.needed, self.free = needed, free
+        size = f"{needed >> 20} MiB" if needed >> 20 else f"{needed} bytes"
         super().__init__(
-            f"the GPU has {free >> 20} MiB free, and a window of {needed >> 20} MiB with its lists does not fit; "
+            f"the GPU has {free >> 20} MiB free, and a window of {size} with its lists does not fit; "
             "use a smaller --shard-size, or free memory on the GPU"
         )

@@ -53,6 +53,12 @@ class HostRegistry:
             return known
         mapping = mapping_of(array.ctypes.data)
         if mapping is None or mapping.end < array.ctypes.data + array.nbytes:
+            if not self._told:
+                self._told = True
+                _LOG.warning(
+                    "%d MiB that lie in several mappings can't be registered with CUDA: copies to the GPU will be slower",
+                    array.nbytes >> 20,
+                )
             return False
         import cupy
 
@@ -139,13 +145,20 @@ def pinned(size: int) -> npt.NDArray[np.uint8]:
 
 
 def mapping_of(address: int) -> Mapping | None:
-    """The mapping that holds an address, from /proc/self/maps; neighbours of one file count as one."""
+    """The mapping that holds an address, from /proc/self/maps; neighbours of one file, in its order, count as one."""
     found: Mapping | None = None
+    goes_on: tuple[int, int, str, str] | None = None  # how a line begins that continues `found`
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         for line in maps:
-            span, mode, _offset, _device, _inode, *name = line.split(maxsplit=5)
+            span, mode, offset, device, inode, *name = line.split(maxsplit=5)
             low, high = (int(part, 16) for part in span.split("-"))
-            if low <= address < high:
-                found = Mapping(low, high, "w" in mode, name[0].strip() if name else "")
+            at = int(offset, 16)
+            if found is not None and inode != "0" and goes_on == (low, at, device, inode):
+                # a part of it was given another mode, or advice of its own
+                found = Mapping(found.start, high, found.writable and "w" in mode, found.name)
+            elif found is not None and found.start <= address < found.end:
                 break
-    return found
+            else:
+                found = Mapping(low, high, "w" in mode, name[0].strip() if name else "")
+            goes_on = high, at + high - low, device, inode
+    return found if found is not None and found.start <= address < found.end else None

@@ -167,13 +167,20 @@ class Lane:
             None if self._spans is None else np.concatenate([part.matches for part in parts]),
         )
 
-    def _forget(self) -> None:
-        """Give back what the device holds for this lane: what comes is smaller."""
+    def release(self) -> None:
+        """Give back what the device holds for this lane, for another one. What was started begins anew when asked for."""
         import cupy
 
         self._stream.synchronize()
+        self._pending, self._hits = None, None
         self._arena, self._space = DeviceArena(), Workspace()
         cupy.get_default_memory_pool().free_all_blocks()
+
+    def _forget(self) -> None:
+        """The same for this lane itself: what comes is smaller."""
+        import cupy
+
+        self.release()
         if self._spans is not None:
             # first what does not shrink with the arena; where even that does not fit the host searches
             with contextlib.suppress(cupy.cuda.memory.OutOfMemoryError):

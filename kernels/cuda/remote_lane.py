@@ -9,7 +9,8 @@ import mmap
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
@@ -62,15 +63,38 @@ class RemoteLane:
 
     def ready(self) -> bool:
         """Whether the GPU is, and has the rooms that there are; waits for nothing."""
-        if not self._greeted and not self._connect().poll():
-            return False
-        connection = self._open()
-        for name, room in self._rooms.items():
-            if not room.offered:
-                self._offer(name, room)
-        while self._offered and connection.poll():
-            self._hear_of_room()
-        return not self._offered
+        with self._in_step():
+            if not self._greeted and not self._connect().poll():
+                return False
+            connection = self._open()
+            for name, room in self._rooms.items():
+                if not room.offered:
+                    self._offer(name, room)
+            while self._offered and connection.poll():
+                self._hear_of_room()
+            return not self._offered
+
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """What breaks off between a question and the end of its answer (memory that runs out, say) takes the connection with
+        it: over the same one, the next question would get this one's answer.
+        """
+        try:
+            yield
+        except (DeviceMemoryError, WorkerUnusableError):
+            raise
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        """The next question goes through a new connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._greeted = None, False
+        self._offered.clear()
+        for room in self._rooms.values():
+            room.offered = room.known = False
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -104,18 +128,21 @@ class RemoteLane:
 
     def fused(self, arena: Arena) -> DeviceRows:
         """See ArenaLane."""
-        self._send_arena("fused", arena)
-        return self._rows()
+        with self._in_step():
+            self._send_arena("fused", arena)
+            return self._rows()
 
     def list_hits(self, arena: Arena) -> None:
         """See ArenaLane."""
-        self._send_arena("list", arena)
-        self._receive("listed")
+        with self._in_step():
+            self._send_arena("list", arena)
+            self._receive("listed")
 
     def confirm(self) -> DeviceRows:
         """See ArenaLane."""
-        self._send("confirm")
-        return self._rows()
+        with self._in_step():
+            self._send("confirm")
+            return self._rows()
 
     def _send_arena(self, what: str, arena: Arena) -> None:
         name = ""

@@ -41,6 +41,7 @@ class _Client:
     connection: Connection
     lane: Lane
     rooms: dict[str, _Room] = field(default_factory=dict)
+    arena: Arena | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,12 @@ class GpuService:
             self._drop(client)
             return
         if what == "fused":
-            client.lane.start(_arena(client, *body))
+            client.arena = _arena(client, *body)
+            client.lane.start(client.arena)
             self._started.append(client)
         elif what == "list":
-            client.lane.list_hits(_arena(client, *body))
+            client.arena = _arena(client, *body)
+            client.lane.list_hits(client.arena)
             self._answer(client, "listed")
         else:
             self._finish(client, client.lane.confirm)
@@ -138,7 +141,15 @@ class GpuService:
 
     def _finish(self, client: _Client, work: Callable[[], DeviceRows]) -> None:
         try:
-            found = work()
+            try:
+                found = work()
+            except DeviceMemoryError:
+                if client.arena is None:
+                    raise
+                # lanes keep the buffers that their densest arenas took
+                for other in self._clients:
+                    other.lane.release()
+                found = client.lane.fused(client.arena)
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
         else:

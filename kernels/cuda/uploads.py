@@ -18,7 +18,7 @@ def upload(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
     CuPy queues copies on its current stream, and lanes have streams of their own, which wait for no other: without waiting
     here a first scan on a busy device reads tables that are still on their way, and misses matches without a word.
 
-    Raises DeviceUnusableError when the device has no room for them.
+    Raises DeviceUnusableError when the device has no room for them, or lets nobody in.
     """
     import cupy
 
@@ -33,5 +33,8 @@ def upload(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
             f"its memory is too full for a pack's tables of {size >> 10} KiB",
             "free some, or use --backend cpu",
         ) from error
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        # the first to need a context: another process may have the device for itself
+        raise DeviceUnusableError(str(error), "see what nvidia-smi shows, or use --backend cpu") from error
     cupy.cuda.get_current_stream().synchronize()
     return there

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vyre_dist.autotune.calibrate import break_even_pct
+from vyre_dist.autotune.calibrate import break_even_pct, threshold_to_store
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.publish import Contender, race_and_store
 from vyre_dist.autotune.record import LoserTiming, Provenance, StoredRecord
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import Variant, VariantTiming
 from vyre_dist.dispatch.report import MergedReport, SpeculationReport
+from vyre_dist.dispatch.speculator import AdaptiveSpeculator
 from vyre_dist.errors import UsageError
 
 
@@ -96,3 +97,38 @@ def test_negative_times_are_refused() -> None:
     """Times are counts."""
     with pytest.raises(UsageError, match="fused_ns"):
         break_even_pct(SpeculationReport(1, 1), -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("committed", "fused_ns", "pct"),
+    [
+        (3, 70, 0),  # 0.21 %: rounded up it would turn off what is faster
+        (0, 70, 0),
+        (0, 100, 0),
+        (40, 70, 2),
+        (500, 50, 25),
+        (1000, 100, 100),
+        (0, 130, None),
+        (40, 125, 6),  # 5 % is within the margin of 4 %
+        (40, 1000, 40),
+        (900, 130, 100),
+    ],
+)
+def test_threshold_to_store(committed: int, fused_ns: int, pct: int | None) -> None:
+    """What a speculator starts from does, at the rate that was seen, what was measured as cheaper."""
+    report = SpeculationReport(committed, 1000 - committed)
+    assert threshold_to_store(report, fused_ns, 100) == pct
+
+
+@given(st.integers(0, 1000), st.integers(1, 300))
+def test_a_stored_threshold_keeps_the_cheaper_path(committed: int, fused_ns: int) -> None:
+    """Fused stays on where it was not the slower one; else it goes off, but for rates that no threshold is above."""
+    report = SpeculationReport(committed, 1000 - committed)
+    pct = threshold_to_store(report, fused_ns, 100)
+    speculator = AdaptiveSpeculator.calibrated(pct)
+    for _ in range(40):
+        speculator.record(report)
+    if fused_ns <= 100:
+        assert speculator.enabled
+    elif committed < 740:
+        assert not speculator.enabled

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import emulated_gpu_process
 import pytest
@@ -141,6 +143,27 @@ def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(ScanAbortedError, match="no usable GPU: it was promising") as caught:
             scan(LocalPool(spec(), workers=2), inputs)
         assert caught.value.refused
+
+
+@pytest.mark.parametrize(
+    ("own_gpu", "reason"),
+    [
+        (emulated_gpu_process.taken_by_another, "no usable GPU: cudaErrorDevicesUnavailable"),
+        (emulated_gpu_process.breaks, r"no usable GPU: \w+: .*; use --backend cpu"),
+    ],
+)
+def test_one_that_breaks(own_gpu: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised before the GPU is ready is told as the reason."""
+    monkeypatch.setattr(gpu_process, "_own_gpu", own_gpu)
+    process = GpuProcess(spec())
+    try:
+        process.start()
+        while process.found is False and not (refused := process.mind()):
+            pass
+        refused = refused or process.mind()
+    finally:
+        process.close()
+    assert re.match(reason, refused), refused
 
 
 def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

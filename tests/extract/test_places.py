@@ -118,3 +118,30 @@ def test_matches_at_starts(gaps: list[int], width: int, low: int, owned: int, at
             pos = start + width
             wanted.append((start, pos, 0))
     assert matches_at_starts(window, starts, width) == wanted
+
+
+@pytest.mark.parametrize("pattern", ["key=[^\\n;]*;", "key=[^\\n;]{0,3000};"])
+@pytest.mark.parametrize("tail", [b"", b"x;", b"\nkey=;", b"\nkey;"])
+def test_places_without_matches_are_not_each_searched_to_the_end(
+    pattern: str, tail: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of places on one line that have no match: what is read in all is the text a few times over."""
+    count = 4000
+    text = b"key=abcd," * count + tail
+    compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data, max_match_bytes=1 << 20)
+    rule = compiled.rules[0]
+    matcher = RuleMatcher(rule.pattern, rule.max_width, rule.max_match_bytes)
+    want = list(matcher.iter_matches(whole(text)))
+    read = [0]
+    searcher = matcher.with_groups
+
+    class Counting:
+        def search(self, data: bytes, low: int, high: int) -> object:
+            match = searcher.search(data, low, high)
+            read[0] += (high if match is None else match[0][1]) - low
+            return match
+
+    monkeypatch.setattr(RuleMatcher, "with_groups", Counting())
+    places = [9 * n + 1 for n in range(count)] + [9 * count + 2] * (len(tail) > 4)
+    assert matches_at_places(matcher, whole(text), places, back=1) == want
+    assert read[0] < 8 * len(text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import mmap
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,3 +65,40 @@ def test_landing_places_without_pinned_memory(
     with caplog.at_level(logging.WARNING):
         assert landing_place(2 << 20).shape == (2 << 20,)
     assert "2 MiB can't be pinned" in caplog.text
+
+
+def test_parts_of_one_mapping(emulated_gpu: Gpu, tmp_path: Path) -> None:
+    """Where a part has advice of its own, the kernel lists a mapping in pieces: they are registered as one."""
+    del emulated_gpu
+    from vyre_dist.kernels.cuda.host_memory import HostRegistry, mapping_of
+
+    page = mmap.PAGESIZE
+    with open(tmp_path / "file", "w+b") as file:
+        file.truncate(8 * page)
+        memory = mmap.mmap(file.fileno(), 8 * page)
+    memory.madvise(mmap.MADV_DONTDUMP, 2 * page, page)
+    memory.madvise(mmap.MADV_DONTDUMP, 5 * page, page)
+    data = np.frombuffer(memory, np.uint8)
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        assert len([line for line in maps if str(tmp_path / "file") in line]) == 5
+    for at in (0, 2 * page, 4 * page, 8 * page - 1):
+        found = mapping_of(data.ctypes.data + at)
+        assert found is not None
+        assert (found.start, found.end) == (data.ctypes.data, data.ctypes.data + data.size)
+    registry = HostRegistry()
+    assert registry.register(data[page : 4 * page])
+    assert registry.register(data)
+    registry.close()
+
+
+def test_two_mappings_are_not_one(emulated_gpu: Gpu, caplog: pytest.LogCaptureFixture) -> None:
+    """What goes beyond its mapping's end is not registered, and the log says so."""
+    del emulated_gpu
+    from vyre_dist.kernels.cuda.host_memory import HostRegistry
+
+    data = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.uint8)
+    # no such array can be had honestly: what lies behind is another's
+    beyond = np.lib.stride_tricks.as_strided(data, (1 << 46,))
+    with caplog.at_level(logging.WARNING):
+        assert not HostRegistry().register(beyond)
+    assert "lie in several mappings" in caplog.text

@@ -21,6 +21,8 @@ from vyre_dist import RulePack
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.engine.extraction_pool import ExtractionPool
+from vyre_dist.engine.gpu_stream import GpuStream
 from vyre_dist.kernels.cuda import pending
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device_pack import DevicePack
@@ -213,3 +215,38 @@ def test_scanner_is_told_to_stop(emulation: EmulatedCupy, emulated_gpu: Gpu) -> 
     finally:
         emulation.memory.capacity = whole_memory
     assert len(backend.dispatch(fused, [whole(b"token=deadbeef")], DispatchConfig())[0]) > 8
+
+
+DENSE_PACK = RulePack.from_patterns({"a": "token=[0-9a-f]{8}"})
+DENSE = b"token=deadbeef " * 20_000
+
+
+def dense_need(gpu: Gpu, device_pack: DevicePack) -> int:
+    """The device memory that a lane holds when it is done with DENSE."""
+    assert gpu.emulated is not None
+    used = gpu.emulated.memory.used
+    lane = device_pack.lane()
+    assert lane.fused(Arena.pack([DENSE])).rows.size == 20_000
+    need = gpu.emulated.memory.used - used
+    del lane
+    gc.collect()
+    return need
+
+
+def test_idle_slots_give_way(emulated_gpu: Gpu) -> None:
+    """Lists that grew for other documents, which are done, or can be begun anew, take nobody's room."""
+    assert emulated_gpu.emulated is not None
+    memory = emulated_gpu.emulated.memory
+    compiled = compile_pack(DENSE_PACK.data)
+    device_pack = DevicePack(compiled, ArtifactCache(None))
+    whole_memory = memory.capacity
+    memory.capacity = memory.used + dense_need(emulated_gpu, device_pack) * 19 // 10
+    try:
+        with (
+            ExtractionPool(DENSE_PACK.data, compiled, device_pack.reading, 1) as pool,
+            GpuStream(device_pack, DENSE_PACK.data, pool, slots=3, slot_bytes=len(DENSE)) as stream,
+        ):
+            sizes = [len(rows) for _, rows in stream.scan((n, str(n), DENSE) for n in range(6))]
+    finally:
+        memory.capacity = whole_memory
+    assert sizes == [20_000] * 6

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +147,37 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
         assert len(adaptive.paths) == turn + 1
     # the first arena shows the density, then both paths are raced in turn
     assert adaptive.paths[1 : 2 * (RACES + 1) + 1] == [True, False] * (RACES + 1)
+    assert not adaptive._classes[adaptive._density].racing
     empty = DeviceArena()
     empty.upload(Arena.pack([b"." * 5000]), gpu.stream)
     for _ in range(10):
         assert adaptive.run(empty).rows.size == 0
+
+
+def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each class is raced also where no two arenas of it follow each other; then the dearer path is left."""
+    from vyre_dist.kernels.cuda.adaptive import AdaptivePrograms
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+
+    programs = emulated_gpu.programs(make_tables(["token=[0-9a-f]{8}"]), TUNABLES[3])
+    real, now = programs.run_fused, [0]
+
+    def dear(*arguments: Any) -> Any:
+        now[0] += 10**9
+        return real(*arguments)
+
+    def clock() -> int:
+        now[0] += 1000
+        return now[0]
+
+    monkeypatch.setattr(programs, "run_fused", dear)
+    monkeypatch.setattr(time, "perf_counter_ns", clock)
+    adaptive = AdaptivePrograms(programs, emulated_gpu.stream, "test")
+    arenas = []
+    for text in (b"." * 5000 + b"token=deadbeef", b"token=deadbeef " * 300):
+        arenas.append(DeviceArena())
+        arenas[-1].upload(Arena.pack([text]), emulated_gpu.stream)
+    for turn in range(100):
+        adaptive.run(arenas[turn % 2])
+    assert sum(adaptive.paths) < 20
+    assert not any(adaptive.paths[30:60])

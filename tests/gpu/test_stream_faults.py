@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import mmap
 import os
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,3 +141,123 @@ def test_mappings_that_were_refused_stay_so(emulated_gpu: Gpu) -> None:
     assert not other.register(memory)
     assert not other.register_store(memory)
     owner.close()
+
+
+def test_a_scan_that_somebody_still_holds(gpu: Gpu) -> None:
+    """What a scan that was left has on its way comes out of no other one, and its iterator takes nothing from that."""
+    del gpu
+    with open_stream() as (stream, _):
+        left = stream.scan(documents(0, 400))
+        assert next(left)
+        seen: list[int] = []
+        for batch, _ in stream.scan(documents(1000, 400)):
+            seen += batch.numbers
+            with pytest.raises((UsageError, StopIteration), match=r"another scan has begun|^$"):
+                next(left)
+        assert seen == list(range(1000, 1400))
+        assert len(stream._free) == SLOTS
+        left.close()
+        assert numbers(stream, 2000) == list(range(2000, 2030))
+
+
+def test_a_scan_after_a_put(gpu: Gpu) -> None:
+    """What was put and not taken is not dropped by a scan, nor taken for the scan's."""
+    del gpu
+    with open_stream() as (stream, _):
+        slot = stream.free_slot()
+        assert slot is not None
+        batch, _ = slot.pack(iter(documents(0, 3)))
+        assert list(stream.put(batch)) == []
+        with pytest.raises(UsageError, match="take what `drain` yields"):
+            numbers(stream, 100)
+        assert [own.numbers for own, _ in stream.drain()] == [[0, 1, 2]]
+        assert numbers(stream, 100) == list(range(100, 130))
+
+
+def test_more_than_a_slot_is_refused(gpu: Gpu) -> None:
+    """An arena that lies elsewhere must fit the slot; the slot is free again."""
+    del gpu
+    text = b"x" * (SLOT_BYTES // 2 + 1)
+    with open_stream() as (stream, _):
+        for _ in range(SLOTS + 1):
+            slot = stream.free_slot()
+            assert slot is not None
+            batch = ArenaBatch(Arena.pack([text, text]), ["a", "b"], [0, 1], slot)
+            with pytest.raises(UsageError, match=f"{2 * len(text)} bytes of documents"):
+                list(stream.put(batch))
+        assert numbers(stream, 0) == list(range(30))
+
+
+def test_an_arena_outlives_its_stream(gpu: Gpu) -> None:
+    """Whoever holds a batch's arena can read there as long as he likes."""
+    del gpu
+    with open_stream() as (stream, _):
+        arenas = [batch.arena for batch, _ in stream.scan(documents(0, 3))]
+    text = b"".join(text for _, _, text in documents(0, 3))
+    held = b"".join(
+        arena.data[low:high].tobytes()
+        for arena in arenas
+        for low, high in zip(arena.starts.tolist(), arena.ends.tolist(), strict=True)
+    )
+    assert held == text
+
+
+@pytest.mark.parametrize("odd", [0, 1, 15])
+def test_an_empty_file_behind_a_full_slot(gpu: Gpu, odd: int, tmp_path: Path) -> None:
+    """A slot has room for an empty document behind its last byte, whatever size was asked for."""
+    del gpu
+    compiled = compile_pack(PACK.data)
+    device_pack = DevicePack(compiled, ArtifactCache(None))
+    files = []
+    for number, size in enumerate((SLOT_BYTES + odd, 0, 5)):
+        (tmp_path / str(number)).write_bytes(b"." * size)
+        files.append((number, str(number), str(tmp_path / str(number))))
+    with (
+        ExtractionPool(PACK.data, compiled, device_pack.reading, 1) as pool,
+        GpuStream(device_pack, PACK.data, pool, slots=SLOTS, slot_bytes=SLOT_BYTES + odd) as stream,
+    ):
+        assert [n for batch, _ in stream.scan_files(files) for n in batch.numbers] == [0, 1, 2]
+        assert not stream.problems
+
+
+def test_shared_memory_that_fills_up(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else takes what was free a moment ago: an error, and everything is given back."""
+    del gpu
+    before, real = set(os.listdir("/dev/shm")), os.posix_fallocate  # noqa: S108
+    taken: list[int] = []
+
+    def fills_up(file: int, offset: int, size: int) -> None:
+        taken.append(size)
+        if len(taken) == SLOTS:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", fills_up)
+    with pytest.raises(UsageError, match="has no room for a slot"), open_stream():
+        pass
+    assert len(taken) == SLOTS
+    assert set(os.listdir("/dev/shm")) <= before  # noqa: S108
+
+
+@pytest.mark.parametrize("direction", ["dumps", "loads"])
+def test_a_job_that_breaks_off(gpu: Gpu, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that runs out while a job or its answer is on its way: no later batch gets another one's findings."""
+    del gpu
+    fired: list[str] = []
+
+    def once(*arguments: object) -> object:
+        if not fired:
+            fired.append(direction)
+            raise MemoryError("for once")
+        return real(*arguments)
+
+    with open_stream(workers=2) as (stream, _):
+        want = [(batch.numbers, rows) for batch, rows in stream.scan(documents(0, 60))]
+        assert sum(len(rows) for _, rows in want) > 10
+        real = getattr(pickle, direction)
+        monkeypatch.setattr(pickle, direction, once)
+        with pytest.raises(MemoryError, match="for once"):
+            list(stream.scan(documents(0, 60)))
+        assert fired
+        assert [(batch.numbers, rows) for batch, rows in stream.scan(documents(0, 60))] == want
+        assert len(stream._free) == SLOTS

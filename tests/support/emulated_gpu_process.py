@@ -8,7 +8,7 @@ import socket
 import sys
 from multiprocessing.connection import Connection
 
-from emulated_cupy import EmulatedCupy
+from emulated_cupy import EmulatedCupy, EmulatedRuntimeError
 
 from vyre_dist.driver import gpu_process
 from vyre_dist.engine.config import EngineConfig
@@ -49,6 +49,29 @@ def promising_but_refused(
     del listener, pack, config
     parent.send_bytes(gpu_process._message("promising", ""))
     parent.send_bytes(gpu_process._message("refused", "no usable GPU: it was promising"))
+
+
+def taken_by_another(
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
+) -> None:
+    """One whose GPU another process has for itself: CUDA says so when a context is made."""
+    emulation = EmulatedCupy()
+    sys.modules.update(emulation.modules())
+    import cupy
+
+    def refuse(*_: object) -> None:
+        raise EmulatedRuntimeError("cudaErrorDevicesUnavailable: devices are busy")
+
+    cupy.asarray = refuse
+    _own_gpu(parent, listener, pack, config)
+
+
+def breaks(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
+    """One in which something happens that nobody foresaw."""
+    emulation = EmulatedCupy()
+    sys.modules.update(emulation.modules())
+    pack.close()
+    _own_gpu(parent, listener, pack, config)
 
 
 def dies_at_once(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:

@@ -19,3 +19,19 @@ def break_even_pct(report: SpeculationReport | MergedReport, fused_ns: int, seri
         return None
     ppm = min(-(-report.commit_rate_ppm * fused_ns // serial_ns), PPM)
     return -(-ppm // PPM_PER_PCT)
+
+
+def threshold_to_store(report: SpeculationReport | MergedReport, fused_ns: int, serial_ns: int) -> int | None:
+    """Where a speculator should start that does, at the rate that was seen, what was measured as the cheaper thing.
+
+    That is the break-even rate, moved where whole percent and the speculator's margin (a quarter, see AdaptiveSpeculator)
+    would turn the measurement round: where fused is not the slower one, down to a full percent, to 0 without a committed
+    tile; where it is, beyond the margin above the rate that was seen, or to 100, or None as of `break_even_pct`.
+    """
+    even = break_even_pct(report, fused_ns, serial_ns)
+    seen = report.commit_rate_ppm
+    if 0 < fused_ns <= serial_ns:
+        return seen * fused_ns // serial_ns // PPM_PER_PCT
+    if even is None:
+        return None
+    return min(100, max(even, seen * 4 // (3 * PPM_PER_PCT) + 1))

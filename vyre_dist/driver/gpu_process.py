@@ -13,17 +13,20 @@ import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.signals import ENDING, held_back
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.worker_process import STOP_SECONDS, end
+from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.own_files import SUFFIX
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+
+if TYPE_CHECKING:
+    from vyre_dist.kernels.cuda.device_pack import DevicePack
 
 START_SECONDS = 60.0
 """How long the end of a scan waits for a process that has still to find the GPU."""
@@ -161,6 +164,22 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: Connection, conf
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
+    try:
+        device_pack = _loaded(parent, pack, config)
+    except Exception as error:  # noqa: BLE001 - whatever CuPy and the driver raise is why there is no GPU for this scan
+        clear = isinstance(error, VyreError)
+        reason = str(error) if clear else f"no usable GPU: {detail_of(error)}; use --backend cpu"
+        parent.send_bytes(_message("refused", reason))
+        return
+
+    from vyre_dist.kernels.cuda.service import GpuService
+
+    parent.send_bytes(_message("ready", ""))
+    GpuService(listener, parent, device_pack.lane).serve()
+
+
+def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> DevicePack:
+    """The pack on the device; the parent is told how far it is."""
     from vyre_dist.kernels.cuda.first_look import promising
 
     if promising():
@@ -168,24 +187,17 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: Connection, conf
 
     from vyre_dist.kernels.cuda.device import open_device
     from vyre_dist.kernels.cuda.device_pack import DevicePack
-    from vyre_dist.kernels.cuda.service import GpuService
     from vyre_dist.program import ArtifactCache, compile_pack
     from vyre_dist.rules.screens import screens_of
 
-    try:
-        cache = ArtifactCache(config.cache_dir)
-        open_device(cache)
-        parent.send_bytes(_message("found", ""))
-        with open(pack.fileno(), "rb", closefd=False) as f:
-            f.seek(0)  # the file is the parent's, too, which wrote it, and another process may have read it
-            own = pack_from_bytes(f.read())
-        compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
-        device_pack = DevicePack(compiled, cache, screens_of(own))
-    except VyreError as error:
-        parent.send_bytes(_message("refused", str(error)))
-        return
-    parent.send_bytes(_message("ready", ""))
-    GpuService(listener, parent, device_pack.lane).serve()
+    cache = ArtifactCache(config.cache_dir)
+    open_device(cache)
+    parent.send_bytes(_message("found", ""))
+    with open(pack.fileno(), "rb", closefd=False) as f:
+        f.seek(0)  # the file is the parent's, too, which wrote it, and another process may have read it
+        own = pack_from_bytes(f.read())
+    compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
+    return DevicePack(compiled, cache, screens_of(own))
 
 
 def _message(*parts: Any) -> bytes:

@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-from vyre_dist.autotune.calibrate import break_even_pct
+from vyre_dist.autotune.calibrate import threshold_to_store
 from vyre_dist.autotune.publish import Contender, PublishedRace, race_and_store
 from vyre_dist.autotune.record import Provenance
 from vyre_dist.autotune.store import AutotuneStore
@@ -68,7 +68,7 @@ class Tuning:
             self.adapter_id,
             Contender(self._serial, record, serial),
             Contender(self._fused, record, fused),
-            threshold_pct=break_even_pct(report, fused.dispatch_ns, serial.dispatch_ns),
+            threshold_pct=threshold_to_store(report, fused.dispatch_ns, serial.dispatch_ns),
             provenance=self._provenance,
         )
 

@@ -116,12 +116,17 @@ class ExtractionPool:
             if not alive:
                 raise ExtractionWorkerError("all extraction workers have ended; start a new pool")
             worker = min(alive, key=lambda worker: len(worker.waiting))
+            message = pickle.dumps((shared, job))
             extraction = Extraction(self)
             worker.waiting.append(extraction)
             taken.append(extraction)
-            # a worker that is gone: poll reads the end of its pipe and says so
-            with contextlib.suppress(OSError):
-                worker.connection.send_bytes(pickle.dumps((shared, job)))
+            try:
+                worker.connection.send_bytes(message)
+            except OSError:
+                pass  # it is gone: poll reads the end of its pipe and says so
+            except BaseException as error:
+                self._lose(worker, f"a job for it was broken off ({error!r})")
+                raise
         return taken
 
     def forget(self, shared: Sequence[str]) -> None:
@@ -138,18 +143,27 @@ class ExtractionPool:
     def _read(self, worker: _Worker) -> None:
         try:
             data = worker.connection.recv_bytes()
+            if not worker.ready:
+                worker.ready = True
+                return
+            # from a process of this pool over a pipe of its own, not from a network
+            found, error = pickle.loads(data)  # noqa: S301
         except (EOFError, OSError):
-            self._selector.unregister(worker.connection)
-            worker.connection.close()
-            error = _obituary(worker)
-            while worker.waiting:
-                worker.waiting.popleft().settle(None, error)
-            return
-        if not worker.ready:
-            worker.ready = True
-            return
-        # from a process of this pool over a pipe of its own, not from a network
-        worker.waiting.popleft().settle(*pickle.loads(data))  # noqa: S301
+            self._lose(worker, "")
+        except BaseException as broken:
+            self._lose(worker, f"an answer of it was broken off ({broken!r})")
+            raise
+        else:
+            worker.waiting.popleft().settle(found, error)
+
+    def _lose(self, worker: _Worker, why: str) -> None:
+        """Do without `worker`, which is gone, or of which nobody knows any more what its next answer is to."""
+        self._selector.unregister(worker.connection)
+        worker.connection.close()
+        error = why and f"extraction worker {worker.process.pid} was given up: {why}"
+        error = error or _obituary(worker)
+        while worker.waiting:
+            worker.waiting.popleft().settle(None, error)
 
     def close(self) -> None:
         """End the workers. What is still on its way is dropped."""

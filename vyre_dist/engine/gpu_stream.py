@@ -13,23 +13,23 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
 
+from vyre_dist.compiler.arena import ALIGNMENT
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
 from vyre_dist.engine.row_jobs import jobs_of
-from vyre_dist.engine.slots import ArenaBatch, Problem, Slot
+from vyre_dist.engine.slots import SHARED_MEMORY, ArenaBatch, Problem, Slot
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
+from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
+from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
-
-_SHARED = "/dev/shm"  # noqa: S108  # where shm_open keeps memory, on Linux
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ def fitting_slots(slots: int, slot_bytes: int, device_free: int, shared_free: in
             return slot_bytes
         if slot_bytes >> 1 < 1 << 20:
             raise UsageError(
-                f"{device_free >> 20} MiB of device memory and {shared_free >> 20} MiB of shared memory ({_SHARED}) are "
-                f"free: not enough for {slots} slots of 1 MiB; free some, or give a container more (--shm-size)"
+                f"{device_free >> 20} MiB of device memory and {shared_free >> 20} MiB of shared memory ({SHARED_MEMORY}) "
+                f"are free: not enough for {slots} slots of 1 MiB; free some, or give a container more (--shm-size)"
             )
         slot_bytes >>= 1
 
@@ -82,7 +82,11 @@ class GpuStream:
         self._filters = CompiledFilters(pack)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
         free = gpu.device.free_bytes() - slots * gpu.scratch_bytes
-        slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(_SHARED).free)
+        slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(SHARED_MEMORY).free)
+        # else an empty document behind a full slot's last one would begin beyond its end
+        slot_bytes = -(-slot_bytes // ALIGNMENT) * ALIGNMENT
+        # whose batches are on their way: the latest scan, until it comes to its end
+        self._scan: object = None
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
         self._free: deque[Slot] = deque()
@@ -91,12 +95,9 @@ class GpuStream:
         try:
             for _ in range(slots):
                 # first the lane: what follows is given back by `close`
-                lane = gpu.lane(slot_bytes)
-                memory = SharedMemory(create=True, size=slot_bytes)
-                data = np.ndarray((slot_bytes,), np.uint8, memory.buf)
-                self._slots.append(Slot(memory, data, lane))
-                data.fill(0)  # touched, so that it is there to be registered
-                self._registry.register(data)
+                slot = Slot.of(slot_bytes, gpu.lane(slot_bytes))
+                self._slots.append(slot)
+                self._registry.register(slot.data)
         except BaseException:
             self.close()
             raise
@@ -114,7 +115,9 @@ class GpuStream:
         """Batches with their finding rows, in order, from documents (number, path, bytes).
 
         Raises UsageError for a document that is larger than a slot, DeviceMemoryError for one that is too much for the
-        device, and ExtractionWorkerError. After an error, or when it is not taken to its end, what is on its way is dropped.
+        device, and ExtractionWorkerError. After an error, or when it is not taken to its end, what is on its way is dropped;
+        when the next scan begins, at the latest: an older one's iterator raises UsageError from then on, and so does a scan
+        that begins while batches are on their way that somebody `put`.
         """
         yield from self._stream(Slot.pack, documents)
 
@@ -134,31 +137,49 @@ class GpuStream:
     def _stream(
         self, pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]], documents: Iterable[Any]
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        waiting, left = self._wanted(documents), None
+        if self._scan is None and (self._copied or self._extracting):
+            raise UsageError(
+                "batches that were put are on their way: take what `drain` yields before a scan begins"
+            )
+        self._drop_all()
+        self._scan = own = object()
         try:
-            while True:
-                while not self._free:
-                    yield self._finish_oldest()
-                # not kept: a chain of chains would grow with the run
-                batch, left = pack(
-                    self._free[0], waiting if left is None else itertools.chain((left,), waiting)
-                )
-                batch.by_path = [
-                    [number, rule, 0, 0, 0, 0, b"", b"", (), 0.0]
-                    for number, path in zip(batch.numbers, batch.paths, strict=True)
-                    if self._path_rules
-                    for rule in self._path_rules
-                    if self._filters.rule_applies_to_path(rule, path)
-                ]
-                if batch.paths:
-                    self._free.popleft()
-                    yield from self.put(batch)
-                if left is None:
-                    break
-            yield from self.drain()
+            for done in self._batches(pack, documents):
+                yield done
+                if self._scan is not own:
+                    raise UsageError(
+                        "another scan has begun on this stream: what this one had on its way is gone"
+                    )
         except BaseException:
-            self._drop_all()
+            if self._scan is own:
+                self._drop_all()
             raise
+        finally:
+            if self._scan is own:
+                self._scan = None
+
+    def _batches(
+        self, pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]], documents: Iterable[Any]
+    ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
+        waiting, left = self._wanted(documents), None
+        while True:
+            while not self._free:
+                yield self._finish_oldest()
+            # not kept: a chain of chains would grow with the run
+            batch, left = pack(self._free[0], waiting if left is None else itertools.chain((left,), waiting))
+            batch.by_path = [
+                [number, rule, 0, 0, 0, 0, b"", b"", (), 0.0]
+                for number, path in zip(batch.numbers, batch.paths, strict=True)
+                if self._path_rules
+                for rule in self._path_rules
+                if self._filters.rule_applies_to_path(rule, path)
+            ]
+            if batch.paths:
+                self._free.popleft()
+                yield from self.put(batch)
+            if left is None:
+                break
+        yield from self.drain()
 
     def _wanted(self, documents: Iterable[Any]) -> Iterator[Any]:
         """The documents that no allowlist rules out by their path."""
@@ -173,13 +194,23 @@ class GpuStream:
 
         The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then the documents that have
         rows are copied into the slot, for the extraction workers to see.
+
+        Raises UsageError when the documents of such an arena are more than the slot has room for.
         """
-        self._registry.register_store(batch.arena.data)
-        slot = batch.slot
+        slot, arena = batch.slot, batch.arena
         slot.batch = batch
-        # before it is started: whatever goes wrong, the slot is found again
+        try:
+            text = int((arena.ends - arena.starts).sum())
+            if text > slot.data.size and not np.may_share_memory(slot.data, arena.data):
+                raise UsageError(
+                    f"an arena has {text} bytes of documents, and a slot has room for {slot.data.size}: put it in parts"
+                )
+            self._registry.register_store(arena.data)
+            slot.lane.start(arena)
+        except BaseException:
+            self._release(slot)
+            raise
         self._copied.append(slot)
-        slot.lane.start(batch.arena)
         while len(self._copied) > 2:
             self._collect_oldest()
         while self._extracting and all(each.done() for each in self._extracting[0].extractions):
@@ -202,7 +233,7 @@ class GpuStream:
         """Wait for the oldest batch's kernels and hand its rows to the extraction workers."""
         slot = self._copied.popleft()
         try:
-            rows = slot.lane.finish()
+            rows = self._rows_of(slot)
             self.totals.report += MergedReport.of(rows.report)
             # few: each costs this thread a little, and batches overlap anyway
             pieces = max(1, self._pool.workers // 4)
@@ -212,6 +243,15 @@ class GpuStream:
             self._release(slot)
             raise
         self._extracting.append(slot)
+
+    def _rows_of(self, slot: Slot) -> DeviceRows:
+        try:
+            return slot.lane.finish()
+        except DeviceMemoryError:
+            # lanes keep the buffers that their densest arenas took; what was started on one is done anew
+            for each in self._slots:
+                each.lane.release()
+            return slot.lane.fused(slot.taken().arena)
 
     def _finish_oldest(self) -> tuple[ArenaBatch, list[FindingRow]]:
         if not self._extracting:

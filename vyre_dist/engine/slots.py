@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from vyre_dist.engine.extraction_pool import Extraction
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.lane import Lane
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
+"""Where shm_open keeps memory, on Linux."""
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
@@ -49,6 +53,26 @@ class Slot:
     lane: Lane
     batch: ArenaBatch | None = None
     extractions: list[Extraction] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, size: int, lane: Lane) -> Slot:
+        """A slot of `size` bytes. Raises UsageError when shared memory has no room for it."""
+        memory = SharedMemory(create=True, size=size)
+        # mapped again: what SharedMemory maps it unmaps when it goes, whoever still reads there
+        memory.close()
+        try:
+            with open(os.path.join(SHARED_MEMORY, memory.name), "r+b") as file:
+                # all of it is there then: memory that is full would end whoever touches it, without a word
+                os.posix_fallocate(file.fileno(), 0, size)
+                return cls(memory, np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8), lane)
+        except BaseException as error:
+            memory.unlink()
+            if isinstance(error, OSError):
+                raise UsageError(
+                    f"shared memory ({SHARED_MEMORY}) has no room for a slot of {size >> 20} MiB ({error}); free some, give "
+                    "a container more (--shm-size), or use fewer or smaller slots"
+                ) from error
+            raise
 
     def taken(self) -> ArenaBatch:
         """The batch that has this slot."""

@@ -69,6 +69,10 @@ def matches_at_places(
     Let `place` be the first one at or after `pos`, where the last match ended. No match starts at or after pos and before
     place - back: it would hold an earlier place. So the leftmost match from there on is the next one, if it starts
     at `place` or before; if not, `place` belongs to a match that overlaps the last one.
+
+    A search through all of the rest says where the next match starts, and places before that are passed over: else each of
+    many places without a match could read the rest. Where the width is bounded such a search is made only
+    after as much has been read in vain.
     """
     width = matcher.max_width
     if back is None and (back := width) is None:
@@ -76,15 +80,23 @@ def matches_at_places(
     data, last_start = window.data, window.last_start
     size, search = len(data), matcher.with_groups.search
     found: list[tuple[int, int, int]] = []
-    pos = window.lo
+    pos = next_start = window.lo
+    in_vain = 0
     for place in places:
-        if place < pos:
+        if place < pos or place < next_start:
             continue
         low, high = max(pos, place - back), min(last_start, place)
         if low > high:
             continue
-        match = search(data, low, size if width is None else min(size, high + width))
+        end = size if width is None or in_vain > size - low else min(size, high + width)
+        match = search(data, low, end)
         if match is None or match[0][0] > high:
+            if end < size:
+                in_vain += end - low
+                continue
+            if match is None or match[0][0] > last_start:
+                break
+            next_start, in_vain = match[0][0], 0
             continue
         start, end = match[0]
         if end - start > matcher.cap:
