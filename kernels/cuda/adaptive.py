@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -103,14 +104,14 @@ class AdaptivePrograms:
         self._plan = SpeculationPlan(
             ScanProgram("fused", pack_key), ScanProgram("prefilter", pack_key), 0, True
         )
-        self._probe_every = probe_every
-        self._classes: dict[int, _Class] = {}
+        # made when first asked for: each run would pay for one that is made in vain
+        self._classes: defaultdict[int, _Class] = defaultdict(lambda: _Class(probe_every))
         self._density = 0
         self.paths: list[bool] = []
 
     def run(self, arena: DeviceArena, mode: SpeculationMode = SpeculationMode.AUTO) -> DeviceRows:
         """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the path."""
-        own = self._classes.setdefault(self._density, _Class(self._probe_every))
+        own = self._classes[self._density]
         lane = own.next_lane() if own.racing and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
@@ -122,7 +123,7 @@ class AdaptivePrograms:
         if mode is SpeculationMode.AUTO:
             self.paths.append(outcome.used_speculative_path)
             self._density = density_class(rows.size, arena.size)
-            was = self._classes.setdefault(self._density, _Class(self._probe_every))
+            was = self._classes[self._density]
             if was.racing:
                 was.tails += MergedReport.of(report)
                 was.count(outcome.used_speculative_path, spent, arena.size)

@@ -156,9 +156,12 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
 
 def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each class is raced also where no two arenas of it follow each other; then the dearer path is left."""
-    from vyre_dist.kernels.cuda.adaptive import AdaptivePrograms
+    from vyre_dist.kernels.cuda import adaptive as module
     from vyre_dist.kernels.cuda.arenas import DeviceArena
 
+    made: list[module._Class] = []
+    plain = module._Class
+    monkeypatch.setattr(module, "_Class", lambda every: made.append(plain(every)) or made[-1])
     programs = emulated_gpu.programs(make_tables(["token=[0-9a-f]{8}"]), TUNABLES[3])
     real, now = programs.run_fused, [0]
 
@@ -172,7 +175,7 @@ def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(programs, "run_fused", dear)
     monkeypatch.setattr(time, "perf_counter_ns", clock)
-    adaptive = AdaptivePrograms(programs, emulated_gpu.stream, "test")
+    adaptive = module.AdaptivePrograms(programs, emulated_gpu.stream, "test")
     arenas = []
     for text in (b"." * 5000 + b"token=deadbeef", b"token=deadbeef " * 300):
         arenas.append(DeviceArena())
@@ -181,3 +184,4 @@ def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyP
         adaptive.run(arenas[turn % 2])
     assert sum(adaptive.paths) < 20
     assert not any(adaptive.paths[30:60])
+    assert made == list(adaptive._classes.values())  # none is made in vain: that takes time in each run
