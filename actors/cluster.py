@@ -9,10 +9,13 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import ray
 from ray.exceptions import AuthenticationError
@@ -29,6 +32,8 @@ _LOCAL_OBJECT_STORE_BYTES = 512 << 20
 
 # A cluster that lives as long as one scan does not report its use to anyone.
 _LOCAL_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
+
+_REACHED_WITHIN_SECONDS = 5.0
 
 
 class ClusterError(UsageError):
@@ -82,7 +87,7 @@ def connect(
     A connection that the process has already is used as it is. Else `address` counts: None (RAY_ADDRESS, which is set
     inside a Ray job; without it a fresh cluster on this machine), "local" (a fresh one), "auto" (one that runs on this
     machine), "host:port", "ray://host:port". A fresh cluster gets `local_cpus` and `local_gpus` (None: those found).
-    Raises ClusterError.
+    Raises ClusterError, and SystemExit(143) for SIGTERM, which Ray takes over for as long as it connects.
     """
     if ray.is_initialized():
         if runtime_env:
@@ -97,6 +102,7 @@ def connect(
             address,
             "this is where jobs are submitted (vyre-dist submit); to connect directly, give host:port or ray://host:port",
         )
+    _reach(address)
     options: dict[str, Any] = {"log_to_driver": log_to_driver}
     if runtime_env:
         options["runtime_env"] = dict(runtime_env)
@@ -113,7 +119,36 @@ def connect(
         ) from error
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise ClusterError(address, f"{type(error).__name__}: {error}") from error
+    except SystemExit as left:
+        # its handler leaves with the signal's bare number
+        if left.code == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     return True
+
+
+def _reach(address: str) -> None:
+    """Raise ClusterError where nobody listens at a host:port: Ray would go on trying for as long as one lets it.
+
+    Ray Client's own attempts (ray://) come to an end, and may go through a proxy.
+    """
+    if "://" in address:
+        return
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return
+    if host is None or port is None:  # "auto", "local", or nothing that Ray takes, which it says itself
+        return
+    try:
+        socket.create_connection((host, port), _REACHED_WITHIN_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(
+            address,
+            f"nobody answers there ({error}): give the address that `ray start --head` printed on the head node, and see "
+            "that the node runs and its port can be reached from here",
+        ) from error
 
 
 def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:

@@ -37,6 +37,26 @@ class JobServerError(UsageError):
         self.address = address
 
 
+class JobLostError(VyreError):
+    """The connection to the job server was lost after the job had been submitted: how it ends is not known."""
+
+    def __init__(self, address: str | None, submission_id: str, found: str) -> None:
+        super().__init__(
+            f"job server {address or 'of the cluster on this machine'}: the connection was lost; job {submission_id} may go "
+            f"on (ray job status {submission_id}): {found}"
+        )
+        self.address = address
+        self.submission_id = submission_id
+
+
+class _OutputError(Exception):
+    """What `write` raised, on its way past those who look for errors of the connection."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class JobFailedError(VyreError):
     """A job that ended without telling a scan's outcome. `status` is Ray's; `exit_code` None when its driver has none."""
 
@@ -83,7 +103,8 @@ def submit_scan(
     uploaded, and is where the job runs; paths in the arguments are those of the cluster. `announce` gets the job's
     id once; if `follow`, `write` gets its output (Ray merges the two streams) as it comes, else 0 is returned at once.
     Ctrl-C (KeyboardInterrupt), or SystemExit from a signal's handler, stops the job and is raised on. Raises
-    JobServerError, and JobFailedError for a job that was stopped, whose driver never ran, or that crashed.
+    JobServerError, JobLostError when the connection is lost later, and JobFailedError for a job that was stopped, whose
+    driver never ran, or that crashed. What `write` raises goes through, and the job goes on.
     """
     if working_dir is not None and not os.path.isdir(working_dir):
         raise UsageError(f"working directory {working_dir!r}: there is no such directory")
@@ -103,17 +124,24 @@ def submit_scan(
         announce(job)
     if not follow:
         return 0
+
+    def write_or_leave(text: str) -> None:
+        try:
+            write(text)
+        except OSError as error:
+            raise _OutputError(error) from error
+
     try:
-        _follow(client, job, write)
+        _follow(client, job, write_or_leave)
         return _exit_code(client, job)
     except (KeyboardInterrupt, SystemExit):
         _stop(client, job, write)
         raise
+    except _OutputError as failed:
+        raise failed.error from None
     except (OSError, RuntimeError) as error:
         # what the job client lets through when the server is gone, and its own for a status like 503
-        raise JobServerError(
-            address, f"the connection was lost; job {job} may go on (ray job status {job}): {error}"
-        ) from error
+        raise JobLostError(address, job, str(error)) from error
 
 
 def _connect(address: str | None) -> JobSubmissionClient:

@@ -67,7 +67,7 @@ class RayPool:
     `address`: see cluster.connect. `autoscale`: the cluster may grow, so do not refuse what it has no room for now
     (`workers` must then be given). `gpus_per_worker`: None decides by backend and cluster. `ship_package`: bring this
     vyre_dist to the workers. `runtime_env`: Ray's, for the connection that is made here. `probe_seconds`: how long an
-    actor that can't be reached may stay so.
+    actor that can't be reached may stay so. `stay_connected`: `close` stops the workers only; `disconnect` is called later.
     """
 
     name = "ray"
@@ -84,6 +84,7 @@ class RayPool:
         runtime_env: Mapping[str, Any] | None = None,
         log_to_driver: bool = False,
         probe_seconds: float = 60.0,
+        stay_connected: bool = False,
     ) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
@@ -103,6 +104,7 @@ class RayPool:
         self._runtime_env = {**(this_package() if ship_package else {}), **(runtime_env or {})}
         self._log_to_driver = log_to_driver
         self._probe_seconds = probe_seconds
+        self._stay_connected = stay_connected
         self._owns_ray = False
         self._actor_class: Any = None
         self._arguments: tuple[Any, ...] = ()
@@ -278,18 +280,25 @@ class RayPool:
         return ""
 
     def close(self) -> None:
-        """See WorkerPool. Ray itself is shut down if this pool connected or started it."""
-        if ray.is_initialized():
-            try:
+        """See WorkerPool. Then `disconnect`, unless that is left for later."""
+        try:
+            if ray.is_initialized():
                 for worker in list(self._actors):
                     self._forget(worker)
-            finally:
-                if self._owns_ray:
-                    with handlers_kept():
-                        ray.shutdown()
+        finally:
+            if not self._stay_connected:
+                self.disconnect()
         self._actors.clear()
         self._refs.clear()
         self._arguments = ()
+
+    def disconnect(self) -> None:
+        """Shut Ray down, if this pool connected or started it. For some seconds SIGTERM then ends the process at once,
+        whatever handler it has: what must not be lost is to be safe before.
+        """
+        if self._owns_ray and ray.is_initialized():
+            with handlers_kept():
+                ray.shutdown()
         self._owns_ray = False
 
 

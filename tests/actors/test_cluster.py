@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
+import socket
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from vyre_dist.actors.cluster import ClusterError, InfeasibleError, Room, connect, protect_token_file
 
@@ -76,6 +83,157 @@ def test_a_job_servers_address_is_no_cluster(monkeypatch, where: str) -> None:
             log_to_driver=False,
         )
     assert caught.value.address == address
+
+
+@pytest.fixture
+def init(monkeypatch) -> list[object]:
+    """The addresses that Ray is asked to connect to; it does not."""
+    asked: list[object] = []
+
+    def ask(address: str, **_: object) -> None:
+        asked.append(address)
+        raise ConnectionError("not here")
+
+    monkeypatch.setattr(ray, "init", ask)
+    return asked
+
+
+@contextlib.contextmanager
+def port_of(kind: str, host: str) -> Iterator[int]:
+    """A port where somebody listens, or nobody does, or does not get round to answering."""
+    with (
+        socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as server,
+        contextlib.ExitStack() as others,
+    ):
+        server.bind((host, 0))
+        port = server.getsockname()[1]
+        if kind != "nobody":
+            server.listen(0)
+        if kind == "hung":
+            # who comes when the queue is full is not refused: he waits
+            for _ in range(3):
+                other = others.enter_context(socket.socket())
+                other.setblocking(False)
+                other.connect_ex((host, port))
+            time.sleep(0.1)
+        yield port
+
+
+def join(address: str) -> ClusterError:
+    with pytest.raises(ClusterError) as caught:
+        connect(address, local_cpus=1, local_gpus=0, runtime_env=None, log_to_driver=False)
+    assert caught.value.address == address
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", ["nobody", "hung"])
+def test_an_address_where_nobody_answers_is_told(monkeypatch, init: list[object], kind: str) -> None:
+    """Ray, which would not stop trying, is not asked; the message says what to look at, in the time it may take."""
+    monkeypatch.setattr("vyre_dist.actors.cluster._REACHED_WITHIN_SECONDS", 0.5)
+    with port_of(kind, "127.0.0.1") as port:
+        began = time.monotonic()
+        assert "ray start --head" in str(join(f"127.0.0.1:{port}"))
+        assert time.monotonic() - began < 5
+    assert init == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}"])
+def test_an_address_where_somebody_listens_is_rays(init: list[object], address: str) -> None:
+    """What answers is Ray's to judge, in either notation."""
+    try:
+        with port_of("somebody", address[:-3].strip("[]")) as port:
+            join(address.format(port))
+    except OSError as error:
+        pytest.skip(f"this machine has no such address: {error}")
+    assert init == [address.format(port)]
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:1", "127.0.0.1", "127.0.0.1:x", "[::1", ":1"])
+def test_what_names_no_port_is_left_to_ray(init: list[object], address: str) -> None:
+    """Ray finds clusters by itself, has its own time-out for its clients, and says what is no address."""
+    join(address)
+    assert init == [address]
+
+
+_TERMINATED = """
+import os
+import signal
+import sys
+import threading
+import time
+import ray
+from vyre_dist.actors.cluster import connect
+
+def own(number, frame):
+    sys.exit(99)
+
+signal.signal(signal.SIGTERM, own)
+
+def when_ray_has_taken_over():
+    while signal.getsignal(signal.SIGTERM) is own:
+        time.sleep(0.001)
+    print("taken over", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=when_ray_has_taken_over, daemon=True).start()
+connect("local", local_cpus=1, local_gpus=0, runtime_env=None, log_to_driver=False)
+"""
+
+
+def test_sigterm_while_ray_starts_has_the_usual_exit_code(home: Path, ray_places: Path) -> None:
+    """Ray's own handler would leave with 15, which is nobody's code for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TERMINATED],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "taken over\n"), done.stderr
+
+
+_TERMINATED_AT_THE_END = """
+import os
+import signal
+import sys
+import ray
+from vyre_dist.cli.main import main
+
+shutdown = ray.shutdown
+
+def and_then_terminated(*arguments, **options):
+    shutdown(*arguments, **options)
+    # Ray sets this in the midst of it; what comes later is too late to show anything
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+ray.shutdown = and_then_terminated
+main(sys.argv[1:])
+"""
+
+
+def test_sigterm_while_ray_is_shut_down_costs_no_output(home: Path, ray_places: Path) -> None:
+    """In it the signal kills at once: by then findings and report are whole, and in their places."""
+    rules, text = home / "rules.toml", home / "text"
+    rules.write_text("[[rules]]\nid = 'r'\nregex = 'a+'\n")
+    text.write_text("xaax")
+    out = home / "out"
+    out.mkdir()
+    command = ["scan", str(text), "-r", str(rules), "--backend", "cpu", "--no-cache"]
+    command += ["--pool", "ray", "-j", "1"]
+    command += ["-f", f"jsonl={out / 'found'}", "--report", str(out / "report")]
+    done = subprocess.run(
+        [sys.executable, "-c", _TERMINATED_AT_THE_END, *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["found", "report"]
+    rows = [json.loads(line) for line in (out / "found").read_text().splitlines()]
+    assert [row["type"] for row in rows] == ["finding", "summary"]
+    assert json.loads((out / "report").read_text())["complete"] is True
 
 
 def test_infeasible_says_all_of_it() -> None:

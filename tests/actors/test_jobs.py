@@ -21,13 +21,14 @@ import psutil
 import pytest
 
 import vyre_dist
-from vyre_dist.actors.jobs import JobServerError, entrypoint, submit_scan
+from vyre_dist.actors.jobs import JobLostError, JobServerError, entrypoint, submit_scan
+from vyre_dist.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
 JOB_TIMEOUT_S = 90.0
 
-CLEAN, FINDINGS, USAGE, INTERRUPTED = 0, 1, 2, 130
+CLEAN, FINDINGS, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @dataclass
@@ -291,6 +292,28 @@ def test_no_wait_names_the_job_and_leaves(head) -> None:
     assert known.returncode == 0
 
 
+@pytest.mark.parametrize(("output", "said"), [("closed", ""), ("full", "No space left on device")])
+def test_an_output_that_cannot_be_written_is_exit_code_3(head, output: str, said: str) -> None:
+    """As for a scan: a reader that has left is not worth a word, a full disk is; neither is bad usage."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*(sys.executable, "-u", "-m", "vyre_dist", "submit", "--address", head.http), "--", "--help"],
+            env=head.environment | head.token,
+            stdout=writer if output == "closed" else full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=JOB_TIMEOUT_S,
+        )
+    os.close(writer)
+    assert done.returncode == INCOMPLETE, done.stderr
+    # the first line is the job's id
+    (job, *rest) = done.stderr.splitlines()
+    assert job.startswith("raysubmit_")
+    assert len(rest) == bool(said) and said in done.stderr
+
+
 def test_the_job_server_asks_for_the_token(head) -> None:
     """Without the token nothing is run, and the message says which variables to set."""
     done = head.vyre("submit", "--address", head.http, "--", "--version", token=False)
@@ -417,12 +440,30 @@ class FailingClient:
 
 @pytest.mark.parametrize("status", [RuntimeError("Request failed with status code 503: …"), OSError("gone")])
 def test_a_failing_job_server_is_no_bug(monkeypatch, status: Exception) -> None:
-    """What the client raises for HTTP 5xx, or a lost connection, names the job that may go on."""
+    """What the client raises for HTTP 5xx, or a lost connection, names the job that may go on; nobody used it wrongly."""
     client = FailingClient(status)
     monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
-    with pytest.raises(JobServerError, match=r"job job-7 may go on .*(503|gone)") as caught:
+    with pytest.raises(JobLostError, match=r"job job-7 may go on .*(503|gone)") as caught:
         submit_scan("http://head.example:8265", ["scan", "."], write=lambda _: None)
     assert caught.value.__cause__ is status
+    assert (caught.value.submission_id, isinstance(caught.value, UsageError)) == ("job-7", False)
+    assert client.stopped == []
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")]
+)
+def test_an_output_that_takes_no_more_is_no_lost_connection(monkeypatch, error: OSError) -> None:
+    """What writing the job's output raises comes out as it is."""
+    client = FailingClient(RuntimeError("never asked"))
+    monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
+
+    def write(_: str) -> None:
+        raise error
+
+    with pytest.raises(OSError) as caught:
+        submit_scan("http://head.example:8265", ["scan", "."], write=write)
+    assert caught.value is error
     assert client.stopped == []
 
 

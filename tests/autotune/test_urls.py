@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from vyre_dist.autotune.memory import MemoryStore
+from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.sqlite_store import SqliteStore
 from vyre_dist.autotune.tiered import TieredStore
 from vyre_dist.autotune.urls import (
@@ -19,6 +24,8 @@ from vyre_dist.autotune.urls import (
     redact,
 )
 from vyre_dist.errors import UsageError
+
+Make = Callable[..., StoredRecord]
 
 
 def test_none_is_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +155,7 @@ def test_secrets_of_bad_urls_stay_secret(url: str) -> None:
     [
         (None, True),
         (b"", True),
-        (b"SQLite format 3\0 and then nothing", True),
+        (b"SQLite format 3\0 and then nothing", False),
         (b"SQLite format 3", False),
         (b"my thesis\n" * 100, False),
         (b"x", False),
@@ -164,13 +171,70 @@ def test_a_file_of_another_kind_is_refused_and_left(
     if opens:
         open_store(f"sqlite://{path}").close()
     else:
-        with pytest.raises(StoreUrlError, match=f"a file of {len(content or b'')} bytes that is no SQLite"):
+        with pytest.raises(
+            StoreUrlError, match=f"a file of {len(content or b'')} bytes that is (no|a damaged) SQLite"
+        ):
             open_store(f"sqlite://{path}")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if content is None else [content])
     store = open_store(None, local_path=path)
     assert list(store.items()) == []
     store.close()
     assert path.read_bytes().startswith(b"SQLite format 3\0")
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("CREATE TABLE record_v1 (something TEXT)", "the SQLite database of another program"),
+        ("CREATE TABLE record_v2 (something TEXT)", ""),
+        (None, ""),
+    ],
+)
+def test_another_programs_database_is_refused_and_left(
+    tmp_path: Path, make_record: Make, statement: str | None, found: str
+) -> None:
+    """A database whose table of our name is not ours is a StoreUrlError; one with other tables beside ours is a store."""
+    path = tmp_path / "o%th?er#.db"
+    with closing(sqlite3.connect(path)) as connection:
+        if statement is not None:
+            connection.execute(statement)
+    before = path.read_bytes()
+    url = f"sqlite://{quote(str(path))}"
+    if found:
+        with pytest.raises(StoreUrlError, match=f"{found} .*left as it is: name another file"):
+            open_store(url)
+        assert path.read_bytes() == before
+    else:
+        for _ in range(2):
+            with closing(open_store(url)) as store:
+                store.put(make_record())
+                assert list(store.items()) == [make_record()]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", ["middle", "truncated", "later"])
+def test_a_damaged_store_that_was_named_is_refused_and_left(
+    tmp_path: Path, make_record: Make, damage: str
+) -> None:
+    """Wherever the damage is, a file that a URL names is not moved; also when it is damaged under an open store."""
+    path = tmp_path / "s.db"
+    with closing(open_store(f"sqlite://{path}")) as store:
+        for number in range(1, 60):
+            store.put(make_record(number))
+        whole = path.read_bytes()
+        cut = 4096 if damage == "middle" else len(whole) // 2
+        rest = b"" if damage == "truncated" else b"\xff" * (len(whole) - cut)
+        broken = b"\xff" * 8192 if damage == "later" else whole[:cut] + rest
+        if damage == "later":
+            path.write_bytes(broken)
+            assert list(store.items()) == []
+            assert not store.put(make_record(99))
+            assert (store.stats.errors, store.stats.recovered) == (2, 0)
+    path.write_bytes(broken)
+    with pytest.raises(StoreUrlError, match=r"is (no|a damaged) SQLite database.*name another file"):
+        open_store(f"sqlite://{path}")
+    assert path.read_bytes() == broken
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_is_no_file_is_left_to_the_store(tmp_path: Path) -> None:
@@ -189,6 +253,12 @@ def test_what_is_no_file_is_left_to_the_store(tmp_path: Path) -> None:
         ("unix://u:p@/run/s", True),
         ("redis://:un/quoted@h", True),
         ("redis://:un@quoted@h", True),
+        ("redis://h?password=p", True),
+        ("rediss://h:1/0?db=2&ssl_password=p", True),
+        ("unix:///run/s?Password=p#x", True),
+        ("redis://h?password=", False),
+        ("unix:///run/s?db=2", False),
+        ("sqlite:///s?password=p", False),
         ("redis://u@h", False),
         ("redis://u:@h", False),
         ("redis://h:6379/0", False),
@@ -200,7 +270,7 @@ def test_what_is_no_file_is_left_to_the_store(tmp_path: Path) -> None:
     ],
 )
 def test_which_urls_hold_a_password(text: str, expected: bool) -> None:
-    """A server's URL with something behind the colon of its login, well formed or not."""
+    """A server's URL with something behind the colon of its login, or in an option for it, well formed or not."""
     assert has_password(text) is expected
 
 

@@ -66,3 +66,23 @@ def test_plain_packs_come_from_the_cache(
     files[1].write_text(RULES.format("c"))
     assert [rule.id for rule in load_pack(files, cache)[0].rules] == ["a", "c"]
     assert len(read) == 2
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_not_kept(
+    tmp_path: Path, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content that was saved between the look at the file and its loading never counts as what the file held before."""
+    file = tmp_path / "a.toml"
+    file.write_text(RULES.format("old"))
+    load_all = RulePack.load_all
+
+    def saved_meanwhile(names: list[Path]) -> RulePack:
+        file.write_text(RULES.format("new"))
+        return load_all(names)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RulePack, "load_all", saved_meanwhile)
+        assert [rule.id for rule in load_pack([file], cache)[0].rules] == ["new"]
+    assert kept(cache) == 0
+    file.write_text(RULES.format("old"))
+    assert [rule.id for rule in load_pack([file], cache)[0].rules] == ["old"]

@@ -49,6 +49,20 @@ def test_examples_stand_in_a_fitting_place() -> None:
     assert report.ok
 
 
+def test_examples_of_a_path_are_not_judged() -> None:
+    """Examples are texts, and a rule with a path only looks at none: that they were passed over is told."""
+    bare, with_examples, with_negatives = check_pack(
+        pack(
+            Rule("b", None, path="x"),
+            Rule("e", None, path="x", examples=("y",)),
+            Rule("n", None, path="x", negative_examples=("x",)),
+        )
+    )
+    assert [len(r.notes) for r in (bare, with_examples, with_negatives)] == [1, 2, 2]
+    assert "not judged" in with_examples.notes[1]
+    assert with_examples.ok and with_negatives.ok
+
+
 def test_lines_of_examples() -> None:
     """An allowlist that targets lines sees the whole line of the match and no other."""
     line = Allowlist(regexes=("^# .*; done$",), regex_target="line")

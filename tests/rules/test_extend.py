@@ -67,6 +67,23 @@ def test_checks_see_the_merged_rule(base: Path) -> None:
         extended(base, "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'one'\nregex = 'plain'\n")
 
 
+@pytest.mark.parametrize("extending", ["", "disabledRules = ['n']\n"])
+@pytest.mark.parametrize("where", ["own", "base"])
+def test_ids_are_unique_in_packs_that_extend(base: Path, where: str, extending: str) -> None:
+    """Two rules with one id are refused in a pack that extends and in one that is extended, as they are in any other."""
+    twice = "[[rules]]\nid = 'n'\nregex = 'a'\n[[rules]]\nid = 'n'\nregex = 'b'\n"
+    text = "[extend]\npath = 'base.toml'\n" + extending
+    if where == "own":
+        text += twice
+    else:
+        base.write_text(twice)
+        text += "[[rules]]\nid = 'o'\nregex = 'o'\n"
+    with pytest.raises(PackError, match="already taken") as caught:
+        extended(base, text)
+    (problem,) = caught.value.problems
+    assert (Path(problem.file).stem, problem.rule_id) == (where, "n")
+
+
 def test_disabled_rules(base: Path) -> None:
     """Disabled rules of the base are gone; an id that the base does not have is a warning with the nearest
     one.

@@ -180,6 +180,13 @@ def test_yaml_problems(tmp_path: Path, text: str, line: int, column: int, words:
     assert any(words in text for text in told), caught.value
 
 
+@pytest.mark.parametrize(("name", "start"), [("pack.toml", "a = "), ("pack.yml", "rules: ")])
+def test_nesting_that_no_parser_follows(tmp_path: Path, name: str, start: str) -> None:
+    """A file whose brackets are nested deeper than its parser can go is a problem of the pack, not a bug."""
+    (problem,) = problems(tmp_path, start + "[" * 5000 + "]" * 5000 + "\n", name)
+    assert "nested too deep" in problem.message
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     """A TOML file that is not UTF-8 is refused at the first bad byte."""
     file = tmp_path / "pack.toml"
@@ -197,6 +204,24 @@ def test_unknown_keys_of_gitleaks_are_warnings(tmp_path: Path) -> None:
     warnings = RulePack.load(file).warnings
     assert [(w.line, w.rule_id) for w in warnings] == [(5, "good"), (4, "good")]
     assert "did you mean 'keywords'?" in str(warnings[1])
+
+
+def test_gitleaks_has_no_keys_with_underscores(tmp_path: Path) -> None:
+    """What gitleaks does not know as secretGroup is none here either, but told; in our own dialect both are one key."""
+    rule = "[[rules]]\nid = 'a'\nregex = '(x)(y)'\nsecret_group = 2\n"
+    allowlist = "[[allowlists]]\nregexes = ['x']\nregex_target = 'line'\nTARGETRULES = ['a']\n"
+    file = tmp_path / "pack.toml"
+    file.write_text(rule + allowlist)
+    pack = RulePack.load(file)
+    assert (pack["a"].secret_group, pack.allowlists[0].regex_target) == (0, "secret")
+    assert pack.allowlists[0].target_rules == ("a",)
+    assert [(w.line, w.hint) for w in pack.warnings] == [
+        (4, "did you mean 'secretGroup'?"),
+        (7, "did you mean 'regexTarget'?"),
+    ]
+    file.write_text("schema = 1\n" + rule + allowlist)
+    pack = RulePack.load(file)
+    assert (pack["a"].secret_group, pack.allowlists[0].regex_target, pack.warnings) == (2, "line", ())
 
 
 def test_skip_report_leaves_a_rule_out(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The store in one local SQLite file: the default, shared by all processes of a host.
 
-A file that turns out corrupted is moved aside and begun anew; a place that cannot be written only costs
+A file of our own that turns out corrupted is moved aside and begun anew; a place that cannot be written only costs
 the records. Nothing here raises for the medium's faults.
 """
 
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
 from vyre_dist.autotune.record import StoredRecord, beats
@@ -40,6 +41,7 @@ _UPSERT = "INSERT OR REPLACE INTO record_v1 (key, adapter, payload) VALUES (?, ?
 # SQLITE_ERROR is among them because our statements are fixed: it means that the table is not ours.
 _BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _MAX_RECOVERIES = 3
+_BUSY_TIMEOUT_S = 0.5
 
 
 class SqliteStore(RecordStore):
@@ -48,15 +50,20 @@ class SqliteStore(RecordStore):
     Several processes may use one file. An operation waits at most `busy_timeout_s` for another process's
     lock, and then counts as an error. The journal is a rollback journal and not a write-ahead log, because
     cache folders are often on network file systems, where the log's shared memory does not work.
+
+    `recover`: a file that is broken, or not ours, is moved aside and begun anew; without it the file is left as it is, and
+    operations on it count as errors.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 0.5) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, busy_timeout_s: float = _BUSY_TIMEOUT_S, recover: bool = True
+    ) -> None:
         super().__init__()
         self.path = Path(path)
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
-        self._recoveries = 0
+        self._recoveries_left = _MAX_RECOVERIES if recover else 0
         # One connection for all threads: sqlite3's objects must not be used by two at a time.
         self._lock = threading.RLock()
 
@@ -118,10 +125,7 @@ class SqliteStore(RecordStore):
                 try:
                     return self._attempt(work)
                 except sqlite3.Error as error:
-                    # Not every sqlite3.Error has a code: misuse has none.
-                    code = getattr(error, "sqlite_errorcode", None)
-                    broken = code is not None and (code & 0xFF) in _BROKEN_FILE
-                    if not (broken and self._move_aside()):
+                    if not (_primary_code(error) in _BROKEN_FILE and self._move_aside()):
                         self._counters.add("errors")
                         return None
                 except OSError:
@@ -162,15 +166,15 @@ class SqliteStore(RecordStore):
             connection.close()
 
     def _move_aside(self) -> bool:
-        """Rename the broken file and its journal; False when that was done too often or cannot be done.
+        """Rename the broken file and its journal; False when that may not, or not once more, or cannot be done.
 
         Of several processes that find the file broken, one moves it: under a lock, and only while the file
         at the path is still the one that this process had opened.
         """
         self._disconnect()
-        if self._recoveries >= _MAX_RECOVERIES:
+        if not self._recoveries_left:
             return False
-        self._recoveries += 1
+        self._recoveries_left -= 1
         try:
             with open(f"{self.path}.lock", "wb") as guard:
                 fcntl.flock(guard, fcntl.LOCK_EX)
@@ -184,6 +188,33 @@ class SqliteStore(RecordStore):
         except OSError:
             return False
         return True
+
+
+def what_is_wrong(path: Path) -> str:
+    """Why the file at `path` can't be a store, as the end of a sentence that begins with it; "" if it can, or can't be
+    looked at. It is not written to.
+    """
+    place = f"file:{quote(os.fsencode(path))}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'record_v1'").fetchone():
+                connection.execute(_SELECT, ("", "")).fetchone()
+                # last, and only of a file that seems ours: it reads all of it
+                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                return "" if found == "ok" else f"is a damaged SQLite database ({' '.join(found.split())})"
+    except sqlite3.Error as error:
+        code = _primary_code(error)
+        if code == sqlite3.SQLITE_ERROR:
+            return f"is the SQLite database of another program ({error})"
+        if code in _BROKEN_FILE:
+            return f"is a damaged SQLite database ({error})"
+    return ""
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    # Not every sqlite3.Error has a code: misuse has none.
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

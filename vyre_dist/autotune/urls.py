@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from vyre_dist.autotune.memory import MemoryStore
-from vyre_dist.autotune.sqlite_store import SqliteStore
+from vyre_dist.autotune.sqlite_store import SqliteStore, what_is_wrong
 from vyre_dist.autotune.store import AutotuneStore
 from vyre_dist.errors import UsageError
 
@@ -78,8 +78,12 @@ def redact(url: str) -> str:
 def has_password(url: str) -> bool:
     """Whether `url` is that of a server, with a password in it; also if it could not be opened."""
     scheme, _, rest = url.partition("://")
+    if scheme.lower() not in _OPTIONS:
+        return False
     login = rest.rpartition("@")[0]
-    return scheme.lower() in _OPTIONS and login.partition(":")[2] != ""
+    # redis-py takes it as an option; we refuse those, but whoever sees the URL has seen it
+    options = parse_qsl(rest.partition("?")[2])
+    return login.partition(":")[2] != "" or any("password" in name.lower() for name, _ in options)
 
 
 def _spills(parts: SplitResult) -> bool:
@@ -98,7 +102,8 @@ def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = N
     """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's cache).
 
     A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the background. Opening
-    contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store, or a file of another kind.
+    contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store, or a file of another kind, or
+    one that is damaged: only the local file, which is ours, is moved aside and begun anew.
     """
     if url is None:
         return SqliteStore(local_path or default_path())
@@ -108,7 +113,7 @@ def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = N
     if parts.scheme == "sqlite":
         path = _sqlite_path(url, parts)
         _refuse_other_file(url, path)
-        return SqliteStore(path)
+        return SqliteStore(path, recover=False)
     target = parse_redis_url(url)
     # redis takes 0.1 s to import: only those who use it pay.
     from vyre_dist.autotune.redis_store import RedisStore
@@ -173,7 +178,7 @@ def _sqlite_path(url: str, parts: SplitResult) -> Path:
 
 
 def _refuse_other_file(url: str, path: Path) -> None:
-    """Raise StoreUrlError for a file that is no database: SqliteStore would move it aside, and it may be anybody's.
+    """Raise StoreUrlError for a file that can't be a store: who named it gets no records from it, and must know why.
 
     What cannot be looked at is left to SqliteStore, for which it is a medium that fails.
     """
@@ -187,9 +192,13 @@ def _refuse_other_file(url: str, path: Path) -> None:
     except OSError:
         return
     if start and start != _SQLITE_MAGIC:
+        found = "is no SQLite database"
+    else:
+        found = what_is_wrong(path)
+    if found:
         raise StoreUrlError(
             url,
-            f"there is a file of {size} bytes that is no SQLite database; it was left as it is: "
+            f"there is a file of {size} bytes that {found}; it was left as it is: "
             "name another file, or move this one away",
         )
 

@@ -19,7 +19,7 @@ from vyre_dist.rules.model import PackData
 from vyre_dist.rules.problems import Problem
 
 # bump when a loader comes to read the same bytes otherwise, or what may be kept changes
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 def load_pack(
@@ -40,7 +40,8 @@ def load_pack(
     pack = RulePack.load_all(names) if names else RulePack.builtin()
     # A pack with warnings is read anew each time, so that they can be said each time; and one that extends another, since
     # the key knows nothing of that one's file.
-    if key is not None and not pack.warnings and not pack.extends:
+    # And the files may have been changed while they were read: what was loaded must not stay as what they held before.
+    if key is not None and not pack.warnings and not pack.extends and _key(names) == key:
         cache.put("rules", key, pack_to_bytes(pack.data))
     return pack.data, pack.warnings
 

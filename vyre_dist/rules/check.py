@@ -79,6 +79,8 @@ def _check(
     nullable, way = False, ""
     if regex is None:
         notes.append("has only a path pattern: it reports files, not matches")
+        if rule.examples or rule.negative_examples:
+            notes.append("its examples are not judged: they are texts, and it looks at paths only")
     else:
         groups, low, high = regex.groups, rx.min_width(regex.root), rx.max_width(regex.root)
         nullable = rx.nullable(regex.root)

@@ -76,6 +76,8 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
                     _close(rule_id, base_ids),
                 )
             )
+    for pack in (base, own):
+        _tell_repeats(pack, report)
     disabled = set(extend.disabled_rules)
     merged = {draft.rule.id: draft for draft in base.rules if draft.rule.id not in disabled}
     for draft in own.rules:
@@ -88,6 +90,15 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
         [*base.allowlists, *own.allowlists],
         disabled=(*base.disabled, *extend.disabled_rules),
     )
+
+
+def _tell_repeats(pack: PackDraft, report: Report) -> None:
+    """The merge goes by id: of two rules with one id it would lose one without a word."""
+    first: dict[str, Rule] = {}
+    for draft in pack.rules:
+        taken = first.setdefault(draft.rule.id, draft.rule)
+        if taken is not draft.rule:
+            report.problems.append(_id_taken(draft.rule, taken))
 
 
 def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
@@ -160,12 +171,7 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
         rule = item.rule
         first = rules.get(rule.id)
         if first is not None:
-            where = f"{first.origin.file}:{first.origin.line}"
-            report.problems.append(
-                _problem(
-                    rule.origin, rule.id, f"id is already taken by the rule at {where}", "ids are unique"
-                )
-            )
+            report.problems.append(_id_taken(rule, first))
             continue
         if not item.enabled or item.silent:
             left_out.add(rule.id)
@@ -227,6 +233,11 @@ def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
 def unique(items: Iterable[str]) -> tuple[str, ...]:
     """The items without repeats, in order."""
     return tuple(dict.fromkeys(items))
+
+
+def _id_taken(rule: Rule, first: Rule) -> Problem:
+    where = f"{first.origin.file}:{first.origin.line}"
+    return _problem(rule.origin, rule.id, f"id is already taken by the rule at {where}", "ids are unique")
 
 
 def _problem(origin: Origin, rule_id: str, message: str, hint: str = "") -> Problem:

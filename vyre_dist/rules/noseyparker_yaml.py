@@ -14,7 +14,7 @@ import yaml
 from vyre_dist.rules.draft import PackDraft, RuleDraft, unique
 from vyre_dist.rules.model import Origin, Rule
 from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import PackError, Problem, Report
+from vyre_dist.rules.problems import TOO_DEEP, PackError, Problem, Report
 
 _TEXTS = ("id", "name", "pattern", "description")
 _LISTS = ("categories", "examples", "negative_examples", "non_examples", "references")
@@ -33,7 +33,7 @@ _KEPT = r"""
 _LINE_COMMENT = r"| \# [^\n]*"
 _COMMENT_OR_COUNT, _IN_VERBOSE_MODE = (
     re.compile(
-        rf"(?P<kept> {kept}) | \(\?\# [^)]* \) | (?P<count> \{{\s* \d+ \s* (?:,\s* \d* \s*)? \}})",
+        rf"(?P<kept> {kept}) | \(\?\# [^)]* \) | (?P<count> \{{\s*+ \d++ \s*+ (?:,\s*+ \d*+ \s*+)?+ \}})",
         re.DOTALL | re.VERBOSE,
     )
     for kept in (_KEPT, _KEPT + _LINE_COMMENT)
@@ -117,6 +117,8 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
         root = yaml.compose(data, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PackError([_yaml_problem(file, error)]) from error
+    except RecursionError:
+        raise PackError([Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]) from None
     if root is None:
         report.problems.append(Problem(file, 0, 0, "", "the file is empty", "it must hold `rules:`"))
         return draft

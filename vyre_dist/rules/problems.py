@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from vyre_dist.errors import UsageError
 
+TOO_DEEP = "lists or tables are nested too deep to be read"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

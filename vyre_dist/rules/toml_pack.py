@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from vyre_dist.rules.draft import Extend, PackDraft, PlacedAllowlist, RuleDraft, unique
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
 from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import PackError, Problem, Report
+from vyre_dist.rules.problems import TOO_DEEP, PackError, Problem, Report
 from vyre_dist.rules.toml_spots import TomlSpots
 from vyre_dist.rules.toml_table import Table, TomlFile
 
@@ -52,6 +52,8 @@ def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
     except tomllib.TOMLDecodeError as error:
         line, column = _fault(error, text)
         raise PackError([Problem(file, line, column, "", f"not TOML: {error}")]) from error
+    except RecursionError:
+        raise PackError([Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]) from None
 
 
 def _fault(error: tomllib.TOMLDecodeError, text: str) -> tuple[int, int]:
@@ -77,7 +79,8 @@ def read_pack(
     """Read a whole document. Everything that is wrong goes to `report`; what could be read comes back all the
     same.
     """
-    table = Table(TomlFile(file, TomlSpots(text), report, patterns), document, ())
+    source = TomlFile(file, TomlSpots(text), report, patterns, snake_case=dialect.extended)
+    table = Table(source, document, ())
     draft = PackDraft(name, dialect.format)
     table.text("title")
     table.text("description")

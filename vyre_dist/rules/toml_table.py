@@ -1,7 +1,7 @@
 """Typed reading of TOML tables: a value of the wrong type is a problem with its place, never an exception.
 
-Key spellings are folded (`secretGroup`, `secret_group` and `secretgroup` are one key), as gitleaks does and
-so that both dialects share one reader. What the keys mean is decided in toml_pack.py.
+Key spellings are folded, so that both dialects share one reader: `secretGroup` and `secretgroup` are one key, as in
+gitleaks, and in our own dialect `secret_group` is the same. What the keys mean is decided in toml_pack.py.
 """
 
 from __future__ import annotations
@@ -25,11 +25,6 @@ _KINDS = {
 }
 
 
-def fold(key: str) -> str:
-    """The spelling that keys are compared by."""
-    return key.replace("_", "").lower()
-
-
 def kind(value: object) -> str:
     """The TOML name of a value's type, for messages."""
     return _KINDS.get(type(value), f"a {type(value).__name__}")
@@ -38,13 +33,18 @@ def kind(value: object) -> str:
 @dataclass(frozen=True, slots=True)
 class TomlFile:
     """What reading one file needs: its name, the places in it, where to report, and every pattern seen so
-    far.
+    far. `snake_case`: keys may be written with underscores.
     """
 
     file: str
     spots: TomlSpots
     report: Report
     patterns: Patterns
+    snake_case: bool
+
+    def fold(self, key: str) -> str:
+        """The spelling that keys are compared by."""
+        return (key.replace("_", "") if self.snake_case else key).lower()
 
 
 class Table:
@@ -60,7 +60,7 @@ class Table:
         self._keys: dict[str, str] = {}
         self._known: dict[str, str] = {}
         for key in raw:
-            first = self._keys.setdefault(fold(key), key)
+            first = self._keys.setdefault(self.source.fold(key), key)
             if first != key:
                 self.problem(f"{key!r} and {first!r} are the same key", key=key, hint="keep one of them")
 
@@ -71,8 +71,8 @@ class Table:
 
     def has(self, name: str) -> bool:
         """Whether the key is there, whatever its value."""
-        self._known[fold(name)] = name
-        return fold(name) in self._keys
+        self._known[self.source.fold(name)] = name
+        return self.source.fold(name) in self._keys
 
     def is_set(self, name: str) -> bool:
         """Whether the key has a value other than false, zero or empty."""
@@ -150,17 +150,16 @@ class Table:
         value = self._get(name)
         if value is None:
             return []
+        path = (*self.path, self._keys[self.source.fold(name)])
         if isinstance(value, dict):
-            return [Table(self.source, value, (*self.path, self._keys[fold(name)]), self.rule_id)]
+            return [Table(self.source, value, path, self.rule_id)]
         if not isinstance(value, list):
             self._wrong(name, "a list of tables", value)
             return []
         good = []
         for index, item in enumerate(value):
             if isinstance(item, dict):
-                good.append(
-                    Table(self.source, item, (*self.path, self._keys[fold(name)], index), self.rule_id)
-                )
+                good.append(Table(self.source, item, (*path, index), self.rule_id))
             else:
                 self.problem(f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a table")
         return good
@@ -196,12 +195,12 @@ class Table:
         return Problem(self.source.file, line, column, self.rule_id, message, hint)
 
     def _key_path(self, key: str, index: int | None) -> TomlPath:
-        written = key if key in self._raw else self._keys.get(fold(key), key)
+        written = key if key in self._raw else self._keys.get(self.source.fold(key), key)
         path = (*self.path, written) if key else self.path
         return path if index is None else (*path, index)
 
     def _get(self, name: str) -> object:
-        return self._raw[self._keys[fold(name)]] if self.has(name) else None
+        return self._raw[self._keys[self.source.fold(name)]] if self.has(name) else None
 
     def _wrong(self, name: str, wanted: str, value: object) -> None:
         self.problem(f"{name} is {kind(value)}", key=name, hint=f"it must be {wanted}")
