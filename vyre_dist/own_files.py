@@ -1,11 +1,27 @@
-"""How the names end of what this process makes for itself while it scans: half-written outputs, copies of standard input.
+"""What this process writes while it scans; a walk that meets it leaves it out.
 
-A walk that meets them leaves them out.
+What it makes for itself (half-written outputs, copies of standard input) is told by how the names end, what was there
+before (a file that output is redirected to, an older result that will be replaced) by device and inode.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable
 
 SUFFIX = f".{os.urandom(6).hex()}.part"
 """Of this process: no other file's name ends like this."""
+
+
+def regular_files(places: Iterable[str | int]) -> frozenset[tuple[int, int]]:
+    """(device, inode) of those paths and descriptors that are regular files."""
+    found: set[tuple[int, int]] = set()
+    for place in places:
+        try:
+            info = os.stat(place)
+        except OSError:  # nothing there yet, or closed
+            continue
+        if stat.S_ISREG(info.st_mode):
+            found.add((info.st_dev, info.st_ino))
+    return frozenset(found)

@@ -127,6 +127,27 @@ def test_an_interrupted_scan_ends_at_once_and_cleans_up(
     assert all(json.loads(line)["type"] == "finding" for line in out.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_more_signals_than_one_change_nothing(
+    start: Start, stuck_tree: Path, tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    """However often a signal comes, from the first one until the process is gone, it is ended in order."""
+    options = [f"--format={form}={tmp_path / form}" for form in ("jsonl", "csv", "parquet")]
+    process = start("-j", "2", "--shard-size", "5", *options, "--report", tmp_path / "report", ".")
+    workers = stuck_workers(process, 2)
+    began = time.monotonic()
+    while process.poll() is None and time.monotonic() < began + PATIENCE:
+        process.send_signal(signum)
+        time.sleep(0.0005)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code
+    assert err == (b"vyre-dist: interrupted\n" if signum == signal.SIGINT else b"")
+    assert not any(alive(pid) for pid in workers)
+    assert os.listdir(tmp_path) == ["tree"]
+
+
 @pytest.mark.parametrize("where", ["__del__", "finalizer"])
 def test_an_end_in_a_finalizer_is_not_lost(where: str) -> None:
     """SIGTERM while a finalizer runs, where Python would drop the exception and go on, ends the process all the same."""

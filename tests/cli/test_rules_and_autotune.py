@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,56 @@ def test_autotune_list_of_a_server(cli: Cli, redis_url: str, record: StoredRecor
         probe.bind(("127.0.0.1", 0))
         dead = f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
     run = cli("autotune", "list", "--store", dead)
-    assert run.code == 0 and "the server did not answer" in run.err
+    assert run.code == 3 and "the server did not answer" in run.err
+
+
+@pytest.fixture
+def good_toml(tmp_path: Path, record: StoredRecord) -> Path:
+    write_toml(tmp_path / "good.toml", [record])
+    return tmp_path / "good.toml"
+
+
+def test_a_store_that_can_not_be_read_is_incomplete(cli: Cli, tmp_path: Path, good_toml: Path) -> None:
+    """Locked by another program: it is said, the exit code is 3, and no export takes the place of an older one."""
+    url = f"sqlite://{tmp_path / 'one'}"
+    assert cli("autotune", "import", good_toml, "--store", url).code == 0
+    before = good_toml.read_bytes()
+    connection = sqlite3.connect(tmp_path / "one", isolation_level=None)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+        runs = [
+            cli("autotune", *command, "--store", url)
+            for command in (["list"], ["export", good_toml], ["import", good_toml])
+        ]
+    finally:
+        connection.close()
+    assert [(run.code, run.out) for run in runs] == [(3, b"")] * 3
+    assert all("another program has locked it" in run.err for run in runs)
+    assert good_toml.read_bytes() == before
+    assert len(cli("autotune", "list", "--store", url).lines) == 1
+
+
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_a_store_that_had_to_be_put_aside_is_incomplete(
+    cli: Cli, tmp_path: Path, good_toml: Path, command: str
+) -> None:
+    """The default store, damaged: that it has no records any more is said, and an older export stays."""
+    before = good_toml.read_bytes()
+    home = tmp_path / "cache"
+    (home / "vyre-dist").mkdir(parents=True)
+    (home / "vyre-dist" / "autotune.sqlite3").write_bytes(b"no database at all")
+    run = cli("autotune", command, *([good_toml] if command == "export" else []), XDG_CACHE_HOME=str(home))
+    assert (run.code, run.out) == (3, b"")
+    assert "the store's file was damaged: it was put aside" in run.err
+    assert good_toml.read_bytes() == before
+
+
+def test_an_export_without_the_server_leaves_the_older_one(cli: Cli, dead_url: str, good_toml: Path) -> None:
+    """What only this machine has is not written in place of what the server had."""
+    before = good_toml.read_bytes()
+    run = cli("autotune", "export", good_toml, "--store", dead_url)
+    assert run.code == 3 and "nothing was written" in run.err and "the server did not answer" in run.err
+    assert good_toml.read_bytes() == before
 
 
 def test_a_password_needs_no_command_line(cli: Cli, scan: Cli, tmp_path: Path, record: StoredRecord) -> None:

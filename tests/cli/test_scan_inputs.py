@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -76,7 +77,7 @@ def test_standard_input_is_a_document(scan: Cli) -> None:
 
 
 def test_standard_input_beside_files(scan: Cli) -> None:
-    """`-` may stand among other paths."""
+    """`-` may stand among other paths; it comes first."""
     assert scan("clean.txt", "-", "sub", stdin=b"tok_dddddddddddd").paths == ["<stdin>", "sub/b.txt"]
 
 
@@ -118,6 +119,13 @@ def test_a_list_that_cannot_be_read_is_2(scan: Cli) -> None:
     run = scan("--files-from", "nowhere")
     assert run.code == 2 and run.out == b""
     assert run.err == "vyre-dist: --files-from nowhere: cannot be opened: No such file or directory\n"
+
+
+@pytest.mark.parametrize("source", ["nowhere", "sub"])
+def test_a_list_that_cannot_be_opened_is_2_before_anything_is_scanned(scan: Cli, source: str) -> None:
+    """However many paths come before it, nothing has been scanned when that is said."""
+    run = scan("a.txt", "clean.txt", "sub", "--shard-size", "1", "--files-from", source)
+    assert (run.code, run.out) == (2, b"") and "cannot be opened" in run.err
 
 
 def test_standard_input_is_one_thing_only(scan: Cli) -> None:
@@ -208,6 +216,44 @@ def test_an_allowlisted_path_is_counted(cli: Cli, tree: Path, tmp_path: Path) ->
     assert run.summary["skipped"] == {"allowlisted-path": 1} and run.summary["complete"]
 
 
+@pytest.mark.parametrize("output", [["-f", "jsonl=sub/found"], ["-f", "jsonl", "--report", "sub/found"]])
+@pytest.mark.parametrize("inputs", [["."], ["*", "*/*"], ["--files-from", "list"]])
+def test_an_output_of_an_earlier_run_is_no_input(
+    cli: Cli, tree: Path, pack: Path, output: list[str], inputs: list[str]
+) -> None:
+    """A file that the scan is about to replace is left out and counted, however it is met."""
+    (tree / "sub/found").write_text("tok_eeeeeeeeeeee")
+    (tree / "list").write_text("a.txt\nsub/found\nsub/b.txt\n")
+    run = cli("scan", "-r", pack, *output, *inputs)
+    found = (tree / "sub/found").read_text() if "jsonl" not in output else run.out.decode()
+    lines = [json.loads(line) for line in found.splitlines()]
+    assert [line["path"] for line in lines[:-1]] == ["a.txt", "sub/b.txt"]
+    assert run.code == 1 and lines[-1]["skipped"]["own-file"] >= 1
+
+
+@pytest.mark.parametrize("argument", [".", "*", "found"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_a_stream_is_redirected_to_is_no_input(
+    tree: Path, pack: Path, environment: dict[str, str], argument: str, stream: str
+) -> None:
+    """`vyre-dist scan . > found`: the file that grows as it is scanned is left out and counted."""
+    report = tree.parent / "report"
+    with open(tree / "found", "wb") as found:
+        found.write(b"tok_eeeeeeeeeeee\n" * 100)
+        found.flush()
+        run = subprocess.run(
+            [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "--report", str(report), argument],
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: found},
+            timeout=60,
+        )
+    summary = json.loads(report.read_text())
+    assert summary["findings"] == (0 if argument == "found" else 2)
+    assert summary["skipped"] == {"own-file": 1} and run.returncode == min(summary["findings"], 1)
+
+
 # --- what can't be scanned
 
 
@@ -229,7 +275,7 @@ import os, sys
 from vyre_dist.cli.main import main
 try:
     # what is imported now need not be readable later
-    main([*sys.argv[1:-1], "clean.txt"])
+    main([*sys.argv[1 : sys.argv.index("--")], "clean.txt"])
 except SystemExit as left:
     assert left.code == 0
 if os.geteuid() == 0:
@@ -239,8 +285,11 @@ main(sys.argv[1:])
 """
 
 
-def test_unreadable_files_and_folders_are_listed(tree: Path, pack: Path, environment: dict[str, str]) -> None:
-    """Without permission to read a file or a folder, it is listed; what can be read is scanned."""
+@pytest.mark.parametrize("paths", [["."], ["a.txt", "closed", "sub"]], ids=["found", "named"])
+def test_unreadable_files_and_folders_are_listed(
+    tree: Path, pack: Path, environment: dict[str, str], paths: list[str]
+) -> None:
+    """Without permission to read a file or a folder, it is listed, also if it was named; what can be read is scanned."""
     for parent in [*tree.parents, *pack.parents]:  # pytest's own directories are private to this user
         if parent.name.startswith("pytest-") and parent.stat().st_uid == os.getuid():
             parent.chmod(0o755)
@@ -248,7 +297,7 @@ def test_unreadable_files_and_folders_are_listed(tree: Path, pack: Path, environ
         path.chmod(0o755)
     (tree / "closed").mkdir(mode=0)
     (tree / "a.txt").chmod(0)
-    arguments = ["scan", "-r", str(pack), "-f", "jsonl", "--progress", "never", "--no-cache", "."]
+    arguments = ["scan", "-r", str(pack), "-f", "jsonl", "--progress", "never", "--no-cache", "--", *paths]
     try:
         run = subprocess.run(
             [sys.executable, "-c", UNPRIVILEGED, *arguments],
@@ -320,3 +369,6 @@ def test_a_list_that_breaks_off_is_a_problem_of_the_run(cli: Cli, tree: Path, pa
     assert "is it a list of paths?" in problem["detail"]
     (tree / "list").write_bytes(b"x" * (3 << 20))
     assert cli("scan", "-r", pack, "--files-from", "list").code == 2
+    run = cli("scan", "-r", pack, "-f", "jsonl", "a.txt", "sub", "clean.txt", "--files-from", "list")
+    assert run.code == 3 and run.paths == ["a.txt", "sub/b.txt"]
+    assert [p["path"] for p in run.summary["problems"]] == ["list"]

@@ -33,6 +33,9 @@ def test_human_lists_what_was_not_scanned(cli: Cli, pack: Path) -> None:
     run = cli("scan", "-r", pack, "--progress", "never", "missing")
     assert run.out.decode().splitlines()[0] == "not scanned: missing: not-found (No such file or directory)"
     assert run.out.decode().endswith("INCOMPLETE: 1 input not scanned to the end\n")
+    run = cli("scan", "-r", pack, "--progress", "never", "")
+    assert run.out.decode().splitlines()[0] == "not scanned: '': not-found (No such file or directory)"
+    assert run.err == "vyre-dist: not scanned: '': not-found (No such file or directory)\n"
 
 
 def read_csv(text: str) -> list[tuple[str, str]]:
@@ -91,6 +94,7 @@ def test_output_names_the_file_of_the_one_format(cli: Cli, pack: Path, tmp_path:
         (["-f", "csv=sub"], "output 'sub': is a directory"),
         (["--report", "no/such/x"], "output 'no/such/x': cannot be written: No such file"),
         (["--report", "x", "-o", "x"], "two outputs go to 'x'"),
+        (["--report", "/dev/stdout"], "two outputs go to '/dev/stdout'"),
     ],
 )
 def test_outputs_that_cannot_be_are_2(scan: Cli, cli: Cli, options: list[str], message: str) -> None:
@@ -236,6 +240,65 @@ def test_a_full_disk_is_3(
         )
     assert run.returncode == 3
     assert b"No space left on device" in run.stderr and b"Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("form", ["human", "jsonl", "csv", "sarif", "parquet"])
+def test_a_full_disk_is_3_and_the_output_is_named(
+    pack: Path, tree: Path, environment: dict[str, str], form: str
+) -> None:
+    """Standard output, whatever the format and whenever its beginning is written; and the report."""
+    command = [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "--progress", "never"]
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(
+            [*command, "-f", form],
+            cwd=tree,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    said = f"vyre-dist: writing {form} to '-' failed: No space left on device\n"
+    assert (run.returncode, run.stderr.decode()) == (3, said)
+    options = ["-f", f"{form}={os.devnull}", "--report", "/dev/full"]
+    run = subprocess.run([*command, *options], cwd=tree, env=environment, capture_output=True, timeout=60)
+    said = "vyre-dist: writing the report to '/dev/full' failed: No space left on device\n"
+    assert (run.returncode, run.stderr.decode()) == (3, said)
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_a_file_that_standard_output_goes_to_is_not_replaced(
+    pack: Path, tree: Path, environment: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    """`>> log` keeps what the log had, by whatever name it is asked for."""
+    (tmp_path / "log").write_text("precious\n")
+    command = ["scan", "-r", str(pack), "-f", f"jsonl={name}", "--progress", "never", "."]
+    with open(tmp_path / "log", "ab") as log:
+        run = subprocess.run(
+            [sys.executable, "-m", "vyre_dist", *command], cwd=tree, env=environment, stdout=log, timeout=60
+        )
+        log.write(b"end\n")
+    first, *lines, last = (tmp_path / "log").read_text().splitlines()
+    assert (run.returncode, first, last) == (1, "precious", "end")
+    assert [json.loads(line)["type"] for line in lines] == ["finding", "finding", "summary"]
+
+
+def test_an_output_that_may_not_be_read_is_replaced(scan: Cli, tree: Path) -> None:
+    """What is to be written need not be readable, and stays as private as it was."""
+    for name in ("out", "report"):
+        (tree / name).touch()
+        (tree / name).chmod(0o200)
+    code = (
+        "import os, sys\n"
+        "access = os.access\n"
+        "os.access = lambda path, mode, **more: not mode & os.R_OK and access(path, mode, **more)\n"
+        "from vyre_dist.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    options = ["scan", "--no-cache", "--progress", "never", "-o", "out", "--report", "report", "clean.txt"]
+    run = subprocess.run([sys.executable, "-c", code, *options], cwd=tree, capture_output=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert {os.stat(tree / name).st_mode & 0o777 for name in ("out", "report")} == {0o200}
+    assert "0 findings in 1 document" in (tree / "out").read_text()
 
 
 def test_an_output_file_that_cannot_grow_is_3_and_leaves_nothing(

@@ -47,6 +47,8 @@ BAD_PACK_PROBLEMS = [
         (["scan", "--shard-size", "0"], "a shard size of 0 bytes: allowed are 1 to 1073741824"),
         (["scan", "--shard-size", "2G"], "a shard size of 2147483648 bytes: allowed are 1 to 1073741824"),
         (["scan", "--shard-size", "12 parsecs"], "'12 parsecs' is no size: write a number of bytes"),
+        (["scan", "--shard-size", "9" * 400], "999999 is more than any file has: write a smaller number"),
+        (["scan", "--max-file-size", "9000000T"], "'9000000T' is more than any file has"),
         (["scan", "--max-match-bytes", "0"], "max_match_bytes of 0"),
         (["scan", "--max-file-size", "-1"], "'-1' is no size"),
         (["scan", "--format", "xml"], "unknown format 'xml': use one of human, jsonl, sarif, csv, parquet"),
@@ -104,6 +106,27 @@ def test_several_packs(cli: Cli, tree: Path, pack: Path) -> None:
     (tree / "more.toml").write_text("schema = 1\n[[rules]]\nid = 'more'\nregex = 'nothing'\n")
     run = cli("scan", "-r", pack, "-r", "more.toml", "-f", "jsonl", "a.txt")
     assert [f["rule_id"] for f in run.findings] == ["more", "token"]
+
+
+def test_more_workers_than_there_are_files_for_is_2(
+    tree: Path, pack: Path, environment: dict[str, str]
+) -> None:
+    """It says how many could be started, and what would help."""
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "from vyre_dist.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    command = ["scan", "-r", str(pack), "-j", "60", "--progress", "never", "a.txt"]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=tree, env=environment, capture_output=True, timeout=60
+    )
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert re.fullmatch(
+        r"vyre-dist: of 60 workers only \d+ could be started \(Too many open files\): ask for fewer \(--workers\).*\n",
+        run.stderr.decode(),
+    )
 
 
 HELP = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import fcntl
+import itertools
 import multiprocessing
 import os
 import re
@@ -20,6 +22,7 @@ from typing import Any
 import pytest
 from small_corpus import write_small_files
 
+from vyre_dist.driver import local_pool
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.machine import MachineConfig
@@ -325,8 +328,25 @@ def test_a_task_for_a_dead_worker_is_an_event_and_no_exception() -> None:
         pool.close()
 
 
-def test_a_replacement_that_can_not_be_started_is_lost_too() -> None:
-    """Where files, processes or memory are short for a while, that is an event like the loss before, and no exception."""
+@contextlib.contextmanager
+def files_left(number: int) -> Iterator[None]:
+    """This process may open so many files more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir("/proc/self/fd")}
+    # the listing's own is among them, and closed by now
+    free = (n for n in range(before[0]) if n not in taken or not os.path.exists(f"/proc/self/fd/{n}"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, number, None)), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files, processes or memory are short for a while, that is an event like the loss before, and no exception. It
+    comes later each time, and nobody else waits for it.
+    """
+    monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.4)
     pool = LocalPool(spec(), 2, "fork")
     try:
         pool.start()
@@ -334,24 +354,82 @@ def test_a_replacement_that_can_not_be_started_is_lost_too() -> None:
         os.kill(pool._workers[0].process.pid, signal.SIGKILL)
         (lost,) = events_until(pool, bool)
         assert isinstance(lost, WorkerLost) and not lost.blameless
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        free = os.dup(0)
-        os.close(free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
-        try:
-            pool.replace(0)
-            for _ in range(2):
-                (event,) = pool.poll(0.01)
-                assert isinstance(event, WorkerLost) and event.blameless
-                assert "no process could be started" in event.detail
+        with files_left(0):
+            for wait_seconds in (0.4, 0.8):
+                began = time.monotonic()
                 pool.replace(0)
-            pool.submit(1, 1, ScanTask(()))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        events = events_until(pool, lambda events: len(events) == 2)
-        assert {type(event) for event in events} == {WorkerLost, TaskDone}
+                pool.submit(1, 1, ScanTask(()))
+                done, lost = events_until(pool, lambda events: len(events) == 2)
+                assert isinstance(done, TaskDone)
+                assert isinstance(lost, WorkerLost) and lost.worker == 0 and lost.blameless
+                assert "no process could be started" in lost.detail
+                assert wait_seconds <= time.monotonic() - began < wait_seconds + 5.0
         pool.replace(0)
         assert events_until(pool, bool) == [WorkerReady(0)]
+        assert not pool._waits and not pool._later
+    finally:
+        pool.close()
+
+
+def test_a_scan_outlasts_a_shortage(
+    tmp_path: Path, faulty: Callable[[Callable[[], object]], WorkerSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker is killed while there are no files for another: the one that is left does the work, in one long task, and
+    the user hears of it once, however often it is tried.
+    """
+    monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(local_pool, "_LONGEST_WAIT", 0.02)
+    release = tmp_path / "release"
+    root = tmp_path / "corpus"
+    root.mkdir()
+    for i in range(2):
+        (root / f"f{i}").write_bytes(b"x=1 " + MARKER + b" y=2")
+    attempts: list[int] = []
+    killed: list[int] = []
+
+    def busy() -> None:
+        (tmp_path / str(os.getpid())).touch()
+        while not release.exists():
+            time.sleep(0.01)
+
+    pool = LocalPool(faulty(busy), 2, "fork")
+    replace = pool.replace
+
+    def counted(worker: int) -> None:
+        attempts.append(worker)
+        replace(worker)
+
+    monkeypatch.setattr(pool, "replace", counted)
+    with contextlib.ExitStack() as shortage:
+
+        def watch() -> None:
+            if not killed:
+                at_work = [int(name) for name in os.listdir(tmp_path) if name.isdecimal()]
+                if len(at_work) == 2:
+                    # the three that the worker took do not do for another one
+                    shortage.enter_context(files_left(0))
+                    killed.append(at_work[0])
+                    os.kill(killed[0], signal.SIGKILL)
+            elif len(attempts) >= 30:
+                shortage.close()
+                release.touch()
+
+        found, outcome, warnings = scan(pool, root, shard_bytes=5, watch=watch)
+    assert [f.match for f in found] == [b"x=1", b"y=2"] * 2 and outcome.complete
+    assert len(attempts) >= 30 and len(warnings) == 2
+    assert "was ended by signal 9" in warnings[0] and "no process could be started" in warnings[1]
+
+
+def test_more_workers_than_can_be_started_are_refused() -> None:
+    """The limit of open files is not met as an error of input or output: it says how many workers there could be."""
+    pool = LocalPool(spec(), 60, "fork")
+    try:
+        # each takes six, and keeps three
+        with (
+            files_left(12),
+            pytest.raises(UsageError, match=r"of 60 workers only 3 could be started \(Too many open files\)"),
+        ):
+            pool.start()
     finally:
         pool.close()
 

@@ -301,6 +301,15 @@ class Schedules(RuleBasedStateMachine):
     def worker_dies_while_starting(self, data: st.DataObject) -> None:
         self.lose(data.draw(st.sampled_from(sorted(self.starting))))
 
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data())
+    def worker_can_not_be_started(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.starting)))
+        self.starting.discard(worker)
+        # one that is left may go on, however often this comes
+        self.lost_in_a_row += self.starting >= set(self.in_hand) - {worker}
+        self.send(WorkerLost(worker, "no process could be started", blameless=True))
+
     @precondition(lambda self: self.busy())
     @rule(data=st.data())
     def task_ends(self, data: st.DataObject) -> None:
@@ -399,7 +408,7 @@ class Schedules(RuleBasedStateMachine):
         held = {
             k: v
             for k, v in vars(self.machine).items()
-            if hasattr(v, "__len__") and k not in ("_in_hand", "_ready", "_hands", "_free")
+            if hasattr(v, "__len__") and k not in ("_in_hand", "_ready", "_hands", "_free", "_unstarted")
         }
         assert not any(held.values()), held
         assert not any(self.machine._in_hand.values())

@@ -174,6 +174,28 @@ def test_losses_that_no_task_is_to_blame_for() -> None:
     assert isinstance(last, Abort)
 
 
+def test_a_worker_that_can_not_be_started_ends_no_scan_that_another_goes_on_with() -> None:
+    """It is told of once, tried for as long as there is another worker, and counts as lost once it had been one."""
+    machine, _ = planned(*[shard(whole(i)) for i in range(8)], workers=2, depth=1)
+    none = "no process could be started (no memory)"
+    assert names(machine.handle(WorkerLost(0, KILLED))) == ["Warn", "ReplaceWorker"]
+    assert names(machine.handle(WorkerLost(0, none, blameless=True))) == ["Warn", "ReplaceWorker"]
+    for _ in range(100):
+        assert machine.handle(WorkerLost(0, none, blameless=True)) == [ReplaceWorker(0)]
+    assert machine.totals.workers_lost == 1
+    # one that was started after all, and is lost again, is told of again
+    machine.handle(WorkerReady(0))
+    assert names(machine.handle(WorkerLost(0, "gone", blameless=True))) == ["Warn", "ReplaceWorker"]
+    assert names(machine.handle(WorkerLost(0, none, blameless=True))) == ["Warn", "ReplaceWorker"]
+    # when the last one is gone, it ends
+    machine.handle(WorkerLost(1, KILLED))
+    attempts = 0
+    while not machine.over:
+        (*_, last) = machine.handle(WorkerLost(attempts % 2, none, blameless=True))
+        attempts += 1
+    assert attempts <= 16 and isinstance(last, Abort) and none in last.detail
+
+
 def test_a_late_answer_of_a_lost_worker_is_ignored() -> None:
     """What was given to a worker that was lost counts when it is done anew, and only then."""
     machine, actions = planned(shard(whole(0)))

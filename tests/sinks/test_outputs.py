@@ -19,14 +19,17 @@ import pytest
 
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
+from vyre_dist.own_files import SUFFIX
 from vyre_dist.sinks import (
     FORMATS,
     OutputError,
     RunSummary,
+    Sink,
     SinkConflictError,
     SinkFormatError,
     SinkWriteError,
     open_sinks,
+    sinkset,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +95,76 @@ def test_a_replaced_file_hands_on_its_mode_and_a_link_its_target(tmp_path: Path)
     assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_an_end_while_outputs_are_opened_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
+) -> None:
+    """Ctrl-C while a sink is made, which may have to import pyarrow first, drops its file and those before it."""
+    during: list[str] = []
+
+    def interrupted(*_: object) -> Sink:
+        during.extend(os.listdir(tmp_path))
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sinkset._FACTORIES, format_name, interrupted)
+    other = "jsonl" if format_name != "jsonl" else "csv"
+    with pytest.raises(KeyboardInterrupt):
+        open_sinks([(other, str(tmp_path / "a")), (format_name, str(tmp_path / "b"))])
+    assert len(during) == 2
+    assert os.listdir(tmp_path) == []
+
+
+def test_parquet_without_pyarrow_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a usage error with the cure in it, and leaves no file."""
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(OutputError, match=r"parquet needs pyarrow .*pip install pyarrow"):
+        open_sinks([("parquet", str(tmp_path / "a"))])
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 240, "日" * 80, os.fsdecode(b"\xe9" * 240), "é" * 3],
+    ids=["ASCII", "UTF-8", "no UTF-8", "short"],
+)
+def test_a_long_name_has_room_for_the_temporary_one(tmp_path: Path, name: str) -> None:
+    """What a file system takes as a name is one, in any script; the temporary name begins with whole characters of it."""
+    with open_sinks([("jsonl", str(tmp_path / name))]) as sinks:
+        (temporary,) = os.listdir(tmp_path)
+        sinks.close(RunSummary())
+    beginning = temporary.removesuffix(SUFFIX)[1:].rpartition(".")[0]
+    assert name.startswith(beginning) and not any("\udc80" <= c <= "\udcff" for c in beginning)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_is_open_already_is_written_to_as_it_is(tmp_path: Path) -> None:
+    """/dev/fd/N, by any name, is the descriptor: a file that it leads to is not replaced, nor written from its beginning."""
+    (tmp_path / "log").write_text("precious\n")
+    with open(tmp_path / "log", "ab") as log:
+        (tmp_path / "link").symlink_to(f"/dev/fd/{log.fileno()}")
+        for name in (f"/dev/fd/{log.fileno()}", f"/proc/self/fd/{log.fileno()}", str(tmp_path / "link")):
+            with open_sinks([("jsonl", name)]) as sinks:
+                sinks.write([ONE])
+                sinks.close(RunSummary())
+        log.write(b"end\n")
+    first, *lines, last = (tmp_path / "log").read_text().splitlines()
+    assert (first, last) == ("precious", "end")
+    assert [json.loads(line)["type"] for line in lines] == ["finding", "summary"] * 3
+    assert sorted(os.listdir(tmp_path)) == ["link", "log"]
+
+
+def test_descriptors_that_cannot_be_written_to_are_named(tmp_path: Path) -> None:
+    """One that is not open, and one that is open for reading only, are known before anything is scanned."""
+    (tmp_path / "a").touch()
+    with open(tmp_path / "a", "rb") as readable:
+        for number, why in ((readable.fileno(), "for reading only"), (999, "Bad file descriptor")):
+            with pytest.raises(OutputError, match=why) as caught:
+                open_sinks([("jsonl", f"/dev/fd/{number}")])
+            assert caught.value.destination == f"/dev/fd/{number}"
+
+
 def test_special_files_are_written_through(tmp_path: Path) -> None:
     """A pipe or /dev/null stays what it is and takes the bytes."""
     fifo = tmp_path / "fifo"
@@ -139,6 +212,11 @@ def test_two_outputs_cannot_share_a_destination(tmp_path: Path) -> None:
         open_sinks([("csv", str(tmp_path / "a")), ("jsonl", str(tmp_path / "link"))])
     with pytest.raises(SinkConflictError, match="standard output"):
         open_sinks([("csv", "-"), ("jsonl", "-")])
+    for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        with pytest.raises(SinkConflictError):
+            open_sinks([("csv", "-"), ("jsonl", name)], stdout=io.BytesIO())
+    with pytest.raises(SinkConflictError):
+        open_sinks([("csv", "/dev/stderr"), ("jsonl", "/dev/fd/2")])
 
 
 def test_destinations_that_cannot_be_written_are_named(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -43,6 +46,41 @@ class Zeros(io.RawIOBase):
         piece = bytes(min(size, self.left))
         self.left -= len(piece)
         return piece
+
+
+@pytest.fixture(params=[0, 1 << 16], ids=["raw", "buffered"])
+def slow_pipe(request: pytest.FixtureRequest) -> Iterator[BinaryIO]:
+    """A pipe in non-blocking mode that has nothing between its two lines, nor for a while before its end."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    waited = threading.Event()
+
+    def write() -> None:
+        with open(writer, "wb", buffering=0) as pipe:
+            for line in (b"a\n", b"b\n"):
+                waited.wait(0.2)
+                pipe.write(line)
+            waited.wait(0.2)
+
+    thread = threading.Thread(target=write)
+    with open(reader, "rb", buffering=request.param) as stream:
+        assert stream.read(1) is None
+        thread.start()
+        yield stream  # type: ignore[misc]
+        waited.set()
+        thread.join()
+        assert not os.get_blocking(reader)
+
+
+def test_a_pipe_that_has_nothing_yet_is_not_at_its_end(slow_pipe: BinaryIO, tmp_path: Path) -> None:
+    """Standard input in non-blocking mode, as some programs leave it, is waited for, and left in that mode."""
+    ref = spool_stdin(slow_pipe, str(tmp_path))
+    assert Path(ref.open_path).read_bytes() == b"a\nb\n"
+
+
+def test_a_list_that_is_not_there_yet_is_waited_for(slow_pipe: BinaryIO) -> None:
+    """A list in non-blocking mode comes whole."""
+    assert list(read_file_list("-", slow_pipe)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 1 << 20])
@@ -96,6 +134,19 @@ def test_unusable_lists_are_usage_errors(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"x" * (3 * MAX_LISTED_PATH))
     with pytest.raises(FileListError, match="is it a list"):
         list(read_file_list(str(tmp_path / "blob")))
+
+
+def test_a_list_is_opened_before_its_paths_are_asked_for(tmp_path: Path) -> None:
+    """Whoever has other paths to scan first knows by then that the list is there; it is closed if nothing is read."""
+    for source in (str(tmp_path / "none"), str(tmp_path), "-", "nul\0byte"):
+        with pytest.raises(FileListError):
+            read_file_list(source)
+    (tmp_path / "list").write_text("a\n")
+    paths = read_file_list(str(tmp_path / "list"))
+    (tmp_path / "list").unlink()
+    assert list(paths) == ["a"]
+    (tmp_path / "list").write_text("a\n")
+    read_file_list(str(tmp_path / "list"))
 
 
 def test_stdin_becomes_a_private_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vyre_dist.own_files import SUFFIX, regular_files
 from vyre_dist.sources import DocumentRef, FolderFiles, WalkStats, walk, walk_folders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +205,48 @@ def test_a_followed_link_to_a_neighbour_that_is_hidden_is_scanned(here: Path) ->
     assert stats.skipped == {"hidden": 1}
 
 
+@pytest.mark.parametrize(
+    ("options", "expected", "skipped"),
+    [
+        ({"include": ["*.py"]}, ["d/link/s/x.py", "d/link/x.py"], {"not-included": 3}),
+        ({"include": ["link/"]}, ["d/link/c", "d/link/s/x.py", "d/link/x.py"], {"not-included": 2}),
+        ({"include": ["link"]}, ["d/link/c", "d/link/s/x.py", "d/link/x.py"], {"not-included": 2}),
+        ({"include": ["file/"]}, [], {"not-included": 5}),
+        ({"exclude": ["link/"]}, ["d/file", "d/plain"], {"excluded-glob": 1}),
+        ({"exclude": ["file/"], "include": ["file"]}, ["d/file"], {"not-included": 4}),
+    ],
+)
+def test_a_followed_link_to_a_folder_is_a_folder_for_globs(
+    here: Path, options: dict[str, object], expected: list[str], skipped: dict[str, int]
+) -> None:
+    """It is entered for what an include glob may find in it, and left out by a glob with a final slash."""
+    make(here, "real/c", "real/x.py", "real/s/x.py", "other", "d/plain")
+    (here / "d/link").symlink_to("../real")
+    (here / "d/file").symlink_to("../other")
+    stats = WalkStats()
+    assert sorted(shown(walk(["d"], follow_symlinks=True, stats=stats, **options))) == expected  # type: ignore[arg-type]
+    assert stats.skipped == skipped
+
+
+def test_a_link_that_cannot_be_followed_is_no_answer_to_a_glob(here: Path) -> None:
+    """Where what is behind it can't be told, it is a problem, whatever is to be included; a dangling one is no folder."""
+    make(here, "f")
+    for name, target in {"loop": "loop", "gone": "nowhere", "through": "f/x"}.items():
+        (here / name).symlink_to(target)
+    stats = WalkStats()
+    found = walk(["."], follow_symlinks=True, include=["*.py"], stats=stats)
+    assert shown(found) == ["symlink-loop:loop"]
+    assert stats.skipped == {"not-included": 3}
+
+
+def test_git_takes_a_followed_link_for_a_file(here: Path) -> None:
+    """An ignore file's pattern for folders does not match a link to one."""
+    make(here, "real/f", "d/g")
+    (here / "d/link").symlink_to("../real")
+    (here / "d/.gitignore").write_text("link/\n.gitignore\n")
+    assert shown(walk(["d"], follow_symlinks=True)) == ["d/g", "d/link/f"]
+
+
 @pytest.mark.parametrize("link", ["a", "zz"])
 def test_a_followed_link_is_as_large_as_its_file(here: Path, link: str) -> None:
     """A link to a file over the size limit is left out for its size, too, whichever comes first by name."""
@@ -319,6 +362,13 @@ def test_a_globs_final_slash_takes_no_file(here: Path) -> None:
     assert shown(walk(["**/*.py/"])) == ["not-found:**/*.py/"]
 
 
+@pytest.mark.parametrize("pattern", ["*.py/**", "*.py/**/**", "?.py/**/"])
+def test_what_is_below_a_glob_is_below_a_folder(here: Path, pattern: str) -> None:
+    """A final `**` stands for what a directory holds: a file has nothing below it."""
+    make(here, "a.py", "d.py/f")
+    assert shown(walk([pattern])) == ["d.py/f"]
+
+
 @pytest.mark.parametrize(
     ("options", "expected", "skipped"),
     [
@@ -363,6 +413,52 @@ def test_a_glob_with_a_slash_counts_from_the_working_directory_too(
     assert shown(walk([argument], include=[pattern])) == ["d/e/v/p.py"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"exclude": ["vendor"]}, ["src/y.c", "src/sub/y.c"]),
+        ({"exclude": ["vendor/"]}, ["src/y.c", "src/sub/y.c"]),
+        ({"exclude": ["src/sub"]}, ["src/y.c", "vendor/x.c"]),
+        ({"exclude": ["/src/*/"]}, ["src/y.c", "vendor/x.c"]),
+        ({"exclude": ["sub/y.c"]}, ["src/y.c", "src/sub/y.c", "vendor/x.c"]),
+        ({"include": ["src"]}, ["src/y.c", "src/sub/y.c"]),
+        ({"include": ["src/"], "exclude": ["sub"]}, ["src/y.c"]),
+        ({"include": ["s*b"]}, ["src/sub/y.c"]),
+        ({"include": ["/sub"]}, []),
+        ({"include": ["x.c/"]}, []),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "./", "src/../", "{here}/"])
+def test_globs_know_the_folders_of_a_file_that_is_named(
+    here: Path, options: dict[str, object], expected: list[str], before: str
+) -> None:
+    """A folder that a glob takes is taken with all that is in it, also where its files come one by one."""
+    make(here, "src/y.c", "src/sub/y.c", "vendor/x.c")
+    before = before.format(here=here)
+    named = [before + name for name in ("src/y.c", "src/sub/y.c", "vendor/x.c")]
+    stats = WalkStats()
+    assert shown(walk(named, stats=stats, **options)) == [before + e for e in expected]  # type: ignore[arg-type]
+    assert sum(stats.skipped.values()) == 3 - len(expected)
+
+
+def test_globs_know_the_folders_above_a_folder_that_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those in the working directory; what leads there or elsewhere tells where things were put, not what they are."""
+    make(here, "build/src/sub/f", "build/vendor/lib/g")
+    monkeypatch.chdir("build")
+    for top in ("", f"{here}/build/"):
+        assert shown(walk([f"{top}vendor/lib"], exclude=["vendor"])) == []
+        assert shown(walk([f"{top}src/sub"], include=["src"])) == [f"{top}src/sub/f"]
+        assert shown(walk([f"{top}src/sub", f"{top}src/sub/f"], exclude=["build"])) == [f"{top}src/sub/f"]
+        assert shown(walk([f"{top}src"], exclude=["src/sub"])) == []
+        assert shown(walk([f"{top}src"], exclude=[f"{here}/build/src/sub"])) == ([] if top else ["src/sub/f"])
+    monkeypatch.chdir("vendor")
+    for top in ("../", f"{here}/build/"):
+        assert shown(walk([f"{top}src/sub"], exclude=["src", "build"])) == [f"{top}src/sub/f"]
+        assert shown(walk([f"{top}src/sub/f"], exclude=["src"])) == []
+
+
 def test_hidden_files_and_git_directories(here: Path) -> None:
     """Hidden files are scanned by default, git's own directory only on demand."""
     make(here, ".env", "f", ".git/config", "sub/.git/config", "sub/.hid/x")
@@ -374,6 +470,48 @@ def test_hidden_files_and_git_directories(here: Path) -> None:
     assert shown(walk(["."], hidden=False, stats=stats)) == ["f"]
     assert stats.skipped == {"git-dir": 2, "hidden": 2}
     assert shown(walk([".git"])) == [".git/config"]
+
+
+@pytest.mark.parametrize("options", [{}, {"max_file_size": 9}, {"follow_symlinks": True}])
+@pytest.mark.parametrize(
+    ("arguments", "expected", "count"),
+    [
+        (["."], ["a", "d/b"], 2),
+        (["*", "*/*"], ["a", "d/b"], 3),
+        (["a", "mine", "d/mine too"], ["a"], 2),
+    ],
+)
+def test_what_the_scan_writes_is_left_out(
+    here: Path, arguments: list[str], expected: list[str], count: int, options: dict[str, object]
+) -> None:
+    """Files told by device and inode, wherever they are met, also by another name; no other file is."""
+    make(here, "a", "mine", "d/b")
+    os.link("mine", "d/mine too")
+    stats = WalkStats()
+    own = regular_files(["mine", "d", "no such file"])
+    assert shown(walk(arguments, own_files=own, stats=stats, **options)) == expected  # type: ignore[arg-type]
+    assert stats.skipped["own-file"] == count
+
+
+def test_a_followed_link_to_what_the_scan_writes_is_left_out(here: Path) -> None:
+    """A link is what it leads to."""
+    make(here, "mine", "d/b")
+    (here / "d/link").symlink_to("../mine")
+    stats = WalkStats()
+    found = walk(["d"], follow_symlinks=True, own_files=regular_files(["mine"]), stats=stats)
+    assert shown(found) == ["d/b"]
+    assert stats.skipped == {"own-file": 1}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["."], ["*"], ["*/*", "*"], [f"half{SUFFIX}", f"copies{SUFFIX}/copy", "a"]]
+)
+def test_what_the_scan_makes_for_itself_is_left_out(here: Path, arguments: list[str]) -> None:
+    """Its names are told by their end, in folders, as arguments, and as folders above one."""
+    make(here, "a", f"half{SUFFIX}", f"copies{SUFFIX}/copy")
+    stats = WalkStats()
+    assert shown(walk(arguments, stats=stats)) == ["a"]
+    assert stats.skipped["own-file"] >= 2
 
 
 def test_vanished_directory_is_listed(here: Path) -> None:

@@ -12,7 +12,7 @@ from vyre_dist.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.record import StoredRecord
-    from vyre_dist.autotune.store import AutotuneStore
+    from vyre_dist.autotune.store import AutotuneStore, StoreStats
 
 # The command line of a process, and of a Ray job, can be read by others: a password needs another way in.
 STORE_VARIABLE = "VYRE_DIST_STORE"
@@ -51,18 +51,34 @@ def list_records(store: str | None) -> int:
                     }
                 )
             )
-        _say_if_unreachable(opened)
+        trouble = _trouble(opened)
     finally:
         opened.close()
+    if trouble:
+        click.echo(f"vyre-dist: {trouble}", err=True)
+        return ExitCode.INCOMPLETE
     return ExitCode.CLEAN
 
 
-def _say_if_unreachable(store: AutotuneStore) -> None:
-    """A store with a server behind it goes on without; here somebody asked for what the server has."""
+def _trouble(store: AutotuneStore) -> str:
+    """Why what was read of the store may not be all of it, or "": a scan goes on without, but here somebody asked for it."""
     from vyre_dist.autotune.tiered import TieredStore
 
     if isinstance(store, TieredStore) and store.tiers.remote.errors:
-        click.echo("vyre-dist: the server did not answer; these are the records of this machine", err=True)
+        return "the server did not answer; these are the records of this machine"
+    local = _local_stats(store)
+    if local.errors:
+        return "the store's file cannot be read, or another program has locked it"
+    if local.recovered:
+        return "the store's file was damaged: it was put aside, and a new one begun"
+    return ""
+
+
+def _local_stats(store: AutotuneStore) -> StoreStats:
+    """The counters of what this machine has of the store."""
+    from vyre_dist.autotune.tiered import TieredStore
+
+    return store.tiers.local if isinstance(store, TieredStore) else store.stats
 
 
 def _timing(record: StoredRecord) -> dict[str, object]:
@@ -71,20 +87,27 @@ def _timing(record: StoredRecord) -> dict[str, object]:
 
 
 @autotune.command("export", short_help="Write the records to a TOML file.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, readable=False, path_type=Path))
 @STORE
 def export_records(file: Path, store: str | None) -> int:
-    """Write the store's records to FILE in Vyre's TOML format."""
+    """Write the store's records to FILE in Vyre's TOML format.
+
+    Exit code 3: they could not all be read; FILE is left as it was.
+    """
     from vyre_dist.autotune.urls import open_store
-    from vyre_dist.autotune.vyre_toml import export_toml
+    from vyre_dist.autotune.vyre_toml import write_toml
 
     opened = open_store(store)
     try:
-        count = export_toml(opened, file)
-        _say_if_unreachable(opened)
+        records = tuple(opened.items())
+        trouble = _trouble(opened)
     finally:
         opened.close()
-    click.echo(f"{count} records written to {file}", err=True)
+    if trouble:
+        click.echo(f"vyre-dist: nothing was written to {file}: {trouble}", err=True)
+        return ExitCode.INCOMPLETE
+    write_toml(file, records)
+    click.echo(f"{len(records)} records written to {file}", err=True)
     return ExitCode.CLEAN
 
 
@@ -94,7 +117,7 @@ def export_records(file: Path, store: str | None) -> int:
 def import_records(file: Path, store: str | None) -> int:
     """Offer the records of Vyre's TOML FILE to the store; better ones that it holds stay.
 
-    Exit code 3: the store's server did not take them all.
+    Exit code 3: the store's server, or its file, did not take them all.
     """
     from vyre_dist.autotune.tiered import TieredStore
     from vyre_dist.autotune.urls import open_store
@@ -107,9 +130,17 @@ def import_records(file: Path, store: str | None) -> int:
     finally:
         opened.close()
     click.echo(f"{result.stored} of {result.read} records taken", err=True)
-    if not result.unpublished:
+    lost = _local_stats(opened).errors > 0
+    if not result.unpublished and not lost:
         return ExitCode.CLEAN
-    here = "nor could they all be kept" if server and server.tiers.local.errors else "they are kept"
+    if not result.unpublished:
+        click.echo(
+            "vyre-dist: not all records could be kept on this machine: the store's file cannot be written, or another "
+            "program has locked it; import the file again",
+            err=True,
+        )
+        return ExitCode.INCOMPLETE
+    here = "nor could they all be kept" if lost else "they are kept"
     click.echo(
         f"vyre-dist: the server did not take {result.unpublished} of {result.read} records; {here} on this machine: "
         "import the file again when the server answers",

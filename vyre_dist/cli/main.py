@@ -20,6 +20,7 @@ _COMPLETE = "_VYRE_DIST_COMPLETE"
 
 _FINALIZERS = os.path.join("multiprocessing", "util.py")
 _AGAIN_SECONDS = 0.01
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # name -> (module, attribute): a subcommand's imports are paid only by those who call it
 _COMMANDS = {
@@ -108,15 +109,22 @@ def _failed(message: str, code: ExitCode) -> ExitCode:
 
 
 def end_in_order() -> None:
-    """Have SIGTERM and SIGHUP clean up as Ctrl-C does; nohup's choice to ignore one is left alone."""
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signum) is signal.SIG_DFL:
+    """Have SIGTERM and SIGHUP clean up as Ctrl-C does, each once; nohup's choice to ignore one is left alone."""
+    for signum in _ENDING:
+        if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(signum, _leave)
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
-    """Raise SystemExit, but not in a finalizer: Python reports what is raised there and goes on as if nothing had been."""
+    """Raise KeyboardInterrupt or SystemExit, but not in a finalizer: Python reports what is raised there and goes on as if
+    nothing had been.
+    """
     if not _in_finalizer(frame):
+        # another one would cut short what is cleaned up, or end the process when Python has let go of its handlers
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + signum)
     signal.signal(signal.SIGALRM, lambda _alarm, later: _leave(signum, later))
     signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)

@@ -46,7 +46,8 @@ class _ScanCommand(click.Command):
 
 
 @click.command(cls=_ScanCommand, short_help="Scan files, folders, globs or standard input.")
-@click.argument("paths", nargs=-1, type=click.Path())
+# what can't be read is listed, and the rest is scanned
+@click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.option(
     "--rules",
     "-r",
@@ -65,7 +66,9 @@ class _ScanCommand(click.Command):
     help="How findings are written: human, jsonl, sarif, csv or parquet, to standard output or FORMAT=FILE. "
     "May be given several times. Default: human.",
 )
-@click.option("--output", "-o", type=click.Path(), help="The file for a --format that names none.")
+@click.option(
+    "--output", "-o", type=click.Path(readable=False), help="The file for a --format that names none."
+)
 @click.option(
     "--redact",
     type=click.IntRange(1, 100),
@@ -143,7 +146,11 @@ class _ScanCommand(click.Command):
     help="Keep no compiled packs and, without --store, no autotune store; read none.",
 )
 @STORE
-@click.option("--report", type=click.Path(dir_okay=False), help="Write the run's summary to FILE, as JSON.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, readable=False),
+    help="Write the run's summary to FILE, as JSON.",
+)
 @click.option(
     "--progress",
     type=click.Choice(["auto", "never"]),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.errors import UsageError
-from vyre_dist.own_files import SUFFIX
+from vyre_dist.own_files import SUFFIX, regular_files
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.store import AutotuneStore
@@ -61,9 +61,9 @@ class ScanRun:
             config = replace(config, threshold_pct=threshold)
         stats = WalkStats()
         with ExitStack() as stack:
-            pool = self._open_pool(WorkerSpec(pack, config))
+            pool = self._open_pool(WorkerSpec(pack, config), stack)
             destinations = self._destinations()
-            plan = Plan(self._inputs(stats, stack), config.shard_bytes)
+            plan = Plan(self._inputs(stats, stack, destinations), config.shard_bytes)
             report = _open_report(o["report"], destinations, stack)
             sinks = stack.enter_context(open_sinks(destinations, redact_percent=o["redact"]))
             console = Console(o["progress"] != "never", ("human", "-") in destinations)
@@ -85,7 +85,7 @@ class ScanRun:
             console.close()
             sinks.close(summary)
             if report is not None:
-                _write_report(report, summary)
+                _write_report(report, o["report"], summary)
         with self._open_store() as store:
             tuning.publish(store, outcome.totals)
         if not summary.complete:
@@ -102,7 +102,8 @@ class ScanRun:
 
         def on_problem(problem: InputProblem) -> None:
             if not console.problems_shown_later:
-                console.say(f"not scanned: {problem.path}: {problem.reason} ({problem.detail})")
+                where = problem.path or "''"
+                console.say(f"not scanned: {where}: {problem.reason} ({problem.detail})")
 
         return Callbacks(on_findings, on_problem, console.say, console.update)
 
@@ -134,7 +135,7 @@ class ScanRun:
         url = "memory:" if o["no_cache"] and o["store"] is None else o["store"]
         return closing(open_store(url, local_path=folder))
 
-    def _open_pool(self, spec: WorkerSpec) -> WorkerPool:
+    def _open_pool(self, spec: WorkerSpec, stack: ExitStack) -> WorkerPool:
         o = self._o
         if o["pool"] == "local" and o["address"]:
             raise UsageError(
@@ -143,7 +144,12 @@ class ScanRun:
         if o["pool"] == "ray" or o["address"] or (o["pool"] == "auto" and _in_ray_job()):
             from vyre_dist.actors.ray_pool import RayPool
 
-            return RayPool(spec, o["workers"], o["address"], autoscale=o["autoscale"])
+            ray_pool = RayPool(
+                spec, o["workers"], o["address"], autoscale=o["autoscale"], stay_connected=True
+            )
+            # when the outputs are whole: a signal during it would take them along
+            stack.callback(ray_pool.disconnect)
+            return ray_pool
         if o["autoscale"]:
             raise UsageError(
                 "--autoscale is for a Ray cluster: add --pool ray, or --address, or leave it out"
@@ -153,7 +159,7 @@ class ScanRun:
         return LocalPool(spec, o["workers"])
 
     def _inputs(
-        self, stats: WalkStats, stack: ExitStack
+        self, stats: WalkStats, stack: ExitStack, destinations: Sequence[tuple[str, str]]
     ) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
         from vyre_dist.sources import read_file_list, spool_stdin, walk_folders
 
@@ -166,10 +172,12 @@ class ScanRun:
             paths = [p for p in o["paths"] if p != "-"]
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-", suffix=SUFFIX))
             parts.append([spool_stdin(_stdin(), folder)])
+        streams = [fd for fd, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is not None]
+        files = [file for _, file in (*destinations, ("", o["report"] or "-")) if file != "-"]
         list_problems: list[InputProblem] = []
         if o["files_from"]:
             listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
-            paths = chain(paths, _as_far_as_it_goes(listed, list_problems))
+            paths = chain(paths, _as_far_as_it_goes(listed, list_problems, alone=not o["paths"]))
         elif not o["paths"]:
             paths = ["."]
         parts.append(
@@ -180,6 +188,7 @@ class ScanRun:
                 include=o["include"],
                 exclude=o["exclude"],
                 max_file_size=o["max_file_size"],
+                own_files=regular_files([*streams, *files]),
                 stats=stats,
             )
         )
@@ -227,13 +236,13 @@ class ScanRun:
         )
 
 
-def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem]) -> Iterator[str]:
-    """The paths of a list. One that can't be read at all is bad usage; one that breaks off later, when documents have
-    been scanned, is a problem of the run.
+def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem], *, alone: bool) -> Iterator[str]:
+    """The paths of a list. One that can't be read at all and is all there is to scan (`alone`) is bad usage; one that
+    breaks off when documents have been scanned is a problem of the run.
     """
     from vyre_dist.sources import FileListError, InputProblem
 
-    begun = False
+    begun = not alone
     try:
         for path in listed:
             begun = True
@@ -256,26 +265,31 @@ def _open_report(
 ) -> Output | None:
     """The report's file, opened before the scan so that it does not fail after it; it appears when it is written."""
     from vyre_dist.sinks import SinkConflictError
-    from vyre_dist.sinks.output import STDOUT, open_output
+    from vyre_dist.sinks.output import identity, open_output
 
     if path is None:
         return None
-    taken = {file if file == STDOUT else os.path.realpath(file) for _, file in destinations}
-    if (path if path == STDOUT else os.path.realpath(path)) in taken - {os.devnull}:
+    if identity(path) in {identity(file) for _, file in destinations} - {os.devnull}:
         raise SinkConflictError(path)
     output = open_output(path, sys.stdout.buffer)
     stack.callback(output.abort)
     return output
 
 
-def _write_report(output: Output, summary: RunSummary) -> None:
+def _write_report(output: Output, path: str, summary: RunSummary) -> None:
     import json
 
+    from vyre_dist.sinks import SinkWriteError
     from vyre_dist.sinks.text import summary_record
 
     body = {**summary_record(summary), "megabytes_per_second": round(summary.megabytes_per_second, 1)}
-    output.stream.write((json.dumps(body, indent=2) + "\n").encode())
-    output.commit()
+    try:
+        output.stream.write((json.dumps(body, indent=2) + "\n").encode())
+        output.commit()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SinkWriteError("the report", path, error) from error
 
 
 def _stdin() -> BinaryIO:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+_MOST = 1 << 63
 
 # click's older versions, which are allowed, know no type arguments here
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class SizeType(_IntType):
                 param,
                 ctx,
             )
-        return int(float(found[1]) * (1 << _UNITS[found[2]]))
+        size = float(found[1]) * (1 << _UNITS[found[2]])
+        if size >= _MOST:
+            self.fail(f"{value!r:.30} is more than any file has: write a smaller number", param, ctx)
+        return int(size)
 
 
 SIZE = SizeType()

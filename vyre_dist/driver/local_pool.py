@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -30,6 +32,12 @@ from vyre_dist.errors import UsageError, VyreError, WorkerUnusableError
 _READY = b"ready"
 _REFUSED = b"refused "
 _UNUSABLE = b"unusable "
+
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+"""Of files, processes or memory there may be more a moment later."""
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 16.0
+"""Seconds between two attempts to start a process in the place of one that was lost. They double."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,13 @@ class LocalPool:
         self._engine: ScanEngine | None = None
         self.gpu: GpuProcess | None = None
         self._held: list[Event] = []
+        self._waits: dict[int, float] = {}
+        self._later: dict[int, tuple[float, WorkerLost]] = {}
 
     def start(self) -> Sequence[int]:
-        """See WorkerPool."""
+        """See WorkerPool. Raises UsageError, too, when files, processes or memory are short for so many; OSError if they are
+        to be spawned.
+        """
         if self._spec.config.backend == "cuda":
             self.gpu = GpuProcess(self._spec)
             self.gpu.start()
@@ -85,7 +97,16 @@ class LocalPool:
             # compiled once, before the fork: the workers share its pages and are ready at once
             self._engine = ScanEngine(self._spec.pack, self._spec.config, self._gpu_address)
         for number in range(self._count):
-            self._workers[number] = self._spawn(number)
+            try:
+                self._workers[number] = self._spawn(number)
+            except OSError as error:
+                # spawned ones are those of a Team: what is short on its node need not be so on another
+                if error.errno not in _SHORT or not self._forks:
+                    raise
+                raise UsageError(
+                    f"of {self._count} workers only {number} could be started ({error.strerror}): ask for fewer "
+                    "(--workers), or raise the limits (ulimit -n, -u, -v)"
+                ) from error
         return list(self._workers)
 
     @property
@@ -142,6 +163,9 @@ class LocalPool:
         by_connection = {w.connection: n for n, w in self._workers.items() if not w.connection.closed}
         events: list[Event] = []
         gpu = self.gpu if self.gpu and not self.gpu.connection.closed else None
+        if self._later:
+            due = min(due for due, _ in self._later.values())
+            timeout = min(timeout, max(0.0, due - time.monotonic()))
         for ready in wait([*by_connection, *([gpu.connection] if gpu else [])], timeout):
             if gpu and ready is gpu.connection:
                 if refused := gpu.mind():
@@ -149,6 +173,9 @@ class LocalPool:
                 continue
             number = by_connection[ready]  # type: ignore[index]
             self._held.append(self._read(number, self._workers[number]))
+        now = time.monotonic()
+        for number in [number for number, (due, _) in self._later.items() if due <= now]:
+            self._held.append(self._later.pop(number)[1])
         if self.gpu is None or self.gpu.promising:
             # before that workers could begin without it; but nothing is to be scanned where there is none
             events += self._held
@@ -164,6 +191,7 @@ class LocalPool:
         if not worker.ready:
             if data == _READY:
                 worker.ready = True
+                self._waits.pop(number, None)
                 return WorkerReady(number)
             return WorkerRefused(number, _text(data, _REFUSED))
         if data.startswith(_UNUSABLE):
@@ -188,7 +216,7 @@ class LocalPool:
         return f"process {pid} was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
 
     def replace(self, worker: int) -> None:
-        """See WorkerPool. One that can't be started is lost, too."""
+        """See WorkerPool. One that can't be started is lost, too, which `poll` says after a while."""
         before = self._workers[worker]
         self._end(before)
         try:
@@ -196,7 +224,10 @@ class LocalPool:
         except OSError as error:
             # memory, processes or files are short, and may be there for the next attempt
             self._workers[worker] = _Worker(None, before.connection)
-            self._held.append(WorkerLost(worker, f"no process could be started ({error})", blameless=True))
+            pause = self._waits.get(worker, _FIRST_WAIT)
+            self._waits[worker] = min(2 * pause, _LONGEST_WAIT)
+            loss = WorkerLost(worker, f"no process could be started ({error})", blameless=True)
+            self._later[worker] = (time.monotonic() + pause, loss)
 
     def unusable(self) -> str:
         """See WorkerPool."""

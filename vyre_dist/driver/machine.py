@@ -54,7 +54,8 @@ class MachineConfig:
     planned beyond the oldest unfinished one. `deaths`: failures of one task before it is cut in two, or its
     only document put in quarantine. `lost_in_a_row`: workers lost without a task done in between before the
     scan is given up; four times the number of workers if that is more, as a node that fails takes many along. Losses
-    that cut a task in two are not counted: they lead somewhere. `stall_seconds`: silence that is worth a warning.
+    that cut a task in two are not counted: they lead somewhere; nor are workers that could not be started while there
+    is another one. `stall_seconds`: silence that is worth a warning.
     """
 
     depth: int = 2
@@ -106,6 +107,7 @@ class ScanMachine:
         self._next_task = 0
         self._split: dict[int, _SplitDocument] = {}
         self._given_up: set[int] = set()
+        self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
         self._watchdog = Watchdog(self.config.stall_seconds)
@@ -132,6 +134,7 @@ class ScanMachine:
                 self._plan_ended = True
             case WorkerReady():
                 self._ready.add(event.worker)
+                self._unstarted.discard(event.worker)
                 self._hands[event.worker] = event.hands
                 self._note_room(event.worker)
                 self._watchdog.progress()
@@ -364,8 +367,13 @@ class ScanMachine:
             self._again(assignment, event.detail, actions)
 
     def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
+        # what is nobody's fault, of a worker that has not begun: there was no process, and may be none for a while
+        unstarted = event.blameless and event.worker not in self._ready
+        told = event.worker in self._unstarted
+        if unstarted:
+            self._unstarted.add(event.worker)
         self._ready.discard(event.worker)
-        self.totals.workers_lost += 1
+        self.totals.workers_lost += not unstarted
         in_hand = self._in_hand[event.worker]
         cut = False
         # tasks are begun in the order they were given: the first one was being done; of a worker with several hands some of
@@ -379,7 +387,7 @@ class ScanMachine:
                 self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
         in_hand.clear()
         self._note_room(event.worker)
-        self._lost_in_a_row += not cut
+        self._lost_in_a_row += not cut and not (unstarted and self._ready)
         if self._lost_in_a_row >= max(self.config.lost_in_a_row, 4 * len(self._in_hand)):
             self._over = True
             actions.append(
@@ -388,7 +396,8 @@ class ScanMachine:
                 )
             )
             return
-        actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
+        if not (unstarted and told):
+            actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
         actions.append(ReplaceWorker(event.worker))
 
     def _again(self, assignment: _Assignment, detail: str, actions: list[Action]) -> bool:

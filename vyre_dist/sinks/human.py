@@ -53,7 +53,7 @@ def details(summary: RunSummary) -> list[str]:
         )
     if summary.capped_matches:
         lines.append(
-            f"capped: {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
+            f"capped: at least {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
         )
     if summary.skipped:
         counts = (f"{count:,} {visible(reason)}" for reason, count in sorted(summary.skipped.items()))
@@ -139,7 +139,7 @@ def _plain_summary(summary: RunSummary) -> list[str]:
 
 def _which(problem: Problem) -> str:
     # a run that was given up has no path to name
-    return visible(problem.path) or "the rest"
+    return visible(problem.path) or ("the rest" if problem.reason == "aborted" else "''")
 
 
 def _why(reason: str, detail: str) -> str:

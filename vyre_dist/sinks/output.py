@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+import sys
 from typing import BinaryIO, Protocol
 
 from vyre_dist.errors import UsageError
 from vyre_dist.own_files import SUFFIX
 
 STDOUT = "-"
+_MOST_LINKS = 40
+_NAME_BYTES = 100
 
 
 class OutputError(UsageError):
@@ -66,10 +70,14 @@ class _Replacing:
 
         self._destination = os.path.realpath(destination)  # a link keeps pointing at its file
         directory, name = os.path.split(self._destination)
-        fd, self._temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=SUFFIX, dir=directory)
+        fd, self._temporary = tempfile.mkstemp(prefix=f".{_beginning(name)}.", suffix=SUFFIX, dir=directory)
         self.stream: BinaryIO = open(fd, "wb", buffering=1 << 18)  # noqa: SIM115 (lives as long as the sink)
-        with contextlib.suppress(FileNotFoundError):
-            os.fchmod(fd, stat.S_IMODE(os.stat(self._destination).st_mode))
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(fd, stat.S_IMODE(os.stat(self._destination).st_mode))
+        except BaseException:
+            self.abort()
+            raise
 
     def commit(self) -> None:
         try:
@@ -88,15 +96,54 @@ class _Replacing:
             os.unlink(self._temporary)
 
 
+def _beginning(name: str) -> str:
+    """As much of a file's name as leaves room for what is put around it; no half characters."""
+    return os.fsencode(name)[:_NAME_BYTES].decode(sys.getfilesystemencoding(), "ignore")
+
+
+def _descriptor(destination: str) -> int | None:
+    """N for /dev/fd/N and /proc/self/fd/N, for /dev/stdout and /dev/stderr, and for links to them; else None."""
+    own = os.path.realpath("/proc/self/fd")
+    for _ in range(_MOST_LINKS):
+        folder, name = os.path.split(destination)
+        # as far as here and no further: what such a link leads to is the file that was opened
+        if name.isascii() and name.isdecimal() and os.path.realpath(folder) == own:
+            return int(name)
+        try:
+            destination = os.path.join(folder, os.readlink(destination))
+        except OSError:
+            return None
+    return None
+
+
+def identity(destination: str) -> str:
+    """The same for two destinations that are one, by whatever name."""
+    number = 1 if destination == STDOUT else _descriptor(destination)
+    if number is None:
+        return os.path.realpath(destination)
+    return STDOUT if number == 1 else f"/dev/fd/{number}"
+
+
+def _open_descriptor(number: int) -> BinaryIO:
+    duplicate = os.dup(number)
+    if fcntl.fcntl(duplicate, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        os.close(duplicate)
+        raise OSError("it is open for reading only")
+    return os.fdopen(duplicate, "wb")
+
+
 def open_output(destination: str, stdout: BinaryIO) -> Output:
     """Open a path, or `stdout` for "-". Raises OutputError where it cannot be.
 
-    Devices, pipes and sockets (/dev/stdout, /dev/null, a named pipe) are written to directly: renaming a
-    file onto them would replace them.
+    Devices, pipes and sockets (/dev/null, a named pipe) are written to directly: renaming a file onto them would
+    replace them. So is what is open already (/dev/stdout, /dev/fd/N), whatever it is: it may be a file that others
+    append to.
     """
     if destination == STDOUT:
         return _Direct(stdout, owned=False)
     try:
+        if (number := _descriptor(destination)) is not None:
+            return _Direct(_open_descriptor(number), owned=True)
         try:
             mode = os.stat(destination).st_mode
         except FileNotFoundError:

@@ -50,11 +50,16 @@ class ParquetSink:
 
     def __init__(self, output: Output, destination: str) -> None:
         if output.is_terminal:
-            output.abort()
             raise OutputError(
                 destination, "parquet is binary and this is a terminal; name a file, or use a pipe"
             )
-        import pyarrow.parquet as pq
+        try:
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise OutputError(
+                destination,
+                f"parquet needs pyarrow ({error}): pip install pyarrow, or choose another format",
+            ) from error
 
         self._output = output
         self._schema = schema()

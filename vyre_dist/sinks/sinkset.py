@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol, Self
 
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.finding import Finding
-from vyre_dist.sinks.output import STDOUT, Output, OutputError, open_output
+from vyre_dist.sinks.output import STDOUT, Output, OutputError, identity, open_output
 from vyre_dist.sinks.redact import RedactionError, redact
 from vyre_dist.sinks.summary import RunSummary
 
@@ -155,13 +155,29 @@ class SinkSet:
         self.abort()
 
 
+def _open_sink(name: str, output: Output, destination: str) -> Sink:
+    """A sink, its beginning written. Where that fails, or is interrupted, the output is dropped."""
+    sink: Sink | None = None
+    try:
+        sink = _FACTORIES[name](output, destination)
+        # whoever starts a process flushes standard output, and would take the failure for its own
+        output.stream.flush()
+    except BaseException as error:
+        (sink or output).abort()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise SinkWriteError(name, destination, error) from error
+        raise
+    return sink
+
+
 def open_sinks(
     specs: Sequence[tuple[str, str]], *, redact_percent: int | None = None, stdout: BinaryIO | None = None
 ) -> SinkSet:
     """Open a sink for each (format, destination); "-" is standard output.
 
     Everything is checked before anything is opened, and what was opened is dropped where a later one fails.
-    Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them UsageErrors.
+    Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them UsageErrors; and
+    SinkWriteError or BrokenPipeError, like the sinks themselves.
     """
     for name, _ in specs:
         if name not in _FACTORIES:
@@ -172,7 +188,7 @@ def open_sinks(
     for _, destination in specs:
         if "\0" in destination:
             raise OutputError(destination, "a file name cannot have a NUL in it")
-        real = destination if destination == STDOUT else os.path.realpath(destination)
+        real = identity(destination)
         if real in seen and real != os.devnull:
             raise SinkConflictError(destination)
         seen.add(real)
@@ -180,7 +196,7 @@ def open_sinks(
     try:
         for name, destination in specs:
             output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
-            opened.append((name, destination, _FACTORIES[name](output, destination)))
+            opened.append((name, destination, _open_sink(name, output, destination)))
     except BaseException:
         SinkSet(opened, None).abort()
         raise

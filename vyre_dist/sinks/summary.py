@@ -38,8 +38,8 @@ def _none() -> Mapping[str, int]:
 class RunSummary:
     """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
 
-    `capped_matches` counts matches cut at their rule's cap. `complete`: everything asked for was scanned;
-    otherwise `problems` says what was not.
+    `capped_matches` counts matches that were seen to be cut at their rule's cap: there may be more of them. `complete`:
+    everything asked for was scanned; otherwise `problems` says what was not.
     """
 
     documents: int = 0

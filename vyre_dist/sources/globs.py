@@ -22,8 +22,8 @@ def expand(pattern: str) -> Iterator[str | InputProblem]:
     """The existing paths that match, in sorted order, and what could not be listed, entered or looked at on the way.
 
     The language is gitignore's: `**` between slashes is any number of directories, `*` takes hidden names
-    too. Links to directories are followed for `*`, not for `**`. A final `**` is the directory itself; a final slash
-    means directories.
+    too. Links to directories are followed for `*`, not for `**`. A final `**` is the directory itself; it and a final
+    slash mean directories.
     """
     parts = pattern.split("/")
     base = ""
@@ -31,7 +31,7 @@ def expand(pattern: str) -> Iterator[str | InputProblem]:
         base = "/"
         parts = parts[1:]
     segments = [p for p in parts if p not in ("", ".")]
-    directories = pattern.endswith("/") and segments
+    directories = bool(segments) and (pattern.endswith("/") or segments[-1] == "**")
     while len(segments) > 1 and segments[-1] == "**":
         segments.pop()
     seen: set[str] = set()

@@ -6,6 +6,7 @@ The paths of a list go to walk() like any other arguments, so that a missing one
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -36,7 +37,7 @@ class StdinTooLargeError(UsageError):
 
 
 def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
-    """Yield the paths that the file `source` lists, or `stdin` where it is "-".
+    """The paths that the file `source` lists, or `stdin` where it is "-". It is opened here, and read as they are needed.
 
     They are separated by NUL bytes if there is one in the first MiB, otherwise by newlines. Nothing else is
     special: no comments, no quotes, no trimming; empty items are passed over. Bytes that are not UTF-8
@@ -45,8 +46,14 @@ def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
     if source == "-":
         if stdin is None:
             raise FileListError(source, "standard input is not available here; name a file")
-        yield from _items(stdin, source)
-        return
+        return _items(stdin, source)
+    paths = _items_of_file(source)
+    next(paths)
+    return paths
+
+
+def _items_of_file(source: str) -> Iterator[str]:
+    """An empty one once the file is open: whoever asks for no more has it closed with the generator."""
     try:
         file = open(source, "rb", buffering=0)  # noqa: SIM115 (closed below, once it is known to open)
     except (OSError, ValueError) as error:
@@ -54,6 +61,7 @@ def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
             source, f"cannot be opened: {getattr(error, 'strerror', None) or error}"
         ) from error
     with file:
+        yield ""
         yield from _items(file, source)
 
 
@@ -62,7 +70,7 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
     rest = b""
     while True:
         try:
-            chunk = stream.read(_CHUNK)
+            chunk = _read(stream)
         except OSError as error:
             raise FileListError(source, f"cannot be read: {error.strerror}") from error
         rest += chunk
@@ -84,6 +92,14 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
             return
 
 
+def _read(stream: BinaryIO) -> bytes:
+    """Up to 1 MiB, and nothing at the end only: a pipe that another process made non-blocking may have nothing yet."""
+    # the mode is left as it is: whoever shares the pipe relies on it
+    while (chunk := stream.read(_CHUNK)) is None:
+        select.select([stream], [], [])
+    return chunk
+
+
 def spool_stdin(stream: BinaryIO, directory: str, *, max_bytes: int | None = None) -> DocumentRef:
     """Copy `stream` to a new file in `directory`, one MiB at a time, and describe it as a document.
 
@@ -97,7 +113,7 @@ def spool_stdin(stream: BinaryIO, directory: str, *, max_bytes: int | None = Non
     try:
         with open(fd, "wb", buffering=0) as out:
             size = 0
-            while chunk := stream.read(_CHUNK):
+            while chunk := _read(stream):
                 size += len(chunk)
                 if max_bytes is not None and size > max_bytes:
                     raise StdinTooLargeError(max_bytes)

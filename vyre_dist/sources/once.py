@@ -9,8 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import NamedTuple
 
 _DirId = tuple[int, int]
+
+
+class Met(NamedTuple):
+    """What was met of a directory before a listing of it: the files `taken` on their own and, where it was listed
+    before, all its files but those `left_out` then (None: it was not).
+    """
+
+    taken: frozenset[str]
+    left_out: set[str] | None
 
 
 class Once:
@@ -18,19 +28,38 @@ class Once:
 
     def __init__(self) -> None:
         self._listed: dict[_DirId, set[str]] = {}  # directory: names that were left out of its listing
+        self._partial: set[_DirId] = set()  # a later argument may see more there, or below
+        self._current: set[_DirId] = set()  # those listed for the current argument
         self._taken: dict[_DirId, set[str]] = {}  # directory: names that were yielded on their own
         self._ids: dict[str, _DirId] = {}  # only of the directories of single files, which come in runs
 
-    def claim_directory(self, identity: _DirId) -> set[str] | None:
-        """Names in this directory that were yielded before; None where it was listed already."""
-        if identity in self._listed:
-            return None
-        self._listed[identity] = set()
-        return self._taken.get(identity, set())
+    def next_argument(self) -> None:
+        """Note that another argument's tree begins, for which other globs and ignore files may count."""
+        self._current.clear()
 
-    def give_back(self, identity: _DirId, names: Iterable[str]) -> None:
-        """Note that a directory's listing failed: of what it holds, no more than `names` were met."""
-        if self._listed.pop(identity, None) is not None:
+    def claim_directory(self, identity: _DirId, above: frozenset[_DirId]) -> Met | None:
+        """What was met of this directory, reached by way of `above`, before its listing that now begins.
+
+        None where that would bring nothing: it was listed for this argument, or for another one with all that is in it.
+        """
+        left_out = self._listed.get(identity)
+        if left_out is not None and (identity in self._current or identity not in self._partial):
+            if identity in self._partial:
+                self.mark_partial(above)
+            return None
+        self._current.add(identity)
+        self._listed[identity] = set()
+        return Met(frozenset(self._taken.get(identity, ())), left_out)
+
+    def mark_partial(self, directories: frozenset[_DirId]) -> None:
+        """Note that these, each reached through those before it, lead to something that another argument may bring."""
+        self._partial |= directories
+
+    def give_back(self, identity: _DirId, met: Met, names: Iterable[str]) -> None:
+        """Note that a directory's listing failed: of what it holds, no more than `names` and what was met before."""
+        if met.left_out is not None:
+            self._listed[identity] = met.left_out.difference(names)
+        elif self._listed.pop(identity, None) is not None:
             self._taken.setdefault(identity, set()).update(names)
 
     def leave_out(self, identity: _DirId, name: str) -> None:

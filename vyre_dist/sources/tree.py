@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -19,7 +19,7 @@ from typing import Literal
 from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources.document import FolderFiles, InputProblem, ProblemReason, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain
-from vyre_dist.sources.once import Once
+from vyre_dist.sources.once import Met, Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules
 
 SkipReason = Literal[
@@ -33,6 +33,8 @@ SkipReason = Literal[
     "duplicate",
     "own-file",
 ]
+#: what depends on the argument that a name is reached from
+_BY_ARGUMENT: frozenset[SkipReason] = frozenset({"gitignored", "excluded-glob", "not-included"})
 _NOTHING: frozenset[str] = frozenset()
 _name_of = attrgetter("name")
 
@@ -55,7 +57,7 @@ class WalkStats:
 
 @dataclass(frozen=True, slots=True)
 class WalkRules:
-    """What holds for a whole walk. `once` None: nothing can be met twice."""
+    """What holds for a whole walk. `once` None: nothing can be met twice. `own_files`: (device, inode) of regular files."""
 
     respect_gitignore: bool
     require_git: bool
@@ -64,6 +66,7 @@ class WalkRules:
     git_dir: bool
     max_file_size: int | None
     once: Once | None
+    own_files: Set[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,36 +107,52 @@ def _walk_folder(
     """The files and problems of one directory; `below` gets its subdirectories, in order."""
     skipped, limit, once = stats.skipped, rules.max_file_size, rules.once
     entries: list[os.DirEntry[str]] = []
-    above, already, identity = frame.above, _NOTHING, (0, 0)
+    above, identity = frame.above, (0, 0)
+    met: Met | None = None
     try:
         if once is not None:
             info = os.stat(frame.location)
             identity = (info.st_dev, info.st_ino)
             if identity in above:
+                once.mark_partial(above)
                 yield InputProblem(frame.location, "symlink-loop", "leads back to a directory above it")
                 return
-            taken = once.claim_directory(identity)
-            if taken is None:
+            met = once.claim_directory(identity, above)
+            if met is None:
                 skipped["duplicate"] += 1
                 return
-            above, already = above | {identity}, frozenset(taken)
+            above = above | {identity}
         with os.scandir(frame.location) as listing:
             entries.extend(listing)
     except OSError as error:
         yield problem_of(frame.location, error)
         # what an error in the middle of a listing left us is scanned all the same
-        if once is not None:
-            once.give_back(identity, map(_name_of, entries))
-    stats.directories += 1
+        if once is not None and met is not None:
+            once.give_back(identity, met, map(_name_of, entries))
+    # None: this is the directory's first listing
+    left_out_before = None if met is None else met.left_out
+    if left_out_before is None:
+        stats.directories += 1
     names = list(map(_name_of, entries))
     # the surrogates of undecodable bytes sort elsewhere than the bytes
     joined = "".join(names)
     order = None if joined.isascii() else os.fsencode
-    own = {name for name in names if name.endswith(SUFFIX)} if SUFFIX in joined else _NOTHING
+    own = {name for name in names if name.endswith(SUFFIX)} if SUFFIX in joined else set()
+    if rules.own_files:
+        inodes = {inode for _, inode in rules.own_files}
+        own.update(e.name for e in entries if e.inode() in inodes and _is_own(e, rules.own_files))
     try:
         directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
     except OSError:  # from filesystems whose listings tell no kinds, so that each entry is asked for
         directories = {e.name for e in entries if _is_directory(e)}
+    folders = directories
+    if rules.follow_symlinks:
+        folders = directories.union(e.name for e in entries if _is_link_to_directory(e))
+    already: Set[str] = _NOTHING if met is None else met.taken.intersection(names)
+    if left_out_before is not None:
+        already = already | set(names).difference(folders, left_out_before)
+        if already:
+            skipped["duplicate"] += 1
     ignore = frame.ignore
     if rules.respect_gitignore:
         errors: list[OSError] = []
@@ -144,8 +163,9 @@ def _walk_folder(
         # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
         stats.unused_ignore_files.append(os.path.join(frame.location, ".gitignore"))
         ignore, ignored = frame.ignore, _NOTHING
-    excluded = frame.exclude.ignored(names, directories) if frame.exclude else _NOTHING
-    wanted = frame.include.ignored(names, directories) if frame.include else _NOTHING
+    # for git a link is a file wherever it leads; for globs it is what will be walked
+    excluded = frame.exclude.ignored(names, folders) if frame.exclude else _NOTHING
+    wanted = frame.include.ignored(names, folders) if frame.include else _NOTHING
     all_wanted = frame.included and rules.hidden and not (ignored or excluded or already or own)
     prefix = frame.prefix
     files: list[str] = []
@@ -161,7 +181,7 @@ def _walk_folder(
     by_name: dict[str, SkipReason] = {}
     if not all_wanted:
         if not frame.included:
-            by_name |= dict.fromkeys(set(names).difference(directories, wanted), "not-included")
+            by_name |= dict.fromkeys(set(names).difference(folders, wanted), "not-included")
         if not rules.hidden:
             by_name |= dict.fromkeys([n for n in names if n.startswith(".")], "hidden")
         by_name |= dict.fromkeys(ignored, "gitignored")
@@ -169,6 +189,8 @@ def _walk_folder(
         by_name |= dict.fromkeys(already, "duplicate")
         by_name |= dict.fromkeys(own, "own-file")
         if once is not None:
+            if not _BY_ARGUMENT.isdisjoint(by_name.values()):
+                once.mark_partial(above)
             # before any link is judged: it may lead to one of these
             for name in by_name.keys() - already:
                 once.leave_out(identity, name)
@@ -190,7 +212,9 @@ def _walk_folder(
                 elif is_link and once is not None:
                     info = entry.stat()
                     if stat.S_ISREG(info.st_mode):
-                        if limit is not None and info.st_size > limit:
+                        if (info.st_dev, info.st_ino) in rules.own_files:
+                            reason = "own-file"
+                        elif limit is not None and info.st_size > limit:
                             reason = "too-large"  # like the file itself, whatever it is called
                         elif not once.claim_file(prefix + name):
                             reason = "duplicate"
@@ -226,7 +250,9 @@ def _walk_folder(
                 )
             )
         else:
-            skipped[reason] += 1
+            # a folder that is listed again has been counted, and so has what was left out of it
+            if left_out_before is None or not (reason == "duplicate" or name in left_out_before):
+                skipped[reason] += 1
             if once is not None and name not in by_name and reason != "duplicate":
                 once.leave_out(identity, name)
     if files:
@@ -239,6 +265,29 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
         return False
+
+
+def _is_link_to_directory(entry: os.DirEntry[str]) -> bool:
+    """True as well where only the way there is barred: what stands in it is told when the entry's turn comes."""
+    try:
+        if not entry.is_symlink():
+            return False
+    except OSError:
+        return False
+    try:
+        return entry.is_dir()
+    except NotADirectoryError:  # it goes through a file
+        return False
+    except OSError:
+        return True
+
+
+def _is_own(entry: os.DirEntry[str], own_files: Set[tuple[int, int]]) -> bool:
+    try:
+        info = entry.stat(follow_symlinks=False)
+    except OSError:  # told when its turn comes
+        return False
+    return (info.st_dev, info.st_ino) in own_files
 
 
 def _own_rules(frame: Frame, names: list[str], errors: list[OSError]) -> IgnoreChain | None:

@@ -12,7 +12,7 @@ Decisions that a reader may look for:
 - An argument is taken whatever ignore files say of it, and a link given as an argument is followed. Links
   met inside a directory are left out and counted, unless `follow_symlinks`.
 - Where arguments overlap or links are followed, a document is yielded once; once.py says what one document
-  is.
+  is. Each argument brings what it would bring alone, whatever came before it.
 - `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed copies.
 - .gitignore files count in a git repository from its top level down, the part above the argument included; a
   nested repository starts afresh. That is git's own meaning. Outside of repositories they count from the argument
@@ -24,10 +24,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources import globs
 from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
@@ -49,6 +51,7 @@ def walk(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_file_size: int | None = None,
+    own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
 ) -> Iterator[DocumentRef | InputProblem]:
     """Yield every document below `paths`, and a problem for every input that cannot be one.
@@ -66,6 +69,7 @@ def walk(
         include=include,
         exclude=exclude,
         max_file_size=max_file_size,
+        own_files=own_files,
         stats=stats,
     )
     return _with_sizes(items, stats)
@@ -82,6 +86,7 @@ def walk_folders(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_file_size: int | None = None,
+    own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
 ) -> Iterator[Item]:
     """Yield the files below `paths` folder by folder, files that were named themselves as documents, and a problem for
@@ -90,8 +95,9 @@ def walk_folders(
     `include` and `exclude` are globs in gitignore's language (without `#` and `!`): one without a slash is
     matched against names at any depth, one with a slash against the path from the argument and from the
     working directory alike; a final slash means directories. `include` keeps files that match or lie below
-    a directory that does; `exclude` wins over it, and both also apply to the arguments. `max_file_size` is
-    in bytes; larger files are counted as too-large. `hidden` False leaves out names that begin with a dot.
+    a directory that does; `exclude` wins over it, and both also apply to the arguments and the directories that
+    those lie in. `max_file_size` is in bytes; larger files are counted as too-large. `hidden` False leaves out
+    names that begin with a dot. `own_files` are (device, inode) of regular files to leave out as the scan's own.
     Of `paths`, two are taken at once, and the others as they are needed.
     """
     given = map(os.fsdecode, paths)
@@ -105,6 +111,7 @@ def walk_folders(
         git_dir,
         max_file_size,
         Once() if twice else None,
+        own_files,
     )
     walker = _Walk(
         rules, _glob_file(include), _glob_file(exclude), stats if stats is not None else WalkStats()
@@ -150,7 +157,42 @@ def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
     """The globs as they stand in `directory`, counting from it and from the working directory."""
     if file is None:
         return IgnoreChain()
-    return IgnoreChain().with_file(file, (os.fsencode(directory),) if directory not in ("", ".") else ())
+    here, place = _split_here(directory)
+    return IgnoreChain().with_file(file, [os.fsencode(each) for each in (here + place, place) if each])
+
+
+def _taken_by(file: IgnoreFile | None, path: str, is_dir: bool) -> bool:
+    """Whether the globs take an argument, or a directory that it lies in. `path` is as _from_here gives it.
+
+    Where a directory lies outside of the working directory, what is above it is not asked: it tells where this one
+    was put.
+    """
+    if file is None:
+        return False
+    parent, name = os.path.split(path)
+    if name not in ("", ".", "..") and _chain(file, parent).ignored({name}, {name} if is_dir else ()):
+        return True
+    here, place = _split_here(path)
+    if is_dir and place.startswith(("/", "../")):
+        return False
+    chain = _chain(file, here)
+    for part in filter(None, os.path.dirname(place).split("/")):
+        if part != ".." and chain.ignored({part}, {part}):
+            return True
+        chain = chain.enter(part)
+    return False
+
+
+def _split_here(path: str) -> tuple[str, str]:
+    """The working directory, with a final slash, where an absolute path lies in it (otherwise nothing), and the rest."""
+    if path.startswith("/"):
+        with suppress(FileNotFoundError):  # it was removed
+            here = os.path.join(os.getcwd(), "")
+            if path.startswith(here):
+                return here, path.removeprefix(here)
+            if path == here[:-1]:
+                return path, ""
+    return "", "" if path == "." else path
 
 
 def _from_here(path: str) -> str:
@@ -213,15 +255,14 @@ class _Walk:
         rules, stats = self.rules, self.stats
         shown = path.rstrip("/") or "/"
         normal = _from_here(shown)
-        parent, name = os.path.split(normal)
         is_dir = stat.S_ISDIR(info.st_mode)
-        included = self.include is None
-        if name not in ("", ".", ".."):
-            directories = {name} if is_dir else set()
-            if _chain(self.exclude, parent).ignored({name}, directories):
-                stats.skipped["excluded-glob"] += 1
-                return
-            included = included or bool(_chain(self.include, parent).ignored({name}, directories))
+        if SUFFIX in normal or (info.st_dev, info.st_ino) in rules.own_files:
+            stats.skipped["own-file"] += 1
+            return
+        if _taken_by(self.exclude, normal, is_dir):
+            stats.skipped["excluded-glob"] += 1
+            return
+        included = self.include is None or _taken_by(self.include, normal, is_dir)
         if is_dir:
             errors: list[OSError] = []
             ignore = rules_above(shown, errors) if rules.respect_gitignore else None
@@ -234,6 +275,8 @@ class _Walk:
             prefix = "" if is_here else shown.rstrip("/") + "/"
             globbed = _chain(self.exclude, normal), _chain(self.include, normal)
             frame = Frame(shown, prefix, ignore, *globbed, included, loose=loose)
+            if rules.once is not None:
+                rules.once.next_argument()
             yield from walk_tree(frame, rules, stats)
         elif not stat.S_ISREG(info.st_mode):
             yield special_file(path, info)
