@@ -41,6 +41,8 @@ RACES = 3
 PROBE_PRICE = 200
 """Probes cost a 200th of the time at most."""
 
+_MOST_TURNS = 8 * (RACES + 1)
+
 _NEVER_PCT = 1000
 _PPM_PER_PCT = 10_000
 _LANES = (SpeculationMode.FORCE, SpeculationMode.DISABLE)
@@ -58,14 +60,18 @@ class _Class:
         self.racing = True
 
     def next_lane(self) -> SpeculationMode:
-        """How to dispatch the next arena, while both race."""
+        """How to dispatch the next arena, while both race. A race of which too few arenas turn out to be of this class is
+        given up: then the commit rate decides.
+        """
         self._turn += 1
+        self.racing = self._turn < _MOST_TURNS
         return _LANES[(self._turn - 1) % 2]
 
     def count(self, fused_path: bool, nanoseconds: int, size: int) -> None:
         """An arena of this class took so long on that path."""
         mode = SpeculationMode.FORCE if fused_path else SpeculationMode.DISABLE
-        self._times[mode].append(nanoseconds * 1000 // max(1, size))
+        if len(self._times[mode]) < _MOST_TURNS:
+            self._times[mode].append(nanoseconds * 1000 // max(1, size))
         if min(map(len, self._times.values())) <= RACES:
             return
         self.racing = False

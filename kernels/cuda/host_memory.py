@@ -41,7 +41,7 @@ class HostRegistry:
 
     _registered: dict[int, Mapping] = field(default_factory=dict)
     _refused: dict[int, Mapping] = field(default_factory=dict)
-    _told: bool = False
+    _told: set[str] = field(default_factory=set)
 
     def register(self, array: npt.NDArray[np.uint8]) -> bool:
         """Register the whole mapping that `array` lies in, if it is not yet; whether copies from it are fast now.
@@ -53,8 +53,8 @@ class HostRegistry:
             return known
         mapping = mapping_of(array.ctypes.data)
         if mapping is None or mapping.end < array.ctypes.data + array.nbytes:
-            if not self._told:
-                self._told = True
+            if "pieces" not in self._told:
+                self._told.add("pieces")
                 _LOG.warning(
                     "%d MiB that lie in several mappings can't be registered with CUDA: copies to the GPU will be slower",
                     array.nbytes >> 20,
@@ -90,8 +90,8 @@ class HostRegistry:
         mapping = mapping_of(array.ctypes.data)
         if mapping is not None and mapping.name.startswith(_STORES):
             return self.register(array)
-        if not self._told:
-            self._told = True
+        if "elsewhere" not in self._told:
+            self._told.add("elsewhere")
             _LOG.warning(
                 "a batch lies neither in a slot nor in Ray's object store%s: copies to the GPU will be several times slower",
                 f" but in {mapping.name}" if mapping is not None and mapping.name else "",

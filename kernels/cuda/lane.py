@@ -73,7 +73,7 @@ class Lane:
         arena, self._begun = self._taken(), None
         hits, self._hits = self._hits, None
         try:
-            if hits is None and arena.documents:
+            if hits is None:
                 return self._run(arena)
             rows = self._programs.confirm_hits(self._arena, self._space, self._stream, hits)
             return self._searched(rows)

@@ -121,8 +121,10 @@ class GpuService:
             client.arena = _arena(client, *body)
             client.lane.list_hits(client.arena)
             self._answer(client, "listed")
-        else:
+        elif client.arena is not None:
             self._finish(client, client.lane.confirm)
+        else:
+            self._drop(client)  # one that asks for what it has not begun here: no reason to end for all
 
     def _map(self, offer: _Offer) -> None:
         client = offer.client
@@ -144,12 +146,13 @@ class GpuService:
             try:
                 found = work()
             except DeviceMemoryError:
-                if client.arena is None:
+                arena = client.arena
+                if arena is None:
                     raise
                 # lanes keep the buffers that their densest arenas took
                 for other in self._clients:
                     other.lane.release()
-                found = client.lane.fused(client.arena)
+                found = client.lane.fused(arena)
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
         else:

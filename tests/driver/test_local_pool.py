@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import fcntl
 import itertools
@@ -334,7 +335,8 @@ def files_left(number: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = {int(name) for name in os.listdir("/proc/self/fd")}
     # the listing's own is among them, and closed by now
-    free = (n for n in range(before[0]) if n not in taken or not os.path.exists(f"/proc/self/fd/{n}"))
+    most = before[0] if before[0] != resource.RLIM_INFINITY else 1 << 20
+    free = (n for n in range(most) if n not in taken or not os.path.exists(f"/proc/self/fd/{n}"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, number, None)), before[1]))
     try:
         yield
@@ -359,7 +361,8 @@ def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.M
                 began = time.monotonic()
                 pool.replace(0)
                 pool.submit(1, 1, ScanTask(()))
-                done, lost = events_until(pool, lambda events: len(events) == 2)
+                both = events_until(pool, lambda events: len(events) == 2)
+                done, lost = sorted(both, key=lambda event: isinstance(event, WorkerLost))
                 assert isinstance(done, TaskDone)
                 assert isinstance(lost, WorkerLost) and lost.worker == 0 and lost.blameless
                 assert "no process could be started" in lost.detail
@@ -420,6 +423,43 @@ def test_a_scan_outlasts_a_shortage(
     assert "was ended by signal 9" in warnings[0] and "no process could be started" in warnings[1]
 
 
+@pytest.mark.parametrize("short", ["memory", "files"])
+def test_attempts_that_fail_leave_no_file_open(short: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a worker can't be started, this process has as many files open as before, and one more can be."""
+    monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(local_pool, "_LONGEST_WAIT", 0.01)
+    pool = LocalPool(spec(), 1, "fork")
+    try:
+        pool.start()
+        assert events_until(pool, bool) == [WorkerReady(0)]
+        pool.replace(0)
+        assert events_until(pool, bool) == [WorkerReady(0)]
+        os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+        events_until(pool, bool)
+        failed, counts = [0], []
+
+        def no_memory() -> int:
+            failed[0] += 1
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        with monkeypatch.context() as patch:
+            if short == "memory":
+                patch.setattr(os, "fork", no_memory)
+            for room in range(2, 12):
+                with files_left(room) if short == "files" else contextlib.nullcontext():
+                    pool.replace(0)
+                    (lost,) = events_until(pool, bool)
+                if not isinstance(lost, WorkerLost):
+                    break  # there were files enough
+                counts.append(len(os.listdir("/proc/self/fd")))
+        assert len(counts) > 2 and len(set(counts)) == 1, counts
+        assert failed[0] == (10 if short == "memory" else 0)
+        pool.replace(0)
+        assert events_until(pool, bool) == [WorkerReady(0)]
+    finally:
+        pool.close()
+
+
 def test_more_workers_than_can_be_started_are_refused() -> None:
     """The limit of open files is not met as an error of input or output: it says how many workers there could be."""
     pool = LocalPool(spec(), 60, "fork")
@@ -427,7 +467,9 @@ def test_more_workers_than_can_be_started_are_refused() -> None:
         # each takes six, and keeps three
         with (
             files_left(12),
-            pytest.raises(UsageError, match=r"of 60 workers only 3 could be started \(Too many open files\)"),
+            pytest.raises(
+                UsageError, match=r"of 60 workers only [1-9]\d* could be started \(Too many open files\)"
+            ),
         ):
             pool.start()
     finally:

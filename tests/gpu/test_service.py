@@ -435,3 +435,15 @@ def test_an_answer_that_breaks_off(
         assert [client.dispatch(fused, windows, CONFIG) for windows in batches] == want
         listed = client.dispatch(prefilter, batches[2], CONFIG)
         assert client.confirm_serial(batches[2], listed) == [want[2][0][:-8]]
+
+
+def test_a_client_that_confirms_nothing(gpu: Gpu, tmp_path: Path) -> None:
+    """One that asks for the second half of what it has not begun is let go of; the others are served."""
+    del gpu
+    fused, _ = programs(COMPILED)
+    windows = [whole(b"token=deadbeef")]
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        want = remote(address).dispatch(fused, windows, CONFIG)
+        with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
+            RemoteLane(address).confirm()
+        assert remote(address).dispatch(fused, windows, CONFIG) == want

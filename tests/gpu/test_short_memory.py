@@ -250,3 +250,13 @@ def test_idle_slots_give_way(emulated_gpu: Gpu) -> None:
     finally:
         memory.capacity = whole_memory
     assert sizes == [20_000] * 6
+
+
+@pytest.mark.parametrize("texts", [[], [b""], [b"token=deadbeef"]])
+def test_a_lane_that_gave_way_between_both_halves(emulated_gpu: Gpu, texts: list[bytes]) -> None:
+    """What it had listed is listed again, also where there was nothing to list."""
+    del emulated_gpu
+    lane = DevicePack(compile_pack(DENSE_PACK.data), ArtifactCache(None)).lane()
+    lane.list_hits(Arena.pack(texts))
+    lane.release()
+    assert lane.confirm().rows.size == len(b"".join(texts)) // 14

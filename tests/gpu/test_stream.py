@@ -185,3 +185,22 @@ def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyP
     assert sum(adaptive.paths) < 20
     assert not any(adaptive.paths[30:60])
     assert made == list(adaptive._classes.values())  # none is made in vain: that takes time in each run
+
+
+def test_a_class_that_is_only_passed_through(emulated_gpu: Gpu) -> None:
+    """Where a class comes only after one that is settled, its race is given up, and what it keeps does not grow."""
+    from vyre_dist.kernels.cuda.adaptive import _MOST_TURNS, AdaptivePrograms
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+
+    programs = emulated_gpu.programs(make_tables(["token=[0-9a-f]{8}"]), TUNABLES[3])
+    adaptive = AdaptivePrograms(programs, emulated_gpu.stream, "test")
+    often, seldom = DeviceArena(), DeviceArena()
+    often.upload(Arena.pack([b"." * 400]), emulated_gpu.stream)
+    seldom.upload(Arena.pack([b"token=deadbeef " * 30]), emulated_gpu.stream)
+    for turn in range(6 * _MOST_TURNS):
+        adaptive.run(seldom if turn % 5 == 4 else often)
+    assert len(adaptive._classes) == 2
+    assert not any(each.racing for each in adaptive._classes.values())
+    assert all(
+        len(times) <= _MOST_TURNS for each in adaptive._classes.values() for times in each._times.values()
+    )

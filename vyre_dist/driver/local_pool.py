@@ -49,6 +49,29 @@ class Lost:
     blameless: bool
 
 
+def _fork(process: Any) -> None:
+    """Start it. Where that fails, close the pipes that multiprocessing had made for it by then: it leaves them open, and
+    with one attempt after the other they would take all the files that this process may have.
+    """
+    before = _open_files()
+    room_to_look = os.open(os.devnull, os.O_RDONLY)
+    try:
+        process.start()
+    except OSError:
+        os.close(room_to_look)
+        for file in _open_files() - before:
+            os.close(file)
+        raise
+    os.close(room_to_look)
+
+
+def _open_files() -> set[int]:
+    listed = set(map(int, os.listdir("/proc/self/fd")))
+    return {
+        file for file in listed if os.path.exists(f"/proc/self/fd/{file}")
+    }  # the listing's own is closed by now
+
+
 class _Worker:
     """The driver's end of one process."""
 
@@ -65,14 +88,22 @@ class LocalPool:
     owns the GPU and scans what the others read.
 
     `start_method`: fork where that is safe (Linux, no other threads yet; a worker is then up in milliseconds), else spawn.
+    `of_many`: this is one of several pools, so what is short here need not be so for the others.
     """
 
     name = "local"
 
-    def __init__(self, spec: WorkerSpec, workers: int | None = None, start_method: str | None = None) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        workers: int | None = None,
+        start_method: str | None = None,
+        *,
+        of_many: bool = False,
+    ) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
-        self._spec = spec
+        self._spec, self._of_many = spec, of_many
         self._count = workers or len(os.sched_getaffinity(0))
         if start_method is None:
             safe = sys.platform == "linux" and threading.active_count() == 1
@@ -87,8 +118,8 @@ class LocalPool:
         self._later: dict[int, tuple[float, WorkerLost]] = {}
 
     def start(self) -> Sequence[int]:
-        """See WorkerPool. Raises UsageError, too, when files, processes or memory are short for so many; OSError if they are
-        to be spawned.
+        """See WorkerPool. Raises UsageError, too, when files, processes or memory are short for so many; one of many pools
+        raises OSError.
         """
         if self._spec.config.backend == "cuda":
             self.gpu = GpuProcess(self._spec)
@@ -100,8 +131,7 @@ class LocalPool:
             try:
                 self._workers[number] = self._spawn(number)
             except OSError as error:
-                # spawned ones are those of a Team: what is short on its node need not be so on another
-                if error.errno not in _SHORT or not self._forks:
+                if error.errno not in _SHORT or self._of_many:
                     raise
                 raise UsageError(
                     f"of {self._count} workers only {number} could be started ({error.strerror}): ask for fewer "
@@ -129,7 +159,10 @@ class LocalPool:
         with held_back(not self._forks), warnings.catch_warnings():
             # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
-            process.start()
+            if self._forks:
+                _fork(process)
+            else:
+                process.start()
         theirs.close()
         return _Worker(process, ours)
 

@@ -26,7 +26,7 @@ class Team:
 
     def __init__(self, spec: WorkerSpec, processes: int) -> None:
         # spawned: who has a team has threads
-        self._pool = LocalPool(spec, processes, start_method="spawn")
+        self._pool = LocalPool(spec, processes, start_method="spawn", of_many=True)
         self._lock = threading.Lock()
         self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._refused = ""

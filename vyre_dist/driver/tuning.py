@@ -52,7 +52,8 @@ class Tuning:
             store.flush(_PATIENCE_SECONDS)
             found = store.get_many(wanted)
         known = [record.threshold_pct for record in found if record and record.threshold_pct is not None]
-        return known[0] if known else None
+        # a path is recorded for the data it was fastest on, and these say least of what the other one costs elsewhere
+        return max(known, default=None)
 
     def publish(self, store: AutotuneStore, totals: Totals) -> PublishedRace | None:
         """Offer the outcome of this run's race; None when too little was raced to tell."""

@@ -176,7 +176,7 @@ class GpuStream:
             ]
             if batch.paths:
                 self._free.popleft()
-                yield from self.put(batch)
+                yield from self._put(batch)
             if left is None:
                 break
         yield from self.drain()
@@ -195,9 +195,18 @@ class GpuStream:
         The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then the documents that have
         rows are copied into the slot, for the extraction workers to see.
 
-        Raises UsageError when the documents of such an arena are more than the slot has room for.
+        Raises UsageError when the documents of such an arena are more than the slot has room for. After an error
+        the slot is free, as if it had not been taken. A scan that has not come to its end ends, as where another begins.
         """
+        if self._scan is not None:
+            self._drop_all()
+            self._scan = None
+        yield from self._put(batch)
+
+    def _put(self, batch: ArenaBatch) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         slot, arena = batch.slot, batch.arena
+        if slot in self._free:
+            self._free.remove(slot)
         slot.batch = batch
         try:
             text = int((arena.ends - arena.starts).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections.abc import Iterable, Sequence
@@ -58,16 +59,16 @@ class Slot:
     def of(cls, size: int, lane: Lane) -> Slot:
         """A slot of `size` bytes. Raises UsageError when shared memory has no room for it."""
         memory = SharedMemory(create=True, size=size)
-        # mapped again: what SharedMemory maps it unmaps when it goes, whoever still reads there
-        memory.close()
         try:
+            # mapped again: what SharedMemory maps it unmaps when it goes, whoever still reads there
+            memory.close()
             with open(os.path.join(SHARED_MEMORY, memory.name), "r+b") as file:
                 # all of it is there then: memory that is full would end whoever touches it, without a word
                 os.posix_fallocate(file.fileno(), 0, size)
                 return cls(memory, np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8), lane)
         except BaseException as error:
             memory.unlink()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM):
                 raise UsageError(
                     f"shared memory ({SHARED_MEMORY}) has no room for a slot of {size >> 20} MiB ({error}); free some, give "
                     "a container more (--shm-size), or use fewer or smaller slots"
