@@ -143,7 +143,7 @@ def _reach(address: str) -> None:
         return
     try:
         socket.create_connection((host, port), _REACHED_WITHIN_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks like this
         raise ClusterError(
             address,
             f"nobody answers there ({error}): give the address that `ray start --head` printed on the head node, and see "

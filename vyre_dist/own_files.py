@@ -22,6 +22,8 @@ def regular_files(places: Iterable[str | int]) -> frozenset[tuple[int, int]]:
             info = os.stat(place)
         except OSError:  # nothing there yet, or closed
             continue
-        if stat.S_ISREG(info.st_mode):
+        # one with several names is replaced under one of them: by the others it is as good a document as any
+        replaced_only = isinstance(place, str) and info.st_nlink > 1
+        if stat.S_ISREG(info.st_mode) and not replaced_only:
             found.add((info.st_dev, info.st_ino))
     return frozenset(found)

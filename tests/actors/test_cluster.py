@@ -137,6 +137,13 @@ def test_an_address_where_nobody_answers_is_told(monkeypatch, init: list[object]
     assert init == []
 
 
+@pytest.mark.parametrize("host", ["head..cluster", ".x", "h" * 70])
+def test_a_name_that_is_none_is_told(init: list[object], host: str) -> None:
+    """What can't be a host's name is one at which nobody answers."""
+    assert "nobody answers there" in str(join(f"{host}:6379"))
+    assert init == []
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}"])
 def test_an_address_where_somebody_listens_is_rays(init: list[object], address: str) -> None:
     """What answers is Ray's to judge, in either notation."""

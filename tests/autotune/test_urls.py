@@ -182,24 +182,26 @@ def test_a_file_of_another_kind_is_refused_and_left(
     assert path.read_bytes().startswith(b"SQLite format 3\0")
 
 
+@pytest.mark.parametrize("slashes", ["", "/"])
 @pytest.mark.parametrize(
     ("statement", "found"),
     [
         ("CREATE TABLE record_v1 (something TEXT)", "the SQLite database of another program"),
-        ("CREATE TABLE record_v2 (something TEXT)", ""),
+        ("CREATE TABLE record_v2 (something TEXT)", r"another program \(it has a table 'record_v2'\);"),
+        ("PRAGMA journal_mode = wal; CREATE TABLE moz (something TEXT)", r"another program"),
         (None, ""),
     ],
 )
 def test_another_programs_database_is_refused_and_left(
-    tmp_path: Path, make_record: Make, statement: str | None, found: str
+    tmp_path: Path, make_record: Make, statement: str | None, found: str, slashes: str
 ) -> None:
-    """A database whose table of our name is not ours is a StoreUrlError; one with other tables beside ours is a store."""
+    """A database without our table, or whose table of our name is not ours, is a StoreUrlError; an empty one is a store."""
     path = tmp_path / "o%th?er#.db"
     with closing(sqlite3.connect(path)) as connection:
         if statement is not None:
-            connection.execute(statement)
+            connection.executescript(statement)
     before = path.read_bytes()
-    url = f"sqlite://{quote(str(path))}"
+    url = f"sqlite://{slashes}{quote(str(path))}"
     if found:
         with pytest.raises(StoreUrlError, match=f"{found} .*left as it is: name another file"):
             open_store(url)

@@ -391,3 +391,35 @@ def test_an_interrupted_scan_ends_the_gpus_process(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+def test_a_signal_that_python_dropped_is_not_the_last() -> None:
+    """What is raised in a weak reference's callback is told and forgotten; a later signal ends the process all the same."""
+    program = f"""
+import os, signal, threading, time, weakref
+from vyre_dist.cli import main
+
+class Referred:
+    pass
+
+def hit(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100_000):
+        pass
+
+def again():
+    while True:
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+main._CLEAN_UP_SECONDS = 0.5
+main.end_in_order()
+referred = Referred()
+reference = weakref.ref(referred, hit)
+del referred
+threading.Thread(target=again, daemon=True).start()
+time.sleep({PATIENCE})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE)
+    assert b"KeyboardInterrupt" in done.stderr
+    assert done.returncode == 128 + signal.SIGTERM

@@ -165,6 +165,13 @@ def test_descriptors_that_cannot_be_written_to_are_named(tmp_path: Path) -> None
             assert caught.value.destination == f"/dev/fd/{number}"
 
 
+@pytest.mark.parametrize("digits", [14, 5000])
+def test_a_number_that_no_descriptor_has(digits: int) -> None:
+    """It names a file that can't be, like any other name below /dev/fd."""
+    with pytest.raises(OutputError):
+        open_sinks([("jsonl", f"/dev/fd/{'9' * digits}")])
+
+
 def test_special_files_are_written_through(tmp_path: Path) -> None:
     """A pipe or /dev/null stays what it is and takes the bytes."""
     fifo = tmp_path / "fifo"

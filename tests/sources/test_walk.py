@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.own_files import SUFFIX, regular_files
-from vyre_dist.sources import DocumentRef, FolderFiles, WalkStats, walk, walk_folders
+from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats, walk, walk_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -488,9 +488,30 @@ def test_what_the_scan_writes_is_left_out(
     make(here, "a", "mine", "d/b")
     os.link("mine", "d/mine too")
     stats = WalkStats()
-    own = regular_files(["mine", "d", "no such file"])
+    with open("mine", "rb") as stream:
+        own = regular_files([stream.fileno(), "d", "no such file"])
     assert shown(walk(arguments, own_files=own, stats=stats, **options)) == expected  # type: ignore[arg-type]
     assert stats.skipped["own-file"] == count
+
+
+def test_what_the_scan_will_replace_is_left_out(here: Path) -> None:
+    """An older result; but not where it has another name, which stays as it is."""
+    make(here, "a", "older", "document")
+    os.link("document", "linked")
+    assert shown(walk(["."], own_files=regular_files(["older", "linked"]))) == ["a", "document", "linked"]
+
+
+def test_a_folder_named_again_says_its_problems_once(here: Path) -> None:
+    """Whatever was left out of it the first time: the second one would leave out the same."""
+    make(here, "g/a", "g/b.o")
+    (here / "g/.gitignore").write_text("*.o\n")
+    (here / "g/dangling").symlink_to("nowhere")
+    options = {"follow_symlinks": True}
+    once = list(walk(["g"], **options))  # type: ignore[arg-type]
+    assert [type(item) for item in once].count(InputProblem) == 1
+    stats = WalkStats()
+    assert list(walk(["g", "./g", "g/"], stats=stats, **options)) == once  # type: ignore[arg-type]
+    assert stats.skipped["duplicate"] == 2
 
 
 def test_a_followed_link_to_what_the_scan_writes_is_left_out(here: Path) -> None:

@@ -194,10 +194,17 @@ def what_is_wrong(path: Path) -> str:
     """Why the file at `path` can't be a store, as the end of a sentence that begins with it; "" if it can, or can't be
     looked at. It is not written to.
     """
-    place = f"file:{quote(os.fsencode(path))}?mode=ro"
+    # to read a database with a write-ahead log makes files beside it, but for one that nobody changes: ours have no such log
+    mode = "immutable=1" if _has_unused_log(path) else "mode=ro"
+    place = f"file://{quote(os.fsencode(path))}?{mode}"
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'record_v1'").fetchone():
+            tables = {
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+            if tables and "record_v1" not in tables:
+                return f"is the SQLite database of another program (it has a table {min(tables)!r})"
+            if tables:
                 connection.execute(_SELECT, ("", "")).fetchone()
                 # last, and only of a file that seems ours: it reads all of it
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -209,6 +216,15 @@ def what_is_wrong(path: Path) -> str:
         if code in _BROKEN_FILE:
             return f"is a damaged SQLite database ({error})"
     return ""
+
+
+def _has_unused_log(path: Path) -> bool:
+    """Whether the file says that it has a write-ahead log, and there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(20)[18:] == b"\2\2" and not os.path.exists(f"{path}-wal")
+    except OSError:
+        return False
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -21,6 +22,8 @@ _COMPLETE = "_VYRE_DIST_COMPLETE"
 _FINALIZERS = os.path.join("multiprocessing", "util.py")
 _AGAIN_SECONDS = 0.01
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CLEAN_UP_SECONDS = 5.0
+_left_at: float | None = None
 
 # name -> (module, attribute): a subcommand's imports are paid only by those who call it
 _COMMANDS = {
@@ -65,7 +68,11 @@ def main(args: list[str] | None = None) -> NoReturn:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (lives as long as we)
     end_in_order()
-    _exit(_run(sys.argv[1:] if args is None else args))
+    try:
+        code = _run(sys.argv[1:] if args is None else args)
+    finally:
+        _signals_done()
+    _exit(code)
 
 
 def _run(args: list[str]) -> int:
@@ -109,7 +116,10 @@ def _failed(message: str, code: ExitCode) -> ExitCode:
 
 
 def end_in_order() -> None:
-    """Have SIGTERM and SIGHUP clean up as Ctrl-C does, each once; nohup's choice to ignore one is left alone."""
+    """Have SIGTERM and SIGHUP clean up as Ctrl-C does; nohup's choice to ignore one is left alone.
+
+    For some seconds after the first of them, further ones change nothing.
+    """
     for signum in _ENDING:
         if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(signum, _leave)
@@ -119,15 +129,26 @@ def _leave(signum: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt or SystemExit, but not in a finalizer: Python reports what is raised there and goes on as if
     nothing had been.
     """
-    if not _in_finalizer(frame):
-        # another one would cut short what is cleaned up, or end the process when Python has let go of its handlers
+    global _left_at
+    if _left_at is not None and time.monotonic() - _left_at < _CLEAN_UP_SECONDS:
+        return  # it would cut short what is cleaned up
+    if _in_finalizer(frame):
+        signal.signal(signal.SIGALRM, lambda _alarm, later: _leave(signum, later))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        return
+    _left_at = time.monotonic()
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + signum)
+
+
+def _signals_done() -> None:
+    """Once one has been heeded the end is near, at which Python lets go of its handlers: a further one would end the
+    process by itself, whatever its exit code was to be.
+    """
+    if _left_at is not None:
         for each in _ENDING:
             signal.signal(each, signal.SIG_IGN)
-        if signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        sys.exit(128 + signum)
-    signal.signal(signal.SIGALRM, lambda _alarm, later: _leave(signum, later))
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
 
 
 def _in_finalizer(frame: FrameType | None) -> bool:

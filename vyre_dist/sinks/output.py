@@ -14,6 +14,7 @@ from vyre_dist.own_files import SUFFIX
 
 STDOUT = "-"
 _MOST_LINKS = 40
+_MOST_DIGITS = 10
 _NAME_BYTES = 100
 
 
@@ -107,7 +108,12 @@ def _descriptor(destination: str) -> int | None:
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(destination)
         # as far as here and no further: what such a link leads to is the file that was opened
-        if name.isascii() and name.isdecimal() and os.path.realpath(folder) == own:
+        if (
+            name.isascii()
+            and name.isdecimal()
+            and len(name) < _MOST_DIGITS
+            and os.path.realpath(folder) == own
+        ):
             return int(name)
         try:
             destination = os.path.join(folder, os.readlink(destination))

@@ -26,7 +26,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from vyre_dist.own_files import SUFFIX
@@ -113,9 +113,7 @@ def walk_folders(
         Once() if twice else None,
         own_files,
     )
-    walker = _Walk(
-        rules, _glob_file(include), _glob_file(exclude), stats if stats is not None else WalkStats()
-    )
+    walker = _Walk(rules, _Globs(include), _Globs(exclude), stats if stats is not None else WalkStats())
     return walker.run(chain(first, given))
 
 
@@ -161,26 +159,43 @@ def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
     return IgnoreChain().with_file(file, [os.fsencode(each) for each in (here + place, place) if each])
 
 
-def _taken_by(file: IgnoreFile | None, path: str, is_dir: bool) -> bool:
-    """Whether the globs take an argument, or a directory that it lies in. `path` is as _from_here gives it.
+class _Globs:
+    """Globs as arguments meet them."""
 
-    Where a directory lies outside of the working directory, what is above it is not asked: it tells where this one
-    was put.
-    """
-    if file is None:
-        return False
-    parent, name = os.path.split(path)
-    if name not in ("", ".", "..") and _chain(file, parent).ignored({name}, {name} if is_dir else ()):
-        return True
-    here, place = _split_here(path)
-    if is_dir and place.startswith(("/", "../")):
-        return False
-    chain = _chain(file, here)
-    for part in filter(None, os.path.dirname(place).split("/")):
-        if part != ".." and chain.ignored({part}, {part}):
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.file = _glob_file(patterns)
+        # of the latest argument's directory: arguments come in runs
+        self._parent: str | None = None
+        self._in_parent = IgnoreChain()
+        self._takes_parent: bool | None = None
+
+    def take(self, path: str, is_dir: bool) -> bool:
+        """Whether they take an argument, or a directory that it lies in. `path` is as _from_here gives it.
+
+        Where a directory lies outside of the working directory, what is above it is not asked: it tells where this one
+        was put.
+        """
+        if self.file is None:
+            return False
+        parent, name = os.path.split(path)
+        if parent != self._parent:
+            self._parent, self._in_parent, self._takes_parent = parent, _chain(self.file, parent), None
+        if name not in ("", ".", "..") and self._in_parent.ignored({name}, {name} if is_dir else ()):
             return True
-        chain = chain.enter(part)
-    return False
+        if is_dir and _split_here(path)[1].startswith(("/", "../")):
+            return False
+        if self._takes_parent is None:
+            self._takes_parent = self._take_one_of(*_split_here(parent))
+        return self._takes_parent
+
+    def _take_one_of(self, here: str, place: str) -> bool:
+        """The directory `place`, counted from `here`, or one that it lies in."""
+        chain = _chain(self.file, here)
+        for part in filter(None, place.split("/")):
+            if part != ".." and chain.ignored({part}, {part}):
+                return True
+            chain = chain.enter(part)
+        return False
 
 
 def _split_here(path: str) -> tuple[str, str]:
@@ -214,9 +229,10 @@ def _from_here(path: str) -> str:
 @dataclass(frozen=True, slots=True)
 class _Walk:
     rules: WalkRules
-    include: IgnoreFile | None
-    exclude: IgnoreFile | None
+    include: _Globs
+    exclude: _Globs
     stats: WalkStats
+    walked: set[str] = field(default_factory=set)
 
     def run(self, given: Iterable[str]) -> Iterator[Item]:
         for path in given:
@@ -259,11 +275,17 @@ class _Walk:
         if SUFFIX in normal or (info.st_dev, info.st_ino) in rules.own_files:
             stats.skipped["own-file"] += 1
             return
-        if _taken_by(self.exclude, normal, is_dir):
+        if self.exclude.take(normal, is_dir):
             stats.skipped["excluded-glob"] += 1
             return
-        included = self.include is None or _taken_by(self.include, normal, is_dir)
+        included = self.include.file is None or self.include.take(normal, is_dir)
         if is_dir:
+            if rules.once is not None:
+                if normal in self.walked:
+                    # it would bring nothing, and its problems once more
+                    stats.skipped["duplicate"] += 1
+                    return
+                self.walked.add(normal)
             errors: list[OSError] = []
             ignore = rules_above(shown, errors) if rules.respect_gitignore else None
             loose = ignore is None and not rules.require_git
@@ -273,7 +295,7 @@ class _Walk:
             # not so for `d/..`: d may be a link
             is_here = shown[0] != "/" and {"", "."}.issuperset(shown.split("/"))
             prefix = "" if is_here else shown.rstrip("/") + "/"
-            globbed = _chain(self.exclude, normal), _chain(self.include, normal)
+            globbed = _chain(self.exclude.file, normal), _chain(self.include.file, normal)
             frame = Frame(shown, prefix, ignore, *globbed, included, loose=loose)
             if rules.once is not None:
                 rules.once.next_argument()
