@@ -391,7 +391,7 @@ def test_clients_that_are_done_give_way(emulated_gpu: Gpu, tmp_path: Path) -> No
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
     fused, prefilter = programs(COMPILED)
-    windows = [whole(b"token=deadbeef " * 20_000)]
+    windows = [whole(b"token=deadbeef " * 5_000)]
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         clients = [remote(address) for _ in range(3)]
         before = memory.used

@@ -147,14 +147,14 @@ def test_a_scan_that_somebody_still_holds(gpu: Gpu) -> None:
     """What a scan that was left has on its way comes out of no other one, and its iterator takes nothing from that."""
     del gpu
     with open_stream() as (stream, _):
-        left = stream.scan(documents(0, 400))
+        left = stream.scan(documents(0, 200))
         assert next(left)
         seen: list[int] = []
-        for batch, _ in stream.scan(documents(1000, 400)):
+        for batch, _ in stream.scan(documents(1000, 120)):
             seen += batch.numbers
             with pytest.raises((UsageError, StopIteration), match=r"another scan has begun|^$"):
                 next(left)
-        assert seen == list(range(1000, 1400))
+        assert seen == list(range(1000, 1120))
         assert len(stream._free) == SLOTS
         left.close()
         assert numbers(stream, 2000) == list(range(2000, 2030))
@@ -282,7 +282,7 @@ def test_a_put_after_a_scan_that_was_left(gpu: Gpu) -> None:
     """The scan ends there; what was put comes out, and a scan does not begin before it has."""
     del gpu
     with open_stream() as (stream, _):
-        left = stream.scan(documents(0, 400))
+        left = stream.scan(documents(0, 200))
         assert next(left)
         slot = stream.free_slot() or stream.next_finished()[0].slot
         batch, _ = slot.pack(iter(documents(1000, 3)))
