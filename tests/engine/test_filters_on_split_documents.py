@@ -59,7 +59,7 @@ some_rules = st.lists(st.sampled_from(RULES), min_size=1, max_size=4, unique_by=
 some_path = st.sampled_from(["x.py", "b", "dir/b.py", "<bytes>"])
 
 
-@settings(max_examples=250)
+@settings(max_examples=500)
 @given(
     rules=some_rules,
     document=haystacks(),
