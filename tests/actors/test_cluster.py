@@ -119,6 +119,17 @@ def port_of(kind: str, host: str) -> Iterator[int]:
         yield port
 
 
+def run_python(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    """An interpreter of its own, for what Ray leaves behind in a process."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
 def join(address: str) -> ClusterError:
     with pytest.raises(ClusterError) as caught:
         connect(address, local_cpus=1, local_gpus=0, runtime_env=None, log_to_driver=False)
@@ -189,13 +200,7 @@ connect("local", local_cpus=1, local_gpus=0, runtime_env=None, log_to_driver=Fal
 
 def test_sigterm_while_ray_starts_has_the_usual_exit_code(home: Path, ray_places: Path) -> None:
     """Ray's own handler would leave with 15, which is nobody's code for it."""
-    done = subprocess.run(
-        [sys.executable, "-c", _TERMINATED],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = run_python("-c", _TERMINATED, timeout=120)
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "taken over\n"), done.stderr
 
 
@@ -229,13 +234,7 @@ def test_sigterm_while_ray_is_shut_down_costs_no_output(home: Path, ray_places: 
     command = ["scan", str(text), "-r", str(rules), "--backend", "cpu", "--no-cache"]
     command += ["--pool", "ray", "-j", "1"]
     command += ["-f", f"jsonl={out / 'found'}", "--report", str(out / "report")]
-    done = subprocess.run(
-        [sys.executable, "-c", _TERMINATED_AT_THE_END, *command],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = run_python("-c", _TERMINATED_AT_THE_END, *command, timeout=120)
     assert done.returncode == -signal.SIGTERM, done.stderr
     assert sorted(path.name for path in out.iterdir()) == ["found", "report"]
     rows = [json.loads(line) for line in (out / "found").read_text().splitlines()]
@@ -283,13 +282,7 @@ def test_a_fresh_cluster_is_quiet_private_and_gone_afterwards(home: Path, ray_pl
     """Without an address a pool starts Ray with the CPUs it asked for, guarded by our token, and shuts it down. What is done
     about SIGTERM stays as it was.
     """
-    done = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", "-c", _FRESH],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = run_python("-W", "error::FutureWarning", "-c", _FRESH, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
     assert mode_of(home / ".ray" / "auth_token") == 0o600
 
@@ -342,12 +335,6 @@ print("fine")
 
 def test_a_node_that_dies_is_nobodys_fault(home: Path, ray_places: Path) -> None:
     """What its actors were doing is not the reason; the cluster's other nodes go on."""
-    done = subprocess.run(
-        [sys.executable, "-c", _NODES],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = run_python("-c", _NODES, timeout=240)
     # the helpers that start nodes talk
     assert done.returncode == 0 and done.stdout.endswith("fine\n"), done.stderr

@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from documents_in_trees import make
 
-from vyre_dist.sources import DocumentRef, WalkStats, walk
+from vyre_dist.sources import DocumentRef, InputProblem, WalkStats, walk
 
 
 def paths(arguments: list[str], stats: WalkStats | None = None, **options: object) -> list[str]:
@@ -126,3 +127,17 @@ def test_arguments_bring_together_what_each_brings_alone(
         assert sorted(together) == sorted(alone), (arguments, options)
         monkeypatch.chdir(tmp_path)
         shutil.rmtree(top)
+
+
+def test_a_folder_named_again_says_its_problems_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was left out of it the first time: the second one would leave out the same."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, "g/a", "g/b.o")
+    (tmp_path / "g/.gitignore").write_text("*.o\n")
+    (tmp_path / "g/dangling").symlink_to("nowhere")
+    options = {"follow_symlinks": True}
+    once = list(walk(["g"], **options))  # type: ignore[arg-type]
+    assert [type(item) for item in once].count(InputProblem) == 1
+    stats = WalkStats()
+    assert list(walk(["g", "./g", "g/"], stats=stats, **options)) == once  # type: ignore[arg-type]
+    assert stats.skipped["duplicate"] == 2

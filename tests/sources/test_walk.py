@@ -11,30 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents_in_trees import make, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vyre_dist.own_files import SUFFIX, regular_files
-from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats, walk, walk_folders
+from vyre_dist.sources import DocumentRef, FolderFiles, WalkStats, walk, walk_folders
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def make(top: Path, *names: str, size: int = 1) -> None:
-    for name in names:
-        path = top / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x" * size)
-
-
-def shown(items: object) -> list[str]:
-    return [i.path if isinstance(i, DocumentRef) else f"{i.reason}:{i.path}" for i in items]  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_order_is_files_then_directories_by_name_bytes(here: Path) -> None:
@@ -470,69 +453,6 @@ def test_hidden_files_and_git_directories(here: Path) -> None:
     assert shown(walk(["."], hidden=False, stats=stats)) == ["f"]
     assert stats.skipped == {"git-dir": 2, "hidden": 2}
     assert shown(walk([".git"])) == [".git/config"]
-
-
-@pytest.mark.parametrize("options", [{}, {"max_file_size": 9}, {"follow_symlinks": True}])
-@pytest.mark.parametrize(
-    ("arguments", "expected", "count"),
-    [
-        (["."], ["a", "d/b"], 2),
-        (["*", "*/*"], ["a", "d/b"], 3),
-        (["a", "mine", "d/mine too"], ["a"], 2),
-    ],
-)
-def test_what_the_scan_writes_is_left_out(
-    here: Path, arguments: list[str], expected: list[str], count: int, options: dict[str, object]
-) -> None:
-    """Files told by device and inode, wherever they are met, also by another name; no other file is."""
-    make(here, "a", "mine", "d/b")
-    os.link("mine", "d/mine too")
-    stats = WalkStats()
-    with open("mine", "rb") as stream:
-        own = regular_files([stream.fileno(), "d", "no such file"])
-    assert shown(walk(arguments, own_files=own, stats=stats, **options)) == expected  # type: ignore[arg-type]
-    assert stats.skipped["own-file"] == count
-
-
-def test_what_the_scan_will_replace_is_left_out(here: Path) -> None:
-    """An older result; but not where it has another name, which stays as it is."""
-    make(here, "a", "older", "document")
-    os.link("document", "linked")
-    assert shown(walk(["."], own_files=regular_files(["older", "linked"]))) == ["a", "document", "linked"]
-
-
-def test_a_folder_named_again_says_its_problems_once(here: Path) -> None:
-    """Whatever was left out of it the first time: the second one would leave out the same."""
-    make(here, "g/a", "g/b.o")
-    (here / "g/.gitignore").write_text("*.o\n")
-    (here / "g/dangling").symlink_to("nowhere")
-    options = {"follow_symlinks": True}
-    once = list(walk(["g"], **options))  # type: ignore[arg-type]
-    assert [type(item) for item in once].count(InputProblem) == 1
-    stats = WalkStats()
-    assert list(walk(["g", "./g", "g/"], stats=stats, **options)) == once  # type: ignore[arg-type]
-    assert stats.skipped["duplicate"] == 2
-
-
-def test_a_followed_link_to_what_the_scan_writes_is_left_out(here: Path) -> None:
-    """A link is what it leads to."""
-    make(here, "mine", "d/b")
-    (here / "d/link").symlink_to("../mine")
-    stats = WalkStats()
-    found = walk(["d"], follow_symlinks=True, own_files=regular_files(["mine"]), stats=stats)
-    assert shown(found) == ["d/b"]
-    assert stats.skipped == {"own-file": 1}
-
-
-@pytest.mark.parametrize(
-    "arguments", [["."], ["*"], ["*/*", "*"], [f"half{SUFFIX}", f"copies{SUFFIX}/copy", "a"]]
-)
-def test_what_the_scan_makes_for_itself_is_left_out(here: Path, arguments: list[str]) -> None:
-    """Its names are told by their end, in folders, as arguments, and as folders above one."""
-    make(here, "a", f"half{SUFFIX}", f"copies{SUFFIX}/copy")
-    stats = WalkStats()
-    assert shown(walk(arguments, stats=stats)) == ["a"]
-    assert stats.skipped["own-file"] >= 2
 
 
 def test_vanished_directory_is_listed(here: Path) -> None:
