@@ -121,10 +121,8 @@ class GpuService:
             client.arena = _arena(client, *body)
             client.lane.list_hits(client.arena)
             self._answer(client, "listed")
-        elif client.arena is not None:
-            self._finish(client, client.lane.confirm)
         else:
-            self._drop(client)  # one that asks for what it has not begun here: no reason to end for all
+            self._finish(client, client.lane.confirm)
 
     def _map(self, offer: _Offer) -> None:
         client = offer.client
@@ -142,17 +140,17 @@ class GpuService:
         self._answer(client, "room")
 
     def _finish(self, client: _Client, work: Callable[[], DeviceRows]) -> None:
+        if client.arena is None:  # it asks for what it has not begun: no reason to end for all
+            self._drop(client)
+            return
         try:
             try:
                 found = work()
             except DeviceMemoryError:
-                arena = client.arena
-                if arena is None:
-                    raise
                 # lanes keep the buffers that their densest arenas took
                 for other in self._clients:
                     other.lane.release()
-                found = client.lane.fused(arena)
+                found = client.lane.fused(client.arena)
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
         else:
