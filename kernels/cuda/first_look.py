@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import sys
 
 OLDEST_CAPABILITY = (8, 0)
 """Of a device that the kernels run on: an A100's."""
@@ -20,7 +21,7 @@ def promising() -> bool:
         return False
     count, device, major, minor = (ctypes.c_int() for _ in range(4))
     return (
-        importlib.util.find_spec("cupy") is not None
+        _cupy_is_there()
         and driver.cuInit(0) == 0
         and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
         and count.value > 0
@@ -29,3 +30,8 @@ def promising() -> bool:
         and driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device) == 0
         and (major.value, minor.value) >= OLDEST_CAPABILITY
     )
+
+
+def _cupy_is_there() -> bool:
+    # find_spec raises ValueError for a module that was imported in a way that left it without one
+    return "cupy" in sys.modules or importlib.util.find_spec("cupy") is not None

@@ -15,6 +15,7 @@ import emulated_gpu_process
 import pytest
 from emulated_kernels import compiler
 from small_corpus import write_small_files
+from stub_driver import make_driver
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.driver import gpu_process
@@ -149,11 +150,17 @@ def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPat
     ("own_gpu", "reason"),
     [
         (emulated_gpu_process.taken_by_another, "no usable GPU: cudaErrorDevicesUnavailable"),
-        (emulated_gpu_process.breaks, r"no usable GPU: \w+: .*; use --backend cpu"),
+        (emulated_gpu_process.breaks, r"no usable GPU: OSError: handle is closed .*; use --backend cpu"),
     ],
 )
-def test_one_that_breaks(own_gpu: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised before the GPU is ready is told as the reason."""
+@pytest.mark.parametrize("driver", ["none", "shows a device"])
+def test_one_that_breaks(
+    own_gpu: Any, reason: str, driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised before the GPU is ready is told as the reason, whether or not it looked promising."""
+    if driver != "none":
+        for name, value in make_driver(tmp_path).items():
+            monkeypatch.setenv(name, value)
     monkeypatch.setattr(gpu_process, "_own_gpu", own_gpu)
     process = GpuProcess(spec())
     try:

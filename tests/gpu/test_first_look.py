@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from emulated_kernels import compiler
+from emulated_cupy import EmulatedCupy
+from stub_driver import make_driver
 
 from vyre_dist.kernels.cuda.device import open_device
 from vyre_dist.kernels.cuda.first_look import promising
 from vyre_dist.program import ArtifactCache
 
-# what is asked of libcuda.so.1, with CUDA's names and types
-DRIVER = r"""
-int cuInit(unsigned) { return INIT; }
-int cuDeviceGetCount(int* count) { *count = COUNT; return 0; }
-int cuDeviceGet(int* device, int number) { *device = 40 + number; return 0; }
-int cuDeviceGetAttribute(int* value, int attribute, int device) {
-  if (device != 40) return 101;
-  *value = attribute == 75 ? MAJOR : attribute == 76 ? MINOR : -1;
-  return 0;
-}
-"""
 ASK = "from vyre_dist.kernels.cuda.first_look import promising; print(promising())"
 
 
@@ -41,33 +32,35 @@ ASK = "from vyre_dist.kernels.cuda.first_look import promising; print(promising(
 )
 def test_drivers(tmp_path: Path, init: int, count: int, capability: tuple[int, int], answer: bool) -> None:
     """A device is promising if the driver starts, sees one, and it is of compute capability 8.0 or more."""
-    gcc = compiler()
-    if gcc is None:
-        pytest.skip("there is no g++, which makes the driver")
-    source = tmp_path / "driver.c"
-    source.write_text(DRIVER)
-    values = {"INIT": init, "COUNT": count, "MAJOR": capability[0], "MINOR": capability[1]}
-    defines = [f"-D{name}={value}" for name, value in values.items()]
-    command = [
-        gcc,
-        "-x",
-        "c",
-        "-shared",
-        "-fPIC",
-        *defines,
-        str(source),
-        "-o",
-        str(tmp_path / "libcuda.so.1"),
-    ]
-    subprocess.run(command, check=True)
+    driver = make_driver(tmp_path, init=init, count=count, capability=capability)
     asked = subprocess.run(
         [sys.executable, "-c", ASK],
-        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
+        env={**os.environ, **driver},
         capture_output=True,
         text=True,
         check=True,
     )
     assert asked.stdout.split() == [str(answer)]
+
+
+def test_a_cupy_in_memory_only(
+    tmp_path: Path, emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CuPy that is imported already is there, whether or not its module says where it came from."""
+    code = "import sys, types; sys.modules['cupy'] = types.ModuleType('cupy'); " + ASK
+    driver = make_driver(tmp_path)
+    asked = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **driver},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert asked.stdout.split() == ["True"]
+    for name, module in emulation.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+        # importlib raises ValueError for a module without one
+        assert importlib.util.find_spec(name) is module.__spec__ is not None, name
 
 
 @pytest.mark.gpu

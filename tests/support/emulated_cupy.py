@@ -11,6 +11,7 @@ import gc
 import weakref
 from collections import deque
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
@@ -249,5 +250,7 @@ class EmulatedCupy:
 
 def _module(name: str, **content: Any) -> ModuleType:
     module = ModuleType(name)
+    # importlib.util.find_spec raises ValueError for a module that has none
+    module.__spec__ = ModuleSpec(name, None, is_package=True)
     vars(module).update(content)
     return module
