@@ -312,7 +312,8 @@ def _absolute(task: Task, cwd: str) -> Task:
 def _absolute_item(item: Item, cwd: str) -> Item:
     if not isinstance(item, FolderRun):
         return _absolute_piece(item, cwd)
-    return item if item.prefix.startswith("/") else item._replace(open_prefix=os.path.join(cwd, item.prefix))
+    prefix = item.prefix if item.open_prefix is None else item.open_prefix
+    return item if prefix.startswith("/") else item._replace(open_prefix=os.path.join(cwd, prefix))
 
 
 def _absolute_piece(piece: Piece, cwd: str) -> Piece:

@@ -27,7 +27,7 @@ from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.errors import UsageError
-from vyre_dist.sources import DocumentRef, FolderFiles
+from vyre_dist.sources import DocumentRef, FolderFiles, walk_folders
 
 CPUS, GPUS = 3, 2
 PATIENCE_S = 60.0
@@ -158,6 +158,17 @@ def test_relative_paths_are_the_drivers(scan, spec, corpus: Path, monkeypatch) -
     assert outcome.problems == []
     assert {f.path for f in found} == {"d1/f01", "d1/f04", "d1/long", "d0/.env"}
     assert outcome.totals.documents == 4
+
+
+def test_names_are_opened_as_they_are_and_told_as_they_are_written(scan, spec, tmp_path, monkeypatch) -> None:
+    """The actors open what the disk has, also where a report escapes it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d!").mkdir()
+    for name in ("a", "b!", "c%21"):
+        (tmp_path / "d!" / name).write_bytes(b"key=12345")
+    found, outcome, _ = scan(RayPool(spec, 1), list(walk_folders(["./d!", "d!/b!"])))
+    assert outcome.problems == [] and outcome.totals.documents == 3
+    assert [f.path for f in found] == ["d%21/a", "d%21/b%21", "d%21/c%2521"]
 
 
 def test_long_messages_pass(open_pool, spec) -> None:

@@ -52,7 +52,7 @@ def seen(items: Iterable[DocumentRef | InputProblem], top: Path) -> set[bytes]:
     found = set()
     for item in items:
         assert isinstance(item, DocumentRef), item
-        found.add(os.fsencode(item.path)[prefix:])
+        found.add(os.fsencode(item.location())[prefix:])
     return found
 
 
@@ -238,11 +238,7 @@ def test_rules_above_the_argument_count(repository: Path) -> None:
     try:
         for below in (b"dir", b"dir/dir", b"dir/dir/bar"):
             whole = {n for n in git_sees(repository) if n.startswith(below + b"/")}
-            prefix = len(os.fsencode(repository)) + 1
-            part = {
-                os.fsencode(item.path)[prefix:]
-                for item in walk([os.path.join(os.fsencode(repository), below)])
-            }
+            part = seen(walk([os.path.join(os.fsencode(repository), below)]), repository)
             assert part == whole
             assert whole
     finally:

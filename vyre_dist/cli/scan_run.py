@@ -240,6 +240,7 @@ def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem], *, a
     """The paths of a list. One that can't be read at all and is all there is to scan (`alone`) is bad usage; one that
     breaks off when documents have been scanned is a problem of the run.
     """
+    from vyre_dist.document_paths import written_path
     from vyre_dist.sources import FileListError, InputProblem
 
     begun = not alone
@@ -250,7 +251,7 @@ def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem], *, a
     except FileListError as error:
         if not begun:
             raise
-        problems.append(InputProblem(error.source, "io-error", str(error)))
+        problems.append(InputProblem(written_path(error.source), "io-error", str(error)))
 
 
 def _in_ray_job() -> bool:

@@ -60,7 +60,7 @@ class Plan:
             if isinstance(entry, FolderFiles):
                 self.documents += len(entry.names)
                 self._paths.add(number, entry.prefix, entry.names)
-                yield FolderRun(number, entry.prefix, entry.names)
+                yield FolderRun(number, entry.prefix, entry.names, entry.open_prefix)
             elif isinstance(entry, DocumentRef):
                 self.documents += 1
                 self._paths.add(number, "", [entry.path])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vyre_dist.dispatch.report import MergedReport
+from vyre_dist.document_paths import written_path
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.tasks import (
@@ -101,13 +102,19 @@ class Scanner:
         return self._engine
 
     def scan(self, data: bytes | bytearray | memoryview, path: str = "<bytes>") -> list[Finding]:
-        """The findings in one document, in order of their start."""
+        """The findings in one document, in order of their start.
+
+        `path` is a local path, which is written as that of a file would be (docs/inputs.md), or a URL, which stays as it is.
+        """
         return list(self._scan_pieces([_inline(0, bytes(data), path)], ScanResult()))
 
     def scan_batch(
         self, documents: Iterable[bytes | bytearray | memoryview | tuple[str, bytes]]
     ) -> list[list[Finding]]:
-        """The findings of each document of a batch: bytes, or (path, bytes) pairs. One list for each, in order."""
+        """The findings of each document of a batch: bytes, or (path, bytes) pairs. One list for each, in order.
+
+        Paths are as for `scan`.
+        """
         pieces = []
         for number, document in enumerate(documents):
             path, data = document if isinstance(document, tuple) else (f"<batch {number}>", document)
@@ -177,4 +184,4 @@ class Scanner:
 
 
 def _inline(number: int, data: bytes, path: str) -> Piece:
-    return Piece(number, path, len(data), 0, len(data), inline=data)
+    return Piece(number, written_path(path), len(data), 0, len(data), inline=data)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import vyre_dist
+from vyre_dist.document_paths import path_on_disk
 from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import Problem, RunSummary
@@ -25,7 +26,9 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 def _artifact(path: str) -> dict[str, Any]:
     """An absolute path as a file URI; a relative one against the directory the scan was started in."""
-    uri = quote(os.fsencode(path), safe="/-_.~")
+    # of the file itself: a `!` in a name is escaped by the URI, one that separates stays
+    parts = [quote(os.fsencode(path_on_disk(part)), safe="/-_.~") for part in path.split("!")]
+    uri = "!".join(parts)
     if path.startswith("/"):
         return {"uri": "file://" + uri}
     # "a:b" would read as a scheme; quote() has escaped the colon, and a leading // cannot be here

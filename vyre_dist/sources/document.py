@@ -41,7 +41,7 @@ _REASON_OF_ERRNO: dict[int, ProblemReason] = {
 class DocumentRef(NamedTuple):
     """One document to scan.
 
-    `path` is what a person is shown: the argument as given, joined with what was found below it; bytes that
+    `path` is how it is written (document_paths.py): the argument, joined with what was found below it; bytes that
     are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size` (bytes) and `mtime_ns` are
     those of the moment of listing: a reader must cope with more or fewer bytes, and files of /proc say 0.
     `inode` serves as a hint for reading in disk order. `open_path` is the file to open where it differs
@@ -61,21 +61,25 @@ class DocumentRef(NamedTuple):
 
 
 class FolderFiles(NamedTuple):
-    """Regular files of one folder, in order: `prefix` before each of `names` is both what to show and what to open.
+    """Regular files of one folder, in order: `prefix` before each of `names` is how it is written, and what to open where
+    there is no `open_prefix`.
 
     Nothing has been asked about them but what the folder's listing says: whoever reads them finds out their
-    sizes. A folder may come in several of these.
+    sizes. A folder may come in several of these. A name that is written otherwise than it is called on disk is in the
+    two prefixes, and the one of `names` is empty.
     """
 
     prefix: str
     names: list[str]
+    open_prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InputProblem:
     """One input that was asked for and cannot be scanned; it belongs in the run's report.
 
-    `reason` is a short code: a ProblemReason from the sources; readers and workers have more.
+    `path` is how it is written (document_paths.py). `reason` is a short code: a ProblemReason from the
+    sources; readers and workers have more.
     """
 
     path: str

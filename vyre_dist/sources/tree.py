@@ -161,7 +161,7 @@ def _walk_folder(
     ignored = ignore.ignored(names, directories) if ignore else _NOTHING
     if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
         # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
-        stats.unused_ignore_files.append(os.path.join(frame.location, ".gitignore"))
+        stats.unused_ignore_files.append(f"{frame.prefix}.gitignore")
         ignore, ignored = frame.ignore, _NOTHING
     # for git a link is a file wherever it leads; for globs it is what will be walked
     excluded = frame.exclude.ignored(names, folders) if frame.exclude else _NOTHING

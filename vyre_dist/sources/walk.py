@@ -9,6 +9,7 @@ opened but directories and ignore files: a file that cannot be read is found out
 problem_of).
 
 Decisions that a reader may look for:
+- Paths are those on disk until they leave `_Walk.run`, where they get the form that document_paths.py describes.
 - An argument is taken whatever ignore files say of it, and a link given as an argument is followed. Links
   met inside a directory are left out and counted, unless `follow_symlinks`.
 - Where arguments overlap or links are followed, a document is yielded once; once.py says what one document
@@ -27,8 +28,9 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 
+from vyre_dist.document_paths import needs_escape, normal_path, written_path
 from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources import globs
 from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, problem_of
@@ -125,12 +127,13 @@ def _with_sizes(items: Iterable[Item], stats: WalkStats) -> Iterator[DocumentRef
             continue
         for name in item.names:
             path = item.prefix + name
+            on_disk = path if item.open_prefix is None else item.open_prefix + name
             try:
-                info = os.stat(path)
+                info = os.stat(on_disk)
             except OSError as error:
                 found: DocumentRef | InputProblem = problem_of(path, error)
             else:
-                found = _document(path, info)
+                found = _document(path, info, "" if on_disk == path else on_disk)
             if isinstance(found, DocumentRef):
                 stats.bytes += found.size
             else:  # it was a file a moment ago, when the folder was listed
@@ -139,12 +142,43 @@ def _with_sizes(items: Iterable[Item], stats: WalkStats) -> Iterator[DocumentRef
             yield found
 
 
-def _document(path: str, info: os.stat_result) -> DocumentRef | InputProblem:
+def _document(path: str, info: os.stat_result, open_path: str) -> DocumentRef | InputProblem:
     if stat.S_ISREG(info.st_mode):
-        return DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino)
+        return DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino, open_path)
     if stat.S_ISDIR(info.st_mode):
         return InputProblem(path, "vanished", "a folder has taken the file's place")
     return special_file(path, info)
+
+
+def _written(item: Item) -> Iterator[Item]:
+    """`item` with its paths, which are those on disk so far, as they are written."""
+    if isinstance(item, InputProblem):
+        yield InputProblem(written_path(item.path), item.reason, item.detail)
+    elif isinstance(item, DocumentRef):
+        apart = needs_escape(item.path) and (path := written_path(item.path)) != item.path
+        yield item._replace(path=path, open_path=item.path) if apart else item
+    elif needs_escape("/".join(item.names)):
+        yield from _names_apart(item)
+    else:
+        prefix = _written_prefix(item.prefix)
+        yield item if prefix == item.prefix else FolderFiles(prefix, item.names, item.prefix)
+
+
+def _names_apart(files: FolderFiles) -> Iterator[FolderFiles]:
+    """`files` with each name that is written otherwise than it is called by itself, in order."""
+    prefix = _written_prefix(files.prefix)
+    open_prefix = None if prefix == files.prefix else files.prefix
+    for special, names in groupby(files.names, needs_escape):
+        if special:
+            for name in names:
+                yield FolderFiles(written_path(files.prefix + name), [""], files.prefix + name)
+        else:
+            yield FolderFiles(prefix, list(names), open_prefix)
+
+
+def _written_prefix(prefix: str) -> str:
+    """A folder's path before its files' names, which ends in a slash unless it is empty."""
+    return written_path(prefix).rstrip("/") + "/" if needs_escape(prefix) else prefix
 
 
 def _glob_file(patterns: Sequence[str]) -> IgnoreFile | None:
@@ -239,7 +273,7 @@ class _Walk:
             for item in self._given(path):
                 if isinstance(item, InputProblem):
                     self.stats.problems += 1
-                yield item
+                yield from _written(item)
 
     def _given(self, path: str) -> Iterator[Item]:
         try:
@@ -248,7 +282,7 @@ class _Walk:
             yield InputProblem(path, "invalid-name", str(error))
         except OSError as error:
             if os.path.lexists(path) or not globs.has_glob(path):
-                yield _missing(path, error)
+                yield _missing(normal_path(path), error)
                 return
             empty = True
             for found in globs.expand(path):
@@ -263,14 +297,16 @@ class _Walk:
                 else:
                     yield from self._argument(found, info)
             if empty:
-                yield InputProblem(path, "not-found", "no such file, and as a glob it matches nothing")
+                what = "no directory" if path.endswith("/") else "nothing"
+                yield InputProblem(path, "not-found", f"no such file, and as a glob it matches {what}")
         else:
             yield from self._argument(path, info)
 
     def _argument(self, path: str, info: os.stat_result) -> Iterator[Item]:
         rules, stats = self.rules, self.stats
-        shown = path.rstrip("/") or "/"
-        normal = _from_here(shown)
+        # after it was asked for as it was given: `file/` is no file
+        path = normal_path(path)
+        normal = _from_here(path)
         is_dir = stat.S_ISDIR(info.st_mode)
         if SUFFIX in normal or (info.st_dev, info.st_ino) in rules.own_files:
             stats.skipped["own-file"] += 1
@@ -287,16 +323,14 @@ class _Walk:
                     return
                 self.walked.add(normal)
             errors: list[OSError] = []
-            ignore = rules_above(shown, errors) if rules.respect_gitignore else None
+            ignore = rules_above(path, errors) if rules.respect_gitignore else None
             loose = ignore is None and not rules.require_git
             if loose:
                 ignore = IgnoreChain()
             yield from map(ignore_file_problem, errors)
-            # not so for `d/..`: d may be a link
-            is_here = shown[0] != "/" and {"", "."}.issuperset(shown.split("/"))
-            prefix = "" if is_here else shown.rstrip("/") + "/"
+            prefix = "" if path == "." else path.rstrip("/") + "/"
             globbed = _chain(self.exclude.file, normal), _chain(self.include.file, normal)
-            frame = Frame(shown, prefix, ignore, *globbed, included, loose=loose)
+            frame = Frame(path, prefix, ignore, *globbed, included, loose=loose)
             if rules.once is not None:
                 rules.once.next_argument()
             yield from walk_tree(frame, rules, stats)
@@ -306,12 +340,12 @@ class _Walk:
             stats.skipped["not-included"] += 1
         elif rules.max_file_size is not None and info.st_size > rules.max_file_size:
             stats.skipped["too-large"] += 1
-        elif rules.once is not None and not rules.once.claim_file(shown):
+        elif rules.once is not None and not rules.once.claim_file(path):
             stats.skipped["duplicate"] += 1
         else:
             stats.files += 1
             stats.bytes += info.st_size
-            yield DocumentRef(shown, info.st_size, info.st_mtime_ns, info.st_ino)
+            yield DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino)
 
 
 def _missing(path: str, error: OSError) -> InputProblem:
