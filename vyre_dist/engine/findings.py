@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vyre_dist.engine.document import BytesDocument, Document
-from vyre_dist.engine.lines import LineCounter, line_end, line_start
+from vyre_dist.engine.lines import LineBounds, LineCounter
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, RuleMatcher
-from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.filters import CompiledFilters, JudgedLine
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 
 _CHUNK = 8 << 20
+# read at once to find the groups of matches that lie close together
+_BLOCK = 64 << 10
 # of more than this a lower-case copy takes longer than loading what searches without one
 _LOWERED_BYTES = 1 << 20
 
@@ -52,6 +54,7 @@ class FindingBuilder:
         capped = 0
         open_gates: dict[int, bool] = {}
         lines = LineCounter(document, checkpoints)
+        judged_lines, around = _JudgedLines(document), _Around(document)
         filters = self._filters
         for start, rule, end, flags in spans:
             opened = open_gates.get(rule)
@@ -59,7 +62,7 @@ class FindingBuilder:
                 continue
             groups = None if seen is None else seen.get(rule, _NONE).get(start)
             if groups is None:
-                data, base = self._context(document, start, rule)
+                data, base = around.context(start, end)
                 match = data[start - base : end - base]
             else:
                 match = document.read(start, end)
@@ -77,24 +80,14 @@ class FindingBuilder:
             if groups is None:
                 document.verify()
                 raise AssertionError(f"{document.path}: rule {rule} does not match at [{start}, {end})")
-
-            def line_text(start: int = start, end: int = end) -> bytes:
-                return document.read(line_start(document, start), line_end(document, end))
-
-            judged = filters.judge(rule, document.path, match, groups, line_text)
+            on_line = judged_lines.of(start, end) if filters.needs_line(rule) else _no_line
+            judged = filters.judge(rule, document.path, match, groups, on_line)
             if judged is None:
                 continue
             secret, entropy = judged
             line, column, _ = lines.at(start)
             rows.append([number, rule, start, end, line, column, match, secret, groups, entropy])
         return rows, capped
-
-    def _context(self, document: Document, start: int, rule: int) -> tuple[bytes, int]:
-        """(data, its offset): enough of the document around a match to find its groups again."""
-        if isinstance(document, BytesDocument):
-            return document.data, 0
-        base = max(0, start - 1)
-        return document.read(base, min(document.size, start + self._matchers[rule].cap + 1)), base
 
     def _gate_open(self, rule: int, match: bytes, document: Document) -> bool:
         """Whether one of the rule's keywords occurs anywhere in the document; where it matched is the place to begin."""
@@ -118,3 +111,54 @@ class FindingBuilder:
         except UsageError:
             # a Hyperscan that is not to be trusted; the reference backend does without
             return lambda rule, text: self._filters.gate_open(rule, text.lower())
+
+
+class _Around:
+    """Enough of the document around ascending matches to find their groups again. Of a file, blocks are read."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._data, self._base = b"", 0
+
+    def context(self, start: int, end: int) -> tuple[bytes, int]:
+        """(data, its offset): a byte before `start` and one after `end` included, where the document has them."""
+        document = self._document
+        if isinstance(document, BytesDocument):
+            return document.data, 0
+        low, high = max(0, start - 1), min(document.size, end + 1)
+        if not self._base <= low <= high <= self._base + len(self._data):
+            self._base = low
+            self._data = document.read(low, min(document.size, max(high, low + _BLOCK)))
+        return self._data, self._base
+
+
+class _JudgedLines:
+    """The lines of a document's ascending matches, one JudgedLine for all matches of a line."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._bounds = LineBounds(document)
+        self._lines: dict[int, JudgedLine] = {}
+        self._first = 0
+
+    def of(self, start: int, end: int) -> JudgedLine:
+        """The line, or lines, that document[start:end] lies on."""
+        first, last = self._bounds.around(start, end)
+        if first != self._first:
+            # no later match begins on an earlier line
+            self._lines.clear()
+            self._first = first
+        line = self._lines.get(last)
+        if line is None:
+            line = self._lines[last] = JudgedLine(lambda: self._text(first, last))
+        return line
+
+    def _text(self, first: int, last: int) -> bytes | memoryview:
+        document = self._document
+        if isinstance(document, BytesDocument):
+            return memoryview(document.data)[first:last]  # a copy of a long line would be one of the document
+        return document.read(first, last)
+
+
+def _no_line() -> bytes:
+    raise AssertionError("no allowlist of the rule asks for a line")

@@ -64,30 +64,63 @@ class LineCounter:
         return sum(document.read(at, min(at + _CHUNK, end)).count(b"\n") for at in range(start, end, _CHUNK))
 
 
+class LineBounds:
+    """Where the lines around ascending matches begin and end. Of a line, however long, no byte is looked at twice but where
+    matches of several rules lie in one another.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._at = self._first = 0
+        # what ends in [_tail, _end] ends on the line that ends at _end
+        self._tail, self._end = 1, 0
+
+    def around(self, start: int, end: int) -> tuple[int, int]:
+        """[first, last) of the lines that document[start:end] lies on, without the last one's newline.
+
+        `start` must not descend from call to call.
+        """
+        document = self._document
+        if (found := _newline_before(document, start, self._at)) >= 0:
+            self._first = found + 1
+        self._at = start
+        if not self._tail <= end <= self._end:
+            known = end < self._tail <= self._end
+            found = _newline_from(document, end, self._tail if known else document.size)
+            if not known or found >= 0:
+                self._end = document.size if found < 0 else found
+            self._tail = end
+        return self._first, self._end
+
+
 def line_start(document: Document, offset: int) -> int:
     """The offset just after the last newline before `offset`, 0 if there is none."""
+    return _newline_before(document, offset, 0) + 1
+
+
+def _newline_before(document: Document, offset: int, low: int) -> int:
+    """The last newline in [low, offset), -1 if there is none."""
     if isinstance(document, BytesDocument):
-        return document.data.rfind(b"\n", 0, offset) + 1
+        return document.data.rfind(b"\n", low, offset)
     end, step = offset, _FIRST_STEP
-    while end > 0:
-        start = max(0, end - step)
+    while end > low:
+        start = max(low, end - step)
         found = document.read(start, end).rfind(b"\n")
         if found >= 0:
-            return start + found + 1
+            return start + found
         end, step = start, _CHUNK
-    return 0
+    return -1
 
 
-def line_end(document: Document, offset: int) -> int:
-    """The offset of the first newline at or after `offset`, the document's size if there is none."""
+def _newline_from(document: Document, offset: int, high: int) -> int:
+    """The first newline in [offset, high), -1 if there is none."""
     if isinstance(document, BytesDocument):
-        found = document.data.find(b"\n", offset)
-        return document.size if found < 0 else found
+        return document.data.find(b"\n", offset, high)
     start, step = offset, _FIRST_STEP
-    while start < document.size:
-        end = min(start + step, document.size)
+    while start < high:
+        end = min(start + step, high)
         found = document.read(start, end).find(b"\n")
         if found >= 0:
             return start + found
         start, step = end, _CHUNK
-    return document.size
+    return -1

@@ -289,9 +289,10 @@ class RuleMatcher:
     def groups_at(self, data: bytes, start: int, end: int) -> Groups | None:
         """The capture groups of the match data[start:end] that one of the methods above found; None if it is no match.
 
-        `data` must hold cap + 1 bytes after `start` and one before, where the document has them.
+        `data` must hold a byte before `start` and one after `end`, where the document has them: what is preferred of all
+        matches that fit is so of those that end at `end` or before.
         """
-        found = self.with_groups.match(data, start, start + self.cap)
+        found = self.with_groups.match(data, start, min(end, start + self.cap))
         if found is None or found[0][1] != end:
             return None
         return groups_of(data, found)

@@ -20,7 +20,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
@@ -28,6 +28,9 @@ from vyre_dist.rules.path_filters import PathFilters, PathVerdict, in_force
 from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
 
 _TABLED_SIZE = 256
+
+Line: TypeAlias = Callable[[], bytes | memoryview]
+"""Gives the line, or lines, that a match is on."""
 
 
 class HasRules(Protocol):
@@ -92,10 +95,33 @@ class _Search:
         self._pattern = pattern
         self._finder: Finder | None = None
 
-    def matches(self, text: bytes) -> bool:
+    def matches(self, text: bytes | memoryview) -> bool:
         if self._finder is None:
             self._finder = Finder(compile_pattern(self._pattern)[0])
         return self._finder.search(text, 0, len(text)) is not None
+
+
+class JudgedLine:
+    """A line as allowlists ask for it, with what they said: each searches a line once, however many matches are on it.
+
+    `text`: gives the line; it is not kept, as a line may be a whole document.
+    """
+
+    __slots__ = ("_known", "_text")
+
+    def __init__(self, text: Callable[[], bytes | memoryview]) -> None:
+        self._text = text
+        self._known: dict[_Search, bool] = {}
+
+    def __call__(self) -> bytes | memoryview:
+        return self._text()
+
+    def matches(self, search: _Search) -> bool:
+        """Whether `search` finds something in the line."""
+        known = self._known.get(search)
+        if known is None:
+            known = self._known[search] = _in_text(search, self._text())
+        return known
 
 
 class CompiledFilters:
@@ -154,14 +180,13 @@ class CompiledFilters:
         """Whether `allowed` may ask for the line."""
         return self._needs_line[rule_index]
 
-    def allowed(
-        self, rule_index: int, path: str, secret: bytes, match: bytes, line: Callable[[], bytes]
-    ) -> bool:
+    def allowed(self, rule_index: int, path: str, secret: bytes, match: bytes, line: Line) -> bool:
         """Whether a match is to be dropped: an allowlist in force for the rule covers it, or the path rules
         it out.
 
         `line()` is asked only where an allowlist targets lines: from the start of the line where the match
-        starts to the end of the one where it ends, without the line break there.
+        starts to the end of the one where it ends, without the line break there. Give the matches of one line
+        the same JudgedLine: else each has the line searched again.
         """
         verdict = self.paths.verdict(path)
         if not verdict.applies[rule_index]:
@@ -171,9 +196,10 @@ class CompiledFilters:
                 continue
             hits = []
             if check.regexes is not None:
-                text = _target(check.target, secret, match, line)
-                # gitleaks: an empty text is never on an allowlist
-                hits.append(bool(text) and check.regexes.matches(text))
+                if check.target == "line" and isinstance(line, JudgedLine):
+                    hits.append(line.matches(check.regexes))
+                else:
+                    hits.append(_in_text(check.regexes, _target(check.target, secret, match, line)))
             if check.stopwords is not None:
                 hits.append(check.stopwords.matches(secret.lower()))
             if (all if check.both else any)(hits):
@@ -186,7 +212,7 @@ class CompiledFilters:
         path: str,
         match: bytes,
         groups: Sequence[bytes | None],
-        line: Callable[[], bytes],
+        line: Line,
     ) -> tuple[bytes, float] | None:
         """(secret, its entropy) of a match that is reported, None of one that is dropped."""
         rule = self.rules[rule_index]
@@ -220,7 +246,12 @@ def too_few_bytes(least: float | None) -> int:
     return int(2 ** (min(least, 8) - 1e-9)) if least and least > 0 else -1
 
 
-def _target(target: RegexTarget, secret: bytes, match: bytes, line: Callable[[], bytes]) -> bytes:
+def _in_text(search: _Search, text: bytes | memoryview) -> bool:
+    # gitleaks: an empty text is never on an allowlist
+    return len(text) > 0 and search.matches(text)
+
+
+def _target(target: RegexTarget, secret: bytes, match: bytes, line: Line) -> bytes | memoryview:
     if target == "secret":
         return secret
     return match.strip(b"\n") if target == "match" else line()
