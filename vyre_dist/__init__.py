@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vyre_dist.errors import UsageError, VyreError
     from vyre_dist.finding import Finding
     from vyre_dist.rules import RulePack
+    from vyre_dist.secret_key import SecretKey
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ __all__ = [
     "RulePack",
     "ScanResult",
     "Scanner",
+    "SecretKey",
     "UsageError",
     "VyreError",
     "__version__",
@@ -33,6 +35,7 @@ _HOMES = {
     "RulePack": "vyre_dist.rules",
     "ScanResult": "vyre_dist.engine",
     "Scanner": "vyre_dist.engine",
+    "SecretKey": "vyre_dist.secret_key",
     "UsageError": "vyre_dist.errors",
     "VyreError": "vyre_dist.errors",
 }

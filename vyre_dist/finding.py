@@ -13,8 +13,9 @@ class Finding:
     the column counts bytes from the line's start. `match` and `secret` are the matched bytes and the part of
     them that is the secret (the secret group, or the whole match); `groups` are the numbered capture groups,
     None for one that took no part. `entropy` is Shannon's, in bits per byte, of `secret`.
-    `fingerprint` is stable between runs: `path:rule_id:line`, as gitleaks writes it, with `:start` appended.
-    A rule that has only a path pattern gives start = end = 0, line = column = 0 and empty match.
+    `fingerprint` (32 hex digits) is the same in every run, wherever in its document the match lies;
+    `secret_id` (64 hex digits) is that of the same secret in any document, None without a SecretKey.
+    A rule that has only a path pattern gives start = end = 0, line = column = 0, empty match and no `secret_id`.
     """
 
     rule_id: str
@@ -29,8 +30,5 @@ class Finding:
     entropy: float = 0.0
     description: str = ""
     tags: tuple[str, ...] = field(default=())
-
-    @property
-    def fingerprint(self) -> str:
-        """Stable identity of this finding between runs."""
-        return f"{self.path}:{self.rule_id}:{self.line}:{self.start}"
+    fingerprint: str = ""
+    secret_id: str | None = None

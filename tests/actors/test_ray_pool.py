@@ -17,6 +17,7 @@ import psutil
 import pytest
 import ray
 
+from vyre_dist import Scanner
 from vyre_dist.actors import ray_pool, scan_actor
 from vyre_dist.actors.cluster import ClusterError, InfeasibleError, connect
 from vyre_dist.actors.ray_pool import RayPool
@@ -169,6 +170,7 @@ def test_names_are_opened_as_they_are_and_told_as_they_are_written(scan, spec, t
     found, outcome, _ = scan(RayPool(spec, 1), list(walk_folders(["./d!", "d!/b!"])))
     assert outcome.problems == [] and outcome.totals.documents == 3
     assert [f.path for f in found] == ["d%21/a", "d%21/b%21", "d%21/c%2521"]
+    assert found == Scanner(spec.pack).scan_paths("d!")
 
 
 def test_long_messages_pass(open_pool, spec) -> None:

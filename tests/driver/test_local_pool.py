@@ -31,8 +31,9 @@ from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.scanner import Scanner
-from vyre_dist.engine.tasks import Piece, ScanTask, finding_of
+from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import UsageError, WorkerUnusableError
 from vyre_dist.finding import Finding
@@ -606,7 +607,7 @@ def test_closing_does_not_wait_for_work_in_hand(
     assert not any(os.path.exists(f"/proc/{pid}") for pid in processes)
 
 
-def test_finding_of_is_what_the_library_gives(corpus: Path) -> None:
+def test_a_workers_row_is_what_the_library_gives(corpus: Path) -> None:
     """A row that came through a worker is the Finding that Scanner.scan makes of the same bytes."""
     data = b"a=1 AKIA" + b"D" * 16
     pool = LocalPool(spec(), 1, "fork")
@@ -619,4 +620,5 @@ def test_finding_of_is_what_the_library_gives(corpus: Path) -> None:
         pool.close()
     assert isinstance(done, TaskDone)
     rows = sorted(done.result.findings, key=lambda row: row[2])
-    assert [finding_of(row, "p", PACK.rules) for row in rows] == Scanner(PACK, "cpu").scan(data, "p")
+    found = Reporter(PACK.rules).findings(rows, {0: "p"}.__getitem__)
+    assert [finding for _, finding in found] == Scanner(PACK, "cpu").scan(data, "p")

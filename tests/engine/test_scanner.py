@@ -41,7 +41,6 @@ def test_what_a_document_may_be() -> None:
     [one, two] = scanner.scan_batch([b"abba", ("dir/name", b"b")])
     assert (one[0].path, two[0].path) == ("<batch 0>", "dir/name")
     assert scanner.scan_batch([]) == []
-    assert scanner.scan(b"abba", "p")[0].fingerprint == "p:r:1:1"
 
 
 def test_a_pack_may_be_given_as_pack_data_or_patterns() -> None:

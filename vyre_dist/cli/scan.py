@@ -76,6 +76,12 @@ class _ScanCommand(click.Command):
     help="Mask secrets in every output: all of each, or the given share of it.",
 )
 @click.option(
+    "--secret-key-file",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Give each finding a secret_id, by which the same secret is found elsewhere: an HMAC under the key in FILE.",
+)
+@click.option(
     "--files-from",
     type=click.Path(),
     help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes.",

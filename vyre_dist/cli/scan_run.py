@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vyre_dist.driver.run import Callbacks, ScanOutcome
     from vyre_dist.engine.config import EngineConfig
     from vyre_dist.finding import Finding
+    from vyre_dist.secret_key import SecretKey
     from vyre_dist.sinks import RunSummary, SinkSet
     from vyre_dist.sinks.output import Output
     from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats
@@ -52,6 +53,7 @@ class ScanRun:
         from vyre_dist.sources import WalkStats
 
         o = self._o
+        secret_key = self._secret_key()
         pack, warnings = load_pack(o["packs"], ArtifactCache(self._cache_dir()))
         config = self._engine_config()
         tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", resolve_backend(config.backend))
@@ -63,15 +65,17 @@ class ScanRun:
         with ExitStack() as stack:
             pool = self._open_pool(WorkerSpec(pack, config), stack)
             destinations = self._destinations()
-            plan = Plan(self._inputs(stats, stack, destinations), config.shard_bytes)
+            plan = Plan(self._inputs(stats, stack, destinations, secret_key), config.shard_bytes)
             report = _open_report(o["report"], destinations, stack)
-            sinks = stack.enter_context(open_sinks(destinations, redact_percent=o["redact"]))
+            opened = open_sinks(destinations, redact_percent=o["redact"], secret_ids=secret_key is not None)
+            sinks = stack.enter_context(opened)
             console = Console(o["progress"] != "never", ("human", "-") in destinations)
             stack.callback(console.close)
             for warning in warnings:
                 console.say(f"warning: {warning}")
             try:
-                outcome = run_scan(plan, pool, pack.rules, self._callbacks(console, sinks))
+                callbacks = self._callbacks(console, sinks)
+                outcome = run_scan(plan, pool, pack.rules, callbacks, secret_key=secret_key)
                 aborted = None
             except ScanAbortedError as error:
                 if error.refused and not error.outcome.totals.documents:
@@ -82,6 +86,8 @@ class ScanRun:
             if aborted is not None:
                 console.say(f"the scan was given up: {aborted}")
             summary = self._summary(outcome, pool.name, stats, aborted)
+            if secret_key is not None:
+                summary = replace(summary, secret_key=secret_key.fingerprint)
             console.close()
             sinks.close(summary)
             if report is not None:
@@ -106,6 +112,13 @@ class ScanRun:
                 console.say(f"not scanned: {where}: {problem.reason} ({problem.detail})")
 
         return Callbacks(on_findings, on_problem, console.say, console.update)
+
+    def _secret_key(self) -> SecretKey | None:
+        if self._o["secret_key_file"] is None:
+            return None
+        from vyre_dist.secret_key import SecretKey
+
+        return SecretKey.load(self._o["secret_key_file"])
 
     def _cache_dir(self) -> str | None:
         from vyre_dist.program.cache import default_cache_dir
@@ -159,7 +172,11 @@ class ScanRun:
         return LocalPool(spec, o["workers"])
 
     def _inputs(
-        self, stats: WalkStats, stack: ExitStack, destinations: Sequence[tuple[str, str]]
+        self,
+        stats: WalkStats,
+        stack: ExitStack,
+        destinations: Sequence[tuple[str, str]],
+        secret_key: SecretKey | None,
     ) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
         from vyre_dist.sources import read_file_list, spool_stdin, walk_folders
 
@@ -188,7 +205,8 @@ class ScanRun:
                 include=o["include"],
                 exclude=o["exclude"],
                 max_file_size=o["max_file_size"],
-                own_files=regular_files([*streams, *files]),
+                # the key is not for a report
+                own_files=regular_files([*streams, *files]) | (secret_key.own_files if secret_key else set()),
                 stats=stats,
             )
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from vyre_dist.cli.autotune import STORE_VARIABLE
+from vyre_dist.errors import UsageError
 
 
 @click.command(
@@ -35,6 +38,8 @@ def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | N
             f"jobs see it: set {STORE_VARIABLE} in the environment of the cluster's head node instead",
             err=True,
         )
+    if working_dir is not None:
+        _keep_key_here(arguments, working_dir)
     return submit_scan(
         address,
         arguments,
@@ -42,3 +47,22 @@ def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | N
         follow=not no_wait,
         announce=lambda job: click.echo(job, err=not no_wait),
     )
+
+
+def _keep_key_here(arguments: tuple[str, ...], working_dir: str) -> None:
+    """Raise UsageError where the folder that is uploaded holds the secret key: the cluster's users could read it."""
+    name = "--secret-key-file"
+    for position, argument in enumerate(arguments):
+        if argument == name:
+            path = "".join(arguments[position + 1 : position + 2])
+        elif argument.startswith(f"{name}="):
+            path = argument.removeprefix(f"{name}=")
+        else:
+            continue
+        folder = os.path.realpath(working_dir)
+        real = os.path.realpath(os.path.join(folder, path))
+        if os.path.isfile(real) and os.path.commonpath((folder, real)) == folder:
+            raise UsageError(
+                f"{name} {path} lies in --working-dir {working_dir}, which is uploaded to the cluster, where others may "
+                "read it: put the key on the cluster's head node yourself, and name it by its absolute path"
+            )

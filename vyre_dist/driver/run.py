@@ -25,10 +25,11 @@ from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.totals import Totals
-from vyre_dist.engine.tasks import finding_of
+from vyre_dist.engine.reported import Reporter
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule
+from vyre_dist.secret_key import SecretKey
 from vyre_dist.sources import InputProblem
 
 _POLL_SECONDS = 0.2
@@ -83,6 +84,7 @@ def run_scan(
     rules: Sequence[Rule],
     callbacks: Callbacks,
     config: MachineConfig | None = None,
+    secret_key: SecretKey | None = None,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
@@ -94,7 +96,7 @@ def run_scan(
         workers = pool.start()
         machine = ScanMachine(workers, config)
         outcome = ScanOutcome(machine.totals, workers=len(workers))
-        loop = _Loop(plan, pool, rules, callbacks, machine, outcome)
+        loop = _Loop(plan, pool, Reporter(rules, secret_key), callbacks, machine, outcome)
         loop.run()
     finally:
         pool.close()
@@ -111,14 +113,14 @@ class _Loop:
         self,
         plan: Plan,
         pool: WorkerPool,
-        rules: Sequence[Rule],
+        reporter: Reporter,
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
     ) -> None:
         self._plan = plan
         self._pool = pool
-        self._rules = rules
+        self._reporter = reporter
         self._callbacks = callbacks
         self._machine = machine
         self._outcome = outcome
@@ -150,8 +152,9 @@ class _Loop:
                     self._listed = len(self._plan.problems)
                     queue.extend(self._machine.handle(planned))
                 case Emit(rows):
-                    path_of, rules = self._plan.path_of, self._rules
-                    self._callbacks.findings([finding_of(row, path_of(row[0]), rules) for row in rows])
+                    # all of a document's come at once
+                    found = self._reporter.findings(rows, self._plan.path_of)
+                    self._callbacks.findings([finding for _, finding in found])
                 case ReportProblem(document, reason, detail):
                     self._problem(InputProblem(self._plan.path_of(document), reason, detail))
                 case Forget(documents):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.document_paths import written_path
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.tasks import (
     PartResult,
@@ -16,7 +17,6 @@ from vyre_dist.engine.tasks import (
     ScanTask,
     StitchTask,
     TaskResult,
-    finding_of,
     piece_of,
     report_order,
 )
@@ -24,6 +24,7 @@ from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
+from vyre_dist.secret_key import SecretKey
 from vyre_dist.sources import DocumentRef, InputProblem, walk
 
 
@@ -69,8 +70,8 @@ class Scanner:
 
     `pack`: a RulePack, PackData, or a mapping of rule ids to regexes. `backend`: `auto`, `cpu`, `cuda`
     or `reference`. `config`: everything else; `shard_bytes`, `max_match_bytes` and `speculation` may be given
-    by keyword. Raises PackError or UsageError for what it can't work with. Not thread-safe: use one per
-    thread.
+    by keyword. `secret_key`: findings have a `secret_id` under it. Raises PackError or UsageError for what it
+    can't work with. Not thread-safe: use one per thread.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Scanner:
         shard_bytes: int | None = None,
         max_match_bytes: int | None = None,
         speculation: str | None = None,
+        secret_key: SecretKey | None = None,
     ) -> None:
         config = replace(config or EngineConfig(), backend=backend)
         if shard_bytes is not None:
@@ -94,7 +96,8 @@ class Scanner:
             pack = RulePack.from_patterns(pack)
         data = pack.data if isinstance(pack, RulePack) else pack
         self._engine = ScanEngine(data, config)
-        self._rules = data.rules
+        self._reporter = Reporter(data.rules, secret_key)
+        self._own_files = frozenset() if secret_key is None else secret_key.own_files
 
     @property
     def engine(self) -> ScanEngine:
@@ -131,7 +134,8 @@ class Scanner:
         result = ScanResult()
 
         def documents() -> Iterator[Piece]:
-            for number, entry in enumerate(walk([os.fspath(p) for p in paths])):
+            found = walk([os.fspath(p) for p in paths], own_files=self._own_files)
+            for number, entry in enumerate(found):
                 if isinstance(entry, DocumentRef):
                     yield piece_of(number, entry)
                 else:
@@ -163,9 +167,7 @@ class Scanner:
                 if len(parts) == len(cut(paths[number], shard_bytes)):
                     stitched = self._run(StitchTask(paths[number], tuple(parts)), total, paths)
                     rows = rows + stitched.findings
-            for row in sorted(rows, key=report_order):
-                document = paths[row[0]]
-                yield row[0], finding_of(row, document.path, self._rules)
+            yield from self._reporter.findings(sorted(rows, key=report_order), lambda n: paths[n].path)
 
     def _run(self, task: ScanTask | StitchTask, total: ScanResult, paths: dict[int, Piece]) -> TaskResult:
         result = self._engine.run(task)

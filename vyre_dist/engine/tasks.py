@@ -13,8 +13,6 @@ from typing import Any, NamedTuple, TypeAlias
 import msgpack
 
 from vyre_dist.errors import VyreError
-from vyre_dist.finding import Finding
-from vyre_dist.rules.model import Rule
 from vyre_dist.sources.document import DocumentRef
 
 SCHEMA = 3
@@ -123,15 +121,6 @@ FindingRow: TypeAlias = list[Any]
 def report_order(row: FindingRow) -> tuple[int, int, int]:
     """The key that sorts rows as they are reported: by document, what its path alone says first, then by start and rule."""
     return row[0], row[2] if row[4] else -1, row[1]
-
-
-def finding_of(row: FindingRow, path: str, rules: Sequence[Rule]) -> Finding:
-    """A result's row as the Finding that callers see."""
-    _, rule, start, end, line, column, match, secret, groups, entropy = row
-    r = rules[rule]
-    return Finding(
-        r.id, path, start, end, line, column, match, secret, tuple(groups), entropy, r.description, r.tags
-    )
 
 
 RaceSums: TypeAlias = list[int]

@@ -53,9 +53,10 @@ def _texts(data: bytes) -> tuple[str, str]:
 class CsvSink:
     """Writes the csv format: UTF-8, a header line, newlines between rows."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, secret_ids: bool = False) -> None:
         self._output = output
-        self._row(COLUMNS)
+        self._secret_ids = secret_ids
+        self._row((*COLUMNS, "secret_id") if secret_ids else COLUMNS)
 
     def _row(self, cells: Sequence[str | int | float]) -> None:
         text = io.StringIO()
@@ -68,13 +69,12 @@ class CsvSink:
             path, path64 = _texts(os.fsencode(f.path))
             match, match64 = _texts(f.match)
             secret, secret64 = _texts(f.secret)
-            plain = [
-                _texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags), f.fingerprint)
-            ]
-            rule_id, description, tags, fingerprint = plain
+            plain = [_texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags))]
+            rule_id, description, tags = plain
             numbers = (f.line, f.column, f.start, f.end)
-            rest = (f"{f.entropy:.6f}", description, tags, fingerprint, path64, match64, secret64)
-            self._row((rule_id, path, *numbers, match, secret, *rest))
+            rest = (f"{f.entropy:.6f}", description, tags, f.fingerprint, path64, match64, secret64)
+            ids = (f.secret_id or "",) if self._secret_ids else ()
+            self._row((rule_id, path, *numbers, match, secret, *rest, *ids))
 
     def close(self, summary: RunSummary) -> None:  # noqa: ARG002 (a table of findings has no place for it)
         """Publish the file."""

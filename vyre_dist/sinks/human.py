@@ -55,6 +55,8 @@ def details(summary: RunSummary) -> list[str]:
         lines.append(
             f"capped: at least {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
         )
+    if summary.secret_key:
+        lines.append(f"secret ids: under the key {summary.secret_key}")
     if summary.skipped:
         counts = (f"{count:,} {visible(reason)}" for reason, count in sorted(summary.skipped.items()))
         lines.append("left out on purpose: " + ", ".join(counts))

@@ -20,7 +20,7 @@ ROW_GROUP_ROWS = 1 << 16
 ROW_GROUP_BYTES = 64 << 20
 
 
-def schema() -> Any:
+def schema(secret_ids: bool = False) -> Any:
     """The table's pyarrow schema."""
     import pyarrow as pa
 
@@ -40,6 +40,7 @@ def schema() -> Any:
             pa.field("description", pa.string(), nullable=False),
             pa.field("tags", pa.list_(pa.string()), nullable=False),
             pa.field("fingerprint", pa.string(), nullable=False),
+            *([pa.field("secret_id", pa.string())] if secret_ids else []),
         ],
         metadata={"vyre_dist.format": FORMAT_VERSION},
     )
@@ -48,7 +49,7 @@ def schema() -> Any:
 class ParquetSink:
     """Writes row groups of at most 65 536 findings or about 64 MiB, whichever comes first."""
 
-    def __init__(self, output: Output, destination: str) -> None:
+    def __init__(self, output: Output, destination: str, secret_ids: bool = False) -> None:
         if output.is_terminal:
             raise OutputError(
                 destination, "parquet is binary and this is a terminal; name a file, or use a pipe"
@@ -62,7 +63,7 @@ class ParquetSink:
             ) from error
 
         self._output = output
-        self._schema = schema()
+        self._schema = schema(secret_ids)
         self._writer: Any = pq.ParquetWriter(output.stream, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
         self._held = 0
@@ -85,7 +86,8 @@ class ParquetSink:
                     "entropy": f.entropy,
                     "description": f.description,
                     "tags": list(f.tags),
-                    "fingerprint": lossy_path(f.fingerprint)[0],
+                    "fingerprint": f.fingerprint,
+                    "secret_id": f.secret_id,
                 }
             )
             self._held += len(f.match) + len(f.secret) + sum(len(g) for g in f.groups if g) + 3 * len(f.path)

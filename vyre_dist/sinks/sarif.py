@@ -79,14 +79,17 @@ class SarifSink:
                 "byteLength": finding.end - finding.start,
                 "snippet": _content(finding.match),
             }
+        properties: dict[str, Any] = {"byteColumn": finding.column, "entropy": round(finding.entropy, 6)}
+        if finding.secret_id is not None:
+            properties["secretId"] = finding.secret_id
         return {
             "ruleId": finding.rule_id,
             "ruleIndex": self._rule_index(finding),
             "level": "error",
             "message": {"text": _message(finding.description or f"match of rule {finding.rule_id}")},
             "locations": [{"physicalLocation": location}],
-            "partialFingerprints": {"vyreDist/v1": lossy_path(finding.fingerprint)[0]},
-            "properties": {"byteColumn": finding.column, "entropy": round(finding.entropy, 6)},
+            "partialFingerprints": {"vyreDist/v2": finding.fingerprint},
+            "properties": properties,
         }
 
     def _rule_index(self, finding: Finding) -> int:

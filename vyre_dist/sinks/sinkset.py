@@ -56,37 +56,37 @@ class SinkWriteError(VyreError):
         self.errno = error.errno
 
 
-def _human(output: Output, destination: str) -> Sink:  # noqa: ARG001 (one signature for all)
+def _human(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001 (one signature for all)
     from vyre_dist.sinks.human import HumanSink
 
     return HumanSink(output)
 
 
-def _jsonl(output: Output, destination: str) -> Sink:  # noqa: ARG001
+def _jsonl(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
     from vyre_dist.sinks.jsonl import JsonLinesSink
 
     return JsonLinesSink(output)
 
 
-def _sarif(output: Output, destination: str) -> Sink:  # noqa: ARG001
+def _sarif(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
     from vyre_dist.sinks.sarif import SarifSink
 
     return SarifSink(output)
 
 
-def _csv(output: Output, destination: str) -> Sink:  # noqa: ARG001
+def _csv(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
     from vyre_dist.sinks.csv_sink import CsvSink
 
-    return CsvSink(output)
+    return CsvSink(output, secret_ids)
 
 
-def _parquet(output: Output, destination: str) -> Sink:
+def _parquet(output: Output, destination: str, secret_ids: bool) -> Sink:
     from vyre_dist.sinks.parquet import ParquetSink
 
-    return ParquetSink(output, destination)
+    return ParquetSink(output, destination, secret_ids)
 
 
-_FACTORIES: dict[str, Callable[[Output, str], Sink]] = {
+_FACTORIES: dict[str, Callable[[Output, str, bool], Sink]] = {
     "human": _human,
     "jsonl": _jsonl,
     "sarif": _sarif,
@@ -155,11 +155,11 @@ class SinkSet:
         self.abort()
 
 
-def _open_sink(name: str, output: Output, destination: str) -> Sink:
+def _open_sink(name: str, output: Output, destination: str, secret_ids: bool) -> Sink:
     """A sink, its beginning written. Where that fails, or is interrupted, the output is dropped."""
     sink: Sink | None = None
     try:
-        sink = _FACTORIES[name](output, destination)
+        sink = _FACTORIES[name](output, destination, secret_ids)
         # whoever starts a process flushes standard output, and would take the failure for its own
         output.stream.flush()
     except BaseException as error:
@@ -171,9 +171,13 @@ def _open_sink(name: str, output: Output, destination: str) -> Sink:
 
 
 def open_sinks(
-    specs: Sequence[tuple[str, str]], *, redact_percent: int | None = None, stdout: BinaryIO | None = None
+    specs: Sequence[tuple[str, str]],
+    *,
+    redact_percent: int | None = None,
+    secret_ids: bool = False,
+    stdout: BinaryIO | None = None,
 ) -> SinkSet:
-    """Open a sink for each (format, destination); "-" is standard output.
+    """Open a sink for each (format, destination); "-" is standard output. `secret_ids`: tables have that column.
 
     Everything is checked before anything is opened, and what was opened is dropped where a later one fails.
     Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them UsageErrors; and
@@ -196,7 +200,7 @@ def open_sinks(
     try:
         for name, destination in specs:
             output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
-            opened.append((name, destination, _open_sink(name, output, destination)))
+            opened.append((name, destination, _open_sink(name, output, destination, secret_ids)))
     except BaseException:
         SinkSet(opened, None).abort()
         raise

@@ -39,7 +39,8 @@ class RunSummary:
     """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
 
     `capped_matches` counts matches that were seen to be cut at their rule's cap: there may be more of them. `complete`:
-    everything asked for was scanned; otherwise `problems` says what was not.
+    everything asked for was scanned; otherwise `problems` says what was not. `secret_key`: the fingerprint of the key that
+    findings have a secret_id under; "" for none.
     """
 
     documents: int = 0
@@ -55,6 +56,7 @@ class RunSummary:
     backend: str = ""
     skipped: Mapping[str, int] = field(default_factory=_none)
     complete: bool = True
+    secret_key: str = ""
 
     @property
     def megabytes_per_second(self) -> float:

@@ -81,7 +81,9 @@ def finding_record(finding: Finding) -> dict[str, Any]:
     record["entropy"] = round(finding.entropy, 6)
     record["description"] = finding.description
     record["tags"] = list(finding.tags)
-    record["fingerprint"] = lossy_path(finding.fingerprint)[0]
+    record["fingerprint"] = finding.fingerprint
+    if finding.secret_id is not None:
+        record["secret_id"] = finding.secret_id
     return record
 
 
@@ -103,6 +105,7 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "workers": summary.workers,
         "pool": summary.pool,
         "backend": summary.backend,
+        **({"secret_key_fingerprint": summary.secret_key} if summary.secret_key else {}),
     }
 
 
