@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _LOOSE = re.compile(r"\A\./|/\.?(?=/)|/\.?\Z")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(.*)", re.DOTALL)
 # `!`, and a `%` that would read as the beginning of an escape
 _ESCAPED = re.compile(r"!|%(?=2[15])")
 _ESCAPE = re.compile(r"%2([15])")
@@ -36,6 +36,12 @@ def written_path(path: str) -> str:
     if needs_escape(path) and not _URL.match(path):
         path = _ESCAPED.sub(lambda found: "%21" if found[0] == "!" else "%25", path)
     return normal_path(path)
+
+
+def split_url(path: str) -> tuple[str, str]:
+    """(scheme with its `://`, the rest) of a URL; "" and the whole of a local path."""
+    found = _URL.match(path)
+    return ("", path) if found is None else (found[1], found[2])
 
 
 def needs_escape(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.lines import LineBounds, LineCounter
 from vyre_dist.engine.tasks import FindingRow
@@ -53,7 +54,7 @@ class FindingBuilder:
         rows: list[FindingRow] = []
         capped = 0
         open_gates: dict[int, bool] = {}
-        lines = LineCounter(document, checkpoints)
+        lines, columns = LineCounter(document, checkpoints), TextColumns(document)
         judged_lines, around = _JudgedLines(document), _Around(document)
         filters = self._filters
         for start, rule, end, flags in spans:
@@ -85,8 +86,10 @@ class FindingBuilder:
             if judged is None:
                 continue
             secret, entropy = judged
-            line, column, _ = lines.at(start)
-            rows.append([number, rule, start, end, line, column, match, secret, groups, entropy])
+            line, column, line_start = lines.at(start)
+            newlines, first, after = columns.of(line_start, start, match)
+            place = (start, end, line, column)
+            rows.append([number, rule, *place, match, secret, groups, entropy, line + newlines, first, after])
         return rows, capped
 
     def _gate_open(self, rule: int, match: bytes, document: Document) -> bool:

@@ -22,7 +22,7 @@ from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
 from vyre_dist.engine.row_jobs import jobs_of
 from vyre_dist.engine.slots import SHARED_MEMORY, ArenaBatch, Problem, Slot
-from vyre_dist.engine.tasks import FindingRow
+from vyre_dist.engine.tasks import FindingRow, path_row
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
@@ -168,7 +168,7 @@ class GpuStream:
             # not kept: a chain of chains would grow with the run
             batch, left = pack(self._free[0], waiting if left is None else itertools.chain((left,), waiting))
             batch.by_path = [
-                [number, rule, 0, 0, 0, 0, b"", b"", (), 0.0]
+                path_row(number, rule)
                 for number, path in zip(batch.numbers, batch.paths, strict=True)
                 if self._path_rules
                 for rule in self._path_rules

@@ -40,7 +40,7 @@ class Reporter:
         document, path = -1, ""
         seen: dict[tuple[int, bytes], int] = {}
         for row in rows:
-            number, rule, start, end, line, column, match, secret, groups, entropy = row
+            number, rule, start, end, line, column, match, secret, groups, entropy, *region = row
             if number != document:
                 document, path = number, path_of(number)
                 seen.clear()
@@ -63,5 +63,6 @@ class Reporter:
                     r.tags,
                     fingerprint(r.id, path, match, ordinal),
                     key.secret_id(secret) if key is not None and secret else None,
+                    *region,
                 ),
             )

@@ -15,7 +15,7 @@ import msgpack
 from vyre_dist.errors import VyreError
 from vyre_dist.sources.document import DocumentRef
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Piece(NamedTuple):
@@ -115,7 +115,14 @@ def split_at(pieces: Sequence[Item], position: int) -> tuple[tuple[Item, ...], t
 
 
 FindingRow: TypeAlias = list[Any]
-"""[document, rule number, start, end, line, column, match, secret, groups, entropy]"""
+"""[document, rule number, start, end, line, column, match, secret, groups, entropy, end line, and the columns in UTF-16 code
+units of the first character and after the last one]
+"""
+
+
+def path_row(document: int, rule: int) -> FindingRow:
+    """What a rule that has only a path says of a document."""
+    return [document, rule, 0, 0, 0, 0, b"", b"", (), 0.0, 0, 0, 0]
 
 
 def report_order(row: FindingRow) -> tuple[int, int, int]:

@@ -39,6 +39,7 @@ from vyre_dist.engine.tasks import (
     Task,
     TaskResult,
     count,
+    path_row,
 )
 from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.spans import unpack_spans
@@ -177,7 +178,7 @@ class ScanEngine:
         """What rules that have only a path say of a document."""
         for rule in self._path_rules:
             if verdict.applies[rule]:
-                result.findings.append([document, rule, 0, 0, 0, 0, b"", b"", (), 0.0])
+                result.findings.append(path_row(document, rule))
 
     def _read(self, piece: Piece) -> Window:
         if piece.inline is not None:

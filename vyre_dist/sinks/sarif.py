@@ -1,6 +1,6 @@
 """SARIF 2.1.0 (OASIS), written as a stream: results first, then what only the end knows. Only rules are kept.
 
-How findings map to SARIF is in docs/output-formats.md.
+How findings map to SARIF is in docs/output-formats.md; what is said of a rule is in sarif_rules.py.
 """
 
 from __future__ import annotations
@@ -13,26 +13,44 @@ from typing import Any
 from urllib.parse import quote
 
 import vyre_dist
-from vyre_dist.document_paths import path_on_disk
+from vyre_dist.document_paths import path_on_disk, split_url
 from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import Output
+from vyre_dist.sinks.sarif_rules import LEVEL, message, rule_record
 from vyre_dist.sinks.summary import Problem, RunSummary
-from vyre_dist.sinks.text import lossy_path, summary_record
+from vyre_dist.sinks.text import summary_record
 
 SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _BASE = "SRCROOT"
+# how TextColumns counts, and where lines end; a line feed is enough
+_UNITS = {"columnKind": "utf16CodeUnits", "defaultEncoding": "UTF-8", "newlineSequences": ["\r\n", "\n"]}
+# of a file as a whole: readers want a line to show
+_FILE_REGION = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def _artifact(path: str) -> dict[str, Any]:
     """An absolute path as a file URI; a relative one against the directory the scan was started in."""
+    scheme, rest = split_url(path)
+    if scheme:
+        return {"uri": scheme + quote(os.fsencode(rest), safe="/-_.~")}
     # of the file itself: a `!` in a name is escaped by the URI, one that separates stays
-    parts = [quote(os.fsencode(path_on_disk(part)), safe="/-_.~") for part in path.split("!")]
-    uri = "!".join(parts)
-    if path.startswith("/"):
+    name, *inner = map(path_on_disk, path.split("!"))
+    if name.startswith("/"):
+        name = _without_dots(name)
+    uri = "!".join(quote(os.fsencode(part), safe="/-_.~") for part in (name, *inner))
+    if name.startswith("/"):
         return {"uri": "file://" + uri}
     # "a:b" would read as a scheme; quote() has escaped the colon, and a leading // cannot be here
     return {"uri": uri, "uriBaseId": _BASE}
+
+
+def _without_dots(path: str) -> str:
+    """An absolute path without `..`, which a file URI must not have: it means another folder where links differ."""
+    head, dots, tail = path.rpartition("/..")
+    if not dots or not (tail == "" or tail.startswith("/")):
+        return path
+    return os.path.realpath(head + dots).rstrip("/") + tail or "/"
 
 
 def _content(data: bytes) -> dict[str, str]:
@@ -42,12 +60,21 @@ def _content(data: bytes) -> dict[str, str]:
         return {"binary": base64.b64encode(data).decode("ascii")}
 
 
-def _message(text: str) -> str:
-    """Text as SARIF's message syntax: brackets would begin a link, braces a placeholder."""
-    text = lossy_path(text)[0]
-    for char, escaped in (("\\", "\\\\"), ("[", "\\["), ("]", "\\]"), ("{", "{{"), ("}", "}}")):
-        text = text.replace(char, escaped)
-    return text
+def _region(finding: Finding) -> dict[str, Any]:
+    if finding.line <= 0:
+        return dict(_FILE_REGION)
+    region: dict[str, Any] = {"startLine": finding.line}
+    if finding.end_line > 0:
+        region |= {
+            "startColumn": finding.start_column_utf16,
+            "endLine": finding.end_line,
+            "endColumn": finding.end_column_utf16,
+        }
+    return region | {
+        "byteOffset": finding.start,
+        "byteLength": finding.end - finding.start,
+        "snippet": _content(finding.match),
+    }
 
 
 class SarifSink:
@@ -70,38 +97,27 @@ class SarifSink:
             self._empty = False
 
     def _result(self, finding: Finding) -> dict[str, Any]:
-        location: dict[str, Any] = {"artifactLocation": _artifact(finding.path)}
-        if finding.line > 0:
-            # startColumn would count characters, and a finding counts bytes: the offset is exact instead
-            location["region"] = {
-                "startLine": finding.line,
-                "byteOffset": finding.start,
-                "byteLength": finding.end - finding.start,
-                "snippet": _content(finding.match),
-            }
+        location = {"artifactLocation": _artifact(finding.path), "region": _region(finding)}
         properties: dict[str, Any] = {"byteColumn": finding.column, "entropy": round(finding.entropy, 6)}
         if finding.secret_id is not None:
             properties["secretId"] = finding.secret_id
+        index, rule = self._rule(finding)
         return {
             "ruleId": finding.rule_id,
-            "ruleIndex": self._rule_index(finding),
-            "level": "error",
-            "message": {"text": _message(finding.description or f"match of rule {finding.rule_id}")},
+            "ruleIndex": index,
+            "level": LEVEL,
+            "message": {"text": message(rule["shortDescription"]["text"])},
             "locations": [{"physicalLocation": location}],
             "partialFingerprints": {"vyreDist/v2": finding.fingerprint},
             "properties": properties,
         }
 
-    def _rule_index(self, finding: Finding) -> int:
+    def _rule(self, finding: Finding) -> tuple[int, dict[str, Any]]:
         known = self._rules.get(finding.rule_id)
         if known is None:
-            rule: dict[str, Any] = {"id": finding.rule_id, "name": finding.rule_id}
-            if finding.description:
-                rule["shortDescription"] = {"text": finding.description}
-            if finding.tags:
-                rule["properties"] = {"tags": list(dict.fromkeys(finding.tags))}
+            rule = rule_record(finding.rule_id, finding.description, finding.tags)
             known = self._rules[finding.rule_id] = (len(self._rules), rule)
-        return known[0]
+        return known
 
     def close(self, summary: RunSummary) -> None:
         """Append the rules met, and the run's outcome with its problems, and publish the file."""
@@ -111,15 +127,21 @@ class SarifSink:
             "semanticVersion": vyre_dist.__version__,
             "rules": [rule for _, rule in self._rules.values()],
         }
+        invocation = {
+            "executionSuccessful": summary.complete,
+            "toolExecutionNotifications": [_notification(p) for p in summary.problems],
+            "properties": counts,
+        }
+        try:
+            # what absolute paths are taken from where results are shown
+            here = os.path.join(os.getcwd(), "")
+            invocation["workingDirectory"] = {"uri": "file://" + quote(os.fsencode(here), safe="/-_.~")}
+        except FileNotFoundError:  # it was removed
+            pass
         tail = {
             "tool": {"driver": driver},
-            "invocations": [
-                {
-                    "executionSuccessful": summary.complete,
-                    "toolExecutionNotifications": [_notification(p) for p in summary.problems],
-                    "properties": counts,
-                }
-            ],
+            **_UNITS,
+            "invocations": [invocation],
             "originalUriBaseIds": {
                 _BASE: {"description": {"text": "The directory the scan was started in."}}
             },
@@ -134,9 +156,13 @@ class SarifSink:
 
 def _notification(problem: Problem) -> dict[str, Any]:
     detail = f"{problem.reason}: {problem.detail}" if problem.detail else problem.reason
-    return {
+    told: dict[str, Any] = {
         "level": "error",
-        "message": {"text": _message(f"not scanned to its end: {detail}")},
+        "message": {"text": message(f"Not scanned to its end: {detail}")},
         "descriptor": {"id": problem.reason},
-        "locations": [{"physicalLocation": {"artifactLocation": _artifact(problem.path)}}],
     }
+    # a scan that was given up has no path to name
+    if problem.path:
+        location = {"artifactLocation": _artifact(problem.path), "region": dict(_FILE_REGION)}
+        told["locations"] = [{"physicalLocation": location}]
+    return told
