@@ -19,8 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
+# every processor works; `make test TESTS=tests/cli` runs a part of it
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 8 --dist worksteal --durations 10 $(TESTS)
 
 # what CI runs besides the tests
 check: lint types layers

@@ -290,8 +290,8 @@ def test_unreadable_files_and_folders_are_listed(
     tree: Path, pack: Path, environment: dict[str, str], paths: list[str]
 ) -> None:
     """Without permission to read a file or a folder, it is listed, also if it was named; what can be read is scanned."""
-    for parent in [*tree.parents, *pack.parents]:  # pytest's own directories are private to this user
-        if parent.name.startswith("pytest-") and parent.stat().st_uid == os.getuid():
+    for parent in [*tree.parents, *pack.parents]:  # pytest's and its workers' directories are private
+        if parent.name.startswith(("pytest-", "popen-")) and parent.stat().st_uid == os.getuid():
             parent.chmod(0o755)
     for path in (tree.parent, tree, tree / "sub", pack.parent):
         path.chmod(0o755)

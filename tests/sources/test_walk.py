@@ -533,7 +533,7 @@ def test_unreadable_inputs_are_listed(here: Path) -> None:
     make(here, "ok", "noread", "closed/f", "repo/.gitignore", "repo/x")
     make(here, "repo/.git/HEAD")
     for parent in here.parents:  # pytest's own directories are private to this user
-        if parent.name.startswith("pytest-") and parent.stat().st_uid == os.getuid():
+        if parent.name.startswith(("pytest-", "popen-")) and parent.stat().st_uid == os.getuid():
             parent.chmod(0o755)
     here.chmod(0o755)
     os.chmod("noread", 0)
