@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -372,3 +373,32 @@ def test_a_list_that_breaks_off_is_a_problem_of_the_run(cli: Cli, tree: Path, pa
     run = cli("scan", "-r", pack, "-f", "jsonl", "a.txt", "sub", "clean.txt", "--files-from", "list")
     assert run.code == 3 and run.paths == ["a.txt", "sub/b.txt"]
     assert [p["path"] for p in run.summary["problems"]] == ["list"]
+
+
+# --- what git tracks
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_tracked_file_is_scanned_and_an_ignored_one_is_told(
+    scan: Cli, cli: Cli, pack: Path, tmp_path: Path
+) -> None:
+    """`git add -f` brings an ignored file's findings; of the others the summary says how many, and what takes them."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for name in ("s.key", "u.key", "build/deep/s.txt", "build/u.txt", "build/more/u.txt"):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text("tok_eeeeeeeeeeee")
+    (repository / ".gitignore").write_text("*.key\nbuild/\n")
+    for command in (["init", "-q"], ["add", "-f", "s.key", "build/deep/s.txt"]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    run = scan(cwd=repository)
+    assert (run.code, run.paths) == (1, ["s.key", "build/deep/s.txt"])
+    assert run.summary["skipped"] == {"git-dir": 1, "gitignored": 3}
+    told = cli("scan", "-r", pack, cwd=repository).out.decode()
+    assert "left out on purpose: 1 git-dir, 3 gitignored (--no-gitignore takes them)" in told
+    assert len(scan("--no-gitignore", cwd=repository).paths) == 5
+    (repository / ".git" / "index").write_bytes(b"DIRC")
+    run = scan(cwd=repository)
+    assert (run.code, run.paths) == (3, [])
+    [problem] = run.summary["problems"]
+    assert (problem["path"], problem["reason"]) == (".git/index", "git-index")

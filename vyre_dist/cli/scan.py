@@ -86,7 +86,11 @@ class _ScanCommand(click.Command):
     type=click.Path(),
     help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes.",
 )
-@click.option("--no-gitignore", is_flag=True, help="Also scan what .gitignore files exclude.")
+@click.option(
+    "--no-gitignore",
+    is_flag=True,
+    help="Also scan what .gitignore files exclude. What git tracks is scanned in any case.",
+)
 @click.option("--follow", is_flag=True, help="Follow symbolic links to files and folders.")
 @click.option(
     "--exclude", multiple=True, metavar="GLOB", help="Leave out paths that match, in gitignore's language."

@@ -1,6 +1,13 @@
 """Inputs: what the user named becomes a stream of document descriptors. No document is opened here."""
 
-from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, ProblemReason, problem_of
+from vyre_dist.sources.document import (
+    DocumentRef,
+    FolderFiles,
+    InputNote,
+    InputProblem,
+    ProblemReason,
+    problem_of,
+)
 from vyre_dist.sources.lists import FileListError, StdinTooLargeError, read_file_list, spool_stdin
 from vyre_dist.sources.tree import SkipReason, WalkStats
 from vyre_dist.sources.walk import walk, walk_folders
@@ -9,6 +16,7 @@ __all__ = [
     "DocumentRef",
     "FileListError",
     "FolderFiles",
+    "InputNote",
     "InputProblem",
     "ProblemReason",
     "SkipReason",

@@ -24,6 +24,7 @@ ProblemReason = Literal[
     "invalid-name",
     "path-too-long",
     "ignore-file",
+    "git-index",
     "io-error",
 ]
 
@@ -81,6 +82,15 @@ class InputProblem:
     `path` is how it is written (document_paths.py). `reason` is a short code: a ProblemReason from the
     sources; readers and workers have more.
     """
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InputNote:
+    """What is worth a word about one input that was scanned as planned; `reason` is a short code: `grew`."""
 
     path: str
     reason: str

@@ -5,11 +5,14 @@ The global core.excludesFile is not read: what is scanned should not depend on w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from typing import NamedTuple
 
 from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
+from vyre_dist.sources.tracked import Repositories, Tracked
 
 #: git itself ignores larger ones (since 2.42), with a warning
 MAX_IGNORE_FILE = 100 << 20
@@ -29,9 +32,10 @@ def read_ignore_file(path: str, errors: list[OSError]) -> IgnoreFile | None:
         if not os.path.islink(path):
             errors.append(error)
         return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         try:
             data = file.read(MAX_IGNORE_FILE + 1)
         except OSError as error:
@@ -49,8 +53,7 @@ def git_directory(directory: str) -> str | None:
     try:
         if os.path.isdir(entry):
             return entry if os.path.lexists(os.path.join(entry, "HEAD")) else None
-        with open(entry, "rb") as file:
-            head = file.read(4096 + 8)
+        head = _start_of(entry)
         if not head.startswith(b"gitdir: "):
             return None
         target = os.path.join(directory, os.fsdecode(head[8:].rstrip(b"\r\n")))
@@ -59,24 +62,41 @@ def git_directory(directory: str) -> str | None:
         return None
 
 
-def repository_rules(directory: str, errors: list[OSError]) -> IgnoreChain | None:
-    """The chain that a repository starts with (its info/exclude); None where `directory` is no top level."""
+def _start_of(path: str) -> bytes:
+    """What a small file has: a path of up to 4096 bytes and a few more. Nothing of a FIFO, which would be waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        return os.read(fd, 4096 + 8) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)
+
+
+class RepositoryRules(NamedTuple):
+    """What is left out in a directory of a repository, before its own ignore file is read, and what never is."""
+
+    ignore: IgnoreChain
+    tracked: Tracked
+
+
+def repository_rules(
+    directory: str, repositories: Repositories, errors: list[OSError]
+) -> RepositoryRules | None:
+    """The rules that a repository starts with (its info/exclude); None where `directory` is no top level."""
     git = git_directory(directory)
     if git is None:
         return None
     common = git
-    try:
-        with open(os.path.join(git, "commondir"), "rb") as file:
-            common = os.path.join(git, os.fsdecode(file.read(4096).rstrip(b"\r\n")))
-    except OSError:
-        pass  # the usual case: only linked work trees have that file
+    with contextlib.suppress(OSError):  # the usual case: only linked work trees have that file
+        common = os.path.join(git, os.fsdecode(_start_of(os.path.join(git, "commondir")).rstrip(b"\r\n")))
     exclude = read_ignore_file(os.path.join(common, "info", "exclude"), errors)
     chain = IgnoreChain()
-    return chain if exclude is None else chain.with_file(exclude)
+    return RepositoryRules(
+        chain if exclude is None else chain.with_file(exclude), Tracked(repositories.at(git, common))
+    )
 
 
-def rules_above(directory: str, errors: list[OSError]) -> IgnoreChain | None:
-    """The chain in force in `directory` before its own ignore file: from its repository's top level down.
+def rules_above(directory: str, repositories: Repositories, errors: list[OSError]) -> RepositoryRules | None:
+    """The rules in force in `directory` before its own ignore file: from its repository's top level down.
 
     None where the directory is in no repository, is a top level itself, or lies in git's own directory.
     """
@@ -90,11 +110,14 @@ def rules_above(directory: str, errors: list[OSError]) -> IgnoreChain | None:
         here = parent
     if not parts:
         return None
-    chain = repository_rules(here, errors) or IgnoreChain()
+    rules = repository_rules(here, repositories, errors)
+    if rules is None:  # it was removed a moment ago
+        return None
+    chain, tracked = rules
     for name in reversed(parts):
         own = read_ignore_file(os.path.join(here, ".gitignore"), errors)
         if own is not None:
             chain = chain.with_file(own)
-        chain = chain.enter(name)
+        chain, tracked = chain.enter(name), tracked.enter(name)
         here = os.path.join(here, name)
-    return chain
+    return RepositoryRules(chain, tracked)

@@ -21,6 +21,7 @@ from vyre_dist.sources.document import FolderFiles, InputProblem, ProblemReason,
 from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Met, Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules
+from vyre_dist.sources.tracked import Repositories, Tracked
 
 SkipReason = Literal[
     "gitignored",
@@ -67,6 +68,7 @@ class WalkRules:
     max_file_size: int | None
     once: Once | None
     own_files: Set[tuple[int, int]] = frozenset()
+    repositories: Repositories = field(default_factory=Repositories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Frame:
 
     `ignore` is the chain before the directory's own ignore file; None: ignore files do not count here.
     `included`: it lies below a directory that an include glob took (or there are none). `above`: the
-    directories that led here, kept where `once` is. `loose`: an argument outside any repository.
+    directories that led here, kept where `once` is. `loose`: an argument outside any repository. `tracked`:
+    what git tracks here; None: nothing does.
     """
 
     location: str
@@ -86,6 +89,7 @@ class Frame:
     included: bool
     above: frozenset[tuple[int, int]] = frozenset()
     loose: bool = False
+    tracked: Tracked | None = None
 
 
 def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[FolderFiles | InputProblem]:
@@ -153,12 +157,20 @@ def _walk_folder(
         already = already | set(names).difference(folders, left_out_before)
         if already:
             skipped["duplicate"] += 1
-    ignore = frame.ignore
+    ignore, tracked = frame.ignore, frame.tracked
     if rules.respect_gitignore:
         errors: list[OSError] = []
-        ignore = _own_rules(frame, names, errors)
+        ignore, tracked = _own_rules(frame, names, rules.repositories, errors)
         yield from map(ignore_file_problem, errors)
-    ignored = ignore.ignored(names, directories) if ignore else _NOTHING
+    ignored: Set[str] = ignore.ignored(names, directories) if ignore else _NOTHING
+    if tracked is not None and tracked.alone:
+        ignored = set(names)
+    kept: Set[str] = _NOTHING
+    if ignored and tracked is not None:
+        kept = tracked.among(ignored, directories)
+        ignored = ignored - kept
+        if (problem := tracked.repository.take_problem()) is not None:
+            yield problem
     if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
         # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
         stats.unused_ignore_files.append(f"{frame.prefix}.gitignore")
@@ -247,6 +259,7 @@ def _walk_folder(
                     frame.include.enter(name),
                     frame.included or name in wanted,
                     above,
+                    tracked=tracked and tracked.enter(name, alone=name in kept and name in directories),
                 )
             )
         else:
@@ -290,16 +303,19 @@ def _is_own(entry: os.DirEntry[str], own_files: Set[tuple[int, int]]) -> bool:
     return (info.st_dev, info.st_ino) in own_files
 
 
-def _own_rules(frame: Frame, names: list[str], errors: list[OSError]) -> IgnoreChain | None:
+def _own_rules(
+    frame: Frame, names: list[str], repositories: Repositories, errors: list[OSError]
+) -> tuple[IgnoreChain | None, Tracked | None]:
     """What came from above and the directory's own .gitignore; started anew at a repository's top level."""
-    ignore = frame.ignore
+    ignore, tracked = frame.ignore, frame.tracked
     if ".git" in names:
-        fresh = repository_rules(frame.location, errors)
-        ignore = ignore if fresh is None else fresh
-    if ignore is not None and ".gitignore" in names:
+        fresh = repository_rules(frame.location, repositories, errors)
+        ignore, tracked = (ignore, tracked) if fresh is None else fresh
+    # where only what is tracked counts, there is nothing left to ignore
+    if ignore is not None and ".gitignore" in names and not (tracked and tracked.alone):
         own = read_ignore_file(os.path.join(frame.location, ".gitignore"), errors)
         ignore = ignore if own is None else ignore.with_file(own)
-    return ignore
+    return ignore, tracked
 
 
 def ignore_file_problem(error: OSError) -> InputProblem:

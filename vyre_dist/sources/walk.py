@@ -16,7 +16,8 @@ Decisions that a reader may look for:
   is. Each argument brings what it would bring alone, whatever came before it.
 - `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed copies.
 - .gitignore files count in a git repository from its top level down, the part above the argument included; a
-  nested repository starts afresh. That is git's own meaning. Outside of repositories they count from the argument
+  nested repository starts afresh. That is git's own meaning, and so is that a file which the index lists is never
+  ignored. Outside of repositories they count from the argument
   down (not with `require_git`), but for an argument's own file that would leave nothing of it, as in Debian's
   unpacked sources: that one is put aside and noted in WalkStats.
 """
@@ -323,14 +324,13 @@ class _Walk:
                     return
                 self.walked.add(normal)
             errors: list[OSError] = []
-            ignore = rules_above(path, errors) if rules.respect_gitignore else None
-            loose = ignore is None and not rules.require_git
-            if loose:
-                ignore = IgnoreChain()
+            above = rules_above(path, rules.repositories, errors) if rules.respect_gitignore else None
+            loose = above is None and not rules.require_git
+            ignore, tracked = above or (IgnoreChain() if loose else None, None)
             yield from map(ignore_file_problem, errors)
             prefix = "" if path == "." else path.rstrip("/") + "/"
             globbed = _chain(self.exclude.file, normal), _chain(self.include.file, normal)
-            frame = Frame(path, prefix, ignore, *globbed, included, loose=loose)
+            frame = Frame(path, prefix, ignore, *globbed, included, loose=loose, tracked=tracked)
             if rules.once is not None:
                 rules.once.next_argument()
             yield from walk_tree(frame, rules, stats)
