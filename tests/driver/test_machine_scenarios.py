@@ -17,6 +17,7 @@ from vyre_dist.driver.events import (
     PlanEnded,
     PlanMore,
     ReplaceWorker,
+    ReportNote,
     ReportProblem,
     ShardPlanned,
     Submit,
@@ -29,6 +30,7 @@ from vyre_dist.driver.events import (
     WorkerRefused,
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
 
 KILLED = "process 7 was ended by signal 9"
@@ -302,6 +304,55 @@ def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
             rows = [row(0, 0, rule=9), row(0, 0, rule=2)]
             actions = machine.handle(TaskDone(worker, stitch, TaskResult(findings=rows)))
             assert actions[0] == Emit([row(0, 0, rule=2), row(0, 0, rule=5), row(0, 0, rule=9)])
+
+
+def kept(piece: Piece) -> PartResult:
+    """A part with one finding of its own, 3 bytes after its start."""
+    rows = [row(piece.document, piece.start + 3)]
+    return PartResult(piece.document, piece.start, piece.end, [0], b"", b"", keep(rows, 0, 0, -1))
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_pieces_that_were_read_are_reported_of_a_document_that_fails(late: bool) -> None:
+    """The findings of pieces that were done come out in its turn, whether they are done before or after it fails."""
+    pieces = split(30)
+    machine, actions = planned(*map(shard, pieces), shard(whole(1)), workers=4)
+    a, b, c, d = tasks(actions)
+    failing = [(b, TaskResult(problems=[(0, "changed", "it shrank")]))]
+    reading = [(a, TaskResult(parts=[kept(pieces[0])])), (c, TaskResult(parts=[kept(pieces[2])]))]
+    done = machine.handle(TaskDone(d[0], d[1], TaskResult(findings=[row(1)], documents=1)))
+    for (worker, task_id, _), result in failing + reading if late else reading + failing:
+        done += machine.handle(TaskDone(worker, task_id, result))
+    emitted = [[r[:3] for r in a.rows] for a in done if isinstance(a, Emit)]
+    assert emitted == [[[0, 0, 3], [0, 0, 23]], [[1, 0, 0]]]
+    assert [a.reason for a in done if isinstance(a, ReportProblem)] == ["changed"]
+    assert done[-1] == Finish() and machine.totals.findings == 3
+
+
+@pytest.mark.parametrize("fault", ["problem", "failure"])
+def test_pieces_are_reported_of_a_document_that_cannot_be_joined(fault: str) -> None:
+    """Where joining finds another file, or fails again and again, what the pieces found by themselves comes out."""
+    pieces = split(20)
+    machine, actions = planned(*map(shard, pieces), workers=2)
+    for i, (worker, task_id, _) in enumerate(tasks(actions)):
+        actions = machine.handle(TaskDone(worker, task_id, TaskResult(parts=[kept(pieces[i])])))
+    for _ in range(1 if fault == "problem" else 2):
+        ((worker, task_id, _),) = tasks(actions)
+        changed = TaskDone(worker, task_id, TaskResult(problems=[(0, "changed", "it is another one")]))
+        actions = machine.handle(changed if fault == "problem" else TaskFailed(worker, task_id, "no memory"))
+    assert [a.reason for a in actions if isinstance(a, ReportProblem)] == [
+        "changed" if fault == "problem" else "quarantined"
+    ]
+    assert [[r[:3] for r in a.rows] for a in actions if isinstance(a, Emit)] == [[[0, 0, 3], [0, 0, 13]]]
+    assert actions[-1] == Finish()
+
+
+def test_a_note_is_told_before_its_document_is_forgotten() -> None:
+    """What a worker notes of a document that it scanned to its end reaches whoever reports."""
+    machine, actions = planned(shard(whole(0)))
+    ((worker, task_id, _),) = tasks(actions)
+    done = machine.handle(TaskDone(worker, task_id, TaskResult(notes=[(0, "grew", "by 3")], documents=1)))
+    assert done == [ReportNote(0, "grew", "by 3"), Forget((0,)), Finish()]
 
 
 def test_a_problem_of_every_piece_is_one_problem() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,10 @@ def test_tasks_and_results_survive_the_wire(
     for number, found in parts.items():
         random.Random(0).shuffle(found)  # workers finish in any order
         stitch = StitchTask(pieces[number], tuple(found))
-        assert decode_task(encode_task(stitch)) == stitch
+        # what is kept for the case that it fails stays where it is
+        assert decode_task(encode_task(stitch)) == replace(
+            stitch, parts=tuple(replace(part, kept=b"") for part in found)
+        )
         rows += decode_result(encode_result(engine.run(stitch))).findings
     for number, document in enumerate(documents):
         mine = [(row[2], row[3], tuple(row[8]), row[4], row[5]) for row in rows if row[0] == number]
@@ -169,7 +173,8 @@ def normal(result: TaskResult) -> object:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xc1", b"\x80", b"\x90", b"\x91\x07", b"\x92\x01\xa4what", random.Random(40).randbytes(40)]
+    "data",
+    [b"", b"\xc1", b"\x80", b"\x90", b"\x91\x07", b"\x92\x01\xa4what", random.Random(40).randbytes(40)],
 )
 def test_strange_bytes_are_a_wire_error(data: bytes) -> None:
     """What is no task or result says so, and what to look at."""

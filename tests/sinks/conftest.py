@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vyre_dist.finding import Finding
-from vyre_dist.sinks import CommitReport, Problem, RunSummary
+from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary
 
 
 def finding(**changes: object) -> Finding:
@@ -73,6 +73,7 @@ def summary() -> RunSummary:
             Problem("gone\x1b[31m\udcff", "vanished", "No such\x1b[2J file"),
             Problem("/dev/x", "device"),
         ),
+        notes=(Note("log\x1b[1m", "grew", "by 3"),),
         commit=CommitReport(30, 10),
         capped_matches=1,
         workers=4,

@@ -110,6 +110,7 @@ def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary
             },
             {"path": "/dev/x", "reason": "device", "detail": ""},
         ],
+        "notes": [{"path": "log\x1b[1m", "reason": "grew", "detail": "by 3"}],
         "commit": {"committed": 30, "rolled_back": 10, "rate_pct": 75.0},
         "capped_matches": 1,
         "skipped": {"gitignored": 12, "too-large": 1},
@@ -164,7 +165,8 @@ def test_sarif_validates(hostile: list[Finding], summary: RunSummary) -> None:
     run = check_sarif(render("sarif", hostile, summary), hostile)
     (invocation,) = run["invocations"]
     assert invocation["executionSuccessful"] is False
-    assert [n["descriptor"]["id"] for n in invocation["toolExecutionNotifications"]] == ["vanished", "device"]
+    told = [(n["descriptor"]["id"], n["level"]) for n in invocation["toolExecutionNotifications"]]
+    assert told == [("vanished", "error"), ("device", "error"), ("grew", "note")]
     messages = [r["message"]["text"] for r in run["results"]]
     assert (
         "d\x1b[5m\u2028{0} [x](http://y).".replace("[", "\\[").replace("]", "\\]").replace("{0}", "{{0}}")
@@ -280,10 +282,11 @@ def test_human_is_one_block_a_finding(hostile: list[Finding], summary: RunSummar
     assert long.endswith(f"… (+{100_000 - MAX_SHOWN} bytes)") and len(long) < 2 * MAX_SHOWN
     assert r"not scanned: gone\x1b[31m\xff: vanished (No such\x1b[2J file)" in lines
     assert "not scanned: /dev/x: device" in lines
+    assert r"note: log\x1b[1m: grew (by 3)" in lines
     assert "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cpu, local, 4 workers" in lines
     assert "speculation: 30 of 40 tiles committed (75.0 %)" in lines
     assert "capped: at least 1 match longer than the rule's cap" in lines
-    assert "left out on purpose: 12 gitignored, 1 too-large" in lines
+    assert "left out on purpose: 12 gitignored (--no-gitignore takes them), 1 too-large" in lines
     assert lines[-1] == "INCOMPLETE: 2 inputs not scanned to the end"
 
 

@@ -228,7 +228,7 @@ class ScanRun:
 
     def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
         from vyre_dist.kernels import resolve_backend
-        from vyre_dist.sinks import CommitReport, Problem, RunSummary
+        from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary
 
         totals = outcome.totals
         skipped: dict[str, int] = {reason: count for reason, count in stats.skipped.items() if count}
@@ -244,6 +244,7 @@ class ScanRun:
             findings=totals.findings,
             findings_by_rule=dict(self._by_rule.most_common()),
             problems=tuple(problems),
+            notes=tuple(Note(n.path, n.reason, n.detail) for n in outcome.notes),
             commit=CommitReport(totals.committed, totals.rolled_back),
             capped_matches=totals.capped,
             workers=outcome.workers,

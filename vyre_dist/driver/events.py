@@ -121,6 +121,15 @@ class ReportProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportNote:
+    """What is worth a word about a document that was scanned as planned."""
+
+    document: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Nothing more will be said of these documents: their paths may be dropped."""
 
@@ -147,4 +156,6 @@ class Abort:
     refused: bool = False
 
 
-Action: TypeAlias = Submit | ReplaceWorker | PlanMore | Emit | ReportProblem | Forget | Warn | Finish | Abort
+Action: TypeAlias = (
+    Submit | ReplaceWorker | PlanMore | Emit | ReportProblem | ReportNote | Forget | Warn | Finish | Abort
+)

@@ -20,6 +20,7 @@ from vyre_dist.driver.events import (
     PlanEnded,
     PlanMore,
     ReplaceWorker,
+    ReportNote,
     ReportProblem,
     ShardPlanned,
     Submit,
@@ -33,6 +34,7 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.watchdog import Watchdog
+from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (
     FindingRow,
@@ -244,7 +246,9 @@ class ScanMachine:
         self.totals.add(result, len(set(result.skipped) - self._split.keys()))
         self._keep(result.findings, assignment)
         for document, reason, detail in result.problems:
+            self._keep_parts(assignment)
             self._fail_document(document, reason, detail, actions)
+        actions += [ReportNote(*note) for note in result.notes]
         for document in result.skipped:
             self._drop_split(document)
         for part in result.parts:
@@ -295,11 +299,11 @@ class ScanMachine:
 
     def _add_part(self, part: PartResult) -> None:
         split = self._split.get(part.document)
-        if split is None or part.document in self._given_up:
+        if split is None:
             return
         split.parts.append(part)
         split.missing -= part.end - part.start
-        if split.missing == 0:
+        if split.missing == 0 and part.document not in self._given_up:
             del self._split[part.document]
             parts = tuple(sorted(split.parts, key=lambda p: p.start))
             self._slots[split.slot].rows += split.rows
@@ -317,13 +321,18 @@ class ScanMachine:
             self._give_up(document)
             actions.append(ReportProblem(document, reason, detail))
 
+    def _keep_parts(self, assignment: _Assignment) -> None:
+        """A document that is not joined has its parts' own findings."""
+        if isinstance(task := assignment.task, StitchTask):
+            split = _SplitDocument(task.piece, assignment.slot, 0, list(task.parts))
+            self._split[task.piece.document] = split
+
     def _give_up(self, document: int) -> None:
-        """Let go of what is known of a document, and of the pieces that nobody has begun."""
+        """Go without the pieces of a document that nobody has begun. What others find, or have found, is reported."""
         self._given_up.add(document)
         split = self._split.get(document)
         if split is None:
             return
-        split.parts.clear()
         split.rows.clear()
         # a piece that ended its worker is no reason to try the others
         for task_id in reversed([t for t in self._queue if self._is_about(t, document)]):
@@ -344,14 +353,13 @@ class ScanMachine:
             split = [d for d in slot.documents if d in self._split] if self._split else []
             if not self._given_up.issuperset(split):
                 return
+            rows = [row for row in slot.rows if row[0] not in self._given_up]
             for document in split:
-                del self._split[document]
-            if slot.rows:
-                rows = [row for row in slot.rows if row[0] not in self._given_up]
+                rows += salvaged(self._split.pop(document).parts)
+            if rows:
                 rows.sort(key=report_order)
-                if rows:
-                    self.totals.findings += len(rows)
-                    actions.append(Emit(rows))
+                self.totals.findings += len(rows)
+                actions.append(Emit(rows))
             if slot.documents:
                 self._given_up.difference_update(slot.documents)
                 actions.append(Forget(tuple(slot.documents)))
@@ -416,6 +424,7 @@ class ScanMachine:
         else:
             last = task.pieces[0] if isinstance(task, ScanTask) else task.piece
             document = last.first if isinstance(last, FolderRun) else last.document
+            self._keep_parts(assignment)
             self._fail_document(
                 document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
             )

@@ -16,6 +16,7 @@ from vyre_dist.driver.events import (
     Forget,
     PlanMore,
     ReplaceWorker,
+    ReportNote,
     ReportProblem,
     Submit,
     Tick,
@@ -30,7 +31,7 @@ from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule
 from vyre_dist.secret_key import SecretKey
-from vyre_dist.sources import InputProblem
+from vyre_dist.sources import InputNote, InputProblem
 
 _POLL_SECONDS = 0.2
 
@@ -49,10 +50,14 @@ class ScanAbortedError(VyreError):
 
 @dataclass(slots=True)
 class ScanOutcome:
-    """What a scan came to. `problems`: inputs that were not scanned to their end."""
+    """What a scan came to. `problems`: inputs that were not scanned to their end.
+
+    `notes`: what is worth a word about others.
+    """
 
     totals: Totals
     problems: list[InputProblem] = field(default_factory=list)
+    notes: list[InputNote] = field(default_factory=list)
     seconds: float = 0.0
     workers: int = 0
 
@@ -157,6 +162,8 @@ class _Loop:
                     self._callbacks.findings([finding for _, finding in found])
                 case ReportProblem(document, reason, detail):
                     self._problem(InputProblem(self._plan.path_of(document), reason, detail))
+                case ReportNote(document, reason, detail):
+                    self._outcome.notes.append(InputNote(self._plan.path_of(document), reason, detail))
                 case Forget(documents):
                     self._plan.forget(documents)
                 case Warn(message):

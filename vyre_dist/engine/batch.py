@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vyre_dist.engine.lines import newline_counts
+from vyre_dist.engine.content import digest_of
+from vyre_dist.engine.lines import last_newline, newline_counts
+from vyre_dist.engine.piece_findings import PieceFindings
+from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import PartResult, Piece
 from vyre_dist.extract import Window
 from vyre_dist.extract.spans import pack_spans
@@ -32,8 +35,14 @@ class Batch:
         self.bytes = 0
 
 
-def part_of(piece: Piece, window: Window, spans: list[tuple[int, int, int, int]]) -> PartResult:
-    """A window's spans in document coordinates."""
-    rows = [(0, rule, start + window.base, end - start, flags) for start, rule, end, flags in spans]
-    newlines = newline_counts(window.data, window.lo, window.hi)
-    return PartResult(piece.document, piece.start, piece.end, newlines, pack_spans(rows))
+def part_of(piece: Piece, window: Window, found: PieceFindings) -> PartResult:
+    """A piece's spans in document coordinates, and what is kept of it."""
+    data, base = window.data, window.base
+    rows = [(0, rule, start + base, end - start, flags) for start, rule, end, flags in found.spans]
+    owned = memoryview(data)[: window.hi]
+    last = last_newline(owned, window.lo)
+    before = sum(newline_counts(data, 0, window.lo))
+    kept = keep(found.rows, base, before, len(owned) - last - 1 if last >= 0 else -1)
+    return PartResult(
+        piece.document, piece.start, piece.end, found.newlines, pack_spans(rows), digest_of(data), kept
+    )

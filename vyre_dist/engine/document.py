@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from typing import Protocol
 
+from vyre_dist.engine.content import Evidence, first_difference
 from vyre_dist.errors import VyreError
 from vyre_dist.extract import Window
 from vyre_dist.sources.document import problem_of
@@ -73,22 +75,32 @@ class MemoryDocument:
 
 
 class FileDocument:
-    """An open regular file that must stay what it was when the scan was planned. Close it, or use `with`.
+    """The first `size` bytes of an open regular file, planned as a document. It may grow; they must stay as they were.
+    Close it, or use `with`.
 
-    `stamp`: (mtime_ns, inode) as planned, None when only the size is known.
+    `stamp`: (mtime_ns, inode) as planned, None when only the size is known. `evidence`: what its bytes were found to be;
+    they are read again where times and size don't show that they still are.
     """
 
-    def __init__(self, open_path: str, path: str, size: int, stamp: tuple[int, int] | None = None) -> None:
-        """Open it. Raises DocumentError: it can't be opened, or is not what was planned."""
+    def __init__(
+        self,
+        open_path: str,
+        path: str,
+        size: int,
+        stamp: tuple[int, int] | None = None,
+        evidence: Sequence[Evidence] = (),
+    ) -> None:
+        """Open it. Raises DocumentError: it can't be opened, is another file than was planned, or too short."""
         self.path = path
         self.size = size
         self._stamp = stamp
+        self._evidence = evidence
         try:
             self._fd = os.open(open_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as error:
             raise read_error(path, error) from error
         try:
-            self.verify()
+            self._look()
         except DocumentError:
             self.close()
             raise
@@ -104,17 +116,33 @@ class FileDocument:
         os.close(self._fd)
 
     def verify(self) -> None:
-        """Raise DocumentError unless the file is the one that was planned."""
-        now = os.fstat(self._fd)
-        check_regular(self.path, now.st_mode)
-        found = (now.st_mtime_ns, now.st_ino)
-        if now.st_size != self.size or (self._stamp is not None and found != self._stamp):
+        """Raise DocumentError unless the planned bytes are still what the evidence says, and the file is the one planned."""
+        if self._look():
+            return
+        changed = first_difference(self._evidence, self.read)
+        if changed is not None:
             raise DocumentError(
                 self.path,
                 "changed",
-                f"the file changed during the scan: {self.size} bytes were planned, now it has {now.st_size} "
-                "or was written to; scan it again",
+                "the file was written to during the scan: its bytes "
+                f"[{changed.start}, {changed.end}) are no longer what was scanned; scan it again",
             )
+
+    def grown_to(self) -> int:
+        """The file's size now."""
+        return os.fstat(self._fd).st_size
+
+    def _look(self) -> bool:
+        """Whether size and time are as planned. Raises DocumentError for another file, and for one that is shorter."""
+        now = os.fstat(self._fd)
+        check_regular(self.path, now.st_mode)
+        if self._stamp is not None and now.st_ino != self._stamp[1]:
+            raise DocumentError(
+                self.path, "changed", "another file took its place during the scan; scan it again"
+            )
+        if now.st_size < self.size:
+            raise _shrank(self.path, now.st_size, self.size)
+        return now.st_size == self.size and (self._stamp is None or now.st_mtime_ns == self._stamp[0])
 
     def read(self, start: int, end: int) -> bytes:
         """See Document."""
@@ -142,7 +170,7 @@ class FileDocument:
 
 
 def _shrank(path: str, at: int, planned: int) -> DocumentError:
-    detail = f"the file shrank during the scan: it ends at {at}, planned were {planned} bytes"
+    detail = f"the file shrank during the scan: it ends at {at}, planned were {planned} bytes; scan it again"
     return DocumentError(path, "changed", detail)
 
 
@@ -182,4 +210,9 @@ def window_of(
 
 def window_bounds(document: Document, start: int, end: int, overlap: int) -> tuple[int, int]:
     """What of `document` the window that owns [start, end) holds."""
-    return max(0, start - 1), min(document.size, end + overlap)
+    return bounds_of(document.size, start, end, overlap)
+
+
+def bounds_of(size: int, start: int, end: int, overlap: int) -> tuple[int, int]:
+    """The same of a document of `size` bytes."""
+    return max(0, start - 1), min(size, end + overlap)

@@ -27,6 +27,29 @@ def newline_counts(data: bytes | memoryview, low: int, high: int) -> list[int]:
     return [int(np.count_nonzero(array[at : at + NEWLINE_BLOCK] == _NEWLINE)) for at in blocks]
 
 
+def first_newline(data: bytes | memoryview) -> int:
+    """Where the first newline is; the length of `data` if there is none."""
+    at, step = 0, _FIRST_STEP
+    while at < len(data):
+        found = bytes(data[at : at + step]).find(b"\n")
+        if found >= 0:
+            return at + found
+        at, step = at + step, _CHUNK
+    return len(data)
+
+
+def last_newline(data: bytes | memoryview, low: int = 0) -> int:
+    """Where the last newline of data[low:] is; -1 if there is none."""
+    end, step = len(data), _FIRST_STEP
+    while end > low:
+        start = max(low, end - step)
+        found = bytes(data[start:end]).rfind(b"\n")
+        if found >= 0:
+            return start + found
+        end, step = start, _CHUNK
+    return -1
+
+
 class LineCounter:
     """Lines of one document, counted from 1; columns in bytes, from 1. No byte is looked at more than twice.
 

@@ -19,8 +19,8 @@ def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
     """The bytes of a regular file as it is now.
 
     `planned` is its size when it was listed: if it is still that, four system calls do. A file that changed
-    is read as it is, but not beyond `limit` bytes. Raises DocumentError: vanished, permission, io-error,
-    not-a-file, or changed (it outgrew the limit).
+    is read as it is, but not beyond `limit` bytes. Raises LargeFile for one that outgrew it, and DocumentError: vanished,
+    permission, io-error, not-a-file, or changed (it says that it is no larger than the limit, and is).
     """
     try:
         fd = os.open(open_path, _FLAGS)
@@ -39,6 +39,7 @@ def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
 
 
 def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
+    """The whole of a file of which `data` has been read."""
     check_regular(path, os.fstat(fd).st_mode)
     parts = [data]
     total = len(data)
@@ -49,7 +50,12 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
             return b"".join(parts)
         parts.append(data)
         total += len(data)
-    raise DocumentError(path, "changed", f"the file outgrew {limit} bytes during the scan; scan it again")
+    info = os.fstat(fd)
+    if info.st_size > limit:
+        raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino))
+    raise DocumentError(
+        path, "changed", f"it says that it has {info.st_size} bytes, and gives more than {limit}"
+    )
 
 
 _ALIGNMENT = 16  # an arena's (compiler/arena.py), which takes longer to import than a small scan to run

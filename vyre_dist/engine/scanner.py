@@ -10,8 +10,10 @@ from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.document_paths import written_path
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.reported import Reporter
+from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.tasks import (
+    FindingRow,
     PartResult,
     Piece,
     ScanTask,
@@ -25,20 +27,22 @@ from vyre_dist.finding import Finding
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
 from vyre_dist.secret_key import SecretKey
-from vyre_dist.sources import DocumentRef, InputProblem, walk
+from vyre_dist.sources import DocumentRef, InputNote, InputProblem, walk
 
 
 class ScanResult(list[Finding]):
     """The findings of a scan, with what else there is to know about it.
 
-    `problems`: inputs that could not be read to their end; when there are any, the list of findings is not known to be
-    complete. `capped`: matches that were seen to be longer than `max_match_bytes`, and so were cut, or dropped where
-    nothing that short matches. `report`: commits and rollbacks of the speculative dispatches.
+    `problems`: inputs that could not be read to their end; when there are any, the list of findings is not
+    known to be complete. `notes`: what is worth a word but lacks nothing, such as a file that grew. `capped`:
+    matches that were seen to be longer than `max_match_bytes`, and so were cut, or dropped where nothing that
+    short matches. `report`: commits and rollbacks of the speculative dispatches.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[InputProblem] = []
+        self.notes: list[InputNote] = []
         self.documents = 0
         self.bytes = 0
         self.capped = 0
@@ -162,12 +166,33 @@ class Scanner:
             rows = result.findings
             for part in result.parts:
                 waiting.setdefault(part.document, []).append(part)
-            for number in [n for n, parts in waiting.items() if parts[-1].end == paths[n].size]:
-                parts = waiting.pop(number)
-                if len(parts) == len(cut(paths[number], shard_bytes)):
-                    stitched = self._run(StitchTask(paths[number], tuple(parts)), total, paths)
-                    rows = rows + stitched.findings
+            for item in shard:
+                if isinstance(item, Piece) and not item.whole and item.end == item.size:
+                    rows += self._joined(paths[item.document], waiting.pop(item.document, []), total, paths)
+            for piece, _ in result.large:  # it has grown since it was listed
+                paths[piece.document] = piece
+                rows += self._in_pieces(piece, total, paths)
             yield from self._reporter.findings(sorted(rows, key=report_order), lambda n: paths[n].path)
+
+    def _in_pieces(self, document: Piece, total: ScanResult, paths: dict[int, Piece]) -> list[FindingRow]:
+        """The findings of a document that is larger than it was planned."""
+        results = [
+            self._run(ScanTask((piece,)), total, paths)
+            for piece in cut(document, self._engine.config.shard_bytes)
+        ]
+        parts = [part for result in results for part in result.parts]
+        rows = [row for result in results for row in result.findings]
+        return rows + self._joined(document, parts, total, paths)
+
+    def _joined(
+        self, document: Piece, parts: list[PartResult], total: ScanResult, paths: dict[int, Piece]
+    ) -> list[FindingRow]:
+        """The findings of a split document; of one that fails, those of the pieces that were read."""
+        if len(parts) == len(cut(document, self._engine.config.shard_bytes)):
+            rows = self._run(StitchTask(document, tuple(parts)), total, paths).findings
+            if document.document not in total.failed:
+                return rows
+        return salvaged(parts)
 
     def _run(self, task: ScanTask | StitchTask, total: ScanResult, paths: dict[int, Piece]) -> TaskResult:
         result = self._engine.run(task)
@@ -182,6 +207,9 @@ class Scanner:
             if number not in total.failed:
                 total.failed.add(number)
                 total.problems.append(InputProblem(paths[number].path, reason, detail))
+        total.notes += [
+            InputNote(paths[number].path, reason, detail) for number, reason, detail in result.notes
+        ]
         return result
 
 

@@ -67,7 +67,8 @@ class PartResult:
     """What scanning one piece of a split document gave: raw spans, before filters, in document coordinates.
 
     `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start, end), for each
-    NEWLINE_BLOCK of it.
+    NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for it (content.py). `kept`: the piece's own findings,
+    for the case that the document can't be joined (salvage.py); they do not travel back to a worker.
     """
 
     document: int
@@ -75,6 +76,8 @@ class PartResult:
     end: int
     newlines: list[int]
     spans: bytes
+    digest: bytes = b""
+    kept: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +142,17 @@ class TaskResult:
     """What a worker did. Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`,
     `large`, or among the `undone`.
 
-    `problems`: (document, reason, detail). `skipped`: those that a global allowlist's path rules out. `large`: files
-    of folders that turned out to be larger than a shard, with the size to cut them to; nothing was scanned
-    of them. `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
+    `problems`: (document, reason, detail). `notes`: the same, of what is worth a word but lacks nothing.
+    `skipped`: those that a global allowlist's path rules out. `large`: files that turned out to be larger than
+    a shard, with the size to cut them to; nothing was scanned of them. `undone`: how many at the task's end
+    were not begun, as its files held a shard's bytes before.
     `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by path.
     """
 
     findings: list[FindingRow] = field(default_factory=list)
     parts: list[PartResult] = field(default_factory=list)
     problems: list[tuple[int, str, str]] = field(default_factory=list)
+    notes: list[tuple[int, str, str]] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     large: list[tuple[Piece, int]] = field(default_factory=list)
     undone: int = 0
@@ -177,7 +182,7 @@ def encode_task(task: Task) -> bytes:
     if isinstance(task, ScanTask):
         body = [SCHEMA, "scan", [_item_row(p) for p in task.pieces]]
     else:
-        body = [SCHEMA, "stitch", task.piece, [_part_row(p) for p in task.parts]]
+        body = [SCHEMA, "stitch", task.piece, [_part_row(p)[:-1] for p in task.parts]]
     return _pack(body)
 
 
@@ -207,18 +212,19 @@ def encode_result(result: TaskResult) -> bytes:
         r.seconds,
         r.raced,
     ]
-    return _pack([SCHEMA, r.findings, parts, r.problems, r.skipped, r.large, r.undone, counts])
+    return _pack([SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, counts])
 
 
 def decode_result(data: bytes) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, findings, parts, problems, skipped, large, undone, counts = body
+        _, findings, parts, problems, notes, skipped, large, undone, counts = body
         return TaskResult(
             findings,
             [PartResult(*p) for p in parts],
             [(d, r, t) for d, r, t in problems],
+            [(d, r, t) for d, r, t in notes],
             skipped,
             [(_piece(row), limit) for row, limit in large],
             undone,
@@ -272,4 +278,4 @@ def _piece(row: list[Any]) -> Piece:
 
 
 def _part_row(p: PartResult) -> list[Any]:
-    return [p.document, p.start, p.end, p.newlines, p.spans]
+    return [p.document, p.start, p.end, p.newlines, p.spans, p.digest, p.kept]

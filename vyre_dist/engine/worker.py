@@ -18,16 +18,19 @@ from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.document import (
     BytesDocument,
     Document,
     DocumentError,
     FileDocument,
+    bounds_of,
     window_bounds,
     window_of,
 )
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.lines import NEWLINE_BLOCK
+from vyre_dist.engine.piece_findings import findings_of_piece
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import (
@@ -42,7 +45,7 @@ from vyre_dist.engine.tasks import (
     path_row,
 )
 from vyre_dist.extract import DROPPED, Window
-from vyre_dist.extract.spans import unpack_spans
+from vyre_dist.extract.spans import REJECTED, unpack_spans
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
 from vyre_dist.kernels.backends import BackendOptions, programs
@@ -126,6 +129,10 @@ class ScanEngine:
             window = self._read(piece)
         except DocumentError as error:
             result.problems.append((piece.document, error.reason, error.detail))
+            return
+        except LargeFile as large:  # it has grown since it was listed
+            grown = Piece(piece.document, piece.path, large.size, 0, large.size, piece.open_path, large.stamp)
+            result.large.append((grown, self.config.shard_bytes))
             return
         if piece.start == 0:  # once for a document, however many pieces it has
             self._path_findings(piece.document, verdict, result)
@@ -228,7 +235,15 @@ class ScanEngine:
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
-            result.parts.append(part_of(piece, windows[w], by_window.pop(w, [])))
+            found = findings_of_piece(
+                self._builder,
+                self.filters,
+                piece,
+                windows[w],
+                by_window.pop(w, []),
+                self.backend.groups.get(w),
+            )
+            result.parts.append(part_of(piece, windows[w], found))
         for w, spans in by_window.items():
             document = BytesDocument(bytes(windows[w].data), batch.paths[w])
             self._finish(batch.documents[w], document, spans, result, seen=self.backend.groups.get(w))
@@ -272,13 +287,22 @@ class ScanEngine:
                 return
             done = TaskResult()
             open_path = piece.open_path or piece.path
-            with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
+            with FileDocument(
+                open_path, piece.path, piece.size, piece.stamp, self._evidence(task)
+            ) as document:
                 self._join(task, document, done)
                 document.verify()  # what was read last belongs to the same file, too
+                if (now := document.grown_to()) > piece.size:
+                    result.notes.append((piece.document, "grew", _grew(piece.size, now)))
         except DocumentError as error:
             result.problems.append((piece.document, error.reason, error.detail))
         else:
             result.findings, result.documents, result.capped = done.findings, done.documents, done.capped
+
+    def _evidence(self, task: StitchTask) -> list[Evidence]:
+        """What the pieces found the document's bytes to be, each with the bytes around it that it looked at."""
+        overlap, size = self.compiled.overlap, task.piece.size
+        return [Evidence(*bounds_of(size, part.start, part.end, overlap), part.digest) for part in task.parts]
 
     def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
         """One split document's parts to its findings."""
@@ -300,9 +324,13 @@ class ScanEngine:
         for rule, chains in by_rule.items():
             bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
             joined = stitch(document, self.backend.matchers[rule], bounds)
-            spans += [(start, rule, end, flags) for start, end, flags in joined]
+            spans += [(start, rule, end, flags) for start, end, flags in joined if flags != REJECTED]
         result.documents += 1
         self._finish(task.piece.document, document, spans, result, checkpoints)
+
+
+def _grew(planned: int, now: int) -> str:
+    return f"its first {planned} bytes were scanned, as many as it had when its turn came; now it has {now}"
 
 
 def _screens(pack: PackData) -> Sequence[Screen]:

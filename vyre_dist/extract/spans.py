@@ -24,6 +24,9 @@ CAPPED = 1
 DROPPED = 2
 """Flag of a row that is no match: one longer than `max_match_bytes` starts there, and nothing that fits does."""
 
+REJECTED = 4
+"""Flag of a match that the pack's filters have ruled out: it takes its place in the chain of matches, and is no finding."""
+
 SpanRow: TypeAlias = tuple[int, int, int, int, int]
 """(window, rule, start, length, flags)"""
 

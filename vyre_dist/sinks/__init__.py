@@ -12,11 +12,12 @@ from vyre_dist.sinks.sinkset import (
     SinkWriteError,
     open_sinks,
 )
-from vyre_dist.sinks.summary import CommitReport, Problem, RunSummary
+from vyre_dist.sinks.summary import CommitReport, Note, Problem, RunSummary
 
 __all__ = [
     "FORMATS",
     "CommitReport",
+    "Note",
     "OutputError",
     "Problem",
     "Progress",

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MAX_SHOWN = 240
 
 
+#: What is left out by default, and how to have it.
+_TAKEN_BY = {"gitignored": " (--no-gitignore takes them)", "symlink": " (--follow takes them)"}
+
+
 def shorten(data: bytes, limit: int = MAX_SHOWN) -> str:
     """At most `limit` bytes of `data`, escaped, and how many more there are."""
     if len(data) <= limit:
@@ -58,7 +62,10 @@ def details(summary: RunSummary) -> list[str]:
     if summary.secret_key:
         lines.append(f"secret ids: under the key {summary.secret_key}")
     if summary.skipped:
-        counts = (f"{count:,} {visible(reason)}" for reason, count in sorted(summary.skipped.items()))
+        counts = (
+            f"{count:,} {visible(reason)}" + _TAKEN_BY.get(reason, "")
+            for reason, count in sorted(summary.skipped.items())
+        )
         lines.append("left out on purpose: " + ", ".join(counts))
     return lines
 
@@ -131,6 +138,7 @@ def _plain(finding: Finding) -> str:
 
 def _plain_summary(summary: RunSummary) -> list[str]:
     lines = [f"not scanned: {_which(p)}: {_why(p.reason, p.detail)}" for p in summary.problems]
+    lines += [f"note: {visible(n.path)}: {_why(n.reason, n.detail)}" for n in summary.notes]
     lines += [headline(summary), *details(summary)]
     by_rule = sorted(summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"  {count:>8,}  {visible(rule)}" for rule, count in by_rule]
@@ -183,6 +191,11 @@ def _coloured_summary(summary: RunSummary) -> list[RenderableType]:
         line = Text("not scanned: ", style="bold red")
         line.append(_which(p), style="cyan")
         line.append(f": {_why(p.reason, p.detail)}", style="default")
+        items.append(line)
+    for n in summary.notes:
+        line = Text("note: ", style="bold")
+        line.append(visible(n.path), style="cyan")
+        line.append(f": {_why(n.reason, n.detail)}", style="default")
         items.append(line)
     if summary.findings_by_rule:
         table = Table("rule", box=None, header_style="bold", pad_edge=False)

@@ -17,7 +17,7 @@ from vyre_dist.document_paths import path_on_disk, split_url
 from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.sarif_rules import LEVEL, message, rule_record
-from vyre_dist.sinks.summary import Problem, RunSummary
+from vyre_dist.sinks.summary import Note, Problem, RunSummary
 from vyre_dist.sinks.text import summary_record
 
 SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -121,7 +121,7 @@ class SarifSink:
 
     def close(self, summary: RunSummary) -> None:
         """Append the rules met, and the run's outcome with its problems, and publish the file."""
-        counts = {k: v for k, v in summary_record(summary).items() if k != "problems"}
+        counts = {k: v for k, v in summary_record(summary).items() if k not in ("problems", "notes")}
         driver = {
             "name": "vyre-dist",
             "semanticVersion": vyre_dist.__version__,
@@ -129,7 +129,10 @@ class SarifSink:
         }
         invocation = {
             "executionSuccessful": summary.complete,
-            "toolExecutionNotifications": [_notification(p) for p in summary.problems],
+            "toolExecutionNotifications": [
+                *(_notification(p, "error", "Not scanned to its end: ") for p in summary.problems),
+                *(_notification(n, "note", "Scanned as planned: ") for n in summary.notes),
+            ],
             "properties": counts,
         }
         try:
@@ -154,11 +157,11 @@ class SarifSink:
         self._output.abort()
 
 
-def _notification(problem: Problem) -> dict[str, Any]:
+def _notification(problem: Problem | Note, level: str, before: str) -> dict[str, Any]:
     detail = f"{problem.reason}: {problem.detail}" if problem.detail else problem.reason
     told: dict[str, Any] = {
-        "level": "error",
-        "message": {"text": message(f"Not scanned to its end: {detail}")},
+        "level": level,
+        "message": {"text": message(f"{before}{detail}")},
         "descriptor": {"id": problem.reason},
     }
     # a scan that was given up has no path to name

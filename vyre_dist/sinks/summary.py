@@ -17,6 +17,15 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What is worth a word about an input that was scanned as planned; fields as Problem's."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CommitReport:
     """Speculation in tiles: those that kept output and those that kept none."""
 
@@ -49,6 +58,7 @@ class RunSummary:
     findings: int = 0
     findings_by_rule: Mapping[str, int] = field(default_factory=_none)
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Note, ...] = ()
     commit: CommitReport | None = None
     capped_matches: int = 0
     workers: int = 0

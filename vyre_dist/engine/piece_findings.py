@@ -1,0 +1,75 @@
+"""What one piece of a split document says by itself: its findings, and which matches no filter will let through.
+
+Both are made where the piece's bytes are in memory. The findings are kept for the case that the document can't be joined
+(salvage.py). A match that was ruled out need not be judged again when it is, if all that the filters looked at, its line
+and a keyword of its rule, lies in the piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from vyre_dist.engine.document import BytesDocument, MemoryDocument
+from vyre_dist.engine.findings import FindingBuilder, RawSpan
+from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
+from vyre_dist.engine.tasks import FindingRow, Piece
+from vyre_dist.extract import Window
+from vyre_dist.extract.spans import REJECTED
+from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.finder import Groups
+
+
+class PieceFindings(NamedTuple):
+    """`rows` count from the window's first byte. `spans` are those of the piece in the order in which they came,
+    with the flag REJECTED where it holds for the whole document. `newlines`: in the piece, see PartResult.
+    """
+
+    rows: list[FindingRow]
+    spans: list[RawSpan]
+    newlines: list[int]
+
+
+def findings_of_piece(
+    builder: FindingBuilder,
+    filters: CompiledFilters,
+    piece: Piece,
+    window: Window,
+    spans: list[RawSpan],
+    seen: Mapping[int, Mapping[int, Groups]] | None,
+) -> PieceFindings:
+    """The piece's own findings among `spans`, which count from the window's first byte."""
+    data = window.data
+    newlines = newline_counts(data, window.lo, window.hi)
+    if not spans:
+        return PieceFindings([], spans, newlines)
+    # a view is of much memory, of which little is asked for
+    document = (
+        BytesDocument(data, piece.path) if isinstance(data, bytes) else MemoryDocument(data, piece.path)
+    )
+    checkpoints, before = [], sum(newline_counts(data, 0, window.lo))
+    for number, here in enumerate(newlines):
+        checkpoints.append((window.lo + number * NEWLINE_BLOCK, before))
+        before += here
+    rows = builder.build(piece.document, document, sorted(spans), checkpoints, seen)[0]
+    found = {(row[1], row[2], row[3]) for row in rows}
+    begins = 0 if window.base == 0 else first_newline(data) + 1
+    ends = len(data) if window.at_end else last_newline(data)
+    gate_open = {rule for rule, _, _ in found}
+    for start, rule, end, _ in spans:
+        if rule not in gate_open and filters.gate_open(rule, bytes(data[start:end]).lower()):
+            gate_open.add(rule)
+    return PieceFindings(
+        rows,
+        [
+            (start, rule, end, REJECTED)
+            if rule in gate_open
+            and begins <= start
+            and end <= ends
+            and not flags
+            and (rule, start, end) not in found
+            else (start, rule, end, flags)
+            for start, rule, end, flags in spans
+        ],
+        newlines,
+    )

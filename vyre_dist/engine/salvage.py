@@ -1,0 +1,59 @@
+"""Salvage: the findings of a split document that can't be joined, from the pieces that were read.
+
+A piece builds its findings where its bytes are in memory: when it turns out that the file was replaced or cut, there may
+be nothing left to build them from. They are the piece's own: where a match would have crossed into the next piece, the
+next one's first matches may be others than those of the whole document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgpack
+
+from vyre_dist.engine.tasks import FindingRow, PartResult
+
+
+def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> bytes:
+    """A piece's findings for PartResult.kept: `rows` count from the window's first byte.
+
+    `base`: the window's offset in the document. `before`: newlines in the window before the piece's start. `ending`:
+    bytes after the piece's last newline, -1 if it has none.
+    """
+    moved = [
+        [number, rule, start + base, end + base, line - before, column, *rest]
+        for number, rule, start, end, line, column, *rest in rows
+    ]
+    packed: bytes = msgpack.packb([ending, moved])
+    return packed
+
+
+def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
+    """The findings of `parts`, which may leave gaps, as rows of the document.
+
+    Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no lines.
+    """
+    rows: list[FindingRow] = []
+    newlines = at = line_began = 0
+    ends: dict[int, int] = {}
+    for part in sorted(parts, key=lambda p: p.start):
+        if part.start != at:
+            line_began = part.start
+        at = part.end
+        if not part.kept:
+            continue
+        ending, kept = msgpack.unpackb(part.kept)
+        for row in kept:
+            rule, start, end = row[1:4]
+            # a match that reached in from the piece before takes the place of what begins inside it
+            if start < ends.get(rule, 0):
+                continue
+            ends[rule] = end
+            if row[4] == 1:  # the piece's first line may have begun before it
+                row[5] = start - line_began + 1
+            row[4] += newlines
+            rows.append(row)
+        newlines += sum(part.newlines)
+        if ending >= 0:
+            line_began = part.end - ending
+    return rows
