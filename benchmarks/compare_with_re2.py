@@ -22,6 +22,7 @@ from functools import partial
 
 import re2
 
+from vyre_dist.document_paths import written_path
 from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES
 from vyre_dist.rules import CompiledFilters, RulePack
 
@@ -48,10 +49,11 @@ def oracle_of(pack_path: str, paths: list[str]) -> list[Row]:
     options.max_mem = 256 << 20
     compiled = [re2._Regexp(r.regex.encode(), options) if r.regex else None for r in pack.rules]
     rows: list[Row] = []
-    for path in paths:
+    for on_disk in paths:
+        path = written_path(on_disk)
         if filters.document_skipped(path):
             continue
-        with open(path, "rb") as f:
+        with open(on_disk, "rb") as f:
             data = f.read()
         lowered = data.lower()
         for index, rule in enumerate(pack.rules):

@@ -171,7 +171,7 @@ def main() -> int:
 
     compiled = compile_pack(RulePack.load(args.rules).data)
     patterns = [(r.index, r.candidate_pattern) for r in compiled.rules if r.min_width]
-    paths = [d.path for d in walk([args.tree]) if isinstance(d, DocumentRef)]
+    paths = [d.location() for d in walk([args.tree]) if isinstance(d, DocumentRef)]
     size = read_files(paths)  # warms the page cache
     scan(args.tree, args.rules, args.workers)  # and our own
     seconds: dict[str, list[float]] = {}

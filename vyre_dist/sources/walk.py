@@ -183,7 +183,15 @@ def _written_prefix(prefix: str) -> str:
 
 
 def _glob_file(patterns: Sequence[str]) -> IgnoreFile | None:
-    return IgnoreFile([os.fsencode(p.removeprefix("./")) for p in patterns], globs=True) if patterns else None
+    return IgnoreFile([os.fsencode(_normal_glob(p)) for p in patterns], globs=True) if patterns else None
+
+
+def _normal_glob(pattern: str) -> str:
+    """A glob of the options as a path has its form; a final slash stays, as it means directories."""
+    normal = normal_path(pattern)
+    if normal in (".", "/"):
+        return pattern
+    return normal + "/" if pattern.endswith("/") else normal
 
 
 def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
