@@ -32,6 +32,7 @@ from vyre_dist.actors.scan_actor import (
     read_ready,
     to_wire,
 )
+from vyre_dist.actors.spooled_input import OUT_OF_REACH, bound_to_this_node, carried, driver_node
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.signals import handlers_kept
@@ -112,6 +113,7 @@ class RayPool:
         self._actors: dict[int, Any] = {}
         self._refs: dict[Any, tuple[int, int]] = {}
         self._probes: dict[int, _Probe] = {}
+        self._held: list[Event] = []
 
     def start(self) -> Sequence[int]:
         """See WorkerPool. Raises ClusterError and InfeasibleError, both UsageErrors."""
@@ -164,12 +166,16 @@ class RayPool:
         actor = self._actors.get(worker)
         # gone already: its WorkerLost is among the events that poll returned, and covers this task too
         if actor is not None:
-            message = to_wire(encode_task(_absolute(task, self._cwd)))
+            task = carried(_absolute(task, self._cwd))
+            if bound_to_this_node(task) and self.facts[worker].node != driver_node():
+                self._held.append(TaskFailed(worker, task_id, OUT_OF_REACH))
+                return
+            message = to_wire(encode_task(task))
             self._refs[actor.run.remote(message)] = (worker, task_id)
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
-        events: list[Event] = []
+        events, self._held = self._held, []
         self._probe(events)
         if not self._refs:
             # nobody has anything to do: there is nothing to wait for but time

@@ -1,7 +1,7 @@
 """What this process writes while it scans; a walk that meets it leaves it out.
 
-What it makes for itself (half-written outputs, copies of standard input) is told by how the names end, what was there
-before (a file that output is redirected to, an older result that will be replaced) by device and inode.
+What it makes for itself (half-written outputs) is told by how the names end, what was there before (a file that
+output is redirected to, an older result that will be replaced) by device and inode.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Iterable
 
-SUFFIX = f".{os.urandom(6).hex()}.part"
-"""Of this process: no other file's name ends like this."""
+SUFFIX = f".vyre-{os.urandom(6).hex()}.part"
+"""Of this process: no other file's name ends like this. Those of other processes: see leftovers.py."""
 
 
 def regular_files(places: Iterable[str | int]) -> frozenset[tuple[int, int]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_scans import PROGRAM, Start
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
@@ -126,3 +128,37 @@ def tree(tmp_path: Path) -> Path:
     (root / "clean.txt").write_text("nothing at all\n")
     (root / "sub" / "b.txt").write_text("tok_bbbbbbbbbbbb")
     return root
+
+
+@pytest.fixture
+def start(tree: Path, pack: Path, environment: dict[str, str]) -> Iterator[Start]:
+    """start(args…): a scan of `tree` with the faulty backend, in a process group of its own."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str | Path) -> subprocess.Popen[bytes]:
+        command = ["scan", "-r", pack, "--backend", "faulty", "--progress", "never", *arguments]
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *map(str, command)],
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def stuck_tree(tree: Path) -> Path:
+    """A tree in which two workers get stuck, after a document with a finding was scanned."""
+    for i in range(4):
+        (tree / f"m{i}").write_text("STUCK")
+    return tree

@@ -1,6 +1,6 @@
 """`vyre-dist scan` and the ways in which a process ends: Ctrl-C, signals, a driver that is killed, deadly documents.
 
-The workers get stuck, or die, in a backend of ours: the process under test registers it before it calls main.
+The workers get stuck, or die, in a backend of ours (faulty_scans.py).
 """
 
 from __future__ import annotations
@@ -8,92 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from faulty_scans import PATIENCE, PROGRAM, Start, alive, stuck_workers
 
-# What a worker does at a marker: STUCK says who it is and waits for ever, POISON ends the process.
-PROGRAM = """
-import os, signal, sys
-from vyre_dist.kernels.backends import BACKENDS
-from vyre_dist.kernels.cpu import CpuBackend
-
-class Faulty(CpuBackend):
-    def dispatch(self, program, inputs, config):
-        for window in inputs:
-            if b"STUCK" in bytes(window.data):
-                os.write(2, b"stuck %d\\n" % os.getpid())
-                while True:
-                    signal.pause()
-            if b"POISON" in bytes(window.data):
-                os.kill(os.getpid(), signal.SIGSEGV)
-        return super().dispatch(program, inputs, config)
-
-BACKENDS["faulty"] = lambda pack, cache, _: Faulty(pack, cache)
-from vyre_dist.cli.main import main
-main(sys.argv[1:])
-"""
-PATIENCE = 30.0
 ROOT = Path(__file__).parents[2]
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def start(tree: Path, pack: Path, environment: dict[str, str]) -> Iterator[Start]:
-    """start(args…): a scan of `tree` with the faulty backend, in a process group of its own."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def run(*arguments: str | Path) -> subprocess.Popen[bytes]:
-        command = ["scan", "-r", pack, "--backend", "faulty", "--progress", "never", *arguments]
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *map(str, command)],
-            cwd=tree,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def stuck_workers(process: subprocess.Popen[bytes], count: int) -> list[int]:
-    """Wait until `count` workers are in the middle of a task that never ends; their process ids."""
-    assert process.stderr is not None
-    lines = [process.stderr.readline() for _ in range(count)]
-    assert all(line.startswith(b"stuck ") for line in lines), lines
-    return [int(line.split()[1]) for line in lines]
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that nobody has reaped yet does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-@pytest.fixture
-def stuck_tree(tree: Path) -> Path:
-    """A tree in which two workers get stuck, after a document with a finding was scanned."""
-    for i in range(4):
-        (tree / f"m{i}").write_text("STUCK")
-    return tree
 
 
 @pytest.mark.parametrize(
@@ -183,15 +109,18 @@ time.sleep({PATIENCE})
     assert time.monotonic() - began < PATIENCE / 2
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL, signal.SIGQUIT])
 def test_a_document_on_standard_input_is_not_left_in_the_temporary_folder(
-    tree: Path, pack: Path, environment: dict[str, str]
+    tree: Path, pack: Path, environment: dict[str, str], tmp_path: Path, signum: signal.Signals
 ) -> None:
-    """Its copy, which may hold secrets, goes when the scan is ended from outside."""
+    """Its copy, which may hold secrets, has no name, and goes with the processes however they are ended."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     command = ["scan", "-r", str(pack), "--backend", "faulty", "--progress", "never", "-"]
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *command],
         cwd=tree,
-        env=environment,
+        env={**environment, "TMPDIR": str(temporary)},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -199,10 +128,24 @@ def test_a_document_on_standard_input_is_not_left_in_the_temporary_folder(
         process.stdin.write(b"STUCK")
         process.stdin.close()
         stuck_workers(process, 1)
-        assert os.listdir(environment["TMPDIR"]) != []
-        process.terminate()
-        assert process.wait(PATIENCE) == 143
-    assert os.listdir(environment["TMPDIR"]) == []
+        assert os.listdir(temporary) == []
+        # it is there all the same, and on the file system that TMPDIR names
+        (copy,) = [p for p in Path(f"/proc/{process.pid}/fd").iterdir() if _is_copy(p)]
+        assert copy.stat().st_dev == temporary.stat().st_dev
+        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+        process.send_signal(signum)
+        assert process.wait(PATIENCE) == (143 if signum == signal.SIGTERM else -signum)
+        # the end of the pipe: the last process that had it is gone
+        process.stderr.read()  # type: ignore[union-attr]
+    assert os.listdir(temporary) == []
+
+
+def _is_copy(descriptor: Path) -> bool:
+    """Whether it is open on a file that holds the test's document."""
+    try:
+        return descriptor.is_file() and descriptor.read_bytes() == b"STUCK"
+    except OSError:
+        return False
 
 
 def test_nohup_keeps_a_scan_alive(tree: Path, pack: Path, environment: dict[str, str]) -> None:
@@ -285,13 +228,12 @@ def test_a_deadly_document_is_3_and_the_rest_is_scanned(start: Start, tree: Path
     (problem,) = lines[-1]["problems"]
     assert (problem["path"], problem["reason"]) == ("deadly", "quarantined")
     assert "signal 11 (Segmentation fault)" in problem["detail"]
-    assert b"not scanned: deadly: quarantined" in err and b"Traceback" not in err
+    assert b"vyre-dist: 1 input was not scanned to the end" in err and b"Traceback" not in err
 
 
 def test_a_scan_that_is_given_up_says_what_it_has(start: Start, tree: Path) -> None:
-    """Where everything is deadly: exit code 3, outputs are written, and the report says why it ended."""
-    for i in range(200):
-        (tree / f"z{i}").write_text("POISON")
+    """Where everything is deadly: exit code 3, and the summary says why it ended."""
+    deadly_everywhere(tree)
     process = start("-j", "1", "-f", "jsonl", "--shard-size", "100", ".")
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3
@@ -300,6 +242,54 @@ def test_a_scan_that_is_given_up_says_what_it_has(start: Start, tree: Path) -> N
     assert last["problems"][-1]["reason"] == "aborted"
     assert "workers were lost in a row" in last["problems"][-1]["detail"]
     assert b"vyre-dist: the scan was given up: 16 workers were lost in a row" in err
+
+
+@pytest.mark.parametrize("form", ["human", "jsonl", "csv", "sarif", "parquet"])
+@pytest.mark.parametrize("older", [b"the older result", None])
+def test_a_scan_that_is_given_up_replaces_nothing(
+    start: Start, tree: Path, tmp_path: Path, form: str, older: bytes | None
+) -> None:
+    """What it found, and its report, are put beside their destinations, which keep what they had; messages say where."""
+    deadly_everywhere(tree)
+    out, report = tmp_path / "found.out", tmp_path / "report.json"
+    for path in (out, report):
+        if older is not None:
+            path.write_bytes(older)
+            path.chmod(0o640)
+    process = start(*("-j", "1", "-f", f"{form}={out}", "--report", report, "--shard-size", "100", "."))
+    _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 3
+    kept = {path: path.with_name(f"{path.name}.incomplete") for path in (out, report)}
+    names = {path.name for path in (*kept.values(), *(kept if older is not None else ()))}
+    assert set(os.listdir(tmp_path)) == {*names, "tree"}
+    for path, aside in kept.items():
+        assert older is None or path.read_bytes() == older
+        assert (
+            f"vyre-dist: {path} is left as it was; what had been done by then is in {aside}\n"
+            in error.decode()
+        )
+        assert aside.stat().st_mode & 0o777 == (0o640 if older is not None else 0o600)
+    assert b"tok_aaaaaaaaaaaa" in kept[out].read_bytes()
+    told = json.loads(kept[report].read_text())
+    assert not told["complete"] and told["problems"][-1]["reason"] == "aborted"
+
+
+def test_a_scan_with_problems_comes_to_its_end(start: Start, tree: Path, tmp_path: Path) -> None:
+    """Inputs that are missing, or in quarantine, are listed: the older result is replaced."""
+    (tree / "deadly").write_text("x POISON y")
+    (tmp_path / "found").write_text("the older result")
+    process = start("-j", "1", "-f", f"jsonl={tmp_path / 'found'}", ".", "missing")
+    process.communicate(timeout=PATIENCE)
+    last = json.loads((tmp_path / "found").read_text().splitlines()[-1])
+    assert process.returncode == 3
+    assert {p["reason"] for p in last["problems"]} == {"not-found", "quarantined"}
+    assert sorted(os.listdir(tmp_path)) == ["found", "tree"]
+
+
+def deadly_everywhere(tree: Path) -> None:
+    """So many documents that end whatever scans them that the scan is given up, after those with findings."""
+    for i in range(200):
+        (tree / f"z{i}").write_text("POISON")
 
 
 def test_limited_memory_is_no_crash(tree: Path, pack: Path, environment: dict[str, str]) -> None:

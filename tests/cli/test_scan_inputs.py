@@ -58,7 +58,7 @@ def test_a_path_that_does_not_exist_is_3_and_listed(scan: Cli, paths: list[str])
     (problem,) = run.summary["problems"]
     assert (problem["path"], problem["reason"]) == ("missing", "not-found")
     assert not run.summary["complete"]
-    assert run.err == "vyre-dist: not scanned: missing: not-found (No such file or directory)\n"
+    assert run.err == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
 
 
 def test_a_glob_that_matches_nothing_is_3(scan: Cli) -> None:
@@ -311,11 +311,12 @@ def test_unreadable_files_and_folders_are_listed(
         (tree / "closed").chmod(0o700)
     assert run.returncode == 3, run.stderr
     assert b'"path":"sub/b.txt"' in run.stdout
-    told = sorted(run.stderr.decode().splitlines())
-    assert told == [
-        "vyre-dist: not scanned: a.txt: permission (Permission denied)",
-        "vyre-dist: not scanned: closed: permission (Permission denied)",
+    told = json.loads(run.stdout.splitlines()[-1])["problems"]
+    assert sorted((p["path"], p["reason"], p["detail"]) for p in told) == [
+        ("a.txt", "permission", "Permission denied"),
+        ("closed", "permission", "Permission denied"),
     ]
+    assert run.stderr.decode().startswith("vyre-dist: 2 inputs were not scanned to the end")
 
 
 # --- sizes

@@ -29,13 +29,56 @@ def test_human_is_the_default(cli: Cli, pack: Path) -> None:
 
 
 def test_human_lists_what_was_not_scanned(cli: Cli, pack: Path) -> None:
-    """The reader of standard output learns it as well as that of standard error."""
-    run = cli("scan", "-r", pack, "--progress", "never", "missing")
-    assert run.out.decode().splitlines()[0] == "not scanned: missing: not-found (No such file or directory)"
-    assert run.out.decode().endswith("INCOMPLETE: 1 input not scanned to the end\n")
-    run = cli("scan", "-r", pack, "--progress", "never", "")
-    assert run.out.decode().splitlines()[0] == "not scanned: '': not-found (No such file or directory)"
-    assert run.err == "vyre-dist: not scanned: '': not-found (No such file or directory)\n"
+    """The summary names it; standard error, which goes elsewhere, says that there is something to look for."""
+    for path, shown in (("missing", "missing"), ("", "''")):
+        run = cli("scan", "-r", pack, path)
+        assert (
+            run.out.decode().splitlines()[0] == f"not scanned: {shown}: not-found (No such file or directory)"
+        )
+        assert run.out.decode().endswith("INCOMPLETE: 1 input not scanned to the end\n")
+        assert run.err == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+
+
+FORMATS = ["human", "jsonl", "csv", "sarif", "parquet"]
+
+
+@pytest.mark.parametrize(
+    "form", [*FORMATS, "human=file", "jsonl=file", "human=/dev/stderr", "sarif=/dev/fd/2"]
+)
+@pytest.mark.parametrize("where", ["2>err", "2>&1", "2>out", "2>/dev/null", ">/dev/null", "| cat", ">&-"])
+def test_a_problem_is_named_once(
+    pack: Path, tree: Path, environment: dict[str, str], tmp_path: Path, form: str, where: str
+) -> None:
+    """In whatever format and wherever the two standard streams go, together they name what was not scanned once."""
+    (tmp_path / "out").touch()
+    script = {
+        "2>&1": ">>out 2>&1",
+        "2>out": ">>out 2>>out",
+        "| cat": "2>err | cat >out",
+        ">&-": "2>err >&-",
+    }.get(where, f">out {where}" if where.startswith("2") else f"2>err {where}")
+    command = f'cd "$0"; exec "$@" {script.replace("out", "../out").replace("err", "../err")}'
+    scan = [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "-f", form, ".", "no-such-name"]
+    subprocess.run(["bash", "-c", command, str(tree), *scan], env=environment, timeout=60)
+    said = b"".join((tmp_path / name).read_bytes() for name in ("out", "err") if (tmp_path / name).exists())
+    lost = "2>/dev/null" in script and (form == "csv" or "=" in form)
+    # what begins with a header fails before anything is scanned
+    lost |= ">&-" in script and form in ("csv", "sarif", "parquet")
+    assert said.count(b"no-such-name") == (0 if lost else 1), said
+
+
+def test_a_summary_that_nobody_sees_names_nothing(cli: Cli, pack: Path, tree: Path) -> None:
+    """`> /dev/null`: the problem is said on standard error."""
+    script = 'exec "$@" > /dev/null'
+    run = subprocess.run(
+        ["bash", "-c", script, "-", sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "missing"],
+        cwd=tree,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=60,
+    )
+    said = b"vyre-dist: not scanned: missing: not-found (No such file or directory)\n"
+    assert (run.returncode, run.stderr) == (3, said)
 
 
 def read_csv(text: str) -> list[tuple[str, str]]:
@@ -92,6 +135,14 @@ def test_output_names_the_file_of_the_one_format(cli: Cli, pack: Path, tmp_path:
         (["-f", "csv", "-f", "jsonl"], "two outputs go to standard output"),
         (["-f", "csv=no/such/folder/x"], "output 'no/such/folder/x': cannot be written: No such file"),
         (["-f", "csv=sub"], "output 'sub': is a directory"),
+        (["-o", "x", "-o", "y", "-f", "csv"], "--output names 2 files, and 1 formats have none"),
+        (
+            ["-o", "x.html"],
+            "no format is known for .html; name one (--format human --output x.html), or use one of .sarif",
+        ),
+        (["-o", "x.sarif.gz"], "no format is known for .gz"),
+        (["-o", "x.sarif", "-o", "x.sarif"], "two outputs go to 'x.sarif'"),
+        (["-f", "csv=x", "-f", "jsonl=x.incomplete"], "two outputs go to 'x.incomplete'"),
         (["--report", "no/such/x"], "output 'no/such/x': cannot be written: No such file"),
         (["--report", "x", "-o", "x"], "two outputs go to 'x'"),
         (["--report", "/dev/stdout"], "two outputs go to '/dev/stdout'"),
@@ -161,15 +212,109 @@ def test_the_report(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
     assert [p["path"] for p in report["problems"]] == ["missing"] and report["complete"] is False
 
 
-def test_progress_is_json_lines_where_there_is_no_terminal(cli: Cli, pack: Path) -> None:
-    """Standard error of a pipe gets whole lines: messages, and progress with a last one that says so."""
-    run = cli("scan", "-r", pack, ".", "missing")
+def test_progress_is_json_lines_where_they_are_asked_for(cli: Cli, pack: Path) -> None:
+    """Standard error gets whole lines: messages, and progress with a last one that says so."""
+    run = cli("scan", "-r", pack, ".", "missing", "-f", "csv", "--progress", "json")
     message, last = run.err.splitlines()
     assert message.startswith("vyre-dist: not scanned: missing")
     progress = json.loads(last)
     assert progress["type"] == "progress" and progress["final"] is True
     assert (progress["documents"], progress["documents_total"], progress["findings"]) == (3, 3, 2)
     assert progress["bytes"] > 0
+
+
+@pytest.mark.parametrize("style", ["auto", "plain", "json", "bar", "never"])
+def test_a_usage_error_stands_alone(cli: Cli, pack: Path, tree: Path, style: str) -> None:
+    """What is found out when the workers start, after the outputs are open, has no progress before it."""
+    (tree / "broken").write_text("import vyre_dist.kernels.backends as b\n")
+    code = (
+        "import sys; from vyre_dist.kernels import backends; from vyre_dist.errors import UsageError\n"
+        "def refuse(*_): raise UsageError('no such luck')\n"
+        "backends.BACKENDS['unlucky'] = refuse\n"
+        "from vyre_dist.cli.main import main; main(sys.argv[1:])\n"
+    )
+    options = ["scan", "-r", str(pack), "--no-cache", "--backend", "unlucky", "--progress", style, "."]
+    run = subprocess.run([sys.executable, "-c", code, *options], cwd=tree, capture_output=True, timeout=60)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert run.stderr.decode() == "vyre-dist: no such luck\n"
+
+
+def test_a_short_scan_shows_no_progress_in_a_log(cli: Cli, pack: Path) -> None:
+    """Off a terminal there is a line every 30 seconds, and none for what is over before."""
+    run = cli("scan", "-r", pack, ".")
+    assert (run.code, run.err) == (1, "")
+
+
+# --- formats by the ending of a file's name
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("x.sarif", "sarif"),
+        ("x.SARIF", "sarif"),
+        ("x.sarif.json", "sarif"),
+        ("x.json", "jsonl"),
+        ("x.jsonl", "jsonl"),
+        ("x.ndjson", "jsonl"),
+        ("x.csv", "csv"),
+        ("x.parquet", "parquet"),
+        ("x.txt", "human"),
+        ("x.log", "human"),
+        ("x", "human"),
+        (".sarif", "human"),
+        ("results.2024", "human"),
+        ("a.sarif/x", "human"),
+    ],
+)
+def test_the_format_follows_the_ending(cli: Cli, pack: Path, tree: Path, name: str, form: str) -> None:
+    """-o without --format writes what the name promises, and says so where that is not text."""
+    (tree / "a.sarif").mkdir()
+    run = cli("scan", "-r", pack, "a.txt", "-o", name)
+    assert run.code == 1 and run.out == b""
+    assert format_of((tree / name).read_bytes()) == form
+    said = f"vyre-dist: {name} is written as {form}, as its name ends in "
+    assert run.err.startswith(said) == (form != "human") and len(run.err.splitlines()) == (form != "human")
+
+
+def format_of(data: bytes) -> str:
+    if data.startswith(b"PAR1"):
+        return "parquet"
+    if data.startswith(b"rule_id,"):
+        return "csv"
+    if b'"version":"2.1.0"' in data:
+        return "sarif"
+    return "jsonl" if data.startswith(b'{"type":"finding"') else "human"
+
+
+def test_several_outputs_by_their_endings(cli: Cli, pack: Path, tree: Path) -> None:
+    """-o may be given several times, and beside --format FORMAT=FILE; none is lost."""
+    run = cli("scan", "-r", pack, "a.txt", "-o", "x.sarif", "-o", "y.csv", "-f", "jsonl=z")
+    assert run.code == 1 and run.out == b"" and len(run.err.splitlines()) == 2
+    assert [format_of((tree / n).read_bytes()) for n in ("x.sarif", "y.csv", "z")] == [
+        "sarif",
+        "csv",
+        "jsonl",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["-f", "csv", "-o", "x.sarif"],
+            "x.sarif is written as csv, as --format says, though its name ends in .sarif",
+        ),
+        (["-f", "human=x.csv"], "x.csv is written as human, as --format says, though its name ends in .csv"),
+        (["-f", "sarif", "-o", "x.json"], ""),
+        (["-f", "jsonl", "-o", "x.txt"], ""),
+        (["-f", "csv=x.tsv"], ""),
+    ],
+)
+def test_a_format_that_is_asked_for_wins(cli: Cli, pack: Path, options: list[str], message: str) -> None:
+    """Over a name that promises another one, which is said."""
+    run = cli("scan", "-r", pack, "a.txt", *options)
+    assert run.code == 1 and run.err == (f"vyre-dist: {message}\n" if message else "")
 
 
 # --- readers that leave, disks that are full
@@ -327,23 +472,168 @@ def test_an_output_file_that_cannot_grow_is_3_and_leaves_nothing(
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
 
 
-@pytest.mark.parametrize("closed", [0, 1, 2])
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-", "1>&- 2>&-"])
 def test_a_closed_standard_stream_is_no_crash(
-    tree: Path, pack: Path, environment: dict[str, str], tmp_path: Path, closed: int
+    tree: Path, pack: Path, environment: dict[str, str], tmp_path: Path, closed: str
 ) -> None:
-    """Started with a stream closed, no file of ours takes its number and no traceback comes."""
-    code = f"import os, sys; os.close({closed}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    """No file of ours takes its number and no traceback comes; files are whole, and what went to it is lost: 3."""
     command = ["-m", "vyre_dist", "scan", "-r", str(pack), "-f", "human", "-f", f"csv={tmp_path / 'c'}", "."]
     run = subprocess.run(
-        [sys.executable, "-c", code, *command], cwd=tree, env=environment, capture_output=True, timeout=60
+        ["bash", "-c", f'exec "$@" {closed}', "-", sys.executable, *command],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        timeout=60,
     )
-    assert run.returncode == 1 and b"Traceback" not in run.stderr
-    assert (b"2 findings" in run.stdout) == (closed != 1)
+    out_closed = "1>&-" in closed
+    assert run.returncode == (3 if out_closed else 1) and b"Traceback" not in run.stderr
+    assert (b"2 findings" in run.stdout) == (not out_closed)
+    said = b"vyre-dist: writing human to '-' failed: it is closed\n"
+    assert run.stderr == (said if out_closed and "2>&-" not in closed else b"")
     assert read_csv((tmp_path / "c").read_text()) == FOUND
 
 
+@pytest.mark.parametrize("paths", [["."], ["clean.txt"]])
+@pytest.mark.parametrize("stream", [">&-", "> /dev/full"])
+@pytest.mark.parametrize("form", ["human", "jsonl", "csv", "sarif", "parquet"])
+def test_results_that_nobody_gets_are_3(
+    tree: Path, pack: Path, environment: dict[str, str], form: str, stream: str, paths: list[str]
+) -> None:
+    """Standard output is closed or full: whatever the format, and whether or not something was found."""
+    command = ["-m", "vyre_dist", "scan", "-r", str(pack), "-f", form, *paths]
+    for script in (f'exec "$@" {stream}', f'exec "$@" {stream} 2>&-', f'exec "$@" {stream} 2>/dev/full'):
+        run = subprocess.run(
+            ["bash", "-c", script, "-", sys.executable, *command],
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            timeout=60,
+        )
+        assert run.returncode == 3, script
+        if "2>" not in script:
+            assert b"writing %s to '-' failed: " % form.encode() in run.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["scan", "."], 1),  # nothing was to be said there
+        (["scan", "clean.txt"], 0),
+        (["scan", ".", "-f", "csv", "missing"], 3),
+        (["scan", ".", "-o", "x.csv"], 3),  # that it is csv could not be said
+        (["scan", ".", "-f", "jsonl=/dev/stderr"], None),
+        (["scan", ".", "--progress", "json"], 3),
+        (["scan", "--nonsense"], 2),
+        (["scan", "-r", "missing.toml"], 2),
+        (["rules", "check", "missing.toml"], 2),
+        (["submit"], 2),
+    ],
+)
+def test_messages_that_nobody_gets(
+    cli: Cli,
+    pack: Path,
+    tree: Path,
+    environment: dict[str, str],
+    arguments: list[str],
+    code: int | None,
+    closed: str,
+) -> None:
+    """Standard error that is closed or full ends no scan; a message of a scan that is lost is 3, usage errors stay 2."""
+    if code is None:  # a descriptor that is not there is a usage error, a full one an output that failed
+        code = 2 if closed == "2>&-" else 3
+    if arguments[0] == "scan" and "-r" not in arguments:
+        arguments = ["scan", "-r", str(pack), *arguments[1:]]
+    run = subprocess.run(
+        ["bash", "-c", f'exec "$@" {closed}', "-", sys.executable, "-m", "vyre_dist", *arguments],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )
+    assert run.returncode == code
+    if arguments[0] == "scan" and code == 3 and "jsonl=/dev/stderr" not in arguments:
+        written = run.stdout or (tree / "x.csv").read_bytes()
+        assert b"tok_aaaaaaaaaaaa" in written and b"tok_bbbbbbbbbbbb" in written
+
+
+@pytest.mark.parametrize("arguments", [["rules", "list"], ["autotune", "list"], ["--help"], ["clean"]])
+def test_other_commands_and_closed_streams(
+    tree: Path, environment: dict[str, str], arguments: list[str]
+) -> None:
+    """What a command had to say on a closed standard output is lost: 3. One that has nothing to say is 0."""
+    run = subprocess.run(
+        ["bash", "-c", 'exec "$@" >&-', "-", sys.executable, "-m", "vyre_dist", *arguments],
+        cwd=tree,
+        env={**environment, "XDG_CACHE_HOME": str(tree / "no-cache")},
+        capture_output=True,
+        timeout=60,
+    )
+    assert run.returncode == (0 if arguments == ["autotune", "list"] else 3)
+    assert b"Traceback" not in run.stderr
+
+
+def test_one_output_that_fails_leaves_the_others(
+    many: Path, pack: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Every output and the report that can be written is whole, the one that can't is named, and its older file stays."""
+    (tmp_path / "x.jsonl").write_text("older")
+    limit = 1_000_000
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        "from vyre_dist.cli.main import main; main(sys.argv[1:])"
+    )
+    outputs = [f"--format=jsonl={tmp_path / 'x.jsonl'}", f"--format=parquet={tmp_path / 'x.parquet'}"]
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "scan",
+            "-r",
+            str(pack),
+            *outputs,
+            "--report",
+            str(tmp_path / "report"),
+            ".",
+        ],
+        cwd=many,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )
+    assert run.returncode == 3
+    said = f"vyre-dist: writing jsonl to '{tmp_path / 'x.jsonl'}' failed: File too large\n"
+    assert run.stderr.decode() == said
+    assert (tmp_path / "x.jsonl").read_text() == "older"
+    assert format_of((tmp_path / "x.parquet").read_bytes()) == "parquet"
+    assert json.loads((tmp_path / "report").read_text())["findings"] == 15_002
+    assert sorted(os.listdir(tmp_path)) == ["report", "tree", "x.jsonl", "x.parquet"]
+
+
+@pytest.mark.parametrize("why", ["missing", "full"])
+def test_a_temporary_folder_that_cannot_take_standard_input_is_named(
+    cli: Cli, pack: Path, tree: Path, environment: dict[str, str], tmp_path: Path, why: str
+) -> None:
+    """The folder that TMPDIR names: no other one is taken in its place."""
+    folder = tmp_path / "none" if why == "missing" else tmp_path
+    script = 'ulimit -f 1; exec "$@"' if why == "full" else 'exec "$@"'
+    code = "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from vyre_dist.cli.main import main; main()"
+    run = subprocess.run(
+        ["bash", "-c", script, "-", sys.executable, "-c", code, "scan", "-r", str(pack), "-"],
+        input=b"x" * 100_000,
+        cwd=tree,
+        env={**environment, "TMPDIR": str(folder)},
+        capture_output=True,
+        timeout=60,
+    )
+    assert run.returncode == 2 and run.stdout == b""
+    assert f"vyre-dist: <stdin> cannot be kept in '{folder}': " in run.stderr.decode()
+
+
 def test_what_a_scan_writes_is_no_document_of_it(cli: Cli, pack: Path, tree: Path) -> None:
-    """Output files, the report and the copy of standard input may lie in the folder that is scanned, however large."""
+    """Output files and the report may lie in the folder that is scanned, however large."""
     (tree / "zz").mkdir()
     (tree / "many.txt").write_text("tok_aaaaaaaaaaaa\n" * 20_000)
     run = cli(
@@ -355,6 +645,6 @@ def test_what_a_scan_writes_is_no_document_of_it(cli: Cli, pack: Path, tree: Pat
     report = json.loads((tree / "zz" / "report").read_text())
     assert (run.code, run.err) == (1, "")
     assert (report["documents"], report["findings"], report["problems"]) == (5, 20_003, [])
-    # the two outputs, the report and the folder with the copy
-    assert report["skipped"] == {"own-file": 4}
+    # the two outputs and the report; the copy has no name
+    assert report["skipped"] == {"own-file": 3}
     assert sorted(os.listdir(tree / "zz")) == ["out.csv", "out.jsonl", "report"]

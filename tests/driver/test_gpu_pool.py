@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -213,7 +212,14 @@ def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Where no socket can be made, the error says where and what to do, and nothing is left behind."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    with pytest.raises(UsageError, match=r"no socket can be made at .*vyre-gpu-.*set TMPDIR"):
+    monkeypatch.setenv("TMPDIR", str(deep))
+    with pytest.raises(UsageError, match=r"no socket can be made at .*\.gpu\..*set TMPDIR"):
         scan(LocalPool(spec(), workers=1), tmp_path)
     assert list(deep.iterdir()) == []
+
+
+def test_a_temporary_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named; no other one is taken in its place."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match=rf"no folder can be made in '{tmp_path}/none'.*set TMPDIR"):
+        scan(LocalPool(spec(), workers=1), tmp_path)

@@ -8,6 +8,8 @@ import os
 import pty
 import threading
 
+import pytest
+
 from vyre_dist.sinks import open_progress
 from vyre_dist.sinks.progress import BarProgress, JsonProgress
 
@@ -23,7 +25,7 @@ class Clock:
 def test_json_lines_come_at_the_interval_and_at_the_end() -> None:
     """At most a line every interval, rates from the clock, and a last line with the last counts."""
     clock, out = Clock(), io.StringIO()
-    progress = open_progress(out, json_interval=5.0, clock=clock)
+    progress = open_progress(out, "json", json_interval=5.0, clock=clock)
     assert isinstance(progress, JsonProgress)
     for second in range(1, 13):
         clock.now = 100.0 + second
@@ -56,9 +58,48 @@ def test_json_lines_come_at_the_interval_and_at_the_end() -> None:
 def test_a_run_without_updates_has_one_line() -> None:
     """A run that is over at once still says how it ended, with no division by zero."""
     out = io.StringIO()
-    open_progress(out, clock=Clock()).close()
+    open_progress(out, "json", clock=Clock()).close()
     (line,) = map(json.loads, out.getvalue().splitlines())
     assert (line["bytes"], line["mb_per_s"], line["final"]) == (0, 0.0, True)
+
+
+@pytest.mark.parametrize("style", ["json", "plain", "bar"])
+def test_a_run_that_does_not_come_to_its_end_shows_nothing(style: str) -> None:
+    """Before anything was scanned there is nothing to show: a usage error that takes its time stands alone."""
+    clock, out = Clock(), io.StringIO()
+    progress = open_progress(out, style, clock=clock)
+    for _ in range(100 if style != "bar" else 1):
+        clock.now += 1.0
+        progress.update(0)
+    progress.close(ended=False)
+    assert out.getvalue() == ""
+
+
+def test_plain_lines_come_every_half_minute() -> None:
+    """A stream that is no terminal gets a line of text every 30 seconds, and none at the end: the summary follows."""
+    clock, out = Clock(), io.StringIO()
+    progress = open_progress(out, clock=clock)
+    for second in range(1, 72):
+        clock.now = 100.0 + second
+        progress.update(second * 1_000_000, second * 100, 7_200 if second > 40 else None, second, None)
+    progress.message("vyre-dist: a message")
+    progress.close()
+    assert out.getvalue().splitlines() == [
+        "vyre-dist: 30 MB, 1.0 MB/s, 3,000 files, 30 findings after 30 s",
+        "vyre-dist: 60 MB, 1.0 MB/s, 6,000/7,200 files, 60 findings after 60 s",
+        "vyre-dist: a message",
+    ]
+
+
+def test_a_style_can_be_asked_for_anywhere() -> None:
+    """A bar off a terminal and JSON on one; an unknown style names the known ones."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    assert isinstance(open_progress(terminal), BarProgress)
+    assert isinstance(open_progress(terminal, "json"), JsonProgress)
+    assert isinstance(open_progress(io.StringIO(), "bar"), BarProgress)
+    with pytest.raises(ValueError, match="auto, bar, plain, json"):
+        open_progress(terminal, "dots")
 
 
 def test_a_terminal_gets_a_bar() -> None:

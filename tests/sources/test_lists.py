@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import resource
+import signal
 import stat
+import subprocess
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from vyre_dist.errors import UsageError
-from vyre_dist.sources import FileListError, StdinTooLargeError, read_file_list, spool_stdin, walk
+from vyre_dist.sources import FileListError, SpoolError, StdinTooLargeError, read_file_list, spool_stdin, walk
 from vyre_dist.sources.lists import MAX_LISTED_PATH
 
 
@@ -74,8 +78,8 @@ def slow_pipe(request: pytest.FixtureRequest) -> Iterator[BinaryIO]:
 
 def test_a_pipe_that_has_nothing_yet_is_not_at_its_end(slow_pipe: BinaryIO, tmp_path: Path) -> None:
     """Standard input in non-blocking mode, as some programs leave it, is waited for, and left in that mode."""
-    ref = spool_stdin(slow_pipe, str(tmp_path))
-    assert Path(ref.open_path).read_bytes() == b"a\nb\n"
+    with spool_stdin(slow_pipe, str(tmp_path)) as ref:
+        assert Path(ref.open_path).read_bytes() == b"a\nb\n"
 
 
 def test_a_list_that_is_not_there_yet_is_waited_for(slow_pipe: BinaryIO) -> None:
@@ -149,24 +153,47 @@ def test_a_list_is_opened_before_its_paths_are_asked_for(tmp_path: Path) -> None
     read_file_list(str(tmp_path / "list"))
 
 
-def test_stdin_becomes_a_private_file(tmp_path: Path) -> None:
-    """Standard input is copied whole; the document shows <stdin> and opens the copy from any directory."""
+def has_no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that knows no O_TMPFILE."""
+    system_open = os.open
+
+    def refusing(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return system_open(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_stdin_becomes_a_private_file_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
+) -> None:
+    """It is copied whole; the document shows <stdin> and opens the copy from any directory, and from other processes."""
+    if not unnamed:
+        has_no_unnamed_files(monkeypatch)
     data = os.urandom(3_000_001)
-    ref = spool_stdin(Dribble(data, 70_000), str(tmp_path))  # type: ignore[arg-type]
-    assert (ref.path, ref.kind, ref.size) == ("<stdin>", "stdin", len(data))
-    assert os.path.isabs(ref.open_path)
-    with open(ref.location("/elsewhere"), "rb") as file:
-        assert file.read() == data
-    assert stat.S_IMODE(os.stat(ref.open_path).st_mode) == 0o600
-    assert os.listdir(tmp_path) == [os.path.basename(ref.open_path)]
+    with spool_stdin(Dribble(data, 70_000), str(tmp_path)) as ref:  # type: ignore[arg-type]
+        assert os.listdir(tmp_path) == []
+        assert (ref.path, ref.kind, ref.size) == ("<stdin>", "stdin", len(data))
+        with open(ref.location("/elsewhere"), "rb") as file:
+            assert file.read() == data
+            assert (ref.mtime_ns, ref.inode) == (
+                os.fstat(file.fileno()).st_mtime_ns,
+                os.fstat(file.fileno()).st_ino,
+            )
+        assert os.stat(ref.open_path).st_dev == os.stat(tmp_path).st_dev
+        assert stat.S_IMODE(os.stat(ref.open_path).st_mode) == 0o600
+        assert subprocess.run(["cat", ref.open_path], capture_output=True, check=True).stdout == data
+    assert not os.path.exists(ref.open_path)
 
 
 def test_stdin_takes_bounded_memory(tmp_path: Path) -> None:
     """Spooling 64 MiB holds a few MiB at most."""
     tracemalloc.start()
     try:
-        ref = spool_stdin(Zeros(64 << 20), str(tmp_path))  # type: ignore[arg-type]
-        peak = tracemalloc.get_traced_memory()[1]
+        with spool_stdin(Zeros(64 << 20), str(tmp_path)) as ref:  # type: ignore[arg-type]
+            peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert ref.size == 64 << 20
@@ -175,8 +202,58 @@ def test_stdin_takes_bounded_memory(tmp_path: Path) -> None:
 
 def test_too_much_stdin_leaves_no_file(tmp_path: Path) -> None:
     """Above the limit the copy is removed and the error carries the limit."""
-    with pytest.raises(StdinTooLargeError) as caught:
-        spool_stdin(io.BytesIO(b"x" * 101), str(tmp_path), max_bytes=100)
+    before = os.listdir("/proc/self/fd")
+    with (
+        pytest.raises(StdinTooLargeError) as caught,
+        spool_stdin(io.BytesIO(b"x" * 101), str(tmp_path), max_bytes=100),
+    ):
+        pass
     assert caught.value.limit == 100
-    assert os.listdir(tmp_path) == []
-    assert spool_stdin(io.BytesIO(b"x" * 100), str(tmp_path), max_bytes=100).size == 100
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    with spool_stdin(io.BytesIO(b"x" * 100), str(tmp_path), max_bytes=100) as ref:
+        assert ref.size == 100
+
+
+def test_a_folder_that_cannot_take_stdin_is_named(tmp_path: Path) -> None:
+    """A missing folder, one that is a file, and a disk that is full in the middle of it."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "none", tmp_path / "file"):
+        with (
+            pytest.raises(SpoolError, match=rf"{folder}.*set TMPDIR"),
+            spool_stdin(io.BytesIO(b"x"), str(folder)),
+        ):
+            pass
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(SpoolError) as caught, spool_stdin(Zeros(3 << 20), str(tmp_path)):  # type: ignore[arg-type]
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert str(tmp_path) in str(caught.value) and "File too large (2097152 bytes of it had come)" in str(
+        caught.value
+    )
+    assert caught.value.directory == str(tmp_path)
+
+
+def test_stdin_that_cannot_be_read_is_not_blamed_on_the_folder(tmp_path: Path) -> None:
+    """An error of standard input itself is told as one."""
+    broken = os.open(tmp_path / "x", os.O_WRONLY | os.O_CREAT)
+    with (
+        open(broken, "wb", buffering=0) as stream,
+        pytest.raises(UsageError, match="<stdin> cannot be read: "),
+        spool_stdin(_Broken(stream), str(tmp_path)),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+class _Broken:
+    """A stream whose descriptor can't be read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        return os.read(self._stream.fileno(), size)

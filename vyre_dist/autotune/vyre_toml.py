@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vyre_dist.atomic_file import AtomicFile
 from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.store import AutotuneStore
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord
@@ -102,10 +103,11 @@ def read_toml(path: str | os.PathLike[str]) -> tuple[StoredRecord, ...]:
     return _records(path, document)
 
 
-def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) -> None:
+def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) -> Sequence[str]:
     """Write `records` as Vyre's file, sorted by key; it replaces the old file in one step.
 
-    Raises VyreTomlError for more than Vyre reads, and OSError.
+    Returns the paths of what killed writers of the same file had left, which is gone now. Raises VyreTomlError for more
+    than Vyre reads, and OSError.
     """
     path = Path(path)
     tables = [_table(stored) for stored in sorted(records, key=lambda stored: stored.key)]
@@ -115,15 +117,13 @@ def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) ->
             path, f"{len(tables)} records take {len(raw)} bytes; Vyre reads at most {MAX_FILE_BYTES}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    file = AtomicFile(str(path), mode=0o666)
     try:
-        with open(unfinished, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        file.stream.write(raw)
+        file.commit()
     finally:
-        unfinished.unlink(missing_ok=True)
+        file.abort()
+    return file.removed
 
 
 def _whole(path: Path, text: str) -> VyreTomlError:

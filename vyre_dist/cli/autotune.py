@@ -96,6 +96,7 @@ def export_records(file: Path, store: str | None) -> int:
     """
     from vyre_dist.autotune.urls import open_store
     from vyre_dist.autotune.vyre_toml import write_toml
+    from vyre_dist.leftovers import removed_line
 
     opened = open_store(store)
     try:
@@ -106,7 +107,8 @@ def export_records(file: Path, store: str | None) -> int:
     if trouble:
         click.echo(f"vyre-dist: nothing was written to {file}: {trouble}", err=True)
         return ExitCode.INCOMPLETE
-    write_toml(file, records)
+    for path in write_toml(file, records):
+        click.echo(f"vyre-dist: {removed_line(path)}", err=True)
     click.echo(f"{len(records)} records written to {file}", err=True)
     return ExitCode.CLEAN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -31,6 +32,7 @@ _COMMANDS = {
     "rules": ("vyre_dist.cli.rules", "rules"),
     "submit": ("vyre_dist.cli.submit", "submit"),
     "autotune": ("vyre_dist.cli.autotune", "autotune"),
+    "clean": ("vyre_dist.cli.clean", "clean"),
 }
 
 
@@ -63,16 +65,31 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with an ExitCode."""
     # imports, and a plan, are many small objects and no cycles: the collector's usual rhythm takes 3 % of either
     gc.set_threshold(50_000, 20, 100)
-    for name in ("stdout", "stderr"):
-        # closed by whoever started us; were it left so, the next file to be opened would take its place
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (lives as long as we)
+    _fill_closed_streams()
     end_in_order()
     try:
         code = _run(sys.argv[1:] if args is None else args)
     finally:
         _signals_done()
     _exit(code)
+
+
+def _fill_closed_streams() -> None:
+    """Give standard streams that whoever started us has closed a file that can't be written: were they left so, the next
+    file to be opened would take their place; and what is written to them is lost, which is an error.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        if nothing != number:
+            os.dup2(nothing, number)
+            os.close(nothing)
+        os.set_inheritable(number, True)
+        if name != "stdin":
+            # a file of its own would close the descriptor with it
+            stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _run(args: list[str]) -> int:
@@ -90,12 +107,14 @@ def _run(args: list[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _failed("interrupted", ExitCode.INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):  # as in _failed
+            error.show()
         return ExitCode.USAGE
     except UsageError as error:
         return _failed(str(error), ExitCode.USAGE)
     except VyreError as error:
-        return _failed(str(error), ExitCode.INCOMPLETE)
+        more = getattr(error, "__notes__", ())
+        return _failed("\nvyre-dist: ".join([str(error), *more]), ExitCode.INCOMPLETE)
     except BrokenPipeError:
         # whoever read our output has seen enough
         return ExitCode.INCOMPLETE
@@ -105,13 +124,16 @@ def _run(args: list[str]) -> int:
     except Exception:  # noqa: BLE001 - a bug; Python's own exit code for it would be 1: something was found
         import traceback
 
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return _failed("this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE)
     return code if isinstance(code, int) else ExitCode.CLEAN
 
 
 def _failed(message: str, code: ExitCode) -> ExitCode:
-    click.echo(f"vyre-dist: {message}", err=True)
+    # whether or not anybody can read it, the code says how it was
+    with contextlib.suppress(OSError):
+        click.echo(f"vyre-dist: {message}", err=True)
     return code
 
 

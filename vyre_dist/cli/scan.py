@@ -67,7 +67,12 @@ class _ScanCommand(click.Command):
     "May be given several times. Default: human.",
 )
 @click.option(
-    "--output", "-o", type=click.Path(readable=False), help="The file for a --format that names none."
+    "--output",
+    "-o",
+    multiple=True,
+    type=click.Path(readable=False),
+    help="The file for the --format that names none. Without one the name's ending says the format (.sarif, .json, .jsonl, "
+    ".csv, .parquet, .txt), and it may be given several times.",
 )
 @click.option(
     "--redact",
@@ -163,10 +168,11 @@ class _ScanCommand(click.Command):
 )
 @click.option(
     "--progress",
-    type=click.Choice(["auto", "never"]),
+    type=click.Choice(["auto", "bar", "plain", "json", "never"]),
     default="auto",
     show_default=True,
-    help="Progress on standard error: a bar on a terminal, JSON lines elsewhere.",
+    help="Progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. auto: a bar on a terminal, "
+    "plain elsewhere.",
 )
 def scan(**options: Any) -> int:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -15,9 +14,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.errors import UsageError
-from vyre_dist.own_files import SUFFIX, regular_files
+from vyre_dist.leftovers import removed_line
+from vyre_dist.own_files import regular_files
+from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.store import AutotuneStore
@@ -64,13 +66,17 @@ class ScanRun:
         stats = WalkStats()
         with ExitStack() as stack:
             pool = self._open_pool(WorkerSpec(pack, config), stack)
-            destinations = self._destinations()
+            destinations, notes = self._destinations()
             plan = Plan(self._inputs(stats, stack, destinations, secret_key), config.shard_bytes)
             report = _open_report(o["report"], destinations, stack)
             opened = open_sinks(destinations, redact_percent=o["redact"], secret_ids=secret_key is not None)
             sinks = stack.enter_context(opened)
-            console = Console(o["progress"] != "never", ("human", "-") in destinations)
+            console = Console(o["progress"], [*destinations, *([("report", o["report"])] if report else [])])
             stack.callback(console.close)
+            for note in notes:
+                console.say(note)
+            for path in [*sinks.removed, *(report.removed if report else ())]:
+                console.say(removed_line(path))
             for warning in warnings:
                 console.say(f"warning: {warning}")
             try:
@@ -81,20 +87,18 @@ class ScanRun:
                 if error.refused and not error.outcome.totals.documents:
                     raise UsageError(str(error)) from error
                 outcome, aborted = error.outcome, str(error)
+            console.close(ended=True)
             for path in stats.unused_ignore_files:
                 console.say(f"{path} would leave out all of a folder that was asked for; it is not used")
             if aborted is not None:
-                console.say(f"the scan was given up: {aborted}")
+                console.given_up(aborted)
             summary = self._summary(outcome, pool.name, stats, aborted)
             if secret_key is not None:
                 summary = replace(summary, secret_key=secret_key.fingerprint)
-            console.close()
-            sinks.close(summary)
-            if report is not None:
-                _write_report(report, o["report"], summary)
+            self._publish(console, sinks, report, summary, given_up=aborted is not None)
         with self._open_store() as store:
             tuning.publish(store, outcome.totals)
-        if not summary.complete:
+        if not summary.complete or console.lost:
             return ExitCode.INCOMPLETE
         return ExitCode.FINDINGS if summary.findings else ExitCode.CLEAN
 
@@ -106,12 +110,34 @@ class ScanRun:
             with console.writing():
                 sinks.write(findings)
 
-        def on_problem(problem: InputProblem) -> None:
-            if not console.problems_shown_later:
-                where = problem.path or "''"
-                console.say(f"not scanned: {where}: {problem.reason} ({problem.detail})")
+        return Callbacks(on_findings, console.problem, console.say, console.update)
 
-        return Callbacks(on_findings, on_problem, console.say, console.update)
+    def _publish(
+        self, console: Console, sinks: SinkSet, report: Output | None, summary: RunSummary, *, given_up: bool
+    ) -> None:
+        """Put the outputs and the report in their places, or beside them where the scan was given up.
+
+        Raises SinkWriteError, when the others are there, and BrokenPipeError.
+        """
+        from vyre_dist.sinks import SinkWriteError
+
+        failure: SinkWriteError | None = None
+        try:
+            sinks.close(summary, given_up=given_up)
+        except SinkWriteError as error:
+            failure = error
+        kept = list(sinks.kept)
+        if report is not None:
+            if given_up:
+                report.give_up()
+            _write_report(report, self._o["report"], summary)
+            if report.kept_at is not None:
+                kept.append((self._o["report"], report.kept_at))
+        console.point_to_problems()
+        for destination, place in kept:
+            console.say(f"{destination} is left as it was; what had been done by then is in {place}")
+        if failure is not None:
+            raise failure
 
     def _secret_key(self) -> SecretKey | None:
         if self._o["secret_key_file"] is None:
@@ -187,10 +213,10 @@ class ScanRun:
             if o["files_from"] == "-":
                 raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
             paths = [p for p in o["paths"] if p != "-"]
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-", suffix=SUFFIX))
-            parts.append([spool_stdin(_stdin(), folder)])
+            parts.append([stack.enter_context(spool_stdin(_stdin(), temporary_directory()))])
         streams = [fd for fd, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is not None]
         files = [file for _, file in (*destinations, ("", o["report"] or "-")) if file != "-"]
+        files += [incomplete_name(os.path.realpath(file)) for file in files]
         list_problems: list[InputProblem] = []
         if o["files_from"]:
             listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
@@ -214,17 +240,10 @@ class ScanRun:
         parts.append(list_problems)
         return chain.from_iterable(parts)
 
-    def _destinations(self) -> list[tuple[str, str]]:
-        o = self._o
-        outputs: list[tuple[str, str]] = list(o["outputs"]) or [("human", "-")]
-        if o["output"]:
-            free = [form for form, file in outputs if file == "-"]
-            if len(free) != 1:
-                raise UsageError(
-                    f"--output names one file, and {len(free)} formats have none: write --format FORMAT=FILE for each"
-                )
-            outputs = [(form, o["output"] if file == "-" else file) for form, file in outputs]
-        return outputs
+    def _destinations(self) -> tuple[list[tuple[str, str]], list[str]]:
+        from vyre_dist.cli.destinations import destinations
+
+        return destinations(self._o["outputs"], self._o["output"])
 
     def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
         from vyre_dist.kernels import resolve_backend

@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
@@ -22,8 +21,9 @@ from vyre_dist.driver.signals import ENDING, held_back
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end
 from vyre_dist.errors import UsageError, VyreError
-from vyre_dist.own_files import SUFFIX
+from vyre_dist.leftovers import make_folder
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
     from vyre_dist.kernels.cuda.device_pack import DevicePack
@@ -46,6 +46,7 @@ class GpuProcess:
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._folder = self.address = ""
+        self._lock = -1
         # the rules; not among the process's arguments: whoever spawns it waits until it has read those
         self._pack = Connection(os.memfd_create("vyre-pack", os.MFD_CLOEXEC))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -58,7 +59,14 @@ class GpuProcess:
     def start(self) -> None:
         """Raises UsageError when the folder for temporary files has too long a path for a socket."""
         with held_back(spawns=True):
-            self._folder = tempfile.mkdtemp(prefix="vyre-gpu-", suffix=SUFFIX)
+            parent = temporary_directory()
+            try:
+                self._folder, self._lock = make_folder(parent, "gpu")
+            except OSError as error:
+                raise UsageError(
+                    f"no folder can be made in {parent!r} ({error.strerror or error}), for workers to reach the process "
+                    "that owns the GPU: set TMPDIR to another one, or use --backend cpu"
+                ) from error
             self.address = os.path.join(self._folder, "socket")
             try:
                 self._listener.bind(self.address)
@@ -147,6 +155,8 @@ class GpuProcess:
         self._pack.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._folder = ""
 
 
 def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:

@@ -7,12 +7,12 @@ compile and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 
 import platformdirs
+
+from vyre_dist.atomic_file import AtomicFile
 
 _MAGIC = b"vyre-dist artifact 1\n"
 
@@ -62,15 +62,12 @@ class ArtifactCache:
         path = self._path(self.directory, kind, key)
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+            file = AtomicFile(path, durable=False)
             try:
-                with os.fdopen(fd, "wb") as f:
-                    f.write(_MAGIC + hashlib.sha256(payload).digest())
-                    f.write(payload)
-                os.replace(temporary, path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+                file.stream.write(_MAGIC + hashlib.sha256(payload).digest())
+                file.stream.write(payload)
+                file.commit()
+            finally:
+                file.abort()
         except OSError as error:
             self.write_error = error

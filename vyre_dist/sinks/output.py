@@ -6,16 +6,15 @@ import contextlib
 import fcntl
 import os
 import stat
-import sys
-from typing import BinaryIO, Protocol
+from collections.abc import Sequence
+from typing import BinaryIO, Protocol, TextIO
 
+from vyre_dist.atomic_file import AtomicFile
 from vyre_dist.errors import UsageError
-from vyre_dist.own_files import SUFFIX
 
 STDOUT = "-"
 _MOST_LINKS = 40
 _MOST_DIGITS = 10
-_NAME_BYTES = 100
 
 
 class OutputError(UsageError):
@@ -31,6 +30,13 @@ class Output(Protocol):
 
     stream: BinaryIO
     is_terminal: bool
+    removed: Sequence[str]
+    """Unfinished files of the same destination that dead writers had left, and that are gone now."""
+    kept_at: str | None
+    """Where the file is when it was committed after `give_up`; None for what is no file."""
+
+    def give_up(self) -> None:
+        """What is written is not what was asked for: `commit` is to leave the destination's older file alone."""
 
     def commit(self) -> None:
         """Make what was written count. Raises OSError."""
@@ -38,14 +44,23 @@ class Output(Protocol):
     def abort(self) -> None:
         """Give up; a file destination keeps what it had."""
 
+    def lose(self) -> None:
+        """After an error: see that nobody meets it again who flushes the stream, as whoever starts a process does."""
+
 
 class _Direct:
     """A stream that cannot be replaced as a whole; what was written to it stays."""
+
+    removed: Sequence[str] = ()
+    kept_at: str | None = None
 
     def __init__(self, stream: BinaryIO, *, owned: bool) -> None:
         self.stream = stream
         self.is_terminal = stream.isatty()
         self._owned = owned
+
+    def give_up(self) -> None:
+        pass
 
     def commit(self) -> None:
         self.stream.flush()
@@ -57,49 +72,49 @@ class _Direct:
             with contextlib.suppress(OSError):  # the run has failed already, and this output with it
                 self.stream.close()
 
+    def lose(self) -> None:
+        if not self._owned:
+            lose(self.stream)
+
 
 class _Replacing:
-    """A temporary file beside the destination, renamed onto it at the end.
-
-    It is readable by its owner only, as findings are secrets; a file that is replaced hands on its mode.
-    """
+    """A file that replaces its destination as a whole; readable by its owner only, as findings are secrets."""
 
     is_terminal = False
 
     def __init__(self, destination: str) -> None:
-        import tempfile
+        self._file = AtomicFile(destination)
+        self.stream = self._file.stream
+        self.removed = self._file.removed
+        self._given_up = False
+        self.kept_at: str | None = None
 
-        self._destination = os.path.realpath(destination)  # a link keeps pointing at its file
-        directory, name = os.path.split(self._destination)
-        fd, self._temporary = tempfile.mkstemp(prefix=f".{_beginning(name)}.", suffix=SUFFIX, dir=directory)
-        self.stream: BinaryIO = open(fd, "wb", buffering=1 << 18)  # noqa: SIM115 (lives as long as the sink)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(fd, stat.S_IMODE(os.stat(self._destination).st_mode))
-        except BaseException:
-            self.abort()
-            raise
+    def give_up(self) -> None:
+        self._given_up = True
 
     def commit(self) -> None:
-        try:
-            self.stream.flush()
-            os.fsync(self.stream.fileno())
-            self.stream.close()
-            os.replace(self._temporary, self._destination)
-        except BaseException:
-            self.abort()
-            raise
+        if self._given_up:
+            self.kept_at = self._file.set_aside()
+        else:
+            self._file.commit()
 
     def abort(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk fails the flush; the file goes all the same
-            self.stream.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._temporary)
+        self._file.abort()
+
+    def lose(self) -> None:
+        pass
 
 
-def _beginning(name: str) -> str:
-    """As much of a file's name as leaves room for what is put around it; no half characters."""
-    return os.fsencode(name)[:_NAME_BYTES].decode(sys.getfilesystemencoding(), "ignore")
+def lose(stream: BinaryIO | TextIO) -> None:
+    """Have what is still in the buffer of a standard stream, and what is written to it from now on, go nowhere."""
+    try:
+        number = stream.fileno()
+    except OSError:  # it is none of the system's
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    stream.flush()
 
 
 def _descriptor(destination: str) -> int | None:
@@ -134,7 +149,7 @@ def _open_descriptor(number: int) -> BinaryIO:
     duplicate = os.dup(number)
     if fcntl.fcntl(duplicate, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         os.close(duplicate)
-        raise OSError("it is open for reading only")
+        raise OSError("it is closed, or open for reading only")
     return os.fdopen(duplicate, "wb")
 
 

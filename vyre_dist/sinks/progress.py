@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, JSON lines otherwise. Driven by update(): no thread of its own."""
+"""How far a run is: a bar, lines of text or lines of JSON. Driven by update(): no thread of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TextIO
 
 Clock = Callable[[], float]
+
+STYLES = ("auto", "bar", "plain", "json")
+"""auto: a bar where the stream is a terminal, else plain."""
+
+_BAR_WITHOUT_COUNTS_SECONDS = 2.0
 
 
 class Progress(Protocol):
@@ -33,16 +38,59 @@ class Progress(Protocol):
     def aside(self) -> AbstractContextManager[None]:
         """While this is held, others may write whole lines to the same terminal."""
 
-    def close(self) -> None:
-        """Show the last counts."""
+    def close(self, *, ended: bool = True) -> None:
+        """Take away what is shown. `ended`: the run came to its end, so the last counts are of interest."""
 
 
-class JsonProgress:
-    """One JSON object a line: at most one every `interval` seconds, and a last one with "final": true."""
+class _Lines:
+    """Lines among which messages are lines, too."""
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
         self._stream, self._interval, self._clock = stream, interval, clock
         self._began = self._shown_at = clock()
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def message(self, line: str) -> None:
+        """See Progress: a line among the others."""
+        self._write(line)
+
+    def aside(self) -> AbstractContextManager[None]:
+        """See Progress; nothing to do."""
+        return nullcontext()
+
+
+class PlainProgress(_Lines):
+    """A line of text every `interval` seconds, for logs: a short run has none."""
+
+    def update(
+        self,
+        bytes_done: int,
+        documents: int = 0,
+        documents_total: int | None = None,
+        findings: int = 0,
+        commit_rate_pct: float | None = None,
+    ) -> None:
+        """Write a line if one is due and there is something to tell."""
+        now = self._clock()
+        if now - self._shown_at < self._interval or not (bytes_done or documents):
+            return
+        self._shown_at = now
+        seconds = now - self._began
+        parts = _counts(bytes_done, seconds, documents, documents_total, findings, commit_rate_pct)
+        self._write(f"vyre-dist: {', '.join(parts)} after {seconds:,.0f} s")
+
+    def close(self, *, ended: bool = True) -> None:
+        """See Progress: the summary follows."""
+
+
+class JsonProgress(_Lines):
+    """One JSON object a line: at most one every `interval` seconds, and a last one with "final": true."""
+
+    def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
+        super().__init__(stream, interval, clock)
         self._shown_bytes = 0
         self._counts: tuple[int, int, int | None, int, float | None] = (0, 0, None, 0, None)
 
@@ -56,7 +104,7 @@ class JsonProgress:
     ) -> None:
         """Note the counts, and write a line if one is due."""
         self._counts = (bytes_done, documents, documents_total, findings, commit_rate_pct)
-        if self._clock() - self._shown_at >= self._interval:
+        if self._clock() - self._shown_at >= self._interval and (bytes_done or documents):
             self._line(final=False)
 
     def _line(self, *, final: bool) -> None:
@@ -77,29 +125,44 @@ class JsonProgress:
             "final": final,
         }
         self._shown_at, self._shown_bytes = now, done
-        self._stream.write(json.dumps(record, separators=(",", ":")) + "\n")
-        self._stream.flush()
+        self._write(json.dumps(record, separators=(",", ":")))
 
-    def message(self, line: str) -> None:
-        """See Progress: a line of plain text among those of JSON."""
-        self._stream.write(line + "\n")
-        self._stream.flush()
-
-    def aside(self) -> AbstractContextManager[None]:
-        """See Progress; nothing to do."""
-        return nullcontext()
-
-    def close(self) -> None:
+    def close(self, *, ended: bool = True) -> None:
         """Write the last line."""
-        self._line(final=True)
+        if ended:
+            self._line(final=True)
 
 
 def _rate(amount: int, seconds: float) -> float:
     return round(amount / seconds / 1e6, 3) if seconds > 0 else 0.0
 
 
+def _counts(
+    done: int,
+    seconds: float,
+    documents: int,
+    total: int | None,
+    findings: int,
+    commit_rate_pct: float | None,
+) -> list[str]:
+    """What a person is told."""
+    files = f"{documents:,}" + (f"/{total:,}" if total is not None else "")
+    parts = [
+        f"{done / 1e6:,.0f} MB",
+        f"{_rate(done, seconds):,.1f} MB/s",
+        f"{files} files",
+        f"{findings:,} findings",
+    ]
+    if commit_rate_pct is not None:
+        parts.append(f"{commit_rate_pct:.0f} % committed")
+    return parts
+
+
 class BarProgress:
-    """rich's bar; redrawn by update(), at most every `interval` seconds."""
+    """rich's bar; redrawn by update(), at most every `interval` seconds.
+
+    It appears with the first counts, or after some seconds without any: what ends before has no bar.
+    """
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
         from rich.console import Console
@@ -121,7 +184,7 @@ class BarProgress:
             redirect_stderr=False,
         )
         self._task = self._bar.add_task("", total=None)
-        self._bar.start()
+        self._shown = False
 
     def update(
         self,
@@ -133,15 +196,12 @@ class BarProgress:
     ) -> None:
         """Note the counts, and redraw if it is time."""
         now = self._clock()
-        files = f"{documents:,}" + (f"/{documents_total:,}" if documents_total is not None else "")
-        parts = [
-            f"{bytes_done / 1e6:,.0f} MB",
-            f"{_rate(bytes_done, now - self._began):,.1f} MB/s",
-            f"{files} files",
-            f"{findings:,} findings",
-        ]
-        if commit_rate_pct is not None:
-            parts.append(f"{commit_rate_pct:.0f} % committed")
+        if not self._shown:
+            if not (bytes_done or documents) and now - self._began < _BAR_WITHOUT_COUNTS_SECONDS:
+                return
+            self._shown = True
+            self._bar.start()
+        parts = _counts(bytes_done, now - self._began, documents, documents_total, findings, commit_rate_pct)
         self._bar.update(self._task, completed=documents, total=documents_total, description="  ".join(parts))
         if now - self._drawn_at >= self._interval:
             self._drawn_at = now
@@ -156,26 +216,38 @@ class BarProgress:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """See Progress: the bar is gone, and comes back below what was written."""
+        if not self._shown:
+            yield
+            return
         self._bar.stop()
         try:
             yield
         finally:
             self._bar.start()
 
-    def close(self) -> None:
-        """Remove the bar: the summary follows."""
-        self._bar.stop()
+    def close(self, *, ended: bool = True) -> None:  # noqa: ARG002 (the summary follows, or an error)
+        """Remove the bar."""
+        if self._shown:
+            self._bar.stop()
 
 
 def open_progress(
     stream: TextIO | None = None,
+    style: str = "auto",
     *,
     json_interval: float = 5.0,
+    plain_interval: float = 30.0,
     bar_interval: float = 0.1,
     clock: Clock = time.monotonic,
 ) -> Progress:
-    """A bar where `stream` (standard error) is a terminal, JSON lines otherwise. Intervals in seconds."""
+    """Progress on `stream` (standard error). `style`: one of STYLES. Intervals in seconds."""
     stream = stream if stream is not None else sys.stderr
-    if stream.isatty():
+    if style == "auto":
+        style = "bar" if stream.isatty() else "plain"
+    if style == "bar":
         return BarProgress(stream, bar_interval, clock)
-    return JsonProgress(stream, json_interval, clock)
+    if style == "json":
+        return JsonProgress(stream, json_interval, clock)
+    if style == "plain":
+        return PlainProgress(stream, plain_interval, clock)
+    raise ValueError(f"progress {style!r}: there are {', '.join(STYLES)}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
+from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import STDOUT, Output, OutputError, identity, open_output
@@ -50,7 +53,8 @@ class SinkWriteError(VyreError):
     """Writing the output `destination` in `format` failed; `errno` is the system's."""
 
     def __init__(self, format_name: str, destination: str, error: OSError) -> None:
-        super().__init__(f"writing {format_name} to {destination!r} failed: {error.strerror or error}")
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+        super().__init__(f"writing {format_name} to {destination!r} failed: {why}")
         self.format = format_name
         self.destination = destination
         self.errno = error.errno
@@ -96,55 +100,86 @@ _FACTORIES: dict[str, Callable[[Output, str, bool], Sink]] = {
 FORMATS = tuple(_FACTORIES)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSink:
+    """One output of a run. `destination` as it was given."""
+
+    format: str
+    destination: str
+    output: Output
+    sink: Sink
+
+
 class SinkSet:
     """The sinks of a run as one; a context manager that drops what was not closed.
 
-    Raises SinkWriteError where a sink fails; BrokenPipeError passes as it is: nobody reads any more.
+    A sink that fails is dropped, and the others go on: `close` raises its SinkWriteError when they are done, or `write`
+    does when there are no others. BrokenPipeError passes at once and as it is: nobody reads any more.
     """
 
-    def __init__(self, sinks: Sequence[tuple[str, str, Sink]], redact_percent: int | None) -> None:
+    def __init__(self, sinks: Sequence[OpenSink], redact_percent: int | None) -> None:
         self._sinks = list(sinks)
         self._redact = redact_percent
+        self._failure: Exception | None = None
+        self.removed = [path for each in sinks for path in each.output.removed]
+        """Unfinished files that killed runs had left at these destinations, and that are gone now."""
+        self.kept: list[tuple[str, str]] = []
+        """After `close(given_up=True)`: (destination, where its file is), for those that are files."""
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Hand the findings, redacted if asked for, to every sink."""
         if self._redact is not None:
             percent = self._redact
             findings = [redact(f, percent) for f in findings]
-        for name, destination, sink in self._sinks:
+        for each in list(self._sinks):
             try:
-                sink.write(findings)
+                each.sink.write(findings)
             except BrokenPipeError:
                 raise
             except OSError as error:
-                raise SinkWriteError(name, destination, error) from error
+                self._drop(each, error)
+                self._sinks.remove(each)
+        if not self._sinks and self._failure is not None:
+            raise self._failure
 
-    def close(self, summary: RunSummary) -> None:
-        """Close every sink, also where one of them fails; then raise the first failure."""
-        failure: Exception | None = None
+    def close(self, summary: RunSummary, *, given_up: bool = False) -> None:
+        """Close every sink, also where one of them fails; then raise the first failure.
+
+        `given_up`: the run did not come to its end. Files are put beside their destinations, which keep what they had.
+        """
         sinks, self._sinks = self._sinks, []
-        for name, destination, sink in sinks:
+        for each in sinks:
+            if given_up:
+                each.output.give_up()
             try:
-                sink.close(summary)
+                each.sink.close(summary)
             except BrokenPipeError as error:
-                failure = failure or error
-                sink.abort()
+                self._failure = self._failure or error
+                each.sink.abort()
             except OSError as error:
-                sink.abort()
-                wrapped = SinkWriteError(name, destination, error)
-                wrapped.__cause__ = error
-                if failure is None:
-                    failure = wrapped
-                else:
-                    failure.add_note(str(wrapped))
-        if failure is not None:
-            raise failure
+                self._drop(each, error)
+            else:
+                if each.output.kept_at is not None:
+                    self.kept.append((each.destination, each.output.kept_at))
+        if self._failure is not None:
+            raise self._failure
+
+    def _drop(self, each: OpenSink, error: OSError) -> None:
+        """Do without a sink that failed; it is told of at the end."""
+        each.sink.abort()
+        each.output.lose()
+        failure = SinkWriteError(each.format, each.destination, error)
+        failure.__cause__ = error
+        if self._failure is None:
+            self._failure = failure
+        else:
+            self._failure.add_note(str(failure))
 
     def abort(self) -> None:
         """Drop every sink that is not closed."""
         sinks, self._sinks = self._sinks, []
-        for _, _, sink in sinks:
-            sink.abort()
+        for each in sinks:
+            each.sink.abort()
 
     def __enter__(self) -> Self:
         return self
@@ -196,11 +231,16 @@ def open_sinks(
         if real in seen and real != os.devnull:
             raise SinkConflictError(destination)
         seen.add(real)
-    opened: list[tuple[str, str, Sink]] = []
+    for _, destination in specs:
+        # where the file of another output is put when the scan is given up
+        if identity(destination) in {incomplete_name(real) for real in seen}:
+            raise SinkConflictError(destination)
+    opened: list[OpenSink] = []
     try:
         for name, destination in specs:
             output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
-            opened.append((name, destination, _open_sink(name, output, destination, secret_ids)))
+            sink = _open_sink(name, output, destination, secret_ids)
+            opened.append(OpenSink(name, destination, output, sink))
     except BaseException:
         SinkSet(opened, None).abort()
         raise

@@ -8,7 +8,7 @@ from vyre_dist.sources.document import (
     ProblemReason,
     problem_of,
 )
-from vyre_dist.sources.lists import FileListError, StdinTooLargeError, read_file_list, spool_stdin
+from vyre_dist.sources.lists import FileListError, SpoolError, StdinTooLargeError, read_file_list, spool_stdin
 from vyre_dist.sources.tree import SkipReason, WalkStats
 from vyre_dist.sources.walk import walk, walk_folders
 
@@ -20,6 +20,7 @@ __all__ = [
     "InputProblem",
     "ProblemReason",
     "SkipReason",
+    "SpoolError",
     "StdinTooLargeError",
     "WalkStats",
     "problem_of",

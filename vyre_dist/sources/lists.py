@@ -5,12 +5,15 @@ The paths of a list go to walk() like any other arguments, so that a missing one
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from vyre_dist.errors import UsageError
+from vyre_dist.leftovers import unfinished_name
 from vyre_dist.sources.document import DocumentRef
 
 STDIN_NAME = "<stdin>"
@@ -34,6 +37,18 @@ class StdinTooLargeError(UsageError):
             f"standard input is longer than the {limit} bytes allowed; save it to a file or raise the limit"
         )
         self.limit = limit
+
+
+class SpoolError(UsageError):
+    """The copy of an input that is no file cannot be kept in `directory`."""
+
+    def __init__(self, shown: str, directory: str, size: int, error: OSError) -> None:
+        came = f" ({size} bytes of it had come)" if size else ""
+        super().__init__(
+            f"{shown} cannot be kept in {directory!r}: {error.strerror or error}{came}; set TMPDIR to a folder with room "
+            "for it, or save it to a file and scan that"
+        )
+        self.directory = directory
 
 
 def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
@@ -100,30 +115,68 @@ def _read(stream: BinaryIO) -> bytes:
     return chunk
 
 
-def spool_stdin(stream: BinaryIO, directory: str, *, max_bytes: int | None = None) -> DocumentRef:
-    """Copy `stream` to a new file in `directory`, one MiB at a time, and describe it as a document.
+@contextlib.contextmanager
+def spool_stdin(
+    stream: BinaryIO, directory: str, *, shown: str = STDIN_NAME, max_bytes: int | None = None
+) -> Iterator[DocumentRef]:
+    """Copy `stream` to a new file in `directory`, one MiB at a time, and describe it as the document `shown`.
 
-    The file is readable by its owner only; removing it is the caller's part (the `open_path` of the
-    result). Raises StdinTooLargeError above `max_bytes`, and OSError where the directory cannot take it; no
-    file stays then.
+    The file has no name, so that nothing stays however this process ends. While this is held, the `open_path` of the
+    document reaches it through this process's descriptors: for this user's processes on this machine. Raises
+    StdinTooLargeError above `max_bytes`, and SpoolError where the directory cannot take it.
     """
-    import tempfile
-
-    fd, path = tempfile.mkstemp(prefix="vyre-dist-stdin-", dir=directory)
+    fd = -1
     try:
-        with open(fd, "wb", buffering=0) as out:
-            size = 0
-            while chunk := _read(stream):
-                size += len(chunk)
-                if max_bytes is not None and size > max_bytes:
-                    raise StdinTooLargeError(max_bytes)
-                view = memoryview(chunk)
-                while view:
-                    view = view[out.write(view) :]
-            info = os.fstat(fd)
+        fd = _copied(stream, directory, shown, max_bytes)
+        info = os.fstat(fd)
+        yield DocumentRef(
+            shown, info.st_size, info.st_mtime_ns, info.st_ino, f"/proc/{os.getpid()}/fd/{fd}", "stdin"
+        )
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _copied(stream: BinaryIO, directory: str, shown: str, max_bytes: int | None) -> int:
+    """The descriptor of a file without a name that holds all of `stream`."""
+    size = 0
+    try:
+        fd = _unnamed_file(directory)
+    except OSError as error:
+        raise SpoolError(shown, directory, size, error) from error
+    try:
+        while chunk := _read_of(stream, shown):
+            size += len(chunk)
+            if max_bytes is not None and size > max_bytes:
+                raise StdinTooLargeError(max_bytes)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(fd, view) :]
+    except OSError as error:
+        os.close(fd)
+        raise SpoolError(shown, directory, size, error) from error
     except BaseException:
-        os.unlink(path)
+        os.close(fd)
         raise
-    return DocumentRef(
-        STDIN_NAME, info.st_size, info.st_mtime_ns, info.st_ino, os.path.abspath(path), "stdin"
-    )
+    return fd
+
+
+def _read_of(stream: BinaryIO, shown: str) -> bytes:
+    try:
+        return _read(stream)
+    except OSError as error:
+        raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from error
+
+
+def _unnamed_file(directory: str) -> int:
+    """A file in `directory` without a name, open for reading and writing, for its owner only."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # file systems that have no such thing, and kernels
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    path = os.path.join(directory, unfinished_name("stdin"))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)  # before anything is in it
+    return fd

@@ -1,0 +1,52 @@
+"""Standard input, for workers that may be on other nodes: the driver's copy of it has no name that they could open."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import ray
+
+from vyre_dist.engine.tasks import Item, Piece, ScanTask, Task
+
+MOST_CARRIED_BYTES = 64 << 20
+"""Of a document that goes to its worker as a whole, inside of the task."""
+
+OUT_OF_REACH = (
+    "standard input of this size is on the driver's node, where this worker is not: save it to a file that all nodes can "
+    "read, and scan that"
+)
+
+
+def carried(task: Task) -> Task:
+    """`task` with the bytes in it of such documents as it has whole, if they are not too many."""
+    if not isinstance(task, ScanTask) or not any(map(_is_spooled, task.pieces)):
+        return task
+    return ScanTask(tuple([_carried(item) for item in task.pieces]))
+
+
+def bound_to_this_node(task: Task) -> bool:
+    """Whether a worker must be on the driver's node to open what is in `task` (as `carried` gives it)."""
+    items: tuple[Item, ...] = task.pieces if isinstance(task, ScanTask) else (task.piece,)
+    return any(map(_is_spooled, items))
+
+
+def driver_node() -> str:
+    """Ray's id of the driver's node; "" for a driver that is on none (ray://)."""
+    if ray.util.client.ray.is_connected():
+        return ""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _is_spooled(item: Item) -> bool:
+    if not isinstance(item, Piece) or item.inline is not None or item.open_path is None:
+        return False
+    return item.open_path.startswith(f"/proc/{os.getpid()}/fd/")
+
+
+def _carried(item: Item) -> Item:
+    if not isinstance(item, Piece) or not _is_spooled(item):
+        return item
+    if not item.whole or item.size > MOST_CARRIED_BYTES:
+        return item
+    return item._replace(inline=Path(str(item.open_path)).read_bytes(), open_path=None)

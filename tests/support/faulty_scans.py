@@ -1,0 +1,49 @@
+"""Scans whose workers get stuck, or die, in a backend of ours: the process registers it before it calls main."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+# What a worker does at a marker: STUCK says who it is and waits for ever, POISON ends the process.
+PROGRAM = """
+import os, signal, sys
+from vyre_dist.kernels.backends import BACKENDS
+from vyre_dist.kernels.cpu import CpuBackend
+
+class Faulty(CpuBackend):
+    def dispatch(self, program, inputs, config):
+        for window in inputs:
+            if b"STUCK" in bytes(window.data):
+                os.write(2, b"stuck %d\\n" % os.getpid())
+                while True:
+                    signal.pause()
+            if b"POISON" in bytes(window.data):
+                os.kill(os.getpid(), signal.SIGSEGV)
+        return super().dispatch(program, inputs, config)
+
+BACKENDS["faulty"] = lambda pack, cache, _: Faulty(pack, cache)
+from vyre_dist.cli.main import main
+main(sys.argv[1:])
+"""
+PATIENCE = 30.0
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def stuck_workers(process: subprocess.Popen[bytes], count: int) -> list[int]:
+    """Wait until `count` workers are in the middle of a task that never ends; their process ids."""
+    assert process.stderr is not None
+    lines = [process.stderr.readline() for _ in range(count)]
+    assert all(line.startswith(b"stuck ") for line in lines), lines
+    return [int(line.split()[1]) for line in lines]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has reaped yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

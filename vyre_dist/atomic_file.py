@@ -1,0 +1,110 @@
+"""AtomicFile: a file that appears at its destination when it is whole, and not before."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from vyre_dist.leftovers import Fate, beginning, lock, remove_of, unfinished_name
+
+INCOMPLETE = ".incomplete"
+"""What is appended to the destination's name when a file is set aside."""
+
+_LONGEST_NAME = 255
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class AtomicFile:
+    """Write to `stream`, then `commit`, `set_aside` or `abort`. All may be called once more, without effect.
+
+    Until then the bytes lie beside the destination under a temporary name. `mode`: a new file's, less the umask; one that
+    is replaced hands on its own. `durable`: what was committed outlives a power failure. `removed`: paths of what dead
+    writers of the same destination had left, which is gone now. Raises OSError.
+    """
+
+    def __init__(self, destination: str, *, mode: int = 0o600, durable: bool = True) -> None:
+        _check_replaceable(destination)
+        self.destination = os.path.realpath(destination)  # a link keeps pointing at its file
+        self._durable = durable
+        self.removed: Sequence[str] = remove_of(self.destination)
+        fd, self._path = _create(self.destination, mode)
+        self.stream: BinaryIO = open(fd, "wb", buffering=1 << 18)  # noqa: SIM115 (lives as long as this)
+
+    def commit(self) -> None:
+        """Put the file in its place."""
+        self._publish(self.destination)
+
+    def set_aside(self) -> str:
+        """Put the file beside its place, which keeps what it had; the path."""
+        aside = incomplete_name(self.destination)
+        self._publish(aside)
+        return aside
+
+    def _publish(self, path: str) -> None:
+        try:
+            self.stream.flush()
+            fd = self.stream.fileno()
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(fd, stat.S_IMODE(os.stat(self.destination).st_mode))
+            if self._durable:
+                os.fsync(fd)
+            # closed later: the lock goes with it, and whoever gets that may remove the file
+            os.replace(self._path, path)
+            self.stream.close()
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Drop the file; the destination keeps what it had."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        with contextlib.suppress(OSError):  # a full disk fails the flush
+            self.stream.close()
+
+
+def incomplete_name(destination: str) -> str:
+    """Where a file for `destination` is put that is not what was asked for."""
+    directory, name = os.path.split(destination)
+    if len(os.fsencode(name)) + len(INCOMPLETE) > _LONGEST_NAME:
+        name = beginning(name)
+    return os.path.join(directory, name + INCOMPLETE)
+
+
+def _check_replaceable(path: str) -> None:
+    """A file that is renamed onto a device or a pipe would take its place."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is no regular file, and would be replaced by one", path)
+
+
+def _create(destination: str, mode: int) -> tuple[int, str]:
+    """A new, locked file beside `destination`: its descriptor and path."""
+    directory, name = os.path.split(destination)
+    while True:
+        path = os.path.join(directory, unfinished_name(name))
+        try:
+            fd = os.open(path, _FLAGS, mode)
+        except FileExistsError:
+            continue
+        try:
+            # before it was locked, somebody may have taken it for a leftover: then it is gone, or will be
+            if lock(fd) is not Fate.LIVE and os.path.samestat(os.stat(path), os.fstat(fd)):
+                return fd, path
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
+        os.close(fd)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,67 @@
+"""`vyre-dist clean`: remove what runs have left that were killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from vyre_dist.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from vyre_dist.leftovers import Fate
+
+
+@click.command(short_help="Remove what killed runs have left.")
+@click.argument("paths", nargs=-1, type=click.Path(readable=False))
+@click.option("--dry-run", "-n", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False),
+    help="The cache directory to look through without PATHS. Default: the user's.",
+)
+def clean(paths: tuple[str, ...], dry_run: bool, cache_dir: str | None) -> int:
+    """Remove the unfinished files of runs that were killed: they hold what was found, in clear.
+
+    A folder of PATHS is looked through with all that is below it; a file stands for what was left beside it under its
+    name. Default: the cache directory, and the folder for temporary files (not what is below that). What a run is still
+    writing stays, and so does whatever vyre-dist has not made, or another user has.
+
+    Exit codes: 0 nothing is left over, 2 bad usage, 3 something could not be looked at or removed (it is listed).
+    """
+    from vyre_dist.leftovers import Fate
+    from vyre_dist.sinks.text import visible
+
+    removed = left = failed = 0
+    for path, fate in _sweep(paths, cache_dir, dry_run):
+        if isinstance(fate, OSError):
+            failed += 1
+            click.echo(f"vyre-dist: {visible(path)}: {fate.strerror or fate}", err=True)
+        elif fate is Fate.REMOVED:
+            removed += 1
+            click.echo(f"{'would remove' if dry_run else 'removed'} {visible(path)}")
+        elif fate is not Fate.GONE:
+            left += 1
+            click.echo(f"left {visible(path)}: {fate.value}")
+    did = "would be removed" if dry_run else "removed"
+    click.echo(f"{removed} {did}, {left} left" + (f", {failed} failed" if failed else ""))
+    return ExitCode.INCOMPLETE if failed else ExitCode.CLEAN
+
+
+def _sweep(
+    paths: tuple[str, ...], cache_dir: str | None, dry_run: bool
+) -> Iterator[tuple[str, Fate | OSError]]:
+    import os
+
+    from vyre_dist.leftovers import sweep
+    from vyre_dist.program.cache import default_cache_dir
+    from vyre_dist.temporary import temporary_directory
+
+    for path in paths:
+        yield from sweep(path, deep=True, dry_run=dry_run)
+    if not paths:
+        cache = cache_dir or default_cache_dir()
+        if os.path.isdir(cache):  # there may have been no run yet
+            yield from sweep(cache, deep=True, dry_run=dry_run)
+        yield from sweep(temporary_directory(), deep=False, dry_run=dry_run)
