@@ -44,7 +44,7 @@ def test_without_arguments_the_current_folder_is_scanned(scan: Cli, tree: Path) 
 
 
 def test_an_empty_folder_is_clean(scan: Cli, tmp_path: Path) -> None:
-    """No documents is no error."""
+    """No documents is no error; test_nothing_scanned.py has what is said of it."""
     (tmp_path / "empty").mkdir()
     run = scan(tmp_path / "empty")
     assert (run.code, run.summary["documents"]) == (0, 0)

@@ -73,6 +73,7 @@ def summary() -> RunSummary:
             Problem("gone\x1b[31m\udcff", "vanished", "No such\x1b[2J file"),
             Problem("/dev/x", "device"),
         ),
+        warnings=("no document\udcff was scanned",),
         notes=(Note("log\x1b[1m", "grew", "by 3"),),
         commit=CommitReport(30, 10),
         capped_matches=1,

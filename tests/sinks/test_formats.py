@@ -111,6 +111,7 @@ def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary
             {"path": "/dev/x", "reason": "device", "detail": ""},
         ],
         "notes": [{"path": "log\x1b[1m", "reason": "grew", "detail": "by 3"}],
+        "warnings": ["no document\ufffd was scanned"],
         "commit": {"committed": 30, "rolled_back": 10, "rate_pct": 75.0},
         "capped_matches": 1,
         "skipped": {"gitignored": 12, "too-large": 1},

@@ -89,7 +89,7 @@ class _ScanCommand(click.Command):
 @click.option(
     "--files-from",
     type=click.Path(),
-    help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes.",
+    help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes. Names are no globs.",
 )
 @click.option(
     "--no-gitignore",

@@ -40,6 +40,7 @@ class ScanRun:
     def __init__(self, options: dict[str, Any]) -> None:
         self._o = options
         self._by_rule: Counter[str] = Counter()
+        self._listed = 0  # names in the list of --files-from
 
     def run(self) -> int:
         """Scan, and give the exit code."""
@@ -93,6 +94,9 @@ class ScanRun:
             if aborted is not None:
                 console.given_up(aborted)
             summary = self._summary(outcome, pool.name, stats, aborted)
+            summary = replace(summary, warnings=self._warnings(summary))
+            for told in summary.warnings:
+                console.say(f"warning: {told}")
             if secret_key is not None:
                 summary = replace(summary, secret_key=secret_key.fingerprint)
             self._publish(console, sinks, report, summary, given_up=aborted is not None)
@@ -138,6 +142,24 @@ class ScanRun:
             console.say(f"{destination} is left as it was; what had been done by then is in {place}")
         if failure is not None:
             raise failure
+
+    def _warnings(self, summary: RunSummary) -> tuple[str, ...]:
+        """What makes a result of no findings worth less than it looks."""
+        if summary.documents or any(problem.reason == "aborted" for problem in summary.problems):
+            return ()
+        from vyre_dist.cli.nothing_scanned import cause
+
+        o = self._o
+        empty_list = o["files_from"] if o["files_from"] and not self._listed else None
+        places = o["paths"] or ([] if o["files_from"] else ["."])
+        told = cause(
+            summary.skipped,
+            include=o["include"],
+            empty_list=empty_list,
+            # a problem is told of by itself
+            places=places if summary.complete else None,
+        )
+        return (told,) if told else ()
 
     def _secret_key(self) -> SecretKey | None:
         if self._o["secret_key_file"] is None:
@@ -217,10 +239,11 @@ class ScanRun:
         streams = [fd for fd, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is not None]
         files = [file for _, file in (*destinations, ("", o["report"] or "-")) if file != "-"]
         files += [incomplete_name(os.path.realpath(file)) for file in files]
+        names: Iterable[str] = ()
         list_problems: list[InputProblem] = []
         if o["files_from"]:
             listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
-            paths = chain(paths, _as_far_as_it_goes(listed, list_problems, alone=not o["paths"]))
+            names = self._counted(_as_far_as_it_goes(listed, list_problems, alone=not o["paths"]))
         elif not o["paths"]:
             paths = ["."]
         parts.append(
@@ -234,11 +257,17 @@ class ScanRun:
                 # the key is not for a report
                 own_files=regular_files([*streams, *files]) | (secret_key.own_files if secret_key else set()),
                 stats=stats,
+                names=names,
             )
         )
         # asked for last, when the list has been read
         parts.append(list_problems)
         return chain.from_iterable(parts)
+
+    def _counted(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            self._listed += 1
+            yield name
 
     def _destinations(self) -> tuple[list[tuple[str, str]], list[str]]:
         from vyre_dist.cli.destinations import destinations

@@ -48,7 +48,8 @@ class RunSummary:
     """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
 
     `capped_matches` counts matches that were seen to be cut at their rule's cap: there may be more of them. `complete`:
-    everything asked for was scanned; otherwise `problems` says what was not. `secret_key`: the fingerprint of the key that
+    everything asked for was scanned; otherwise `problems` says what was not. `warnings`: sentences for people, about the
+    whole run. `secret_key`: the fingerprint of the key that
     findings have a secret_id under; "" for none.
     """
 
@@ -59,6 +60,7 @@ class RunSummary:
     findings_by_rule: Mapping[str, int] = field(default_factory=_none)
     problems: tuple[Problem, ...] = ()
     notes: tuple[Note, ...] = ()
+    warnings: tuple[str, ...] = ()
     commit: CommitReport | None = None
     capped_matches: int = 0
     workers: int = 0

@@ -99,6 +99,7 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "findings_by_rule": dict(sorted(summary.findings_by_rule.items())),
         "problems": [_problem(p.path, p.reason, p.detail) for p in summary.problems],
         "notes": [_problem(n.path, n.reason, n.detail) for n in summary.notes],
+        "warnings": [lossy_path(warning)[0] for warning in summary.warnings],
         "commit": commit
         and {"committed": commit.committed, "rolled_back": commit.rolled_back, "rate_pct": commit.rate_pct},
         "capped_matches": summary.capped_matches,

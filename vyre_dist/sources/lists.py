@@ -1,6 +1,6 @@
 """Inputs that are not walked: lists of paths (`--files-from`) and a document on standard input.
 
-The paths of a list go to walk() like any other arguments, so that a missing one becomes a problem there.
+The paths of a list go to walk() as names, which are no globs; a missing one becomes a problem there.
 """
 
 from __future__ import annotations

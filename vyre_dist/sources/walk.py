@@ -56,6 +56,7 @@ def walk(
     max_file_size: int | None = None,
     own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
+    names: Iterable[str | bytes | os.PathLike[str]] = (),
 ) -> Iterator[DocumentRef | InputProblem]:
     """Yield every document below `paths`, and a problem for every input that cannot be one.
 
@@ -74,6 +75,7 @@ def walk(
         max_file_size=max_file_size,
         own_files=own_files,
         stats=stats,
+        names=names,
     )
     return _with_sizes(items, stats)
 
@@ -91,6 +93,7 @@ def walk_folders(
     max_file_size: int | None = None,
     own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
+    names: Iterable[str | bytes | os.PathLike[str]] = (),
 ) -> Iterator[Item]:
     """Yield the files below `paths` folder by folder, files that were named themselves as documents, and a problem for
     every input that cannot be one.
@@ -101,11 +104,14 @@ def walk_folders(
     a directory that does; `exclude` wins over it, and both also apply to the arguments and the directories that
     those lie in. `max_file_size` is in bytes; larger files are counted as too-large. `hidden` False leaves out
     names that begin with a dot. `own_files` are (device, inode) of regular files to leave out as the scan's own.
-    Of `paths`, two are taken at once, and the others as they are needed.
+    `names` come after `paths` and are taken literally: there is no glob among them. Of all these, two are taken at once,
+    and the others as they are needed.
     """
-    given = map(os.fsdecode, paths)
+    given = chain(
+        ((os.fsdecode(path), True) for path in paths), ((os.fsdecode(name), False) for name in names)
+    )
     first = list(islice(given, 2))
-    twice = len(first) > 1 or follow_symlinks or any(map(globs.has_glob, first))
+    twice = len(first) > 1 or follow_symlinks or any(may and globs.has_glob(path) for path, may in first)
     rules = WalkRules(
         respect_gitignore,
         require_git,
@@ -277,20 +283,20 @@ class _Walk:
     stats: WalkStats
     walked: set[str] = field(default_factory=set)
 
-    def run(self, given: Iterable[str]) -> Iterator[Item]:
-        for path in given:
-            for item in self._given(path):
+    def run(self, given: Iterable[tuple[str, bool]]) -> Iterator[Item]:
+        for path, may_be_glob in given:
+            for item in self._given(path, may_be_glob):
                 if isinstance(item, InputProblem):
                     self.stats.problems += 1
                 yield from _written(item)
 
-    def _given(self, path: str) -> Iterator[Item]:
+    def _given(self, path: str, may_be_glob: bool) -> Iterator[Item]:
         try:
             info = os.stat(path)
         except ValueError as error:  # a NUL in the name
             yield InputProblem(path, "invalid-name", str(error))
         except OSError as error:
-            if os.path.lexists(path) or not globs.has_glob(path):
+            if os.path.lexists(path) or not (may_be_glob and globs.has_glob(path)):
                 yield _missing(normal_path(path), error)
                 return
             empty = True
