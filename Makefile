@@ -6,7 +6,7 @@ TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['std
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types layers nightly gpu sanitize bench bench-gpu clean
+.PHONY: demo test without-hyperscan check lint types layers nightly gpu sanitize bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vyre-dist needs Python 3.11 or newer, this is " + sys.version)'
@@ -22,6 +22,13 @@ demo: $(STAMP)
 # every processor works; `make test TESTS=tests/cli` runs a part of it
 test: $(STAMP)
 	$(BIN)/pytest --numprocesses logical --maxprocesses 8 --dist worksteal --durations 10 $(TESTS)
+
+# the tests of what scans, in an environment as Python 3.14 has it: without Hyperscan
+without-hyperscan: $(STAMP)
+	test -x $(VENV)-plain/bin/python || $(PYTHON) -m venv $(VENV)-plain
+	$(VENV)-plain/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)-plain/bin/python -m pip uninstall --quiet --yes hyperscan
+	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/extract tests/rules tests/regex tests/driver tests/cli
 
 # what CI runs besides the tests
 check: lint types layers
@@ -59,4 +66,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/scan_cpu.py $(TREE)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-plain build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

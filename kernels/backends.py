@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,9 +85,13 @@ class BackendOptions:
 
 def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
     del options  # to find out where a match is costs it the time, so that it has nothing of screens
-    from vyre_dist.kernels.cpu import CpuBackend
+    if has_hyperscan():
+        from vyre_dist.kernels.cpu import CpuBackend
 
-    return CpuBackend(compiled, cache)
+        return CpuBackend(compiled, cache)
+    from vyre_dist.kernels.cpu_without_hyperscan import Re2CpuBackend
+
+    return Re2CpuBackend(compiled, cache)
 
 
 def _open_reference(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
@@ -113,6 +118,21 @@ BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], Scan
     "cuda": _open_cuda,
     "reference": _open_reference,
 }
+
+
+def has_hyperscan() -> bool:
+    """Whether the package is installed. There are wheels of it for CPython 3.11 to 3.13."""
+    return importlib.util.find_spec("hyperscan") is not None
+
+
+def backend_warning(name: str) -> str:
+    """What whoever starts a scan with this backend, on this machine, is to be told; empty for nothing."""
+    if resolve_backend(name) != "cpu" or has_hyperscan():
+        return ""
+    return (
+        "the package hyperscan is not installed: google-re2 searches alone, which finds the same and takes several times as "
+        "long; there are wheels of it for Python 3.11 to 3.13 (pip install 'hyperscan>=0.7.13,<0.7.23')"
+    )
 
 
 def resolve_backend(name: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from vyre_dist.kernels.hyperscan_db import candidate_databases
+from vyre_dist.kernels.backends import has_hyperscan
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 
 def rule_routes(compiled: CompiledPack) -> dict[int, str]:
     """By rule number: how candidates are found. Every way is exact; they differ in speed."""
+    if not has_hyperscan():
+        return _without_hyperscan(compiled)
+    from vyre_dist.kernels.hyperscan_db import candidate_databases
+
     databases = candidate_databases(compiled, ArtifactCache(None))
     always, approximate = set(databases.always), databases.approximate
     routes = {}
@@ -24,3 +28,14 @@ def rule_routes(compiled: CompiledPack) -> dict[int, str]:
             way = "Hyperscan, then google-re2"
         routes[rule.index] = way
     return routes
+
+
+def _without_hyperscan(compiled: CompiledPack) -> dict[int, str]:
+    from vyre_dist.kernels.re2_candidates import Re2Candidates
+
+    always = Re2Candidates(compiled.rules).always
+    everywhere = "google-re2 on every document: no literal is in all matches"
+    return {
+        rule.index: everywhere if rule.index in always else "its literals, then google-re2"
+        for rule in compiled.rules
+    }

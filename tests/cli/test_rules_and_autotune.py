@@ -48,7 +48,7 @@ def test_rules_check_of_a_good_pack(cli: Cli, pack: Path) -> None:
     run = cli("rules", "check", pack)
     lines = run.out.decode().splitlines()
     assert run.code == 0 and lines[-1] == "shop: 2 rules, fit for use"
-    assert lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "Hyperscan" in lines[0]
+    assert lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "google-re2" in lines[0]
     assert lines[1].startswith("      tables: automata; anchors tok_ ok_[0-9a-z]; ")
     assert " hits/MB" in lines[1] and "after: table, " in lines[1] and "before: table, " in lines[1]
     assert lines[-2].startswith("tables: 1 automata; ") and "% of positions hit the bitmap" in lines[-2]

@@ -13,7 +13,6 @@ from oracle import Hit, filtered, hits_of
 
 from vyre_dist import Finding, Scanner
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels.cpu import CpuBackend
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 
 BACKENDS = ["cpu", "reference"]
@@ -145,6 +144,7 @@ def test_keyword_across_the_edges_of_what_is_read_at_once(
 ) -> None:
     """A keyword is found wherever it lies in a file that is read in stretches, and half a keyword is none; also where
     the Hyperscan that is installed is not to be trusted."""
+    pytest.importorskip("hyperscan")
     monkeypatch.setattr("vyre_dist.engine.findings._LOWERED_BYTES", 16)
     monkeypatch.setattr("vyre_dist.engine.findings._CHUNK", 16)
     asked = []
@@ -165,6 +165,9 @@ def test_keyword_across_the_edges_of_what_is_read_at_once(
 
 def test_gated_rules_that_are_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a rule that is looked for by keywords matches so densely that Hyperscan is told to stop, pieces lose nothing."""
+    pytest.importorskip("hyperscan")
+    from vyre_dist.kernels.cpu import CpuBackend
+
     stopped = []
 
     def on_hit(self: CpuBackend, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:

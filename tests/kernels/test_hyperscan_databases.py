@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import hyperscan
 import pytest
 from oracle import hits, hits_of
 
@@ -18,12 +17,16 @@ from vyre_dist import EngineConfig, Scanner
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels import hyperscan_db, open_backend
+from vyre_dist.kernels import open_backend
 from vyre_dist.kernels.backends import programs
-from vyre_dist.kernels.hyperscan_db import candidate_databases, check_library
 from vyre_dist.kernels.routes import rule_routes
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule, compile_pack
 from vyre_dist.rules import RulePack
+
+hyperscan = pytest.importorskip("hyperscan")
+
+from vyre_dist.kernels import hyperscan_db  # noqa: E402 (needs it)
+from vyre_dist.kernels.hyperscan_db import candidate_databases, check_library  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("hyperscan")
 
 from vyre_dist.kernels.keyword_search import KeywordSearch
 

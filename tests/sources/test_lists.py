@@ -91,6 +91,8 @@ def test_a_list_that_is_not_there_yet_is_waited_for(slow_pipe: BinaryIO) -> None
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", ["a", "\ufeffb"]),
+        (b"\xef\xbb\xbfa\0b", ["\ufeffa", "b"]),
         (b"", []),
         (b"\n\n", []),
         (b"a", ["a"]),

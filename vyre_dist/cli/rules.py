@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED, loading_messages
+
+if TYPE_CHECKING:
+    from vyre_dist.rules import RulePack
 
 
 @click.group()
@@ -20,11 +24,12 @@ def rules() -> None:
 @rules.command("list", short_help="List the rules of a pack.")
 @click.argument("pack", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_rules(pack: str | None, as_json: bool) -> int:
+@SKIP_UNSUPPORTED
+def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
     """List the rules of PACK (a file, a folder, a built-in pack's name; default: everything built in)."""
-    from vyre_dist.rules import RulePack
-
-    loaded = RulePack.load(pack) if pack else RulePack.builtin()
+    loaded = _load(pack, skip_unsupported)
+    for message in loading_messages((), loaded.left_out):
+        click.echo(message, err=True)
     for rule in loaded:
         if as_json:
             click.echo(
@@ -52,7 +57,8 @@ def list_rules(pack: str | None, as_json: bool) -> int:
 @click.argument("pack", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--quiet", "-q", is_flag=True, help="Only what is wrong.")
-def check(pack: str | None, as_json: bool, quiet: bool) -> int:
+@SKIP_UNSUPPORTED
+def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) -> int:
     """Check PACK: syntax, what its libraries and our tables make of each rule, and whether its examples match.
 
     For each rule is said: its anchors and how often they are expected in ordinary text, its automata, or why the host has
@@ -62,11 +68,13 @@ def check(pack: str | None, as_json: bool, quiet: bool) -> int:
     from vyre_dist.compiler.explain import summarize, summarize_pack
     from vyre_dist.kernels.routes import rule_routes
     from vyre_dist.program import RulesRefusedError, compile_pack
-    from vyre_dist.rules import RulePack, check_pack
+    from vyre_dist.rules import check_pack
 
-    loaded = RulePack.load(pack) if pack else RulePack.builtin()
+    loaded = _load(pack, skip_unsupported)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for message in loading_messages((), loaded.left_out):
+        click.echo(message, err=True)
     routes: dict[int, str] = {}
     refused: dict[str, str] = {}
     try:
@@ -95,7 +103,8 @@ def check(pack: str | None, as_json: bool, quiet: bool) -> int:
         if compiled is not None:
             click.echo(summarize_pack(compiled, default_model()).line)
         fit = "fit for use" if not bad else f"{bad} not fit for use"
-        click.echo(f"{loaded.name}: {len(reports)} rules, {fit}")
+        left_out = f", {len(loaded.left_out)} left out" if loaded.left_out else ""
+        click.echo(f"{loaded.name}: {len(reports)} rules, {fit}{left_out}")
     return ExitCode.USAGE if bad else ExitCode.CLEAN
 
 
@@ -103,15 +112,15 @@ def check(pack: str | None, as_json: bool, quiet: bool) -> int:
 @click.argument("rule_id", metavar="ID")
 @click.argument("pack", required=False)
 @click.option("--dot", is_flag=True, help="For Graphviz, small automata state by state.")
-def explain(rule_id: str, pack: str | None, dot: bool) -> int:
+@SKIP_UNSUPPORTED
+def explain(rule_id: str, pack: str | None, dot: bool, skip_unsupported: bool) -> int:
     """Draw how the rule ID of PACK (default: everything built in) finds its matches: windows, probes, automata."""
     from vyre_dist.compiler import compile_rule, default_model
     from vyre_dist.compiler.drawing import draw_dot, draw_text
     from vyre_dist.errors import UsageError
     from vyre_dist.regex import parse
-    from vyre_dist.rules import RulePack
 
-    loaded = RulePack.load(pack) if pack else RulePack.builtin()
+    loaded = _load(pack, skip_unsupported)
     rule = next((rule for rule in loaded if rule.id == rule_id), None)
     if rule is None:
         near = difflib.get_close_matches(rule_id, [rule.id for rule in loaded], 3)
@@ -123,6 +132,12 @@ def explain(rule_id: str, pack: str | None, dot: bool) -> int:
     title = f"rule {rule_id} of {loaded.name}"
     click.echo(draw_dot(program, title) if dot else draw_text(program, title, rule.regex), nl=False)
     return ExitCode.CLEAN
+
+
+def _load(pack: str | None, skip_unsupported: bool) -> RulePack:
+    from vyre_dist.rules import RulePack
+
+    return RulePack.load(pack, skip_unsupported=skip_unsupported) if pack else RulePack.builtin()
 
 
 def _print(report: Any, tables: str) -> None:

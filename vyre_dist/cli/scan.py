@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vyre_dist.cli.autotune import STORE
+from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
 
 _FORMATS = ["human", "jsonl", "sarif", "csv", "parquet"]
@@ -57,6 +58,7 @@ class _ScanCommand(click.Command):
     help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file, a folder of such files, or a built-in pack's "
     "name. May be given several times. Default: everything built in.",
 )
+@SKIP_UNSUPPORTED
 @click.option(
     "--format",
     "-f",

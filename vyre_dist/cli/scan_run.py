@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.cli.rule_options import loading_messages
 from vyre_dist.errors import UsageError
 from vyre_dist.leftovers import removed_line
 from vyre_dist.own_files import regular_files
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from vyre_dist.driver.run import Callbacks, ScanOutcome
     from vyre_dist.engine.config import EngineConfig
     from vyre_dist.finding import Finding
+    from vyre_dist.rules.left_out import LeftOut
     from vyre_dist.secret_key import SecretKey
     from vyre_dist.sinks import RunSummary, SinkSet
     from vyre_dist.sinks.output import Output
@@ -41,6 +43,7 @@ class ScanRun:
         self._o = options
         self._by_rule: Counter[str] = Counter()
         self._listed = 0  # names in the list of --files-from
+        self._left_out: tuple[LeftOut, ...] = ()
 
     def run(self) -> int:
         """Scan, and give the exit code."""
@@ -49,15 +52,19 @@ class ScanRun:
         from vyre_dist.driver.pool import WorkerSpec
         from vyre_dist.driver.run import ScanAbortedError, run_scan
         from vyre_dist.driver.tuning import Tuning
-        from vyre_dist.kernels import resolve_backend
+        from vyre_dist.kernels import backend_warning, resolve_backend
         from vyre_dist.program import ArtifactCache
-        from vyre_dist.program.packs import load_pack
+        from vyre_dist.program.packs import load_pack, load_supported
         from vyre_dist.sinks import open_sinks
         from vyre_dist.sources import WalkStats
 
         o = self._o
         secret_key = self._secret_key()
-        pack, warnings = load_pack(o["packs"], ArtifactCache(self._cache_dir()))
+        cache = ArtifactCache(self._cache_dir())
+        if o["skip_unsupported"]:
+            pack, warnings, self._left_out = load_supported(o["packs"], cache)
+        else:
+            pack, warnings = load_pack(o["packs"], cache)
         config = self._engine_config()
         tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", resolve_backend(config.backend))
         with self._open_store() as store:
@@ -78,8 +85,10 @@ class ScanRun:
                 console.say(note)
             for path in [*sinks.removed, *(report.removed if report else ())]:
                 console.say(removed_line(path))
-            for warning in warnings:
-                console.say(f"warning: {warning}")
+            for message in loading_messages(warnings, self._left_out):
+                console.say(message)
+            if slow := backend_warning(config.backend):
+                console.say(f"warning: {slow}")
             try:
                 callbacks = self._callbacks(console, sinks)
                 outcome = run_scan(plan, pool, pack.rules, callbacks, secret_key=secret_key)
@@ -276,6 +285,7 @@ class ScanRun:
 
     def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
         from vyre_dist.kernels import resolve_backend
+        from vyre_dist.rules.left_out import by_reason
         from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary
 
         totals = outcome.totals
@@ -299,6 +309,7 @@ class ScanRun:
             pool=pool,
             backend=resolve_backend(self._o["backend"]),
             skipped=skipped,
+            rules_left_out=by_reason(self._left_out),
             complete=not problems,
         )
 

@@ -107,12 +107,12 @@ class FindingBuilder:
         )
 
     def _keyword_search(self) -> Callable[[int, bytes], bool]:
-        from vyre_dist.kernels.keyword_search import KeywordSearch
-
         try:
+            from vyre_dist.kernels.keyword_search import KeywordSearch
+
             return KeywordSearch(self._filters.keywords).found
-        except UsageError:
-            # a Hyperscan that is not to be trusted; the reference backend does without
+        except (ImportError, UsageError):
+            # no Hyperscan, or one that is not to be trusted
             return lambda rule, text: self._filters.gate_open(rule, text.lower())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from vyre_dist.engine.tasks import (
 )
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.finding import Finding
+from vyre_dist.kernels import backend_warning
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
 from vyre_dist.secret_key import SecretKey
@@ -102,6 +104,8 @@ class Scanner:
         self._engine = ScanEngine(data, config)
         self._reporter = Reporter(data.rules, secret_key)
         self._own_files = frozenset() if secret_key is None else secret_key.own_files
+        if slow := backend_warning(backend):
+            warnings.warn(slow, RuntimeWarning, stacklevel=2)
 
     @property
     def engine(self) -> ScanEngine:

@@ -1,7 +1,7 @@
 """load_pack: a pack as RulePack.load gives it, or the same from the cache when its files have not changed.
 
 Reading and checking a pack of hundreds of regexes takes a quarter of a second, more than a small scan. What has been found
-in order once is in order while every byte of it is the same.
+in order once is in order while every byte of it is the same; what was odd about it is told each time.
 """
 
 from __future__ import annotations
@@ -9,17 +9,30 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import astuple
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
 
 from vyre_dist import __version__
 from vyre_dist.program.cache import ArtifactCache
 from vyre_dist.rules.codec import PackCodecError, pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.problems import Problem
 
 # bump when a loader comes to read the same bytes otherwise, or what may be kept changes
-_SCHEMA = 3
+_SCHEMA = 4
+
+
+class LoadedPack(NamedTuple):
+    """A pack, what is odd about its files, and what it was loaded without."""
+
+    data: PackData
+    warnings: tuple[Problem, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def load_pack(
@@ -29,26 +42,58 @@ def load_pack(
 
     Raises what RulePack.load_all raises.
     """
-    key = _key(names)
+    loaded = _load(names, cache, skip_unsupported=False)
+    return loaded.data, loaded.warnings
+
+
+def load_supported(names: Sequence[str | os.PathLike[str]], cache: ArtifactCache) -> LoadedPack:
+    """The same without what RulePack.load_all leaves out with `skip_unsupported`."""
+    return _load(names, cache, skip_unsupported=True)
+
+
+def _load(
+    names: Sequence[str | os.PathLike[str]], cache: ArtifactCache, *, skip_unsupported: bool
+) -> LoadedPack:
+    key = _key(names, skip_unsupported)
     if key is not None and (stored := cache.get("rules", key)) is not None:
         try:
-            return pack_from_bytes(stored), ()
-        except PackCodecError:
+            return _from_bytes(stored)
+        except (PackCodecError, ValueError, TypeError):
             pass  # of another version that called itself the same: read the files
     from vyre_dist.rules.pack import RulePack
 
-    pack = RulePack.load_all(names) if names else RulePack.builtin()
-    # A pack with warnings is read anew each time, so that they can be said each time; and one that extends another, since
-    # the key knows nothing of that one's file.
-    # And the files may have been changed while they were read: what was loaded must not stay as what they held before.
-    if key is not None and not pack.warnings and not pack.extends and _key(names) == key:
-        cache.put("rules", key, pack_to_bytes(pack.data))
-    return pack.data, pack.warnings
+    if not names:
+        pack = RulePack.builtin()
+    elif skip_unsupported:
+        pack = RulePack.load_all(names, skip_unsupported=True)
+    else:
+        pack = RulePack.load_all(names)
+    loaded = LoadedPack(pack.data, pack.warnings, pack.left_out)
+    # A pack that extends another is read anew each time, since the key knows nothing of that one's file. And the files may
+    # have been changed while they were read: what was loaded must not stay as what they held before.
+    if key is not None and not pack.extends and _key(names, skip_unsupported) == key:
+        cache.put("rules", key, _to_bytes(loaded))
+    return loaded
 
 
-def _key(names: Sequence[str | os.PathLike[str]]) -> str | None:
+def _to_bytes(loaded: LoadedPack) -> bytes:
+    told = [[astuple(one) for one in part] for part in (loaded.warnings, loaded.left_out)]
+    packed: bytes = msgpack.packb([pack_to_bytes(loaded.data), *told], unicode_errors="surrogateescape")
+    return packed
+
+
+def _from_bytes(stored: bytes) -> LoadedPack:
+    data, warnings, left_out = msgpack.unpackb(stored, unicode_errors="surrogateescape")
+    return LoadedPack(
+        pack_from_bytes(data),
+        tuple(Problem(*row) for row in warnings),
+        tuple(LeftOut(*row) for row in left_out),
+    )
+
+
+def _key(names: Sequence[str | os.PathLike[str]], skip_unsupported: bool) -> str | None:
     """The content of the files named; None where they are not all files, or can't be read."""
-    hashed = hashlib.sha256(f"{_SCHEMA} {__version__}\n".encode())
+    hashed = hashlib.sha256(f"{_SCHEMA} {__version__} {skip_unsupported}\n".encode())
     files = [Path(name) for name in names]
     if not all(file.is_file() for file in files):
         return None

@@ -15,18 +15,22 @@ class RegexSyntaxError(VyreError):
     """A pattern that the parser refuses.
 
     Attributes: `pattern` (bytes, as the parser saw it), `position` (0-based byte offset into it),
-    `column` (1-based, in characters of the pattern as it was given), `reason` (one phrase).
+    `column` (1-based, in characters of the pattern as it was given), `reason` (one phrase), `unsupported` (whether it is
+    other engines' syntax, and no mistake).
     """
 
-    def __init__(self, pattern: bytes, position: int, column: int, reason: str) -> None:
+    def __init__(
+        self, pattern: bytes, position: int, column: int, reason: str, unsupported: bool = False
+    ) -> None:
         self.pattern = pattern
         self.position = position
         self.column = column
         self.reason = reason
+        self.unsupported = unsupported
         super().__init__(f"{reason} (column {column})\n{_caret_lines(pattern, position)}")
 
-    def __reduce__(self) -> tuple[type[RegexSyntaxError], tuple[bytes, int, int, str]]:
-        return type(self), (self.pattern, self.position, self.column, self.reason)
+    def __reduce__(self) -> tuple[type[RegexSyntaxError], tuple[bytes, int, int, str, bool]]:
+        return type(self), (self.pattern, self.position, self.column, self.reason, self.unsupported)
 
 
 class RepeatRewriteError(VyreError):

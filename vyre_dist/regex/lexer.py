@@ -40,11 +40,11 @@ class Source:
         # Looked up once: a search for each of a hundred thousand unclosed [: would take minutes.
         object.__setattr__(self, "last_posix_end", self.text.rfind(b":]"))
 
-    def error(self, position: int, reason: str) -> RegexSyntaxError:
-        """The error that points at byte `position`."""
+    def error(self, position: int, reason: str, *, unsupported: bool = False) -> RegexSyntaxError:
+        """The error that points at byte `position`. `unsupported`: other engines know what is written there."""
         before = self.text[:position]
         column = len(before.decode("utf-8", "ignore")) if self.given_as_str else position
-        return RegexSyntaxError(self.text, position, column + 1, reason)
+        return RegexSyntaxError(self.text, position, column + 1, reason, unsupported)
 
     def quote(self, start: int, end: int) -> str:
         """The pattern's bytes from `start` to `end` (to the end of that character), for use in a reason."""
@@ -96,7 +96,8 @@ def read_escape(source: Source, at: int) -> tuple[int, int]:
     reason = f"invalid escape sequence {source.quote(at, at + 2)}"
     if ord("1") <= c <= ord("9"):
         reason += ": back-references are not supported"
-    raise source.error(at, reason)
+    # a letter or digit that is no escape here is one elsewhere: \1, \k<name>, \R, \h, \Z
+    raise source.error(at, reason, unsupported=c in _ALPHANUMERIC)
 
 
 def _read_hex(source: Source, at: int) -> tuple[int, int]:
@@ -136,7 +137,7 @@ def read_unicode_class(source: Source, at: int, fold: bool) -> tuple[int, int]:
         negated, name = not negated, name[1:]
     mask = unicode_class(name.decode("latin-1"))
     if mask is None:
-        raise source.error(at, f"unknown Unicode class {source.quote(at, end)}")
+        raise source.error(at, f"unknown Unicode class {source.quote(at, end)}", unsupported=True)
     mask = charclass.fold_case(mask) if fold else mask
     return charclass.negate(mask) if negated else mask, end
 

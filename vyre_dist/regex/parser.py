@@ -215,7 +215,10 @@ class _Parser:
         lazy = self._text[end : end + 1] == b"?"
         end += lazy
         if operator_at is not None:
-            raise source.error(operator_at, f"bad repetition operator {source.quote(operator_at, end)}")
+            # x++ and x{2}+ are possessive elsewhere
+            possessive = self._text[at : at + 1] == b"+"
+            reason = f"bad repetition operator {source.quote(operator_at, end)}"
+            raise source.error(operator_at, reason, unsupported=possessive)
         operator = source.quote(at, end)
         items = self._open[-1].items
         if high is not None and high < low:
@@ -236,7 +239,7 @@ class _Parser:
     def _check_expansion(self, positions: int, at: int) -> None:
         if positions > MAX_EXPANDED_POSITIONS:
             reason = f"repeats expand to {positions} positions; at most {MAX_EXPANDED_POSITIONS} are allowed"
-            raise self._source.error(at, reason)
+            raise self._source.error(at, reason, unsupported=True)
 
     def _close(self, group: _Group) -> Piece:
         group.end_branch()
@@ -249,7 +252,7 @@ class _Parser:
         if text[at + 1 : at + 2] != b"?":
             self._enter(at + 1, capturing=True)
         elif text.startswith((b"(?=", b"(?!", b"(?<=", b"(?<!"), at):
-            raise source.error(at, "look-around is not supported")
+            raise source.error(at, "look-around is not supported", unsupported=True)
         elif text.startswith((b"(?P<", b"(?<"), at):
             start = text.index(b"<", at) + 1
             close = text.find(b">", start)
@@ -280,7 +283,8 @@ class _Parser:
             i += 1
         if i >= len(text) or text[i] not in b":)" or (negated and not seen):
             reason = f"invalid or unsupported group {self._source.quote(at, i + 1)}"
-            raise self._source.error(at, reason)
+            # atomic groups, conditions, recursion, callouts and flags of other engines
+            raise self._source.error(at, reason, unsupported=i < len(text))
         if text[i] == ord(":"):
             self._enter(i + 1, capturing=False)
         self._flags = flags

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vyre_dist.rules.check import RuleReport, check_pack
     from vyre_dist.rules.filters import CompiledFilters, entropy, pick_secret
+    from vyre_dist.rules.left_out import LeftOut
     from vyre_dist.rules.loading import PackNotFoundError, builtin_names
     from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
     from vyre_dist.rules.pack import RulePack
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Allowlist",
     "CompiledFilters",
+    "LeftOut",
     "Origin",
     "PackData",
     "PackError",
@@ -36,6 +38,7 @@ __all__ = [
 _HOMES = {
     "Allowlist": "vyre_dist.rules.model",
     "CompiledFilters": "vyre_dist.rules.filters",
+    "LeftOut": "vyre_dist.rules.left_out",
     "Origin": "vyre_dist.rules.model",
     "PackData": "vyre_dist.rules.model",
     "PackError": "vyre_dist.rules.problems",

@@ -8,23 +8,27 @@ only when everything fits together. Reading files is not done here.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from vyre_dist.rules.left_out import LeftOut, by_reason, lines
 from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
 from vyre_dist.rules.problems import Problem, Report
+
+_ID_TAKEN = "its id is taken again further on"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleDraft:
     """A rule as written. `enabled` False takes the rule out, also one that it overrides; `silent`: gitleaks'
-    skipReport.
+    skipReport. `unsupported`: what of it does not exist here, which counts only if it is used.
     """
 
     rule: Rule
     enabled: bool = True
     silent: bool = False
+    unsupported: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,11 @@ class Extend:
 
 @dataclass(slots=True)
 class PackDraft:
-    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns. `disabled`: rules of its bases, left out."""
+    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns. `disabled`: rules of its bases, left out.
+
+    `unsupported`: what does not exist here and concerns all of the file's rules. `ruleless`: the same of files, of several
+    that were joined, that have none.
+    """
 
     name: str
     format: str
@@ -55,6 +63,8 @@ class PackDraft:
     allowlists: list[PlacedAllowlist] = field(default_factory=list)
     extend: Extend | None = None
     disabled: tuple[str, ...] = ()
+    unsupported: tuple[Problem, ...] = ()
+    ruleless: tuple[Problem, ...] = ()
 
 
 def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> PackDraft:
@@ -76,11 +86,12 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
                     _close(rule_id, base_ids),
                 )
             )
-    for pack in (base, own):
-        _tell_repeats(pack, report)
     disabled = set(extend.disabled_rules)
-    merged = {draft.rule.id: draft for draft in base.rules if draft.rule.id not in disabled}
-    for draft in own.rules:
+    # the merge goes by id: of two rules with one id it would lose one without a word
+    merged = {
+        draft.rule.id: draft for draft in one_of_each(base.rules, report) if draft.rule.id not in disabled
+    }
+    for draft in one_of_each(own.rules, report):
         under = merged.get(draft.rule.id)
         merged[draft.rule.id] = draft if under is None else _merge_rule(draft, under, report)
     return PackDraft(
@@ -89,16 +100,27 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
         list(merged.values()),
         [*base.allowlists, *own.allowlists],
         disabled=(*base.disabled, *extend.disabled_rules),
+        unsupported=(*base.unsupported, *own.unsupported),
+        ruleless=(*base.ruleless, *own.ruleless),
     )
 
 
-def _tell_repeats(pack: PackDraft, report: Report) -> None:
-    """The merge goes by id: of two rules with one id it would lose one without a word."""
-    first: dict[str, Rule] = {}
-    for draft in pack.rules:
-        taken = first.setdefault(draft.rule.id, draft.rule)
-        if taken is not draft.rule:
-            report.problems.append(_id_taken(draft.rule, taken))
+def one_of_each(drafts: Sequence[RuleDraft], report: Report) -> list[RuleDraft]:
+    """The rules without those whose id another has: that is a problem, or the later is kept where `report` skips such."""
+    kept: dict[str, RuleDraft] = {}
+    for draft in drafts:
+        rule = draft.rule
+        taken = kept.get(rule.id)
+        if taken is None:
+            kept[rule.id] = draft
+        elif report.skip_unsupported:
+            origin = taken.rule.origin
+            report.left_out.append(LeftOut(rule.id, _ID_TAKEN, origin.file, origin.line))
+            del kept[rule.id]  # so that the later one keeps its own place
+            kept[rule.id] = draft
+        else:
+            report.problems.append(_id_taken(rule, taken.rule))
+    return list(kept.values())
 
 
 def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
@@ -127,7 +149,7 @@ def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
         max_match_bytes=b.max_match_bytes if a.max_match_bytes is None else a.max_match_bytes,
         origin=a.origin,
     )
-    return RuleDraft(rule, enabled=own.enabled, silent=base.silent)
+    return RuleDraft(rule, own.enabled, base.silent, base.unsupported + own.unsupported)
 
 
 def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
@@ -139,7 +161,8 @@ def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
     formats = {draft.format for draft in drafts}
     joined = PackDraft(name, formats.pop() if len(formats) == 1 else "mixed")
     for draft in drafts:
-        joined.rules.extend(draft.rules)
+        joined.rules.extend(_marked(draft))
+        joined.ruleless += draft.ruleless + (() if draft.rules else draft.unsupported)
         joined.disabled += draft.disabled
         ids = tuple(d.rule.id for d in draft.rules)
         for placed in draft.allowlists:
@@ -160,48 +183,53 @@ def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
     return joined
 
 
+def _marked(draft: PackDraft) -> list[RuleDraft]:
+    """The rules of a file, each with what concerns all of them."""
+    if not draft.unsupported:
+        return draft.rules
+    return [replace(rule, unsupported=draft.unsupported + rule.unsupported) for rule in draft.rules]
+
+
 def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
     """Check the whole and make it PackData. Patterns at fault have been reported already.
 
-    Raises PackError with all of `report.problems`, those found here included.
+    Raises PackError with all of `report.problems`, those found here included. What is unsupported is one of them, or is
+    left out and listed in `report.left_out`.
     """
-    rules: dict[str, Rule] = {}
     left_out = set(draft.disabled)
-    for item in draft.rules:
-        rule = item.rule
-        first = rules.get(rule.id)
-        if first is not None:
-            report.problems.append(_id_taken(rule, first))
+    used = []
+    for item in _marked(draft):
+        if item.enabled and not item.silent:
+            used.append(item)
             continue
-        if not item.enabled or item.silent:
+        left_out.add(item.rule.id)
+        if item.enabled:
+            message = "skipReport: the rule reports nothing on its own and is left out"
+            report.warnings.append(_problem(item.rule.origin, item.rule.id, message))
+    rules: dict[str, Rule] = {}
+    for item in one_of_each(used, report):
+        rule = item.rule
+        found = [*item.unsupported, *_rule_problems(rule, patterns)]
+        if report.skip_unsupported and any(problem.unsupported for problem in found):
+            _leave_out(rule.id, [problem for problem in found if problem.unsupported], rule.origin, report)
             left_out.add(rule.id)
-            if item.silent and item.enabled:
-                report.warnings.append(
-                    _problem(
-                        rule.origin,
-                        rule.id,
-                        "skipReport: the rule reports nothing on its own and is left out",
-                    )
-                )
             continue
         rules[rule.id] = rule
-        report.problems.extend(_rule_problems(rule, patterns))
-    known = [*rules, *left_out]
-    for placed in draft.allowlists:
-        for target in placed.allowlist.target_rules:
-            if target not in rules and target not in left_out:
-                report.problems.append(
-                    _problem(
-                        placed.origin,
-                        "",
-                        f"allowlist targets rule {target!r}, which is not in the pack",
-                        _close(target, known),
-                    )
-                )
+        report.problems.extend(found)
+    for problem in draft.ruleless + (() if draft.rules else draft.unsupported):
+        if report.skip_unsupported:
+            _leave_out("", [problem], Origin(problem.file, problem.line), report)
+        else:
+            report.problems.append(problem)
+    # what concerns a whole file was found with each of its rules
+    report.problems[:] = dict.fromkeys(report.problems)
+    _check_targets(draft, rules, left_out, report)
     if not rules and not report.problems:
-        report.problems.append(
-            _problem(Origin(draft.name), "", "the pack has no rules, a scan would find nothing")
-        )
+        message = "the pack has no rules, a scan would find nothing"
+        if report.left_out:
+            told = "; ".join(lines(by_reason(report.left_out)))
+            message = f"the pack has no rules but such as are not supported: {told}"
+        report.problems.append(_problem(Origin(draft.name), "", message))
     report.raise_if_any()
     allowlists = tuple(
         replace(a, target_rules=tuple(t for t in a.target_rules if t in rules))
@@ -212,6 +240,22 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
     return PackData(draft.name, tuple(rules.values()), allowlists)
 
 
+def _leave_out(rule_id: str, problems: Sequence[Problem], origin: Origin, report: Report) -> None:
+    reason = " and ".join(unique(problem.unsupported for problem in problems))
+    report.left_out.append(LeftOut(rule_id, reason, origin.file, origin.line))
+
+
+def _check_targets(
+    draft: PackDraft, rules: Mapping[str, Rule], left_out: Collection[str], report: Report
+) -> None:
+    known = [*rules, *left_out]
+    for placed in draft.allowlists:
+        for target in placed.allowlist.target_rules:
+            if target not in rules and target not in left_out:
+                message = f"allowlist targets rule {target!r}, which is not in the pack"
+                report.problems.append(_problem(placed.origin, "", message, _close(target, known)))
+
+
 def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
     if rule.regex is None and rule.path is None:
         hint = "if it is meant to change a rule of another pack, name that pack in [extend]"
@@ -220,7 +264,9 @@ def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
         # Refused, as other filters that do not exist here: without them the rule reports every file in a fitting place.
         message = "has keywords and no regex: a rule with a path only does not look into files"
         hint = "write the keywords as its regex, such as '(?i)word', or remove them"
-        yield _problem(rule.origin, rule.id, message, hint)
+        yield replace(
+            _problem(rule.origin, rule.id, message, hint), unsupported="keywords of a rule with a path only"
+        )
     regex = None if rule.regex is None else patterns.parsed(rule.regex)
     groups = 0 if regex is None else regex.groups
     if rule.secret_group > groups and (regex is not None or rule.regex is None):
@@ -237,7 +283,8 @@ def unique(items: Iterable[str]) -> tuple[str, ...]:
 
 def _id_taken(rule: Rule, first: Rule) -> Problem:
     where = f"{first.origin.file}:{first.origin.line}"
-    return _problem(rule.origin, rule.id, f"id is already taken by the rule at {where}", "ids are unique")
+    message = f"id is already taken by the rule at {where}"
+    return replace(_problem(rule.origin, rule.id, message, "ids are unique"), unsupported=_ID_TAKEN)
 
 
 def _problem(origin: Origin, rule_id: str, message: str, hint: str = "") -> Problem:

@@ -1,6 +1,4 @@
-"""The gitleaks and betterleaks TOML dialect: which of their keys are refused, and which make no difference
-here.
-"""
+"""The gitleaks and betterleaks TOML dialect: which of their keys are refused, and which change no finding."""
 
 from __future__ import annotations
 
@@ -8,29 +6,66 @@ from vyre_dist.rules.toml_pack import Dialect
 
 _EXPRESSION = "filter expressions are not evaluated; write allowlists and entropy instead"
 _COMPOSITE = "rules made of several rules are not supported; remove it to report the rule on its own"
+_BEFORE_8 = "it is of a gitleaks before version 8, whose rules are read otherwise"
+
+# what people write about a pack or a rule, beside what the tools read
+_ABOUT = frozenset(
+    {
+        "name",
+        "title",
+        "description",
+        "author",
+        "authors",
+        "license",
+        "version",
+        "metadata",
+        "references",
+        "url",
+    }
+)
 
 GITLEAKS = Dialect(
     format="gitleaks",
     extended=False,
-    # gitleaks itself ignores keys that it does not know
     strict=False,
     refused={
-        "pack": {"filter": _EXPRESSION, "prefilter": _EXPRESSION},
+        "pack": {
+            "filter": _EXPRESSION,
+            "prefilter": _EXPRESSION,
+            "whitelist": _BEFORE_8,
+        },
         "rule": {
             "required": _COMPOSITE,
             "components": _COMPOSITE,
             "filter": _EXPRESSION,
             "tokenEfficiency": "the token efficiency filter does not exist here; entropy is the nearest",
+            "specificity": "every rule reports here, also where a more specific one does; remove it to have that",
+            "entropies": _BEFORE_8,
+            "whitelist": _BEFORE_8,
+            "file": _BEFORE_8,
+            "reportGroup": _BEFORE_8,
         },
-        "allowlist": {"resources": "resources are not known here; use paths"},
+        "allowlist": {
+            "resources": "resources are not known here; use paths",
+            "files": _BEFORE_8,
+            "repos": _BEFORE_8,
+        },
     },
-    ignored={
-        "rule": {
-            "validate": "findings are not checked against their service",
-            "analyze": "findings are not checked against their service",
-            "revoke": "nothing is revoked",
-            "specificity": "every rule reports, also where another one does",
-            "confidence": "it changes no finding",
+    harmless={
+        "pack": _ABOUT | {"betterleaksMinVersion"},
+        # validate, analyze and revoke talk to services about what was found; confidence is a label
+        "rule": _ABOUT
+        | {
+            "validate",
+            "analyze",
+            "revoke",
+            "confidence",
+            "severity",
+            "category",
+            "categories",
+            "cwe",
+            "message",
         },
+        "allowlist": _ABOUT,
     },
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from vyre_dist.errors import UsageError
 from vyre_dist.rules import noseyparker_yaml, toml_pack
 from vyre_dist.rules.draft import Extend, PackDraft, join, overlay
+from vyre_dist.rules.foreign import foreign_toml, hint_for_ending
 from vyre_dist.rules.gitleaks_toml import GITLEAKS
 from vyre_dist.rules.native_toml import NATIVE, is_native
 from vyre_dist.rules.patterns import Patterns
@@ -55,11 +56,11 @@ def _builtin_files() -> dict[str, bytes]:
 
 class Loader:
     """Loads drafts into one report. `patterns` holds every pattern of them, parsed; `extends`: whether one of them extends
-    another pack.
+    another pack. `skip_unsupported`: see Report.
     """
 
-    def __init__(self) -> None:
-        self.report = Report()
+    def __init__(self, *, skip_unsupported: bool = False) -> None:
+        self.report = Report(skip_unsupported=skip_unsupported)
         self.patterns = Patterns()
         self.extends = False
 
@@ -114,8 +115,8 @@ class Loader:
     def _file(self, path: Path, below: tuple[Path, ...]) -> PackDraft:
         suffix = path.suffix.lower()
         if suffix not in _TOML + _YAML:
-            hint = "gitleaks and vyre packs end in .toml, Nosey Parker's in .yml or .yaml"
-            raise PackError([Problem(str(path), 0, 0, "", f"a rule file cannot end in {suffix!r}", hint)])
+            message = f"a rule file cannot end in {suffix!r}"
+            raise PackError([Problem(str(path), 0, 0, "", message, hint_for_ending(suffix))])
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -128,6 +129,10 @@ class Loader:
         self, data: bytes, file: str, name: str, path: Path | None, below: tuple[Path, ...]
     ) -> PackDraft:
         document, text = toml_pack.parse_toml(data, file)
+        foreign = None if "rules" in document else foreign_toml(document.keys())
+        if foreign is not None:
+            told = Problem(file, 1, 0, "", f"this is {foreign.name}", foreign.hint, foreign.name)
+            return PackDraft(name, GITLEAKS.format, unsupported=(told,))
         dialect = NATIVE if is_native(document) else GITLEAKS
         draft = toml_pack.read_pack(document, text, file, name, dialect, self.report, self.patterns)
         if draft.extend is None or not (draft.extend.use_default or draft.extend.path):

@@ -1,25 +1,63 @@
-"""Nosey Parker's YAML rules: `rules:` with name, id, pattern, examples.
-
-Read as nodes, not as values, since only nodes know where they stand. Only plain scalars, lists and maps are
-ever built.
+"""Nosey Parker's YAML rules, and those of kingfisher and titus, which descend from them: `rules:` with name, id, pattern,
+examples, and what the descendants have added.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import yaml
 
+from vyre_dist import regex as rx
 from vyre_dist.rules.draft import PackDraft, RuleDraft, unique
-from vyre_dist.rules.model import Origin, Rule
-from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import TOO_DEEP, PackError, Problem, Report
+from vyre_dist.rules.foreign import Foreign, foreign_yaml
+from vyre_dist.rules.model import Rule
+from vyre_dist.rules.patterns import UNSUPPORTED_REGEX, Patterns
+from vyre_dist.rules.problems import Problem, Report
+from vyre_dist.rules.yaml_nodes import YamlFile, compose, is_empty, keys, kind
 
-_TEXTS = ("id", "name", "pattern", "description")
 _LISTS = ("categories", "examples", "negative_examples", "non_examples", "references")
-# what other tools write beside the rule proper; it changes no match
-_IGNORED = frozenset({"references", "description", "base64", "dependencies", "confidence", "visible"})
+_READ = ("id", "name", "pattern", "min_entropy", *_LISTS)
+# They change no verdict: what is said about a rule, and what is asked of services about a finding. depends_on_rule names
+# where kingfisher's validation takes further values from.
+_HARMLESS = frozenset(
+    {
+        "description",
+        "title",
+        "author",
+        "authors",
+        "severity",
+        "category",
+        "tags",
+        "metadata",
+        "url",
+        "license",
+        "version",
+        "references",
+        "dependencies",
+        "validation",
+        "validator",
+        "validations",
+        "prevalidated",
+        "depends_on_rule",
+        "revocation",
+        "tls_mode",
+        "access_map",
+        "base_score",
+        "authoritative",
+        "vectorscan_compatible",
+    }
+)
+_REFUSED = {
+    "pattern_requirements": "without what it asks of a secret's characters the rule would report too much",
+    "path": "the tools that have it do not agree on what it is compared with",
+    "base64": "nothing is decoded",
+    "noisy": "titus uses such rules only when asked",
+    "betterleaks_filter": "filter expressions are not evaluated",
+    "betterleaks_secret_group": "write betterleaks' own TOML",
+}
 
 # Two things that RE2's syntax has not: comments, `(?# … )`, which Nosey Parker takes out, and white space in
 # a count, `{1, 5}`, which Rust's verbose mode takes out. Neither is one in quotes, in a bracketed class, or in a comment of
@@ -41,63 +79,6 @@ _COMMENT_OR_COUNT, _IN_VERBOSE_MODE = (
 _VERBOSE = re.compile(r"\s*\(\?[A-Za-z]*x[A-Za-z]*(-[A-Za-z]+)?\)")
 
 
-class _Yaml:
-    """One file's nodes, with the problems found in them."""
-
-    def __init__(self, file: str, report: Report) -> None:
-        self.file = file
-        self.report = report
-
-    def origin(self, node: yaml.Node) -> Origin:
-        return Origin(self.file, node.start_mark.line + 1)
-
-    def problem(self, node: yaml.Node, rule_id: str, message: str, hint: str = "") -> None:
-        self.report.problems.append(self._at(node, rule_id, message, hint))
-
-    def warn(self, node: yaml.Node, rule_id: str, message: str, hint: str = "") -> None:
-        self.report.warnings.append(self._at(node, rule_id, message, hint))
-
-    def _at(self, node: yaml.Node, rule_id: str, message: str, hint: str) -> Problem:
-        mark = node.start_mark
-        return Problem(self.file, mark.line + 1, mark.column + 1, rule_id, message, hint)
-
-    def items(self, node: yaml.Node, rule_id: str = "") -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        """(key, key node, value node) of a map; a key that is repeated is a problem."""
-        if not isinstance(node, yaml.MappingNode):
-            self.problem(node, rule_id, f"found {_kind(node)}, a map was expected")
-            return
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if name in seen:
-                self.problem(key, rule_id, f"key {name!r} is there twice", "keep one of them")
-                continue
-            seen.add(name)
-            yield name, key, value
-
-    def text(self, node: yaml.Node, key: str, rule_id: str) -> str:
-        # `id: 12` is a text here too: what was written is what is meant
-        if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:null":
-            return str(node.value)
-        self.problem(node, rule_id, f"{key} is {_kind(node)}", "it must be a string")
-        return ""
-
-    def texts(self, node: yaml.Node, key: str, rule_id: str) -> tuple[str, ...]:
-        if not isinstance(node, yaml.SequenceNode):
-            if node.tag != "tag:yaml.org,2002:null":  # a key with nothing after it is an empty list
-                self.problem(node, rule_id, f"{key} is {_kind(node)}", "it must be a list of strings")
-            return ()
-        return tuple(self.text(item, f"{key}[{i}]", rule_id) for i, item in enumerate(node.value))
-
-
-def _kind(node: yaml.Node) -> str:
-    if isinstance(node, yaml.MappingNode):
-        return "a map"
-    if isinstance(node, yaml.SequenceNode):
-        return "a list"
-    return "empty" if node.tag == "tag:yaml.org,2002:null" else "a scalar"
-
-
 def to_re2_syntax(pattern: str) -> str:
     """The pattern without `(?# … )` and without white space in counts."""
 
@@ -112,22 +93,25 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
     `report`.
     """
     draft = PackDraft(name, "noseyparker")
-    source = _Yaml(file, report)
-    try:
-        root = yaml.compose(data, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PackError([_yaml_problem(file, error)]) from error
-    except RecursionError:
-        raise PackError([Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]) from None
+    source = YamlFile(file, report)
+    root = compose(data, file)
     if root is None:
         report.problems.append(Problem(file, 0, 0, "", "the file is empty", "it must hold `rules:`"))
+        return draft
+    foreign = _foreign(root)
+    if foreign is not None:
+        told = len(report.problems)
+        source.unsupported(root, "", foreign.name, f"this is {foreign.name}", foreign.hint)
+        draft.unsupported = report.take_unsupported(told)
         return draft
     found = False
     for key, key_node, value in source.items(root):
         if key != "rules":
-            source.warn(key_node, "", f"unknown key {key!r} is ignored")
+            # such as a map that rules merge; the tools read nothing else either
+            if not _is_anchor_holder(key, value):
+                source.warn(key_node, "", f"unknown key {key!r} is ignored")
         elif not isinstance(value, yaml.SequenceNode):
-            source.problem(value, "", f"rules is {_kind(value)}", "it must be a list")
+            source.problem(value, "", f"rules is {kind(value)}", "it must be a list")
             found = True
         else:
             found = True
@@ -141,37 +125,120 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
     return draft
 
 
-def _rule(source: _Yaml, node: yaml.Node, index: int, patterns: Patterns) -> RuleDraft:
-    fields: dict[str, yaml.Node] = {}
-    keys = list(source.items(node, f"#{index}"))
-    for key, _, value in keys:
-        fields[key] = value
+def _foreign(root: yaml.Node) -> Foreign | None:
+    entries = root.value if isinstance(root, yaml.MappingNode) else []
+    top = {str(key.value): value for key, value in entries if isinstance(key, yaml.ScalarNode)}
+    rules = top.get("rules")
+    listed = rules.value if isinstance(rules, yaml.SequenceNode) else []
+    return foreign_yaml(top.keys(), {key for rule in listed for key in keys(rule)})
+
+
+def _is_anchor_holder(key: str, value: yaml.Node) -> bool:
+    return key.startswith(("x-", ".")) and not isinstance(value, yaml.ScalarNode)
+
+
+def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> RuleDraft:
+    told = len(source.report.problems)
+    items = list(source.items(node, f"#{index}"))
+    fields = {key: value for key, _, value in items}
     rule_id = source.text(fields["id"], "id", f"#{index}").strip() if "id" in fields else ""
     label = rule_id or f"#{index}"
     if not rule_id:
         source.problem(node, label, "has no id", "every rule needs one, unique in the pack")
-    for key, key_node, _ in keys:
-        if key not in _TEXTS and key not in _LISTS and key not in _IGNORED:
-            source.warn(key_node, label, f"unknown key {key!r} is ignored")
     texts = {key: source.text(fields[key], key, label) for key in ("name", "pattern") if key in fields}
     lists = {key: source.texts(fields[key], key, label) for key in _LISTS if key in fields}
+    for key, key_node, value in items:
+        _tell_if_unsupported(source, label, key, key_node, value)
     pattern = to_re2_syntax(texts.get("pattern", "")) or None
     fault = None if pattern is None else patterns.check(pattern)
     if fault is not None:
-        source.problem(fields["pattern"], label, f"pattern, column {fault.offset + 1}: {fault.reason}")
+        message = f"pattern, column {fault.offset + 1}: {fault.reason}"
+        if fault.unsupported:
+            source.unsupported(fields["pattern"], label, UNSUPPORTED_REGEX, message)
+        else:
+            source.problem(fields["pattern"], label, message)
+    entropy, group = 0.0, 0
+    if "min_entropy" in fields:
+        entropy = source.number(fields["min_entropy"], "min_entropy", label)
+    regex = None if pattern is None or not entropy else patterns.parsed(pattern)
+    if regex is not None:
+        judged = judged_group(regex)
+        if isinstance(judged, str):
+            what = "min_entropy of a text that is chosen otherwise here"
+            source.unsupported(fields["min_entropy"], label, what, f"min_entropy is not supported: {judged}")
+        else:
+            group = judged
     rule = Rule(
         id=label,
         regex=pattern,
         description=texts.get("name", ""),
+        secret_group=group,
+        entropy=entropy or None,
         tags=unique(lists.get("categories", ())),
         examples=lists.get("examples", ()),
         negative_examples=lists.get("negative_examples", ()) + lists.get("non_examples", ()),
         origin=source.origin(node),
     )
-    return RuleDraft(rule)
+    return RuleDraft(rule, unsupported=source.report.take_unsupported(told))
 
 
-def _yaml_problem(file: str, error: Exception) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    line, column = (0, 0) if mark is None else (mark.line + 1, mark.column + 1)
-    return Problem(file, line, column, "", f"not YAML: {getattr(error, 'problem', None) or error}")
+def _tell_if_unsupported(
+    source: YamlFile, rule_id: str, key: str, key_node: yaml.Node, value: yaml.Node
+) -> None:
+    """Whether the key is one that changes what is found, in a way that does not exist here."""
+    if key in _READ or key in _HARMLESS:
+        return
+    if key == "visible":
+        if isinstance(value, yaml.ScalarNode) and is_empty(value) and value.value:
+            hint = "kingfisher looks for the rule and does not report it; remove the rule, or the key to have it reported"
+            source.unsupported(key_node, rule_id, "visible: false", "visible: false is not supported", hint)
+    elif key == "confidence":
+        level = str(value.value) if isinstance(value, yaml.ScalarNode) else kind(value)
+        if level.lower() not in ("medium", "high") and not is_empty(value):
+            hint = "kingfisher loads such rules only when asked; remove the rule, or the key to have it used"
+            what = f"confidence: {level.lower()}"
+            source.unsupported(key_node, rule_id, what, f"{what} is not supported", hint)
+    elif is_empty(value):
+        pass
+    elif key in _REFUSED:
+        source.unsupported(key_node, rule_id, f"the key {key}", f"{key} is not supported", _REFUSED[key])
+    else:
+        close = difflib.get_close_matches(key, (*_READ, *_REFUSED, *_HARMLESS), n=1)
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close
+            else "it may change what is found; remove it if it does not"
+        )
+        source.unsupported(key_node, rule_id, f"the unknown key {key}", f"unknown key {key!r}", hint)
+
+
+def judged_group(regex: rx.Regex) -> int | str:
+    """The group whose text kingfisher and titus measure (0: the match), or why it is not ours.
+
+    That is the group called TOKEN, else the first with a name, else group 1; the match where there is none, or where it
+    took no part: so it has to take part in every match.
+    """
+    if not regex.groups:
+        ends = rx.first_bytes(regex.root) | rx.last_bytes(regex.root)
+        # the secret of a rule without groups has no line breaks at its ends
+        return "the match may begin or end with a line break" if ends >> 10 & 1 else 0
+    names = regex.group_names
+    token = [index for name, index in names.items() if name.upper() == "TOKEN"]
+    group = token[0] if token else min(names.values(), default=1)
+    if group not in _taking_part(regex.root):
+        return f"group {group} takes no part in some matches, of which the whole match is measured"
+    return group
+
+
+def _taking_part(root: rx.Node) -> frozenset[int]:
+    """The groups that take part in every match."""
+
+    def combine(node: rx.Node, parts: Sequence[frozenset[int]]) -> frozenset[int]:
+        if isinstance(node, rx.Alternate):
+            return frozenset.intersection(*parts)
+        if isinstance(node, rx.Repeat) and node.min == 0:
+            return frozenset()
+        own = {node.index} if isinstance(node, rx.Capture) else set()
+        return frozenset(own).union(*parts)
+
+    return rx.fold(root, combine)

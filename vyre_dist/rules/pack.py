@@ -11,6 +11,7 @@ from functools import cached_property
 
 from vyre_dist import regex as rx
 from vyre_dist.rules.draft import PackDraft, RuleDraft, finish, join
+from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.loading import Loader
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
@@ -23,6 +24,7 @@ class RulePack:
 
     `dialect`: gitleaks, vyre, noseyparker, patterns, or mixed. `warnings`: what is odd in the files but does
     no harm. `extends`: a file of it extends another pack, so that not only the files that were named have a say.
+    `left_out`: the rules, and files of rules, that `skip_unsupported` has left out.
     """
 
     def __init__(
@@ -32,31 +34,36 @@ class RulePack:
         dialect: str = "patterns",
         warnings: tuple[Problem, ...] = (),
         extends: bool = False,
+        left_out: tuple[LeftOut, ...] = (),
     ) -> None:
         self.data = data
         self.dialect = dialect
         self.warnings = warnings
         self.extends = extends
+        self.left_out = left_out
         self._patterns = Patterns()
 
     @classmethod
-    def load(cls, name: str | os.PathLike[str]) -> RulePack:
+    def load(cls, name: str | os.PathLike[str], *, skip_unsupported: bool = False) -> RulePack:
         """Load a .toml file (gitleaks, betterleaks, ours), a Nosey Parker .yml file, a folder of such files,
         or a built-in pack.
 
-        An existing path wins over a built-in name. Raises PackError with everything that is wrong with the
-        pack, and PackNotFoundError when there is no pack of that name.
+        An existing path wins over a built-in name. `skip_unsupported`: rules with keys that do not exist here and would
+        change what they find, files of other tools in a folder, and of two rules with one id the earlier, are left out.
+        Raises PackError with everything that is wrong with the pack, and PackNotFoundError when there is no pack of that
+        name.
         """
-        loader = Loader()
+        loader = Loader(skip_unsupported=skip_unsupported)
         return cls._finish(loader.load(name), loader)
 
     @classmethod
-    def load_all(cls, names: Iterable[str | os.PathLike[str]]) -> RulePack:
+    def load_all(cls, names: Iterable[str | os.PathLike[str]], *, skip_unsupported: bool = False) -> RulePack:
         """Several packs side by side, as `load` finds them; each keeps its global allowlists to its own rules.
 
-        Raises PackError with everything that is wrong with any of them, rule ids that two packs use included.
+        `skip_unsupported`: as for `load`. Raises PackError with everything that is wrong with any of them, rule ids that
+        two packs use included.
         """
-        loader = Loader()
+        loader = Loader(skip_unsupported=skip_unsupported)
         drafts = [loader.load(name) for name in names]
         name = "+".join(draft.name for draft in drafts)
         return cls._finish(join(name, drafts, loader.report), loader)
@@ -87,7 +94,13 @@ class RulePack:
     def _finish(cls, draft: PackDraft, loader: Loader) -> RulePack:
         data = finish(draft, loader.report, loader.patterns)
         warnings = tuple(loader.report.warnings)
-        pack = cls(data, dialect=draft.format, warnings=warnings, extends=loader.extends)
+        pack = cls(
+            data,
+            dialect=draft.format,
+            warnings=warnings,
+            extends=loader.extends,
+            left_out=tuple(loader.report.left_out),
+        )
         pack._patterns = loader.patterns
         return pack
 
@@ -148,14 +161,20 @@ class RulePack:
 
     def __reduce__(self) -> tuple[object, ...]:
         # parses are left behind: they are made again where they are needed
-        return (_rebuild, (self.data, self.dialect, self.warnings, self.extends))
+        return (_rebuild, (self.data, self.dialect, self.warnings, self.extends, self.left_out))
 
     def __repr__(self) -> str:
         return f"<RulePack {self.name!r}: {len(self.rules)} rules, {self.content_hash[:12]}>"
 
 
-def _rebuild(data: PackData, dialect: str, warnings: tuple[Problem, ...], extends: bool) -> RulePack:
-    return RulePack(data, dialect=dialect, warnings=warnings, extends=extends)
+def _rebuild(
+    data: PackData,
+    dialect: str,
+    warnings: tuple[Problem, ...],
+    extends: bool,
+    left_out: tuple[LeftOut, ...],
+) -> RulePack:
+    return RulePack(data, dialect=dialect, warnings=warnings, extends=extends, left_out=left_out)
 
 
 __all__ = ["PackError", "RulePack"]

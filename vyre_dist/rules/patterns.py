@@ -12,10 +12,17 @@ from vyre_dist import regex as rx
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a pattern is refused. `offset`: characters into the pattern, from 0."""
+    """Why a pattern is refused. `offset`: characters into the pattern, from 0.
+
+    `unsupported`: it is not at fault, but RE2's syntax has no words for what it asks.
+    """
 
     offset: int
     reason: str
+    unsupported: bool = False
+
+
+UNSUPPORTED_REGEX = "a regex that RE2's syntax cannot say"
 
 
 class Patterns:
@@ -44,7 +51,7 @@ def _parse(pattern: str) -> rx.Regex | Fault:
         # a repeat that RE2 has no words for shows only here
         rx.to_re2(regex)
     except rx.RegexSyntaxError as error:
-        return Fault(error.column - 1, error.reason)
+        return Fault(error.column - 1, error.reason, error.unsupported)
     except rx.RepeatRewriteError as error:
-        return Fault(0, str(error))
+        return Fault(0, str(error), unsupported=True)
     return regex

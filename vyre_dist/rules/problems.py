@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vyre_dist.errors import UsageError
+from vyre_dist.rules.left_out import LeftOut
 
 TOO_DEEP = "lists or tables are nested too deep to be read"
 
@@ -20,7 +21,8 @@ class Problem:
 
     `line` and `column` count from 1, characters in the file; 0 when not known. `rule_id` is empty for what
     belongs to no rule, and `#3` for the third rule of a file when it has no id. `hint` says how to fix it,
-    where that is not plain.
+    where that is not plain. `unsupported`: what of the rule does not exist here, in a few words, where the rule is
+    sound otherwise; such a rule can be left out (see left_out.py).
     """
 
     file: str
@@ -29,6 +31,7 @@ class Problem:
     rule_id: str
     message: str
     hint: str = ""
+    unsupported: str = ""
 
     def __str__(self) -> str:
         place = self.file or "pack"
@@ -48,7 +51,12 @@ class PackError(UsageError):
         self.problems = tuple(problems)
         count = len(self.problems)
         head = "1 problem in the rule pack" if count == 1 else f"{count} problems in the rule pack"
-        super().__init__("\n".join([f"{head}:", *(f"  {problem}" for problem in self.problems)]))
+        lines = [f"{head}:", *(f"  {problem}" for problem in self.problems)]
+        if all(problem.unsupported for problem in self.problems):
+            lines.append(
+                "To go on without what is named here, use --skip-unsupported (in Python: skip_unsupported=True)"
+            )
+        super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[PackError], tuple[tuple[Problem, ...]]]:
         # the default passes the message back to __init__
@@ -56,11 +64,25 @@ class PackError(UsageError):
 
 
 class Report:
-    """Collects problems and warnings while files are read, so that one run tells everything."""
+    """Collects problems and warnings while files are read, so that one run tells everything.
 
-    def __init__(self) -> None:
+    `skip_unsupported`: rules that hold what does not exist here are left out, and listed in `left_out`.
+    """
+
+    def __init__(self, *, skip_unsupported: bool = False) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.left_out: list[LeftOut] = []
+        self.skip_unsupported = skip_unsupported
+
+    def take_unsupported(self, start: int) -> tuple[Problem, ...]:
+        """Take back, of the problems from number `start` on, those that only say what is not supported.
+
+        Whoever reads a rule or a file keeps them with it: they count only if it is used in the end.
+        """
+        taken = tuple(problem for problem in self.problems[start:] if problem.unsupported)
+        self.problems[start:] = [problem for problem in self.problems[start:] if not problem.unsupported]
+        return taken
 
     def raise_if_any(self) -> None:
         """Raise PackError when a problem was reported; file by file, each in line order."""

@@ -6,6 +6,7 @@ checks are in draft.py.
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,29 +25,32 @@ _TARGETS: Mapping[str, RegexTarget] = {"": "secret", "secret": "secret", "match"
 class Dialect:
     """What is special to one TOML dialect.
 
-    `extended`: our additions are read. `strict`: an unknown key is a problem, not a warning. `refused` and
-    `ignored`: keys of tables ("pack", "rule", "allowlist") that are known and change findings in ways we do
-    not have, or do not change them, with the reason.
+    `extended`: our additions are read. `strict`: an unknown key is a mistake; else it is one that does not exist here.
+    `refused`: keys of tables ("pack", "rule", "allowlist", "extend") that change findings in ways we do not have, with the
+    reason; `harmless`: keys that change none.
     """
 
     format: str
     extended: bool
     strict: bool
     refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    ignored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    harmless: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
     """The document, and its text with line ends as tomllib sees them. Raises PackError with the place of the
     first fault.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         text = data.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise PackError([Problem(file, line, column, "", message, "TOML files are UTF-8")]) from error
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        hint = "this one is UTF-16: save it as UTF-8" if wide else "TOML files are UTF-8"
+        raise PackError([Problem(file, line, column, "", message, hint)]) from error
     try:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
@@ -82,6 +86,7 @@ def read_pack(
     source = TomlFile(file, TomlSpots(text), report, patterns, snake_case=dialect.extended)
     table = Table(source, document, ())
     draft = PackDraft(name, dialect.format)
+    told = len(report.problems)
     table.text("title")
     table.text("description")
     table.text("minVersion")
@@ -100,6 +105,7 @@ def read_pack(
     for extend_table in table.tables("extend"):
         draft.extend = _extend(extend_table, dialect)
     _leftovers(table, "pack", dialect)
+    draft.unsupported = report.take_unsupported(told)
     return draft
 
 
@@ -117,13 +123,16 @@ def _rule(table: Table, index: int, dialect: Dialect) -> RuleDraft:
         extra = {key: table.texts(key, empty_ok=True) for key in ("examples", "negative_examples")}
         enabled = table.flag("enabled", default=True)
         max_match_bytes = table.integer("max_match_bytes", least=1)
+    secret_group = table.integer("secret_group" if dialect.extended else "secretGroup")
+    if not dialect.extended and secret_group is None:
+        secret_group = table.integer("valueGroup")  # betterleaks 2
     allowlists = [_allowlist(t, dialect, is_global=False) for t in _allowlist_tables(table)]
     rule = Rule(
         id=table.rule_id,
         regex=table.pattern("regex", flags),
         description=table.text("description"),
         path=table.pattern("path"),
-        secret_group=table.integer("secret_group" if dialect.extended else "secretGroup") or 0,
+        secret_group=secret_group or 0,
         # gitleaks: an entropy of 0 is no filter
         entropy=table.number("entropy") or None,
         keywords=unique(ascii_lower(word) for word in table.texts("keywords")),
@@ -137,7 +146,7 @@ def _rule(table: Table, index: int, dialect: Dialect) -> RuleDraft:
     if not dialect.extended:
         silent = table.flag("skipReport")
     _leftovers(table, "rule", dialect)
-    return RuleDraft(rule, enabled=enabled, silent=silent)
+    return RuleDraft(rule, enabled, silent, table.source.report.take_unsupported(told))
 
 
 def _allowlist_tables(table: Table) -> list[Table]:
@@ -205,15 +214,15 @@ def _extend(table: Table, dialect: Dialect) -> Extend:
 def _leftovers(table: Table, where: str, dialect: Dialect) -> None:
     for key, reason in dialect.refused.get(where, {}).items():
         if table.is_set(key):
-            table.problem(f"{key} is not supported", key=key, hint=reason)
-    for key, reason in dialect.ignored.get(where, {}).items():
-        if table.is_set(key):
-            table.warn(f"{key} is ignored", key=key, hint=reason)
+            table.unsupported(f"the key {key}", f"{key} is not supported", key=key, hint=reason)
+    for key in dialect.harmless.get(where, ()):
+        table.has(key)
     for key, hint in table.unknown_keys():
         if dialect.strict:
             table.problem(f"unknown key {key!r}", key=key, hint=hint)
         else:
-            table.warn(f"unknown key {key!r} is ignored", key=key, hint=hint)
+            hint = hint or "it may change what is found; remove it if it does not"
+            table.unsupported(f"the unknown key {key}", f"unknown key {key!r}", key=key, hint=hint)
 
 
 def ascii_lower(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vyre_dist.rules.model import Origin
-from vyre_dist.rules.patterns import Patterns
+from vyre_dist.rules.patterns import UNSUPPORTED_REGEX, Patterns
 from vyre_dist.rules.problems import Problem, Report
 from vyre_dist.rules.toml_spots import TomlPath, TomlSpots
 
@@ -186,13 +186,19 @@ class Table:
         """Report a problem at this table, or at one of its keys or at an element of a key's list."""
         self.source.report.problems.append(self._describe(message, key, index, hint))
 
+    def unsupported(self, what: str, message: str, *, key: str = "", hint: str = "") -> None:
+        """Report something sound that does not exist here; `what`: in a few words (see Problem)."""
+        self.source.report.problems.append(self._describe(message, key, None, hint, what))
+
     def warn(self, message: str, *, key: str = "", hint: str = "") -> None:
         """Report something that is odd but does no harm."""
         self.source.report.warnings.append(self._describe(message, key, None, hint))
 
-    def _describe(self, message: str, key: str, index: int | None, hint: str) -> Problem:
+    def _describe(
+        self, message: str, key: str, index: int | None, hint: str, unsupported: str = ""
+    ) -> Problem:
         line, column = self.source.spots.place(self._key_path(key, index))
-        return Problem(self.source.file, line, column, self.rule_id, message, hint)
+        return Problem(self.source.file, line, column, self.rule_id, message, hint, unsupported)
 
     def _key_path(self, key: str, index: int | None) -> TomlPath:
         written = key if key in self._raw else self._keys.get(self.source.fold(key), key)
@@ -213,4 +219,7 @@ class Table:
         line, column = self.source.spots.place_inside(self._key_path(name, index), written, offset)
         what = name if index is None else f"{name}[{index}]"
         message = f"{what}, column {offset + 1}: {fault.reason}"
-        self.source.report.problems.append(Problem(self.source.file, line, column, self.rule_id, message))
+        unsupported = UNSUPPORTED_REGEX if fault.unsupported else ""
+        self.source.report.problems.append(
+            Problem(self.source.file, line, column, self.rule_id, message, "", unsupported)
+        )

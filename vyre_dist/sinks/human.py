@@ -67,6 +67,10 @@ def details(summary: RunSummary) -> list[str]:
             for reason, count in sorted(summary.skipped.items())
         )
         lines.append("left out on purpose: " + ", ".join(counts))
+    lines += [
+        f"rules left out ({visible(reason)}): {len(rules):,}"
+        for reason, rules in summary.rules_left_out.items()
+    ]
     return lines
 
 

@@ -121,7 +121,8 @@ class SarifSink:
 
     def close(self, summary: RunSummary) -> None:
         """Append the rules met, and the run's outcome with its problems, and publish the file."""
-        counts = {k: v for k, v in summary_record(summary).items() if k not in ("problems", "notes")}
+        elsewhere = ("problems", "notes", "rules_left_out")
+        counts = {k: v for k, v in summary_record(summary).items() if k not in elsewhere}
         driver = {
             "name": "vyre-dist",
             "semanticVersion": vyre_dist.__version__,
@@ -133,6 +134,7 @@ class SarifSink:
                 *(_notification(p, "error", "Not scanned to its end: ") for p in summary.problems),
                 *(_notification(n, "note", "Scanned as planned: ") for n in summary.notes),
             ],
+            **_configuration(summary),
             "properties": counts,
         }
         try:
@@ -169,3 +171,16 @@ def _notification(problem: Problem | Note, level: str, before: str) -> dict[str,
         location = {"artifactLocation": _artifact(problem.path), "region": dict(_FILE_REGION)}
         told["locations"] = [{"physicalLocation": location}]
     return told
+
+
+def _configuration(summary: RunSummary) -> dict[str, Any]:
+    """What the pack was loaded without, as the invocation's notifications; nothing where that is nothing."""
+    told = [
+        {
+            "level": "warning",
+            "message": {"text": message(f"Rules left out: {reason}: {', '.join(rules)}")},
+            "descriptor": {"id": "rules-left-out"},
+        }
+        for reason, rules in summary.rules_left_out.items()
+    ]
+    return {"toolConfigurationNotifications": told} if told else {}

@@ -43,14 +43,18 @@ def _none() -> Mapping[str, int]:
     return MappingProxyType({})
 
 
+def _no_rules() -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
 
     `capped_matches` counts matches that were seen to be cut at their rule's cap: there may be more of them. `complete`:
-    everything asked for was scanned; otherwise `problems` says what was not. `warnings`: sentences for people, about the
-    whole run. `secret_key`: the fingerprint of the key that
-    findings have a secret_id under; "" for none.
+    everything asked for was scanned; otherwise `problems` says what was not. `warnings`: sentences for people, about
+    the whole run. `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the files
+    of such), by reason. `secret_key`: the fingerprint of the key that findings have a secret_id under; "" for none.
     """
 
     documents: int = 0
@@ -67,6 +71,7 @@ class RunSummary:
     pool: str = ""
     backend: str = ""
     skipped: Mapping[str, int] = field(default_factory=_none)
+    rules_left_out: Mapping[str, tuple[str, ...]] = field(default_factory=_no_rules)
     complete: bool = True
     secret_key: str = ""
 

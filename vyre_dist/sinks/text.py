@@ -90,6 +90,10 @@ def finding_record(finding: Finding) -> dict[str, Any]:
 def summary_record(summary: RunSummary) -> dict[str, Any]:
     """A run's summary as plain JSON types."""
     commit = summary.commit
+    left_out = {
+        lossy_path(reason)[0]: [lossy_path(rule)[0] for rule in rules]
+        for reason, rules in summary.rules_left_out.items()
+    }
     return {
         "complete": summary.complete,
         "documents": summary.documents,
@@ -104,6 +108,7 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         and {"committed": commit.committed, "rolled_back": commit.rolled_back, "rate_pct": commit.rate_pct},
         "capped_matches": summary.capped_matches,
         "skipped": dict(sorted(summary.skipped.items())),
+        **({"rules_left_out": left_out} if left_out else {}),
         "workers": summary.workers,
         "pool": summary.pool,
         "backend": summary.backend,

@@ -5,6 +5,7 @@ The paths of a list go to walk() as names, which are no globs; a missing one bec
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -54,9 +55,10 @@ class SpoolError(UsageError):
 def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
     """The paths that the file `source` lists, or `stdin` where it is "-". It is opened here, and read as they are needed.
 
-    They are separated by NUL bytes if there is one in the first MiB, otherwise by newlines. Nothing else is
-    special: no comments, no quotes, no trimming; empty items are passed over. Bytes that are not UTF-8
-    become surrogates. Raises FileListError where the list cannot be read or holds an item above 1 MiB.
+    They are separated by NUL bytes if there is one in the first MiB, otherwise by newlines. Nothing
+    else is special: no comments, no quotes, no trimming; empty items are passed over, and so is
+    UTF-8's byte order mark before a list of lines. Bytes that are not UTF-8 become surrogates. Raises
+    FileListError where the list cannot be read or holds an item above 1 MiB.
     """
     if source == "-":
         if stdin is None:
@@ -94,6 +96,8 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
             if chunk and len(rest) < _CHUNK:
                 continue
             separator = b"\0" if b"\0" in rest else b"\n"
+            if separator == b"\n":
+                rest = rest.removeprefix(codecs.BOM_UTF8)  # an editor's, as in a rule pack
         *items, rest = rest.split(separator)
         if not chunk:
             items.append(rest)
