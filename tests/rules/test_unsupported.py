@@ -28,6 +28,7 @@ YAML_KEYS = {
     "pattern_requirements: {ignore_if_contains: [test]}": "the key pattern_requirements",
     "visible: false": "visible: false",
     "visible: no": "visible: false",
+    "visible: 'False'": "visible: false",
     "confidence: low": "confidence: low",
     "confidence: Low": "confidence: low",
     "confidence: unheard-of": "confidence: unheard-of",
@@ -238,6 +239,7 @@ FOREIGN = {
     "id: t\ninfo: {name: n}\nfile: []\n": "nuclei",
     "patterns:\n- pattern: {name: n, regex: x, confidence: high}\n": "another tool's format",
     "signatures:\n- {part: contents, regex: x}\n": "another tool's format",
+    "services:\n  web: {image: x}\n": "no `rules:`",
 }
 
 

@@ -21,21 +21,25 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A document is `kind` if it has one of `top`, or all of `all_top`, or one of its rules has one of `rule`.
+    """A document is `kind` if one of its rules has one of `rule`, or if it has one of `beside` at its top.
 
-    `instead`: the same as `rule`, where no rule has a pattern.
+    `instead`: the same as `rule`, where no rule has a pattern. `top` and `all_top`: one of these, or all of those, where
+    there are no rules.
     """
 
     kind: Foreign
     top: frozenset[str] = _NO_KEYS
     all_top: frozenset[str] = _NO_KEYS
+    beside: frozenset[str] = _NO_KEYS
     rule: frozenset[str] = _NO_KEYS
     instead: frozenset[str] = _NO_KEYS
 
     def fits(self, top: Set[str], rules: Set[str]) -> bool:
-        if self.rule & rules or self.top & top or (self.instead & rules and "pattern" not in rules):
+        if self.rule & rules or self.beside & top or (self.instead & rules and "pattern" not in rules):
             return True
-        return bool(self.all_top) and self.all_top <= top
+        if "rules" in top:
+            return False
+        return bool(self.top & top) or (bool(self.all_top) and self.all_top <= top)
 
 
 def _keys(text: str) -> frozenset[str]:
@@ -59,7 +63,7 @@ _YAML = (
     ),
     _Sign(
         Foreign("a trivy secret configuration", _REWRITE),
-        top=_keys("enable-builtin-rules disable-rules disable-allow-rules allow-rules exclude-block"),
+        beside=_keys("enable-builtin-rules disable-rules disable-allow-rules allow-rules exclude-block"),
         rule=_keys("secret-group-name allow-rules exclude-block"),
     ),
     _Sign(

@@ -50,6 +50,8 @@ _HARMLESS = frozenset(
         "vectorscan_compatible",
     }
 )
+# as YAML 1.1 has it, and in quotes
+_NO = ("false", "no", "off", "n", "0")
 _REFUSED = {
     "pattern_requirements": "without what it asks of a secret's characters the rule would report too much",
     "path": "the tools that have it do not agree on what it is compared with",
@@ -119,9 +121,10 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
                 _rule(source, node, index, patterns) for index, node in enumerate(value.value, 1)
             )
     if not found and isinstance(root, yaml.MappingNode):
-        source.problem(
-            root, "", "there is no `rules:`", "Nosey Parker's format is a list of rules under that key"
-        )
+        told = len(report.problems)
+        hint = "Nosey Parker's format is a list of rules under that key"
+        source.unsupported(root, "", "a file without `rules:`", "there is no `rules:`", hint)
+        draft.unsupported = report.take_unsupported(told)
     return draft
 
 
@@ -189,7 +192,7 @@ def _tell_if_unsupported(
     if key in _READ or key in _HARMLESS:
         return
     if key == "visible":
-        if isinstance(value, yaml.ScalarNode) and is_empty(value) and value.value:
+        if isinstance(value, yaml.ScalarNode) and str(value.value).lower() in _NO:
             hint = "kingfisher looks for the rule and does not report it; remove the rule, or the key to have it reported"
             source.unsupported(key_node, rule_id, "visible: false", "visible: false is not supported", hint)
     elif key == "confidence":
