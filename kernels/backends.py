@@ -83,15 +83,20 @@ class BackendOptions:
     gpu: str = ""
 
 
-def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
-    del options  # to find out where a match is costs it the time, so that it has nothing of screens
+def cpu_backend_class() -> Callable[[CompiledPack, ArtifactCache], ScanBackend]:
+    """The class that is the cpu backend here."""
     if has_hyperscan():
         from vyre_dist.kernels.cpu import CpuBackend
 
-        return CpuBackend(compiled, cache)
+        return CpuBackend
     from vyre_dist.kernels.cpu_without_hyperscan import Re2CpuBackend
 
-    return Re2CpuBackend(compiled, cache)
+    return Re2CpuBackend
+
+
+def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
+    del options  # to find out where a match is costs it the time, so that it has nothing of screens
+    return cpu_backend_class()(compiled, cache)
 
 
 def _open_reference(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:

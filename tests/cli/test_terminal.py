@@ -122,9 +122,8 @@ def test_messages_stand_above_the_bar(
     """A warning while the bar is shown is a line of its own; the bar goes on below it."""
     kill = (
         "import os, signal\n"
-        "from vyre_dist.kernels.backends import BACKENDS\n"
-        "from vyre_dist.kernels.cpu import CpuBackend\n"
-        "class Deadly(CpuBackend):\n"
+        "from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class\n"
+        "class Deadly(cpu_backend_class()):\n"
         "    def dispatch(self, program, inputs, config):\n"
         "        if any(b'POISON' in bytes(w.data) for w in inputs): os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return super().dispatch(program, inputs, config)\n"

@@ -37,8 +37,7 @@ from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import UsageError, WorkerUnusableError
 from vyre_dist.finding import Finding
-from vyre_dist.kernels.backends import BACKENDS
-from vyre_dist.kernels.cpu import CpuBackend
+from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
 from vyre_dist.rules.model import PackData, Rule
 from vyre_dist.sources import walk, walk_folders
 
@@ -156,7 +155,7 @@ def test_findings_are_the_same_whoever_does_the_work(
 # --- faults
 
 
-class Faulty(CpuBackend):
+class Faulty(cpu_backend_class()):  # type: ignore[misc]
     """A backend that comes to harm on documents with a marker in them, as a bug in a library would make it."""
 
     fault: Callable[[], object]

@@ -9,10 +9,9 @@ from pathlib import Path
 # What a worker does at a marker: STUCK says who it is and waits for ever, POISON ends the process.
 PROGRAM = """
 import os, signal, sys
-from vyre_dist.kernels.backends import BACKENDS
-from vyre_dist.kernels.cpu import CpuBackend
+from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
 
-class Faulty(CpuBackend):
+class Faulty(cpu_backend_class()):
     def dispatch(self, program, inputs, config):
         for window in inputs:
             if b"STUCK" in bytes(window.data):
