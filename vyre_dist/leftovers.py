@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -126,6 +125,8 @@ def _remove_folder(parent: int, name: str, dry_run: bool) -> Fate:
         if (held := lock(fd)) is not None:
             return held
         if not dry_run:
+            import shutil
+
             shutil.rmtree(name, dir_fd=parent)
         return Fate.REMOVED
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from vyre_dist.errors import UsageError
 
@@ -16,6 +15,8 @@ def temporary_directory() -> str:
     """
     if chosen := os.environ.get("TMPDIR"):
         return os.path.abspath(chosen)
+    import tempfile
+
     try:
         return tempfile.gettempdir()
     except FileNotFoundError as error:
