@@ -14,7 +14,8 @@ class Finding:
     them that is the secret (the secret group, or the whole match); `groups` are the numbered capture groups,
     None for one that took no part. `entropy` is Shannon's, in bits per byte, of `secret`.
     `end_line` is the line of `end`; the columns `…_utf16` are those of `start` and `end` in the lines' text, in
-    UTF-16 code units, from 1: a character that the match cuts is counted with it.
+    UTF-16 code units, from 1: a character that the match cuts is counted with it. Of a file that changed while it
+    was scanned they may not be known, and are 0.
     `fingerprint` (32 hex digits) is the same in every run, wherever in its document the match lies;
     `secret_id` (64 hex digits) is that of the same secret in any document, None without a SecretKey.
     A rule that has only a path pattern gives zero for all of these, empty match and no `secret_id`.

@@ -31,7 +31,16 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.engine.salvage import keep
-from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, Task, TaskResult
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    Task,
+    TaskResult,
+    path_row,
+)
 
 KILLED = "process 7 was ended by signal 9"
 
@@ -47,7 +56,7 @@ def shard(*pieces: Piece) -> ShardPlanned:
 
 
 def row(number: int, start: int = 0, rule: int = 0) -> FindingRow:
-    return [number, rule, start, start + 1, 1, 1, b"x", b"x", (), 0.0]
+    return [number, rule, start, start + 1, 1, 1, b"x", b"x", (), 0.0, 1, 1, 2]
 
 
 def tasks(actions: Sequence[Action]) -> list[tuple[int, int, Task]]:
@@ -109,10 +118,10 @@ def test_rows_of_a_shard_are_sorted_by_document_start_and_rule() -> None:
 def test_what_a_path_alone_says_comes_first() -> None:
     """A path rule's row leads its document, whatever number the rule has, as it does in a Scanner's results."""
     machine, actions = planned(shard(whole(0)))
-    path_row = [0, 9, 0, 0, 0, 0, b"", b"", (), 0.0]
-    rows = [row(0, 0, 2), path_row]
+    own = path_row(0, 9)
+    rows = [row(0, 0, 2), own]
     (emit, *_) = machine.handle(TaskDone(0, tasks(actions)[0][1], TaskResult(findings=rows)))
-    assert emit == Emit([path_row, row(0, 0, 2)])
+    assert emit == Emit([own, row(0, 0, 2)])
 
 
 def test_tasks_go_to_the_workers_with_the_least_in_hand() -> None:

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from vyre_dist import RulePack, Scanner
 from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document, MemoryDocument
+from vyre_dist.engine.salvage import salvaged
+from vyre_dist.engine.shards import cut
+from vyre_dist.engine.tasks import Piece, ScanTask
 
 PIECES = [
     b"a",
@@ -141,6 +144,26 @@ def test_a_match_may_end_on_another_line(regex: str, data: bytes, expected: tupl
     for shard_bytes in (1, 1 << 20):
         f = Scanner({"r": regex}, shard_bytes=shard_bytes).scan(data)[0]
         assert (f.line, f.start_column_utf16, f.end_line, f.end_column_utf16) == expected
+
+
+@pytest.mark.parametrize("shard_bytes", [5, 64, 600])
+def test_what_is_saved_of_a_changed_document_is_right_or_not_known(shard_bytes: int) -> None:
+    """Where the pieces can't be joined, their own findings have the lines of the document, and columns, or 0."""
+    rng = random.Random(shard_bytes)
+    data = b"".join(rng.choice([*PIECES, b" tok_1 ", b" tok\n_2 "]) for _ in range(900))
+    engine = Scanner({"tok": r"tok\n?_\d"}, shard_bytes=shard_bytes).engine
+    whole = {f.start: f for f in Scanner({"tok": r"tok\n?_\d"}).scan(data)}
+    document = Piece(0, "p", len(data), 0, len(data), inline=data)
+    parts = [part for piece in cut(document, shard_bytes) for part in engine.run(ScanTask((piece,))).parts]
+    rows = salvaged(parts)
+    assert {row[2] for row in rows} == set(whole) and len(rows) > 40
+    known = 0
+    for _, _, start, _, line, _, *_, end_line, first, after in rows:
+        f = whole[start]
+        assert (line, end_line) == (f.line, f.end_line)
+        assert (first, after) in ((f.start_column_utf16, f.end_column_utf16), (0, 0))
+        known += first > 0
+    assert known > 0.5 * len(rows) if shard_bytes > 100 else known > 0
 
 
 @pytest.mark.parametrize("shard_bytes", [5, 64, 4096, 1 << 20])

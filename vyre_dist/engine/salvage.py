@@ -20,10 +20,12 @@ def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> byt
     `base`: the window's offset in the document. `before`: newlines in the window before the piece's start. `ending`:
     bytes after the piece's last newline, -1 if it has none.
     """
-    moved = [
-        [number, rule, start + base, end + base, line - before, column, *rest]
-        for number, rule, start, end, line, column, *rest in rows
-    ]
+    moved = []
+    for number, rule, start, end, line, column, *rest, end_line, first, after in rows:
+        # of a line that began before the window, nobody has read the text as a whole
+        columns = (0, 0) if line == 1 and base > 0 else (first, after)
+        place = (start + base, end + base, line - before, column)
+        moved.append([number, rule, *place, *rest, end_line - before, *columns])
     packed: bytes = msgpack.packb([ending, moved])
     return packed
 
@@ -31,7 +33,8 @@ def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> byt
 def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
     """The findings of `parts`, which may leave gaps, as rows of the document.
 
-    Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no lines.
+    Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no lines. Columns
+    in the text are 0 on a line that began before the window of its piece.
     """
     rows: list[FindingRow] = []
     newlines = at = line_began = 0
@@ -52,6 +55,7 @@ def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
             if row[4] == 1:  # the piece's first line may have begun before it
                 row[5] = start - line_began + 1
             row[4] += newlines
+            row[10] += newlines
             rows.append(row)
         newlines += sum(part.newlines)
         if ending >= 0:

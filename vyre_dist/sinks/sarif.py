@@ -65,11 +65,9 @@ def _region(finding: Finding) -> dict[str, Any]:
         return dict(_FILE_REGION)
     region: dict[str, Any] = {"startLine": finding.line}
     if finding.end_line > 0:
-        region |= {
-            "startColumn": finding.start_column_utf16,
-            "endLine": finding.end_line,
-            "endColumn": finding.end_column_utf16,
-        }
+        region["endLine"] = finding.end_line
+    if finding.start_column_utf16 > 0:
+        region |= {"startColumn": finding.start_column_utf16, "endColumn": finding.end_column_utf16}
     return region | {
         "byteOffset": finding.start,
         "byteLength": finding.end - finding.start,
