@@ -285,6 +285,10 @@ class RayPool:
         """See WorkerPool. An actor says it before its first task."""
         return ""
 
+    def notes(self) -> Sequence[str]:
+        """See WorkerPool."""
+        return ()
+
     def close(self) -> None:
         """See WorkerPool. Then `disconnect`, unless that is left for later."""
         try:

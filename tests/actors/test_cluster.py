@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from namespaces import NO_PASSWD, with_mounts
 
 from vyre_dist.actors.cluster import ClusterError, InfeasibleError, Room, connect, protect_token_file
 
@@ -66,6 +67,45 @@ def test_other_arrangements_are_left_alone(home: Path, monkeypatch, name: str, v
     monkeypatch.setenv(name, value)
     protect_token_file()
     assert not (home / ".ray").exists()
+
+
+@pytest.mark.parametrize("fault", ["no folder", "a file for the folder", "an empty token"])
+def test_a_token_that_can_not_be_kept_is_told(home: Path, monkeypatch, fault: str) -> None:
+    """No home folder to write to, something in the way, an empty file: OSError, and nothing is left half written."""
+    if fault == "no folder":
+        monkeypatch.setenv("HOME", "/proc/nobody")
+    elif fault == "a file for the folder":
+        (home / ".ray").touch()
+    else:
+        (home / ".ray").mkdir()
+        (home / ".ray" / "auth_token").touch(0o600)
+    with pytest.raises(OSError, match=r"nobody|\.ray"):
+        protect_token_file()
+
+
+def test_a_local_cluster_needs_no_home(home: Path, ray_places: Path, corpus: Path) -> None:
+    """Without HOME, a passwd entry and a place for Ray's token a cluster is started all the same, and guarded by one."""
+    pack = home / "p.toml"
+    pack.write_text("schema = 1\n[[rules]]\nid = 'key'\nregex = 'AKIA[0-9A-Z]{16}'\nkeywords = ['AKIA']\n")
+    command = [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "-f", "jsonl"]
+    command += ["--progress", "never", "--pool", "ray", "--address", "local", "-j", "1", str(corpus)]
+    own = {"PATH": os.environ["PATH"], "RAY_TMPDIR": str(ray_places), "TMPDIR": str(home)}
+    without = subprocess.run(
+        with_mounts(NO_PASSWD, command), env=own, capture_output=True, text=True, timeout=120, cwd=home
+    )
+    lines = [json.loads(line) for line in without.stdout.splitlines()]
+    assert without.returncode == 1 and lines[-1]["complete"] and lines[-1]["pool"] == "ray", without.stderr
+    (said,) = without.stderr.splitlines()
+    assert "HOME is not set" in said
+
+
+def test_a_place_for_rays_files_that_can_not_be_written_is_told(home: Path, corpus: Path) -> None:
+    """The message names the place and the variable that names another one; nothing is scanned."""
+    command = [sys.executable, "-m", "vyre_dist", "scan", "--pool", "ray", "--address", "local", str(corpus)]
+    own = {"PATH": os.environ["PATH"], "HOME": str(home), "RAY_TMPDIR": "/proc/nobody"}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=120, cwd=home)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "/proc/nobody" in done.stderr and "RAY_TMPDIR" in done.stderr
 
 
 @pytest.mark.parametrize("where", ["argument", "environment"])

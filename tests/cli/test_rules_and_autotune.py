@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def test_autotune_list_of_a_server(cli: Cli, redis_url: str, record: StoredRecor
         probe.bind(("127.0.0.1", 0))
         dead = f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
     run = cli("autotune", "list", "--store", dead)
-    assert run.code == 3 and "the server did not answer" in run.err
+    assert run.code == 3 and "Connection refused" in run.err and "records of this machine" in run.err
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_store_that_had_to_be_put_aside_is_incomplete(
     (home / "vyre-dist" / "autotune.sqlite3").write_bytes(b"no database at all")
     run = cli("autotune", command, *([good_toml] if command == "export" else []), XDG_CACHE_HOME=str(home))
     assert (run.code, run.out) == (3, b"")
-    assert "the store's file was damaged: it was put aside" in run.err
+    assert "it was damaged and put aside as" in run.err
     assert good_toml.read_bytes() == before
 
 
@@ -211,7 +211,7 @@ def test_an_export_without_the_server_leaves_the_older_one(cli: Cli, dead_url: s
     """What only this machine has is not written in place of what the server had."""
     before = good_toml.read_bytes()
     run = cli("autotune", "export", good_toml, "--store", dead_url)
-    assert run.code == 3 and "nothing was written" in run.err and "the server did not answer" in run.err
+    assert run.code == 3 and "nothing was written" in run.err and "Connection refused" in run.err
     assert good_toml.read_bytes() == before
 
 
@@ -266,30 +266,15 @@ def test_an_import_that_the_server_did_not_take_is_incomplete(
 # --- scans with a store
 
 
-@pytest.fixture
-def hung_url() -> Iterator[str]:
-    """A server that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
-        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
-
-
-@pytest.fixture
-def dead_url() -> str:
-    """A URL on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
-
-
 def test_a_store_that_is_dead_or_hung_costs_a_scan_nothing(
     scan: Cli, dead_url: str, hung_url: str, tmp_path: Path
 ) -> None:
-    """The findings are the same, nothing is said, and the scan takes at most a second and a half longer."""
+    """The findings are the same, one line says why, and the scan takes at most a second and a half longer."""
     plain = scan("--store", "memory:")
     best = min(plain.seconds, scan("--store", "memory:").seconds)
     for url in (dead_url, hung_url):
         run = scan("--store", url, "--cache-dir", tmp_path / "cache")
-        assert (run.code, run.findings, run.err) == (plain.code, plain.findings, "")
+        assert (run.code, run.findings, run.err.count("\n")) == (plain.code, plain.findings, 1)
         assert run.seconds < best + 1.5, url
 
 
@@ -329,8 +314,9 @@ def test_a_users_own_file_is_no_store(cli: Cli, tree: Path, command: list[str]) 
     assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
 
 
-def test_a_local_scan_needs_no_home(scan: Cli, tree: Path) -> None:
-    """Without a home folder that can be written to, there is no cache, and all else is as usual."""
-    run = scan(HOME="/proc/nobody", XDG_CACHE_HOME="/proc/nobody/cache")
+def test_a_local_scan_needs_no_home(scan: Cli, tree: Path, tmp_path: Path) -> None:
+    """Without a home folder that can be written to, one line says so, and all else is as usual."""
+    run = scan(HOME="/proc/nobody", XDG_CACHE_HOME="/proc/nobody/cache", TMPDIR=str(tmp_path))
+    assert len(run.err.splitlines()) == 1
     assert run.code == 1 and len(run.findings) == 2
     assert not os.path.exists("/proc/nobody")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from privileges import NOBODY
 
 from vyre_dist.program import ArtifactCache
 
@@ -48,6 +49,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", no_space)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     cache = ArtifactCache(str(tmp_path))
     cache.put("k", "key", b"payload")
     assert cache.write_error is not None
@@ -98,3 +100,50 @@ def test_readers_see_all_or_nothing(tmp_path: Path) -> None:
         for writer in writers:
             writer.join()
     assert len(list((tmp_path / "k").iterdir())) == 1
+
+
+def test_what_is_not_taken_goes_to_a_spare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a file in its kind's way an artifact is kept elsewhere, found there by the next cache, and the trouble told."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "k").touch()
+    for _ in range(2):
+        cache = ArtifactCache(str(own))
+        if cache.get("k", "key") is None:
+            cache.put("k", "key", b"payload")
+        cache.put("other", "key", b"as usual")
+        assert cache.get("k", "key") == b"payload"
+        assert str(own / "k") in cache.trouble and str(tmp_path / "vyre-dist-") in cache.trouble
+    assert (own / "other").is_dir()
+    (own / "k").unlink()
+    cache = ArtifactCache(str(own))
+    # not from there any more: nothing says that it is of this time
+    assert (cache.get("k", "key"), cache.trouble) == (None, "")
+
+
+@pytest.mark.parametrize("fault", ["open to all", "a link", "of another user"])
+def test_a_folder_that_anybody_could_have_made(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder where everybody may write, one is trusted only if it is this user's, and nobody else may write to it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    everybodys = tmp_path / "everybodys"
+    everybodys.mkdir()
+    everybodys.chmod(0o1777)
+    good = ArtifactCache(str(everybodys / "own"))
+    good.put("k", "key", b"payload")
+    assert good.get("k", "key") == b"payload" and good.trouble == ""
+    if fault == "open to all":
+        (everybodys / "own").chmod(0o777)
+    elif os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    elif fault == "of another user":
+        os.chown(everybodys / "own", NOBODY, NOBODY)
+    else:
+        (everybodys / "own").rename(tmp_path / "elsewhere")
+        (everybodys / "own").symlink_to(tmp_path / "elsewhere")
+        os.chown(everybodys / "own", NOBODY, NOBODY, follow_symlinks=False)
+    bad = ArtifactCache(str(everybodys / "own"))
+    assert bad.get("k", "key") is None
+    assert "another user's" in bad.trouble

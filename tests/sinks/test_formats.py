@@ -118,6 +118,7 @@ def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary
         "workers": 4,
         "pool": "local",
         "backend": "cpu",
+        "store_problem": None,
     }
 
 

@@ -1,4 +1,4 @@
-"""The store in a Redis (or Valkey) server: the only file that imports redis.
+"""The store in a Redis (or Valkey) server: with redis_reasons.py, the only file that imports redis.
 
 No server can stop or slow a caller much: every wait is bounded, one retry is made, and after that a breaker
 keeps further calls away for a while. Replies are taken as claims: checked, and counted when wrong.
@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis
-from redis._parsers import _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.connection import (
     AbstractConnection,
@@ -35,6 +34,7 @@ from vyre_dist.autotune.breaker import CircuitBreaker
 from vyre_dist.autotune.codec import encode
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.record import StoredRecord, check_text
+from vyre_dist.autotune.redis_reasons import NOT_REDIS, TellingParser, reason_of
 from vyre_dist.autotune.store import Counters, Offer, RecordStore
 from vyre_dist.autotune.urls import RedisTarget
 from vyre_dist.dispatch.keys import AutotuneKey, SpecCacheKey
@@ -54,7 +54,10 @@ _TRANSPORT = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, 
 
 
 class ServerUnavailableError(VyreError):
-    """The server at `address` was not asked, did not answer, or answered nonsense; already counted."""
+    """The server at `address` was not asked, did not answer, refused, or answered nonsense; already counted.
+
+    The message ends with the reason, the server's own where it gave one.
+    """
 
     def __init__(self, address: str, cause: str) -> None:
         super().__init__(f"the autotune store at {address} is unavailable: {cause}")
@@ -92,7 +95,7 @@ def _client(target: RedisTarget, timeout_s: float, deadline_s: float | None) -> 
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         # Not hiredis: told of an array of 2·10⁹ entries, it allocates them all before the first has come (6 s).
-        parser_class=_RESP2Parser,
+        parser_class=TellingParser,
         **_anonymous(),
         **place,
     )
@@ -140,6 +143,7 @@ class RedisLink:
         self.target = target
         self.breaker = breaker or CircuitBreaker()
         self._counters = counters
+        self._closing = False
         self._client = _client(target, timeout_s, REPLY_DEADLINE_S)
         self._listener = _client(target, timeout_s, None)
 
@@ -154,17 +158,14 @@ class RedisLink:
             except _TRANSPORT:
                 result = work(self._client)
         except (*_TRANSPORT, *_ODD_REPLY) as error:
-            self._counters.add("errors")
             self.breaker.failed()
             # What is left of an odd reply must not be taken for the next one.
             self._client.connection_pool.disconnect(inuse_connections=False)
-            # The class only: a library's message is not ours to vouch for, and the URL may hold a password.
-            raise ServerUnavailableError(self.target.address, type(error).__name__) from None
+            raise self._unavailable(error) from None
         except redis.RedisError as error:
             # The server is there and refuses this one (rights, memory, a read-only replica).
-            self._counters.add("errors")
             self.breaker.succeeded()
-            raise ServerUnavailableError(self.target.address, type(error).__name__) from None
+            raise self._unavailable(error) from None
         except BaseException:
             self.breaker.failed()
             raise
@@ -195,10 +196,21 @@ class RedisLink:
         try:
             yield
         except (redis.RedisError, OSError, *_ODD_REPLY) as error:
+            # not the store's trouble: what is published is only heard of later without it
             self._counters.add("errors")
-            raise ServerUnavailableError(self.target.address, type(error).__name__) from None
+            raise ServerUnavailableError(self.target.address, reason_of(error, self.target)) from None
+
+    def _unavailable(self, error: Exception) -> ServerUnavailableError:
+        """What to raise for `error`, counted."""
+        reason = reason_of(error, self.target, ask_s=0.0 if self._closing else TIMEOUT_S)
+        if self._closing:
+            self._counters.add("errors")  # that was us: it closed under the hands of another thread
+        else:
+            self._counters.failed(reason)
+        return ServerUnavailableError(self.target.address, reason)
 
     def close(self) -> None:
+        self._closing = True
         for client in (self._client, self._listener):
             client.close()
             client.connection_pool.disconnect()
@@ -213,8 +225,12 @@ class RedisStore(RecordStore):
         super().__init__()
         self.link = RedisLink(target, self._counters, timeout_s=timeout_s, breaker=breaker)
 
+    @property
+    def place(self) -> str:
+        return self.link.target.address
+
     def __repr__(self) -> str:
-        return f"RedisStore({self.link.target.address!r})"
+        return f"RedisStore({self.place!r})"
 
     def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
         try:
@@ -273,7 +289,7 @@ class RedisStore(RecordStore):
                 condemned = hashlib.sha1(reply, usedforsecurity=False).hexdigest()
         except ServerUnavailableError:
             return Offer.FAILED
-        self._counters.add("errors")
+        self._counters.failed(NOT_REDIS)
         return Offer.FAILED
 
     def _put(self, record: StoredRecord, payload: bytes, condemned: str, lease: Lease | None) -> object:
@@ -304,7 +320,7 @@ class RedisStore(RecordStore):
             yield from (stored for stored in found if stored is not None)
             if cursor == 0:
                 return
-        self._counters.add("errors")
+        self._counters.failed("its list of keys does not end")
 
     def revision(self) -> int:
         """How many records were ever replaced on the server. Raises ServerUnavailableError."""

@@ -67,6 +67,10 @@ class SqliteStore(RecordStore):
         # One connection for all threads: sqlite3's objects must not be used by two at a time.
         self._lock = threading.RLock()
 
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
     def __repr__(self) -> str:
         return f"SqliteStore({str(self.path)!r})"
 
@@ -126,10 +130,10 @@ class SqliteStore(RecordStore):
                     return self._attempt(work)
                 except sqlite3.Error as error:
                     if not (_primary_code(error) in _BROKEN_FILE and self._move_aside()):
-                        self._counters.add("errors")
+                        self._counters.failed(_reason(error))
                         return None
-                except OSError:
-                    self._counters.add("errors")
+                except OSError as error:
+                    self._counters.failed(error.strerror or str(error))
                     return None
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -184,7 +188,9 @@ class SqliteStore(RecordStore):
                     # The journal belongs to the broken file and must not be replayed into the new one.
                     with contextlib.suppress(FileNotFoundError):
                         os.replace(f"{self.path}-journal", f"{aside}-journal")
-                    self._counters.add("recovered")
+                    self._counters.failed(
+                        f"it was damaged and put aside as {aside}; a new one is begun", "recovered"
+                    )
         except OSError:
             return False
         return True
@@ -225,6 +231,13 @@ def _has_unused_log(path: Path) -> bool:
             return file.read(20)[18:] == b"\2\2" and not os.path.exists(f"{path}-wal")
     except OSError:
         return False
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """SQLite's own words, and what they come to where they leave that open."""
+    if _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"another program has locked it ({error})"
+    return str(error)
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:

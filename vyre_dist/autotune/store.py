@@ -57,6 +57,13 @@ class AutotuneStore(Protocol):
     def stats(self) -> StoreStats:
         """The counters so far."""
 
+    @property
+    def trouble(self) -> str:
+        """What kept the store from being of use, in one line without secrets; "" for nothing.
+
+        It names the store and, where there is one, the server's or the file system's own reason: the first.
+        """
+
     def get(
         self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None
     ) -> StoredRecord | None:
@@ -91,9 +98,10 @@ class Offer(enum.Enum):
 
 
 class Counters:
-    """Thread-safe counts by StoreStats' field names."""
+    """Thread-safe counts by StoreStats' field names, and why the first of the errors happened."""
 
     def __init__(self) -> None:
+        self.reason = ""
         self._counts = {field.name: 0 for field in fields(StoreStats)}
         self._lock = threading.Lock()
 
@@ -101,6 +109,12 @@ class Counters:
         """Count `count` more of `name`, a field of StoreStats (KeyError otherwise)."""
         with self._lock:
             self._counts[name] += count
+
+    def failed(self, reason: str, name: str = "errors") -> None:
+        """Count one more error, or `name`. `reason`: for people, without secrets; the first one is kept."""
+        with self._lock:
+            self._counts[name] += 1
+            self.reason = self.reason or reason
 
     def snapshot(self) -> StoreStats:
         with self._lock:
@@ -132,8 +146,21 @@ class RecordStore(abc.ABC):
         """Let go of files, connections and threads; called once."""
 
     @property
+    def place(self) -> str:
+        """What the store is called in messages: no login."""
+        return "memory:"
+
+    @property
     def stats(self) -> StoreStats:
         return self._counters.snapshot()
+
+    @property
+    def trouble(self) -> str:
+        reason = self._counters.reason
+        if not reason and (invalid := self.stats.invalid):
+            what = "entry is no record" if invalid == 1 else "entries are no records"
+            reason = f"{invalid} {what} that this version can read"
+        return f"the autotune store {self.place}: {reason}" if reason else ""
 
     def get(
         self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None

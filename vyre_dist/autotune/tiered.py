@@ -75,6 +75,10 @@ class TieredStore(RecordStore):
         return f"TieredStore({self._local!r}, {self._remote!r})"
 
     @property
+    def trouble(self) -> str:
+        return "; ".join(tier.trouble for tier in (self._remote, self._local) if tier.trouble)
+
+    @property
     def tiers(self) -> TierStats:
         """What happened in each tier below memory."""
         return TierStats(self._local.stats, self._remote.stats)

@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.sqlite_store import SqliteStore, what_is_wrong
-from vyre_dist.autotune.store import AutotuneStore
+from vyre_dist.autotune.store import AutotuneStore, RecordStore
+from vyre_dist.cache_folder import choose, default_folder
 from vyre_dist.errors import UsageError
 
 ALLOWED = (
@@ -20,6 +21,7 @@ _QUOTE = "write special characters of a password as %XX"
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _OPTIONS = {"redis": frozenset[str](), "rediss": _TLS_OPTIONS, "unix": frozenset({"db"})}
 DEFAULT_REDIS_PORT = 6379
+FILE_NAME = "autotune.sqlite3"
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
@@ -91,22 +93,21 @@ def _spills(parts: SplitResult) -> bool:
     return any("@" in part for part in (parts.path, parts.query, parts.fragment))
 
 
-def default_path() -> Path:
-    """The local store's file in the user's cache folder."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("vyre-dist")) / "autotune.sqlite3"
+def uses_folder(url: str | None) -> bool:
+    """Whether the store that `url` names keeps a file in a cache folder; also if it could not be opened."""
+    return url is None or url.partition("://")[0].lower() in _OPTIONS
 
 
 def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = None) -> AutotuneStore:
-    """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's cache).
+    """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's cache folder; where it
+    is not known where that is, a spare place, or this process's memory).
 
     A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the background. Opening
     contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store, or a file of another kind, or
     one that is damaged: only the local file, which is ours, is moved aside and begun anew.
     """
     if url is None:
-        return SqliteStore(local_path or default_path())
+        return _local(local_path)
     if url == "memory:":
         return MemoryStore()
     parts = _split(url)
@@ -119,7 +120,14 @@ def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = N
     from vyre_dist.autotune.redis_store import RedisStore
     from vyre_dist.autotune.tiered import TieredStore
 
-    return TieredStore(SqliteStore(local_path or default_path()), RedisStore(target))
+    return TieredStore(_local(local_path), RedisStore(target))
+
+
+def _local(path: str | os.PathLike[str] | None) -> RecordStore:
+    if path is not None:
+        return SqliteStore(path)
+    folder = default_folder() or choose(None).path
+    return MemoryStore() if folder is None else SqliteStore(os.path.join(folder, FILE_NAME))
 
 
 def parse_redis_url(url: str) -> RedisTarget:

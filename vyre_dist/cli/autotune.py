@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,7 @@ def autotune() -> None:
 @STORE
 def list_records(store: str | None) -> int:
     """Print every record as a line of JSON."""
-    from vyre_dist.autotune.urls import open_store
-
-    opened = open_store(store)
+    opened = _open(store)
     try:
         for record in opened.items():
             click.echo(
@@ -55,9 +54,22 @@ def list_records(store: str | None) -> int:
     finally:
         opened.close()
     if trouble:
-        click.echo(f"vyre-dist: {trouble}", err=True)
+        _say(trouble)
         return ExitCode.INCOMPLETE
     return ExitCode.CLEAN
+
+
+def _open(url: str | None) -> AutotuneStore:
+    """The store; where the user's cache folder is of no use, that is said, and which one is used instead."""
+    from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
+    from vyre_dist.cache_folder import choose
+
+    if not uses_folder(url):
+        return open_store(url)
+    folder = choose(None)
+    if folder.trouble:
+        _say(folder.trouble)
+    return open_store(url, local_path=None if folder.path is None else os.path.join(folder.path, FILE_NAME))
 
 
 def _trouble(store: AutotuneStore) -> str:
@@ -65,13 +77,8 @@ def _trouble(store: AutotuneStore) -> str:
     from vyre_dist.autotune.tiered import TieredStore
 
     if isinstance(store, TieredStore) and store.tiers.remote.errors:
-        return "the server did not answer; these are the records of this machine"
-    local = _local_stats(store)
-    if local.errors:
-        return "the store's file cannot be read, or another program has locked it"
-    if local.recovered:
-        return "the store's file was damaged: it was put aside, and a new one begun"
-    return ""
+        return f"{store.trouble}; these are the records of this machine"
+    return store.trouble
 
 
 def _local_stats(store: AutotuneStore) -> StoreStats:
@@ -94,18 +101,17 @@ def export_records(file: Path, store: str | None) -> int:
 
     Exit code 3: they could not all be read; FILE is left as it was.
     """
-    from vyre_dist.autotune.urls import open_store
     from vyre_dist.autotune.vyre_toml import write_toml
     from vyre_dist.leftovers import removed_line
 
-    opened = open_store(store)
+    opened = _open(store)
     try:
         records = tuple(opened.items())
         trouble = _trouble(opened)
     finally:
         opened.close()
     if trouble:
-        click.echo(f"vyre-dist: nothing was written to {file}: {trouble}", err=True)
+        _say(f"nothing was written to {file}: {trouble}")
         return ExitCode.INCOMPLETE
     for path in write_toml(file, records):
         click.echo(f"vyre-dist: {removed_line(path)}", err=True)
@@ -122,10 +128,9 @@ def import_records(file: Path, store: str | None) -> int:
     Exit code 3: the store's server, or its file, did not take them all.
     """
     from vyre_dist.autotune.tiered import TieredStore
-    from vyre_dist.autotune.urls import open_store
     from vyre_dist.autotune.vyre_toml import import_toml
 
-    opened = open_store(store)
+    opened = _open(store)
     server = opened if isinstance(opened, TieredStore) else None
     try:
         result = import_toml(opened, file, publish=server.publish if server else None)
@@ -136,16 +141,18 @@ def import_records(file: Path, store: str | None) -> int:
     if not result.unpublished and not lost:
         return ExitCode.CLEAN
     if not result.unpublished:
-        click.echo(
-            "vyre-dist: not all records could be kept on this machine: the store's file cannot be written, or another "
-            "program has locked it; import the file again",
-            err=True,
-        )
+        _say(f"not all records could be kept on this machine: {opened.trouble}; import the file again")
         return ExitCode.INCOMPLETE
     here = "nor could they all be kept" if lost else "they are kept"
-    click.echo(
-        f"vyre-dist: the server did not take {result.unpublished} of {result.read} records; {here} on this machine: "
-        "import the file again when the server answers",
-        err=True,
+    _say(
+        f"the server did not take {result.unpublished} of {result.read} records ({opened.trouble}); {here} on this "
+        "machine: import the file again when the server takes them"
     )
     return ExitCode.INCOMPLETE
+
+
+def _say(message: str) -> None:
+    """A line on standard error, with nothing in it that could steer a terminal: a server's words may be in it."""
+    from vyre_dist.sinks.text import visible
+
+    click.echo(f"vyre-dist: {visible(message)}", err=True)

@@ -54,14 +54,14 @@ def _sweep(
 ) -> Iterator[tuple[str, Fate | OSError]]:
     import os
 
+    from vyre_dist.cache_folder import default_folder, spares
     from vyre_dist.leftovers import sweep
-    from vyre_dist.program.cache import default_cache_dir
     from vyre_dist.temporary import temporary_directory
 
     for path in paths:
         yield from sweep(path, deep=True, dry_run=dry_run)
     if not paths:
-        cache = cache_dir or default_cache_dir()
-        if os.path.isdir(cache):  # there may have been no run yet
-            yield from sweep(cache, deep=True, dry_run=dry_run)
+        for cache in (cache_dir or default_folder() or "", *spares()):
+            if os.path.isdir(cache):  # there may have been no run yet
+                yield from sweep(cache, deep=True, dry_run=dry_run)
         yield from sweep(temporary_directory(), deep=False, dry_run=dry_run)

@@ -53,6 +53,11 @@ class Console:
             self._lose()
             self.lost = True
 
+    @property
+    def summed_up_here(self) -> bool:
+        """Whether the summary for people comes where messages are shown."""
+        return self._named_by == "human" and _one_place()
+
     def problem(self, problem: InputProblem) -> None:
         """Name an input that was not scanned, unless the end of what goes to a standard stream does."""
         self._problems += 1

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.cli.exit_codes import ExitCode
@@ -24,6 +25,7 @@ from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.store import AutotuneStore
+    from vyre_dist.cache_folder import CacheFolder
     from vyre_dist.cli.console import Console
     from vyre_dist.driver.pool import WorkerPool, WorkerSpec
     from vyre_dist.driver.run import Callbacks, ScanOutcome
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from vyre_dist.sinks.output import Output
     from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats
 
+T = TypeVar("T")
+
 
 class ScanRun:
     """One run of the command, from its options (by their parameter names)."""
@@ -44,6 +48,8 @@ class ScanRun:
         self._by_rule: Counter[str] = Counter()
         self._listed = 0  # names in the list of --files-from
         self._left_out: tuple[LeftOut, ...] = ()
+        self._store_problem = ""
+        self._store_told = False
 
     def run(self) -> int:
         """Scan, and give the exit code."""
@@ -60,15 +66,14 @@ class ScanRun:
 
         o = self._o
         secret_key = self._secret_key()
-        cache = ArtifactCache(self._cache_dir())
+        packs = ArtifactCache(self._cache_dir())
         if o["skip_unsupported"]:
-            pack, warnings, self._left_out = load_supported(o["packs"], cache)
+            pack, warnings, self._left_out = load_supported(o["packs"], packs)
         else:
-            pack, warnings = load_pack(o["packs"], cache)
+            pack, warnings = load_pack(o["packs"], packs)
         config = self._engine_config()
         tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", resolve_backend(config.backend))
-        with self._open_store() as store:
-            threshold = tuning.threshold_pct(store)
+        threshold = self._with_store(tuning.threshold_pct)
         if threshold is not None:
             config = replace(config, threshold_pct=threshold)
         stats = WalkStats()
@@ -89,6 +94,7 @@ class ScanRun:
                 console.say(message)
             if slow := backend_warning(config.backend):
                 console.say(f"warning: {slow}")
+            self._tell_of_store(console)
             try:
                 callbacks = self._callbacks(console, sinks)
                 outcome = run_scan(plan, pool, pack.rules, callbacks, secret_key=secret_key)
@@ -102,6 +108,10 @@ class ScanRun:
                 console.say(f"{path} would leave out all of a folder that was asked for; it is not used")
             if aborted is not None:
                 console.given_up(aborted)
+            self._tell_of_cache(console, [packs.trouble, *pool.notes()])
+            if not self._store_problem:
+                self._with_store(lambda store: tuning.publish(store, outcome.totals))
+                self._tell_of_store(console)
             summary = self._summary(outcome, pool.name, stats, aborted)
             summary = replace(summary, warnings=self._warnings(summary))
             for told in summary.warnings:
@@ -109,8 +119,6 @@ class ScanRun:
             if secret_key is not None:
                 summary = replace(summary, secret_key=secret_key.fingerprint)
             self._publish(console, sinks, report, summary, given_up=aborted is not None)
-        with self._open_store() as store:
-            tuning.publish(store, outcome.totals)
         if not summary.complete or console.lost:
             return ExitCode.INCOMPLETE
         return ExitCode.FINDINGS if summary.findings else ExitCode.CLEAN
@@ -177,10 +185,15 @@ class ScanRun:
 
         return SecretKey.load(self._o["secret_key_file"])
 
-    def _cache_dir(self) -> str | None:
-        from vyre_dist.program.cache import default_cache_dir
+    @cached_property
+    def _folder(self) -> CacheFolder:
+        from vyre_dist.cache_folder import choose
 
-        return None if self._o["no_cache"] else self._o["cache_dir"] or default_cache_dir()
+        return choose(self._o["cache_dir"])
+
+    def _cache_dir(self) -> str | None:
+        # one that can only be read may still have what is needed
+        return None if self._o["no_cache"] else self._folder.wanted or self._folder.path
 
     def _engine_config(self) -> EngineConfig:
         from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, EngineConfig
@@ -197,13 +210,37 @@ class ScanRun:
             cache_dir=self._cache_dir(),
         )
 
-    def _open_store(self) -> AbstractContextManager[AutotuneStore]:
-        from vyre_dist.autotune.urls import open_store
+    def _with_store(self, work: Callable[[AutotuneStore], T]) -> T:
+        """`work` with the autotune store, whose first trouble is kept: until it is closed, it may still be waited for."""
+        from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
 
         o = self._o
-        folder = None if o["cache_dir"] is None else os.path.join(o["cache_dir"], "autotune.sqlite3")
         url = "memory:" if o["no_cache"] and o["store"] is None else o["store"]
-        return closing(open_store(url, local_path=folder))
+        path = None
+        if uses_folder(url):
+            if self._folder.path is None and url is None:
+                url = "memory:"
+            elif self._folder.path is not None:
+                path = os.path.join(self._folder.path, FILE_NAME)
+        store = open_store(url, local_path=path)
+        try:
+            return work(store)
+        finally:
+            store.close()
+            self._store_problem = self._store_problem or store.trouble
+
+    def _tell_of_store(self, console: Console) -> None:
+        """Say once what the matter is with the store, unless the summary will where messages appear as well."""
+        if self._store_problem and not self._store_told and not console.summed_up_here:
+            self._store_told = True
+            console.say(f"warning: {self._store_problem}; the scan does without it")
+
+    def _tell_of_cache(self, console: Console, troubles: Iterable[str]) -> None:
+        """Say once that the cache folder can't be used: what was found before the scan, or the first that it met."""
+        known = self.__dict__.get("_folder")
+        first = known.trouble if known is not None else ""
+        if message := first or next(filter(None, troubles), ""):
+            console.say(f"warning: {message}; --cache-dir names another folder, --no-cache does without")
 
     def _open_pool(self, spec: WorkerSpec, stack: ExitStack) -> WorkerPool:
         o = self._o
@@ -311,6 +348,7 @@ class ScanRun:
             skipped=skipped,
             rules_left_out=by_reason(self._left_out),
             complete=not problems,
+            store_problem=self._store_problem,
         )
 
 

@@ -266,6 +266,10 @@ class LocalPool:
         """See WorkerPool."""
         return self.gpu.verdict() if self.gpu else ""
 
+    def notes(self) -> Sequence[str]:
+        """See WorkerPool. The engine that forked workers share is what writes to the cache."""
+        return [self._engine.cache.trouble] if self._engine and self._engine.cache.trouble else []
+
     def close(self) -> None:
         """See WorkerPool."""
         workers, self._workers = list(self._workers.values()), {}

@@ -52,6 +52,10 @@ class WorkerPool(Protocol):
         """
         ...
 
+    def notes(self) -> Sequence[str]:
+        """What the user should know about where the workers ran, a line each; asked when all is done, also after `close`."""
+        ...
+
     def close(self) -> None:
         """Stop all workers, now. May be called twice."""
         ...

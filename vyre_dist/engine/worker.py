@@ -72,7 +72,7 @@ class ScanEngine:
 
     def __init__(self, pack: PackData, config: EngineConfig, gpu: str = "") -> None:
         """Compile `pack` (or load it from the cache) and open the backend. `gpu`: see BackendOptions. Raises UsageError."""
-        cache = ArtifactCache(config.cache_dir)
+        cache = self.cache = ArtifactCache(config.cache_dir)
         self.pack = pack
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)

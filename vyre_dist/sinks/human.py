@@ -61,6 +61,8 @@ def details(summary: RunSummary) -> list[str]:
         )
     if summary.secret_key:
         lines.append(f"secret ids: under the key {summary.secret_key}")
+    if summary.store_problem:
+        lines.append(f"done without {visible(summary.store_problem)}")
     if summary.skipped:
         counts = (
             f"{count:,} {visible(reason)}" + _TAKEN_BY.get(reason, "")

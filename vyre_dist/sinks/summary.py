@@ -55,6 +55,7 @@ class RunSummary:
     everything asked for was scanned; otherwise `problems` says what was not. `warnings`: sentences for people, about
     the whole run. `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the files
     of such), by reason. `secret_key`: the fingerprint of the key that findings have a secret_id under; "" for none.
+    `store_problem`: why the autotune store was of no use, "" if it was.
     """
 
     documents: int = 0
@@ -74,6 +75,7 @@ class RunSummary:
     rules_left_out: Mapping[str, tuple[str, ...]] = field(default_factory=_no_rules)
     complete: bool = True
     secret_key: str = ""
+    store_problem: str = ""
 
     @property
     def megabytes_per_second(self) -> float:

@@ -113,6 +113,7 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "pool": summary.pool,
         "backend": summary.backend,
         **({"secret_key_fingerprint": summary.secret_key} if summary.secret_key else {}),
+        "store_problem": lossy_path(summary.store_problem)[0] or None,
     }
 
 
