@@ -195,7 +195,7 @@ REASONS = {
     "no_tls": "one without TLS never would",
     "wants_tls": "closed the connection; one that wants TLS",
     "unknown_certificate": "certificate verify failed",
-    "still_loading": "LOADING (Redis|Valkey) is loading the dataset in memory",
+    "still_loading": "LOADING (Redis|Valkey) is loading the dataset in memory|did not answer in time",
     "no_redis": "not what a Redis server would answer .*HTTP/1.1 400",
     "no_socket": "No such file or directory",
     "no_such_host": "no-such-host.invalid",
