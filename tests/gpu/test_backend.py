@@ -10,6 +10,12 @@ from gpu_device import Gpu
 from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack, Scanner
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.dispatch.report import parse_counter_tail
+from vyre_dist.extract.window import whole
+from vyre_dist.kernels import ScanProgram, open_backend
+from vyre_dist.program import compile_pack
+from vyre_dist.program.tunables import Tunables
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +42,26 @@ def test_examples(gpu: Gpu) -> None:
         found[backend] = list(result)
     assert len(found["cpu"]) >= 50
     assert found["cuda"] == found["cpu"]
+
+
+def test_a_programs_tunables_are_not_the_devices(gpu: Gpu) -> None:
+    """The tiles that the cuda backend counts are its DevicePack's, whatever the program's tunables say; the reference's
+    are the program's.
+    """
+    del gpu
+    pack = compile_pack(RulePack.from_patterns({"token": PATTERNS[0]}).data)
+    text = (b"int x;\n" * 1000 + b"token=deadbeef\n") * 4
+    tails = {}
+    for name in ("cuda", "reference"):
+        backend = open_backend(name, pack)
+        for tile_bytes in (512, 64 << 10):
+            program = ScanProgram("fused", pack.key, Tunables(tile_bytes=tile_bytes))
+            (output,) = backend.dispatch(program, [whole(text)], DispatchConfig())
+            report = parse_counter_tail(output)
+            assert report is not None
+            tails[name, tile_bytes] = report.committed_tiles
+    assert tails["reference", 512] == 4 and tails["reference", 64 << 10] == 1
+    assert tails["cuda", 512] == tails["cuda", 64 << 10] == 1
 
 
 @pytest.mark.gpu

@@ -29,7 +29,9 @@ class ScanProgram:
     """`prefilter` puts out candidates, `confirm` takes them and puts out rows, `fused` does both and puts out the counter
     tail besides. What a backend's output buffers hold is the backend's to say, except for the tail.
 
-    `pack_key`: CompiledPack.key. A backend that knows no tiles of bytes takes a window for a tile.
+    `pack_key`: CompiledPack.key. `tunables`: part of `spec_key`; of backends only reference reads them, and of them only
+    `tile_bytes`. The cuda backend runs with those of its DevicePack, whatever is here; the cpu backend, which knows no
+    tiles of bytes, takes a window for a tile.
 
     Raises:
         UsageError: an unknown kind.

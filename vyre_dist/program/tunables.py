@@ -19,8 +19,11 @@ MAX_BITMAP_BITS = 20
 
 
 class ConfirmEngine(enum.StrEnum):
-    """Who confirms candidates. AS_FOUND: a thread each, in the order of their places. BY_RULE: the same, sorted by rule
-    first, so that neighbouring threads run the same automaton. HOST: the list is read back and confirmed there."""
+    """Who is to confirm candidates; no backend reads it yet, all do as AS_FOUND says.
+
+    AS_FOUND: a thread each, in the order of their places. BY_RULE: the same, sorted by rule first, so that
+    neighbouring threads run the same automaton. HOST: the list is read back and confirmed there.
+    """
 
     AS_FOUND = "as-found"
     BY_RULE = "by-rule"
