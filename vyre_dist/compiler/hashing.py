@@ -59,16 +59,22 @@ def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
-    """(the multiplier with the fewest expected hits, those hits per place that is looked at, true ones included)."""
+    """(the multiplier with the fewest expected hits, those hits per place that is looked at, true
+    ones included)."""
     common, rates = model.common()
     candidates = np.random.default_rng(bits).integers(1 << 31, 1 << 32, _TRIED_MULTIPLIERS, np.uint32) | 1
     best, least = 0, np.inf
     unknown = max(1.0 - rates.sum(), 0.0)
     for multiplier in candidates.tolist():
         bitmap = make_bitmap(grams, multiplier, bits)
-        filled = np.bitwise_count(bitmap.view("<u4")) / 32.0
-        by_chance = float((filled * filled).mean())
-        hits = float(rates[passes(bitmap, common, multiplier)].sum()) + unknown * by_chance
+        words = bitmap.view("<u4")
+        filled = np.bitwise_count(words[words != 0]) / 32.0
+        by_chance = float((filled * filled).sum()) / words.size
+        # Most of a small pack's words are empty. The word's number needs a product of 32 bits only,
+        # so the 64-bit one is left to grams whose word is not: a seventh of the time for small packs.
+        near = words[(common * np.uint32(multiplier)) >> np.uint32(37 - bits)] != 0
+        hit = passes(bitmap, common[near], multiplier)
+        hits = float(rates[near][hit].sum()) + unknown * by_chance
         if hits < least:
             best, least = multiplier, hits
     return best, float(least)
