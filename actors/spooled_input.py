@@ -1,4 +1,4 @@
-"""Standard input, for workers that may be on other nodes: the driver's copy of it has no name that they could open."""
+"""Standard input and pipes, for workers that may be on other nodes: the driver's copy has no name that they could open."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MOST_CARRIED_BYTES = 64 << 20
 """Of a document that goes to its worker as a whole, inside of the task."""
 
 OUT_OF_REACH = (
-    "standard input of this size is on the driver's node, where this worker is not: save it to a file that all nodes can "
-    "read, and scan that"
+    "what came by standard input, or by a pipe, of this size is on the driver's node, where this worker is not: save it "
+    "to a file that all nodes can read, and scan that"
 )
 
 

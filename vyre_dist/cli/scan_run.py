@@ -8,25 +8,22 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.cli.rule_options import loading_messages
 from vyre_dist.errors import UsageError
 from vyre_dist.leftovers import removed_line
-from vyre_dist.own_files import regular_files
-from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.store import AutotuneStore
     from vyre_dist.cache_folder import CacheFolder
     from vyre_dist.cli.console import Console
+    from vyre_dist.cli.scan_inputs import ScanInputs
     from vyre_dist.driver.pool import WorkerPool, WorkerSpec
     from vyre_dist.driver.run import Callbacks, ScanOutcome
     from vyre_dist.engine.config import EngineConfig
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from vyre_dist.secret_key import SecretKey
     from vyre_dist.sinks import RunSummary, SinkSet
     from vyre_dist.sinks.output import Output
-    from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats
+    from vyre_dist.sources import WalkStats
 
 T = TypeVar("T")
 
@@ -46,7 +43,6 @@ class ScanRun:
     def __init__(self, options: dict[str, Any]) -> None:
         self._o = options
         self._by_rule: Counter[str] = Counter()
-        self._listed = 0  # names in the list of --files-from
         self._left_out: tuple[LeftOut, ...] = ()
         self._store_problem = ""
         self._store_told = False
@@ -54,6 +50,7 @@ class ScanRun:
     def run(self) -> int:
         """Scan, and give the exit code."""
         from vyre_dist.cli.console import Console
+        from vyre_dist.cli.scan_inputs import ScanInputs, own_files_of
         from vyre_dist.driver.plan import Plan
         from vyre_dist.driver.pool import WorkerSpec
         from vyre_dist.driver.run import ScanAbortedError, run_scan
@@ -80,7 +77,12 @@ class ScanRun:
         with ExitStack() as stack:
             pool = self._open_pool(WorkerSpec(pack, config), stack)
             destinations, notes = self._destinations()
-            plan = Plan(self._inputs(stats, stack, destinations, secret_key), config.shard_bytes)
+            inputs = ScanInputs(o, stats, stack)
+            # neither what is written nor the key is for a report
+            own_files = own_files_of(destinations, o["report"]) | (
+                secret_key.own_files if secret_key else set()
+            )
+            plan = Plan(inputs.items(own_files), config.shard_bytes)
             report = _open_report(o["report"], destinations, stack)
             opened = open_sinks(destinations, redact_percent=o["redact"], secret_ids=secret_key is not None)
             sinks = stack.enter_context(opened)
@@ -113,7 +115,7 @@ class ScanRun:
                 self._with_store(lambda store: tuning.publish(store, outcome.totals))
                 self._tell_of_store(console)
             summary = self._summary(outcome, pool.name, stats, aborted)
-            summary = replace(summary, warnings=self._warnings(summary))
+            summary = replace(summary, warnings=self._warnings(summary, inputs))
             for told in summary.warnings:
                 console.say(f"warning: {told}")
             if secret_key is not None:
@@ -160,14 +162,14 @@ class ScanRun:
         if failure is not None:
             raise failure
 
-    def _warnings(self, summary: RunSummary) -> tuple[str, ...]:
+    def _warnings(self, summary: RunSummary, inputs: ScanInputs) -> tuple[str, ...]:
         """What makes a result of no findings worth less than it looks."""
         if summary.documents or any(problem.reason == "aborted" for problem in summary.problems):
             return ()
         from vyre_dist.cli.nothing_scanned import cause
 
         o = self._o
-        empty_list = o["files_from"] if o["files_from"] and not self._listed else None
+        empty_list = o["files_from"] if o["files_from"] and not inputs.listed else None
         places = o["paths"] or ([] if o["files_from"] else ["."])
         told = cause(
             summary.skipped,
@@ -265,56 +267,6 @@ class ScanRun:
 
         return LocalPool(spec, o["workers"])
 
-    def _inputs(
-        self,
-        stats: WalkStats,
-        stack: ExitStack,
-        destinations: Sequence[tuple[str, str]],
-        secret_key: SecretKey | None,
-    ) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
-        from vyre_dist.sources import read_file_list, spool_stdin, walk_folders
-
-        o = self._o
-        paths: Iterable[str] = o["paths"]
-        parts: list[Iterable[FolderFiles | DocumentRef | InputProblem]] = []
-        if "-" in o["paths"]:
-            if o["files_from"] == "-":
-                raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
-            paths = [p for p in o["paths"] if p != "-"]
-            parts.append([stack.enter_context(spool_stdin(_stdin(), temporary_directory()))])
-        streams = [fd for fd, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is not None]
-        files = [file for _, file in (*destinations, ("", o["report"] or "-")) if file != "-"]
-        files += [incomplete_name(os.path.realpath(file)) for file in files]
-        names: Iterable[str] = ()
-        list_problems: list[InputProblem] = []
-        if o["files_from"]:
-            listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
-            names = self._counted(_as_far_as_it_goes(listed, list_problems, alone=not o["paths"]))
-        elif not o["paths"]:
-            paths = ["."]
-        parts.append(
-            walk_folders(
-                paths,
-                respect_gitignore=not o["no_gitignore"],
-                follow_symlinks=o["follow"],
-                include=o["include"],
-                exclude=o["exclude"],
-                max_file_size=o["max_file_size"],
-                # the key is not for a report
-                own_files=regular_files([*streams, *files]) | (secret_key.own_files if secret_key else set()),
-                stats=stats,
-                names=names,
-            )
-        )
-        # asked for last, when the list has been read
-        parts.append(list_problems)
-        return chain.from_iterable(parts)
-
-    def _counted(self, names: Iterable[str]) -> Iterator[str]:
-        for name in names:
-            self._listed += 1
-            yield name
-
     def _destinations(self) -> tuple[list[tuple[str, str]], list[str]]:
         from vyre_dist.cli.destinations import destinations
 
@@ -350,24 +302,6 @@ class ScanRun:
             complete=not problems,
             store_problem=self._store_problem,
         )
-
-
-def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem], *, alone: bool) -> Iterator[str]:
-    """The paths of a list. One that can't be read at all and is all there is to scan (`alone`) is bad usage; one that
-    breaks off when documents have been scanned is a problem of the run.
-    """
-    from vyre_dist.document_paths import written_path
-    from vyre_dist.sources import FileListError, InputProblem
-
-    begun = not alone
-    try:
-        for path in listed:
-            begun = True
-            yield path
-    except FileListError as error:
-        if not begun:
-            raise
-        problems.append(InputProblem(written_path(error.source), "io-error", str(error)))
 
 
 def _in_ray_job() -> bool:
@@ -407,9 +341,3 @@ def _write_report(output: Output, path: str, summary: RunSummary) -> None:
         raise
     except OSError as error:
         raise SinkWriteError("the report", path, error) from error
-
-
-def _stdin() -> BinaryIO:
-    if sys.stdin is None:
-        raise UsageError("standard input is closed: there is nothing to read from it")
-    return sys.stdin.buffer

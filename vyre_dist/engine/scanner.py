@@ -29,7 +29,8 @@ from vyre_dist.kernels import backend_warning
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
 from vyre_dist.secret_key import SecretKey
-from vyre_dist.sources import DocumentRef, InputNote, InputProblem, walk
+from vyre_dist.sources import DocumentRef, InputNote, InputProblem, Pipes, pipe_id, spool_pipes, walk
+from vyre_dist.temporary import temporary_directory
 
 
 class ScanResult(list[Finding]):
@@ -136,13 +137,21 @@ class Scanner:
         return lists
 
     def scan_paths(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ScanResult:
-        """Scan files, directories and globs, in this process. Inputs that can't be read are listed in the result."""
+        """Scan files, directories, globs and named pipes, in this process. Inputs that can't be read are listed in the
+        result. A pipe is read to its end before anything is scanned; raises UsageError where there is no room for it.
+        """
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
+        names = [os.fspath(path) for path in paths]
+        named_pipes = [name for name in names if pipe_id(name) is not None]
+        with spool_pipes(named_pipes, temporary_directory() if named_pipes else "") as pipes:
+            return self._scan_names(names, pipes)
+
+    def _scan_names(self, names: Sequence[str], pipes: Pipes) -> ScanResult:
         result = ScanResult()
 
         def documents() -> Iterator[Piece]:
-            found = walk([os.fspath(p) for p in paths], own_files=self._own_files)
+            found = walk(names, own_files=self._own_files, pipes=pipes)
             for number, entry in enumerate(found):
                 if isinstance(entry, DocumentRef):
                     yield piece_of(number, entry)

@@ -9,6 +9,7 @@ from vyre_dist.sources.document import (
     problem_of,
 )
 from vyre_dist.sources.lists import FileListError, SpoolError, StdinTooLargeError, read_file_list, spool_stdin
+from vyre_dist.sources.pipes import Pipes, pipe_id, spool_pipes
 from vyre_dist.sources.tree import SkipReason, WalkStats
 from vyre_dist.sources.walk import walk, walk_folders
 
@@ -18,13 +19,16 @@ __all__ = [
     "FolderFiles",
     "InputNote",
     "InputProblem",
+    "Pipes",
     "ProblemReason",
     "SkipReason",
     "SpoolError",
     "StdinTooLargeError",
     "WalkStats",
+    "pipe_id",
     "problem_of",
     "read_file_list",
+    "spool_pipes",
     "spool_stdin",
     "walk",
     "walk_folders",

@@ -145,7 +145,7 @@ def _copied(stream: BinaryIO, directory: str, shown: str, max_bytes: int | None)
     """The descriptor of a file without a name that holds all of `stream`."""
     size = 0
     try:
-        fd = _unnamed_file(directory)
+        fd = unnamed_file(directory)
     except OSError as error:
         raise SpoolError(shown, directory, size, error) from error
     try:
@@ -172,7 +172,7 @@ def _read_of(stream: BinaryIO, shown: str) -> bytes:
         raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from error
 
 
-def _unnamed_file(directory: str) -> int:
+def unnamed_file(directory: str) -> int:
     """A file in `directory` without a name, open for reading and writing, for its owner only."""
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -328,7 +328,7 @@ def special_file(path: str, info: os.stat_result) -> InputProblem:
     mode = info.st_mode
     if stat.S_ISFIFO(mode):
         return InputProblem(
-            path, "fifo", "a named pipe has no content of its own; pipe it to standard input instead"
+            path, "fifo", "a named pipe is read only where it is an argument itself, or as standard input"
         )
     if stat.S_ISSOCK(mode):
         return InputProblem(path, "socket", "a socket has no content")

@@ -28,7 +28,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, islice
 
 from vyre_dist.document_paths import needs_escape, normal_path, written_path
@@ -37,6 +37,7 @@ from vyre_dist.sources import globs
 from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
 from vyre_dist.sources.once import Once
+from vyre_dist.sources.pipes import FileId, Pipes
 from vyre_dist.sources.repository import rules_above
 from vyre_dist.sources.tree import Frame, WalkRules, WalkStats, ignore_file_problem, special_file, walk_tree
 
@@ -57,6 +58,7 @@ def walk(
     own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
     names: Iterable[str | bytes | os.PathLike[str]] = (),
+    pipes: Pipes | None = None,
 ) -> Iterator[DocumentRef | InputProblem]:
     """Yield every document below `paths`, and a problem for every input that cannot be one.
 
@@ -76,6 +78,7 @@ def walk(
         own_files=own_files,
         stats=stats,
         names=names,
+        pipes=pipes,
     )
     return _with_sizes(items, stats)
 
@@ -94,6 +97,7 @@ def walk_folders(
     own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
     names: Iterable[str | bytes | os.PathLike[str]] = (),
+    pipes: Pipes | None = None,
 ) -> Iterator[Item]:
     """Yield the files below `paths` folder by folder, files that were named themselves as documents, and a problem for
     every input that cannot be one.
@@ -105,7 +109,7 @@ def walk_folders(
     those lie in. `max_file_size` is in bytes; larger files are counted as too-large. `hidden` False leaves out
     names that begin with a dot. `own_files` are (device, inode) of regular files to leave out as the scan's own.
     `names` come after `paths` and are taken literally: there is no glob among them. Of all these, two are taken at once,
-    and the others as they are needed.
+    and the others as they are needed. `pipes`: what came of named pipes among `paths` (pipes.py); any other is a problem.
     """
     given = chain(
         ((os.fsdecode(path), True) for path in paths), ((os.fsdecode(name), False) for name in names)
@@ -122,7 +126,8 @@ def walk_folders(
         Once() if twice else None,
         own_files,
     )
-    walker = _Walk(rules, _Globs(include), _Globs(exclude), stats if stats is not None else WalkStats())
+    stats = stats if stats is not None else WalkStats()
+    walker = _Walk(rules, _Globs(include), _Globs(exclude), stats, dict(pipes or {}))
     return walker.run(chain(first, given))
 
 
@@ -163,7 +168,7 @@ def _written(item: Item) -> Iterator[Item]:
         yield InputProblem(written_path(item.path), item.reason, item.detail)
     elif isinstance(item, DocumentRef):
         apart = needs_escape(item.path) and (path := written_path(item.path)) != item.path
-        yield item._replace(path=path, open_path=item.path) if apart else item
+        yield item._replace(path=path, open_path=item.open_path or item.path) if apart else item
     elif needs_escape("/".join(item.names)):
         yield from _names_apart(item)
     else:
@@ -281,6 +286,7 @@ class _Walk:
     include: _Globs
     exclude: _Globs
     stats: WalkStats
+    pipes: dict[FileId, DocumentRef | InputProblem | None]
     walked: set[str] = field(default_factory=set)
 
     def run(self, given: Iterable[tuple[str, bool]]) -> Iterator[Item]:
@@ -310,14 +316,15 @@ class _Walk:
                 except OSError as gone:
                     yield _missing(found, gone)
                 else:
-                    yield from self._argument(found, info)
+                    yield from self._argument(found, info, named=False)
             if empty:
                 what = "no directory" if path.endswith("/") else "nothing"
                 yield InputProblem(path, "not-found", f"no such file, and as a glob it matches {what}")
         else:
-            yield from self._argument(path, info)
+            yield from self._argument(path, info, named=may_be_glob)
 
-    def _argument(self, path: str, info: os.stat_result) -> Iterator[Item]:
+    def _argument(self, path: str, info: os.stat_result, named: bool) -> Iterator[Item]:
+        """`named`: by the user, not by a list or as what a glob matches."""
         rules, stats = self.rules, self.stats
         # after it was asked for as it was given: `file/` is no file
         path = normal_path(path)
@@ -348,10 +355,12 @@ class _Walk:
             if rules.once is not None:
                 rules.once.next_argument()
             yield from walk_tree(frame, rules, stats)
-        elif not stat.S_ISREG(info.st_mode):
+        elif not stat.S_ISREG(info.st_mode) and not (named and (info.st_dev, info.st_ino) in self.pipes):
             yield special_file(path, info)
         elif not included:
             stats.skipped["not-included"] += 1
+        elif not stat.S_ISREG(info.st_mode):
+            yield from self._pipe(path, (info.st_dev, info.st_ino))
         elif rules.max_file_size is not None and info.st_size > rules.max_file_size:
             stats.skipped["too-large"] += 1
         elif rules.once is not None and not rules.once.claim_file(path):
@@ -360,6 +369,18 @@ class _Walk:
             stats.files += 1
             stats.bytes += info.st_size
             yield DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino)
+
+    def _pipe(self, path: str, identity: FileId) -> Iterator[Item]:
+        """What came of a named pipe, the first time that it is named."""
+        found, self.pipes[identity] = self.pipes[identity], None
+        if found is None:
+            self.stats.skipped["duplicate"] += 1
+        elif isinstance(found, InputProblem):
+            yield replace(found, path=path)
+        else:
+            self.stats.files += 1
+            self.stats.bytes += found.size
+            yield found._replace(path=path)
 
 
 def _missing(path: str, error: OSError) -> InputProblem:
