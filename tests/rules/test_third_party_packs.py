@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vyre_dist.rules import CompiledFilters, RulePack, check_pack
+from vyre_dist.rules import CompiledFilters, PackError, RulePack, check_pack
+from vyre_dist.rules.left_out import by_reason
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 GITLEAKS = DATA / "gitleaks.toml"
@@ -20,9 +21,16 @@ GENERIC = [
     ("AND", "line", 4, 3, 0),
 ]
 
+LATER = DATA.parent / "later" / "packs-data"
+KINGFISHER = LATER / "kingfisher" / "rules"
+BETTERLEAKS = LATER / "betterleaks"
+
 needs_gitleaks = pytest.mark.skipif(not GITLEAKS.exists(), reason="third-party data absent: gitleaks.toml")
 needs_noseyparker = pytest.mark.skipif(
     not NOSEYPARKER.exists(), reason="third-party data absent: noseyparker"
+)
+needs_living_packs = pytest.mark.skipif(
+    not LATER.exists(), reason="third-party data absent: kingfisher and betterleaks"
 )
 
 
@@ -142,3 +150,40 @@ def test_noseyparker_single_file() -> None:
     lines = (NOSEYPARKER / "aws.yml").read_text().splitlines()
     for rule in pack:
         assert lines[rule.origin.line - 1] == f"- name: {rule.description}"
+
+
+@needs_living_packs
+def test_kingfishers_rules() -> None:
+    """Of kingfisher's rules those are refused that ask for more; the others know their entropy, and no warning is left."""
+    with pytest.raises(PackError) as caught:
+        RulePack.load(KINGFISHER)
+    assert all(problem.unsupported for problem in caught.value.problems)
+    pack = RulePack.load(KINGFISHER, skip_unsupported=True)
+    counts = {reason: len(rules) for reason, rules in by_reason(pack.left_out).items()}
+    assert counts == {
+        "confidence: low": 7,
+        "visible: false": 6,
+        "its id is taken again further on": 3,
+        "min_entropy of a text that is chosen otherwise here": 2,
+        "visible: false and min_entropy of a text that is chosen otherwise here": 1,
+    }
+    assert (len(pack), pack.warnings) == (131, ())
+    assert sum(rule.entropy is not None for rule in pack) > 120
+
+
+@needs_living_packs
+@pytest.mark.parametrize(
+    ("version", "rules", "left_out"),
+    [("v1.1.2", 253, 4), ("v1.2.0", 0, 0), ("v1.7.0", 0, 0), ("v2.0.0-rc.4-shown", 0, 0)],
+)
+def test_betterleaks_packs(version: str, rules: int, left_out: int) -> None:
+    """What the README says of betterleaks' packs: of v1.1 a few rules are refused, from v1.2.0 on all of them."""
+    file = BETTERLEAKS / f"betterleaks-{version}.toml"
+    with pytest.raises(PackError):
+        RulePack.load(file)
+    if not rules:
+        with pytest.raises(PackError, match="no rules but such as are not supported"):
+            RulePack.load(file, skip_unsupported=True)
+        return
+    pack = RulePack.load(file, skip_unsupported=True)
+    assert (len(pack), len(pack.left_out)) == (rules, left_out)
