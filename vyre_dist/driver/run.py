@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.events import (
@@ -30,8 +31,10 @@ from vyre_dist.engine.reported import Reporter
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule
-from vyre_dist.secret_key import SecretKey
 from vyre_dist.sources import InputNote, InputProblem
+
+if TYPE_CHECKING:
+    from vyre_dist.secret_key import SecretKey
 
 _POLL_SECONDS = 0.2
 

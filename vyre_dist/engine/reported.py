@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule
-from vyre_dist.secret_key import SecretKey
+
+if TYPE_CHECKING:
+    from vyre_dist.secret_key import SecretKey
 
 
 def fingerprint(rule_id: str, path: str, match: bytes, ordinal: int) -> str:

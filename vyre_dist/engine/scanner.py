@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.document_paths import written_path
@@ -28,9 +29,11 @@ from vyre_dist.finding import Finding
 from vyre_dist.kernels import backend_warning
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
-from vyre_dist.secret_key import SecretKey
 from vyre_dist.sources import DocumentRef, InputNote, InputProblem, Pipes, pipe_id, spool_pipes, walk
 from vyre_dist.temporary import temporary_directory
+
+if TYPE_CHECKING:
+    from vyre_dist.secret_key import SecretKey
 
 
 class ScanResult(list[Finding]):
