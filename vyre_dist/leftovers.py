@@ -152,20 +152,29 @@ def sweep(place: str, *, deep: bool, dry_run: bool) -> Iterator[tuple[str, Fate 
     def note(error: OSError) -> None:
         problems.append((os.fsdecode(error.filename or place), error))
 
-    for path, folders, files, folder in os.fwalk(place, onerror=note):
-        for name in sorted((*folders, *files)):
-            of = destination_of(name)
-            if of is None or name.endswith(SUFFIX) or (begins and of != begins):
-                continue
-            if name in folders:
-                folders.remove(name)
+    for path, folders, files in os.walk(place, onerror=note):
+        found = sorted(name for name in (*folders, *files) if not name.endswith(SUFFIX))
+        found = [name for name in found if (of := destination_of(name)) is not None and begins in ("", of)]
+        folders[:] = [name for name in folders if name not in found] if deep else []
+        if found:
+            yield from _removed(path, found, dry_run)
+    yield from problems
+
+
+def _removed(path: str, names: list[str], dry_run: bool) -> Iterator[tuple[str, Fate | OSError]]:
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        yield path, error
+        return
+    try:
+        for name in names:
             try:
                 yield os.path.join(path, name), remove(folder, name, dry_run=dry_run)
             except OSError as error:
                 yield os.path.join(path, name), error
-        if not deep:
-            folders.clear()
-    yield from problems
+    finally:
+        os.close(folder)
 
 
 def remove_of(destination: str) -> list[str]:

@@ -82,14 +82,24 @@ def _fill_closed_streams() -> None:
         if getattr(sys, name) is not None:
             continue
         nothing = os.open(os.devnull, os.O_RDONLY)
-        if nothing != number:
+        if nothing != number and not _is_open(number):
             os.dup2(nothing, number)
             os.close(nothing)
-        os.set_inheritable(number, True)
+            nothing = number
+        os.set_inheritable(nothing, True)
         if name != "stdin":
             # a file of its own would close the descriptor with it
-            stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            stream = open(nothing, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
+
+
+def _is_open(number: int) -> bool:
+    """Whether something has that descriptor: what Python itself loaded may have opened a file that it keeps."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _run(args: list[str]) -> int:
