@@ -133,7 +133,14 @@ def test_more_workers_than_there_are_files_for_is_2(
 
 
 HELP = {
-    (): ["scan", "rules", "submit", "autotune", "clean", "Exit codes: 0 nothing found, 1 findings, 2 bad usage"],
+    (): [
+        "scan",
+        "rules",
+        "submit",
+        "autotune",
+        "clean",
+        "Exit codes: 0 nothing found, 1 findings, 2 bad usage",
+    ],
     ("scan",): ["--rules", "--format", "--redact", "--files-from", "--pool", "--store", "Exit codes:"],
     ("rules",): ["list", "check"],
     ("rules", "list"): ["--json"],
