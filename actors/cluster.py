@@ -19,13 +19,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray
+from ray._private import ray_constants
+from ray._private.services import canonicalize_bootstrap_address
 from ray.exceptions import AuthenticationError
+from ray.job_config import JobConfig
 
 import vyre_dist
+from vyre_dist.actors import authentication
 from vyre_dist.driver.signals import handlers_kept
 from vyre_dist.errors import UsageError
+from vyre_dist.import_path import folder_of_an_uninstalled_package, guarded_children
 
 LOCAL = "local"
+_CLIENT = "ray://"
 
 # Tasks and answers are descriptors and findings; the default, a third of the memory, is more than a container's
 # /dev/shm often has.
@@ -104,20 +110,23 @@ def connect(
             "this is where jobs are submitted (vyre-dist submit); to connect directly, give host:port or ray://host:port",
         )
     _reach(address)
+    if (target := target_of(address)) and (
+        reason := authentication.settle(target, client=address.startswith(_CLIENT))
+    ):
+        raise ClusterError(address, reason)
     options: dict[str, Any] = {"log_to_driver": log_to_driver}
     if runtime_env:
         options["runtime_env"] = dict(runtime_env)
     try:
-        with handlers_kept():
+        with handlers_kept(), _no_folder_of_uv():
             if address == LOCAL:
                 _start_local(local_cpus, local_gpus, options)
             else:
+                if "://" not in address:
+                    options["job_config"] = _OwnPathOnly(runtime_env)
                 ray.init(address=address, **options)
     except AuthenticationError as error:
-        raise ClusterError(
-            address,
-            "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it",
-        ) from error
+        raise ClusterError(address, f"it asks for a token: {authentication.HOW}") from error
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise ClusterError(address, f"{type(error).__name__}: {error}") from error
     except OSError as error:
@@ -158,10 +167,31 @@ def _reach(address: str) -> None:
         ) from error
 
 
+def target_of(address: str) -> str | None:
+    """The host:port that Ray would ask, as far as there is one."""
+    if address == LOCAL:
+        return None
+    if address.startswith(_CLIENT):
+        return urlsplit(address).netloc
+    try:
+        return _this_machines() if address == "auto" else canonicalize_bootstrap_address(address)
+    except (ValueError, OSError):  # no address, which Ray says itself
+        return None
+
+
+def _this_machines() -> str | None:
+    """The address of the cluster that RAY_ADDRESS names, or that runs on this machine."""
+    found: str | None = canonicalize_bootstrap_address("auto")
+    return found
+
+
 def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:
-    with _environment({**_LOCAL_ENVIRONMENT, **_token_without_a_file()}):
+    variables = {**_LOCAL_ENVIRONMENT, **_token_without_a_file()}
+    authentication.let_ray_choose()
+    with guarded_children(), _environment(variables):
         ray.init(
             address=LOCAL,
+            job_config=_OwnPathOnly(options.get("runtime_env")),
             num_cpus=cpus,
             num_gpus=gpus,
             include_dashboard=False,
@@ -170,6 +200,39 @@ def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:
             logging_level=logging.ERROR,
             **options,
         )
+
+
+class _OwnPathOnly(JobConfig):  # type: ignore[misc]
+    """What Ray does for this driver's workers, but for one thing: it puts the driver's working directory, and its script's,
+    in front of their `sys.path`, and the working directory is what is scanned, often.
+    """
+
+    def __init__(self, runtime_env: Mapping[str, Any] | None) -> None:
+        uninstalled = folder_of_an_uninstalled_package()
+        # a package that is brought along must not be hidden by it
+        self._folders = [uninstalled] if uninstalled and "py_modules" not in (runtime_env or {}) else []
+        super().__init__()
+
+    @property
+    def _py_driver_sys_path(self) -> list[str]:
+        return list(self._folders)
+
+    @_py_driver_sys_path.setter
+    def _py_driver_sys_path(self, _: list[str]) -> None:
+        """Whoever sets it, or adds to it, changes nothing."""
+
+
+@contextlib.contextmanager
+def _no_folder_of_uv() -> Iterator[None]:
+    """Keep Ray from sending the working directory to its workers as code, as it does below `uv run`."""
+    name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+    before = getattr(ray_constants, name)
+    # who says himself that he wants it gets it
+    setattr(ray_constants, name, before and name in os.environ)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, name, before)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from ray_head import Head, running_head
 from small_corpus import write_small_files
 
 from vyre_dist.driver.machine import MachineConfig
@@ -57,6 +58,13 @@ def ray_places() -> Iterator[Path]:
         if value is not None:
             os.environ[name] = value
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def head(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A head that asks for a token. Tests leave it running."""
+    with running_head(tmp_path_factory.mktemp("head"), ray_places / "h") as head:
+        yield head
 
 
 @pytest.fixture(scope="session")

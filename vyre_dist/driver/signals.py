@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
+from vyre_dist.import_path import guarded_children
+
 ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
 """Beside Ctrl-C. A process that was started with them held back lets them through when it has seen to its own handlers."""
 
@@ -18,7 +20,14 @@ def held_back(spawns: bool) -> Iterator[None]:
     moment on: Ctrl-C reaches the whole process group, but it is the driver that ends its processes.
 
     `spawns`: by multiprocessing's spawn, which starts a process of its own before the first one, and then lets signals in.
+    None of them looks for code in the working directory.
     """
+    with guarded_children() if spawns else contextlib.nullcontext(), _held_back(spawns):
+        yield
+
+
+@contextlib.contextmanager
+def _held_back(spawns: bool) -> Iterator[None]:
     if spawns:
         resource_tracker.ensure_running()
     held = {signal.SIGINT, *ENDING}

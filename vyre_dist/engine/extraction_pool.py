@@ -23,6 +23,7 @@ from typing import Any
 from vyre_dist.engine.extraction import Extractor, Found, RowJob
 from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end, receive
 from vyre_dist.errors import VyreError
+from vyre_dist.import_path import guarded_children
 from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
@@ -88,7 +89,8 @@ class ExtractionPool:
             process = context.Process(
                 target=_serve, args=(theirs, *start), name=f"vyre-extraction-{number}", daemon=True
             )
-            process.start()
+            with guarded_children():
+                process.start()
             theirs.close()
             worker = _Worker(process, ours)
             self._pool.append(worker)

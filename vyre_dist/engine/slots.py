@@ -17,6 +17,7 @@ from vyre_dist.engine.document import DocumentError, check_regular, read_error
 from vyre_dist.engine.extraction_pool import Extraction
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
+from vyre_dist.import_path import guarded_children
 from vyre_dist.kernels.cuda.lane import Lane
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
@@ -58,7 +59,8 @@ class Slot:
     @classmethod
     def of(cls, size: int, lane: Lane) -> Slot:
         """A slot of `size` bytes. Raises UsageError when shared memory has no room for it."""
-        memory = SharedMemory(create=True, size=size)
+        with guarded_children():  # the first one starts a process that keeps count of them
+            memory = SharedMemory(create=True, size=size)
         try:
             # mapped again: what SharedMemory maps it unmaps when it goes, whoever still reads there
             memory.close()

@@ -1,0 +1,103 @@
+"""Ray's tokens: whether a cluster asks for one, and having Ray send the one that is there.
+
+Ray sends none unless RAY_AUTH_MODE says so, tries for long to reach a cluster that wants one, and then does not say why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+from ray.exceptions import AuthenticationError
+
+_MODE = "RAY_AUTH_MODE"
+_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 (a variable's name)
+_TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"  # noqa: S105
+
+HOW = f"give its token: {_TOKEN_FILE} names the file that holds it, or {_TOKEN} is the token itself"
+"""What to do about a cluster that asks for a token."""
+
+_ANSWER_SECONDS = 5.0
+# calls without an argument, that a head, and its server of clients, answer
+_OF_A_HEAD = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+_OF_CLIENTS_SERVER = "/ray.rpc.RayletDriver/ClusterInfo"
+
+_set_here = False
+
+
+def settle(target: str, *, client: bool = False) -> str:
+    """See to it that Ray can connect to the host:port: "" or why that is in vain. `client`: it serves ray:// there.
+
+    Nobody who answers there is no reason: Ray says that itself.
+    """
+    asked = _asks(target, client, ())
+    if reason := use_token_if(asked):
+        return reason
+    if asked and _asks(target, client, _token()):
+        return f"it does not take the token {_source()}: {HOW}"
+    return ""
+
+
+def use_token_if(asked: bool | None) -> str:
+    """Have Ray send the token that is there if a cluster asks for one: "" or why it can't. `asked`: None for not known.
+
+    It is told to Ray by RAY_AUTH_MODE, unless the user has set that, and taken back for the next cluster.
+    """
+    global _set_here
+    if _set_here:
+        os.environ.pop(_MODE, None)
+    _set_here = False
+    mode = os.environ.get(_MODE)
+    if asked and mode is not None and mode.lower() != "token":
+        return f"it asks for a token, and {_MODE}={mode} keeps Ray from sending one: unset it, and {HOW}"
+    if asked and not _token():
+        return f"it asks for a token, and there is none {_source()}: {HOW}"
+    if asked is not None and mode is None:
+        _set_here = True
+        # to be said also where none is asked for: for this machine's cluster Ray takes a token that is there for a sign, and
+        # would turn away workers that have none
+        os.environ[_MODE] = "token" if asked else "disabled"
+    # it has read the environment before
+    Config.initialize("")
+    return ""
+
+
+def let_ray_choose() -> None:
+    """For a cluster that Ray is about to start: it sets RAY_AUTH_MODE itself, which is not for the next one either."""
+    global _set_here
+    use_token_if(None)
+    _set_here = _MODE not in os.environ
+
+
+def _token() -> Sequence[tuple[str, str]]:
+    """The token that Ray would send, as the fields of a call's head; nothing if there is none."""
+    loader = AuthenticationTokenLoader.instance()
+    loader.reset_cache()
+    try:
+        if loader.has_token(ignore_auth_mode=True):
+            return tuple(loader.get_token_for_http_header().items())
+    except AuthenticationError:
+        pass  # RAY_AUTH_TOKEN_PATH names a file that can't be read
+    return ()
+
+
+def _source() -> str:
+    if _TOKEN in os.environ:
+        return f"in {_TOKEN}"
+    return f"in {os.environ.get(_TOKEN_FILE) or Path.home() / '.ray' / 'auth_token'}"
+
+
+def _asks(target: str, client: bool, head: Sequence[tuple[str, str]]) -> bool | None:
+    """Whether a call with that head is turned away for want of a token; None when it can't be told."""
+    import grpc
+
+    method = _OF_CLIENTS_SERVER if client else _OF_A_HEAD
+    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            call(b"", timeout=_ANSWER_SECONDS, metadata=[(k.lower(), v) for k, v in head])
+        except grpc.RpcError as error:
+            return True if error.code() == grpc.StatusCode.UNAUTHENTICATED else None
+    return False
