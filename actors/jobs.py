@@ -11,8 +11,12 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import vyre_dist
+from vyre_dist.actors.job_server import JobServerError, Warn, open_client, patiently
+from vyre_dist.actors.outcome import VARIABLE, OutcomeReader
 from vyre_dist.errors import UsageError, VyreError
 
 if TYPE_CHECKING:
@@ -20,21 +24,17 @@ if TYPE_CHECKING:
 
 # What `vyre-dist scan` says by its exit code: clean, findings, bad usage, incomplete, interrupted.
 _SCAN_CODES = frozenset({0, 1, 2, 3, 130})
+# Of these, what says how a scan came out.
+_OUTCOMES = frozenset({0, 1})
+_NO_PACKAGE = 127
 
 # The job API has nothing to wait on but its log stream, which ends a little before the status does.
 _STATUS_EVERY_SECONDS = 0.25
 _RECONNECT_SECONDS = 2.0
 _RECONNECTS = 30
 
-_ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-
-
-class JobServerError(UsageError):
-    """The cluster's job server can't be reached, or does not take the job. `address` as it was asked for."""
-
-    def __init__(self, address: str | None, found: str) -> None:
-        super().__init__(f"job server {address or 'of the cluster on this machine'}: {found}")
-        self.address = address
+# the name under which a job has the folder that was uploaded for it
+_UPLOADED = "files"
 
 
 class JobLostError(VyreError):
@@ -76,13 +76,18 @@ def in_ray_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or (ray is not None and bool(ray.is_initialized()))
 
 
-def entrypoint(arguments: Sequence[str], python: str = "python") -> str:
-    """The shell command that runs `vyre-dist ARGUMENTS…` on a cluster's node.
+def entrypoint(
+    arguments: Sequence[str], python: str = "python", *, folder: str = "", outcome: str = ""
+) -> str:
+    """The shell command that runs `vyre-dist ARGUMENTS…` on a cluster's node, in `folder`.
 
-    A missing module would end Python with 1, a scan's code for "findings": so its absence is told apart, as 127.
+    A missing module would end Python with 1, a scan's code for "findings": so its absence is told apart, as 127. Python
+    does not look for modules in the working directory (-P): it may be what is scanned. `outcome`: see outcome.tell.
     """
-    command = shlex.join([python, "-m", "vyre_dist", *arguments])
-    return f"{shlex.join([python, '-c', 'import vyre_dist'])} || exit 127; exec {command}"
+    steps = [f"cd {shlex.quote(folder)} || exit 127"] if folder else []
+    steps += [f"{shlex.join([python, '-P', '-c', 'import vyre_dist'])} || exit {_NO_PACKAGE}"]
+    steps += [f"export {VARIABLE}={outcome}"] if outcome else []
+    return "; ".join([*steps, f"exec {shlex.join([python, '-P', '-m', 'vyre_dist', *arguments])}"])
 
 
 def submit_scan(
@@ -91,34 +96,40 @@ def submit_scan(
     working_dir: str | None = None,
     follow: bool = True,
     *,
+    ship_package: bool = False,
     python: str = "python",
     runtime_env: Mapping[str, Any] | None = None,
     submission_id: str | None = None,
     announce: Callable[[str], object] | None = None,
     write: Callable[[str], object] = sys.stdout.write,
+    warn: Callable[[str], object] = lambda _: None,
 ) -> int:
     """Run `vyre-dist ENTRYPOINT_ARGV…` (["scan", PATH, …]) as a job on the head node, and return the scan's exit code.
 
-    `address`: the job server (http://HEAD:8265); None for RAY_ADDRESS or this machine's cluster. `working_dir` is
-    uploaded, and is where the job runs; paths in the arguments are those of the cluster. `announce` gets the job's
-    id once; if `follow`, `write` gets its output (Ray merges the two streams) as it comes, else 0 is returned at once.
-    Ctrl-C (KeyboardInterrupt), or SystemExit from a signal's handler, stops the job and is raised on. Raises
-    JobServerError, JobLostError when the connection is lost later, and JobFailedError for a job that was stopped, whose
-    driver never ran, or that crashed. What `write` raises goes through, and the job goes on.
+    `address`: the job server (http://HEAD:8265, or HEAD:8265); None for RAY_ADDRESS or this machine's cluster.
+    `working_dir` is uploaded, and is where the job runs; nothing is imported from it. Paths in the arguments are the
+    cluster's. `ship_package`: the job and its workers run this vyre_dist. `announce` gets the job's id once; if `follow`,
+    `write` gets its output (Ray merges the two streams) as it comes, else 0 is returned at once. `warn` gets what is wrong
+    with the server for a while.
+    Ctrl-C (KeyboardInterrupt), or SystemExit from a signal's handler, stops the job and is raised on. Raises JobServerError,
+    JobLostError when the connection is lost later, and JobFailedError for a job that was stopped, whose driver never ran,
+    that crashed, or that ended without a complete report. What `write` raises goes through, and the job goes on.
     """
+    import secrets
+
     if working_dir is not None and not os.path.isdir(working_dir):
         raise UsageError(f"working directory {working_dir!r}: there is no such directory")
-    client = _connect(address)
+    client = open_client(address, warn)
+    outcome = OutcomeReader(word := secrets.token_hex(16))
+    command = entrypoint(
+        entrypoint_argv, python, folder=_UPLOADED if working_dir else "", outcome=word if follow else ""
+    )
     environment = dict(runtime_env or {})
-    if working_dir is not None:
-        environment["working_dir"] = working_dir
+    if ship_package:
+        environment["py_modules"] = [*environment.get("py_modules", []), os.path.dirname(vyre_dist.__file__)]
     try:
-        job = client.submit_job(
-            entrypoint=entrypoint(entrypoint_argv, python),
-            runtime_env=environment,
-            submission_id=submission_id,
-        )
-    except (RuntimeError, ValueError) as error:
+        job = _submit(client, command, environment, working_dir, submission_id, warn)
+    except (OSError, RuntimeError, ValueError) as error:
         raise JobServerError(address, str(error)) from error
     if announce is not None:
         announce(job)
@@ -127,13 +138,13 @@ def submit_scan(
 
     def write_or_leave(text: str) -> None:
         try:
-            write(text)
+            write(outcome.feed(text))
         except OSError as error:
             raise _OutputError(error) from error
 
     try:
-        _follow(client, job, write_or_leave)
-        return _exit_code(client, job)
+        _follow(client, job, write_or_leave, warn)
+        return _exit_code(client, job, outcome, warn)
     except (KeyboardInterrupt, SystemExit):
         _stop(client, job, write)
         raise
@@ -144,27 +155,40 @@ def submit_scan(
         raise JobLostError(address, job, str(error)) from error
 
 
-def _connect(address: str | None) -> JobSubmissionClient:
-    import logging
+def _submit(
+    client: JobSubmissionClient,
+    command: str,
+    environment: dict[str, Any],
+    working_dir: str | None,
+    submission_id: str | None,
+    warn: Warn,
+) -> str:
+    """Have the job submitted once, however often it takes; its id."""
+    import secrets
+    import tempfile
 
-    from ray.exceptions import AuthenticationError
-    from ray.job_submission import JobSubmissionClient
+    # an id of ours: an attempt that failed in our eyes may have succeeded in the server's
+    job = submission_id or f"raysubmit_{secrets.token_hex(8)}"
+    attempts = count()
 
-    # it tells every time that a followed log has come to its end
-    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
-    # Ray's client lets the environment win over the argument, without a word
-    for name in _ADDRESS_VARIABLES:
-        if address is not None and os.environ.get(name, address) != address:
-            raise JobServerError(address, f"{name}={os.environ[name]} would be used in its place: unset it")
-    try:
-        return JobSubmissionClient(address)
-    except AuthenticationError as error:
-        raise JobServerError(
-            address,
-            "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it",
-        ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise JobServerError(address, str(error)) from error
+    def attempt() -> str:
+        if next(attempts) and _known(client, job):
+            return job
+        return str(client.submit_job(entrypoint=command, runtime_env=environment, submission_id=job))
+
+    with contextlib.ExitStack() as stack:
+        if working_dir is not None:
+            # Ray puts the folder that is uploaded on Python's path: so it is one that has nothing but the real one in it
+            upload = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-upload-"))
+            os.symlink(os.path.abspath(working_dir), os.path.join(upload, _UPLOADED))
+            environment["working_dir"] = upload
+        return patiently(attempt, warn)
+
+
+def _known(client: JobSubmissionClient, job: str) -> bool:
+    with contextlib.suppress(OSError, RuntimeError):
+        return bool(client.get_job_status(job))
+    return False
 
 
 def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
@@ -177,7 +201,7 @@ def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object])
             write(f"\n[job {job} could not be stopped and may go on (ray job stop {job}): {error}]\n")
 
 
-def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
+def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object], warn: Warn) -> None:
     """Write the job's output as it comes, until it has ended; a connection that breaks is taken up again."""
     import asyncio
 
@@ -185,7 +209,7 @@ def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object
     for _ in range(_RECONNECTS):
         written, ended = asyncio.run(_tail(client, job, written, write))
         # a stream that ended by itself, of a job that ended, has told everything
-        if ended and client.get_job_status(job).is_terminal():
+        if ended and patiently(lambda: client.get_job_status(job), warn).is_terminal():
             return
         time.sleep(_RECONNECT_SECONDS)
     write(f"\n[the log of {job} can't be read any more; waiting for its end]\n")
@@ -209,13 +233,30 @@ async def _tail(
     return max(seen, written), True
 
 
-def _exit_code(client: JobSubmissionClient, job: str) -> int:
-    while not (info := client.get_job_info(job)).status.is_terminal():
+def _exit_code(client: JobSubmissionClient, job: str, outcome: OutcomeReader, warn: Warn) -> int:
+    import asyncio
+
+    while not (info := patiently(lambda: client.get_job_info(job), warn)).status.is_terminal():
         time.sleep(_STATUS_EVERY_SECONDS)
     status, code = str(info.status.value), info.driver_exit_code
     if status == "SUCCEEDED":
-        return 0
+        code = 0
     # Ray calls every exit code but 0 a failure
-    if status == "FAILED" and code in _SCAN_CODES:
+    if status not in ("SUCCEEDED", "FAILED") or code not in _SCAN_CODES:
+        detail = info.message or "no reason given"
+        if code == _NO_PACKAGE:
+            detail = f"vyre-dist is not installed there (submit --ship-package brings it along): {detail}"
+        raise JobFailedError(job, status, code, detail)
+    if code not in _OUTCOMES:
         return int(code)
-    raise JobFailedError(job, status, code, info.message or "no reason given")
+    if outcome.code is None:
+        # it may be in what was lost when the connection broke
+        asyncio.run(_tail(client, job, 0, outcome.feed))
+    if outcome.code is None:
+        raise JobFailedError(
+            job,
+            status,
+            code,
+            "it never said that its report is complete, so that is not the scan's exit code",
+        )
+    return outcome.code

@@ -2,154 +2,48 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
+from ray_head import JOB_TIMEOUT_S, ROOT, Head, free_ports
 
 import vyre_dist
-from vyre_dist.actors.jobs import JobLostError, JobServerError, entrypoint, submit_scan
+from vyre_dist.actors.job_server import JobServerError
+from vyre_dist.actors.jobs import JobLostError, entrypoint, submit_scan
 from vyre_dist.errors import UsageError
-
-ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 60.0
-JOB_TIMEOUT_S = 90.0
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-@dataclass
-class Head:
-    """A running head node. `environment` is a client's, without the token."""
-
-    process: subprocess.Popen[bytes]
-    http: str
-    gcs: str
-    client: str
-    environment: dict[str, str]
-    token: dict[str, str]
-    rules: Path
-    logs: Path
-
-    def said(self, pattern: str) -> str:
-        """The ends of what Ray's processes whose logs are called so have written."""
-        return "\n".join(f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted(self.logs.glob(pattern)))
-
-    def vyre(self, *arguments: str, token: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run vyre-dist to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "vyre_dist", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=JOB_TIMEOUT_S,
-            env=self.environment | (self.token if token else {}),
-        )
-
-
-def free_ports(count: int) -> list[str]:
-    """TCP ports that are free, and that nobody is given unasked.
-
-    Ray's workers take 10002 to 19999, its servers of clients 23000 to 23999, and its other servers, as they start, those
-    that the system hands out (from 32768 on).
-    """
-    found: list[str] = []
-    for port in random.sample(range(24_000, 32_768), 1000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(str(port))
-        if len(found) == count:
-            return found
-    raise AssertionError("a thousand ports are taken")
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of one rule."""
+    path = tmp_path_factory.mktemp("rules") / "rules.toml"
+    path.write_text('[[rules]]\nid = "key"\nregex = "AKIA[0-9A-Z]{16}"\nkeywords = ["akia"]\n')
+    return path
 
 
 @pytest.fixture(scope="module")
-def head(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """`ray start --head --block` with two CPUs, ports of its own, and a token."""
-    folder = tmp_path_factory.mktemp("head")
-    token_file = folder / "token"
-    token_file.write_text(secrets.token_hex(32))
-    rules = folder / "rules.toml"
-    rules.write_text('[[rules]]\nid = "key"\nregex = "AKIA[0-9A-Z]{16}"\nkeywords = ["akia"]\n')
-    dashboard, gcs, client, agent, agent_grpc, metrics, runtime_env = free_ports(7)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "RAY_TMPDIR": str(ray_places),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONWARNINGS": "ignore",
-    }
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
-    # as in cluster.yaml: without it many a start of a client's server fails on a busy machine (Ray's issue 63202)
-    of_the_head = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
-    command += ["--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={ray_places / 'head'}"]
-    command += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
-    command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
-    command += [f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={runtime_env}"]
-    command += ["--object-store-memory=100000000"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment | token | of_the_head, stdout=log, stderr=subprocess.STDOUT
-        )
-    head = Head(
-        process,
-        f"http://127.0.0.1:{dashboard}",
-        f"127.0.0.1:{gcs}",
-        f"ray://127.0.0.1:{client}",
-        environment,
-        token,
-        rules,
-        ray_places / "head" / "session_latest" / "logs",
-    )
-    try:
-        wait_until_it_takes_jobs(int(dashboard), head, folder / "log")
-        yield head
-    finally:
-        family = [process, *psutil.Process(process.pid).children(recursive=True)]
-        process.terminate()
-        process.wait(START_TIMEOUT_S)
-        _, alive = psutil.wait_procs(family[1:], timeout=10)
-        for member in alive:
-            member.kill()
-
-
-def wait_until_it_takes_jobs(port: int, head: Head, log: Path) -> None:
-    """Return when the job server answers; the head offers nothing to wait on."""
-    until = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < until and head.process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-            return
-        except OSError:
-            time.sleep(0.25)
-    pytest.fail(f"Ray's head did not start:\n{log.read_text()[-3000:]}")
+def scan_options(rules: Path) -> list[str]:
+    return ["--rules", str(rules), "--backend", "cpu", "--no-cache", "--progress", "never"]
 
 
 @pytest.fixture(scope="module")
-def expected(head: Head, corpus: Path) -> list[dict[str, object]]:
+def expected(head: Head, corpus: Path, scan_options: list[str]) -> list[dict[str, object]]:
     """What local processes find."""
-    done = head.vyre("scan", str(corpus), *scan_options(head), "--pool", "local", "--format", "jsonl")
+    done = head.vyre("scan", str(corpus), *scan_options, "--pool", "local", "--format", "jsonl")
     assert done.returncode == FINDINGS, done.stderr + head.said("ray_client_server*")
     found = read_findings(done.stdout)
     assert len(found) > 100
     return found
-
-
-def scan_options(head: Head) -> list[str]:
-    return ["--rules", str(head.rules), "--backend", "cpu", "--no-cache", "--progress", "never"]
 
 
 def read_findings(text: str) -> list[dict[str, object]]:
@@ -158,10 +52,10 @@ def read_findings(text: str) -> list[dict[str, object]]:
     return [row for row in rows if row["type"] == "finding"]
 
 
-def test_submit_gives_the_findings_and_the_exit_code(head, corpus, expected, tmp_path) -> None:
+def test_submit_gives_the_findings_and_the_exit_code(head, corpus, expected, tmp_path, scan_options) -> None:
     """`vyre-dist submit` follows a job that picked Ray by itself; its findings and exit code are the local scan's."""
     out, report = tmp_path / "found.jsonl", tmp_path / "report.json"
-    arguments = ["scan", str(corpus), *scan_options(head), "--report", str(report)]
+    arguments = ["scan", str(corpus), *scan_options, "--report", str(report)]
     done = head.vyre(
         "submit", "--address", head.http, "--", *arguments, "-j", "1", "--format", f"jsonl={out}"
     )
@@ -170,9 +64,9 @@ def test_submit_gives_the_findings_and_the_exit_code(head, corpus, expected, tmp
     assert json.loads(report.read_text())["pool"] == "ray"
 
 
-def test_rays_own_job_submit_does_it_too(head, corpus, expected) -> None:
+def test_rays_own_job_submit_does_it_too(head, corpus, expected, scan_options) -> None:
     """The same command line as a plain `ray job submit`; the findings are in the job's log."""
-    scan = ["scan", str(corpus), *scan_options(head), "-j", "2", "--format", "jsonl"]
+    scan = ["scan", str(corpus), *scan_options, "-j", "2", "--format", "jsonl"]
     done = subprocess.run(
         [
             *(
@@ -203,8 +97,10 @@ def test_a_bad_command_line_is_a_usage_error(head) -> None:
     assert "--no-such-option" in done.stdout
 
 
-def test_a_working_directory_brings_the_package(head, tmp_path) -> None:
-    """Driver and workers of a job run the vyre_dist that was uploaded with it, and a relative path is found there."""
+def test_the_package_can_be_sent_along(head, tmp_path, scan_options) -> None:
+    """With --ship-package driver and workers of a job run the vyre_dist that submitted it; a relative path is one in the
+    folder that was uploaded.
+    """
     shipped = tmp_path / "shipped"
     package = Path(vyre_dist.__file__).parent
     for source in package.rglob("*"):
@@ -215,19 +111,22 @@ def test_a_working_directory_brings_the_package(head, tmp_path) -> None:
             copy_into(source, shipped / "vyre_dist" / linked / source.relative_to(ROOT / linked))
     init = shipped / "vyre_dist" / "__init__.py"
     init.write_text(init.read_text().replace('__version__ = "', '__version__ = "7.7.7+shipped.'))
-    (shipped / "in").mkdir()
-    (shipped / "in" / "a").write_text(f"AKIA{'C' * 16}\n")
+    (tmp_path / "data" / "in").mkdir(parents=True)
+    (tmp_path / "data" / "in" / "a").write_text(f"AKIA{'C' * 16}\n")
     main = shipped / "vyre_dist" / "__main__.py"
     main.write_text(
-        main.read_text().replace("import main", 'import main\n\nprint("this is the shipped one")')
+        main.read_text().replace("    main()", '    print("this is the shipped one")\n    main()')
     )
     done = head.vyre(
-        *("submit", "--address", head.http, "--working-dir", str(shipped), "--"),
-        *("scan", "in", *scan_options(head), "-j", "1", "--format", "jsonl"),
+        *("submit", "--address", head.http, "--working-dir", str(tmp_path / "data"), "--ship-package", "--"),
+        *("scan", "in", *scan_options, "-j", "1", "--format", "jsonl"),
+        cwd=tmp_path,
+        PYTHONPATH=str(shipped),
     )
     # a worker of another version than the driver's would have been refused
     assert done.returncode == FINDINGS, done.stdout + done.stderr
-    assert "this is the shipped one" in done.stdout
+    # the one that submits, and the one that scans
+    assert done.stdout.count("this is the shipped one") == 2
     (found,) = read_findings(done.stdout)
     assert found["path"] == "in/a"
 
@@ -239,7 +138,7 @@ def copy_into(source: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 143)])
-def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: int) -> None:
+def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: int, scan_options) -> None:
     """Ctrl-C, or SIGTERM, while it follows: submit stops the job on the cluster and says 130, or 143."""
     # the scan waits for its list of files, until somebody opens this for writing
     names = tmp_path / "names"
@@ -247,7 +146,7 @@ def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: 
     submit = subprocess.Popen(
         [
             *(sys.executable, "-m", "vyre_dist", "submit", "--address", head.http, "--"),
-            *("scan", "--files-from", str(names), *scan_options(head), "--pool", "local"),
+            *("scan", "--files-from", str(names), *scan_options, "--pool", "local"),
         ],
         env=head.environment | head.token,
         stdout=subprocess.PIPE,
@@ -352,6 +251,33 @@ def test_a_job_that_never_scanned_has_no_scans_exit_code(head) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("code", [CLEAN, FINDINGS])
+def test_a_job_that_told_no_outcome_has_none(head, tmp_path, code: int) -> None:
+    """A driver that ends with a scan's 0 or 1, as one that Ray ends does, is no scan that came to its end."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || {{ echo "$4 began"; exit {code}; }}\n')
+    python.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", _FOREIGN.replace('"false"', "sys.argv[2]"), head.http, str(python)],
+        env=head.environment | head.token,
+        capture_output=True,
+        text=True,
+        timeout=JOB_TIMEOUT_S,
+    )
+    status = "SUCCEEDED" if code == CLEAN else "FAILED"
+    *log, last = done.stdout.splitlines()
+    assert (log[-1], last) == ("scan began", f"{status} {code}"), done.stdout + done.stderr
+
+
+def test_the_outcome_is_not_part_of_the_output(head, scan_options, tmp_path) -> None:
+    """What a job tells `submit` is taken out of its log, whose last line is the scan's own again."""
+    (tmp_path / "a").write_text("nothing")
+    done = head.vyre("submit", "--address", head.http, "--", "scan", str(tmp_path), *scan_options, "-j", "1")
+    assert done.returncode == CLEAN, done.stderr
+    assert "[vyre-dist" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("0 findings in 1 document"), done.stdout
+
+
 _SHIPPED = """
 import json, sys
 import ray
@@ -371,7 +297,6 @@ def test_this_package_can_be_brought_along(head, tmp_path) -> None:
     """With this_package() workers import the uploaded vyre_dist, the folders behind links included."""
     done = subprocess.run(
         [sys.executable, "-c", _SHIPPED, head.gcs],
-        # Ray puts the driver's working directory in front of its workers' paths
         cwd=tmp_path,
         env=head.environment | head.token,
         capture_output=True,
@@ -385,13 +310,13 @@ def test_this_package_can_be_brought_along(head, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gcs", "client"])
-def test_scan_from_outside_the_cluster(head, corpus, expected, kind: str) -> None:
+def test_scan_from_outside_the_cluster(head, corpus, expected, kind: str, scan_options) -> None:
     """`scan --address` works on a cluster as HOST:PORT and through Ray Client, without a job."""
     done = head.vyre(
         *(
             "scan",
             str(corpus),
-            *scan_options(head),
+            *scan_options,
             "--address",
             getattr(head, kind),
             "-j",
@@ -442,7 +367,8 @@ class FailingClient:
 def test_a_failing_job_server_is_no_bug(monkeypatch, status: Exception) -> None:
     """What the client raises for HTTP 5xx, or a lost connection, names the job that may go on; nobody used it wrongly."""
     client = FailingClient(status)
-    monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
+    monkeypatch.setattr("vyre_dist.actors.jobs.open_client", lambda *_: client)
+    monkeypatch.setattr("vyre_dist.actors.job_server.PATIENCE_SECONDS", 0.0)
     with pytest.raises(JobLostError, match=r"job job-7 may go on .*(503|gone)") as caught:
         submit_scan("http://head.example:8265", ["scan", "."], write=lambda _: None)
     assert caught.value.__cause__ is status
@@ -456,7 +382,7 @@ def test_a_failing_job_server_is_no_bug(monkeypatch, status: Exception) -> None:
 def test_an_output_that_takes_no_more_is_no_lost_connection(monkeypatch, error: OSError) -> None:
     """What writing the job's output raises comes out as it is."""
     client = FailingClient(RuntimeError("never asked"))
-    monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
+    monkeypatch.setattr("vyre_dist.actors.jobs.open_client", lambda *_: client)
 
     def write(_: str) -> None:
         raise error
@@ -474,7 +400,7 @@ def test_a_job_that_cannot_be_stopped_hides_no_interrupt(
 ) -> None:
     """The interrupt comes out whether or not the job could be stopped; if not, that is said."""
     client, said = FailingClient(interrupt, stop), list[str]()
-    monkeypatch.setattr("vyre_dist.actors.jobs._connect", lambda _: client)
+    monkeypatch.setattr("vyre_dist.actors.jobs.open_client", lambda *_: client)
     with pytest.raises(type(interrupt)) as caught:
         submit_scan("http://head.example:8265", ["scan", "."], write=said.append)
     assert caught.value is interrupt
@@ -491,7 +417,8 @@ def test_the_entry_point_keeps_arguments_apart(tmp_path, arguments: list[str]) -
     python.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
     python.chmod(0o700)
     said = subprocess.run(["sh", "-c", entrypoint(arguments, str(python))], capture_output=True, check=True)
-    assert said.stdout.decode().split("\0") == ["-c", "import vyre_dist", "-m", "vyre_dist", *arguments, ""]
+    given = said.stdout.decode().split("\0")
+    assert given == [*("-P", "-c", "import vyre_dist"), *("-P", "-m", "vyre_dist"), *arguments, ""]
 
 
 def test_a_missing_package_is_no_finding() -> None:

@@ -183,4 +183,9 @@ def scan(**options: Any) -> int:
     """
     from vyre_dist.cli.scan_run import ScanRun
 
-    return ScanRun(options).run()
+    scan_run = ScanRun(options)
+    if not scan_run.on_ray:
+        return scan_run.run()
+    from vyre_dist.cli.supervision import supervised
+
+    return supervised(scan_run.run)

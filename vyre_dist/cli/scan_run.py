@@ -47,8 +47,14 @@ class ScanRun:
         self._store_problem = ""
         self._store_told = False
 
-    def run(self) -> int:
-        """Scan, and give the exit code."""
+    @property
+    def on_ray(self) -> bool:
+        """Whether the workers are a Ray cluster's."""
+        o = self._o
+        return o["pool"] == "ray" or bool(o["address"]) or (o["pool"] == "auto" and _in_ray_job())
+
+    def run(self, written: Callable[[int], object] = lambda _: None) -> int:
+        """Scan, and give the exit code; `written` gets it, too, as soon as all outputs are in their places."""
         from vyre_dist.cli.console import Console
         from vyre_dist.cli.scan_inputs import ScanInputs, own_files_of
         from vyre_dist.driver.plan import Plan
@@ -121,9 +127,8 @@ class ScanRun:
             if secret_key is not None:
                 summary = replace(summary, secret_key=secret_key.fingerprint)
             self._publish(console, sinks, report, summary, given_up=aborted is not None)
-        if not summary.complete or console.lost:
-            return ExitCode.INCOMPLETE
-        return ExitCode.FINDINGS if summary.findings else ExitCode.CLEAN
+            written(code := _exit_code(summary, console))
+        return code
 
     def _callbacks(self, console: Console, sinks: SinkSet) -> Callbacks:
         from vyre_dist.driver.run import Callbacks
@@ -250,7 +255,7 @@ class ScanRun:
             raise UsageError(
                 "--address names a Ray cluster, which --pool local does not use: leave one of them out"
             )
-        if o["pool"] == "ray" or o["address"] or (o["pool"] == "auto" and _in_ray_job()):
+        if self.on_ray:
             from vyre_dist.actors.ray_pool import RayPool
 
             ray_pool = RayPool(
@@ -302,6 +307,12 @@ class ScanRun:
             complete=not problems,
             store_problem=self._store_problem,
         )
+
+
+def _exit_code(summary: RunSummary, console: Console) -> ExitCode:
+    if not summary.complete or console.lost:
+        return ExitCode.INCOMPLETE
+    return ExitCode.FINDINGS if summary.findings else ExitCode.CLEAN
 
 
 def _in_ray_job() -> bool:

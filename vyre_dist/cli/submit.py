@@ -16,15 +16,26 @@ from vyre_dist.errors import UsageError
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option(
     "--address",
-    help="The cluster's dashboard, http://HOST:PORT. Default: RAY_ADDRESS, else a cluster on this machine.",
+    help="The cluster's dashboard, HOST:PORT or http://HOST:PORT. Default: RAY_ADDRESS, else a cluster on this machine.",
 )
 @click.option(
     "--working-dir",
     type=click.Path(exists=True, file_okay=False),
-    help="A folder to upload with the job: rule packs, or vyre-dist itself where the cluster lacks it.",
+    help="A folder to upload: the job runs in it, and finds rule packs, say, there. No code in it is run.",
+)
+@click.option(
+    "--ship-package",
+    is_flag=True,
+    help="Send this vyre-dist along, for a cluster that lacks it or has another.",
 )
 @click.option("--no-wait", is_flag=True, help="Print the job's id and leave.")
-def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | None, no_wait: bool) -> int:
+def submit(
+    arguments: tuple[str, ...],
+    address: str | None,
+    working_dir: str | None,
+    ship_package: bool,
+    no_wait: bool,
+) -> int:
     """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan /data.
 
     The job's output is streamed; the exit code is the scan's. Ctrl-C stops the job.
@@ -45,7 +56,9 @@ def submit(arguments: tuple[str, ...], address: str | None, working_dir: str | N
         arguments,
         working_dir=working_dir,
         follow=not no_wait,
+        ship_package=ship_package,
         announce=lambda job: click.echo(job, err=not no_wait),
+        warn=lambda message: click.echo(f"vyre-dist: {message}", err=True),
     )
 
 
