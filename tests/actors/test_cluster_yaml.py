@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +51,37 @@ def test_what_it_sends_is_there(config) -> None:
         assert (ROOT / source).is_file()
         assert any(Path(target).name in command for command in config["setup_commands"])
     assert any("vyre-dist[cuda13]" in command for command in config["setup_commands"])
+
+
+def test_ray_up_comes_as_far_as_the_credentials(tmp_path: Path) -> None:
+    """With the extra `aws` installed, the README's first line stops at nothing but the credentials that are missing."""
+    pytest.importorskip("boto3", reason="pip install '.[aws]', which `ray up` needs for AWS")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "up", "--yes", "cluster.yaml"],
+        cwd=ROOT,
+        env={**environment, "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith("NoCredentialsError: Unable to locate credentials"), (
+        done.stderr
+    )
+
+
+def test_the_readmes_lines_name_what_there_is() -> None:
+    """Extras, files and addresses of its section on clusters exist; each line for the job server gives its address."""
+    section = (ROOT / "README.md").read_text().partition("\n## On a cluster\n")[2].partition("\n## ")[0]
+    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert any("'.[aws]'" in line for line in lines) and "aws" in extras
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        for file in (word for word in words if word.endswith((".yaml", ".txt"))):
+            assert (ROOT / file).is_file()
+        if "submit" in words:
+            assert words[words.index("--address") + 1].removeprefix("http://") == "localhost:8265"
+            # Ray's own command finds no cluster where none runs, and takes no address without a scheme for HTTP
+            assert words[0] != "ray" or "http://localhost:8265" in words
