@@ -5,7 +5,9 @@ Ray sends none unless RAY_AUTH_MODE says so, tries for long to reach a cluster t
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,7 +88,7 @@ def _token() -> Sequence[tuple[str, str]]:
 def _source() -> str:
     if _TOKEN in os.environ:
         return f"in {_TOKEN}"
-    return f"in {os.environ.get(_TOKEN_FILE) or Path.home() / '.ray' / 'auth_token'}"
+    return f"in {os.environ.get(_TOKEN_FILE) or os.path.expanduser('~/.ray/auth_token')}"
 
 
 def _asks(target: str, client: bool, head: Sequence[tuple[str, str]]) -> bool | None:
@@ -101,3 +103,49 @@ def _asks(target: str, client: bool, head: Sequence[tuple[str, str]]) -> bool | 
         except grpc.RpcError as error:
             return True if error.code() == grpc.StatusCode.UNAUTHENTICATED else None
     return False
+
+
+def token_without_a_file() -> dict[str, str]:
+    """What to set so that a local cluster has a token where Ray can't keep one: no home folder, or one that can't be
+    written. Nothing elsewhere. The token then lives as long as the cluster, in its processes' environment, which nobody
+    but this user can read.
+    """
+    try:
+        protect_token_file()
+    except (OSError, RuntimeError):  # RuntimeError: of Path.home
+        return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {}
+
+
+def protect_token_file() -> None:
+    """See to it that only its owner can read the token that Ray guards local clusters with.
+
+    Ray creates the file where it is missing, with the mode that the umask leaves, often readable for everybody, and
+    never changes it. Other places (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH) are their owner's business. Raises OSError
+    where there can be no such file, or none that this user can read, and RuntimeError where there is no home folder.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        return
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        found = path.stat()
+        if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            path.chmod(0o600)
+        if not found.st_size or not os.access(path, os.R_OK):
+            raise PermissionError(
+                errno.EACCES, "there is no token in it that this user can read", str(path)
+            ) from None
+        return
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            # in Ray's own format
+            file.write(secrets.token_hex(32))
+    except OSError:
+        # an empty file would be taken for a token by all who come later
+        path.unlink(missing_ok=True)
+        raise

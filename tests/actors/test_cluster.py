@@ -18,7 +18,8 @@ import pytest
 import ray
 from namespaces import NO_PASSWD, with_mounts
 
-from vyre_dist.actors.cluster import ClusterError, InfeasibleError, Room, connect, protect_token_file
+from vyre_dist.actors.authentication import protect_token_file
+from vyre_dist.actors.cluster import ClusterError, InfeasibleError, Room, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 
