@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -126,16 +126,25 @@ BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], Scan
 
 
 def has_hyperscan() -> bool:
-    """Whether the package is installed. There are wheels of it for CPython 3.11 to 3.13."""
-    return importlib.util.find_spec("hyperscan") is not None
+    """Whether the package is installed, and of use. There are wheels of it for CPython 3.11 to 3.13."""
+    return not _why_no_hyperscan()
+
+
+def _why_no_hyperscan() -> str:
+    try:
+        importlib.import_module("hyperscan")
+    except ModuleNotFoundError as error:
+        return "is not installed" if error.name in ("hyperscan", None) else f"cannot be imported ({error})"
+    except ImportError as error:  # such as a library that it is linked to and that is not there
+        return f"cannot be imported ({error})"
+    return ""
 
 
 def backend_warning(name: str) -> str:
     """What whoever starts a scan with this backend, on this machine, is to be told; empty for nothing."""
-    if resolve_backend(name) != "cpu" or has_hyperscan():
-        return ""
-    return (
-        "the package hyperscan is not installed: google-re2 searches alone, which finds the same and takes several times as "
+    why = "" if resolve_backend(name) != "cpu" else _why_no_hyperscan()
+    return why and (
+        f"the package hyperscan {why}: google-re2 searches alone, which finds the same and takes several times as "
         "long; there are wheels of it for Python 3.11 to 3.13 (pip install 'hyperscan>=0.7.13,<0.7.23')"
     )
 

@@ -195,6 +195,19 @@ def test_the_library_warns(environment: dict[str, str]) -> None:
     assert done.stderr.count("RuntimeWarning: the package hyperscan is not installed") == 1
 
 
+def test_one_that_is_broken_is_as_none(environment: dict[str, str], tmp_path: Path) -> None:
+    """A package that cannot be imported is told with the reason, and done without."""
+    (tmp_path / "hyperscan.py").write_text("raise ImportError('libhs.so.5: cannot open shared object file')")
+    (tmp_path / "a").write_text("tok_")
+    broken = {**environment, "PYTHONPATH": f"{tmp_path}:{environment['PYTHONPATH']}"}
+    (tmp_path / "p.toml").write_text("[[rules]]\nid = 'a'\nregex = 'tok_'\n")
+    done = run(
+        broken, "-m", "vyre_dist", "scan", "-r", tmp_path / "p.toml", "--progress", "never", tmp_path / "a"
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("hyperscan cannot be imported (libhs.so.5: cannot open shared object file)") == 1
+
+
 @pytest.mark.nightly
 def test_the_engines_tests_pass_without_it(environment: dict[str, str]) -> None:
     """What the engine's tests say of the cpu backend holds without it; `make without-hyperscan` runs more of them."""
