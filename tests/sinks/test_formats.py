@@ -287,7 +287,7 @@ def test_human_is_one_block_a_finding(hostile: list[Finding], summary: RunSummar
     assert r"note: log\x1b[1m: grew (by 3)" in lines
     assert "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cpu, local, 4 workers" in lines
     assert "speculation: 30 of 40 tiles committed (75.0 %)" in lines
-    assert "capped: at least 1 match longer than the rule's cap" in lines
+    assert "capped: 1 match longer than the rule's cap" in lines
     assert "left out on purpose: 12 gitignored (--no-gitignore takes them), 1 too-large" in lines
     assert lines[-1] == "INCOMPLETE: 2 inputs not scanned to the end"
 

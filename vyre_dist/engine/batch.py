@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vyre_dist.engine.content import digest_of
 from vyre_dist.engine.lines import last_newline, newline_counts
 from vyre_dist.engine.piece_findings import PieceFindings
 from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import PartResult, Piece
-from vyre_dist.extract import Window
+from vyre_dist.extract import DROPPED, Window
+from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import pack_spans
 
 
@@ -35,10 +38,23 @@ class Batch:
         self.bytes = 0
 
 
-def part_of(piece: Piece, window: Window, found: PieceFindings) -> PartResult:
-    """A piece's spans in document coordinates, and what is kept of it."""
+def part_of(
+    piece: Piece, window: Window, found: PieceFindings, overruns: Mapping[int, Overrun]
+) -> PartResult:
+    """A piece's spans in document coordinates, what is kept of it, and where matches may go on beyond it.
+
+    `overruns`: by number, of the rules without a widest match.
+    """
     data, base = window.data, window.base
     rows = [(0, rule, start + base, end - start, flags) for start, rule, end, flags in found.spans]
+    chains: dict[int, list[tuple[int, int, int]]] = {}
+    for start, rule, end, flags in sorted(found.spans):
+        if rule in overruns and not flags & DROPPED:
+            chains.setdefault(rule, []).append((start, end, flags))
+    for rule, overrun in overruns.items():
+        opened = overrun.open_from(window, chains.get(rule, ()))
+        if opened is not None:
+            rows.append((0, rule, opened + base, window.hi - opened, DROPPED))
     owned = memoryview(data)[: window.hi]
     last = last_newline(owned, window.lo)
     before = sum(newline_counts(data, 0, window.lo))

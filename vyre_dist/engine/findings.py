@@ -10,6 +10,8 @@ from vyre_dist.engine.lines import LineBounds, LineCounter
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, RuleMatcher
+from vyre_dist.extract.spans import REJECTED
+from vyre_dist.extract.too_long import UncappedChain
 from vyre_dist.rules.filters import CompiledFilters, JudgedLine
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
@@ -45,14 +47,15 @@ class FindingBuilder:
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
     ) -> tuple[list[FindingRow], int]:
-        """The findings among `spans` (in order of start), as rows of document `number`; how many matches were capped.
+        """The findings among `spans` (in order of start), as rows of document `number`; how many of google-re2's matches are
+        longer than their rule's cap.
 
         `seen`: matches' groups by rule and start, as far as they are at hand.
-        Capped matches count where the rule applies to the document, whatever the filters say of what is left of them.
+        Matches that are too long count where the rule applies to the document, whatever its other filters say.
         Raises DocumentError when the document is no longer what the spans were found in.
         """
         rows: list[FindingRow] = []
-        capped = 0
+        marked: set[int] = set()
         open_gates: dict[int, bool] = {}
         lines, columns = LineCounter(document, checkpoints), TextColumns(document)
         judged_lines, around = _JudgedLines(document), _Around(document)
@@ -60,6 +63,11 @@ class FindingBuilder:
         for start, rule, end, flags in spans:
             opened = open_gates.get(rule)
             if opened is False:
+                continue
+            if flags & DROPPED:
+                marked.add(rule)
+                continue
+            if flags & REJECTED:
                 continue
             groups = None if seen is None else seen.get(rule, _NONE).get(start)
             if groups is None:
@@ -71,10 +79,6 @@ class FindingBuilder:
                 applies = filters.rule_applies_to_path(rule, document.path)
                 opened = open_gates[rule] = applies and self._gate_open(rule, match, document)
                 if not opened:
-                    continue
-            if flags:
-                capped += 1
-                if flags & DROPPED:
                     continue
             if groups is None:
                 groups = self._matchers[rule].groups_at(data, start - base, end - base)
@@ -90,7 +94,23 @@ class FindingBuilder:
             newlines, first, after = columns.of(line_start, start, match)
             place = (start, end, line, column)
             rows.append([number, rule, *place, match, secret, groups, entropy, line + newlines, first, after])
-        return rows, capped
+        return rows, sum(self._too_long(rule, document, spans, open_gates.get(rule)) for rule in marked)
+
+    def _too_long(
+        self, rule: int, document: Document, spans: Sequence[RawSpan], gate_is_open: bool | None
+    ) -> int:
+        """How many matches of a rule are longer than its cap. `gate_is_open`: None where nobody has asked yet."""
+        if gate_is_open is None:
+            applies = self._filters.rule_applies_to_path(rule, document.path)
+            gate_is_open = applies and self._gate_open(rule, b"", document)
+        if not gate_is_open:
+            return 0
+        own = [(start, end, flags) for start, number, end, flags in spans if number == rule]
+        chain = UncappedChain(self._matchers[rule], document.read, document.size)
+        return chain.too_long(
+            [(start, end) for start, end, flags in own if not flags & DROPPED],
+            [(start, end) for start, end, flags in own if flags & DROPPED],
+        )
 
     def _gate_open(self, rule: int, match: bytes, document: Document) -> bool:
         """Whether one of the rule's keywords occurs anywhere in the document; where it matched is the place to begin."""

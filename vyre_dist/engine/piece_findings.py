@@ -14,7 +14,7 @@ from vyre_dist.engine.document import BytesDocument, MemoryDocument
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
 from vyre_dist.engine.tasks import FindingRow, Piece
-from vyre_dist.extract import Window
+from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.spans import REJECTED
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
@@ -51,12 +51,13 @@ def findings_of_piece(
     for number, here in enumerate(newlines):
         checkpoints.append((window.lo + number * NEWLINE_BLOCK, before))
         before += here
-    rows = builder.build(piece.document, document, sorted(spans), checkpoints, seen)[0]
+    matches = sorted(span for span in spans if not span[3] & DROPPED)
+    rows = builder.build(piece.document, document, matches, checkpoints, seen)[0]
     found = {(row[1], row[2], row[3]) for row in rows}
     begins = 0 if window.base == 0 else first_newline(data) + 1
     ends = len(data) if window.at_end else last_newline(data)
     gate_open = {rule for rule, _, _ in found}
-    for start, rule, end, _ in spans:
+    for start, rule, end, _ in matches:
         if rule not in gate_open and filters.gate_open(rule, bytes(data[start:end]).lower()):
             gate_open.add(rule)
     return PieceFindings(

@@ -41,8 +41,8 @@ class ScanResult(list[Finding]):
 
     `problems`: inputs that could not be read to their end; when there are any, the list of findings is not
     known to be complete. `notes`: what is worth a word but lacks nothing, such as a file that grew. `capped`:
-    matches that were seen to be longer than `max_match_bytes`, and so were cut, or dropped where nothing that
-    short matches. `report`: commits and rollbacks of the speculative dispatches.
+    how many of google-re2's matches are longer than `max_match_bytes`; what is reported in their place is what
+    fits, if anything does. `report`: commits and rollbacks of the speculative dispatches.
     """
 
     def __init__(self) -> None:

@@ -18,12 +18,16 @@ Match = tuple[int, int, int]
 
 
 def stitch(
-    document: Document, matcher: RuleMatcher, parts: Sequence[tuple[int, int, Sequence[Match]]]
+    document: Document,
+    matcher: RuleMatcher,
+    parts: Sequence[tuple[int, int, Sequence[Match]]],
+    searched: list[tuple[int, int]] | None = None,
 ) -> list[Match]:
     """The rule's matches in the whole of `document`.
 
     `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps. Reads
-    the document only where a match crosses into the next piece and hits one found there.
+    the document only where a match crosses into the next piece and hits one found there. `searched`: is given
+    [from, to) of where that was so.
     """
     chain: list[Match] = []
     pos, last_end = 0, -1
@@ -33,6 +37,8 @@ def stitch(
             i = _first_in_step(found, 0, pos, last_end)
             if i > 0:
                 i = _catch_up(document, matcher, (start, end), found, chain, pos, last_end)
+                if searched is not None:
+                    searched.append((max(pos, start), found[i][0] if i < len(found) else end))
         chain.extend(found[i:])
         if chain:
             pos = last_end = chain[-1][1]

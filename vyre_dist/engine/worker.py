@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -30,6 +31,7 @@ from vyre_dist.engine.document import (
 )
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.lines import NEWLINE_BLOCK
+from vyre_dist.engine.overruns import load_overruns
 from vyre_dist.engine.piece_findings import findings_of_piece
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
@@ -45,6 +47,7 @@ from vyre_dist.engine.tasks import (
     path_row,
 )
 from vyre_dist.extract import DROPPED, Window
+from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import REJECTED, unpack_spans
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend
@@ -243,12 +246,17 @@ class ScanEngine:
                 by_window.pop(w, []),
                 self.backend.groups.get(w),
             )
-            result.parts.append(part_of(piece, windows[w], found))
+            result.parts.append(part_of(piece, windows[w], found, self._overruns))
         for w, spans in by_window.items():
             document = BytesDocument(bytes(windows[w].data), batch.paths[w])
             self._finish(batch.documents[w], document, spans, result, seen=self.backend.groups.get(w))
         batch.clear()
         self._read_buffer.clear()
+
+    @cached_property
+    def _overruns(self) -> dict[int, Overrun]:
+        """By number, of the rules without a widest match; for pieces only."""
+        return load_overruns(self.compiled, self.cache)
 
     def _next_config(self) -> tuple[DispatchConfig, bool]:
         """(how to dispatch, whether its time counts in the race).
@@ -310,6 +318,7 @@ class ScanEngine:
         _check_gapless(parts, document)
         by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
         spans: list[RawSpan] = []
+        marks: list[RawSpan] = []
         checkpoints, newlines = [], 0
         for i, part in enumerate(parts):
             for at, here in zip(range(part.start, part.end, NEWLINE_BLOCK), part.newlines, strict=True):
@@ -317,14 +326,21 @@ class ScanEngine:
                 newlines += here
             for _, rule, start, length, flags in unpack_spans(part.spans):
                 if flags & DROPPED:
-                    spans.append((start, rule, start + length, flags))
+                    marks.append((start, rule, start + length, flags))
                     continue
                 chains = by_rule.setdefault(rule, [[] for _ in parts])
                 chains[i].append((start, start + length, flags))
         for rule, chains in by_rule.items():
             bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
-            joined = stitch(document, self.backend.matchers[rule], bounds)
-            spans += [(start, rule, end, flags) for start, end, flags in joined if flags != REJECTED]
+            searched: list[tuple[int, int]] = []
+            joined = stitch(document, self.backend.matchers[rule], bounds, searched)
+            if searched and self.backend.matchers[rule].max_width is None:
+                # what a piece says of longer matches is said of its own chain
+                marks += [(start, rule, end, DROPPED) for start, end in searched]
+            spans += [(start, rule, end, flags) for start, end, flags in joined]
+        # where longer matches are looked for, those count that were ruled out, too
+        marked = {rule for _, rule, _, _ in marks}
+        spans = [span for span in spans if span[3] != REJECTED or span[1] in marked] + marks
         result.documents += 1
         self._finish(task.piece.document, document, spans, result, checkpoints)
 

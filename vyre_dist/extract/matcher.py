@@ -12,16 +12,24 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Finder, Groups, Offsets, groups_of
 from vyre_dist.rules.search import compile_pattern
 
+if TYPE_CHECKING:
+    from vyre_dist.extract.automaton import Automaton
+    from vyre_dist.extract.overrun import Overrun
+
 # more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain from looking for its start
 _MOST_LOOP_BYTES = 128
 _FIRST_LOOK = 64
+_LAST_LOOK = 64 << 10
+
+# when searches of one window may have read so much behind the ends of matches, another way is taken, if there may be one
+MOST_WASTED = 8 << 20
 
 # google-re2 builds its automata as it goes and throws them away when they are full. With its own 8 MiB the dearest of
 # gitleaks' rules does so again and again over source code, and takes twice as long.
@@ -53,12 +61,12 @@ class Reach(NamedTuple):
         loops = rx.loop_bytes(root)
         if loops.bit_count() > _MOST_LOOP_BYTES:
             return None
-        reach = cls(_bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), _bytes_of(loops))
+        reach = cls(bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), bytes_of(loops))
         match root:
             case rx.Concat(nodes=(rx.Repeat(node=rx.CharClass(mask=mask), min=0, max=int(most)), *rest)):
                 core = rx.concat(rest)
                 if rx.min_width(core) > 0:
-                    return reach._replace(lead=_bytes_of(mask), lead_max=most, core=rx.to_re2(core))
+                    return reach._replace(lead=bytes_of(mask), lead_max=most, core=rx.to_re2(core))
         return reach
 
     def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
@@ -84,7 +92,8 @@ class Reach(NamedTuple):
         return at - len(near) + len(near.rstrip(self.lead))
 
 
-def _bytes_of(mask: int) -> bytes:
+def bytes_of(mask: int) -> bytes:
+    """The bytes of a class."""
     return bytes(b for b in range(256) if mask >> b & 1)
 
 
@@ -96,14 +105,17 @@ class RuleMatcher:
     """
 
     __slots__ = (
-        "_captures_matter",
+        "_automaton",
         "_core",
         "_grouped",
         "_groupless",
-        "_pattern",
+        "_in_vain",
         "_regexp",
         "cap",
+        "captures_matter",
         "max_width",
+        "overrun",
+        "pattern",
         "reach",
     )
 
@@ -111,8 +123,8 @@ class RuleMatcher:
         self, pattern: bytes, max_width: int | None, max_match_bytes: int, *, captures_matter: bool = False
     ) -> None:
         """See CompiledRule."""
-        self._pattern = pattern
-        self._captures_matter = captures_matter
+        self.pattern = pattern
+        self.captures_matter = captures_matter
         self._regexp: Any = None
         self._grouped: Finder | None = None
         self._groupless: Finder | None = None
@@ -121,6 +133,10 @@ class RuleMatcher:
         self.cap = max_match_bytes if max_width is None else max_width
         self.reach: Reach | None = None
         """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it out."""
+        self.overrun: Overrun | None = None
+        """For such a pattern: see overrun.py; there if somebody has worked it out."""
+        self._in_vain: bool | None = None
+        self._automaton: Automaton | bool | None = False
 
     @property
     def regexp(self) -> Any:
@@ -129,8 +145,17 @@ class RuleMatcher:
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self._pattern, captures=True)[0]
+            self._regexp = compile_pattern(self.pattern, captures=True)[0]
         return self._regexp
+
+    @property
+    def automaton(self) -> Automaton | None:
+        """The pattern's automaton; made when first asked for, None where there is none."""
+        if isinstance(self._automaton, bool):
+            from vyre_dist.extract.automaton import Automaton
+
+            self._automaton = Automaton.of(self.pattern)
+        return self._automaton
 
     @property
     def with_groups(self) -> Finder:
@@ -142,10 +167,10 @@ class RuleMatcher:
     @property
     def _spans(self) -> Finder:
         """The same without groups: to work these out takes longer than to find the match."""
-        if self._groupless is None and self._captures_matter:
+        if self._groupless is None and self.captures_matter:
             self._groupless = self.with_groups
         elif self._groupless is None:
-            self._groupless = Finder(compile_pattern(self._pattern, least=_AUTOMATON_MEMORY)[0])
+            self._groupless = Finder(compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0])
         return self._groupless
 
     def iter_matches(
@@ -203,7 +228,11 @@ class RuleMatcher:
         reach_back = self.reach
         # what _search found by way of the core has its groups, if nothing too long could be found
         grouped = seen_groups if reach_back is not None and reach_back.core else None
+        wasted = 0
         while pos <= last_start:
+            if wasted > MOST_WASTED and self.may_search_in_vain and (automaton := self.automaton) is not None:
+                yield from self._step_by_step(automaton, window, pos, last_end)
+                return
             if ends is not None:
                 # what starts at pos or later ends at the next of the ends, or beyond
                 i = bisect_right(ends, pos)
@@ -213,7 +242,7 @@ class RuleMatcher:
                     pos = reach_back.earliest(data, pos, ends[i])
             limit, sure = size, last_start
             if pos < seen and pos + cap + reach < size:
-                limit, sure = pos + cap + reach, min(pos + reach, last_start)
+                limit, sure = pos + cap + reach, min(pos + reach, last_start, seen - 1)
             found = search(data, pos, limit)
             if found is None or found[0][0] > sure:
                 pos, reach = sure + 1, min(2 * reach, cap)
@@ -222,14 +251,15 @@ class RuleMatcher:
             flags = 0
             if end - start > cap:
                 is_news, seen = end > seen, max(end, seen)
+                if is_news:
+                    yield start, end, DROPPED
                 found = match(data, start, start + cap)
                 if found is None:
-                    if is_news:
-                        yield start, end, DROPPED
                     pos, reach = start + 1, max(1, reach // 2)
                     continue
                 end, flags = found[0][1], CAPPED
             reach = cap
+            wasted += limit - end
             if start == end == last_end:
                 pos = start + 1
                 continue
@@ -237,6 +267,58 @@ class RuleMatcher:
                 grouped[start] = groups_of(data, found)
             yield start, end, flags
             pos = last_end = end
+
+    @property
+    def may_search_in_vain(self) -> bool:
+        """Whether google-re2 may have to look for a match's tail, which may be missing, through all of the text."""
+        if self._in_vain is None:
+            from vyre_dist import regex as rx
+
+            self._in_vain = self.max_width is None and rx.has_optional_loop(
+                rx.parse(self.pattern.decode("latin-1")).root
+            )
+        return self._in_vain
+
+    def _step_by_step(
+        self, automaton: Automaton, window: Window, pos: int, last_end: int
+    ) -> Iterator[tuple[int, int, int]]:
+        """The rest of _capped_chain where google-re2 would look for the same tail behind every match: an automaton
+        remembers that it is not there.
+        """
+        from vyre_dist.extract.overrun import overrun_of
+
+        data, last_start, size = window.data, window.last_start, len(window.data)
+        cut = overrun_of(self).cut
+        automaton.forget()
+
+        def read(low: int, high: int) -> bytes:
+            return bytes(data[low:high])
+
+        step = _FIRST_LOOK
+        while pos <= last_start:
+            base, upto = max(0, pos - 1), min(pos + step, last_start + 1)
+            near = read(base, min(size, upto + _FIRST_LOOK))
+            start = pos
+            if cut is not None:
+                # where a match begins, or goes on where these bytes end
+                found = cut.search(near, pos - base, len(near))
+                if found is None or found[0][0] + base >= upto:
+                    pos, step = upto, min(2 * step, _LAST_LOOK)
+                    continue
+                start, step = found[0][0] + base, _FIRST_LOOK
+            end, goes_on = automaton.end_within(read, size, start, start + self.cap)
+            if goes_on:
+                yield start, start + 1, DROPPED
+            if end is None or start == end == last_end:
+                pos = start + 1
+                continue
+            yield start, end, CAPPED if goes_on else 0
+            pos = last_end = end
+
+    def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
+        """google-re2's first match that starts at `pos` or later in all of `data`, whatever its length."""
+        found = self._spans.search(data, pos, len(data))
+        return None if found is None else found[0]
 
     def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
         """What _spans.search gives, by way of the core if there is one; then with the groups, if it can't exceed the cap."""

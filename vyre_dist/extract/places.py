@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.extract.matcher import RuleMatcher
+from vyre_dist.extract.matcher import MOST_WASTED, RuleMatcher
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Offsets
 
@@ -81,7 +81,7 @@ def matches_at_places(
     size, search = len(data), matcher.with_groups.search
     found: list[tuple[int, int, int]] = []
     pos = next_start = window.lo
-    in_vain = 0
+    in_vain = wasted = 0
     for place in places:
         if place < pos or place < next_start:
             continue
@@ -105,4 +105,8 @@ def matches_at_places(
         if wanted is None or wanted(match):
             found.append((start, end, 0))
         pos = end
+        if width is None:
+            wasted += size - end
+            if wasted > MOST_WASTED and matcher.may_search_in_vain:
+                return list(matcher.iter_matches(window))  # which knows another way
     return found

@@ -22,7 +22,8 @@ CAPPED = 1
 """Flag of a span: a longer match was seen and cut at the rule's `max_match_bytes`."""
 
 DROPPED = 2
-"""Flag of a row that is no match: one longer than `max_match_bytes` starts there, and nothing that fits does."""
+"""Flag of a row that is no match: from its start to its end the rule's matches may be others than google-re2's, since one
+that is longer than `max_match_bytes` starts there, or may do so (too_long.py)."""
 
 REJECTED = 4
 """Flag of a match that the pack's filters have ruled out: it takes its place in the chain of matches, and is no finding."""

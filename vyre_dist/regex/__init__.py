@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from vyre_dist.regex.analysis import (
         anchored_in_lines,
         assertion_kinds,
+        before_loops,
         capture_count,
         captures_matter,
         first_bytes,
         has_assertions,
         last_bytes,
         max_width,
+        may_be_cut_off,
         min_width,
         never_matches,
         node_count,
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
         rebuild,
     )
     from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
-    from vyre_dist.regex.reach import alphabet, bytes_outside, loop_bytes
+    from vyre_dist.regex.reach import alphabet, bytes_outside, has_optional_loop, loop_bytes
     from vyre_dist.regex.render import to_pcre, to_re2
     from vyre_dist.regex.repeats import fit_repeats
 
@@ -76,6 +78,7 @@ __all__ = [
     "alternate",
     "anchored_in_lines",
     "assertion_kinds",
+    "before_loops",
     "byte_cost",
     "bytes_outside",
     "capture_count",
@@ -86,10 +89,12 @@ __all__ = [
     "fit_repeats",
     "fold",
     "has_assertions",
+    "has_optional_loop",
     "last_bytes",
     "literal",
     "loop_bytes",
     "max_width",
+    "may_be_cut_off",
     "min_width",
     "never_matches",
     "node_count",
@@ -127,6 +132,7 @@ _HOMES = {
     "alternate": "nodes",
     "anchored_in_lines": "analysis",
     "assertion_kinds": "analysis",
+    "before_loops": "analysis",
     "byte_cost": "factor_search",
     "bytes_outside": "reach",
     "capture_count": "analysis",
@@ -137,10 +143,12 @@ _HOMES = {
     "fit_repeats": "repeats",
     "fold": "nodes",
     "has_assertions": "analysis",
+    "has_optional_loop": "reach",
     "last_bytes": "analysis",
     "literal": "nodes",
     "loop_bytes": "reach",
     "max_width": "analysis",
+    "may_be_cut_off": "analysis",
     "min_width": "analysis",
     "never_matches": "analysis",
     "node_count": "analysis",

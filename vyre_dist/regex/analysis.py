@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vyre_dist.regex.nodes import (
+    EMPTY,
     Alternate,
     Assertion,
     AssertionKind,
@@ -17,6 +18,7 @@ from vyre_dist.regex.nodes import (
     Concat,
     Node,
     Repeat,
+    concat,
     fold,
     rebuild,
 )
@@ -202,3 +204,41 @@ def anchored_in_lines(node: Node) -> Node:
         return Assertion(in_lines.get(n.kind, n.kind)) if isinstance(n, Assertion) else rebuild(n, parts)
 
     return fold(strip_captures(node), anchor)
+
+
+def may_be_cut_off(node: Node, *, at_both_ends: bool = False) -> Node:
+    """The expression with the text's end allowed in the place of each byte and assertion: it matches the beginnings of its
+    matches, too, where the text ends with them. `at_both_ends`: and the text's beginning: what lies in their middle.
+    """
+    edges = [Assertion(AssertionKind.END_TEXT)]
+    if at_both_ends:
+        edges.append(Assertion(AssertionKind.BEGIN_TEXT))
+
+    def cut(n: Node, parts: Sequence[Node]) -> Node:
+        return Alternate((n, *edges)) if isinstance(n, CharClass | Assertion) else rebuild(n, parts)
+
+    return fold(node, cut)
+
+
+def before_loops(node: Node) -> Node:
+    """What every match begins with before it comes to an unbounded loop, as far as that is plain; without capture groups."""
+
+    def head(n: Node, parts: Sequence[tuple[Node, bool]]) -> tuple[Node, bool]:
+        # (the head, whether it is all of the node)
+        match n:
+            case Concat():
+                taken: list[Node] = []
+                for part, is_all in parts:
+                    taken.append(part)
+                    if not is_all:
+                        break
+                return concat(taken), all(is_all for _, is_all in parts)
+            case Capture():
+                return parts[0]
+            case Repeat(max=None):
+                return (parts[0][0] if n.min else EMPTY), False
+        if all(is_all for _, is_all in parts):
+            return rebuild(n, [part for part, _ in parts]), True
+        return EMPTY, False
+
+    return fold(node, head)[0]

@@ -38,6 +38,20 @@ def loop_bytes(root: Node) -> int:
     return fold(root, combine)[1]
 
 
+def has_optional_loop(root: Node) -> bool:
+    """Whether an unbounded loop of `root` lies in what may be missing or in one of several branches."""
+
+    def combine(node: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
+        # (whether there is a loop in the node, whether there is one that is optional)
+        inside = any(loops for loops, _ in parts)
+        optional = any(own for _, own in parts)
+        if isinstance(node, Alternate) or (isinstance(node, Repeat) and node.min == 0):
+            optional = optional or inside
+        return inside or (isinstance(node, Repeat) and node.max is None), optional
+
+    return fold(root, combine)[1]
+
+
 def bytes_outside(root: Node, loops: int) -> int:
     """The most bytes of one match of `root` that are not in the mask `loops`, which holds at least loop_bytes(root)."""
 

@@ -57,7 +57,7 @@ def details(summary: RunSummary) -> list[str]:
         )
     if summary.capped_matches:
         lines.append(
-            f"capped: at least {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
+            f"capped: {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
         )
     if summary.secret_key:
         lines.append(f"secret ids: under the key {summary.secret_key}")

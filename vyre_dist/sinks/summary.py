@@ -51,7 +51,7 @@ def _no_rules() -> Mapping[str, tuple[str, ...]]:
 class RunSummary:
     """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
 
-    `capped_matches` counts matches that were seen to be cut at their rule's cap: there may be more of them. `complete`:
+    `capped_matches` counts google-re2's matches that are longer than their rule's cap (docs/compiler.md). `complete`:
     everything asked for was scanned; otherwise `problems` says what was not. `warnings`: sentences for people, about
     the whole run. `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the files
     of such), by reason. `secret_key`: the fingerprint of the key that findings have a secret_id under; "" for none.

@@ -1,0 +1,25 @@
+"""The Overruns of a pack: what is worked out of its patterns takes longer than a small scan, so it is kept in the cache."""
+
+from __future__ import annotations
+
+import msgpack
+
+from vyre_dist.extract.overrun import Overrun, OverrunFacts
+from vyre_dist.program import ArtifactCache, CompiledPack
+
+# bump when OverrunFacts change
+_SCHEMA = 2
+
+
+def load_overruns(compiled: CompiledPack, cache: ArtifactCache) -> dict[int, Overrun]:
+    """By rule number, for the rules without a widest match."""
+    key = f"{_SCHEMA}:{compiled.key}"
+    rules = [rule for rule in compiled.rules if rule.max_width is None]
+    stored = cache.get("overruns", key)
+    if stored is None:
+        facts = [OverrunFacts.of(rule.pattern) for rule in rules]
+        cache.put("overruns", key, msgpack.packb(facts))
+    else:
+        # its checksum was right and its key names the schema
+        facts = [OverrunFacts(*row) for row in msgpack.unpackb(stored)]
+    return {rule.index: Overrun(own, rule.captures_matter) for rule, own in zip(rules, facts, strict=True)}

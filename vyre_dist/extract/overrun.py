@@ -1,0 +1,159 @@
+"""Overrun: from where on a match may go on where a window ends, for expressions without a widest match."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import re2
+
+from vyre_dist import regex as rx
+from vyre_dist.extract.matcher import RuleMatcher
+from vyre_dist.extract.window import Window
+from vyre_dist.rules.finder import Finder
+from vyre_dist.rules.search import compile_pattern
+
+# before a window's end so many bytes are looked at first
+_NEAR = 32 << 10
+
+
+class OverrunFacts(NamedTuple):
+    """What is worked out of an expression once.
+
+    `head`: a pattern of `head_width` bytes at most that every match of more begins with; empty where it does not begin with
+    two bytes that google-re2 can look for. `cut`: the pattern with the text's end allowed in the place of each of its parts;
+    `middle`: with the text's beginning, too, and all of the text to be matched. Empty where google-re2 does not take that.
+    """
+
+    head: bytes
+    head_width: int
+    cut: bytes
+    middle: bytes
+
+    @classmethod
+    def of(cls, pattern: bytes) -> OverrunFacts:
+        """Those of a canonical pattern of unbounded width."""
+        root = rx.parse(pattern.decode("latin-1")).root
+        head = _from_first_byte(rx.before_loops(root))
+        return cls(
+            rx.to_re2(head) if _begins_with_bytes(head) else b"",
+            rx.max_width(head) or 0,
+            _accepted(root),
+            _accepted(rx.strip_captures(root), at_both_ends=True),
+        )
+
+
+def _accepted(root: rx.Node, *, at_both_ends: bool = False) -> bytes:
+    """The expression as it may be cut off, empty if google-re2 does not take it."""
+    try:
+        text = rx.to_re2(rx.may_be_cut_off(root, at_both_ends=at_both_ends))
+        if at_both_ends:
+            text = rb"\A(?:" + text + rb")\z"
+        compile_pattern(text, captures=True)
+    except (rx.RepeatRewriteError, re2.error):
+        return b""
+    return text
+
+
+@dataclass(slots=True)
+class Overrun:
+    """Of one rule. `captures`: google-re2 has to capture groups to find the right spans (CompiledRule.captures_matter)."""
+
+    facts: OverrunFacts
+    captures: bool = False
+    _cut: Finder | None = field(default=None, init=False)
+    _middle: Finder | None = field(default=None, init=False)
+    _head: Finder | None = field(default=None, init=False)
+    _at_end: Finder | None = field(default=None, init=False)
+
+    @property
+    def middle(self) -> Finder | None:
+        """The `middle` pattern."""
+        if self._middle is None and self.facts.middle:
+            self._middle = Finder(compile_pattern(self.facts.middle)[0])
+        return self._middle
+
+    @property
+    def cut(self) -> Finder | None:
+        """The `cut` pattern: a match that ends where the data does may be the beginning of a longer one, and if none does,
+        nothing that is preferred to the match goes on there.
+        """
+        if self._cut is None and self.facts.cut:
+            self._cut = Finder(compile_pattern(self.facts.cut, captures=self.captures)[0])
+        return self._cut
+
+    def open_from(self, window: Window, found: Sequence[tuple[int, int, int]]) -> int | None:
+        """Of the starts that `window` owns, the first whose match depends on what comes after the window.
+
+        `found`: the rule's matches (start, end, flags) in the window, in order. Starts in a match are passed over. None: of
+        all starts it is certain what begins there.
+        """
+        data, last = window.data, window.last_start
+        if window.at_end or last < window.lo:
+            return None
+        pos = self._first_possible(data, window.lo, last)
+        if pos is None or (pos := self._first_at_end(data, pos)) is None or pos > last:
+            return None
+        if before := bisect_left(found, (pos, -1, 0)):
+            pos = max(pos, found[before - 1][1])
+        if self.cut is None:
+            return pos if pos <= last else None
+        size = len(data)
+        while pos <= last:
+            match = self.cut.search(data, pos, size)
+            if match is None or match[0][0] > last:
+                return None
+            start, end = match[0]
+            if end == size:
+                return start
+            pos = max(end, start + 1)
+        return None
+
+    def _first_possible(self, data: bytes | memoryview, low: int, last: int) -> int | None:
+        """No match that starts in [low, last] and before the returned offset goes to the end of `data`; None: none does."""
+        head, head_width = self.facts.head, self.facts.head_width
+        size = len(data)
+        # is it in the middle of a match that the bytes before the end can be? In most text it is not
+        if self.middle is not None:
+            near = memoryview(data)[max(last, size - _NEAR) :]
+            if self.middle.match(near, 0, len(near)) is None:
+                return None
+        if not head or size - last <= head_width:
+            return low  # a look at all of the window's bytes is left to google-re2, from their end
+        if self._head is None:
+            self._head = Finder(compile_pattern(head)[0])
+        match = self._head.search(data, low, size)
+        return match[0][0] if match is not None and match[0][0] <= last else None
+
+    def _first_at_end(self, data: bytes | memoryview, low: int) -> int | None:
+        """The first offset from `low` on from which all bytes to the end of `data` may be the beginning of a match.
+
+        For a pattern with the text's end behind it google-re2 reads backwards from there, as far as that can be.
+        """
+        if not self.facts.cut:
+            return low
+        if self._at_end is None:
+            self._at_end = Finder(compile_pattern(b"(?:" + self.facts.cut + rb")\z")[0])
+        match = self._at_end.search(data, low, len(data))
+        return None if match is None else match[0][0]
+
+
+def _from_first_byte(node: rx.Node) -> rx.Node:
+    """The expression without the assertions that it begins with: these keep google-re2 from looking for its first bytes."""
+    nodes = node.nodes if isinstance(node, rx.Concat) else (node,)
+    return rx.concat(itertools.dropwhile(lambda n: isinstance(n, rx.Assertion), nodes))
+
+
+def _begins_with_bytes(node: rx.Node) -> bool:
+    first = node.nodes[:2] if isinstance(node, rx.Concat) else ()
+    return len(first) == 2 and all(isinstance(n, rx.CharClass) and n.mask.bit_count() == 1 for n in first)
+
+
+def overrun_of(matcher: RuleMatcher) -> Overrun:
+    """That of a matcher's rule; worked out if nobody has."""
+    if matcher.overrun is None:
+        matcher.overrun = Overrun(OverrunFacts.of(matcher.pattern), matcher.captures_matter)
+    return matcher.overrun

@@ -1,0 +1,96 @@
+"""How many matches a rule's cap changes: those of google-re2, in the whole document and without a cap, that are longer.
+
+Of a document the chain of matches that fit is known, and `marks`: [from, to) where another one may begin. Up to the first
+mark both chains are one. From there on google-re2's is followed to the mark's end, and further until both are in step
+again: where neither chain is in the middle of a match, they go on alike. So the answer does not depend on where the
+marks are, if no longer match begins outside of them, nor on the pieces in which a document is scanned.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from vyre_dist.extract.matcher import RuleMatcher
+from vyre_dist.extract.overrun import overrun_of
+
+_FIRST_STEP = 4 << 10
+_LAST_STEP = 1 << 20
+# shown after each step, so that what begins in it and is short is seen whole
+_AHEAD = 256
+
+
+class UncappedChain:
+    """google-re2's matches of one rule of unbounded width in one document.
+
+    `read(low, high)`: its bytes, of which there are `size`.
+    """
+
+    def __init__(self, matcher: RuleMatcher, read: Callable[[int, int], bytes], size: int) -> None:
+        self._matcher = matcher
+        self._read = read
+        self._size = size
+        self._cut = overrun_of(matcher).cut
+        self._automaton = matcher.automaton
+        if self._automaton is not None:
+            self._automaton.forget()
+
+    def too_long(self, found: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]]) -> int:
+        """How many are longer than the cap. `found`: the matches that fit, `marks`: see above, both in order."""
+        starts = [start for start, _ in found]
+        count, pos, last_end = 0, 0, -1
+        for low, high in marks:
+            if pos <= low:
+                before = bisect_left(starts, low)
+                last_end = found[before - 1][1] if before else -1
+                pos = max(low, last_end)
+            while True:
+                inside = bisect_left(starts, pos)
+                upto = max(high, found[inside - 1][1] if inside else 0)
+                if pos >= upto:
+                    break
+                match = self._next(pos, upto)
+                if match is None:
+                    pos = upto
+                    continue
+                end, is_long = match
+                if end == last_end:  # an empty match there is not another one
+                    pos = end + 1
+                    continue
+                count += is_long
+                pos = last_end = end
+        return count
+
+    def _next(self, pos: int, stop: int) -> tuple[int, bool] | None:
+        """(where it ends, whether it is longer than the cap) of the first match that starts in [pos, stop)."""
+        cap, automaton = self._matcher.cap, self._automaton
+        if self._cut is None or automaton is None:
+            return self._next_in_memory(pos, stop)
+        step = _FIRST_STEP
+        while pos < stop:
+            base, upto = max(0, pos - 1), min(pos + step, stop)
+            shown = min(self._size, upto + _AHEAD)
+            data = self._read(base, shown)
+            match = self._cut.search(data, pos - base, len(data))
+            if match is None or match[0][0] + base >= upto:
+                pos, step = upto, min(2 * step, _LAST_STEP)
+                continue
+            start, end = match[0][0] + base, match[0][1] + base
+            if end < shown:
+                return end, end - start > cap
+            # these bytes end in the middle of it, or of what is preferred to it: no match starts before `start`
+            found = automaton.end_of_first(self._read, self._size, start, stop)
+            if found is None:
+                return None
+            # is it one of those that start more than the cap before its end?
+            early = automaton.end_of_first(self._read, self._size, start, min(stop, found - cap))
+            return found, early == found
+        return None
+
+    def _next_in_memory(self, pos: int, stop: int) -> tuple[int, bool] | None:
+        """The same for expressions that are too large for the automaton, with all the rest of the document at once."""
+        base = max(0, pos - 1)
+        found = self._matcher.search(self._read(base, self._size), pos - base)
+        if found is None or found[0] + base >= stop:
+            return None
+        return found[1] + base, found[1] - found[0] > self._matcher.cap
