@@ -77,7 +77,7 @@ def test_what_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = FolderRun(0, "d/", ["a", "b"])
     file = Piece(2, "x", 5, 0, 5, "/elsewhere/x")
     with spool_stdin(io.BytesIO(b"bytes"), str(tmp_path)) as ref:
-        copy = Piece(3, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode))
+        copy = Piece(3, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode, 0))
         task = carried(ScanTask((folder, file, copy)))
         assert isinstance(task, ScanTask)
         assert task.pieces == (folder, file, copy._replace(inline=b"bytes", open_path=None))

@@ -109,7 +109,7 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
         elif fate.problem:
             result.problems.append((piece.document, "vanished", "no such file"))
         elif unsized and fate.size > SHARD_BYTES:
-            whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, (1, piece.document))
+            whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, (1, piece.document, 1))
             result.large.append((whole, SHARD_BYTES))
         else:
             result.bytes += piece.end - piece.start

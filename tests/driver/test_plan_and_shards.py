@@ -27,7 +27,7 @@ sizes = st.lists(st.integers(0, 50), max_size=40)
 
 
 def document(number: int, size: int) -> Piece:
-    return Piece(number, f"d{number}", size, 0, size, stamp=(number, size))
+    return Piece(number, f"d{number}", size, 0, size, stamp=(number, size, 7))
 
 
 def ref(number: int, size: int) -> DocumentRef:

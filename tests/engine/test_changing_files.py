@@ -118,6 +118,12 @@ def rewrite_one_byte(path: Path) -> None:
         f.write(b"y")
 
 
+def rewrite_and_hide_it(path: Path) -> None:
+    """As `rsync --inplace --times` and `cp --preserve` may: same file, size and time."""
+    rewrite(path)
+    os.utime(path, ns=(1, 1))
+
+
 def copy_truncate_and_grow(path: Path) -> None:
     """What `logrotate` does with copytruncate, and a busy writer after it."""
     with path.open("r+b") as f:
@@ -143,7 +149,7 @@ def rotate(path: Path) -> None:
     path.write_bytes(b"another log\n" * 20)
 
 
-CHANGES = [rewrite, rewrite_one_byte, copy_truncate_and_grow, shrink, replace, rotate]
+CHANGES = [rewrite, rewrite_one_byte, rewrite_and_hide_it, copy_truncate_and_grow, shrink, replace, rotate]
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -255,7 +255,7 @@ def test_a_folders_file_above_a_shard_is_left_to_be_cut(size: int, tmp_path: Pat
         assert (result.large, result.documents, result.bytes) == ([], 1, size)
         return
     info = path.stat()
-    whole = Piece(0, str(path), size, 0, size, None, (info.st_mtime_ns, info.st_ino))
+    whole = Piece(0, str(path), size, 0, size, None, (info.st_mtime_ns, info.st_ino, info.st_ctime_ns))
     assert result.large == [(whole, 20)]
     assert (result.documents, result.bytes, result.problems) == (0, 0, [])
 

@@ -68,7 +68,7 @@ def test_a_document_carries_what_stat_says(here: Path) -> None:
     (item,) = walk(["f"])
     (same,) = walk(["."])
     info = os.stat("f")
-    assert item == same == DocumentRef("f", 1234, info.st_mtime_ns, info.st_ino)
+    assert item == same == DocumentRef("f", 1234, info.st_mtime_ns, info.st_ino, ctime_ns=info.st_ctime_ns)
 
 
 @settings(max_examples=60, deadline=None)

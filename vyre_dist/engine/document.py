@@ -78,8 +78,8 @@ class FileDocument:
     """The first `size` bytes of an open regular file, planned as a document. It may grow; they must stay as they were.
     Close it, or use `with`.
 
-    `stamp`: (mtime_ns, inode) as planned, None when only the size is known. `evidence`: what its bytes were found to be;
-    they are read again where times and size don't show that they still are.
+    `stamp`: (mtime_ns, inode, ctime_ns; 0: unknown) as planned, None when only the size is known. `evidence`: what
+    its bytes were found to be; they are read again where times and size don't show that they still are.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class FileDocument:
         open_path: str,
         path: str,
         size: int,
-        stamp: tuple[int, int] | None = None,
+        stamp: tuple[int, int, int] | None = None,
         evidence: Sequence[Evidence] = (),
     ) -> None:
         """Open it. Raises DocumentError: it can't be opened, is another file than was planned, or too short."""
@@ -142,7 +142,11 @@ class FileDocument:
             )
         if now.st_size < self.size:
             raise _shrank(self.path, now.st_size, self.size)
-        return now.st_size == self.size and (self._stamp is None or now.st_mtime_ns == self._stamp[0])
+        if self._stamp is None or now.st_size != self.size:
+            return now.st_size == self.size
+        # who writes can set the time of the last write, but not that of the last change
+        mtime, _, ctime = self._stamp
+        return now.st_mtime_ns == mtime and ctime in (0, now.st_ctime_ns)
 
     def read(self, start: int, end: int) -> bytes:
         """See Document."""

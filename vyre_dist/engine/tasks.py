@@ -22,7 +22,7 @@ class Piece(NamedTuple):
     """The part [start, end) of document number `document`; the whole of it when start is 0 and end is its size.
 
     `open_path`: what to open when that is not `path`. `inline`: the document's bytes when there is no file.
-    `stamp`: (mtime_ns, inode) as planned, checked when a document is scanned in several pieces.
+    `stamp`: (mtime_ns, inode, ctime_ns) as planned, checked when a document is scanned in several pieces.
 
     A NamedTuple, as two are made for every file of a tree, and it takes a third of a dataclass's time.
     """
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
     start: int
     end: int
     open_path: str | None = None
-    stamp: tuple[int, int] | None = None
+    stamp: tuple[int, int, int] | None = None
     inline: bytes | None = None
 
     @property
@@ -44,7 +44,8 @@ class Piece(NamedTuple):
 
 def piece_of(number: int, ref: DocumentRef) -> Piece:
     """A listed document as the one piece that is all of it."""
-    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path or None, (ref.mtime_ns, ref.inode))
+    stamp = (ref.mtime_ns, ref.inode, ref.ctime_ns)
+    return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path or None, stamp)
 
 
 class FolderRun(NamedTuple):

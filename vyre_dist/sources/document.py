@@ -43,7 +43,7 @@ class DocumentRef(NamedTuple):
     """One document to scan.
 
     `path` is how it is written (document_paths.py): the argument, joined with what was found below it; bytes that
-    are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size` (bytes) and `mtime_ns` are
+    are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size` (bytes), `mtime_ns` and `ctime_ns` are
     those of the moment of listing: a reader must cope with more or fewer bytes, and files of /proc say 0.
     `inode` serves as a hint for reading in disk order. `open_path` is the file to open where it differs
     from `path`.
@@ -55,6 +55,7 @@ class DocumentRef(NamedTuple):
     inode: int
     open_path: str = ""
     kind: DocumentKind = "file"
+    ctime_ns: int = 0
 
     def location(self, cwd: str = "") -> str:
         """The path to open; relative ones are joined to `cwd`, for a process that was started elsewhere."""

@@ -154,9 +154,14 @@ def _with_sizes(items: Iterable[Item], stats: WalkStats) -> Iterator[DocumentRef
             yield found
 
 
+def _ref(path: str, info: os.stat_result, open_path: str = "") -> DocumentRef:
+    numbers = info.st_size, info.st_mtime_ns, info.st_ino
+    return DocumentRef(path, *numbers, open_path, "file", info.st_ctime_ns)
+
+
 def _document(path: str, info: os.stat_result, open_path: str) -> DocumentRef | InputProblem:
     if stat.S_ISREG(info.st_mode):
-        return DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino, open_path)
+        return _ref(path, info, open_path)
     if stat.S_ISDIR(info.st_mode):
         return InputProblem(path, "vanished", "a folder has taken the file's place")
     return special_file(path, info)
@@ -368,7 +373,7 @@ class _Walk:
         else:
             stats.files += 1
             stats.bytes += info.st_size
-            yield DocumentRef(path, info.st_size, info.st_mtime_ns, info.st_ino)
+            yield _ref(path, info)
 
     def _pipe(self, path: str, identity: FileId) -> Iterator[Item]:
         """What came of a named pipe, the first time that it is named."""
