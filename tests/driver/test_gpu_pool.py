@@ -90,6 +90,23 @@ def test_findings_are_the_cpu_backends(corpus: Path) -> None:
 
 
 @pytest.mark.usefixtures("patient")
+def test_a_file_that_grows_while_a_gpu_scans_it(tmp_path: Path) -> None:
+    """Its planned bytes have the findings that the cpu backend has for them, and its growth is a note."""
+    path = tmp_path / "long"
+    path.write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(3000)))
+    want = list(Scanner(PACK, backend="cpu").scan_paths(path))
+
+    def grow(_: Totals) -> None:
+        with path.open("ab") as f:
+            f.write(b"n7=7\n")
+
+    found, outcome = scan(LocalPool(spec(), workers=2, start_method="fork"), path, grow)
+    assert found == want
+    assert outcome.complete
+    assert [note.reason for note in outcome.notes] == ["grew"]
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_gpu_process_that_is_killed(corpus: Path, times: int) -> None:
     """Its workers end and are replaced, another process takes its place, and nothing is missing from the findings: no
