@@ -1,7 +1,7 @@
 """Re2CpuBackend: the cpu backend where Hyperscan is not installed. google-re2 does its part, too.
 
-The result is the same. It is slower: Hyperscan tells where matches end, a literal only that its rule is to be searched for
-in all of the window.
+The result is the same. It is slower: Hyperscan tells where matches end, a literal only that its
+rule is to be searched for in all of the window.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Re2CpuBackend:
         return [pack_spans(rows) + tail]
 
     def _candidate_windows(self, inputs: Sequence[Window]) -> Iterator[tuple[int, list[int]]]:
-        """(window's number, the rules that may match in it, ascending); windows without any are passed over."""
+        """(window's number, the rules that may match in it, ascending); windows without any are
+        passed over.
+        """
         for w, window in enumerate(inputs):
             if rules := self._candidates.rules_for(window.data):
                 yield w, rules

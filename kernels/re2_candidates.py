@@ -1,7 +1,9 @@
-"""Which rules may match in a text, by the literals that each match must hold: what Hyperscan tells, without Hyperscan.
+"""Which rules may match in a text, by the literals that each match must hold: what Hyperscan tells,
+without Hyperscan.
 
-google-re2 works out, for a set of regexes, which strings a text must have for one to match, and looks for all of them
-in one pass. That is a superset of the rules that do match; where they do is the matchers' business.
+google-re2 works out, for a set of regexes, which strings a text must have for one to match, and
+looks for all of them in one pass. That is a superset of the rules that do match; where they do is
+the matchers' business.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ import re2
 from vyre_dist.program import CompiledRule
 from vyre_dist.rules.search import MAX_MEM_STEPS, options
 
-# It stands behind every text. The automaton that looks for the literals says "none" when it runs out of memory; but then it
-# does not find this one either.
+# It stands behind every text. The automaton that looks for the literals says "none" when it runs
+# out of memory; but then it does not find this one either.
 _CANARY = b"\0vyre-dist canary\0"
 
-# The filter takes literals for UTF-8 text, and so refuses all rules together for one with a byte that is none.
+# The filter takes literals for UTF-8 text, and so refuses all rules together for one with a byte
+# that is none.
 _OUTSIDE_ASCII = re.compile(rb"\\x[89a-f]")
 
 
@@ -37,7 +40,9 @@ class Re2Candidates:
         """Rules without a literal that all their matches hold: candidates in every text."""
 
     def rules_for(self, text: bytes | memoryview) -> list[int]:
-        """The numbers of the rules that may match in `text`, ascending; all of them where that can't be told."""
+        """The numbers of the rules that may match in `text`, ascending; all of them where that
+        can't be told.
+        """
         if self._filter is None:
             return self._all
         found = self._filter.Match(b"".join((text, _CANARY)), True) or []

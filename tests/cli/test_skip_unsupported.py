@@ -56,7 +56,9 @@ def test_without_it_the_pack_is_refused(cli: Cli, folder: Path) -> None:
 
 @pytest.mark.parametrize("again", [False, True], ids=["first", "from-the-cache"])
 def test_a_scan_goes_on_without_such_rules(cli: Cli, folder: Path, again: bool) -> None:
-    """The rest is searched for; what is missing is said once, by reason, and is in the report and in every summary."""
+    """The rest is searched for; what is missing is said once, by reason, and is in the report and
+    in every summary.
+    """
     command = ("scan", "--skip-unsupported", "--rules", folder / "pack.yml", folder / "a.txt")
     outputs = ("-f", "jsonl", "-f", f"sarif={folder / 'o.sarif'}", "-f", f"human={folder / 'o.txt'}")
     if again:

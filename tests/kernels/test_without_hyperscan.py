@@ -68,7 +68,9 @@ def test_both_programs_find_what_google_re2_finds(patterns: dict[str, str], docu
 
 
 def test_windows_own_what_starts_in_them() -> None:
-    """A window in the middle of a document reports what starts between its bounds, with the context around it."""
+    """A window in the middle of a document reports what starts between its bounds, with the context
+    around it.
+    """
     opened = backend({"word": r"\bab+\b", "empty": r"x*?$"})
     data = b"ab abb abbb abbbb"
     window = Window(data, 100, 3, 8, False)
@@ -102,7 +104,9 @@ PATTERNS = {
 
 @given(st.lists(st.sampled_from(LETTERS), max_size=8).map(b"".join))
 def test_no_rule_that_matches_is_passed_over(text: bytes) -> None:
-    """Whatever the letter case and the encoding, a rule that matches in a text is one of its candidates."""
+    """Whatever the letter case and the encoding, a rule that matches in a text is one of its
+    candidates.
+    """
     candidates = backend(PATTERNS)._candidates.rules_for(text)
     names = list(PATTERNS)
     assert {hit.rule for hit in hits(PATTERNS, text)} <= {names[rule] for rule in candidates}
@@ -210,7 +214,9 @@ def test_one_that_is_broken_is_as_none(environment: dict[str, str], tmp_path: Pa
 
 @pytest.mark.nightly
 def test_the_engines_tests_pass_without_it(environment: dict[str, str]) -> None:
-    """What the engine's tests say of the cpu backend holds without it; `make without-hyperscan` runs more of them."""
+    """What the engine's tests say of the cpu backend holds without it; `make without-hyperscan`
+    runs more of them.
+    """
     done = run(
         environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/engine", timeout=NIGHTLY_TIMEOUT_S
     )

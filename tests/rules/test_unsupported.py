@@ -1,4 +1,6 @@
-"""Packs that ask for more than there is here: refused by name, or left out on request, and never misread."""
+"""Packs that ask for more than there is here: refused by name, or left out on request, and never
+misread.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ YAML_KEYS = {
 
 @pytest.mark.parametrize("key", YAML_KEYS)
 def test_a_yaml_key_that_changes_verdicts_refuses_its_rule(tmp_path: Path, key: str) -> None:
-    """kingfisher's and titus' keys, unknown ones and other engines' regexes refuse their rule by name, or leave it out."""
+    """kingfisher's and titus' keys, unknown ones and other engines' regexes refuse their rule by
+    name, or leave it out.
+    """
     rule = YAML_RULE.replace("pattern: x\n  ", "") if key.startswith("pattern:") else YAML_RULE
     text = YAML_GOOD + rule + key + "\n"
     with pytest.raises(PackError) as caught:
@@ -106,7 +110,9 @@ def test_a_yaml_key_that_changes_nothing_is_read_past(tmp_path: Path, key: str) 
 def test_min_entropy_measures_what_kingfisher_measures(
     tmp_path: Path, pattern: str, group: int | None
 ) -> None:
-    """min_entropy is ours of the group TOKEN, else the first named, else the first; where that is not sure it is refused."""
+    """min_entropy is ours of the group TOKEN, else the first named, else the first; where that is
+    not sure it is refused.
+    """
     text = YAML_GOOD + f"- id: e\n  name: E\n  pattern: '{pattern}'\n  min_entropy: 2.5\n"
     if group is None:
         with pytest.raises(PackError, match="rule 'e': min_entropy is not supported"):
@@ -155,7 +161,9 @@ def test_a_toml_key_that_changes_verdicts_refuses_its_rule(tmp_path: Path, key: 
     "key", ["filter = 'x'\n", "prefilter = 'x'\n", "[whitelist]\nfiles = ['x']\n", "[unheard]\nof = 1\n"]
 )
 def test_a_key_of_the_whole_pack_concerns_all_its_rules(tmp_path: Path, key: str) -> None:
-    """A global filter that is not evaluated leaves out all rules of its file, and none of another one's."""
+    """A global filter that is not evaluated leaves out all rules of its file, and none of another
+    one's.
+    """
     (tmp_path / "a.toml").write_text(key + TOML_RULE)
     (tmp_path / "b.toml").write_text(TOML_GOOD)
     with pytest.raises(PackError) as caught:
@@ -168,7 +176,9 @@ def test_a_key_of_the_whole_pack_concerns_all_its_rules(tmp_path: Path, key: str
 
 
 def test_of_two_rules_with_one_id_the_later_is_kept(tmp_path: Path) -> None:
-    """A repeated id is refused; on request the later rule is used, of one file, of a folder and of several packs."""
+    """A repeated id is refused; on request the later rule is used, of one file, of a folder and of
+    several packs.
+    """
     twice = (
         TOML_GOOD
         + TOML_RULE
@@ -245,7 +255,9 @@ FOREIGN = {
 
 @pytest.mark.parametrize("text", FOREIGN)
 def test_files_of_other_tools_are_named(tmp_path: Path, text: str) -> None:
-    """A YAML file whose rules mean something else is refused as what it is, and left out of a folder on request."""
+    """A YAML file whose rules mean something else is refused as what it is, and left out of a
+    folder on request.
+    """
     (tmp_path / "foreign.yaml").write_text(text)
     (tmp_path / "good.yml").write_text(YAML_GOOD)
     with pytest.raises(PackError) as caught:

@@ -74,7 +74,9 @@ def test_merged_keys_that_are_not_supported_refuse_each_rule(tmp_path: Path) -> 
     ],
 )
 def test_what_cannot_be_merged_is_told(tmp_path: Path, entries: str, words: str) -> None:
-    """A merge of something else than maps, a key that is written twice and one that is no word are problems."""
+    """A merge of something else than maps, a key that is written twice and one that is no word are
+    problems.
+    """
     with pytest.raises(PackError, match=words):
         load(tmp_path, f"rules:\n- {entries}\n  pattern: x\n")
 
@@ -86,7 +88,9 @@ def test_a_map_that_merges_itself_is_told(tmp_path: Path) -> None:
 
 
 def test_merges_of_merges_take_no_time(tmp_path: Path) -> None:
-    """Maps that merge the one before twice are gone through once each, not two to the power of their number times."""
+    """Maps that merge the one before twice are gone through once each, not two to the power of
+    their number times.
+    """
     chain = "".join(f"x{i}: &x{i} {{<<: [*x{i - 1}, *x{i - 1}], k{i}: 1}}\n" for i in range(1, 60))
     text = f"x0: &x0 {{name: deep}}\n{chain}rules:\n- id: a\n  pattern: x\n  x-y: {{<<: *x59}}\n"
     with pytest.raises(PackError, match="unknown key 'x-y'"):
@@ -102,7 +106,9 @@ def test_merges_of_merges_take_no_time(tmp_path: Path) -> None:
     ],
 )
 def test_a_byte_order_mark_is_read_past(tmp_path: Path, name: str, text: str) -> None:
-    """A pack that an editor began with UTF-8's byte order mark is the pack without it, places included."""
+    """A pack that an editor began with UTF-8's byte order mark is the pack without it, places
+    included.
+    """
     file = tmp_path / name
     file.write_bytes(codecs.BOM_UTF8 + text.encode())
     marked = RulePack.load(file)

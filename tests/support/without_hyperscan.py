@@ -1,4 +1,6 @@
-"""An environment that has all packages of this one but hyperscan, as a Python that there are no wheels of it for."""
+"""An environment that has all packages of this one but hyperscan, as a Python that there are no
+wheels of it for.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What commands that load rule packs share: --skip-unsupported, and how its outcome and a pack's warnings are told."""
+"""What commands that load rule packs share: --skip-unsupported, and how its outcome and a pack's
+warnings are told.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SKIP_UNSUPPORTED = click.option(
 
 
 def loading_messages(warnings: Iterable[Problem], left_out: Iterable[LeftOut]) -> list[str]:
-    """What is to be said about a pack that was loaded: alike warnings as one, what was left out by reason."""
+    """What is to be said about a pack that was loaded: alike warnings as one, what was left out by
+    reason.
+    """
     from vyre_dist.rules.left_out import by_reason, lines
 
     alike: dict[tuple[str, str], list[Problem]] = {}

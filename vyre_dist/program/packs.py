@@ -1,7 +1,9 @@
-"""load_pack: a pack as RulePack.load gives it, or the same from the cache when its files have not changed.
+"""load_pack: a pack as RulePack.load gives it, or the same from the cache when its files have not
+changed.
 
-Reading and checking a pack of hundreds of regexes takes a quarter of a second, more than a small scan. What has been found
-in order once is in order while every byte of it is the same; what was odd about it is told each time.
+Reading and checking a pack of hundreds of regexes takes a quarter of a second, more than a small
+scan. What has been found in order once is in order while every byte of it is the same; what was odd
+about it is told each time.
 """
 
 from __future__ import annotations
@@ -69,8 +71,9 @@ def _load(
     else:
         pack = RulePack.load_all(names)
     loaded = LoadedPack(pack.data, pack.warnings, pack.left_out)
-    # A pack that extends another is read anew each time, since the key knows nothing of that one's file. And the files may
-    # have been changed while they were read: what was loaded must not stay as what they held before.
+    # A pack that extends another is read anew each time, since the key knows nothing of that one's
+    # file. And the files may have been changed while they were read: what was loaded must not stay
+    # as what they held before.
     if key is not None and not pack.extends and _key(names, skip_unsupported) == key:
         cache.put("rules", key, _to_bytes(loaded))
     return loaded

@@ -1,8 +1,8 @@
-"""Packs between reading and use: drafts as a file wrote them, how one extends another, and the checks on the
-whole.
+"""Packs between reading and use: drafts as a file wrote them, how one extends another, and the
+checks on the whole.
 
-A draft may be incomplete (an overriding rule often has no regex of its own); PackData comes out of `finish`
-only when everything fits together. Reading files is not done here.
+A draft may be incomplete (an overriding rule often has no regex of its own); PackData comes out of
+`finish` only when everything fits together. Reading files is not done here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ _ID_TAKEN = "its id is taken again further on"
 
 @dataclass(frozen=True, slots=True)
 class RuleDraft:
-    """A rule as written. `enabled` False takes the rule out, also one that it overrides; `silent`: gitleaks'
-    skipReport. `unsupported`: what of it does not exist here, which counts only if it is used.
+    """A rule as written. `enabled` False takes the rule out, also one that it overrides; `silent`:
+    gitleaks' skipReport. `unsupported`: what of it does not exist here, which counts only if it
+    is used.
     """
 
     rule: Rule
@@ -51,10 +52,11 @@ class Extend:
 
 @dataclass(slots=True)
 class PackDraft:
-    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns. `disabled`: rules of its bases, left out.
+    """One file's content. `format`: gitleaks, vyre, noseyparker or patterns. `disabled`: rules of
+    its bases, left out.
 
-    `unsupported`: what does not exist here and concerns all of the file's rules. `ruleless`: the same of files, of several
-    that were joined, that have none.
+    `unsupported`: what does not exist here and concerns all of the file's rules. `ruleless`: the
+    same of files, of several that were joined, that have none.
     """
 
     name: str
@@ -68,12 +70,12 @@ class PackDraft:
 
 
 def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> PackDraft:
-    """`own` on top of `base`, as gitleaks extends: a rule with a base rule's id is merged into it, value by
-    value.
+    """`own` on top of `base`, as gitleaks extends: a rule with a base rule's id is merged into it,
+    value by value.
 
-    Texts and numbers that the own rule has win; tags, keywords, allowlists and examples are appended to the
-    base's. Order: the base's rules, then the new ones (gitleaks sorts by id instead, which no finding depends
-    on).
+    Texts and numbers that the own rule has win; tags, keywords, allowlists and examples are
+    appended to the base's. Order: the base's rules, then the new ones (gitleaks sorts by id
+    instead, which no finding depends on).
     """
     base_ids = [draft.rule.id for draft in base.rules]
     for rule_id in extend.disabled_rules:
@@ -106,7 +108,9 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
 
 
 def one_of_each(drafts: Sequence[RuleDraft], report: Report) -> list[RuleDraft]:
-    """The rules without those whose id another has: that is a problem, or the later is kept where `report` skips such."""
+    """The rules without those whose id another has: that is a problem, or the later is kept where
+    `report` skips such.
+    """
     kept: dict[str, RuleDraft] = {}
     for draft in drafts:
         rule = draft.rule
@@ -153,8 +157,8 @@ def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
 
 
 def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
-    """Several files side by side. A file's global allowlists stay its own: they are narrowed to that file's
-    rules, and where it has none they are left out, with a warning.
+    """Several files side by side. A file's global allowlists stay its own: they are narrowed to
+    that file's rules, and where it has none they are left out, with a warning.
     """
     if len(drafts) == 1:
         return drafts[0]
@@ -193,8 +197,8 @@ def _marked(draft: PackDraft) -> list[RuleDraft]:
 def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
     """Check the whole and make it PackData. Patterns at fault have been reported already.
 
-    Raises PackError with all of `report.problems`, those found here included. What is unsupported is one of them, or is
-    left out and listed in `report.left_out`.
+    Raises PackError with all of `report.problems`, those found here included. What is unsupported
+    is one of them, or is left out and listed in `report.left_out`.
     """
     left_out = set(draft.disabled)
     used = []
@@ -261,7 +265,8 @@ def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
         hint = "if it is meant to change a rule of another pack, name that pack in [extend]"
         yield _problem(rule.origin, rule.id, "has neither regex nor path, so it could never match", hint)
     if rule.regex is None and rule.path is not None and rule.keywords:
-        # Refused, as other filters that do not exist here: without them the rule reports every file in a fitting place.
+        # Refused, as other filters that do not exist here: without them the rule reports every file
+        # in a fitting place.
         message = "has keywords and no regex: a rule with a path only does not look into files"
         hint = "write the keywords as its regex, such as '(?i)word', or remove them"
         yield replace(

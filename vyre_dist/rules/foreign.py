@@ -1,4 +1,5 @@
-"""Files that look like rule packs and are something else: which tool's, and why their rules mean nothing here.
+"""Files that look like rule packs and are something else: which tool's, and why their rules mean
+nothing here.
 
 Told by their keys alone, since what is under a key such as `pattern` looks alike in all of them.
 """
@@ -21,10 +22,11 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A document is `kind` if one of its rules has one of `rule`, or if it has one of `beside` at its top.
+    """A document is `kind` if one of its rules has one of `rule`, or if it has one of `beside` at
+    its top.
 
-    `instead`: the same as `rule`, where no rule has a pattern. `top` and `all_top`: one of these, or all of those, where
-    there are no rules.
+    `instead`: the same as `rule`, where no rule has a pattern. `top` and `all_top`: one of these,
+    or all of those, where there are no rules.
     """
 
     kind: Foreign
@@ -108,7 +110,9 @@ _BY_ENDING = {
 
 
 def foreign_yaml(top: Set[str], rules: Set[str]) -> Foreign | None:
-    """What a YAML file is instead of a pack, by the keys of its top level and those of its rules; None for a pack."""
+    """What a YAML file is instead of a pack, by the keys of its top level and those of its rules;
+    None for a pack.
+    """
     return next((sign.kind for sign in _YAML if sign.fits(top, rules)), None)
 
 

@@ -13,7 +13,9 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A rule that was left out, at `file` and `line`; `rule_id` is empty for a whole file. `reason`: a few words."""
+    """A rule that was left out, at `file` and `line`; `rule_id` is empty for a whole file.
+    `reason`: a few words.
+    """
 
     rule_id: str
     reason: str

@@ -1,5 +1,5 @@
-"""Nosey Parker's YAML rules, and those of kingfisher and titus, which descend from them: `rules:` with name, id, pattern,
-examples, and what the descendants have added.
+"""Nosey Parker's YAML rules, and those of kingfisher and titus, which descend from them: `rules:`
+with name, id, pattern, examples, and what the descendants have added.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from vyre_dist.rules.yaml_nodes import YamlFile, compose, is_empty, keys, kind
 
 _LISTS = ("categories", "examples", "negative_examples", "non_examples", "references")
 _READ = ("id", "name", "pattern", "min_entropy", *_LISTS)
-# They change no verdict: what is said about a rule, and what is asked of services about a finding. depends_on_rule names
-# where kingfisher's validation takes further values from.
+# They change no verdict: what is said about a rule, and what is asked of services about a finding.
+# depends_on_rule names where kingfisher's validation takes further values from.
 _HARMLESS = frozenset(
     {
         "description",
@@ -61,10 +61,11 @@ _REFUSED = {
     "betterleaks_secret_group": "write betterleaks' own TOML",
 }
 
-# Two things that RE2's syntax has not: comments, `(?# … )`, which Nosey Parker takes out, and white space in
-# a count, `{1, 5}`, which Rust's verbose mode takes out. Neither is one in quotes, in a bracketed class, or in a comment of
-# verbose mode. A class or comment that is not closed goes on to the end: the parser refuses it, and looking for its end from
-# each of many brackets would take minutes.
+# Two things that RE2's syntax has not: comments, `(?# … )`, which Nosey Parker takes out, and white
+# space in a count, `{1, 5}`, which Rust's verbose mode takes out. Neither is one in quotes, in a
+# bracketed class, or in a comment of verbose mode. A class or comment that is not closed goes on to
+# the end: the parser refuses it, and looking for its end from each of many brackets would take
+# minutes.
 _KEPT = r"""
     \\Q .*? (?: \\E | \Z ) | \\.
     | \[ \^? \]?+ (?: \[: \^? \w* :\] | \\. | [^]\\] )*+ (?: \] | \\? \Z )
@@ -91,8 +92,8 @@ def to_re2_syntax(pattern: str) -> str:
 
 
 def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patterns) -> PackDraft:
-    """Read one YAML file. Raises PackError when it is no YAML; everything else that is wrong goes to
-    `report`.
+    """Read one YAML file. Raises PackError when it is no YAML; everything else that is wrong goes
+    to `report`.
     """
     draft = PackDraft(name, "noseyparker")
     source = YamlFile(file, report)
@@ -218,8 +219,8 @@ def _tell_if_unsupported(
 def judged_group(regex: rx.Regex) -> int | str:
     """The group whose text kingfisher and titus measure (0: the match), or why it is not ours.
 
-    That is the group called TOKEN, else the first with a name, else group 1; the match where there is none, or where it
-    took no part: so it has to take part in every match.
+    That is the group called TOKEN, else the first with a name, else group 1; the match where there
+    is none, or where it took no part: so it has to take part in every match.
     """
     if not regex.groups:
         ends = rx.first_bytes(regex.root) | rx.last_bytes(regex.root)

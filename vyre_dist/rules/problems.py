@@ -1,7 +1,7 @@
 """What can be wrong with a rule pack, told all at once and with the place in the file.
 
-Here: Problem, the error that carries all of them, and the collector that loaders report to. What counts as a
-problem is decided by the loaders.
+Here: Problem, the error that carries all of them, and the collector that loaders report to. What
+counts as a problem is decided by the loaders.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ TOO_DEEP = "lists or tables are nested too deep to be read"
 class Problem:
     """One thing that is wrong (or, in a list of warnings, odd) in a pack.
 
-    `line` and `column` count from 1, characters in the file; 0 when not known. `rule_id` is empty for what
-    belongs to no rule, and `#3` for the third rule of a file when it has no id. `hint` says how to fix it,
-    where that is not plain. `unsupported`: what of the rule does not exist here, in a few words, where the rule is
-    sound otherwise; such a rule can be left out (see left_out.py).
+    `line` and `column` count from 1, characters in the file; 0 when not known. `rule_id` is empty
+    for what belongs to no rule, and `#3` for the third rule of a file when it has no id. `hint`
+    says how to fix it, where that is not plain. `unsupported`: what of the rule does not exist
+    here, in a few words, where the rule is sound otherwise; such a rule can be left out (see
+    left_out.py).
     """
 
     file: str
@@ -66,7 +67,8 @@ class PackError(UsageError):
 class Report:
     """Collects problems and warnings while files are read, so that one run tells everything.
 
-    `skip_unsupported`: rules that hold what does not exist here are left out, and listed in `left_out`.
+    `skip_unsupported`: rules that hold what does not exist here are left out, and listed in
+    `left_out`.
     """
 
     def __init__(self, *, skip_unsupported: bool = False) -> None:
@@ -76,7 +78,8 @@ class Report:
         self.skip_unsupported = skip_unsupported
 
     def take_unsupported(self, start: int) -> tuple[Problem, ...]:
-        """Take back, of the problems from number `start` on, those that only say what is not supported.
+        """Take back, of the problems from number `start` on, those that only say what is not
+        supported.
 
         Whoever reads a rule or a file keeps them with it: they count only if it is used in the end.
         """

@@ -1,7 +1,7 @@
 """Typed reading of YAML: a value of the wrong type is a problem with its place, never an exception.
 
-YAML is read as nodes, not as values, since only nodes know where they stand. Only plain scalars, lists and maps are ever
-built. What the keys mean is decided in noseyparker_yaml.py.
+YAML is read as nodes, not as values, since only nodes know where they stand. Only plain scalars,
+lists and maps are ever built. What the keys mean is decided in noseyparker_yaml.py.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def kind(node: yaml.Node) -> str:
 
 
 def is_empty(node: yaml.Node) -> bool:
-    """Whether a key has no value, or one that says nothing: null, an empty list, map or text, false, or zero."""
+    """Whether a key has no value, or one that says nothing: null, an empty list, map or text,
+    false, or zero.
+    """
     if isinstance(node, yaml.ScalarNode):
         return node.tag == _NULL or _false(node) or not node.value or _zero(node)
     return not node.value
@@ -84,7 +86,9 @@ class YamlFile:
         return Problem(self.file, mark.line + 1, mark.column + 1, rule_id, message, hint, unsupported)
 
     def items(self, node: yaml.Node, rule_id: str = "") -> Iterator[Item]:
-        """(key, key node, value node) of a map, its own and those merged into it; a key that is repeated is a problem."""
+        """(key, key node, value node) of a map, its own and those merged into it; a key that is
+        repeated is a problem.
+        """
         if not isinstance(node, yaml.MappingNode):
             self.problem(node, rule_id, f"found {kind(node)}, a map was expected")
             return
