@@ -83,7 +83,7 @@ WAYS = [
     ["--shard-size", "7", "."],
     ["--backend", "reference", "."],
     ["--redact", "."],
-    [".", "missing", "./fifo!"],
+    [".", "missing", "./gone!"],
     ["{top}"],
     ["{top}/bang!/../plain.txt", "{top}/link/../plain.txt"],
 ]
