@@ -22,17 +22,19 @@ class AtomicFile:
     """Write to `stream`, then `commit`, `set_aside` or `abort`. All may be called once more, without effect.
 
     Until then the bytes lie beside the destination under a temporary name. `mode`: a new file's, less the umask; one that
-    is replaced hands on its own. `durable`: what was committed outlives a power failure. `removed`: paths of what dead
-    writers of the same destination had left, which is gone now. Raises OSError.
+    is replaced hands on its own. `durable`: what was committed outlives a power failure. Raises OSError.
     """
 
     def __init__(self, destination: str, *, mode: int = 0o600, durable: bool = True) -> None:
         _check_replaceable(destination)
         self.destination = os.path.realpath(destination)  # a link keeps pointing at its file
         self._durable = durable
-        self.removed: Sequence[str] = remove_of(self.destination)
         fd, self._path = _create(self.destination, mode)
         self.stream: BinaryIO = open(fd, "wb", buffering=1 << 18)  # noqa: SIM115 (lives as long as this)
+
+    def remove_leftovers(self) -> Sequence[str]:
+        """Remove what dead writers of the same destination have left; the paths."""
+        return remove_of(self.destination)
 
     def commit(self) -> None:
         """Put the file in its place."""
@@ -48,8 +50,7 @@ class AtomicFile:
         try:
             self.stream.flush()
             fd = self.stream.fileno()
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(fd, stat.S_IMODE(os.stat(self.destination).st_mode))
+            self._take_mode(fd)
             if self._durable:
                 os.fsync(fd)
             # closed later: the lock goes with it, and whoever gets that may remove the file
@@ -58,6 +59,21 @@ class AtomicFile:
         except BaseException:
             self.abort()
             raise
+
+    def _take_mode(self, fd: int) -> None:
+        """Give the file the mode of the one in its place, if there is one."""
+        try:
+            wanted = stat.S_IMODE(os.stat(self.destination).st_mode)
+        except FileNotFoundError:
+            return
+        now = stat.S_IMODE(os.fstat(fd).st_mode)
+        try:
+            if now != wanted:
+                os.fchmod(fd, wanted)
+        except OSError:
+            # some file systems know no modes: no reason to lose the file, unless others could read it
+            if now & ~wanted & (stat.S_IRWXG | stat.S_IRWXO):
+                raise
 
     def abort(self) -> None:
         """Drop the file; the destination keeps what it had."""

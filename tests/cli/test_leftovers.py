@@ -42,7 +42,7 @@ def left_by_the_dead(destination: Path, content: str = "secret") -> Path:
     code = (
         "import os, signal, sys; from vyre_dist.atomic_file import AtomicFile\n"
         "file = AtomicFile(sys.argv[1]); file.stream.write(sys.argv[2].encode()); file.stream.flush()\n"
-        "print(file.removed, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     before = parts(destination.parent)
     with pytest.raises(subprocess.CalledProcessError):
@@ -235,3 +235,23 @@ def test_a_leftover_is_removed_once(tmp_path: Path) -> None:
         for sweeper in sweepers:
             sweeper.join()
     assert os.listdir(tmp_path) == ["x"] and out.read_text() == "499"
+
+
+def test_a_run_that_never_began_removes_nothing(cli: Cli, pack: Path, tmp_path: Path) -> None:
+    """What is removed is said: a usage error that comes before leaves it to the next run."""
+    left = left_by_the_dead(tmp_path / "x")
+    run = cli("scan", "-r", pack, "-f", f"csv={tmp_path / 'x'}", "-f", "jsonl=no/such/folder/y")
+    assert run.code == 2 and str(left) not in run.err and left.exists()
+
+
+def test_stored_packs_remove_what_was_left_of_them(cli: Cli, pack: Path, tmp_path: Path) -> None:
+    """A killed run's half of a compiled pack goes when the same pack is stored; nothing of it holds scanned bytes."""
+    cache = tmp_path / "cache"
+    assert cli("scan", "-r", pack, "--cache-dir", cache).code == 1
+    stored = [path for path in cache.rglob("*") if path.is_file() and "sqlite" not in path.name]
+    left = [left_by_the_dead(path) for path in stored]
+    for path in stored:
+        path.unlink()
+    run = cli("scan", "-r", pack, "--cache-dir", cache)
+    assert (run.code, run.err) == (1, "")
+    assert all(path.exists() for path in stored) and not any(path.exists() for path in left)

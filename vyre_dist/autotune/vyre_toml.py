@@ -123,7 +123,7 @@ def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) ->
         file.commit()
     finally:
         file.abort()
-    return file.removed
+    return file.remove_leftovers()
 
 
 def _whole(path: Path, text: str) -> VyreTomlError:

@@ -96,7 +96,7 @@ class ScanRun:
             stack.callback(console.close)
             for note in notes:
                 console.say(note)
-            for path in [*sinks.removed, *(report.removed if report else ())]:
+            for path in [*sinks.remove_leftovers(), *(report.remove_leftovers() if report else ())]:
                 console.say(removed_line(path))
             for message in loading_messages(warnings, self._left_out):
                 console.say(message)

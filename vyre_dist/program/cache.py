@@ -120,6 +120,7 @@ def _write(directory: str, kind: str, key: str, payload: bytes) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     file = AtomicFile(path, durable=False)
     try:
+        file.remove_leftovers()
         file.stream.write(_MAGIC + hashlib.sha256(payload).digest())
         file.stream.write(payload)
         file.commit()

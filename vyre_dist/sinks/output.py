@@ -30,10 +30,11 @@ class Output(Protocol):
 
     stream: BinaryIO
     is_terminal: bool
-    removed: Sequence[str]
-    """Unfinished files of the same destination that dead writers had left, and that are gone now."""
     kept_at: str | None
     """Where the file is when it was committed after `give_up`; None for what is no file."""
+
+    def remove_leftovers(self) -> Sequence[str]:
+        """Remove the unfinished files that dead writers of the same destination have left; the paths."""
 
     def give_up(self) -> None:
         """What is written is not what was asked for: `commit` is to leave the destination's older file alone."""
@@ -51,13 +52,15 @@ class Output(Protocol):
 class _Direct:
     """A stream that cannot be replaced as a whole; what was written to it stays."""
 
-    removed: Sequence[str] = ()
     kept_at: str | None = None
 
     def __init__(self, stream: BinaryIO, *, owned: bool) -> None:
         self.stream = stream
         self.is_terminal = stream.isatty()
         self._owned = owned
+
+    def remove_leftovers(self) -> Sequence[str]:
+        return ()
 
     def give_up(self) -> None:
         pass
@@ -85,9 +88,11 @@ class _Replacing:
     def __init__(self, destination: str) -> None:
         self._file = AtomicFile(destination)
         self.stream = self._file.stream
-        self.removed = self._file.removed
         self._given_up = False
         self.kept_at: str | None = None
+
+    def remove_leftovers(self) -> Sequence[str]:
+        return self._file.remove_leftovers()
 
     def give_up(self) -> None:
         self._given_up = True

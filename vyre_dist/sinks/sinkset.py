@@ -121,8 +121,6 @@ class SinkSet:
         self._sinks = list(sinks)
         self._redact = redact_percent
         self._failure: Exception | None = None
-        self.removed = [path for each in sinks for path in each.output.removed]
-        """Unfinished files that killed runs had left at these destinations, and that are gone now."""
         self.kept: list[tuple[str, str]] = []
         """After `close(given_up=True)`: (destination, where its file is), for those that are files."""
 
@@ -174,6 +172,10 @@ class SinkSet:
             self._failure = failure
         else:
             self._failure.add_note(str(failure))
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove the unfinished files that killed runs have left at these destinations; the paths."""
+        return [path for each in self._sinks for path in each.output.remove_leftovers()]
 
     def abort(self) -> None:
         """Drop every sink that is not closed."""
