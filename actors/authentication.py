@@ -34,10 +34,10 @@ def settle(target: str, *, client: bool = False) -> str:
 
     Nobody who answers there is no reason: Ray says that itself.
     """
-    asked = _asks(target, client, ())
+    asked = asks(target, client)
     if reason := use_token_if(asked):
         return reason
-    if asked and _asks(target, client, _token()):
+    if asked and asks(target, client, _token()):
         return f"it does not take the token {_source()}: {HOW}"
     return ""
 
@@ -91,8 +91,8 @@ def _source() -> str:
     return f"in {os.environ.get(_TOKEN_FILE) or os.path.expanduser('~/.ray/auth_token')}"
 
 
-def _asks(target: str, client: bool, head: Sequence[tuple[str, str]]) -> bool | None:
-    """Whether a call with that head is turned away for want of a token; None when it can't be told."""
+def asks(target: str, client: bool = False, head: Sequence[tuple[str, str]] = ()) -> bool | None:
+    """Whether a call with that head is turned away for want of a token; None when nobody answers there as a cluster does."""
     import grpc
 
     method = _OF_CLIENTS_SERVER if client else _OF_A_HEAD

@@ -18,7 +18,9 @@ _T = TypeVar("_T")
 Warn = Callable[[str], object]
 
 _DEFAULT_PORT = 8265
-_PROBE_SECONDS = 5.0
+_GIVE = f"give the dashboard's address, http://HOST:{_DEFAULT_PORT} by default"
+_PROBE_SECONDS = (5.0, 20.0)
+"""For a connection, and for an answer: the server may have a lot to do."""
 
 PATIENCE_SECONDS = 30.0
 """How long a server that answers, but not as it should, may take to come to itself."""
@@ -29,6 +31,7 @@ _LONGEST_PAUSE = 4.0
 _PASSING = re.compile(r"status code (429|500|502|503|504)\b")
 _PASSING_CODES = frozenset({429, 500, 502, 503, 504})
 
+_TLS = "RAY_USE_TLS"
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
@@ -66,8 +69,7 @@ def open_client(address: str | None, warn: Warn) -> JobSubmissionClient:
     except AuthenticationError as error:
         raise JobServerError(asked, _why_refused(error)) from error
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        hint = f"give the dashboard's address, http://HOST:{_DEFAULT_PORT} by default"
-        raise JobServerError(asked, f"{_in_a_line(error)} ({hint})") from error
+        raise JobServerError(asked, f"{_in_a_line(error)} ({_GIVE})") from error
 
 
 def patiently(call: Callable[[], _T], warn: Warn) -> _T:
@@ -121,8 +123,7 @@ def _server_at(asked: str) -> str:
             return _of_a_cluster(asked)
         raise JobServerError(
             asked,
-            f"nobody answers there ({_in_a_line(error)}): give the dashboard's address, http://HOST:{_DEFAULT_PORT} by "
-            "default, as `ray start --head` or `ray dashboard` printed it",
+            f"nobody answers there ({_in_a_line(error)}): {_GIVE}, as `ray start --head` or `ray dashboard` printed it",
         ) from error
     if answer.status_code in (401, 403):
         from vyre_dist.actors.authentication import use_token_if
@@ -134,9 +135,15 @@ def _server_at(asked: str) -> str:
 
 def _of_a_cluster(asked: str) -> str:
     """A cluster's own address, where Ray's client asks for its job server; see to it that it is let in."""
-    from vyre_dist.actors.authentication import settle
+    from vyre_dist.actors.authentication import asks, settle
     from vyre_dist.actors.cluster import target_of
 
+    named = asked != "auto" and "://" not in asked
+    if named and _TLS not in os.environ and (target := target_of(asked)) and asks(target) is None:
+        raise JobServerError(
+            asked,
+            f"neither a job server nor a cluster's head answers there: {_GIVE}, as `ray start --head` printed it",
+        )
     if (target := target_of(asked)) and (reason := settle(target, client=asked.startswith("ray://"))):
         raise JobServerError(asked, reason)
     return asked

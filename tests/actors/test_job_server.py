@@ -18,7 +18,7 @@ import requests
 from ray_head import Head, free_ports
 
 from vyre_dist.actors import job_server
-from vyre_dist.actors.job_server import JobServerError, _url, open_client
+from vyre_dist.actors.job_server import JobServerError, _url
 from vyre_dist.actors.jobs import submit_scan
 
 CLEAN, USAGE = 0, 2
@@ -65,9 +65,9 @@ def test_a_port_where_nobody_listens_is_told_at_once(head: Head, form: str) -> N
     assert time.monotonic() - began < 15
 
 
-def test_what_is_no_job_server_is_bad_usage(monkeypatch) -> None:
-    """Somebody who speaks another language than HTTP is no bug of ours."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+@pytest.mark.parametrize("form", ["{}", "http://{}"])
+def test_what_is_no_job_server_is_bad_usage_at_once(head: Head, form: str) -> None:
+    """Somebody who speaks another language than HTTP, or a head's, is no bug of ours; Ray would try for 40 s."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def talk() -> None:
@@ -78,10 +78,13 @@ def test_what_is_no_job_server_is_bad_usage(monkeypatch) -> None:
                     connection.close()
 
         threading.Thread(target=talk, daemon=True).start()
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(JobServerError, match="dashboard"):
-            open_client(address, lambda _: None)
+        address = form.format(f"127.0.0.1:{server.getsockname()[1]}")
+        began = time.monotonic()
+        done = head.vyre("submit", "--address", address, "--", "--version")
         server.shutdown(socket.SHUT_RDWR)
+    assert done.returncode == USAGE
+    assert "dashboard" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert time.monotonic() - began < 25
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):
