@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import re2  # noqa: F401 (where hyperscan is first, pyarrow ends the process)
 from hypothesis import settings
 
 # Every run of the suite tries the same examples; the nightly tests ask for random ones themselves.

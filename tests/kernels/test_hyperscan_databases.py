@@ -243,15 +243,17 @@ def test_a_database_of_another_machine_is_a_miss(tmp_path: Path) -> None:
         assert cache.get("hyperscan", stored[0]) == good
 
 
-def test_unwritable_cache_costs_time_only(tmp_path: Path) -> None:
-    """Where nothing can be written, a scan compiles, finds the same, and the cache knows why it is empty."""
+def test_a_cache_in_a_files_place_is_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the cache can't be written, a scan finds the same, and what it compiles is in the spare place."""
     in_the_way = tmp_path / "file"
     in_the_way.write_bytes(b"")
-    assert scan_with(in_the_way) == scan_with(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert scan_with(in_the_way) == scan_with(tmp_path / "cache")
     cache = ArtifactCache(str(in_the_way))
     cache.put("hyperscan", "key", b"payload")
     assert isinstance(cache.write_error, OSError)
-    assert cache.get("hyperscan", "key") is None
+    assert cache.get("hyperscan", "key") == b"payload"
+    assert str(tmp_path / "vyre-dist-") in cache.trouble
 
 
 def test_concurrent_starts_share_a_cache(tmp_path: Path) -> None:
@@ -308,3 +310,10 @@ def test_a_library_that_misses_matches_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hyperscan_db, "_LAST_PAIRS", ((b"x[yz]", b"", b"xx"),))
     with pytest.raises(UsageError, match=r"hyperscan [\d.]+ misses matches .*'x\[yz\]' .*<0\.7\.23"):
         check_library.__wrapped__()
+
+
+def test_other_libraries_survive_hyperscan() -> None:
+    """pyarrow can be imported behind Hyperscan; it ended the process where google-re2 was not there first."""
+    code = "from vyre_dist.kernels.backends import has_hyperscan; assert has_hyperscan(); import pyarrow"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
