@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,11 @@ def connect(
     return True
 
 
+def starts_here(address: str | None) -> bool:
+    """Whether `connect` would start a cluster on this machine for `address`."""
+    return not ray.is_initialized() and (address or os.environ.get("RAY_ADDRESS") or LOCAL) == LOCAL
+
+
 def _reach(address: str) -> None:
     """Raise ClusterError where nobody listens at a host:port: Ray would go on trying for as long as one lets it.
 
@@ -244,15 +249,32 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def room_for(per_worker: Mapping[str, float]) -> Room:
-    """How many workers that need `per_worker` (resource: amount) the connected cluster's live nodes hold, when idle."""
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+def room_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> Room:
+    """How many workers that need `per_worker` (resource: amount) the connected cluster's live nodes hold, when idle.
+
+    `without`: the ids of nodes that do not count.
+    """
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"] and n["NodeID"] not in without]
     return Room(
         nodes=len(nodes),
         gpus=sum(n.get("GPU", 0.0) for n in nodes),
         cpus=sum(n.get("CPU", 0.0) for n in nodes),
         workers=sum(min(int(n.get(name, 0.0) / need) for name, need in per_worker.items()) for n in nodes),
     )
+
+
+def node_of(actor: Any) -> str:
+    """The id of the node that the actor was placed on, dead or alive; "" if nobody knows."""
+    # Ray's public way to it goes through the dashboard, which a cluster may lack
+    from ray._private import state
+
+    found = state.actors(actor_id=actor._actor_id.hex())
+    return str((found or {}).get("Address", {}).get("NodeID", ""))
+
+
+def host_of(node: str) -> str:
+    """The name of the node's host."""
+    return next((str(n["NodeManagerHostname"]) for n in ray.nodes() if n["NodeID"] == node), "")
 
 
 def lives(node: str) -> bool:

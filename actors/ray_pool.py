@@ -23,12 +23,22 @@ from ray.exceptions import (
     RuntimeEnvSetupError,
 )
 
-from vyre_dist.actors.cluster import InfeasibleError, connect, lives, room_for, this_package
+from vyre_dist.actors.cluster import (
+    InfeasibleError,
+    connect,
+    host_of,
+    lives,
+    node_of,
+    room_for,
+    starts_here,
+    this_package,
+)
 from vyre_dist.actors.scan_actor import (
     MOST_PROCESSES,
     ScanActor,
-    WorkerFacts,
     from_wire,
+    read_gone,
+    read_place,
     read_ready,
     to_wire,
 )
@@ -36,9 +46,11 @@ from vyre_dist.actors.spooled_input import OUT_OF_REACH, bound_to_this_node, car
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.signals import handlers_kept
+from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task, encode_task
 from vyre_dist.errors import UsageError
+from vyre_dist.kernels import require_backend
 from vyre_dist.rules.codec import pack_to_bytes
 
 # those for which a GPU is reserved where there are any
@@ -46,6 +58,9 @@ _GPU_BACKENDS = frozenset({"auto", "cuda"})
 
 _READY = -1
 _PROBE = -2
+
+# Ray gives it to every node
+_NODE_LABEL = "ray.io/node-id"
 
 _PROBE_AGAIN_SECONDS = 1.0
 _DETAIL_CHARACTERS = 400
@@ -61,7 +76,7 @@ class _Probe:
 
 
 class RayPool:
-    """`workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU).
+    """At most `workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU).
 
     One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see ScanActor.
 
@@ -108,17 +123,24 @@ class RayPool:
         self._stay_connected = stay_connected
         self._owns_ray = False
         self._actor_class: Any = None
+        self._options: dict[str, Any] = {}
         self._arguments: tuple[Any, ...] = ()
         self._cwd = ""
         self._actors: dict[int, Any] = {}
         self._refs: dict[Any, tuple[int, int]] = {}
         self._probes: dict[int, _Probe] = {}
         self._held: list[Event] = []
+        self.at_once = self._count = 0
+        self._needs: dict[str, int] = {}
+        self._misfits: set[str] = set()
+        self._without_gpu: set[int] = set()
 
     def start(self) -> Sequence[int]:
         """See WorkerPool. Raises ClusterError and InfeasibleError, both UsageErrors."""
         may_use_gpus = self._spec.config.backend in _GPU_BACKENDS and self._gpus != 0
         cpus = len(os.sched_getaffinity(0))
+        if self._spec.config.backend == "cuda" and self._gpus != 0 and starts_here(self._address):
+            require_backend("cuda")  # to start Ray takes seconds
         self._owns_ray = connect(
             self._address,
             local_cpus=max(self._asked or 1, cpus) if may_use_gpus else self._asked or cpus,
@@ -126,23 +148,23 @@ class RayPool:
             runtime_env=self._runtime_env,
             log_to_driver=self._log_to_driver,
         )
-        count, needs = self._choose(may_use_gpus)
+        count, self._needs = self._choose(may_use_gpus)
+        self._count = self.at_once = count
         self._cwd = os.getcwd()
-        self._actor_class = ray.remote(ScanActor).options(
-            num_cpus=needs["CPU"],
-            num_gpus=needs.get("GPU", 0),
+        self._actor_class = ray.remote(ScanActor)
+        self._options = {
+            "num_cpus": self._needs["CPU"],
+            "num_gpus": self._needs.get("GPU", 0),
             # two tasks for each process, and somebody to answer when the driver asks how it is
-            max_concurrency=2 * MOST_PROCESSES + 1 if needs.get("GPU") else 1,
-            max_restarts=0,
-            max_task_retries=0,
-            scheduling_strategy="SPREAD",
-        )
+            "max_concurrency": 2 * MOST_PROCESSES + 1 if self._needs.get("GPU") else 1,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "scheduling_strategy": "SPREAD",
+        }
         # once for all workers, however many there are
         pack = ray.put(pack_to_bytes(self._spec.pack))
         self._arguments = (pack, asdict(self._spec.config))
-        for number in range(count):
-            self._spawn(number)
-        return list(self._actors)
+        return list(range(count))
 
     def _choose(self, may_use_gpus: bool) -> tuple[int, dict[str, int]]:
         """How many workers, and what each needs."""
@@ -157,9 +179,15 @@ class RayPool:
             raise InfeasibleError(max(count, 1), room, needs)
         return count, needs
 
-    def _spawn(self, number: int) -> None:
-        actor = self._actors[number] = self._actor_class.remote(*self._arguments)
-        self._refs[actor.ready.remote()] = (number, _READY)
+    def begin(self, worker: int) -> None:
+        """See WorkerPool."""
+        options, arguments = self._options, self._arguments
+        if self._misfits:
+            options = {**options, "label_selector": {_NODE_LABEL: f"!in({','.join(sorted(self._misfits))})"}}
+        if worker in self._without_gpu:
+            arguments = (arguments[0], {**arguments[1], "backend": "cpu"})
+        actor = self._actors[worker] = self._actor_class.options(**options).remote(*arguments)
+        self._refs[actor.ready.remote()] = (worker, _READY)
 
     def submit(self, worker: int, task_id: int, task: Task) -> None:
         """See WorkerPool."""
@@ -218,17 +246,19 @@ class RayPool:
 
     def _understand(self, worker: int, task_id: int, message: bytes, events: list[Event]) -> None:
         if task_id >= 0:
+            if gone := read_gone(message):
+                self._lose_gpu(worker, gone, events)
+                return
             result, error = read_answer(message)
             events.append(TaskDone(worker, task_id, result) if result else TaskFailed(worker, task_id, error))
             return
         found = read_ready(message)
         if isinstance(found, str):
-            self._forget(worker)
-            events.append(WorkerRefused(worker, found))
+            self._refuse(worker, *read_place(message), found, events)
             return
         if worker not in self.facts:
             self.facts[worker] = found
-            events.append(WorkerReady(worker, found.processes))
+            events.append(WorkerReady(worker, found.processes, found))
         probe = self._probes.pop(worker, None) if task_id == _PROBE else None
         for lost in probe.lost if probe else ():
             events.append(TaskFailed(worker, lost, "the connection broke before the answer came"))
@@ -258,14 +288,38 @@ class RayPool:
 
     def _end(self, worker: int, events: list[Event], error: RayError, refused: bool = False) -> None:
         facts = self.facts.get(worker)
+        if refused:
+            node = node_of(self._actors[worker])
+            self._refuse(worker, node, host_of(node), _in_a_line(error), events)
+            return
         who = f"process {facts.pid} on {facts.host}: " if facts else ""
         self._forget(worker)
-        detail = who + _in_a_line(error)
-        if refused:
-            events.append(WorkerRefused(worker, detail))
+        # a node that goes takes along whatever is there
+        blameless = facts is not None and not lives(facts.node)
+        events.append(WorkerLost(worker, who + _in_a_line(error), blameless))
+
+    def _refuse(self, worker: int, node: str, host: str, why: str, events: list[Event]) -> None:
+        """Leave out the worker's node, where any other would meet the same. Others may find room elsewhere."""
+        self._forget(worker)
+        if node:
+            self._misfits.add(node)
+            room = room_for(self._needs, self._misfits).workers
+            if self._autoscale and room:
+                room = self._count  # the cluster grows
+            why = f"no worker can run on {host} (node {node}): {why}"
         else:
-            # a node that goes takes along whatever is there
-            events.append(WorkerLost(worker, detail, blameless=facts is not None and not lives(facts.node)))
+            room = len(self._actors)
+        events.append(WorkerRefused(worker, why, node, room))
+
+    def _lose_gpu(self, worker: int, why: str, events: list[Event]) -> None:
+        """A GPU was of no use after all: leave the worker out or, where nobody has asked for GPUs, go on without."""
+        facts = self.facts[worker]
+        if self._spec.config.backend != "auto":
+            self._refuse(worker, facts.node, facts.host, why, events)
+            return
+        self._without_gpu.add(worker)
+        self._forget(worker)
+        events.append(WorkerLost(worker, f"on {facts.host}: {why}", blameless=True))
 
     def _forget(self, worker: int) -> None:
         """Have the actor gone for certain, and what it still had in hand never heard of again."""
@@ -279,7 +333,7 @@ class RayPool:
         """See WorkerPool."""
         if worker in self._actors:
             self._forget(worker)
-        self._spawn(worker)
+        self.begin(worker)
 
     def unusable(self) -> str:
         """See WorkerPool. An actor says it before its first task."""
@@ -315,7 +369,7 @@ class RayPool:
 def _absolute(task: Task, cwd: str) -> Task:
     """`task` for a process with another working directory: a relative path is opened where the driver would open it."""
     if isinstance(task, ScanTask):
-        return ScanTask(tuple([_absolute_item(item, cwd) for item in task.pieces]))
+        return ScanTask(tuple([_absolute_item(item, cwd) for item in task.pieces]), task.threshold_pct)
     return StitchTask(_absolute_piece(task.piece, cwd), task.parts)
 
 

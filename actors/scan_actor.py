@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -20,13 +20,9 @@ import ray
 
 from vyre_dist import __version__
 from vyre_dist.actors.cluster import cpus_beside
-from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.team import Team
-from vyre_dist.driver.worker_loop import answer
+from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.worker import ScanEngine
-from vyre_dist.errors import VyreError, WorkerUnusableError
-from vyre_dist.kernels import resolve_backend
+from vyre_dist.errors import GpuGoneError, VyreError, WorkerUnusableError
 from vyre_dist.rules.codec import pack_from_bytes
 
 _LOG = logging.getLogger(__name__)
@@ -52,28 +48,12 @@ def from_wire(message: Wire) -> bytes:
     return message if isinstance(message, bytes) else message.tobytes()
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFacts:
-    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
-
-    `processes`: how many tasks it does at the same time. `version`: vyre-dist's.
-    """
-
-    node: str
-    host: str
-    pid: int
-    backend: str
-    gpus: tuple[str, ...] = ()
-    processes: int = 1
-    version: str = field(default=__version__)
-
-
 class ScanActor:
     """One worker: a ScanEngine with a speculator of its own, whose tasks are done one after another, in the order given.
 
-    With a GPU it is a Team of processes which have an engine each, and the GPU together: one for each CPU that goes with the
-    GPU on its node, but for the one that the GPU's own process takes. A single one can't read as fast as a GPU scans. `run`
-    may be called from as many threads then.
+    With a GPU it is a Team of processes which have an engine each, and the GPU together: at most one for each CPU that
+    goes with the GPU on its node, but for the one that the GPU's own process takes. A single one can't read as fast as a
+    GPU scans. They are started as tasks come. `run` may be called from as many threads then.
     """
 
     def __init__(self, pack: bytes, config: Mapping[str, Any]) -> None:
@@ -83,9 +63,8 @@ class ScanActor:
         """
         self._pack = pack
         self._config = dict(config)
-        self._processes = 1
         self._run: Callable[[bytes], bytes] | None = None
-        self._backend = ""
+        self._facts: WorkerFacts | None = None
         self._lock = threading.Lock()
 
     def ready(self) -> bytes:
@@ -95,25 +74,47 @@ class ScanActor:
                 if self._run is None:
                     self._run = self._load()
         except VyreError as error:
-            message = ["refused", __version__, str(error)]
-            return bytes(msgpack.packb(message, unicode_errors="surrogateescape"))
-        return bytes(msgpack.packb(["ready", __version__, asdict(_facts(self._backend, self._processes))]))
+            return _packed(["refused", __version__, str(error), _where()])
+        except ImportError as error:
+            return _packed(["refused", __version__, f"something that it needs is missing: {error}", _where()])
+        return _packed(["ready", __version__, asdict(self._facts) if self._facts else {}])
 
     def _load(self) -> Callable[[bytes], bytes]:
         """What does tasks."""
+        # a node that lacks one of them, Hyperscan say, says so
+        from vyre_dist.driver.worker_facts import facts_of
+        from vyre_dist.kernels import require_backend, resolve_backend
+
         config = EngineConfig(**self._config)
-        if own := len(_own_gpus()):
-            self._processes = max(1, min(cpus_beside(own) - 1, MOST_PROCESSES))
-        if config.backend == "auto" and own:
-            config = replace(config, backend=_fastest())
-        self._backend = resolve_backend(config.backend)
+        own = _own_gpus()
+        wanted, device = config.backend, ""
+        if own and wanted in ("auto", "cuda"):
+            from vyre_dist.kernels.cuda.first_look import look
+
+            seen = look()
+            device = seen.device
+            if wanted == "auto":
+                config = replace(config, backend="cpu" if seen.missing else "cuda")
+        require_backend(config.backend)
         pack = pack_from_bytes(self._pack)
+        processes = max(1, min(cpus_beside(len(own)) - 1, MOST_PROCESSES)) if own else 1
         if own:
             # also with one process: calls come from several threads, and an engine is for one
-            team = Team(WorkerSpec(pack, config), self._processes)
-            team.start()
-            return team.run
-        return partial(answer, ScanEngine(pack, config))
+            from vyre_dist.driver.pool import WorkerSpec
+            from vyre_dist.driver.team import Team
+
+            team = Team(WorkerSpec(pack, config), processes)
+            # who asked for the GPU hears before any work is done that it is of no use
+            team.start(until_found=wanted == "cuda")
+            device, run = team.device, team.run
+        else:
+            from vyre_dist.driver.worker_loop import answer
+            from vyre_dist.engine.worker import ScanEngine
+
+            run = partial(answer, ScanEngine(pack, config))
+        backend = resolve_backend(config.backend)
+        self._facts = facts_of(backend, device, node=_node(), gpus=own, processes=processes)
+        return run
 
     def run(self, task: Wire) -> Wire:
         """Do a task (encode_task's bytes); the answer is for read_answer. Comes after `ready`."""
@@ -121,6 +122,8 @@ class ScanActor:
             raise RuntimeError("run was called before ready")
         try:
             return to_wire(self._run(from_wire(task)))
+        except GpuGoneError as error:
+            return _packed(["gpu", str(error)])
         except WorkerUnusableError as error:
             # to the driver it is a worker that was lost; the next one may say why it can't start
             _LOG.error("%s", error)
@@ -129,7 +132,7 @@ class ScanActor:
 
 def read_ready(data: bytes) -> WorkerFacts | str:
     """What `ready` answered: the facts, or the reason for which this worker can't work."""
-    kind, version, body = msgpack.unpackb(data, unicode_errors="surrogateescape")
+    kind, version, body, *_ = _unpacked(data)
     if version != __version__:
         return (
             f"it runs vyre-dist {version}, the driver {__version__}: install the same version on every node, "
@@ -140,9 +143,33 @@ def read_ready(data: bytes) -> WorkerFacts | str:
     return WorkerFacts(**{**body, "gpus": tuple(body["gpus"])})
 
 
-def _facts(backend: str, processes: int) -> WorkerFacts:
-    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return WorkerFacts(node, os.uname().nodename, os.getpid(), backend, _own_gpus(), processes)
+def read_place(data: bytes) -> tuple[str, str]:
+    """(Ray's id of the node, its host's name) of whoever answered to `ready`; "" for what it does not say."""
+    place = next((part for part in _unpacked(data)[2:] if isinstance(part, dict)), {})
+    return str(place.get("node", "")), str(place.get("host", ""))
+
+
+def read_gone(data: bytes) -> str:
+    """Why there is no GPU any more for who answered so to `run`; "" for the answer to a task."""
+    kind, body = _unpacked(data)
+    return str(body) if kind == "gpu" else ""
+
+
+def _packed(message: list[Any]) -> bytes:
+    return bytes(msgpack.packb(message, unicode_errors="surrogateescape"))
+
+
+def _unpacked(data: bytes) -> list[Any]:
+    message: list[Any] = msgpack.unpackb(data, unicode_errors="surrogateescape")
+    return message
+
+
+def _where() -> dict[str, str]:
+    return {"node": _node(), "host": os.uname().nodename}
+
+
+def _node() -> str:
+    return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
 
 
 def _own_gpus() -> tuple[str, ...]:
@@ -150,10 +177,3 @@ def _own_gpus() -> tuple[str, ...]:
     if not ray.is_initialized():
         return ()
     return tuple(str(g) for g in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
-
-
-def _fastest() -> str:
-    """What `auto` is on a worker that owns a GPU: `cuda`, unless CuPy is not installed or the GPU is of no use."""
-    from vyre_dist.kernels.cuda.device import available
-
-    return "cuda" if available() else "cpu"

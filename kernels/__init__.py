@@ -13,6 +13,8 @@ from vyre_dist.kernels.backends import (
     ScanBackend,
     backend_warning,
     open_backend,
+    require_backend,
+    require_known,
     resolve_backend,
 )
 from vyre_dist.kernels.programs import ScanProgram
@@ -27,6 +29,8 @@ __all__ = [
     "ScanProgram",
     "backend_warning",
     "open_backend",
+    "require_backend",
+    "require_known",
     "resolve_backend",
 ]
 

@@ -28,6 +28,11 @@ class ScanBackend(Backend[ScanProgram], Protocol):
     """What `dispatch_bytes` is at most."""
 
     @property
+    def used(self) -> str:
+        """The name of the backend that did the last dispatch, where this one stands for several."""
+        ...
+
+    @property
     def dispatch_bytes(self) -> int:
         """A dispatch should have about so many bytes, or `dispatch_windows` windows, whichever comes first."""
         ...
@@ -154,6 +159,24 @@ def resolve_backend(name: str) -> str:
     return "cpu" if name == "auto" else name
 
 
+def require_known(name: str) -> None:
+    """Raise UsageError for a name that is neither `auto` nor in BACKENDS."""
+    if resolve_backend(name) not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
+
+
+def require_backend(name: str, gpu: str = "") -> None:
+    """Raise UsageError for an unknown backend, and for cuda where a look tells that this process can't have it.
+
+    `gpu`: see BackendOptions. Nothing is compiled or imported for it.
+    """
+    require_known(name)
+    if name == "cuda" and not gpu:
+        from vyre_dist.kernels.cuda.first_look import require
+
+        require()
+
+
 def open_backend(
     name: str,
     compiled: CompiledPack,
@@ -162,9 +185,8 @@ def open_backend(
 ) -> ScanBackend:
     """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with `compiled`.
 
-    Raises UsageError for a name that is not in BACKENDS.
+    Raises what require_backend raises.
     """
-    opener = BACKENDS.get(resolve_backend(name))
-    if opener is None:
-        raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
-    return opener(compiled, cache or ArtifactCache(None), options or BackendOptions())
+    options = options or BackendOptions()
+    require_backend(name, options.gpu)
+    return BACKENDS[resolve_backend(name)](compiled, cache or ArtifactCache(None), options)

@@ -37,7 +37,7 @@ _BYTES_BEFORE_ENDS = 1 << 20
 class CpuBackend:
     """One pack on one core. Not thread-safe: Hyperscan's scratch space belongs to one scan at a time."""
 
-    name = "cpu"
+    name = used = "cpu"
     supports_speculation = True
     warm = True
     read_memory = None

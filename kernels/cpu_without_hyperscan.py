@@ -24,7 +24,7 @@ from vyre_dist.rules.finder import Groups
 class Re2CpuBackend:
     """One pack on one core. Not thread-safe."""
 
-    name = "cpu"
+    name = used = "cpu"
     supports_speculation = True
     warm = True
     read_memory = None

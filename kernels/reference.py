@@ -33,7 +33,7 @@ class ReferenceBackend:
     tile is Tunables.tile_bytes of the arena.
     """
 
-    name = "reference"
+    name = used = "reference"
     supports_speculation = True
     warm = True
     read_memory = None

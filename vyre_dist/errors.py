@@ -18,3 +18,7 @@ class UsageError(VyreError):
 
 class WorkerUnusableError(VyreError):
     """What a worker can't do without is gone: it ends, and another takes its place."""
+
+
+class GpuGoneError(WorkerUnusableError):
+    """No process can own the worker's GPU: one in its place would find it so, too."""

@@ -60,7 +60,7 @@ class ArenaLane(Protocol):
 class CudaBackend:
     """One pack on one GPU. Not thread-safe: one arena on its way at a time."""
 
-    name = "cuda"
+    name = used = "cuda"
     supports_speculation = True
     warm = True
     dispatch_windows = 1 << 16

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vyre_dist.errors import UsageError, VyreError
-from vyre_dist.kernels.cuda.first_look import OLDEST_CAPABILITY
+from vyre_dist.errors import UsageError
+from vyre_dist.kernels.cuda.errors import DeviceUnusableError
+from vyre_dist.kernels.cuda.first_look import OLDEST_CAPABILITY, require
 from vyre_dist.kernels.cuda.instances import Instance
-from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError, compile_cubin, nvrtc_module
+from vyre_dist.kernels.cuda.nvrtc import compile_cubin, nvrtc_module
 from vyre_dist.program import ArtifactCache
 
 # CUfunction_attribute
@@ -19,13 +20,6 @@ _SHARED_SIZE, _MAX_DYNAMIC_SHARED = 1, 8
 
 _RESERVED_SHARED = 1024
 """Of each block's shared memory, by CUDA."""
-
-
-class DeviceUnusableError(VyreError):
-    """There is no GPU that the cuda backend can use."""
-
-    def __init__(self, found: str, fix: str) -> None:
-        super().__init__(f"no usable GPU: {found}; {fix}")
 
 
 class Device:
@@ -132,17 +126,9 @@ class Kernel:
 
 
 def open_device(artifacts: ArtifactCache) -> Device:
-    """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError."""
+    """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError, the former before CuPy is imported."""
+    require()
     return Device(artifacts)
 
 
-def available() -> bool:
-    """Whether there is a GPU that the cuda backend can use."""
-    try:
-        open_device(ArtifactCache(None))
-    except (DeviceUnusableError, NvrtcMissingError):
-        return False
-    return True
-
-
-__all__: Sequence[str] = ["Device", "DeviceUnusableError", "Kernel", "available", "open_device"]
+__all__: Sequence[str] = ["Device", "DeviceUnusableError", "Kernel", "open_device"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vyre_dist.errors import VyreError
+from vyre_dist.errors import UsageError, VyreError
 
 
 class DeviceMemoryError(VyreError):
@@ -15,3 +15,10 @@ class DeviceMemoryError(VyreError):
             f"the GPU has {free >> 20} MiB free, and a window of {size} with its lists does not fit; "
             "use a smaller --shard-size, or free memory on the GPU"
         )
+
+
+class DeviceUnusableError(UsageError):
+    """There is no GPU that the cuda backend can use."""
+
+    def __init__(self, found: str, fix: str) -> None:
+        super().__init__(f"no usable GPU: {found}; {fix}")

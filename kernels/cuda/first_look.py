@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
+from dataclasses import dataclass
+
+from vyre_dist.kernels.cuda.errors import DeviceUnusableError
 
 OLDEST_CAPABILITY = (8, 0)
 """Of a device that the kernels run on: an A100's."""
@@ -12,26 +15,77 @@ OLDEST_CAPABILITY = (8, 0)
 # CUdevice_attribute
 _MAJOR, _MINOR = 75, 76
 
+_LONGEST_NAME = 256
 
-def promising() -> bool:
-    """Whether the driver shows a device that is new enough, and CuPy is there. If not, open_device says what is wrong."""
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What there is at first sight: `device`, by its product name, or what is missing and how to mend it.
+
+    Both are empty where CuPy is loaded already: it knows more than a look can tell.
+    """
+
+    device: str = ""
+    missing: str = ""
+    fix: str = ""
+
+
+def look() -> FirstLook:
+    """Look for CuPy and, through the driver, at the first device. Where all is well open_device may still refuse it."""
+    if sys.modules.get("cupy") is not None:
+        return FirstLook()
+    if importlib.util.find_spec("cupy") is None:
+        return _missing("CuPy is not installed", "install vyre-dist[cuda13]")
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return False
+        return _missing("NVIDIA's driver (libcuda.so.1) is not there", "install it")
     count, device, major, minor = (ctypes.c_int() for _ in range(4))
-    return (
-        _cupy_is_there()
-        and driver.cuInit(0) == 0
-        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-        and count.value > 0
-        and driver.cuDeviceGet(ctypes.byref(device), 0) == 0
-        and driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device) == 0
-        and driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device) == 0
-        and (major.value, minor.value) >= OLDEST_CAPABILITY
-    )
+    if code := driver.cuInit(0):
+        return _missing(
+            f"NVIDIA's driver answers with error {code}{_said(driver, code)}", "see what nvidia-smi says"
+        )
+    if driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return _missing("CUDA sees no device", "check CUDA_VISIBLE_DEVICES")
+    if (
+        driver.cuDeviceGet(ctypes.byref(device), 0)
+        or driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device)
+    ):
+        return _missing("the first device does not say what it is", "see what nvidia-smi says")
+    name = _name(driver, device)
+    if (major.value, minor.value) < OLDEST_CAPABILITY:
+        return _missing(
+            f"{name} is of compute capability {major.value}.{minor.value}", "8.0 (A100) or newer is needed"
+        )
+    return FirstLook(name)
 
 
-def _cupy_is_there() -> bool:
-    # find_spec raises ValueError for a module that was imported in a way that left it without one
-    return "cupy" in sys.modules or importlib.util.find_spec("cupy") is not None
+def require() -> FirstLook:
+    """The same. Raises DeviceUnusableError where something is missing."""
+    found = look()
+    if found.missing:
+        raise DeviceUnusableError(found.missing, found.fix)
+    return found
+
+
+def promising() -> bool:
+    """Whether nothing is missing at first sight."""
+    return not look().missing
+
+
+def _missing(what: str, fix: str) -> FirstLook:
+    return FirstLook(missing=what, fix=f"{fix}, or use --backend cpu")
+
+
+def _said(driver: ctypes.CDLL, code: int) -> str:
+    text = ctypes.c_char_p()
+    said = hasattr(driver, "cuGetErrorString") and driver.cuGetErrorString(code, ctypes.byref(text)) == 0
+    return f" ({text.value.decode()})" if said and text.value else ""
+
+
+def _name(driver: ctypes.CDLL, device: ctypes.c_int) -> str:
+    text = ctypes.create_string_buffer(_LONGEST_NAME)
+    if hasattr(driver, "cuDeviceGetName") and not driver.cuDeviceGetName(text, _LONGEST_NAME, device):
+        return text.value.decode("utf-8", "replace")
+    return "an NVIDIA GPU"

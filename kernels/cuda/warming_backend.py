@@ -43,6 +43,11 @@ class WarmingBackend:
         self._ready = self._lane.ready()
         return self._ready
 
+    @property
+    def used(self) -> str:
+        """See ScanBackend."""
+        return self._latest.name
+
     def read_memory(self, size: int) -> memoryview:
         """See ScanBackend."""
         return self._cuda.read_memory(size)

@@ -308,6 +308,7 @@ came = []
 signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
 pool = RayPool(WorkerSpec(PackData("p", (Rule("r", "a+"),)), EngineConfig(backend="cpu")), 1)
 assert pool.start() == [0]
+pool.begin(0)
 while not (events := pool.poll(5.0)):
     pass
 assert events == [WorkerReady(0)], events
@@ -357,6 +358,7 @@ def only(*kinds):
     return event
 
 pool.start()
+pool.begin(0)
 only(WorkerReady)
 cluster.remove_node(node, allow_graceful=False)
 cluster.add_node(num_cpus=1)

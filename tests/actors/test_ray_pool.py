@@ -57,6 +57,14 @@ def open_pool() -> Iterator[Callable[..., RayPool]]:
         yield do
 
 
+def start_all(pool: RayPool) -> list[int]:
+    """Have every worker started that there can be."""
+    numbers = list(pool.start())
+    for number in numbers:
+        pool.begin(number)
+    return numbers
+
+
 def wait_for(pool: RayPool, kind: type[Event] | tuple[type[Event], ...], count: int = 1) -> list[Event]:
     """Poll until `count` events of the kind have come; nothing else may come."""
     events: list[Event] = []
@@ -96,7 +104,7 @@ def test_same_findings_as_local_processes(scan, spec, documents, workers: int) -
 def test_a_connection_that_was_there_stays(spec, open_pool) -> None:
     """Closing gives the actors back, twice if need be, and leaves a Ray that somebody else connected."""
     pool = open_pool(spec, CPUS)
-    pool.start()
+    start_all(pool)
     wait_for(pool, WorkerReady, CPUS)
     pids = [facts.pid for facts in pool.facts.values()]
     pool.close()
@@ -111,7 +119,7 @@ def test_a_connection_that_was_there_stays(spec, open_pool) -> None:
 def test_one_actor_for_each_gpu(open_pool, spec) -> None:
     """Without a number there are as many actors as GPUs, each with a GPU and a process of its own."""
     pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend="auto")))
-    assert list(pool.start()) == [0, 1]
+    assert start_all(pool) == [0, 1]
     wait_for(pool, WorkerReady, GPUS)
     facts = list(pool.facts.values())
     assert sorted(f.gpus for f in facts) == [("0",), ("1",)]
@@ -141,7 +149,7 @@ def test_gpu_actors_with_one_process_each(open_pool, scan, spec, documents) -> N
 def test_one_actor_for_each_cpu_where_gpus_are_of_no_use(open_pool, spec) -> None:
     """A CPU backend takes no GPU, and gets an actor for each CPU."""
     pool = open_pool(spec)
-    assert len(pool.start()) == CPUS
+    assert len(start_all(pool)) == CPUS
     wait_for(pool, WorkerReady, CPUS)
     assert {(f.gpus, f.backend) for f in pool.facts.values()} == {((), "cpu")}
 
@@ -176,7 +184,7 @@ def test_names_are_opened_as_they_are_and_told_as_they_are_written(scan, spec, t
 def test_long_messages_pass(open_pool, spec) -> None:
     """A task and an answer of several megabytes go through."""
     pool = open_pool(spec, 1)
-    pool.start()
+    start_all(pool)
     wait_for(pool, WorkerReady)
     data = b"key=12345 " * 60_000
     pool.submit(0, 7, inline_task(data))
@@ -198,7 +206,7 @@ def test_more_than_the_cluster_has_fails_at_once(
     pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend=backend)), workers)
     before = time.monotonic()
     with pytest.raises(InfeasibleError) as caught:
-        pool.start()
+        start_all(pool)
     assert time.monotonic() - before < 5
     assert (caught.value.asked, caught.value.room) == (workers, room)
     assert str(workers) in str(caught.value) and f"{GPUS} GPU and {CPUS} CPU" in str(caught.value)
@@ -207,7 +215,7 @@ def test_more_than_the_cluster_has_fails_at_once(
 def test_a_cluster_that_can_grow_is_not_refused(open_pool, spec) -> None:
     """With an autoscaler's word, the workers that fit begin, and the others are waited for."""
     pool = open_pool(spec, CPUS + 2, autoscale=True)
-    assert len(pool.start()) == CPUS + 2
+    assert len(start_all(pool)) == CPUS + 2
     wait_for(pool, WorkerReady, CPUS)
     assert pool.poll(0.5) == []
 
@@ -288,7 +296,7 @@ def test_a_killed_actor_costs_nothing_but_time(scan, spec, documents, gate: Path
 def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:
     """An answer that came before the death is reported before it; what was queued is the dead worker's."""
     pool = open_pool(spec, 1)
-    pool.start()
+    start_all(pool)
     wait_for(pool, WorkerReady)
     pool.submit(0, 1, inline_task(b"a=1"))
     wait_for(pool, TaskDone)
@@ -308,7 +316,7 @@ def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:
 def test_a_task_that_raises_leaves_the_worker(open_pool, spec) -> None:
     """What is no task is a failure of that task; the next one is done."""
     pool = open_pool(spec, 1)
-    pool.start()
+    start_all(pool)
     wait_for(pool, WorkerReady)
     pool.submit(0, 1, ScanTask((Piece(0, "x", 3, 0, 3, inline="no bytes"),)))  # type: ignore[arg-type]
     wait_for(pool, TaskFailed)
@@ -329,7 +337,7 @@ def break_connections(pid: int) -> int:
 def test_a_broken_connection_is_no_death(open_pool, spec, gate: Path) -> None:
     """An actor that can be reached again keeps its place; the task whose answer was lost has failed."""
     pool = open_pool(spec, 1)
-    pool.start()
+    start_all(pool)
     wait_for(pool, WorkerReady)
     pid = pool.facts[0].pid
     pool.submit(0, 1, inline_task(b"a=1"))
@@ -349,7 +357,7 @@ def test_a_broken_connection_is_no_death(open_pool, spec, gate: Path) -> None:
 def test_an_actor_out_of_reach_for_too_long_is_given_up(open_pool, spec, gate: Path) -> None:
     """Past the deadline it is lost, and killed: it must not go on beside its successor."""
     pool = open_pool(spec, 1, probe_seconds=1.0)
-    pool.start()
+    start_all(pool)
     wait_for(pool, WorkerReady)
     pid = pool.facts[0].pid
     pool.submit(0, 1, inline_task(b"a=1"))
@@ -373,6 +381,6 @@ def test_code_that_the_workers_lack_is_a_refusal(open_pool, spec, monkeypatch) -
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(ray_pool, "ScanActor", only_here)
     pool = open_pool(spec, 1)
-    pool.start()
+    start_all(pool)
     (refused,) = wait_for(pool, WorkerRefused)
     assert isinstance(refused, WorkerRefused) and module.__name__ in refused.detail

@@ -299,11 +299,11 @@ def test_limited_memory_is_no_crash(tree: Path, pack: Path, environment: dict[st
     code = (
         "import resource, sys\n"
         "from vyre_dist.driver import local_pool\n"
-        "serve = local_pool._serve\n"
+        "serve = local_pool.serve\n"
         "def limited(*args):\n"
         "    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
         "    serve(*args)\n"
-        "local_pool._serve = limited\n"
+        "local_pool.serve = limited\n"
         "from vyre_dist.cli.main import main\n"
         "main(sys.argv[1:])\n"
     )

@@ -111,27 +111,6 @@ def test_several_packs(cli: Cli, tree: Path, pack: Path) -> None:
     assert [f["rule_id"] for f in run.findings] == ["more", "token"]
 
 
-def test_more_workers_than_there_are_files_for_is_2(
-    tree: Path, pack: Path, environment: dict[str, str]
-) -> None:
-    """It says how many could be started, and what would help."""
-    code = (
-        "import resource, sys\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
-        "from vyre_dist.cli.main import main\n"
-        "main(sys.argv[1:])\n"
-    )
-    command = ["scan", "-r", str(pack), "-j", "60", "--progress", "never", "a.txt"]
-    run = subprocess.run(
-        [sys.executable, "-c", code, *command], cwd=tree, env=environment, capture_output=True, timeout=60
-    )
-    assert (run.returncode, run.stdout) == (2, b"")
-    assert re.fullmatch(
-        r"vyre-dist: of 60 workers only \d+ could be started \(Too many open files\): ask for fewer \(--workers\).*\n",
-        run.stderr.decode(),
-    )
-
-
 HELP = {
     (): [
         "scan",

@@ -24,7 +24,7 @@ import pytest
 from small_corpus import write_small_files
 
 from vyre_dist.driver import local_pool
-from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.machine import MachineConfig
 from vyre_dist.driver.plan import Plan
@@ -96,6 +96,12 @@ def expected(corpus: Path) -> list[Finding]:
 
 def order(f: Finding) -> tuple[str, int, str]:
     return f.path, f.start, f.rule_id
+
+
+def start_all(pool: LocalPool) -> None:
+    """Have every worker started that there can be."""
+    for worker in pool.start():
+        pool.begin(worker)
 
 
 def events_until(pool: LocalPool, done: Callable[[Sequence[Event]], bool]) -> list[Event]:
@@ -217,7 +223,8 @@ def test_a_document_that_ends_its_worker_is_put_in_quarantine(
     callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: None)
     plan = Plan(walk([corpus / "d0", corpus / "d1", poison, corpus / "d2"]), 2048, 8)
     outcome = run_scan(plan, LocalPool(faulty(do), 2, "fork"), PACK.rules, callbacks)
-    assert sorted(found, key=order) == expected
+    # what was read whole of the deadly one is reported, too
+    assert sorted([f for f in found if f.path != str(poison)], key=order) == expected
     (problem,) = outcome.problems
     assert (problem.path, problem.reason) == (str(poison), "quarantined")
     assert re.search(message, problem.detail), problem.detail
@@ -272,7 +279,7 @@ def test_a_worker_cut_off_in_the_middle_of_its_answer_is_lost_like_any_other() -
     """Half an answer in the pipe and then its end: an event, no exception; the other worker is not touched."""
     pool = LocalPool(spec(), 2, "fork")
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, lambda events: sum(isinstance(e, WorkerReady) for e in events) == 2)
         text = LONG_MATCHES
         pool.submit(0, 5, ScanTask((Piece(0, "inline", len(text), 0, len(text), inline=text),)))
@@ -298,7 +305,7 @@ def test_long_tasks_and_long_answers_do_not_wait_for_each_other() -> None:
     pool = LocalPool(spec(shard_bytes=1 << 24), 1, "fork")
     text = LONG_MATCHES
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, bool)
         for task_id in range(6):
             pool.submit(
@@ -315,7 +322,7 @@ def test_a_task_for_a_dead_worker_is_an_event_and_no_exception() -> None:
     """Whoever submits need not know that the worker died a moment ago."""
     pool = LocalPool(spec(), 1, "fork")
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, bool)
         worker = pool._workers[0]
         os.kill(worker.process.pid, signal.SIGKILL)
@@ -351,7 +358,7 @@ def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.M
     monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.4)
     pool = LocalPool(spec(), 2, "fork")
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, lambda events: len(events) == 2)
         os.kill(pool._workers[0].process.pid, signal.SIGKILL)
         (lost,) = events_until(pool, bool)
@@ -430,7 +437,7 @@ def test_attempts_that_fail_leave_no_file_open(short: str, monkeypatch: pytest.M
     monkeypatch.setattr(local_pool, "_LONGEST_WAIT", 0.01)
     pool = LocalPool(spec(), 1, "fork")
     try:
-        pool.start()
+        start_all(pool)
         assert events_until(pool, bool) == [WorkerReady(0)]
         pool.replace(0)
         assert events_until(pool, bool) == [WorkerReady(0)]
@@ -460,20 +467,45 @@ def test_attempts_that_fail_leave_no_file_open(short: str, monkeypatch: pytest.M
         pool.close()
 
 
-def test_more_workers_than_can_be_started_are_refused() -> None:
-    """The limit of open files is not met as an error of input or output: it says how many workers there could be."""
-    pool = LocalPool(spec(), 60, "fork")
-    try:
-        # each takes six, and keeps three
-        with (
-            files_left(12),
-            pytest.raises(
-                UsageError, match=r"of 60 workers only [1-9]\d* could be started \(Too many open files\)"
-            ),
-        ):
-            pool.start()
-    finally:
-        pool.close()
+def test_where_more_workers_can_not_be_started_the_others_go_on(
+    corpus: Path, expected: list[Finding]
+) -> None:
+    """The limit of open files ends no scan: it is told how many workers there could be, and they do the work."""
+    # each takes six, and keeps three
+    with files_left(16):
+        found, outcome, warnings = scan(LocalPool(spec(), 60, "fork"), corpus)
+    assert sorted(found, key=order) == expected and outcome.complete
+    assert 1 <= outcome.workers < 10
+    (warning,) = warnings
+    assert re.match(r"of 60 workers only [1-9] could be started \(Too many open files\).*--workers", warning)
+
+
+def test_where_no_worker_can_be_started_the_scan_is_refused(corpus: Path) -> None:
+    """Without any there is nothing to go on with."""
+    with files_left(4), pytest.raises(ScanAbortedError, match="of 60 workers only 0 could be") as caught:
+        scan(LocalPool(spec(), 60, "fork"), corpus)
+    assert caught.value.refused
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_one_document_is_one_process_of_a_thousand(tmp_path: Path, method: str) -> None:
+    """Processes are started for the work that there is, not for the number that there may be."""
+    (tmp_path / "a").write_text("x=1")
+    pool = LocalPool(spec(), 1000, method)
+    pids: set[int] = set()
+    found, outcome, _ = scan(pool, tmp_path, watch=lambda: pids.update(pool.pids))
+    assert [f.match for f in found] == [b"x=1"]
+    assert (len(pids), outcome.workers) == (1, 1)
+
+
+def test_a_pool_starts_no_more_processes_than_there_are_tasks(corpus: Path, expected: list[Finding]) -> None:
+    """With more of them than work, there is one for each task at most, and nothing is missing."""
+    pool = LocalPool(spec(), 10_000, "fork")
+    pids: set[int] = set()
+    found, outcome, _ = scan(pool, corpus, watch=lambda: pids.update(pool.pids))
+    assert sorted(found, key=order) == expected
+    tasks = sum(use.tasks for use in outcome.uses)
+    assert 1 <= len(pids) <= tasks < 100
 
 
 def test_a_worker_without_what_it_needs_says_so() -> None:
@@ -486,7 +518,7 @@ def test_a_worker_without_what_it_needs_says_so() -> None:
     try:
         with pytest.MonkeyPatch.context() as patches:
             patches.setattr(ScanEngine, "run", gone)
-            pool.start()
+            start_all(pool)
         events_until(pool, bool)
         pool.submit(0, 1, ScanTask(()))
         assert events_until(pool, bool) == [
@@ -507,7 +539,7 @@ def test_an_error_with_an_undecodable_path_is_an_answer(monkeypatch: pytest.Monk
     pool = LocalPool(spec(), 1, "fork")
     monkeypatch.setattr(ScanEngine, "run", fail)
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, bool)
         pool.submit(0, 1, ScanTask(()))
         (failed,) = events_until(pool, bool)
@@ -520,7 +552,7 @@ def test_an_answer_that_was_given_before_the_death_counts() -> None:
     """What a worker wrote whole before it died is read first, then its end."""
     pool = LocalPool(spec(), 1, "fork")
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, bool)
         pool.submit(0, 9, ScanTask((Piece(0, "inline", 3, 0, 3, inline=b"a=1"),)))
         worker = pool._workers[0]
@@ -540,7 +572,7 @@ def test_an_exception_in_a_task_leaves_the_worker_alive(
     """The answer says what was raised and where; the next task is done by the same process."""
     pool = LocalPool(faulty(out_of_memory), 1, "fork")
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, bool)
         for task_id, data in enumerate((MARKER, b"a=1")):
             pool.submit(0, task_id, ScanTask((Piece(0, "inline", len(data), 0, len(data), inline=data),)))
@@ -558,7 +590,7 @@ def test_a_forking_pool_says_at_once_what_its_workers_could_not_use() -> None:
     """The pack is compiled before the fork: a wrong backend is a UsageError, and no process is started."""
     pool = LocalPool(spec("abacus"), 2, "fork")
     with pytest.raises(UsageError, match="unknown backend 'abacus'"):
-        pool.start()
+        start_all(pool)
     pool.close()
 
 
@@ -571,14 +603,61 @@ def test_a_spawning_pool_learns_it_from_its_workers(tmp_path: Path) -> None:
     assert caught.value.refused and caught.value.outcome.totals.documents == 0
 
 
-def test_a_spawned_worker_that_dies_before_it_is_ready_is_lost() -> None:
-    """A death while the pack is loaded is WorkerLost: another may have more luck."""
-    pool = LocalPool(spec(), 1, "spawn")
+def test_a_spawned_worker_that_is_never_forked_is_lost() -> None:
+    """When the process that forks them is gone, who waited for it is lost; another such process starts the next one."""
+    pool = LocalPool(spec(), 2, "spawn")
     try:
-        pool.start()
-        os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+        first, second = pool.start()
+        assert pool._server is not None and pool._server.pid is not None
+        os.kill(pool._server.pid, signal.SIGSTOP)
+        pool.begin(first)
+        os.kill(pool._server.pid, signal.SIGKILL)
         (event,) = events_until(pool, bool)
-        assert isinstance(event, WorkerLost) and not isinstance(event, WorkerRefused)
+        assert isinstance(event, WorkerLost) and "no process could be started" in event.detail
+        pool.replace(first)
+        pool.begin(second)
+        assert len(events_until(pool, lambda events: len(events) == 2)) == 2
+        assert len(set(pool.pids)) == 2
+    finally:
+        pool.close()
+
+
+def test_fifteen_spawned_workers_wait_for_nobody() -> None:
+    """None of them waits for another to be there, nor does who asks for them: all are asked for before there is anybody who
+    could fork one, and all come.
+    """
+    pool = LocalPool(spec(), 15, "spawn")
+    try:
+        numbers = pool.start()
+        assert pool._server is not None and pool._server.pid is not None
+        os.kill(pool._server.pid, signal.SIGSTOP)
+        for number in numbers:
+            pool.begin(number)
+        assert pool.pids == []
+        os.kill(pool._server.pid, signal.SIGCONT)
+        ready = events_until(pool, lambda events: len(events) == 15)
+        assert {event.worker for event in ready if isinstance(event, WorkerReady)} == set(range(15))
+    finally:
+        pool.close()
+
+
+def test_how_a_spawned_worker_ended_is_told() -> None:
+    """Its exit code comes from the process that forked it; without that, its end is seen all the same."""
+    pool = LocalPool(spec(), 2, "spawn")
+    try:
+        start_all(pool)
+        events_until(pool, lambda events: len(events) == 2)
+        os.kill(pool.pids[0], signal.SIGSEGV)
+        (lost,) = events_until(pool, bool)
+        assert isinstance(lost, WorkerLost) and "was ended by signal 11" in lost.detail
+        assert pool._server is not None and pool._server.pid is not None
+        os.kill(pool._server.pid, signal.SIGKILL)
+        pool.submit(1, 1, ScanTask(()))
+        (done,) = events_until(pool, bool)
+        assert isinstance(done, TaskDone), "a worker does not need whoever forked it"
+        os.kill(pool.pids[1], signal.SIGKILL)
+        (lost,) = events_until(pool, bool)
+        assert isinstance(lost, WorkerLost) and "nobody has told of its end" in lost.detail
     finally:
         pool.close()
 
@@ -595,7 +674,7 @@ def test_closing_does_not_wait_for_work_in_hand(
 ) -> None:
     """Workers that are in the middle of something that never ends are gone in a moment."""
     pool = LocalPool(faulty(signal.pause), 3, "fork")
-    pool.start()
+    start_all(pool)
     events_until(pool, lambda events: len(events) == 3)
     for worker in range(3):
         pool.submit(worker, worker, ScanTask((Piece(0, "inline", 6, 0, 6, inline=MARKER),)))
@@ -611,7 +690,7 @@ def test_a_workers_row_is_what_the_library_gives(corpus: Path) -> None:
     data = b"a=1 AKIA" + b"D" * 16
     pool = LocalPool(spec(), 1, "fork")
     try:
-        pool.start()
+        start_all(pool)
         events_until(pool, bool)
         pool.submit(0, 0, ScanTask((Piece(0, "p", len(data), 0, len(data), inline=data),)))
         (done,) = events_until(pool, bool)

@@ -23,6 +23,7 @@ from vyre_dist.driver.events import (
     PlanMore,
     ReplaceWorker,
     ReportProblem,
+    StartWorker,
     Submit,
     TaskDone,
     TaskFailed,
@@ -30,6 +31,7 @@ from vyre_dist.driver.events import (
     Warn,
     WorkerLost,
     WorkerReady,
+    WorkerRefused,
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
@@ -164,16 +166,28 @@ class Schedules(RuleBasedStateMachine):
         ahead=st.integers(1, 6),
         deaths=st.integers(1, 3),
         hands=st.integers(1, 3),
+        at_once=st.integers(1, 4),
     )
     def begin(
-        self, corpus: list[Fate], workers: int, depth: int, ahead: int, deaths: int, hands: int
+        self,
+        corpus: list[Fate],
+        workers: int,
+        depth: int,
+        ahead: int,
+        deaths: int,
+        hands: int,
+        at_once: int,
     ) -> None:
         self.corpus = corpus
         self.hands = hands
+        self.at_once = at_once
+        self.room = workers
+        self.refused = False
         self.config = MachineConfig(depth, ahead, deaths, stall_seconds=STALL)
         self.plan = Plan(inputs_of(corpus), SHARD_BYTES, SHARD_DOCUMENTS)
-        self.machine = ScanMachine(range(workers), self.config)
-        self.starting = set(range(workers))
+        self.machine = ScanMachine(range(workers), self.config, at_once)
+        self.idle = set(range(workers))
+        self.starting: set[int] = set()
         self.in_hand: dict[int, deque[tuple[int, Task]]] = {w: deque() for w in range(workers)}
         self.stale: list[tuple[int, int, Task]] = []
         self.plan_owed = 0
@@ -204,9 +218,13 @@ class Schedules(RuleBasedStateMachine):
         assert not self.finished and not self.aborted
         match action:
             case Submit(worker, task_id, task):
-                assert worker not in self.starting
+                assert worker not in self.starting | self.idle
                 self.in_hand[worker].append((task_id, task))
                 assert len(self.in_hand[worker]) <= self.config.depth * self.hands
+            case StartWorker(worker):
+                self.idle.remove(worker)
+                self.starting.add(worker)
+                assert len(self.starting) <= self.at_once
             case PlanMore():
                 self.plan_owed += 1
                 assert self.plan_owed == 1
@@ -307,8 +325,23 @@ class Schedules(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         self.starting.discard(worker)
         # one that is left may go on, however often this comes
-        self.lost_in_a_row += self.starting >= set(self.in_hand) - {worker}
+        self.lost_in_a_row += self.starting >= set(self.in_hand) - {worker} - self.idle
         self.send(WorkerLost(worker, "no process could be started", blameless=True))
+
+    @precondition(lambda self: self.starting or set(self.in_hand) - self.idle)
+    @rule(data=st.data(), place=st.sampled_from("ab"))
+    def worker_does_not_fit(self, data: st.DataObject, place: str) -> None:
+        """One is left out, in the midst of its work perhaps, and there may be one less from now on."""
+        worker = data.draw(st.sampled_from(sorted(set(self.in_hand) - self.idle)))
+        tasks = self.in_hand[worker]
+        self.stale += [(worker, *item) for item in tasks]
+        tasks.clear()
+        self.starting.discard(worker)
+        self.idle.add(worker)
+        self.room = data.draw(st.integers(0 if self.idle == set(self.in_hand) else 1, self.room))
+        self.room = max(self.room, len(set(self.in_hand) - self.idle))
+        self.refused = not self.room
+        self.send(WorkerRefused(worker, "another version", place, self.room))
 
     @precondition(lambda self: self.busy())
     @rule(data=st.data())
@@ -322,7 +355,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def worker_dies(self, data: st.DataObject) -> None:
-        if alive := sorted(set(self.in_hand) - self.starting):
+        if alive := sorted(set(self.in_hand) - self.starting - self.idle):
             self.lose(data.draw(st.sampled_from(alive)))
 
     @precondition(lambda self: self.stale)
@@ -372,7 +405,7 @@ class Schedules(RuleBasedStateMachine):
     @invariant()
     def it_is_given_up_only_after_many_losses(self) -> None:
         if self.aborted:
-            assert self.lost_in_a_row >= self.config.lost_in_a_row
+            assert self.lost_in_a_row >= self.config.lost_in_a_row or self.refused
 
     def teardown(self) -> None:
         """When faults stop, everything but the poison is scanned, and the machine holds on to nothing."""
@@ -386,7 +419,7 @@ class Schedules(RuleBasedStateMachine):
             elif self.busy():
                 self.finish(self.busy()[0])
             else:
-                worker = min(self.starting)
+                worker = min(self.starting)  # there is one, or the machine would wait for ever
                 self.starting.discard(worker)
                 self.send(WorkerReady(worker, self.hands))
         if self.aborted:
@@ -408,10 +441,10 @@ class Schedules(RuleBasedStateMachine):
         held = {
             k: v
             for k, v in vars(self.machine).items()
-            if hasattr(v, "__len__") and k not in ("_in_hand", "_ready", "_hands", "_free", "_unstarted")
+            if hasattr(v, "__len__") and k not in ("_unstarted", "left_out", "_left_places")
         }
         assert not any(held.values()), held
-        assert not any(self.machine._in_hand.values())
+        assert not any(self.machine._force.in_hand.values())
         assert not self.plan._paths
 
     def scanned(self, number: int) -> bool:

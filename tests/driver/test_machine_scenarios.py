@@ -16,10 +16,12 @@ from vyre_dist.driver.events import (
     Forget,
     PlanEnded,
     PlanMore,
+    PoolRefused,
     ReplaceWorker,
     ReportNote,
     ReportProblem,
     ShardPlanned,
+    StartWorker,
     Submit,
     TaskDone,
     TaskFailed,
@@ -82,7 +84,7 @@ def planned(*shards: ShardPlanned, workers: int = 1, **config: float) -> tuple[S
 def test_a_scan_of_nothing_finishes_before_any_worker_is_ready() -> None:
     """Without documents the scan is over as soon as the plan is."""
     machine = ScanMachine([0])
-    assert machine.handle(Tick(1.0)) == [PlanMore()]
+    assert machine.handle(Tick(1.0)) == [StartWorker(0), PlanMore()]
     assert machine.handle(PlanEnded()) == [Finish()]
     assert machine.over and machine.handle(WorkerReady(0)) == []
 
@@ -90,7 +92,7 @@ def test_a_scan_of_nothing_finishes_before_any_worker_is_ready() -> None:
 def test_one_document_from_plan_to_finish() -> None:
     """Plan, submit, emit, forget, finish: in this order, each once."""
     machine, actions = planned(shard(whole(0)))
-    assert names(actions) == ["PlanMore", "Submit", "PlanMore"]
+    assert names(actions) == ["StartWorker", "PlanMore", "Submit", "PlanMore"]
     ((worker, task_id, task),) = tasks(actions)
     assert task == ScanTask((whole(0),))
     done = TaskDone(worker, task_id, TaskResult(findings=[row(0)], documents=1, bytes=10))
@@ -131,10 +133,55 @@ def test_tasks_go_to_the_workers_with_the_least_in_hand() -> None:
 
 
 def test_a_worker_that_is_not_ready_gets_nothing() -> None:
-    """A task waits for a worker that has loaded the pack."""
+    """A task waits for a worker that has loaded the pack: one behind another one, for one that is still starting."""
     machine = ScanMachine([0, 1])
-    actions = send(machine, Tick(1.0), shard(whole(0)), shard(whole(1)), WorkerReady(1))
-    assert [w for w, _, _ in tasks(actions)] == [1, 1]
+    actions = send(machine, Tick(1.0), *(shard(whole(i)) for i in range(3)), WorkerReady(1))
+    assert [(w, t) for w, t, _ in tasks(actions)] == [(1, 0), (1, 1)]
+    assert [(w, t) for w, t, _ in tasks(machine.handle(WorkerReady(0)))] == [(0, 2)]
+
+
+def started(actions: Sequence[Action]) -> list[int]:
+    return [a.worker for a in actions if isinstance(a, StartWorker)]
+
+
+def test_one_task_starts_one_worker_of_a_thousand() -> None:
+    """However many there may be, one starts at once, and others when there are tasks that it won't do."""
+    machine = ScanMachine(range(1000))
+    actions = send(machine, Tick(1.0), shard(whole(0)), PlanEnded(), WorkerReady(0))
+    assert started(actions) == [0]
+    assert names(machine.handle(TaskDone(0, 0, TaskResult()))) == ["Forget", "Finish"]
+
+
+def test_workers_start_as_there_is_work_for_them() -> None:
+    """One for each task that nobody has in hand; of a ready one's tasks in hand, none that another could do waits for it."""
+    machine = ScanMachine(range(1000))
+    assert started(send(machine, Tick(1.0), shard(whole(0)))) == [0]
+    assert started(machine.handle(shard(whole(1)))) == [1]
+    actions = machine.handle(WorkerReady(0))
+    assert [(w, t) for w, t, _ in tasks(actions)] == [(0, 0)]
+    assert started(machine.handle(shard(whole(2)))) == [2]
+    # what was one task turns out to be four
+    large = [(whole(0, 40), 10)]
+    assert started(machine.handle(TaskDone(0, 0, TaskResult(large=large)))) == [3, 4, 5]
+
+
+def test_no_more_start_at_once_than_the_pool_says() -> None:
+    """The first ones may do what there is to do, before the others are there."""
+    machine = ScanMachine(range(1000), at_once=3)
+    actions = send(machine, Tick(1.0), *(shard(whole(i)) for i in range(10)), PlanEnded())
+    assert started(actions) == [0, 1, 2]
+    actions = machine.handle(WorkerReady(1))
+    assert started(actions) == [3] and [w for w, _, _ in tasks(actions)] == [1, 1]
+
+
+def test_the_plan_does_not_run_ahead_for_workers_that_nobody_started() -> None:
+    """Of a thousand workers that may start three at a time, the first four shards are planned, and no more."""
+    machine = ScanMachine(range(1000), at_once=3)
+    actions, planned_shards = machine.handle(Tick(1.0)), 0
+    while PlanMore() in actions:
+        actions = machine.handle(shard(whole(planned_shards)))
+        planned_shards += 1
+    assert planned_shards == 4
 
 
 def test_planning_stops_ahead_of_a_shard_that_is_stuck() -> None:
@@ -148,7 +195,7 @@ def test_planning_stops_ahead_of_a_shard_that_is_stuck() -> None:
             number += 1
         else:
             # task 0 never ends; all others do
-            done = [(w, t) for w, held in machine._in_hand.items() for t in held if t != 0]
+            done = [(w, t) for w, held in machine._force.in_hand.items() for t in held if t != 0]
             if not done:
                 break
             actions = machine.handle(TaskDone(*done[0], TaskResult()))
@@ -436,7 +483,7 @@ def test_a_row_of_poisoned_documents_in_one_shard_is_survived() -> None:
     while not machine.over:
         task_id, task = next((a.task_id, a.task) for a in actions if isinstance(a, Submit))
         assert isinstance(task, ScanTask)
-        in_hand = list(machine._in_hand[0])
+        in_hand = list(machine._force.in_hand[0])
         assert in_hand[0] == task_id
         if deadly.isdisjoint(p.document for p in task.pieces):
             events: list[Event] = [TaskDone(0, task_id, TaskResult(documents=len(task.pieces)))]
@@ -473,12 +520,40 @@ def test_a_big_document_that_kills_all_workers_at_once_is_survived() -> None:
     assert machine.totals.documents == 1
 
 
-def test_a_worker_that_refuses_ends_the_scan() -> None:
-    """A reason that any other worker would meet again is not met again."""
+def test_a_worker_that_does_not_fit_is_left_out() -> None:
+    """What it had in hand goes to another one, which starts; the reason is told once for each place."""
+    machine, actions = planned(*[shard(whole(i)) for i in range(3)], workers=3, depth=1)
+    actions = machine.handle(WorkerRefused(0, "no worker can run on a: it runs 0.0.1", "a", room=2))
+    assert names(actions) == ["Warn"] and "0.0.1" in actions[0].message  # type: ignore[union-attr]
+    actions = machine.handle(WorkerRefused(1, "no worker can run on a: it runs 0.0.1", "a", room=2))
+    assert actions == [StartWorker(0)]
+    assert machine.left_out == ["no worker can run on a: it runs 0.0.1"]
+    documents = {t.pieces[0].document for _, _, t in tasks(machine.handle(WorkerReady(0)))}  # type: ignore[union-attr]
+    assert documents == {1} and machine.totals.workers_lost == 0
+
+
+def test_a_worker_that_does_not_fit_gets_another_try_where_there_is_room() -> None:
+    """Its number is started again, elsewhere, if the pool can have as many as before."""
+    machine = ScanMachine(range(2))
+    send(machine, Tick(1.0), shard(whole(0)), PlanEnded())
+    actions = machine.handle(WorkerRefused(0, "no Hyperscan", "a", room=5))
+    assert names(actions) == ["Warn", "StartWorker"]
+
+
+def test_a_scan_for_which_no_worker_fits_ends() -> None:
+    """When nobody works, and the pool has room for nobody, the last reason is the scan's."""
     machine = ScanMachine([0, 1])
-    (abort,) = machine.handle(WorkerRefused(1, "unknown backend 'x'"))
-    assert abort == Abort("worker 1 could not start: unknown backend 'x'", refused=True)
+    send(machine, Tick(1.0), shard(whole(0)))
+    machine.handle(WorkerRefused(0, "no Hyperscan", "a", room=1))
+    (*_, abort) = machine.handle(WorkerRefused(1, "another version", "b", room=0))
+    assert abort == Abort("worker 1 could not start: another version", refused=True)
     assert machine.handle(WorkerReady(0)) == []
+
+
+def test_a_pool_that_can_not_do_what_was_asked_for_ends_the_scan() -> None:
+    """Whoever is ready: a reason that holds for all is nobody's alone."""
+    machine, _ = planned(shard(whole(0)), workers=2)
+    assert machine.handle(PoolRefused("no usable GPU")) == [Abort("no usable GPU", refused=True)]
 
 
 def test_silence_is_told_once_and_names_what_is_stuck() -> None:
@@ -518,7 +593,7 @@ def test_a_machine_holds_on_to_nothing_however_long_the_scan() -> None:
         while PlanMore() in actions:
             more = [shard(p) for p in split(20, number=number)] if number % 3 == 0 else [shard(whole(number))]
             actions = send(machine, *more)
-        worker, task_id = next((w, ids[0]) for w, ids in machine._in_hand.items() if ids)
+        worker, task_id = next((w, ids[0]) for w, ids in machine._force.in_hand.items() if ids)
         task = machine._assignments[task_id].task
         numbers = [p.document for p in task.pieces] if isinstance(task, ScanTask) else []
         result = TaskResult(problems=[(n, "vanished", "gone") for n in numbers])

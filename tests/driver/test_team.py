@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import emulated_gpu_process
 import pytest
 from emulated_kernels import compiler
 
 from vyre_dist import RulePack, Scanner
-from vyre_dist.driver import gpu_process
+from vyre_dist.driver import fork_server, gpu_process
 from vyre_dist.driver import team as team_module
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.team import Team
@@ -121,6 +122,7 @@ def test_a_gpu_that_is_gone_for_good(
 ) -> None:
     """When no process can own the GPU any more, whoever asks is told; nobody waits for ever."""
     team = start(backend, 1)
+    until_fused(team)
     gpu = team._pool.gpu
     assert gpu is not None and gpu.pid is not None
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
@@ -145,18 +147,48 @@ def test_processes_that_can_not_start_any_more(
     start: Callable[..., Team], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task that nobody begins is not the reason: whoever asks is told what is."""
-    monkeypatch.setattr(team_module, "_ATTEMPTS", 2)
     team = start("cpu", 1)
-    team._pool._spec = WorkerSpec(PACK.data, EngineConfig("abacus"))
-    (worker,) = team._pool._workers.values()
-    worker.process.kill()
-    result, error = read_answer(team.run(task_of(3)))
-    assert result is None and "was ended by signal 9" in error
-    for _ in range(2):
-        with pytest.raises(WorkerUnusableError, match=r"2 processes in a row could not begin a task.*abacus"):
-            team.run(task_of(3))
-    team._pool._spec = WorkerSpec(PACK.data, EngineConfig("cpu"))
+    (worker,), server = team._pool._workers.values(), team._pool._server
+    assert server is not None and server.pid is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(team_module, "_ATTEMPTS", 2)
+        broken.setattr(fork_server, "_BOOTSTRAP", "import sys; sys.exit(3)")
+        worker.process.kill()
+        worker.process.join(PATIENCE)
+        os.kill(server.pid, signal.SIGKILL)
+        result, error = read_answer(team.run(task_of(3)))
+        assert result is None and "was ended by signal 9" in error
+        for _ in range(2):
+            with pytest.raises(WorkerUnusableError, match="2 processes in a row could not begin a task"):
+                team.run(task_of(3))
     assert done(team.run(task_of(3))).findings
+
+
+def test_processes_start_with_the_tasks_for_them(start: Callable[..., Team], backend: str) -> None:
+    """Of many that there may be one is there in the beginning, and does what comes one after the other."""
+    team = start(backend, 30)
+    assert team.begun == 1
+    for number in range(6):
+        assert done(team.run(task_of(number))).documents == 1
+    assert team.begun == 1
+
+
+def test_a_task_waits_for_no_other(start: Callable[..., Team]) -> None:
+    """While one process is at its task, others are started and do theirs."""
+    team = start("cpu", 8)
+    (first,) = team._pool.pids
+    os.kill(first, signal.SIGSTOP)
+    with ThreadPoolExecutor(3) as threads:
+        try:
+            answers = [threads.submit(team.run, task_of(number)) for number in range(3)]
+            for answer in itertools.islice(as_completed(answers, PATIENCE), 2):
+                assert done(answer.result()).findings
+            assert sum(answer.done() for answer in answers) == 2
+            assert 2 <= team.begun <= 3
+        finally:
+            os.kill(first, signal.SIGCONT)
+        for answer in answers:
+            assert done(answer.result(PATIENCE)).findings
 
 
 def test_one_that_cannot_start(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

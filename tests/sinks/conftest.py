@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vyre_dist.finding import Finding
-from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary
+from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary, WorkerSummary
 
 
 def finding(**changes: object) -> Finding:
@@ -79,7 +79,36 @@ def summary() -> RunSummary:
         capped_matches=1,
         workers=4,
         pool="local",
-        backend="cpu",
+        backend="cuda, cpu",
+        workers_used=(
+            WorkerSummary(
+                0,
+                "host-a",
+                "",
+                "cuda",
+                "NVIDIA H200",
+                "0.1.0",
+                "3.12.1",
+                15,
+                7,
+                4_000_000,
+                {"cpu": 1_000_000, "cuda": 3_000_000},
+            ),
+            WorkerSummary(
+                1,
+                "host\x1b[1m",
+                "ab12",
+                "cpu",
+                "Some Processor",
+                "0.1.0",
+                "3.12.1",
+                1,
+                1,
+                1_000_000,
+                {"cpu": 1_000_000},
+            ),
+        ),
+        left_out=("no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\udcff",),
         skipped={"gitignored": 12, "too-large": 1},
         complete=False,
     )

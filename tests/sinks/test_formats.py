@@ -117,8 +117,37 @@ def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary
         "skipped": {"gitignored": 12, "too-large": 1},
         "workers": 4,
         "pool": "local",
-        "backend": "cpu",
         "store_problem": None,
+        "backend": "cuda, cpu",
+        "workers_used": [
+            {
+                "worker": 0,
+                "node": "host-a",
+                "node_id": None,
+                "backend": "cuda",
+                "device": "NVIDIA H200",
+                "version": "0.1.0",
+                "python": "3.12.1",
+                "processes": 15,
+                "tasks": 7,
+                "bytes": 4_000_000,
+                "bytes_by_backend": {"cpu": 1_000_000, "cuda": 3_000_000},
+            },
+            {
+                "worker": 1,
+                "node": "host\x1b[1m",
+                "node_id": "ab12",
+                "backend": "cpu",
+                "device": "Some Processor",
+                "version": "0.1.0",
+                "python": "3.12.1",
+                "processes": 1,
+                "tasks": 1,
+                "bytes": 1_000_000,
+                "bytes_by_backend": {"cpu": 1_000_000},
+            },
+        ],
+        "workers_left_out": ["no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\ufffd"],
     }
 
 
@@ -285,7 +314,12 @@ def test_human_is_one_block_a_finding(hostile: list[Finding], summary: RunSummar
     assert r"not scanned: gone\x1b[31m\xff: vanished (No such\x1b[2J file)" in lines
     assert "not scanned: /dev/x: device" in lines
     assert r"note: log\x1b[1m: grew (by 3)" in lines
-    assert "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cpu, local, 4 workers" in lines
+    assert "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cuda, cpu, local, 4 workers" in lines
+    assert r"workers: 1 × cpu on Some Processor, vyre-dist 0.1.0, at host\x1b[1m: 1.0 MB by cpu" in lines
+    assert (
+        "workers: 1 × cuda on NVIDIA H200, vyre-dist 0.1.0, at host-a: 3.0 MB by cuda, 1.0 MB by cpu" in lines
+    )
+    assert r"left out: no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\xff" in lines
     assert "speculation: 30 of 40 tiles committed (75.0 %)" in lines
     assert "capped: 1 match longer than the rule's cap" in lines
     assert "left out on purpose: 12 gitignored (--no-gitignore takes them), 1 too-large" in lines

@@ -115,7 +115,8 @@ class _ScanCommand(click.Command):
     "--workers",
     "-j",
     type=click.IntRange(min=1),
-    help="How many workers. Default: one for each processor, or each GPU of the cluster.",
+    help="How many workers at most; they start as there is work for them. Default: one for each processor, or each GPU "
+    "of the cluster.",
 )
 @click.option(
     "--autoscale",

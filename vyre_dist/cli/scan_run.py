@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vyre_dist.cli.scan_inputs import ScanInputs
     from vyre_dist.driver.pool import WorkerPool, WorkerSpec
     from vyre_dist.driver.run import Callbacks, ScanOutcome
+    from vyre_dist.driver.worker_facts import WorkerFacts
     from vyre_dist.engine.config import EngineConfig
     from vyre_dist.finding import Finding
     from vyre_dist.rules.left_out import LeftOut
@@ -60,14 +61,15 @@ class ScanRun:
         from vyre_dist.driver.plan import Plan
         from vyre_dist.driver.pool import WorkerSpec
         from vyre_dist.driver.run import ScanAbortedError, run_scan
-        from vyre_dist.driver.tuning import Tuning
-        from vyre_dist.kernels import backend_warning, resolve_backend
+        from vyre_dist.driver.tuning import publish_all
+        from vyre_dist.kernels import backend_warning, require_known
         from vyre_dist.program import ArtifactCache
         from vyre_dist.program.packs import load_pack, load_supported
         from vyre_dist.sinks import open_sinks
         from vyre_dist.sources import WalkStats
 
         o = self._o
+        require_known(o["backend"])
         secret_key = self._secret_key()
         packs = ArtifactCache(self._cache_dir())
         if o["skip_unsupported"]:
@@ -75,10 +77,7 @@ class ScanRun:
         else:
             pack, warnings = load_pack(o["packs"], packs)
         config = self._engine_config()
-        tuning = Tuning(f"{pack.content_hash()} {config.max_match_bytes}", resolve_backend(config.backend))
-        threshold = self._with_store(tuning.threshold_pct)
-        if threshold is not None:
-            config = replace(config, threshold_pct=threshold)
+        pack_key = f"{pack.content_hash()} {config.max_match_bytes}"
         stats = WalkStats()
         with ExitStack() as stack:
             pool = self._open_pool(WorkerSpec(pack, config), stack)
@@ -102,9 +101,8 @@ class ScanRun:
                 console.say(message)
             if slow := backend_warning(config.backend):
                 console.say(f"warning: {slow}")
-            self._tell_of_store(console)
             try:
-                callbacks = self._callbacks(console, sinks)
+                callbacks = self._callbacks(console, sinks, pack_key)
                 outcome = run_scan(plan, pool, pack.rules, callbacks, secret_key=secret_key)
                 aborted = None
             except ScanAbortedError as error:
@@ -118,7 +116,7 @@ class ScanRun:
                 console.given_up(aborted)
             self._tell_of_cache(console, [packs.trouble, *pool.notes()])
             if not self._store_problem:
-                self._with_store(lambda store: tuning.publish(store, outcome.totals))
+                self._with_store(lambda store: publish_all(pack_key, store, outcome.uses))
                 self._tell_of_store(console)
             summary = self._summary(outcome, pool.name, stats, aborted)
             summary = replace(summary, warnings=self._warnings(summary, inputs))
@@ -130,15 +128,21 @@ class ScanRun:
             written(code := _exit_code(summary, console))
         return code
 
-    def _callbacks(self, console: Console, sinks: SinkSet) -> Callbacks:
+    def _callbacks(self, console: Console, sinks: SinkSet, pack_key: str) -> Callbacks:
         from vyre_dist.driver.run import Callbacks
+        from vyre_dist.driver.tuning import Tuning
 
         def on_findings(findings: Sequence[Finding]) -> None:
             self._by_rule.update(f.rule_id for f in findings)
             with console.writing():
                 sinks.write(findings)
 
-        return Callbacks(on_findings, console.problem, console.say, console.update)
+        def threshold(facts: WorkerFacts) -> int | None:
+            known = self._with_store(Tuning(pack_key, facts).threshold_pct)
+            self._tell_of_store(console)
+            return known
+
+        return Callbacks(on_findings, console.problem, console.say, console.update, threshold)
 
     def _publish(
         self, console: Console, sinks: SinkSet, report: Output | None, summary: RunSummary, *, given_up: bool
@@ -280,9 +284,10 @@ class ScanRun:
     def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
         from vyre_dist.kernels import resolve_backend
         from vyre_dist.rules.left_out import by_reason
-        from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary
+        from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary, WorkerSummary
 
         totals = outcome.totals
+        backends = dict.fromkeys(use.backend for use in sorted(outcome.uses, key=lambda use: -use.bytes))
         skipped: dict[str, int] = {reason: count for reason, count in stats.skipped.items() if count}
         if totals.skipped:
             skipped["allowlisted-path"] = totals.skipped
@@ -301,7 +306,24 @@ class ScanRun:
             capped_matches=totals.capped,
             workers=outcome.workers,
             pool=pool,
-            backend=resolve_backend(self._o["backend"]),
+            backend=", ".join(backends) or resolve_backend(self._o["backend"]),
+            workers_used=tuple(
+                WorkerSummary(
+                    use.worker,
+                    use.facts.host,
+                    use.facts.node,
+                    use.backend,
+                    use.facts.device,
+                    use.facts.version,
+                    use.facts.python,
+                    use.facts.processes,
+                    use.tasks,
+                    use.bytes,
+                    dict(sorted(use.scanned.items())),
+                )
+                for use in outcome.uses
+            ),
+            left_out=tuple(outcome.left_out),
             skipped=skipped,
             rules_left_out=by_reason(self._left_out),
             complete=not problems,

@@ -64,6 +64,13 @@ class AdaptiveSpeculator:
     def threshold_ppm(self) -> int:
         return self._threshold_ppm
 
+    def set_threshold(self, threshold_pct: int) -> None:
+        """Go on with another threshold; before the first sample the average begins there, as in a new speculator."""
+        with self._lock:
+            self._threshold_ppm = threshold_ppm(threshold_pct)
+            if not self._samples:
+                self._ema_ppm = self._threshold_ppm
+
     @property
     def ema_ppm(self) -> int:
         """The smoothed commit rate, parts per million."""

@@ -5,9 +5,10 @@ Plain frozen data. Pools make events and carry out actions; the state machine in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 
 # --- events
@@ -15,10 +16,11 @@ from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker has loaded the pack and waits for tasks, of which it can do `hands` at the same time."""
+    """A worker has loaded the pack and waits for tasks, of which it can do `hands` at the same time. `facts`: who it is."""
 
     worker: int
     hands: int = 1
+    facts: WorkerFacts | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,22 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRefused:
-    """A worker could not start for a reason that a new one would meet again (no such backend, a bad pack)."""
+    """A worker can't work, for a reason that others in its place would meet again (another version, no such backend).
+
+    `place`: where that is, told once however many workers are refused there. `room`: how many workers the pool
+    can have from now on, those that work included.
+    """
 
     worker: int
+    detail: str
+    place: str = ""
+    room: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRefused:
+    """No worker can do what was asked for, not even those that had begun (there is no GPU after all)."""
+
     detail: str
 
 
@@ -77,10 +92,25 @@ class Tick:
 
 
 Event: TypeAlias = (
-    WorkerReady | WorkerLost | WorkerRefused | TaskDone | TaskFailed | ShardPlanned | PlanEnded | Tick
+    WorkerReady
+    | WorkerLost
+    | WorkerRefused
+    | PoolRefused
+    | TaskDone
+    | TaskFailed
+    | ShardPlanned
+    | PlanEnded
+    | Tick
 )
 
 # --- actions
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Start the worker with this number."""
+
+    worker: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +187,15 @@ class Abort:
 
 
 Action: TypeAlias = (
-    Submit | ReplaceWorker | PlanMore | Emit | ReportProblem | ReportNote | Forget | Warn | Finish | Abort
+    StartWorker
+    | Submit
+    | ReplaceWorker
+    | PlanMore
+    | Emit
+    | ReportProblem
+    | ReportNote
+    | Forget
+    | Warn
+    | Finish
+    | Abort
 )

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 """How long the end of a scan waits for a process that has still to find the GPU."""
 
+LOOK_SECONDS = 5.0
+"""How long a first look may take that others wait for."""
+
 _LONGEST_ADDRESS = 107
 _WAITING_WORKERS = 4096
 
@@ -40,12 +43,13 @@ class GpuProcess:
 
     `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
     the next one. `connection`: readable when there is something to `mind`.
-    `promising`: there is a GPU at first sight; `found`: it will do; `ready`: the pack's programs are on it.
+    `promising`: there is a GPU at first sight; `found`: it will do; `ready`: the pack's programs are on it. `device`: its
+    product name, when it is promising.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._folder = self.address = ""
+        self._folder = self.address = self.device = ""
         self._lock = -1
         # the rules; not among the process's arguments: whoever spawns it waits until it has read those
         self._pack = Connection(os.memfd_create("vyre-pack", os.MFD_CLOEXEC))
@@ -121,20 +125,30 @@ class GpuProcess:
         else:
             if kind != "refused":
                 self.promising = True
+                self.device = text or self.device
                 self.found = self.found or kind != "promising"
                 self.ready = kind == "ready"
                 return ""
         self._listener.close()
         return str(text)
 
+    def first_look(self) -> str:
+        """Wait a while until the GPU is promising; why there is none, or "" where nothing has been said yet."""
+        return self._wait(lambda: self.promising, LOOK_SECONDS) or ""
+
     def verdict(self) -> str:
         """Wait until the GPU is found; "" or why it is not."""
-        end = time.monotonic() + START_SECONDS
-        while not self.found and not self.connection.closed:
+        refused = self._wait(lambda: self.found, START_SECONDS)
+        if refused is None:
+            return f"the GPU's process {self.pid} had not found it after {START_SECONDS:g} s more"
+        return refused
+
+    def _wait(self, done: Callable[[], bool], seconds: float) -> str | None:
+        """ "" when it is `done`, or why it never will be; None after so many seconds."""
+        end = time.monotonic() + seconds
+        while not done() and not self.connection.closed:
             if not self.connection.poll(max(0.0, end - time.monotonic())):
-                return (
-                    f"the GPU's process {self._process.pid} had not found it after {START_SECONDS:g} s more"
-                )
+                return None
             if refused := self.mind():
                 return refused
         return ""
@@ -190,10 +204,10 @@ def _own_gpu(parent: Connection, listener: socket.socket, pack: Connection, conf
 
 def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> DevicePack:
     """The pack on the device; the parent is told how far it is."""
-    from vyre_dist.kernels.cuda.first_look import promising
+    from vyre_dist.kernels.cuda.first_look import require
 
-    if promising():
-        parent.send_bytes(_message("promising", ""))
+    if device := require().device:
+        parent.send_bytes(_message("promising", device))
 
     from vyre_dist.kernels.cuda.device import open_device
     from vyre_dist.kernels.cuda.device_pack import DevicePack
@@ -201,8 +215,7 @@ def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> Devic
     from vyre_dist.rules.screens import screens_of
 
     cache = ArtifactCache(config.cache_dir)
-    open_device(cache)
-    parent.send_bytes(_message("found", ""))
+    parent.send_bytes(_message("found", open_device(cache).product))
     with open(pack.fileno(), "rb", closefd=False) as f:
         f.seek(0)  # the file is the parent's, too, which wrote it, and another process may have read it
         own = pack_from_bytes(f.read())

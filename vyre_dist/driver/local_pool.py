@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import threading
@@ -16,28 +14,44 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.events import (
+    Event,
+    PoolRefused,
+    TaskDone,
+    TaskFailed,
+    WorkerLost,
+    WorkerReady,
+    WorkerRefused,
+)
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import ENDING, held_back
-from vyre_dist.driver.worker_loop import answer, read_answer
+from vyre_dist.driver.signals import held_back
+from vyre_dist.driver.worker_facts import facts_of
+from vyre_dist.driver.worker_loop import READY, REFUSED, UNUSABLE, read_answer, serve
 from vyre_dist.engine.tasks import Task, encode_task
 from vyre_dist.engine.worker import ScanEngine
-from vyre_dist.engine.worker_process import STOP_SECONDS, end, receive
-from vyre_dist.errors import UsageError, VyreError, WorkerUnusableError
+from vyre_dist.engine.worker_process import STOP_SECONDS, end
+from vyre_dist.errors import UsageError
+from vyre_dist.kernels import resolve_backend
 
-_READY = b"ready"
-_REFUSED = b"refused "
-_UNUSABLE = b"unusable "
+if TYPE_CHECKING:
+    from vyre_dist.driver.fork_server import ForkServer
 
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 """Of files, processes or memory there may be more a moment later."""
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 16.0
 """Seconds between two attempts to start a process in the place of one that was lost. They double."""
+_MOST_STARTING = 16
+"""Processes at a time, or one for each processor: while more start, the first ones may do what there is to do."""
+
+
+_NVIDIA_DRIVER = "/proc/driver/nvidia"
+"""Without it there is hardly a GPU: to hear so takes less time than to compile a pack, and nothing has to be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +98,12 @@ class _Worker:
 
 
 class LocalPool:
-    """`workers` processes (None: one for each processor this process may use). With the cuda backend there is one more: it
-    owns the GPU and scans what the others read.
+    """At most `workers` processes (None: one for each processor this process may use). With the cuda backend there is one
+    more: it owns the GPU and scans what the others read.
 
-    `start_method`: fork where that is safe (Linux, no other threads yet; a worker is then up in milliseconds), else spawn.
-    `of_many`: this is one of several pools, so what is short here need not be so for the others.
+    `start_method`: fork where that is safe (Linux, no other threads yet), else spawn: a process that is spawned forks
+    the workers. Either way the pack is loaded once, and a worker is up in milliseconds. `of_many`: this is one of
+    several pools, so what is short here need not be so for the others.
     """
 
     name = "local"
@@ -104,67 +119,99 @@ class LocalPool:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
         self._spec, self._of_many = spec, of_many
-        self._count = workers or len(os.sched_getaffinity(0))
+        processors = len(os.sched_getaffinity(0))
+        self._count = workers or processors
+        self.at_once = max(_MOST_STARTING, processors)
         if start_method is None:
             safe = sys.platform == "linux" and threading.active_count() == 1
             start_method = "fork" if safe else "spawn"
-        self._context: Any = multiprocessing.get_context(start_method)
         self._forks = start_method == "fork"
         self._workers: dict[int, _Worker] = {}
         self._engine: ScanEngine | None = None
+        self._server: ForkServer | None = None
         self.gpu: GpuProcess | None = None
+        self._refused = ""
         self._held: list[Event] = []
         self._waits: dict[int, float] = {}
         self._later: dict[int, tuple[float, WorkerLost]] = {}
 
     def start(self) -> Sequence[int]:
-        """See WorkerPool. Raises UsageError, too, when files, processes or memory are short for so many; one of many pools
-        raises OSError.
-        """
+        """See WorkerPool."""
         if self._spec.config.backend == "cuda":
             self.gpu = GpuProcess(self._spec)
             self.gpu.start()
+            if not os.path.exists(_NVIDIA_DRIVER):
+                self._refused = self.gpu.first_look()
+        if self._refused:
+            return range(self._count)
+        gpu = self.gpu.address if self.gpu else ""
         if self._forks:
             # compiled once, before the fork: the workers share its pages and are ready at once
-            self._engine = ScanEngine(self._spec.pack, self._spec.config, self._gpu_address)
-        for number in range(self._count):
-            try:
-                self._workers[number] = self._spawn(number)
-            except OSError as error:
-                if error.errno not in _SHORT or self._of_many:
-                    raise
-                raise UsageError(
-                    f"of {self._count} workers only {number} could be started ({error.strerror}): ask for fewer "
-                    "(--workers), or raise the limits (ulimit -n, -u, -v)"
-                ) from error
-        return list(self._workers)
+            self._engine = ScanEngine(self._spec.pack, self._spec.config, gpu)
+        else:
+            from vyre_dist.driver.fork_server import ForkServer
 
-    @property
-    def _gpu_address(self) -> str:
-        return self.gpu.address if self.gpu else ""
+            self._server = ForkServer(self._spec, gpu)
+            self._server.start()
+        return range(self._count)
+
+    def begin(self, worker: int) -> None:
+        """See WorkerPool. Where files, processes or memory are short for another one, those that there are go on; one of
+        many pools raises OSError.
+        """
+        if self._refused:
+            return
+        try:
+            self._workers[worker] = self._spawn(worker)
+        except OSError as error:
+            if error.errno not in _SHORT or self._of_many:
+                raise
+            started = len(self._workers)
+            detail = (
+                f"of {self._count} workers only {started} could be started ({error.strerror}): ask for fewer "
+                "(--workers), or raise the limits (ulimit -n, -u, -v)"
+            )
+            self._held.append(WorkerRefused(worker, detail, room=started))
 
     def _spawn(self, number: int) -> _Worker:
-        ours, theirs = self._context.Pipe()
+        ours, theirs = Pipe()
+        try:
+            process = self._fork(number, ours, theirs) if self._forks else self._have_forked(theirs)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return _Worker(process, ours)
+
+    def _have_forked(self, theirs: Connection) -> Any:
+        if self._server is None:
+            raise AssertionError("the pool was not started")
+        return self._server.fork(theirs)
+
+    def _fork(self, number: int, ours: Connection, theirs: Connection) -> Any:
         # a forked child holds copies of all our ends; while it does, its siblings would not see us die
-        not_theirs = [w.connection for w in self._workers.values()] + [ours] if self._forks else []
-        if self._forks and self.gpu:
+        not_theirs: list[Any] = [ours, *(w.connection for w in self._workers.values())]
+        if self.gpu:
             not_theirs += self.gpu.open_ends()
-        process = self._context.Process(
-            target=_serve,
-            args=(theirs, self._spec, self._engine, self._gpu_address, not_theirs),
+        process = multiprocessing.get_context("fork").Process(
+            target=serve,
+            args=(theirs, lambda: self._engine, not_theirs),
             name=f"vyre-worker-{number}",
             daemon=True,
         )
         # forked workers have our handlers, too, until they have dropped them
-        with held_back(not self._forks), warnings.catch_warnings():
+        with held_back(spawns=False), warnings.catch_warnings():
             # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
-            if self._forks:
-                _fork(process)
-            else:
-                process.start()
-        theirs.close()
-        return _Worker(process, ours)
+            _fork(process)
+        return process
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that were started, as far as their numbers are known."""
+        processes = [w.process for w in self._workers.values() if w.process is not None]
+        return [process.pid for process in processes if process.pid is not None]
 
     def submit(self, worker: int, task_id: int, task: Task) -> None:
         """See WorkerPool."""
@@ -183,26 +230,30 @@ class LocalPool:
             w.connection.send_bytes(task)
             while not w.ready:
                 said = w.connection.recv_bytes()
-                if said != _READY:
-                    return Lost(_text(said, _REFUSED), blameless=True)
+                if said != READY:
+                    return Lost(_text(said, REFUSED), blameless=True)
                 w.ready = True
             said = w.connection.recv_bytes()
         except (EOFError, OSError):
             return Lost(self._obituary(w), blameless=not w.ready)
-        return Lost(_text(said, _UNUSABLE), blameless=True) if said.startswith(_UNUSABLE) else said
+        return Lost(_text(said, UNUSABLE), blameless=True) if said.startswith(UNUSABLE) else said
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
+        if self._refused:
+            return [PoolRefused(self._refused)]
         by_connection = {w.connection: n for n, w in self._workers.items() if not w.connection.closed}
         events: list[Event] = []
         gpu = self.gpu if self.gpu and not self.gpu.connection.closed else None
+        if self._held and (gpu is None or gpu.promising):
+            timeout = 0.0
         if self._later:
             due = min(due for due, _ in self._later.values())
             timeout = min(timeout, max(0.0, due - time.monotonic()))
         for ready in wait([*by_connection, *([gpu.connection] if gpu else [])], timeout):
             if gpu and ready is gpu.connection:
                 if refused := gpu.mind():
-                    events.append(WorkerRefused(min(self._workers), refused))
+                    events.append(PoolRefused(refused))
                 continue
             number = by_connection[ready]  # type: ignore[index]
             self._held.append(self._read(number, self._workers[number]))
@@ -211,9 +262,16 @@ class LocalPool:
             self._held.append(self._later.pop(number)[1])
         if self.gpu is None or self.gpu.promising:
             # before that workers could begin without it; but nothing is to be scanned where there is none
-            events += self._held
+            events += [self._with_facts(event) for event in self._held]
             self._held.clear()
         return events
+
+    def _with_facts(self, event: Event) -> Event:
+        if not isinstance(event, WorkerReady):
+            return event
+        backend = resolve_backend(self._spec.config.backend)
+        device, pid = self.gpu.device if self.gpu else "", self._workers[event.worker].process.pid
+        return WorkerReady(event.worker, facts=facts_of(backend, device, pid=pid))
 
     def _read(self, number: int, worker: _Worker) -> Event:
         try:
@@ -222,14 +280,15 @@ class LocalPool:
             # OSError: the connection was reset, or ended in the middle of an answer
             return WorkerLost(number, self._obituary(worker))
         if not worker.ready:
-            if data == _READY:
+            if data == READY:
                 worker.ready = True
                 self._waits.pop(number, None)
                 return WorkerReady(number)
-            return WorkerRefused(number, _text(data, _REFUSED))
-        if data.startswith(_UNUSABLE):
+            # all load the same in the same place
+            return PoolRefused(_text(data, REFUSED))
+        if data.startswith(UNUSABLE):
             self._obituary(worker)
-            return WorkerLost(number, _text(data, _UNUSABLE), blameless=True)
+            return WorkerLost(number, _text(data, UNUSABLE), blameless=True)
         task_id = worker.tasks.popleft()
         result, error = read_answer(data)
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
@@ -241,8 +300,10 @@ class LocalPool:
             return "no process could be started"
         worker.process.join(STOP_SECONDS)
         pid, code = worker.process.pid, worker.process.exitcode
+        if pid is None:
+            return "no process could be started"
         if code is None:
-            return f"process {pid} closed its connection without ending"
+            return f"process {pid} closed its connection, and nobody has told of its end"
         if code >= 0:
             return f"process {pid} ended with exit code {code}"
         hint = ": out of memory, perhaps" if -code == signal.SIGKILL else ""
@@ -277,6 +338,8 @@ class LocalPool:
             w.connection.close()
             if w.process is not None:
                 w.process.terminate()
+        if self._server:
+            self._server.close()
         for w in workers:
             self._end(w)
         if self.gpu:
@@ -292,35 +355,3 @@ class LocalPool:
 
 def _text(data: bytes, prefix: bytes) -> str:
     return data.removeprefix(prefix).decode(errors="surrogateescape")
-
-
-def _serve(
-    connection: Connection, spec: WorkerSpec, engine: ScanEngine | None, gpu: str, not_ours: list[Any]
-) -> None:
-    """The worker's life: load, then answer until the driver is gone."""
-    for signum in ENDING:
-        # whatever a forked worker's parent does about them
-        signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    for other in not_ours:
-        other.close()
-    try:
-        if engine is None:
-            engine = ScanEngine(spec.pack, spec.config, gpu)
-    except VyreError as error:
-        connection.send_bytes(_REFUSED + str(error).encode(errors="surrogateescape"))
-        return
-    # what was loaded lives as long as the worker: the collector need not look at it, nor so often at the rest
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
-    # a driver that closed its end, or died, may be seen here before the thread sees it
-    try:
-        with contextlib.suppress(OSError):
-            connection.send_bytes(_READY)
-            while True:
-                connection.send_bytes(answer(engine, tasks.get()))
-    except WorkerUnusableError as error:
-        with contextlib.suppress(OSError):
-            connection.send_bytes(_UNUSABLE + str(error).encode(errors="surrogateescape"))

@@ -19,10 +19,12 @@ from vyre_dist.driver.events import (
     Forget,
     PlanEnded,
     PlanMore,
+    PoolRefused,
     ReplaceWorker,
     ReportNote,
     ReportProblem,
     ShardPlanned,
+    StartWorker,
     Submit,
     TaskDone,
     TaskFailed,
@@ -32,8 +34,10 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
+from vyre_dist.driver.roster import Roster
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.watchdog import Watchdog
+from vyre_dist.driver.workforce import Workforce
 from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (
@@ -95,13 +99,16 @@ class _SplitDocument:
 class ScanMachine:
     """One scan's state. `handle` takes one event and returns what to do, in order."""
 
-    def __init__(self, workers: Iterable[int], config: MachineConfig | None = None) -> None:
+    def __init__(
+        self, workers: Iterable[int], config: MachineConfig | None = None, at_once: int | None = None
+    ) -> None:
+        """`workers`: the numbers of all there may be. `at_once`: how many of them may be starting at the same time."""
         self.config = config or MachineConfig()
         self.totals = Totals()
-        self._in_hand: dict[int, deque[int]] = {w: deque() for w in workers}
-        self._ready: set[int] = set()
-        self._hands: dict[int, int] = {}
-        self._free: set[int] = set()
+        self.roster = Roster()
+        self._force = Workforce(workers, self.config.depth, at_once)
+        self.left_out: list[str] = []
+        self._left_places: set[str] = set()
         self._assignments: dict[int, _Assignment] = {}
         self._queue: deque[int] = deque()
         self._slots: dict[int, _Slot] = {}
@@ -128,6 +135,9 @@ class ScanMachine:
             case Tick():
                 if (silent := self._watchdog.silence(event.now)) is not None:
                     actions.append(Warn(f"no progress for {silent:.0f} s: {self._stuck_on()}"))
+                if not self._force.begun:
+                    # it loads the pack while the first inputs are listed
+                    actions.append(StartWorker(self._force.begin()))
             case ShardPlanned():
                 self._asked_for_plan = False
                 self._plan(event)
@@ -135,14 +145,16 @@ class ScanMachine:
                 self._asked_for_plan = False
                 self._plan_ended = True
             case WorkerReady():
-                self._ready.add(event.worker)
+                self._force.ready(event.worker, event.hands)
+                if event.facts is not None:
+                    self.roster.joined(event.worker, event.facts)
                 self._unstarted.discard(event.worker)
-                self._hands[event.worker] = event.hands
-                self._note_room(event.worker)
                 self._watchdog.progress()
             case WorkerRefused():
+                self._refused(event, actions)
+            case PoolRefused():
                 self._over = True
-                return [Abort(f"worker {event.worker} could not start: {event.detail}", refused=True)]
+                return [Abort(event.detail, refused=True)]
             case TaskDone():
                 self._done(event, actions)
             case TaskFailed():
@@ -197,28 +209,17 @@ class ScanMachine:
         self._next_task += 1
 
     def _assign(self, actions: list[Action]) -> None:
-        """Hand queued tasks to the workers with the least in hand, up to the depth."""
-        for depth in range(self.config.depth if self._queue else 0):
-            for worker in sorted(self._free):
-                most = (depth + 1) * self._hands[worker]
-                while len(self._in_hand[worker]) < most:
-                    if not self._queue:
-                        return
-                    task_id = self._queue.popleft()
-                    self._in_hand[worker].append(task_id)
-                    self._note_room(worker)
-                    actions.append(Submit(worker, task_id, self._assignments[task_id].task))
+        """Hand queued tasks to the workers with the least in hand, up to the depth, and start workers for the others."""
+        self._hand_out(range(1, 2), actions)
+        while self._force.wanted(len(self._queue)):
+            actions.append(StartWorker(self._force.begin()))
+        self._hand_out(range(2, self.config.depth + 1), actions)
 
-    def _note_room(self, worker: int) -> None:
-        """Keep `_free` true: the ready workers that may be given more. A thousand are not looked through at every event."""
-        if worker in self._ready and self._room(worker) > 0:
-            self._free.add(worker)
-        else:
-            self._free.discard(worker)
-
-    def _room(self, worker: int) -> int:
-        """How many tasks more a ready worker may be given."""
-        return self.config.depth * self._hands[worker] - len(self._in_hand[worker])
+    def _hand_out(self, depths: range, actions: list[Action]) -> None:
+        for worker in self._force.takers(len(self._queue), depths):
+            task_id = self._queue.popleft()
+            self._force.give(worker, task_id)
+            actions.append(Submit(worker, task_id, self._assignments[task_id].task))
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
@@ -226,10 +227,10 @@ class ScanMachine:
                 self._over = True
                 actions.append(Finish())
             return
-        room = sum(self._room(w) for w in self._free)
         ahead = self._next_slot - self._oldest_slot
         # a reserve, so that a worker that falls idle does not wait for the walk
-        wanted = len(self._queue) <= max(room, len(self._in_hand)) and ahead < self.config.slots_ahead
+        reserve = max(self._force.room(), self._force.begun)
+        wanted = len(self._queue) <= reserve and ahead < self.config.slots_ahead
         if wanted and not self._asked_for_plan:
             self._asked_for_plan = True
             actions.append(PlanMore())
@@ -243,6 +244,7 @@ class ScanMachine:
         self._watchdog.progress()
         self._lost_in_a_row = 0
         result = event.result
+        self.roster.did(event.worker, result)
         self.totals.add(result, len(set(result.skipped) - self._split.keys()))
         self._keep(result.findings, assignment)
         for document, reason, detail in result.problems:
@@ -287,12 +289,7 @@ class ScanMachine:
 
     def _take(self, worker: int, task_id: int) -> _Assignment | None:
         """The assignment that `worker` answers for, now off its hands; None for an answer that came too late."""
-        in_hand = self._in_hand.get(worker)
-        if in_hand is None or task_id not in in_hand:
-            return None
-        in_hand.remove(task_id)
-        self._note_room(worker)
-        return self._assignments.pop(task_id)
+        return self._assignments.pop(task_id) if self._force.take(worker, task_id) else None
 
     def _close_task(self, assignment: _Assignment) -> None:
         self._slots[assignment.slot].outstanding -= 1
@@ -376,27 +373,16 @@ class ScanMachine:
 
     def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
         # what is nobody's fault, of a worker that has not begun: there was no process, and may be none for a while
-        unstarted = event.blameless and event.worker not in self._ready
+        unstarted = event.blameless and not self._force.is_ready(event.worker)
         told = event.worker in self._unstarted
         if unstarted:
             self._unstarted.add(event.worker)
-        self._ready.discard(event.worker)
         self.totals.workers_lost += not unstarted
-        in_hand = self._in_hand[event.worker]
-        cut = False
-        # tasks are begun in the order they were given: the first one was being done; of a worker with several hands some of
-        # the others too, but a document that ends a process of its team is told of by the team, which lives on
-        for position, task_id in enumerate(reversed(in_hand), 1):
-            assignment = self._assignments.pop(task_id)
-            if position == len(in_hand) and not event.blameless:
-                cut = self._again(assignment, event.detail, actions)
-            else:
-                self._close_task(assignment)
-                self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
-        in_hand.clear()
-        self._note_room(event.worker)
-        self._lost_in_a_row += not cut and not (unstarted and self._ready)
-        if self._lost_in_a_row >= max(self.config.lost_in_a_row, 4 * len(self._in_hand)):
+        cut = self._take_back(
+            self._force.lost(event.worker), "" if event.blameless else event.detail, actions
+        )
+        self._lost_in_a_row += not cut and not (unstarted and self._force.any_ready)
+        if self._lost_in_a_row >= max(self.config.lost_in_a_row, 4 * self._force.begun):
             self._over = True
             actions.append(
                 Abort(
@@ -407,6 +393,34 @@ class ScanMachine:
         if not (unstarted and told):
             actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
         actions.append(ReplaceWorker(event.worker))
+
+    def _refused(self, event: WorkerRefused, actions: list[Action]) -> None:
+        """Go on without a worker that does not fit, if there are or can be others."""
+        self._take_back(self._force.leave_out(event.worker, event.room), "", actions)
+        self._unstarted.discard(event.worker)
+        if not self._force.begun and not self._force.most:
+            self._over = True
+            actions.append(Abort(f"worker {event.worker} could not start: {event.detail}", refused=True))
+        elif event.place not in self._left_places:
+            self._left_places.add(event.place)
+            self.left_out.append(event.detail)
+            actions.append(Warn(f"{event.detail}; the scan goes on with the others"))
+
+    def _take_back(self, tasks: list[int], detail: str, actions: list[Action]) -> bool:
+        """Queue again what a worker had in hand. `detail`: how it ended, where its task may be the reason; whether that was
+        then cut in two.
+        """
+        cut = False
+        # tasks are begun in the order they were given: the first one was being done; of a worker with several hands some of
+        # the others too, but a document that ends a process of its team is told of by the team, which lives on
+        for position, task_id in enumerate(reversed(tasks), 1):
+            assignment = self._assignments.pop(task_id)
+            if position == len(tasks) and detail:
+                cut = self._again(assignment, detail, actions)
+            else:
+                self._close_task(assignment)
+                self._enqueue(assignment.task, assignment.slot, assignment.failures, first=True)
+        return cut
 
     def _again(self, assignment: _Assignment, detail: str, actions: list[Action]) -> bool:
         """Retry a task that failed; cut it in two when it keeps failing (True); give its last document up."""
@@ -434,11 +448,11 @@ class ScanMachine:
 
     def _stuck_on(self) -> str:
         """What the scan has been waiting for."""
-        busy = {w: tasks[0] for w, tasks in self._in_hand.items() if tasks}
+        busy = self._force.busy()
         if busy:
             first = list(busy.items())[:4]
             return ", ".join(f"worker {w} on {_name(self._assignments[t].task)}" for w, t in first)
-        return "waiting for the list of inputs" if self._ready else "no worker has started yet"
+        return "waiting for the list of inputs" if self._force.any_ready else "no worker has started yet"
 
 
 def _name(task: Task) -> str:

@@ -21,15 +21,24 @@ class WorkerSpec:
 
 
 class WorkerPool(Protocol):
-    """Workers numbered 0 … n-1. All methods are called from one thread; tasks of one worker are done in the order given."""
+    """Workers numbered 0 … n-1. All methods are called from one thread; tasks of one worker are done in the order given.
+
+    `at_once`: how many workers may be starting at the same time.
+    """
 
     name: str
+    at_once: int
 
     def start(self) -> Sequence[int]:
-        """Begin to start the workers, and return their numbers. Each says WorkerReady, WorkerRefused or
-        WorkerLost through poll.
+        """Prepare for workers, and return the numbers of all there can be. None is started yet.
 
-        Raises UsageError when the cluster can never have what was asked for.
+        Raises UsageError when the pool can never have what was asked for.
+        """
+        ...
+
+    def begin(self, worker: int) -> None:
+        """Begin to start a worker. It says WorkerReady, WorkerRefused or WorkerLost through poll, or the pool
+        says PoolRefused.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,21 +13,27 @@ from vyre_dist.driver.events import (
     Abort,
     Action,
     Emit,
+    Event,
     Finish,
     Forget,
     PlanMore,
     ReplaceWorker,
     ReportNote,
     ReportProblem,
+    StartWorker,
     Submit,
     Tick,
     Warn,
+    WorkerReady,
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
+from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.totals import Totals
+from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.reported import Reporter
+from vyre_dist.engine.tasks import ScanTask
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import Finding
 from vyre_dist.rules.model import Rule
@@ -55,7 +61,8 @@ class ScanAbortedError(VyreError):
 class ScanOutcome:
     """What a scan came to. `problems`: inputs that were not scanned to their end.
 
-    `notes`: what is worth a word about others.
+    `notes`: what is worth a word about others. `workers`: how many there were, and `uses` what each of them did;
+    `left_out`: why some were not used that could have been.
     """
 
     totals: Totals
@@ -63,6 +70,8 @@ class ScanOutcome:
     notes: list[InputNote] = field(default_factory=list)
     seconds: float = 0.0
     workers: int = 0
+    uses: list[WorkerUse] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def report(self) -> MergedReport:
@@ -78,12 +87,15 @@ class ScanOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Who is told what. `progress` gets the totals after every round of events, and the plan."""
+    """Who is told what. `progress` gets the totals after every round of events, and the plan. `threshold` says from which
+    commit rate on speculation pays for a kind of worker, if that is known; it is asked once for each kind.
+    """
 
     findings: Callable[[Sequence[Finding]], None]
     problem: Callable[[InputProblem], None]
     warn: Callable[[str], None]
     progress: Callable[[Totals, Plan], None]
+    threshold: Callable[[WorkerFacts], int | None] = lambda _: None
 
 
 def run_scan(
@@ -101,14 +113,14 @@ def run_scan(
     """
     began = time.monotonic()
     try:
-        workers = pool.start()
-        machine = ScanMachine(workers, config)
-        outcome = ScanOutcome(machine.totals, workers=len(workers))
+        machine = ScanMachine(pool.start(), config, pool.at_once)
+        outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
         loop = _Loop(plan, pool, Reporter(rules, secret_key), callbacks, machine, outcome)
         loop.run()
     finally:
         pool.close()
     outcome.seconds = time.monotonic() - began
+    outcome.workers = machine.roster.count
     if loop.aborted is not None:
         raise ScanAbortedError(loop.aborted.detail, outcome, loop.aborted.refused)
     return outcome
@@ -133,6 +145,8 @@ class _Loop:
         self._machine = machine
         self._outcome = outcome
         self._listed = 0
+        self._kinds: dict[Hashable, int | None] = {}
+        self._thresholds: dict[int, int] = {}
         self.aborted: Abort | None = None
 
     def run(self) -> None:
@@ -141,17 +155,34 @@ class _Loop:
         handle(machine.handle(Tick(time.monotonic())))
         while not machine.over:
             for event in self._pool.poll(_POLL_SECONDS):
+                self._tune(event)
                 handle(machine.handle(event))
             handle(machine.handle(Tick(time.monotonic())))
             self._callbacks.progress(machine.totals, self._plan)
         if self.aborted is None and (detail := self._pool.unusable()):
             self.aborted = Abort(detail, refused=True)
 
+    def _tune(self, event: Event) -> None:
+        """Find out what a worker that is ready need not learn anew."""
+        if not isinstance(event, WorkerReady) or event.facts is None:
+            return
+        self._thresholds.pop(event.worker, None)
+        kind = event.facts.kind
+        if kind not in self._kinds:
+            self._kinds[kind] = self._callbacks.threshold(event.facts)
+        known = self._kinds[kind]
+        if known is not None:
+            self._thresholds[event.worker] = known
+
     def _carry_out(self, actions: list[Action]) -> None:
         queue = deque(actions)
         while queue:
             match queue.popleft():
+                case StartWorker(worker):
+                    self._pool.begin(worker)
                 case Submit(worker, task_id, task):
+                    if isinstance(task, ScanTask) and worker in self._thresholds:
+                        task = ScanTask(task.pieces, self._thresholds[worker])
                     self._pool.submit(worker, task_id, task)
                 case PlanMore():
                     planned = self._plan.next()

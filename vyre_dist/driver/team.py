@@ -5,44 +5,70 @@ To the driver they are one worker, with as many hands.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
+from collections import deque
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 
-from vyre_dist.driver.events import WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.events import PoolRefused, WorkerLost, WorkerReady, WorkerRefused
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import failed
-from vyre_dist.errors import UsageError, WorkerUnusableError
+from vyre_dist.errors import GpuGoneError, UsageError, WorkerUnusableError
+
+_LOG = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
 """At a task, by processes that end before they could do anything about it."""
 
 
 class Team:
-    """`processes` workers in a LocalPool. `run` may be called from as many threads. Close it."""
+    """At most `processes` workers in a LocalPool, started when there is a task for them. `run` may be called from as many
+    threads. Close it.
+    """
 
     def __init__(self, spec: WorkerSpec, processes: int) -> None:
         # spawned: who has a team has threads
         self._pool = LocalPool(spec, processes, start_method="spawn", of_many=True)
         self._lock = threading.Lock()
-        self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._idle: queue.LifoQueue[int] = queue.LifoQueue()
+        self._unbegun: deque[int] = deque()
+        self._begun = 0
         self._refused = ""
         self._stop, self._stopped = Pipe()
         self._watcher: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Return when all are ready. Raises UsageError when one can't start, for a reason that others would meet again."""
+    @property
+    def begun(self) -> int:
+        """How many processes have been started, or are starting."""
+        return self._begun
+
+    @property
+    def device(self) -> str:
+        """The GPU's product name; "" without one."""
+        return self._pool.gpu.device if self._pool.gpu else ""
+
+    def start(self, until_found: bool = False) -> None:
+        """Return when the first process is ready, and there is a GPU at first sight.
+
+        The processors begin while it is opened. `until_found`: return when it is known to do. Raises
+        UsageError when that can't be, for a reason that others would meet again.
+        """
         try:
-            waiting = set(self._pool.start())
-            while waiting or not (self._pool.gpu is None or self._pool.gpu.ready):
+            self._unbegun.extend(self._pool.start())
+            first = self._unbegun.popleft()
+            self._pool.begin(first)
+            self._begun = 1
+            waiting = True
+            while waiting or not self._shown(until_found):
                 for event in self._pool.poll(1.0):
                     if isinstance(event, WorkerReady):
-                        waiting.discard(event.worker)
-                        self._idle.put(event.worker)
-                    elif isinstance(event, WorkerRefused | WorkerLost):
+                        waiting = False
+                        self._idle.put(first)
+                    elif isinstance(event, WorkerRefused | WorkerLost | PoolRefused):
                         raise UsageError(event.detail)
         except BaseException:
             self._pool.close()
@@ -52,6 +78,10 @@ class Team:
                 target=self._watch, args=(gpu,), name="vyre-gpu-watch", daemon=True
             )
             self._watcher.start()
+
+    def _shown(self, found: bool) -> bool:
+        gpu = self._pool.gpu
+        return gpu is None or (gpu.found if found else gpu.promising)
 
     def _watch(self, gpu: GpuProcess) -> None:
         """See to it that a process owns the GPU, until the team is closed or none can."""
@@ -65,20 +95,21 @@ class Team:
         """Have an idle process do a task; the answer, for read_answer. A process that ends instead is replaced: if the task
         may be the reason the answer says so, else another process does it.
 
-        Raises WorkerUnusableError when nobody owns the GPU any more, or no process lives long enough to begin.
+        Raises GpuGoneError when nobody owns the GPU any more, WorkerUnusableError when no process lives long enough to
+        begin.
         """
         why = ""
         for _ in range(_ATTEMPTS):
             if self._refused:
-                raise WorkerUnusableError(self._refused)
-            worker = self._idle.get()
+                raise GpuGoneError(self._refused)
+            worker = self._someone()
             try:
                 answer = self._pool.call(worker, task)
                 if isinstance(answer, bytes):
                     return answer
                 with self._lock:
                     if self._refused:
-                        raise WorkerUnusableError(self._refused)
+                        raise GpuGoneError(self._refused)
                     self._pool.replace(worker)
                 why = answer.detail
                 if not answer.blameless:
@@ -86,6 +117,25 @@ class Team:
             finally:
                 self._idle.put(worker)
         raise WorkerUnusableError(f"{_ATTEMPTS} processes in a row could not begin a task; the last: {why}")
+
+    def _someone(self) -> int:
+        """A process that has nothing to do; one more is started rather than waited for."""
+        with self._lock:
+            try:
+                return self._idle.get_nowait()
+            except queue.Empty:
+                if self._unbegun:
+                    worker = self._unbegun.popleft()
+                    try:
+                        self._pool.begin(worker)
+                    except OSError as error:
+                        # those that there are do the work
+                        _LOG.warning("a team goes on with %d processes: %s", self.begun, error)
+                        self._unbegun.clear()
+                    else:
+                        self._begun += 1
+                        return worker
+        return self._idle.get()
 
     def close(self) -> None:
         """End the processes."""

@@ -1,15 +1,12 @@
 """Tuning: what earlier runs learned about fused against serial, taken from the autotune store, and what this run learned.
 
-The store is asked once before the workers start and told once after they are done; a scan never waits for it in between.
+The store is asked when the first worker of a kind is ready, for 0.4 s at most, and told once after all are done.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
-import sys
-from pathlib import Path
+from collections.abc import Hashable, Sequence
 
 from vyre_dist.autotune.calibrate import threshold_to_store
 from vyre_dist.autotune.publish import Contender, PublishedRace, race_and_store
@@ -18,7 +15,8 @@ from vyre_dist.autotune.store import AutotuneStore
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.driver.totals import Totals
+from vyre_dist.driver.roster import WorkerUse
+from vyre_dist.driver.worker_facts import WorkerFacts
 
 # Both paths are compared by their time for this much of the run's data.
 _WORK_BYTES = 8 << 20
@@ -30,14 +28,15 @@ _ONE = (1, 1, 1)
 
 
 class Tuning:
-    """The two programs of one pack on one kind of machine, as the store knows them."""
+    """The two programs of one pack on one kind of worker, as the store knows them.
 
-    def __init__(self, pack_key: str, backend: str) -> None:
-        versions = _versions("hyperscan", "google-re2", "vyre-dist")
-        self._provenance = Provenance.here(versions)
-        engine = f"{backend} {sorted(versions.items())}"
-        own = _gpu() if backend == "cuda" else f"cpu {platform.machine()} {_processor()}"
-        self.adapter_id = own[:200]
+    The worker tells what it is: the machine that drives a scan may be another one.
+    """
+
+    def __init__(self, pack_key: str, facts: WorkerFacts) -> None:
+        self._provenance = Provenance.here(facts.versions)
+        engine = f"{facts.backend} {sorted(facts.versions.items())}"
+        self.adapter_id = _adapter(facts)
         self._fused, self._serial = (
             SpecCacheKey(_u64(f"{kind} {pack_key}"), _u64("windows, spans 24"), _ONE, _u64(engine))
             for kind in ("fused", "prefilter")
@@ -55,14 +54,19 @@ class Tuning:
         # a path is recorded for the data it was fastest on, and these say least of what the other one costs elsewhere
         return max(known, default=None)
 
-    def publish(self, store: AutotuneStore, totals: Totals) -> PublishedRace | None:
-        """Offer the outcome of this run's race; None when too little was raced to tell."""
-        fused_ns, fused_bytes, serial_ns, serial_bytes = totals.raced
+    def publish(self, store: AutotuneStore, uses: Sequence[WorkerUse]) -> PublishedRace | None:
+        """Offer the outcome of the race that workers of this kind ran; None when too little was raced to tell."""
+        raced = [sum(lane) for lane in zip(*(use.raced for use in uses), strict=True)]
+        fused_ns, fused_bytes, serial_ns, serial_bytes = raced
         if min(fused_bytes, serial_bytes) < _ENOUGH_BYTES:
             return None
         fused = VariantTiming(0, fused_ns * _WORK_BYTES // fused_bytes)
         serial = VariantTiming(0, serial_ns * _WORK_BYTES // serial_bytes)
-        report = MergedReport(totals.committed, totals.rolled_back, totals.fused)
+        report = MergedReport(
+            sum(use.committed for use in uses),
+            sum(use.rolled_back for use in uses),
+            sum(use.fused for use in uses),
+        )
         record = AutotuneRecord(_ONE, 1, recorded_at=self._provenance.date)
         return race_and_store(
             store,
@@ -74,44 +78,21 @@ class Tuning:
         )
 
 
+def publish_all(pack_key: str, store: AutotuneStore, uses: Sequence[WorkerUse]) -> None:
+    """What a run's workers learned, each kind's by itself."""
+    kinds: dict[Hashable, list[WorkerUse]] = {}
+    for use in uses:
+        kinds.setdefault(use.facts.kind, []).append(use)
+    for same in kinds.values():
+        Tuning(pack_key, same[0].facts).publish(store, same)
+
+
+def _adapter(facts: WorkerFacts) -> str:
+    """What timings are filed under: backend, machine or driver, and product."""
+    name = "cuda" if facts.backend == "cuda" else "cpu"
+    text = " ".join(f"{name} {facts.system} {facts.device}".split())
+    return "".join(c for c in text if c.isprintable())[:200]
+
+
 def _u64(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-
-
-def _versions(*names: str) -> dict[str, str]:
-    """The versions of the distributions that are installed, told by the names of their metadata's folders.
-
-    importlib.metadata would read these, with a parser for e-mail that takes as long to import as a tenth of a small scan.
-    """
-    found: dict[str, str] = {}
-    for folder in sys.path:
-        try:
-            entries = os.listdir(folder or ".")
-        except OSError:
-            continue  # sys.path may name what is not there, or an archive
-        for entry in entries:
-            name, dash, version = entry.removesuffix(".dist-info").partition("-")
-            name = name.replace("_", "-").lower()
-            if dash and entry.endswith(".dist-info") and name in names:
-                found.setdefault(name, version)
-    return found
-
-
-def _gpu() -> str:
-    """The driver's first GPU and its version, as the kernel module tells them: no CUDA context is made for that."""
-    lines = []
-    for pattern, wanted in (("gpus/*/information", "Model:"), ("version", "NVRM version:")):
-        for file in sorted(Path("/proc/driver/nvidia").glob(pattern))[:1]:
-            text = file.read_text(encoding="ascii", errors="replace")
-            lines += [line.partition(":")[2] for line in text.splitlines() if line.startswith(wanted)]
-    return "cuda " + (" ".join(" ".join(lines).split()) or "unknown")
-
-
-def _processor() -> str:
-    """The processor's name as the kernel tells it, printable."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
-            name = next((line.partition(":")[2] for line in f if line.startswith("model name")), "")
-    except OSError:
-        name = platform.processor()
-    return "".join(c for c in name.strip() if c.isprintable()) or "unknown"

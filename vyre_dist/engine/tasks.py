@@ -83,9 +83,13 @@ class PartResult:
 
 @dataclass(frozen=True, slots=True)
 class ScanTask:
-    """Scan these, in this order."""
+    """Scan these, in this order.
+
+    `threshold_pct`: the commit rate from which speculation pays, where that is known of the worker.
+    """
 
     pieces: tuple[Item, ...]
+    threshold_pct: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class TaskResult:
     a shard, with the size to cut them to; nothing was scanned of them. `undone`: how many at the task's end
     were not begun, as its files held a shard's bytes before.
     `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by path.
+    `scanned`: bytes by the backend that scanned them.
     """
 
     findings: list[FindingRow] = field(default_factory=list)
@@ -166,6 +171,7 @@ class TaskResult:
     serial: int = 0
     seconds: float = 0.0
     raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
+    scanned: dict[str, int] = field(default_factory=dict)
 
 
 class WireError(VyreError):
@@ -181,7 +187,7 @@ class WireError(VyreError):
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
-        body = [SCHEMA, "scan", [_item_row(p) for p in task.pieces]]
+        body = [SCHEMA, "scan", [_item_row(p) for p in task.pieces], task.threshold_pct]
     else:
         body = [SCHEMA, "stitch", task.piece, [_part_row(p)[:-1] for p in task.parts]]
     return _pack(body)
@@ -192,7 +198,7 @@ def decode_task(data: bytes) -> Task:
     body = _unpack("task", data)
     try:
         if body[1] == "scan":
-            return ScanTask(tuple([_item(row) for row in body[2]]))
+            return ScanTask(tuple([_item(row) for row in body[2]]), body[3])
         return StitchTask(_piece(body[2]), tuple(PartResult(*row) for row in body[3]))
     except (TypeError, IndexError, ValueError) as error:
         raise WireError("task", str(error)) from error
@@ -212,6 +218,7 @@ def encode_result(result: TaskResult) -> bytes:
         r.serial,
         r.seconds,
         r.raced,
+        r.scanned,
     ]
     return _pack([SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, counts])
 

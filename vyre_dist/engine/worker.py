@@ -50,7 +50,7 @@ from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import REJECTED, unpack_spans
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels import ScanProgram, open_backend
+from vyre_dist.kernels import ScanProgram, open_backend, require_backend
 from vyre_dist.kernels.backends import BackendOptions, programs
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
@@ -75,6 +75,7 @@ class ScanEngine:
 
     def __init__(self, pack: PackData, config: EngineConfig, gpu: str = "") -> None:
         """Compile `pack` (or load it from the cache) and open the backend. `gpu`: see BackendOptions. Raises UsageError."""
+        require_backend(config.backend, gpu)  # before the pack is compiled, which may take seconds
         cache = self.cache = ArtifactCache(config.cache_dir)
         self.pack = pack
         self.config = config
@@ -97,6 +98,8 @@ class ScanEngine:
         began = time.perf_counter()
         result = TaskResult()
         if isinstance(task, ScanTask):
+            if task.threshold_pct is not None:
+                self.speculator.speculator.set_threshold(task.threshold_pct)
             self._scan(task, result)
         else:
             self._stitch(task, result)
@@ -234,7 +237,10 @@ class ScanEngine:
         by_window: dict[int, list[RawSpan]] = defaultdict(list)
         for w, rule, start, length, flags in unpack_spans(as_bytes_view(outcome.outputs[0])):
             by_window[w].append((start, rule, start + length, flags))
-        result.bytes += sum([window.hi - window.lo for window in windows])
+        scanned = sum([window.hi - window.lo for window in windows])
+        result.bytes += scanned
+        used = self.backend.used
+        result.scanned[used] = result.scanned.get(used, 0) + scanned
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():

@@ -12,7 +12,7 @@ from vyre_dist.sinks.sinkset import (
     SinkWriteError,
     open_sinks,
 )
-from vyre_dist.sinks.summary import CommitReport, Note, Problem, RunSummary
+from vyre_dist.sinks.summary import CommitReport, Note, Problem, RunSummary, WorkerSummary
 
 __all__ = [
     "FORMATS",
@@ -28,6 +28,7 @@ __all__ = [
     "SinkFormatError",
     "SinkSet",
     "SinkWriteError",
+    "WorkerSummary",
     "open_progress",
     "open_sinks",
     "redact",

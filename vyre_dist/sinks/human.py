@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import Output
-from vyre_dist.sinks.summary import Problem, RunSummary
+from vyre_dist.sinks.summary import Problem, RunSummary, WorkerSummary
 from vyre_dist.sinks.text import visible, visible_bytes
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ MAX_SHOWN = 240
 
 #: What is left out by default, and how to have it.
 _TAKEN_BY = {"gitignored": " (--no-gitignore takes them)", "symlink": " (--follow takes them)"}
+#: Nodes that are named in a line; formats for machines have all of them.
+_MOST_NODES = 4
 
 
 def shorten(data: bytes, limit: int = MAX_SHOWN) -> str:
@@ -47,8 +49,8 @@ def headline(summary: RunSummary) -> str:
 
 
 def details(summary: RunSummary) -> list[str]:
-    """The further lines of the summary: commit rate, caps, what was left out on purpose."""
-    lines = []
+    """The further lines of the summary: workers, commit rate, caps, what was left out on purpose."""
+    lines = worker_lines(summary)
     commit = summary.commit
     if commit is not None and commit.rate_pct is not None:
         attempted = commit.committed + commit.rolled_back
@@ -74,6 +76,35 @@ def details(summary: RunSummary) -> list[str]:
         for reason, rules in summary.rules_left_out.items()
     ]
     return lines
+
+
+def worker_lines(summary: RunSummary) -> list[str]:
+    """What the workers used, a line for each kind of them.
+
+    Processes that scanned with this machine's processor go without saying.
+    """
+    used = summary.workers_used
+    kinds: dict[tuple[str, str, str], list[WorkerSummary]] = {}
+    for each in used:
+        kinds.setdefault((each.backend, each.device, each.version), []).append(each)
+    said = summary.pool != "local" or len(kinds) > 1 or any(set(w.bytes_by_backend) - {"cpu"} for w in used)
+    lines = [_kind_line(*kind, same) for kind, same in sorted(kinds.items())] if said else []
+    return lines + [f"left out: {visible(why)}" for why in summary.left_out]
+
+
+def _kind_line(backend: str, device: str, version: str, same: Sequence[WorkerSummary]) -> str:
+    nodes = list(dict.fromkeys(each.node for each in same))
+    named = ", ".join(nodes[:_MOST_NODES])
+    if len(nodes) > _MOST_NODES:
+        named += f" and {len(nodes) - _MOST_NODES:,} more nodes"
+    scanned: dict[str, int] = {}
+    for each in same:
+        for name, size in each.bytes_by_backend.items():
+            scanned[name] = scanned.get(name, 0) + size
+    parts = [f"{_size(size)} by {name}" for name, size in sorted(scanned.items(), key=lambda item: -item[1])]
+    on = f" on {device}" if device else ""
+    line = f"workers: {len(same):,} × {backend}{on}, vyre-dist {version}, at {named}: {', '.join(parts) or 'no work'}"
+    return visible(line)
 
 
 def _size(number: int) -> str:

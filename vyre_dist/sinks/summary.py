@@ -39,6 +39,27 @@ class CommitReport:
         return 100.0 * self.committed / attempted if attempted else None
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerSummary:
+    """What one worker was and did. `node`: its host's name; `node_id`: Ray's, "" outside Ray.
+
+    `backend`: the one that scanned most of its bytes, all of which `bytes_by_backend` counts. `device`: the product
+    that this backend's worker runs on. `processes`: how many tasks it could do at the same time.
+    """
+
+    worker: int
+    node: str
+    node_id: str
+    backend: str
+    device: str
+    version: str
+    python: str
+    processes: int
+    tasks: int
+    bytes: int
+    bytes_by_backend: Mapping[str, int]
+
+
 def _none() -> Mapping[str, int]:
     return MappingProxyType({})
 
@@ -52,7 +73,8 @@ class RunSummary:
     """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
 
     `capped_matches` counts google-re2's matches that are longer than their rule's cap (docs/compiler.md). `complete`:
-    everything asked for was scanned; otherwise `problems` says what was not. `warnings`: sentences for people, about
+    everything asked for was scanned; otherwise `problems` says what was not. `workers` counts those that were started,
+    `workers_used` tells of each; `left_out` says why others could not be used. `warnings`: sentences for people, about
     the whole run. `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the files
     of such), by reason. `secret_key`: the fingerprint of the key that findings have a secret_id under; "" for none.
     `store_problem`: why the autotune store was of no use, "" if it was.
@@ -71,6 +93,8 @@ class RunSummary:
     workers: int = 0
     pool: str = ""
     backend: str = ""
+    workers_used: tuple[WorkerSummary, ...] = ()
+    left_out: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=_none)
     rules_left_out: Mapping[str, tuple[str, ...]] = field(default_factory=_no_rules)
     complete: bool = True

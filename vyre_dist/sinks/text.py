@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from vyre_dist.finding import Finding
-from vyre_dist.sinks.summary import RunSummary
+from vyre_dist.sinks.summary import RunSummary, WorkerSummary
 
 
 def visible(text: str) -> str:
@@ -114,6 +114,24 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "backend": summary.backend,
         **({"secret_key_fingerprint": summary.secret_key} if summary.secret_key else {}),
         "store_problem": lossy_path(summary.store_problem)[0] or None,
+        "workers_used": [_worker(used) for used in summary.workers_used],
+        "workers_left_out": [lossy_path(why)[0] for why in summary.left_out],
+    }
+
+
+def _worker(used: WorkerSummary) -> dict[str, Any]:
+    return {
+        "worker": used.worker,
+        "node": used.node,
+        "node_id": used.node_id or None,
+        "backend": used.backend,
+        "device": used.device,
+        "version": used.version,
+        "python": used.python,
+        "processes": used.processes,
+        "tasks": used.tasks,
+        "bytes": used.bytes,
+        "bytes_by_backend": dict(used.bytes_by_backend),
     }
 
 

@@ -1,0 +1,107 @@
+"""WorkerFacts: who a worker is and what it works with, as it says itself when it is ready."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from vyre_dist import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
+
+    `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its product name.
+    `processes`: how many tasks it does at the same time. `version`: vyre-dist's; `versions`: those of what its
+    speed depends on. `system`: what beside the device its timings hold for.
+    """
+
+    node: str
+    host: str
+    pid: int
+    backend: str
+    gpus: tuple[str, ...] = ()
+    processes: int = 1
+    version: str = field(default=__version__)
+    device: str = field(default="", compare=False)
+    system: str = field(default="", compare=False)
+    python: str = field(default="", compare=False)
+    versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def kind(self) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+        """What workers have in common whose timings may be put together."""
+        return self.backend, self.device, self.system, tuple(sorted(self.versions.items()))
+
+
+def facts_of(
+    backend: str,
+    gpu: str = "",
+    *,
+    node: str = "",
+    gpus: tuple[str, ...] = (),
+    processes: int = 1,
+    pid: int = 0,
+) -> WorkerFacts:
+    """The facts of a worker of this machine, by default this process. `gpu`: the product that the cuda backend uses."""
+    on_gpu = backend == "cuda"
+    return WorkerFacts(
+        node,
+        os.uname().nodename,
+        pid or os.getpid(),
+        backend,
+        gpus,
+        processes,
+        device=gpu if on_gpu else processor(),
+        system=_nvidia_driver() if on_gpu else platform.machine(),
+        python=platform.python_version(),
+        versions=_versions("hyperscan", "google-re2", "vyre-dist"),
+    )
+
+
+@cache
+def processor() -> str:
+    """The processor's name as the kernel tells it, printable."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+            name = next((line.partition(":")[2] for line in f if line.startswith("model name")), "")
+    except OSError:
+        name = platform.processor()
+    return "".join(c for c in name.strip() if c.isprintable()) or "unknown"
+
+
+@cache
+def _nvidia_driver() -> str:
+    """The version of the kernel's module for NVIDIA's GPUs, as that tells it."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "unknown driver"
+    lines = (line.partition(":")[2] for line in text.splitlines() if line.startswith("NVRM version:"))
+    return " ".join(next(lines, "").split()) or "unknown driver"
+
+
+@cache
+def _versions(*names: str) -> dict[str, str]:
+    """The versions of the distributions that are installed, told by the names of their metadata's folders.
+
+    importlib.metadata would read these, with a parser for e-mail that takes as long to import as a tenth of a small scan.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            entries = os.listdir(folder or ".")
+        except OSError:
+            continue  # sys.path may name what is not there, or an archive
+        for entry in entries:
+            name, dash, version = entry.removesuffix(".dist-info").partition("-")
+            name = name.replace("_", "-").lower()
+            if dash and entry.endswith(".dist-info") and name in names:
+                found.setdefault(name, version)
+    return found
