@@ -80,7 +80,8 @@ def running_head(
     dashboard, gcs, client, agent, agent_grpc, metrics, runtime_env = free_ports(7)
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
-    of_all = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
+    # PYTHONSAFEPATH: a test that has imported the command has it, and it would hide what the command is to do
+    of_all = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") and k != "PYTHONSAFEPATH"} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "RAY_TMPDIR": str(temporary),
