@@ -79,6 +79,21 @@ def test_rules_check_says_why_the_host_has_the_work(cli: Cli, tree: Path) -> Non
     ]
 
 
+def test_rules_check_of_what_can_not_match(cli: Cli, tree: Path) -> None:
+    """A regex that no text can match is said not to be searched for, as text and as JSON; the pack is fit for use."""
+    (tree / "p.toml").write_text(
+        "schema = 1\n[[rules]]\nid = 'never'\nregex = 'foo\\Abar'\n[[rules]]\nid = 'ever'\nregex = 'foobar'\n"
+    )
+    run = cli("rules", "check", "p.toml")
+    first, *rest = run.out.decode().splitlines()
+    assert run.code == 0 and "not searched for: no text can match the regex" in first
+    assert (
+        "      note: no text can match the regex: the rule finds nothing, and no backend looks for it" in rest
+    )
+    never, ever = (json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines())
+    assert "no text can match" in never["route"] and "no text" not in ever["route"]
+
+
 def test_rules_explain(cli: Cli, pack: Path, tree: Path) -> None:
     """One rule's way as text and as a graph; unknown ids and rules that search nothing are exit code 2."""
     run = cli("rules", "explain", "token", pack)

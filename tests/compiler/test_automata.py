@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.compiler import RegexTooLargeError
-from vyre_dist.compiler.context import ALWAYS, CONDITIONS, context_of_byte, contexts_of, only
 from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa, determinize
 from vyre_dist.compiler.minimize import minimize
 from vyre_dist.compiler.nfa import MAX_NFA_POSITIONS, Nfa, make_nfa
 from vyre_dist.compiler.positions import Positions, build_positions
 from vyre_dist.regex import AssertionKind, parse, strip_captures
+from vyre_dist.regex.context import ALWAYS, CONDITIONS, context_of_byte, contexts_of, only
 
 randoms = st.randoms(use_true_random=False)
 

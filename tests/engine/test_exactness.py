@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
+import re2
 from generate import haystacks, packs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -82,3 +83,31 @@ def test_many_random_packs_on_split_documents(
 ) -> None:
     """The same, a hundred thousand times."""
     check(*case)
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 2, 3, 1 << 20])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_empty_matches_follow_go(backend: str, shard_bytes: int) -> None:
+    """An empty match that begins where the match before it ended is none; google-re2's iterator has one more."""
+    pattern, text = r"([\d\.]+)?", b"ab1.2cd"
+    scanner = Scanner({"number": pattern}, backend, shard_bytes=shard_bytes)
+    got = [(finding.start, finding.end) for finding in scanner.scan(text)]
+    assert got == [(0, 0), (1, 1), (2, 5), (6, 6), (7, 7)]
+    iterated = [found.span() for found in re2.finditer(pattern, text.decode())]
+    assert sorted({*iterated} - {*got}) == [(5, 5)] and {*got} < {*iterated}
+
+
+NEVER = [r"foo\Abar", r"foo$bar", r"foo\bbar", r"a\b\Bb", r"a[^\x00-\x{ff}]b", r"(?:a\b){2}"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rules_that_can_not_match_are_not_searched(backend: str) -> None:
+    """No backend is given them, alone or beside others, whose findings are the same."""
+    alone = Scanner({f"never{i}": pattern for i, pattern in enumerate(NEVER)}, backend)
+    assert alone.engine.backend.matchers == {}
+    assert alone.scan(b"foobar foo bar ab aab") == []
+    patterns = {"first": "foo", **{f"never{i}": pattern for i, pattern in enumerate(NEVER)}, "last": "bar"}
+    scanner = Scanner(patterns, backend)
+    assert sorted(scanner.engine.backend.matchers) == [0, len(NEVER) + 1]
+    found = [(finding.rule_id, finding.start) for finding in scanner.scan(b"foobar")]
+    assert found == [("first", 0), ("last", 3)]

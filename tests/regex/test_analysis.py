@@ -7,6 +7,7 @@ import pickle
 import random
 
 import pytest
+import re2
 
 from vyre_dist.regex import (
     EMPTY,
@@ -86,6 +87,24 @@ def test_empty_classes_never_match() -> None:
     assert {p: never_matches(parse(p).root) for p in never} == never
     assert factors(parse(r"ab\P{Any}").root) == FactorSet((), 0.0)
     assert factors(parse(r"ab|\P{Any}").root) == factors(parse("ab").root)
+
+
+# with bytes of three kinds: a word byte, a newline, another
+SMALL = [bytes(text) for size in range(6) for text in itertools.product(b"a\n ", repeat=size)]
+
+
+@pytest.mark.parametrize("pattern", [
+    r"a\Aa", r"a^a", r"(?m)a^a", r"(?m)\n^a", r"a$a", r"(?m)a$\n", r"(?m)a$a", r"\b\B", r"a\ba", r"a\b a",
+    r"a\B a", r"(?:a\b)+a", r"(?:a\b)*a", r"(?:a\b){2}", r"(?:a\b ){2}", r"(?:\Aa){2}", r"(?:\Aa){1,2}",
+    r"\z\A", r"\z.\A", r"(?m)^\n^\n^$", r"(?m)$a^", r"\B", r"a[^\x00-\x{ff}]|\Ba\B", r"(?:|a)\b\B(?:|a)",
+    r"(?:a|\n){3}\b\b\B", r"(?m)(?:$\n){3}\ba", r"(?:a$)*", r"(?m)a(?:$|\b)a", r"(?s).{5}\Aa",
+])  # fmt: skip
+def test_what_never_matches_is_what_no_text_has(pattern: str) -> None:
+    """google-re2, given every text of at most five bytes of three kinds, finds a match of exactly the others."""
+    root = parse(pattern).root
+    compiled = re2.compile(to_re2(root).decode("latin-1"))
+    found = any(compiled.search(text.decode()) for text in SMALL)
+    assert never_matches(root) == (not found)
 
 
 def text_of(found: FactorSet | None) -> set[bytes] | None:

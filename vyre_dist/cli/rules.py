@@ -81,7 +81,8 @@ def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) 
         routes = rule_routes(compile_pack(loaded.data))
     except RulesRefusedError as error:
         refused = dict(error.refused)
-    reports = check_pack(loaded, route=lambda index, _rule, _regex: routes.get(index, ""))
+    missing = "" if refused else "not searched for: no text can match the regex"
+    reports = check_pack(loaded, route=lambda index, _rule, _regex: routes.get(index, missing))
     # what google-re2 refuses, check_pack has found for itself
     reports = [
         replace(r, problems=(refused[r.rule_id],)) if r.rule_id in refused and not r.problems else r

@@ -18,12 +18,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vyre_dist.compiler.context import CONTEXT_CLASSES
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import MAX_WINDOW, GramModel, folded_bytes
 from vyre_dist.compiler.min_cut import FlowNetwork
 from vyre_dist.compiler.positions import Positions
 from vyre_dist.regex import charclass
+from vyre_dist.regex.context import CONTEXT_CLASSES
 
 GRAM_PRICE = 5e-7
 """What one gram costs beside its hits: what its two bits add to the bitmap's false hits (see hashing.py)."""

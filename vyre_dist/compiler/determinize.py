@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE, context_of_byte
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.positions import Direction, Positions
 from vyre_dist.regex import charclass
+from vyre_dist.regex.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE, context_of_byte
 
 DEAD, ACCEPT = 0, 1
 EDGE_SYMBOL = 256

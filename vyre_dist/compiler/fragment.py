@@ -13,8 +13,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vyre_dist.compiler.context import ALWAYS, CONDITIONS
 from vyre_dist.compiler.errors import RegexTooLargeError
+from vyre_dist.regex.context import ALWAYS, CONDITIONS
 from vyre_dist.regex.nodes import Alternate, Assertion, Capture, CharClass, Concat, Node, Repeat, fold
 
 # Of a long counted repeat only these copies at either end may hold an anchor: the rest would only show

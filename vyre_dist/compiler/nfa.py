@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.context import ANY_CONTEXT
 from vyre_dist.compiler.determinize import make_alphabet, reachable
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.positions import Positions
+from vyre_dist.regex.context import ANY_CONTEXT
 
 MAX_NFA_POSITIONS = 256
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vyre_dist.compiler.context import (
+from vyre_dist.compiler.fragment import Fragment, FragmentBuilder, bits_of
+from vyre_dist.regex.context import (
     ALWAYS,
     ANY_CONTEXT,
     CONTEXT_CLASSES,
@@ -18,7 +19,6 @@ from vyre_dist.compiler.context import (
     only,
     previous_given,
 )
-from vyre_dist.compiler.fragment import Fragment, FragmentBuilder, bits_of
 from vyre_dist.regex.nodes import Node
 
 MAX_POSITIONS = 4096

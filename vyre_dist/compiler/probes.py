@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vyre_dist.compiler.anchors import Anchor
-from vyre_dist.compiler.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import FOLD, GramModel, folded_bytes
 from vyre_dist.compiler.positions import Direction, Positions
 from vyre_dist.regex import charclass
+from vyre_dist.regex.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 
 MAX_PROBES = 6
 _REACH_FORWARD = 32

@@ -13,7 +13,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vyre_dist.compiler.context import CONDITIONS
+from vyre_dist.regex.context import CONDITIONS
 from vyre_dist.regex.nodes import Alternate, Assertion, Capture, CharClass, Concat, Node, Repeat, fold
 
 MAX_INSTRUCTIONS = 8192

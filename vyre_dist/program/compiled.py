@@ -24,7 +24,7 @@ DEFAULT_MAX_MATCH_BYTES = 64 << 10
 MAX_MATCH_BYTES_LIMIT = 1 << 30
 
 # bump when the analysis or the rendering changes what is stored
-_SCHEMA = 4
+_SCHEMA = 5
 
 # Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every match contains. A
 # rule without one of two bytes or more costs as much as all the others together (measured with gitleaks' pack over source
@@ -35,7 +35,8 @@ _SHORTEST_GATE = 4
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """One rule with a regex. `index` counts the pack's rules; rules with a path only have no CompiledRule.
+    """One rule with a regex. `index` counts the pack's rules; rules with a path only have no CompiledRule, nor have those
+    whose regex no text can match.
 
     `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: the
     same language in PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded.
@@ -61,7 +62,10 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPack:
-    """All rules with a regex, in pack order. `key` names the pack's content and everything that shaped the compilation."""
+    """All rules with a regex that can match, in pack order.
+
+    `key` names the pack's content and everything that shaped the compilation.
+    """
 
     key: str
     rules: tuple[CompiledRule, ...]
@@ -101,7 +105,7 @@ def compile_pack(
         if rule.regex is None:
             continue
         try:
-            rules.append(_compile_rule(index, rule, rule.regex, max_match_bytes))
+            compiled = _compile_rule(index, rule, rule.regex, max_match_bytes)
         except (rx.RegexSyntaxError, rx.RepeatRewriteError, UsageError) as error:
             refused.append((rule.id, str(error)))
         except re2.error as error:
@@ -109,6 +113,9 @@ def compile_pack(
             refused.append(
                 (rule.id, f"google-re2 refuses the regex, given {memory} MiB of memory: {_text(error)}")
             )
+        else:
+            if compiled is not None:
+                rules.append(compiled)
     if refused:
         raise RulesRefusedError(refused)
     if cache is not None:
@@ -116,7 +123,8 @@ def compile_pack(
     return CompiledPack(key, tuple(rules))
 
 
-def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> CompiledRule:
+def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> CompiledRule | None:
+    """None: no text can match it, so that no backend need look."""
     parsed = rx.parse(regex)
     pattern, widest = rx.to_re2(parsed), rx.max_width(parsed.root)
     cap = rule.max_match_bytes or max_match_bytes
@@ -124,6 +132,8 @@ def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> C
         raise UsageError(f"matches of {needed} bytes: at most {MAX_MATCH_BYTES_LIMIT} (1 GiB) are allowed")
     # thrown away, but it takes 0.1 ms: better refused here than in the middle of a scan
     compile_pattern(pattern, captures=True)
+    if rx.never_matches(parsed.root):
+        return None
     return CompiledRule(
         index,
         pattern,

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
         max_width,
         may_be_cut_off,
         min_width,
-        never_matches,
         node_count,
         nullable,
         position_count,
         strip_captures,
     )
+    from vyre_dist.regex.emptiness import never_matches
     from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
     from vyre_dist.regex.factor_search import Cost, Factor, FactorSet, byte_cost, factors
     from vyre_dist.regex.nodes import (
@@ -150,7 +150,7 @@ _HOMES = {
     "max_width": "analysis",
     "may_be_cut_off": "analysis",
     "min_width": "analysis",
-    "never_matches": "analysis",
+    "never_matches": "emptiness",
     "node_count": "analysis",
     "nullable": "analysis",
     "parse": "parser",

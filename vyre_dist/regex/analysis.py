@@ -75,22 +75,6 @@ def _nullable(node: Node, parts: Sequence[bool]) -> bool:
     return all(parts)
 
 
-def never_matches(node: Node) -> bool:
-    """Whether an empty class keeps the node from matching anything (assertions are taken to hold)."""
-    return fold(node, _never_matches)
-
-
-def _never_matches(node: Node, parts: Sequence[bool]) -> bool:
-    match node:
-        case CharClass():
-            return node.mask == 0
-        case Alternate():
-            return all(parts)
-        case Repeat():
-            return node.min > 0 and parts[0]
-    return any(parts)
-
-
 def first_bytes(node: Node) -> int:
     """The bytes that a match can start with, as a 256-bit mask; an empty match starts with none."""
     return fold(node, lambda n, parts: _edge(n, parts, forward=True))[0]

@@ -88,7 +88,9 @@ def _check(
             notes.append("matches the empty string, at nearly every position")
         if high is None:
             notes.append("matches have no longest length: they are cut at max_match_bytes")
-        if not rule.keywords:
+        if never := rx.never_matches(regex.root):
+            notes.append("no text can match the regex: the rule finds nothing, and no backend looks for it")
+        if not rule.keywords and not never:
             notes.append("has no keywords: every document is searched for it")
         try:
             regexp, memory = compile_pattern(rx.to_re2(regex), captures=True)
