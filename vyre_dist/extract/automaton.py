@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler.context import CONDITIONS, EDGE, context_of_byte
+from vyre_dist.regex.context import CONDITIONS, EDGE, context_of_byte
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import compile_pattern
 
