@@ -256,6 +256,37 @@ class GatedActor(scan_actor.ScanActor):
         return super().run(task)
 
 
+class GpuGoneActor(scan_actor.ScanActor):
+    """A ScanActor whose GPU turns out to be of no use with its first task, unless it was told to do without."""
+
+    def run(self, task: scan_actor.Wire) -> scan_actor.Wire:
+        if self._config["backend"] == "auto":
+            return scan_actor._packed(["gpu", "no usable GPU: it was promising"])
+        return super().run(task)
+
+
+@pytest.fixture
+def gone_gpu(monkeypatch) -> Iterator[None]:
+    """Actors are GpuGoneActors."""
+    monkeypatch.setattr(ray_pool, "ScanActor", GpuGoneActor)
+    module = sys.modules[__name__]
+    ray.cloudpickle.register_pickle_by_value(module)
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(module)
+
+
+@pytest.mark.usefixtures("gone_gpu")
+def test_a_gpu_that_is_of_no_use_after_all_costs_nothing_but_time(scan, spec, documents) -> None:
+    """Where nobody asked for GPUs the actors go on with their processors, and no document is blamed."""
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    auto = WorkerSpec(spec.pack, EngineConfig(backend="auto", shard_bytes=spec.config.shard_bytes))
+    found, outcome, warnings = scan(RayPool(auto), documents)
+    assert found == expected and outcome.problems == []
+    assert 1 <= outcome.totals.workers_lost <= GPUS and outcome.totals.retries == 0
+    assert all("it was promising" in warning for warning in warnings)
+    assert {use.backend for use in outcome.uses} == {"cpu"}
+
+
 @pytest.fixture
 def gate(tmp_path: Path, monkeypatch) -> Iterator[Path]:
     """A FIFO: opening it for writing returns when an actor is in the middle of a task, and never before."""
