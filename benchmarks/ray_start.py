@@ -24,7 +24,10 @@ from typing import Any
 
 from results_file import append, run_facts
 
-TEXT = "key = AKIA2E0A8F3B244C9986\n" * 100
+START_SECONDS = 120
+# a cluster of this machine alone, which nobody counts
+ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+TEXT = "key = AKIAZ5GMXQ3RKV7HWN2T\n" * 100
 
 
 def free_ports(number: int) -> list[int]:
@@ -55,24 +58,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=float)
     parser.add_argument("--backend", default="auto")
+    parser.add_argument(
+        "--gpus", type=int, help="so many GPUs, also where there are none: actors with a team each"
+    )
+    parser.add_argument("--cpus", type=int, help="so many processors, also where there are fewer")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--commit", help="what is recorded as the state of the code (default: what git says)")
     args = parser.parse_args()
+    os.environ |= ENVIRONMENT
     ray = [sys.executable, "-P", "-m", "ray.scripts.scripts"]
     # a socket's path has room for 107 bytes, and Ray's part of it is long
-    with tempfile.TemporaryDirectory(prefix="vr", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="vr", ignore_cleanup_errors=True) as place:
+        folder = Path(place)
         (folder / "text").write_text(TEXT)
         port, client = free_ports(2)
         command = [*ray, "start", "--head", "--block", "--port", str(port), "--temp-dir", str(folder / "ray")]
         command += ["--ray-client-server-port", str(client), "--include-dashboard", "false"]
+        for option, number in (("--num-gpus", args.gpus), ("--num-cpus", args.cpus)):
+            command += [] if number is None else [option, str(number)]
         log = (folder / "log").open("wb")
         head = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
-            address, end = f"127.0.0.1:{port}", time.monotonic() + 60
-            while subprocess.run([*ray, "status", "--address", address], capture_output=True).returncode:
+            address, end = f"127.0.0.1:{port}", time.monotonic() + START_SECONDS
+            while b"runtime started" not in (folder / "log").read_bytes():
                 if time.monotonic() > end or head.poll() is not None:
                     raise SystemExit(f"no cluster came up\n{(folder / 'log').read_text()[-4000:]}")
+                time.sleep(0.2)
             times, report = [], {}
             for _ in range(1 + args.rounds):
                 seconds, report = scan(address, folder, args.backend)
