@@ -129,6 +129,7 @@ class RayPool:
         self._actors: dict[int, Any] = {}
         self._refs: dict[Any, tuple[int, int]] = {}
         self._probes: dict[int, _Probe] = {}
+        self._notes: dict[str, str] = {}
         self._held: list[Event] = []
         self.at_once = self._count = 0
         self._needs: dict[str, int] = {}
@@ -258,6 +259,8 @@ class RayPool:
             return
         if worker not in self.facts:
             self.facts[worker] = found
+            if found.cache_trouble:
+                self._notes.setdefault(found.host, f"on {found.host}: {found.cache_trouble}")
             events.append(WorkerReady(worker, found.processes, found))
         probe = self._probes.pop(worker, None) if task_id == _PROBE else None
         for lost in probe.lost if probe else ():
@@ -340,8 +343,8 @@ class RayPool:
         return ""
 
     def notes(self) -> Sequence[str]:
-        """See WorkerPool."""
-        return ()
+        """See WorkerPool. One for each machine whose cache can't be written."""
+        return list(self._notes.values())
 
     def close(self) -> None:
         """See WorkerPool. Then `disconnect`, unless that is left for later."""

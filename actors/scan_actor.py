@@ -106,14 +106,16 @@ class ScanActor:
             team = Team(WorkerSpec(pack, config), processes)
             # who asked for the GPU hears before any work is done that it is of no use
             team.start(until_found=wanted == "cuda")
-            device, run = team.device, team.run
+            device, run, trouble = team.device, team.run, ""
         else:
             from vyre_dist.driver.worker_loop import answer
             from vyre_dist.engine.worker import ScanEngine
 
-            run = partial(answer, ScanEngine(pack, config))
+            engine = ScanEngine(pack, config)
+            run, trouble = partial(answer, engine), engine.cache.trouble
         backend = resolve_backend(config.backend)
-        self._facts = facts_of(backend, device, node=_node(), gpus=own, processes=processes)
+        facts = facts_of(backend, device, node=_node(), gpus=own, processes=processes)
+        self._facts = replace(facts, cache_trouble=trouble)
         return run
 
     def run(self, task: Wire) -> Wire:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -92,3 +93,16 @@ def test_an_actor_that_has_lost_its_gpu_ends() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert "nobody owns the GPU" in done.stderr
+
+
+def test_a_cache_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker on a machine where the driver's cache folder can't be made works with a spare one, and says so."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "file").touch()
+    config = EngineConfig(backend="cpu", cache_dir=str(tmp_path / "file" / "cache"))
+    actor = ScanActor(PACK, asdict(config))
+    facts = read_ready(actor.ready())
+    assert isinstance(facts, WorkerFacts)
+    assert (
+        str(tmp_path / "file" / "cache") in facts.cache_trouble and "is used instead" in facts.cache_trouble
+    )

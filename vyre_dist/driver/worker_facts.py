@@ -19,7 +19,8 @@ class WorkerFacts:
 
     `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its product name.
     `processes`: how many tasks it does at the same time. `version`: vyre-dist's; `versions`: those of what its
-    speed depends on. `system`: what beside the device its timings hold for.
+    speed depends on. `system`: what beside the device its timings hold for. `cache_trouble`: why its cache can't be
+    written, "" if it can.
     """
 
     node: str
@@ -33,6 +34,7 @@ class WorkerFacts:
     system: str = field(default="", compare=False)
     python: str = field(default="", compare=False)
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+    cache_trouble: str = field(default="", compare=False)
 
     @property
     def kind(self) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
