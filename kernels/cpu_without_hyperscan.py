@@ -18,7 +18,8 @@ from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
 from vyre_dist.kernels.re2_candidates import Re2Candidates
 from vyre_dist.program import ArtifactCache, CompiledPack
-from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.finder import Finder, Groups
+from vyre_dist.rules.search import compile_pattern
 
 
 class Re2CpuBackend:
@@ -38,6 +39,12 @@ class Re2CpuBackend:
         self.matchers = rule_matchers(compiled)
         self.groups: Mapping[int, Mapping[int, Mapping[int, Groups]]] = {}
         self._candidates = Re2Candidates(compiled.rules)
+        self._rules = {rule.index: rule for rule in compiled.rules}
+        self._gates = {
+            rule.index: Finder(compile_pattern(rule.gate_pattern)[0])
+            for rule in compiled.rules
+            if rule.gate_pattern is not None
+        }
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
@@ -73,8 +80,20 @@ class Re2CpuBackend:
         passed over.
         """
         for w, window in enumerate(inputs):
-            if rules := self._candidates.rules_for(window.data):
+            found = self._candidates.rules_for(window.data)
+            if rules := [rule for rule in found if self._may_match(rule, window)]:
                 yield w, rules
+
+    def _may_match(self, rule: int, window: Window) -> bool:
+        """Whether it matches somewhere in the window; of a rule that is looked for by keywords,
+        whether one is in the document, as in CpuBackend.
+        """
+        if self._rules[rule].min_width == 0:
+            return True
+        gate = self._gates.get(rule)
+        if gate is not None and window.is_whole:
+            return gate.search(window.data, 0, len(window.data)) is not None
+        return self.matchers[rule].occurs(window.data)
 
     def _confirm(self, w: int, window: Window, rule: int, rows: list[SpanRow]) -> None:
         found = self.matchers[rule].iter_matches(window)

@@ -173,6 +173,10 @@ class RuleMatcher:
             self._groupless = Finder(compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0])
         return self._groupless
 
+    def occurs(self, data: bytes | memoryview) -> bool:
+        """Whether the pattern matches anywhere in `data`, however long and whoever owns it."""
+        return self._spans.search(data, 0, len(data)) is not None
+
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
     ) -> Iterator[tuple[int, int, int]]:
