@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 
 _NAME = "vyre-dist"
@@ -88,11 +87,25 @@ def try_to_write(folder: str, room: int) -> None:
     if free.f_blocks > 0 and free.f_bavail * free.f_frsize < ENOUGH_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
     try:
-        with tempfile.TemporaryFile(dir=folder) as trial:
+        with os.fdopen(_nameless(folder), "wb") as trial:
             trial.write(bytes(room or _TRIAL_BYTES))
     except OSError as error:
         # its own name says nothing to anybody
         raise OSError(error.errno, error.strerror, folder) from None
+
+
+def _nameless(folder: str) -> int:
+    """A descriptor of a new file in `folder` that has no name there. (tempfile takes 8 ms to import.)"""
+    try:
+        return os.open(folder, os.O_WRONLY | os.O_TMPFILE, 0o600)
+    except OSError as error:
+        # what file systems and kernels say that have no such files
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    name = os.path.join(folder, f".new-{os.urandom(6).hex()}")
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.unlink(name)
+    return descriptor
 
 
 def make(folder: str) -> None:
