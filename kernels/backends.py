@@ -66,7 +66,13 @@ class ScanBackend(Backend[ScanProgram], Protocol):
 def rule_matchers(compiled: CompiledPack) -> dict[int, RuleMatcher]:
     """A matcher for each rule number of `compiled`."""
     return {
-        r.index: RuleMatcher(r.pattern, r.max_width, r.max_match_bytes, captures_matter=r.captures_matter)
+        r.index: RuleMatcher(
+            r.pattern,
+            r.max_width,
+            r.max_match_bytes,
+            captures_matter=r.captures_matter,
+            loose_pattern=r.loose_pattern,
+        )
         for r in compiled.rules
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vyre_dist.kernels.backends import has_hyperscan
 from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.program.compiled import MOST_SEARCHED
 
 
 def rule_routes(compiled: CompiledPack) -> dict[int, str]:
@@ -26,6 +27,11 @@ def rule_routes(compiled: CompiledPack) -> dict[int, str]:
             way = "keywords, then Hyperscan, then google-re2: the regex has no literal to search for"
         else:
             way = "Hyperscan, then google-re2"
+        if rule.loose_pattern is not None:
+            way += (
+                f"; repeats of more than {MOST_SEARCHED} are looked for as loops and counted where these begin, "
+                "which may take as many steps for each such place"
+            )
         routes[rule.index] = way
     return routes
 

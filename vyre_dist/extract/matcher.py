@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
-from vyre_dist.rules.finder import Finder, Groups, Offsets, groups_of
+from vyre_dist.rules.finder import CountedFinder, Finder, Groups, Offsets, groups_of
 from vyre_dist.rules.search import compile_pattern
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class RuleMatcher:
         "_grouped",
         "_groupless",
         "_in_vain",
+        "_loose_pattern",
         "_regexp",
         "cap",
         "captures_matter",
@@ -120,9 +121,16 @@ class RuleMatcher:
     )
 
     def __init__(
-        self, pattern: bytes, max_width: int | None, max_match_bytes: int, *, captures_matter: bool = False
+        self,
+        pattern: bytes,
+        max_width: int | None,
+        max_match_bytes: int,
+        *,
+        captures_matter: bool = False,
+        loose_pattern: bytes | None = None,
     ) -> None:
         """See CompiledRule."""
+        self._loose_pattern = loose_pattern
         self.pattern = pattern
         self.captures_matter = captures_matter
         self._regexp: Any = None
@@ -161,7 +169,7 @@ class RuleMatcher:
     def with_groups(self) -> Finder:
         """`regexp`'s matches, as offsets."""
         if self._grouped is None:
-            self._grouped = Finder(self.regexp)
+            self._grouped = self._finder(self.regexp)
         return self._grouped
 
     @property
@@ -170,12 +178,17 @@ class RuleMatcher:
         if self._groupless is None and self.captures_matter:
             self._groupless = self.with_groups
         elif self._groupless is None:
-            self._groupless = Finder(compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0])
+            self._groupless = self._finder(compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0])
         return self._groupless
 
     def occurs(self, data: bytes | memoryview) -> bool:
         """Whether the pattern matches anywhere in `data`, however long and whoever owns it."""
         return self._spans.search(data, 0, len(data)) is not None
+
+    def _finder(self, regexp: Any) -> Finder:
+        if self._loose_pattern is None:
+            return Finder(regexp)
+        return CountedFinder(regexp, Finder(compile_pattern(self._loose_pattern)[0]), self.max_width)
 
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
@@ -378,7 +391,8 @@ class RuleMatcher:
         `data` must hold a byte before `start` and one after `end`, where the document has them: what is preferred of all
         matches that fit is so of those that end at `end` or before.
         """
-        found = self.with_groups.match(data, start, min(end, start + self.cap))
+        finder = self.with_groups if self.regexp.groups else self._spans
+        found = finder.match(data, start, min(end, start + self.cap))
         if found is None or found[0][1] != end:
             return None
         return groups_of(data, found)

@@ -30,6 +30,14 @@ _SCHEMA = 5
 # rule without one of two bytes or more costs as much as all the others together (measured with gitleaks' pack over source
 # code: two such rules of 221 take Hyperscan from 1.6 to 0.7 GB/s), unless its keywords can stand in for it.
 _WEAK_RUN = 1
+
+# Hyperscan's compiler takes seconds for counts above a few thousand, its scan of `x(?s:.){0,28000}zz` ends in a segmentation
+# fault, and it refuses 32 768: a repeat that has more positions is a loop to it. What it then finds too much, google-re2
+# does not confirm.
+MOST_COUNTED = 4096
+
+# The same for google-re2, whose automaton has a state for each set of counts that starts before may be at.
+MOST_SEARCHED = 2048
 _SHORTEST_GATE = 4
 
 
@@ -38,11 +46,13 @@ class CompiledRule:
     """One rule with a regex. `index` counts the pack's rules; rules with a path only have no CompiledRule, nor have those
     whose regex no text can match.
 
-    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: the
-    same language in PCRE syntax without captures. Widths in bytes; `max_width` None: unbounded.
+    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: in PCRE syntax
+    without captures, the same language but for repeats beyond MOST_COUNTED, which are loops there. Widths in
+    bytes; `max_width` None: unbounded.
     `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is dear to search for and
     that needs one of its keywords, those in PCRE syntax; a whole document without them holds no finding of the rule.
-    `captures_matter`: google-re2 has to capture groups to find the right spans.
+    `captures_matter`: google-re2 has to capture groups to find the right spans. `loose_pattern`: for a rule with repeats
+    beyond MOST_SEARCHED, one for google-re2 that matches all that `pattern` does, and more, and counts less.
     """
 
     index: int
@@ -53,6 +63,7 @@ class CompiledRule:
     max_match_bytes: int
     gate_pattern: bytes | None = None
     captures_matter: bool = False
+    loose_pattern: bytes | None = None
 
     @property
     def cap(self) -> int:
@@ -137,13 +148,20 @@ def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> C
     return CompiledRule(
         index,
         pattern,
-        rx.to_pcre(parsed),
+        rx.to_pcre(rx.loosen_repeats(parsed.root, MOST_COUNTED)),
         rx.min_width(parsed.root),
         widest,
         cap,
         _gate_pattern(rule, parsed),
         rx.captures_matter(parsed.root),
+        _loose_pattern(parsed.root),
     )
+
+
+def _loose_pattern(root: rx.Node) -> bytes | None:
+    plain = rx.strip_captures(root)
+    loose = rx.loosen_repeats(plain, MOST_SEARCHED)
+    return None if loose == plain else rx.to_re2(rx.lazy_loops(loose))
 
 
 def _text(error: Exception) -> str:

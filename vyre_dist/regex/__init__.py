@@ -49,9 +49,9 @@ if TYPE_CHECKING:
         rebuild,
     )
     from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
-    from vyre_dist.regex.reach import alphabet, bytes_outside, has_optional_loop, loop_bytes
+    from vyre_dist.regex.reach import alphabet, bytes_outside, has_optional_loop, lazy_loops, loop_bytes
     from vyre_dist.regex.render import to_pcre, to_re2
-    from vyre_dist.regex.repeats import fit_repeats
+    from vyre_dist.regex.repeats import fit_repeats, loosen_repeats
 
 __all__ = [
     "ANY_BYTE",
@@ -91,8 +91,10 @@ __all__ = [
     "has_assertions",
     "has_optional_loop",
     "last_bytes",
+    "lazy_loops",
     "literal",
     "loop_bytes",
+    "loosen_repeats",
     "max_width",
     "may_be_cut_off",
     "min_width",
@@ -145,8 +147,10 @@ _HOMES = {
     "has_assertions": "analysis",
     "has_optional_loop": "reach",
     "last_bytes": "analysis",
+    "lazy_loops": "reach",
     "literal": "nodes",
     "loop_bytes": "reach",
+    "loosen_repeats": "repeats",
     "max_width": "analysis",
     "may_be_cut_off": "analysis",
     "min_width": "analysis",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
-from vyre_dist.regex.nodes import Alternate, CharClass, Node, Repeat, fold
+from vyre_dist.regex.nodes import Alternate, CharClass, Node, Repeat, fold, rebuild
 
 
 def alphabet(root: Node) -> int:
@@ -50,6 +50,17 @@ def has_optional_loop(root: Node) -> bool:
         return inside or (isinstance(node, Repeat) and node.max is None), optional
 
     return fold(root, combine)[1]
+
+
+def lazy_loops(root: Node) -> Node:
+    """The same language with all unbounded loops lazy: matches that begin where they did, and end early."""
+
+    def lazy(node: Node, parts: Sequence[Node]) -> Node:
+        if isinstance(node, Repeat) and node.max is None:
+            return Repeat(parts[0], node.min, None, greedy=False)
+        return rebuild(node, parts)
+
+    return fold(root, lazy)
 
 
 def bytes_outside(root: Node, loops: int) -> int:

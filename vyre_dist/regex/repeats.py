@@ -12,6 +12,7 @@ from typing import NamedTuple
 from vyre_dist.regex.analysis import strip_captures
 from vyre_dist.regex.errors import RepeatRewriteError
 from vyre_dist.regex.nodes import (
+    EMPTY,
     Alternate,
     Capture,
     CharClass,
@@ -27,6 +28,9 @@ from vyre_dist.regex.pieces import RE2_MAX_REPEAT
 
 # A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
 _MAX_NESTED_COPIES = 100
+
+# of the positions that loosen_repeats allows, what is left of one repeat takes this part
+_LOOSE_SHARE = 4
 
 
 def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
@@ -48,6 +52,25 @@ def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
         return _split(fitted, chunk), chunk * copies
 
     return fold(root, fit)[0]
+
+
+def loosen_repeats(root: Node, most: int) -> Node:
+    """An expression of a few positions for one of many: repeats of more than `most` become loops. It matches all that `root`
+    matches, and more.
+    """
+
+    def loosen(node: Node, parts: Sequence[tuple[Node, int]]) -> tuple[Node, int]:
+        # (the node, how many positions it has)
+        positions = 1 if isinstance(node, CharClass) else sum(own for _, own in parts)
+        if not isinstance(node, Repeat):
+            return rebuild(node, [part for part, _ in parts]), positions
+        times = max(node.min, node.max or 0)
+        if times < 2 or times * positions <= most:
+            return rebuild(node, [part for part, _ in parts]), positions * max(times, 1)
+        fewest = min(node.min, max(1, most // (_LOOSE_SHARE * max(positions, 1))))
+        return Repeat(parts[0][0], fewest, None, node.greedy), positions * max(fewest, 1)
+
+    return fold(root, loosen)[0]
 
 
 def _split(repeat: Repeat, chunk: int) -> Node:
@@ -85,7 +108,10 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
         last = Repeat(node, low - fixed, high - fixed, repeat.greedy)
         return concat([_exactly(node, fixed, chunk), node if (last.min, last.max) == (1, 1) else last])
     optional = high - low
-    if repeat.greedy or is_unambiguous(node):
+    if is_unambiguous(node):
+        # Only the number of copies matters, and there is one way to reach each: a matcher has few places to be at.
+        return concat([_exactly(node, low, chunk), _optional_parts(node, optional, chunk, repeat.greedy)])
+    if repeat.greedy:
         # Greedy: what stopping a part early allows was tried before, by staying in it, and so cannot win.
         parts = [_exactly(node, low, chunk)]
         for done in range(0, optional, chunk):
@@ -99,6 +125,18 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
     for _ in range(optional - chunk):
         nested = Repeat(concat([node, nested]), 0, 1, repeat.greedy)
     return concat([_exactly(node, low, chunk), nested])
+
+
+def _optional_parts(node: Node, copies: int, chunk: int, greedy: bool) -> Node:
+    """Up to `copies` of a node that matches in one way only, by powers of two: as a number is written."""
+    if copies <= chunk:
+        return Repeat(node, 0, copies, greedy)
+    power = 1 << copies.bit_length() - 1
+    fewer = _optional_parts(node, power - 1, chunk, greedy) if power > 1 else EMPTY
+    if copies == 2 * power - 1:
+        return concat([Repeat(_exactly(node, power, chunk), 0, 1, greedy), fewer])
+    more = concat([_exactly(node, power, chunk), _optional_parts(node, copies - power, chunk, greedy)])
+    return Alternate((more, fewer) if greedy else (fewer, more))
 
 
 def _exactly(node: Node, count: int, chunk: int) -> Node:

@@ -46,6 +46,42 @@ class Finder:
         return offsets if offsets[0][0] >= 0 else None
 
 
+class CountedFinder(Finder):
+    """A Finder of an expression with repeats of thousands, in which google-re2 gets lost when it looks for all starts at
+    once.
+
+    `loose`: finds all that `regexp` does, and more, without counting: where that begins, the other one is tried.
+    `width`: the longest match in bytes, None where there is none.
+    """
+
+    __slots__ = ("_loose", "_width")
+
+    def __init__(self, regexp: Any, loose: Finder, width: int | None) -> None:
+        super().__init__(regexp)
+        self._loose = loose
+        self._width = width
+
+    def search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
+        """See Finder."""
+        limit = min(limit, len(data))
+        width = limit if self._width is None else self._width
+        while pos <= limit:
+            near = min(limit, pos + 2 * width)
+            found = self._loose.search(data, pos, near)
+            start = near + 1 if found is None else found[0][0]
+            if near < limit and start > near - width:
+                # of these starts the matches may not have been seen
+                pos = near - width + 1
+                continue
+            if start > near:
+                return None
+            match = self.match(data, start, min(limit, start + width))
+            if match is not None:
+                return match
+            pos = start + 1
+        return None
+
+
 def groups_of(data: bytes | memoryview, offsets: Offsets) -> Groups:
     """The groups of a match in `data`."""
     return tuple([bytes(data[start:end]) if start >= 0 else None for start, end in offsets[1:]])
