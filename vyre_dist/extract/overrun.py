@@ -18,6 +18,8 @@ from vyre_dist.rules.search import compile_pattern
 
 # before a window's end so many bytes are looked at first
 _NEAR = 32 << 10
+# positions of a repeat that is more than a loop when it is looked for from a window's end
+_MOST_COUNTED = 512
 
 
 class OverrunFacts(NamedTuple):
@@ -25,24 +27,29 @@ class OverrunFacts(NamedTuple):
 
     `head`: a pattern of `head_width` bytes at most that every match of more begins with; empty where it does not begin with
     two bytes that google-re2 can look for. `cut`: the pattern with the text's end allowed in the place of each of its parts;
-    `middle`: with the text's beginning, too, and all of the text to be matched. Empty where google-re2 does not take that.
+    `begun`: the same, without large counts and groups; `middle`: with the text's beginning, too, and all of the text to be
+    matched. Empty where google-re2 does not take that, `cut` also where the counts are large.
     """
 
     head: bytes
     head_width: int
     cut: bytes
+    begun: bytes
     middle: bytes
 
     @classmethod
     def of(cls, pattern: bytes) -> OverrunFacts:
         """Those of a canonical pattern of unbounded width."""
         root = rx.parse(pattern.decode("latin-1")).root
-        head = _from_first_byte(rx.before_loops(root))
+        loose = rx.loosen_repeats(rx.strip_captures(root), _MOST_COUNTED)
+        head = _from_first_byte(rx.before_loops(loose))
+        counts = loose != rx.strip_captures(root)
         return cls(
             rx.to_re2(head) if _begins_with_bytes(head) else b"",
             rx.max_width(head) or 0,
-            _accepted(root),
-            _accepted(rx.strip_captures(root), at_both_ends=True),
+            b"" if counts else _accepted(root),
+            _accepted(loose),
+            _accepted(loose, at_both_ends=True),
         )
 
 
@@ -133,10 +140,10 @@ class Overrun:
 
         For a pattern with the text's end behind it google-re2 reads backwards from there, as far as that can be.
         """
-        if not self.facts.cut:
+        if not self.facts.begun:
             return low
         if self._at_end is None:
-            self._at_end = Finder(compile_pattern(b"(?:" + self.facts.cut + rb")\z")[0])
+            self._at_end = Finder(compile_pattern(b"(?:" + self.facts.begun + rb")\z")[0])
         match = self._at_end.search(data, low, len(data))
         return None if match is None else match[0][0]
 

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.overrun import overrun_of
+
+if TYPE_CHECKING:
+    from vyre_dist.extract.automaton import Automaton
 
 _FIRST_STEP = 4 << 10
 _LAST_STEP = 1 << 20
@@ -64,8 +68,10 @@ class UncappedChain:
     def _next(self, pos: int, stop: int) -> tuple[int, bool] | None:
         """(where it ends, whether it is longer than the cap) of the first match that starts in [pos, stop)."""
         cap, automaton = self._matcher.cap, self._automaton
-        if self._cut is None or automaton is None:
+        if automaton is None:
             return self._next_in_memory(pos, stop)
+        if self._cut is None:
+            return self._first_of(automaton, pos, stop)
         step = _FIRST_STEP
         while pos < stop:
             base, upto = max(0, pos - 1), min(pos + step, stop)
@@ -79,13 +85,17 @@ class UncappedChain:
             if end < shown:
                 return end, end - start > cap
             # these bytes end in the middle of it, or of what is preferred to it: no match starts before `start`
-            found = automaton.end_of_first(self._read, self._size, start, stop)
-            if found is None:
-                return None
-            # is it one of those that start more than the cap before its end?
-            early = automaton.end_of_first(self._read, self._size, start, min(stop, found - cap))
-            return found, early == found
+            return self._first_of(automaton, start, stop)
         return None
+
+    def _first_of(self, automaton: Automaton, pos: int, stop: int) -> tuple[int, bool] | None:
+        """The same, however far it goes on."""
+        found = automaton.end_of_first(self._read, self._size, pos, stop)
+        if found is None:
+            return None
+        # is it one of those that start more than the cap before its end?
+        early = automaton.end_of_first(self._read, self._size, pos, min(stop, found - self._matcher.cap))
+        return found, early == found
 
     def _next_in_memory(self, pos: int, stop: int) -> tuple[int, bool] | None:
         """The same for expressions that are too large for the automaton, with all the rest of the document at once."""
