@@ -67,6 +67,8 @@ def windows_of(document: bytes, size: int, overlap: int) -> list[Window]:
 def check(pattern: str, document: bytes, size: int) -> int:
     """Compare both ways in each piece and in the whole; how many matches there were."""
     compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data, max_match_bytes=CAP)
+    if not compiled.rules:
+        return 0  # nothing can match: the rule is not searched for
     rule = compiled.rules[0]
     matcher = RuleMatcher(rule.pattern, rule.max_width, rule.max_match_bytes)
     windows = [whole(document), *windows_of(document, size, compiled.overlap)]
