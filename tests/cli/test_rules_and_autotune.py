@@ -335,3 +335,19 @@ def test_a_local_scan_needs_no_home(scan: Cli, tree: Path, tmp_path: Path) -> No
     assert len(run.err.splitlines()) == 1
     assert run.code == 1 and len(run.findings) == 2
     assert not os.path.exists("/proc/nobody")
+
+
+@pytest.mark.parametrize("command", [["rules", "check"], ["scan"]], ids=["check", "scan"])
+@pytest.mark.parametrize("count, told", [(2048, False), (2049, True), (33_000, True)])
+def test_large_counts_are_told(cli: Cli, tree: Path, command: list[str], count: int, told: bool) -> None:
+    """A count that is searched for in steps, and may cost many, is named before the scan, with the cure."""
+    pack = tree.parent / "count.toml"
+    pack.write_text(
+        f"[[rules]]\nid = 'far'\nregex = '''BEGIN[\\s\\S]{{0,{count}}}END'''\nkeywords = ['begin']\n"
+    )
+    arguments = [pack] if command == ["rules", "check"] else ["-r", pack, "."]
+    run = cli(*command, *arguments)
+    said = run.err + run.out.decode()
+    assert ("rule 'far': a repeat of more than 2048 positions" in said) is told
+    assert ("a count of at most 2048 or none is searched at full speed" in said) is told
+    assert run.code == 0

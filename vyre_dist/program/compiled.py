@@ -36,8 +36,9 @@ _WEAK_RUN = 1
 # does not confirm.
 MOST_COUNTED = 4096
 
-# The same for google-re2, whose automaton has a state for each set of counts that starts before may be at.
-MOST_SEARCHED = 2048
+MOST_SEARCHED = rx.MOST_SEARCHED
+"""The same for google-re2."""
+
 _SHORTEST_GATE = 4
 
 

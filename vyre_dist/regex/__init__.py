@@ -51,13 +51,14 @@ if TYPE_CHECKING:
     from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
     from vyre_dist.regex.reach import alphabet, bytes_outside, has_optional_loop, lazy_loops, loop_bytes
     from vyre_dist.regex.render import to_pcre, to_re2
-    from vyre_dist.regex.repeats import fit_repeats, loosen_repeats
+    from vyre_dist.regex.repeats import MOST_SEARCHED, counts_apart, fit_repeats, loosen_repeats
 
 __all__ = [
     "ANY_BYTE",
     "EMPTY",
     "MAX_EXPANDED_POSITIONS",
     "MAX_NESTING",
+    "MOST_SEARCHED",
     "NO_MATCH",
     "Alternate",
     "Assertion",
@@ -84,6 +85,7 @@ __all__ = [
     "capture_count",
     "captures_matter",
     "concat",
+    "counts_apart",
     "factors",
     "first_bytes",
     "fit_repeats",
@@ -150,6 +152,8 @@ _HOMES = {
     "lazy_loops": "reach",
     "literal": "nodes",
     "loop_bytes": "reach",
+    "MOST_SEARCHED": "repeats",
+    "counts_apart": "repeats",
     "loosen_repeats": "repeats",
     "max_width": "analysis",
     "may_be_cut_off": "analysis",

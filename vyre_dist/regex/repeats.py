@@ -26,6 +26,10 @@ from vyre_dist.regex.nodes import (
 )
 from vyre_dist.regex.pieces import RE2_MAX_REPEAT
 
+MOST_SEARCHED = 2048
+"""The positions of a repeat up to which google-re2 searches at its speed: its automaton has a state for
+each set of counts that starts before may be at."""
+
 # A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
 _MAX_NESTED_COPIES = 100
 
@@ -52,6 +56,13 @@ def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
         return _split(fitted, chunk), chunk * copies
 
     return fold(root, fit)[0]
+
+
+def counts_apart(root: Node) -> bool:
+    """Whether a repeat has more than MOST_SEARCHED positions: it is looked for as a loop, and counted
+    in steps where that one begins."""
+    plain = strip_captures(root)
+    return loosen_repeats(plain, MOST_SEARCHED) != plain
 
 
 def loosen_repeats(root: Node, most: int) -> Node:

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from vyre_dist import regex as rx
 from vyre_dist.rules.left_out import LeftOut, by_reason, lines
 from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
@@ -220,6 +221,7 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
             continue
         rules[rule.id] = rule
         report.problems.extend(found)
+        report.warnings.extend(_costs(rule, patterns))
     for problem in draft.ruleless + (() if draft.rules else draft.unsupported):
         if report.skip_unsupported:
             _leave_out("", [problem], Origin(problem.file, problem.line), report)
@@ -242,6 +244,22 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
         if not a.target_rules or any(t in rules for t in a.target_rules)
     )
     return PackData(draft.name, tuple(rules.values()), allowlists)
+
+
+def _costs(rule: Rule, patterns: Patterns) -> list[Problem]:
+    """What makes the rule dear to scan for, beyond what any rule costs."""
+    regex = None if rule.regex is None else patterns.parsed(rule.regex)
+    if regex is None or not rx.counts_apart(regex.root):
+        return []
+    most = rx.MOST_SEARCHED
+    message = (
+        f"a repeat of more than {most} positions is counted step by step where it begins: a scan may be slow"
+    )
+    return [
+        _problem(
+            rule.origin, rule.id, message, f"a count of at most {most} or none is searched at full speed"
+        )
+    ]
 
 
 def _leave_out(rule_id: str, problems: Sequence[Problem], origin: Origin, report: Report) -> None:
