@@ -16,17 +16,18 @@ from vyre_dist import __version__
 # a head without processors, and nodes with one each: the environment of each is an argument
 _CLUSTER = """
 import json
+import subprocess
 import sys
 from ray.cluster_utils import Cluster
-from vyre_dist.cli.main import main
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 for path in json.loads(sys.argv[1]):
     cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path} if path else {})
-try:
-    main([*sys.argv[2:], "--pool", "ray", "--address", cluster.address])
-finally:
-    cluster.shutdown()
+# in a process of its own: the command forks, and this one has Ray's threads
+command = [sys.executable, "-P", "-m", "vyre_dist", *sys.argv[2:], "--pool", "ray", "--address", cluster.address]
+code = subprocess.run(command).returncode
+cluster.shutdown()
+sys.exit(code)
 """
 
 
