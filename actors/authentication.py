@@ -61,8 +61,9 @@ def use_token_if(asked: bool | None) -> str:
         # to be said also where none is asked for: for this machine's cluster Ray takes a token that is there for a sign, and
         # would turn away workers that have none
         os.environ[_MODE] = "token" if asked else "disabled"
-    # it has read the environment before
+    # both have read the environment, or the token's file, before
     Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
     return ""
 
 

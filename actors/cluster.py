@@ -128,9 +128,11 @@ def connect(
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise ClusterError(address, f"{type(error).__name__}: {error}") from error
     except OSError as error:
+        # Ray raises its own without a number or a name: of a socket's path that is too long, say
+        reason = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
         raise ClusterError(
             address,
-            f"Ray can't keep its own files ({error.filename}: {error.strerror}): set RAY_TMPDIR to a folder that can be "
+            f"Ray can't keep its own files ({reason}): set RAY_TMPDIR to a folder that can be "
             "written and whose path is short",
         ) from error
     except SystemExit as left:

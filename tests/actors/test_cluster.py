@@ -247,6 +247,26 @@ def test_sigterm_while_ray_starts_has_the_usual_exit_code(home: Path, ray_places
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "taken over\n"), done.stderr
 
 
+_TWO_TOKENS = """
+import pathlib
+import ray
+from vyre_dist.actors.cluster import connect
+
+for token in ("a" * 64, "b" * 64):
+    file = pathlib.Path.home() / ".ray" / "auth_token"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(token)
+    connect("local", local_cpus=1, local_gpus=0, runtime_env=None, log_to_driver=False)
+    ray.shutdown()
+"""
+
+
+def test_a_token_that_changes_between_clusters(home: Path, ray_places: Path) -> None:
+    """A process that has had a cluster can start another one when the token is another one since."""
+    done = run_python("-c", _TWO_TOKENS, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 _TERMINATED_AT_THE_END = """
 import os
 import signal

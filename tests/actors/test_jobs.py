@@ -266,7 +266,8 @@ def test_a_job_that_told_no_outcome_has_none(head, tmp_path, code: int) -> None:
     )
     status = "SUCCEEDED" if code == CLEAN else "FAILED"
     *log, last = done.stdout.splitlines()
-    assert (log[-1], last) == ("scan began", f"{status} {code}"), done.stdout + done.stderr
+    # Ray's agent writes to the same log, before or after it
+    assert "scan began" in log and last == f"{status} {code}", done.stdout + done.stderr
 
 
 def test_the_outcome_is_not_part_of_the_output(head, scan_options, tmp_path) -> None:
@@ -275,7 +276,8 @@ def test_the_outcome_is_not_part_of_the_output(head, scan_options, tmp_path) -> 
     done = head.vyre("submit", "--address", head.http, "--", "scan", str(tmp_path), *scan_options, "-j", "1")
     assert done.returncode == CLEAN, done.stderr
     assert "[vyre-dist" not in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("0 findings in 1 document"), done.stdout
+    counts, workers = done.stdout.splitlines()[-2:]
+    assert counts.startswith("0 findings in 1 document") and workers.startswith("workers: 1"), done.stdout
 
 
 _SHIPPED = """

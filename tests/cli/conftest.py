@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -70,17 +72,20 @@ Cli = Callable[..., Run]
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Nothing of the user's but PATH: no caches, no Ray cluster, no opinion on colours."""
     home = tmp_path_factory.mktemp("home")
-    return {
+    # short: Ray's sockets lie below it, and a socket's path has room for 107 bytes
+    temporary = tempfile.mkdtemp(prefix="vt")
+    yield {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / "cache"),
-        "TMPDIR": str(tmp_path_factory.mktemp("temporary")),
+        "TMPDIR": temporary,
         "LANG": "C.UTF-8",
     }
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture

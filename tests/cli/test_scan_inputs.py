@@ -87,12 +87,13 @@ def test_empty_standard_input_is_clean(scan: Cli) -> None:
     assert scan("-").code == 0
 
 
-def test_a_large_standard_input_is_split_like_a_file(scan: Cli, environment: dict[str, str]) -> None:
+def test_a_large_standard_input_is_split_like_a_file(scan: Cli, tmp_path: Path) -> None:
     """Its offsets are the stream's; its copy is gone from the temporary folder at the end."""
     data = b"x" * 999_990 + b" tok_eeeeeeeeeeee " + b"y" * 500_000
-    run = scan("-", "--shard-size", "100K", stdin=data)
+    (tmp_path / "temporary").mkdir()
+    run = scan("-", "--shard-size", "100K", stdin=data, TMPDIR=str(tmp_path / "temporary"))
     assert [f["start"] for f in run.findings] == [999_991]
-    assert os.listdir(environment["TMPDIR"]) == []
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 def test_a_list_of_files(scan: Cli, tree: Path) -> None:
