@@ -101,7 +101,12 @@ def run_python(*arguments: str, timeout: int) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd="/")
 
 
-@pytest.mark.parametrize("order", [[1, 0, 1], [0, 1, 1], [1, 1, 0]])
+LONG = pytest.mark.nightly  # each starts a cluster of three nodes
+
+
+@pytest.mark.parametrize(
+    "order", [[1, 0, 1], pytest.param([0, 1, 1], marks=LONG), pytest.param([1, 1, 0], marks=LONG)]
+)
 def test_a_node_of_another_version_is_left_out(order: list[int], older: str, ray_places: Path) -> None:
     """Nobody is sent there again; the reason names the node and both versions, and the room that is left is told."""
     done = run_python("-c", _POOL, json.dumps([older if each else "" for each in order]), timeout=180)
@@ -116,7 +121,7 @@ def test_a_node_of_another_version_is_left_out(order: list[int], older: str, ray
         assert f"(node {place})" in detail and f"runs vyre-dist 0.0.9, the driver {__version__}" in detail
 
 
-@pytest.mark.parametrize("workers", [[], ["-j", "1"]], ids=["all", "one"])
+@pytest.mark.parametrize("workers", [pytest.param([], marks=LONG), ["-j", "1"]], ids=["all", "one"])
 def test_a_scan_goes_on_without_such_nodes(
     tmp_path: Path, older: str, workers: list[str], ray_places: Path
 ) -> None:
