@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from long_runs import nightly
 from ray_head import Head, running_head
 
 FINDINGS, USAGE = 1, 2
@@ -75,14 +76,14 @@ def reach(
     return done, time.monotonic() - began
 
 
-@pytest.mark.parametrize("way", ["gcs", "auto", "client", "job", "job-by-cluster"])
+@pytest.mark.parametrize("way", ["gcs", *nightly("auto", "client"), "job", *nightly("job-by-cluster")])
 def test_a_token_that_is_there_is_used(guarded: Head, tmp_path: Path, way: str) -> None:
     """Without a variable that says so, the token of the user's home opens a cluster that asks for one."""
     done, _ = reach(guarded, way, tmp_path)
     assert done.returncode == FINDINGS, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("variable", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+@pytest.mark.parametrize("variable", ["RAY_AUTH_TOKEN", *nightly("RAY_AUTH_TOKEN_PATH")])
 def test_a_token_may_come_by_a_variable(guarded: Head, tmp_path: Path, variable: str) -> None:
     """Each of Ray's variables will do, RAY_AUTH_MODE need not be set."""
     file = Path(guarded.environment["HOME"]) / TOKEN_FILE
@@ -115,7 +116,7 @@ def test_a_token_that_is_wanting_is_told_at_once(guarded: Head, tmp_path: Path, 
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("way", ["gcs", "auto", "client"])
+@pytest.mark.parametrize("way", ["gcs", *nightly("auto", "client")])
 def test_a_token_is_not_pressed_on_a_cluster_that_asks_for_none(
     open_head: Head, tmp_path: Path, way: str
 ) -> None:

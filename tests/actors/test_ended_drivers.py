@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from long_runs import nightly
 from ray_head import ROOT
 
 TIMEOUT_S = 120.0
@@ -73,7 +74,7 @@ def process_called(scan: subprocess.Popen[str], part: str) -> psutil.Process:
     raise AssertionError(f"there is no {part}: {scan.poll()}")
 
 
-@pytest.mark.parametrize("part", ["gcs_server", "/raylet "])
+@pytest.mark.parametrize("part", ["gcs_server", *nightly("/raylet ")])
 def test_a_scan_whose_head_dies_found_nothing_and_is_not_clean(scan, tmp_path: Path, part: str) -> None:
     """Ray ends the driver with exit code 1, "findings"; vyre-dist's is 3, with the reason, and there is no report."""
     process_called(scan, part).kill()

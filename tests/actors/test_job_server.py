@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 import requests
+from long_runs import nightly
 from ray_head import Head, free_ports
 
 from vyre_dist.actors import job_server
@@ -44,7 +45,7 @@ def test_an_address_needs_no_scheme(address: str, url: str) -> None:
     assert _url(address) == url
 
 
-@pytest.mark.parametrize("way", ["argument", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
+@pytest.mark.parametrize("way", ["argument", *nightly("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")])
 def test_submit_takes_host_and_port(head: Head, way: str) -> None:
     """The dashboard's address without http:// will do, wherever it is given."""
     address = head.http.removeprefix("http://")
@@ -134,7 +135,7 @@ def proxy(head: Head, failures: dict[str, int], status: int, before: bool = True
         server.shutdown()
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("status", [500, *nightly(502, 503, 504)])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_passing_is_tried_again(head: Head, method: str, status: int) -> None:
     """A cluster that comes up answers so for a moment; the job is taken then, and somebody is told of the wait."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from long_runs import nightly
 from ray_head import JOB_TIMEOUT_S, ROOT, Head, free_ports
 
 import vyre_dist
@@ -251,7 +252,7 @@ def test_a_job_that_never_scanned_has_no_scans_exit_code(head) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("code", [CLEAN, FINDINGS])
+@pytest.mark.parametrize("code", [CLEAN, *nightly(FINDINGS)])
 def test_a_job_that_told_no_outcome_has_none(head, tmp_path, code: int) -> None:
     """A driver that ends with a scan's 0 or 1, as one that Ray ends does, is no scan that came to its end."""
     python = tmp_path / "python"

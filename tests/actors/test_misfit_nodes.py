@@ -137,6 +137,7 @@ def test_a_scan_goes_on_without_such_nodes(
         assert worker["node_id"] not in why and errors.count(why) == 1
 
 
+@LONG
 def test_a_node_that_lacks_a_library_is_left_out(tmp_path: Path, broken: str, ray_places: Path) -> None:
     """What is missing there is named, and the others do the work."""
     code, errors, report = scan(tmp_path, [broken, ""])

@@ -28,7 +28,12 @@ COMMANDS = [
     "submit-upload",
     "ray-job-submit",
 ]
-OUTSIDE = ["local", "ray-local", "ray-head", "submit", "scanner", "spawn"]
+# the others are nightly: from outside they differ in nothing that they did not differ in from inside,
+# and all of Ray's together take minutes
+EACH_TIME = [
+    *((kind, True) for kind in ("local", "ray-local", "submit", "scanner", "spawn", "forkserver", "gpu")),
+    *((kind, False) for kind in ("local", "ray-local", "spawn")),
+]
 USES = ["scanner", "fork", "spawn", "forkserver", "gpu", "extraction"]
 
 
@@ -133,8 +138,7 @@ def poisoned(place: Place) -> Place:
 @pytest.mark.parametrize(
     ("kind", "inside"),
     [
-        # from outside they differ in nothing that they did not differ in from inside
-        pytest.param(kind, inside, marks=[] if inside or kind in OUTSIDE else [pytest.mark.nightly])
+        pytest.param(kind, inside, marks=[] if (kind, inside) in EACH_TIME else [pytest.mark.nightly])
         for kind in [*COMMANDS, *USES]
         for inside in (True, False)
         if inside or kind != "ray-uv"

@@ -22,6 +22,9 @@ FOLD_WORD = 0x20202020
 
 _TRIED_MULTIPLIERS = 128
 
+# false hits per place that no other multiplier is tried for: one in ten megabytes
+_FALSE_HITS = 1e-7
+
 Words = npt.NDArray[np.uint32]
 
 
@@ -59,11 +62,12 @@ def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
-    """(the multiplier with the fewest expected hits, those hits per place that is looked at, true
-    ones included)."""
+    """(a multiplier, its expected hits per place that is looked at, true ones included): the one with
+    the fewest of those that are tried, or the first with next to no false ones."""
     common, rates = model.common()
     candidates = np.random.default_rng(bits).integers(1 << 31, 1 << 32, _TRIED_MULTIPLIERS, np.uint32) | 1
     best, least = 0, np.inf
+    true_hits = float(rates[np.isin(common, grams)].sum())
     unknown = max(1.0 - rates.sum(), 0.0)
     for multiplier in candidates.tolist():
         bitmap = make_bitmap(grams, multiplier, bits)
@@ -77,4 +81,6 @@ def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -
         hits = float(rates[near][hit].sum()) + unknown * by_chance
         if hits < least:
             best, least = multiplier, hits
+        if least - true_hits <= _FALSE_HITS:
+            break
     return best, float(least)
