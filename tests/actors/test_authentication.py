@@ -116,7 +116,7 @@ def test_a_token_that_is_wanting_is_told_at_once(guarded: Head, tmp_path: Path, 
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("way", ["gcs", *nightly("auto", "client")])
+@pytest.mark.parametrize("way", nightly("gcs", "auto", "client"))
 def test_a_token_is_not_pressed_on_a_cluster_that_asks_for_none(
     open_head: Head, tmp_path: Path, way: str
 ) -> None:

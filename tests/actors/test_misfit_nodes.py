@@ -105,7 +105,12 @@ LONG = pytest.mark.nightly  # each starts a cluster of three nodes
 
 
 @pytest.mark.parametrize(
-    "order", [[1, 0, 1], pytest.param([0, 1, 1], marks=LONG), pytest.param([1, 1, 0], marks=LONG)]
+    "order",
+    [
+        pytest.param([1, 0, 1], marks=LONG),
+        pytest.param([0, 1, 1], marks=LONG),
+        pytest.param([1, 1, 0], marks=LONG),
+    ],
 )
 def test_a_node_of_another_version_is_left_out(order: list[int], older: str, ray_places: Path) -> None:
     """Nobody is sent there again; the reason names the node and both versions, and the room that is left is told."""

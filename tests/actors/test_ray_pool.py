@@ -96,7 +96,8 @@ def test_same_findings_as_local_processes(scan, spec, documents, workers: int) -
     found, outcome, warnings = scan(RayPool(spec, workers), documents)
     assert len(expected) > 3000
     assert found == expected
-    assert (outcome.workers, warnings, outcome.problems) == (workers, [], [])
+    # a second one may not be ready before all is done
+    assert 1 <= outcome.workers <= workers and (warnings, outcome.problems) == ([], [])
     assert outcome.totals.documents == local.totals.documents == len(documents)
     assert outcome.totals.bytes == sum(d.size for d in documents)
 
