@@ -153,7 +153,8 @@ def test_findings_are_the_same_whoever_does_the_work(
     assert [(f.path, f.start) for f in found] == sorted(
         ((f.path, f.start) for f in found), key=lambda at: (paths.index(at[0]), at[1])
     )
-    assert outcome.complete and outcome.workers == workers
+    # the last of them may not be ready before all is done
+    assert outcome.complete and 1 <= outcome.workers <= workers
     assert outcome.totals.documents == len(paths)
     assert outcome.totals.bytes == sum(p.stat().st_size for p in corpus.rglob("*") if p.is_file())
 
