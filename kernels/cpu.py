@@ -6,21 +6,18 @@ scanned first, and the pairs go through confirm_serial afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import starmap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import hyperscan
 
 from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
 from vyre_dist.extract import Window
-from vyre_dist.extract.spans import SpanRow, pack_spans
-from vyre_dist.kernels.backends import rule_matchers
+from vyre_dist.extract.spans import SpanRow
+from vyre_dist.kernels.host_backend import HostBackend
 from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
-from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
+from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
-from vyre_dist.rules.finder import Groups
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call back into Python
 # for each end (some 0.2 µs) would cost more than it saves, and a big document's ends would fill the memory.
@@ -34,24 +31,13 @@ _NO_END = -1
 _BYTES_BEFORE_ENDS = 1 << 20
 
 
-class CpuBackend:
+class CpuBackend(HostBackend):
     """One pack on one core. Not thread-safe: Hyperscan's scratch space belongs to one scan at a time."""
 
-    name = used = "cpu"
-    supports_speculation = True
-    warm = True
-    read_memory = None
-    # enough to spread a dispatch's cost over, little enough to stay in a core's second-level cache and to give the
-    # speculator a sample often
-    dispatch_bytes = most_bytes = 2 << 20
-    dispatch_windows = 256
-
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
-        self.compiled = compiled
+        super().__init__(compiled)
         self._cache = cache
-        self.matchers = rule_matchers(compiled)
         self._rules = {r.index: r for r in compiled.rules}
-        self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
         self._candidates = candidate_databases(compiled, cache)
         for rule, reach in self._candidates.reaches.items():
             self.matchers[rule].reach = reach
@@ -63,42 +49,12 @@ class CpuBackend:
 
     def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
-        del config
-        self.groups.clear()
         self._hits.clear()  # a dispatch that failed has left there what it had found
-        if program.kind == "fused":
-            return self._fused(inputs)
-        pairs = [(w, rule) for w, rules in self._candidate_windows(inputs) for rule in rules]
-        return [b"".join(starmap(CANDIDATE.pack, pairs))]
-
-    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
-        """See ScanBackend."""
-        rows: list[SpanRow] = []
-        for w, rule in CANDIDATE.iter_unpack(outputs[0]):
-            self._confirm(w, windows[w], rule, None, rows)
-        return [pack_spans(rows)]
-
-    def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
-        rows: list[SpanRow] = []
-        committed = rolled_back = 0
-        for w, rules in self._candidate_windows(inputs):
-            before = len(rows)
-            for rule, ends in rules.items():
-                self._confirm(w, inputs[w], rule, ends, rows)
-            if len(rows) > before:
-                committed += 1
-            else:
-                rolled_back += 1
-        tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
-        return [pack_spans(rows) + tail]
+        return super().dispatch(program, inputs, config)
 
     def _candidate_windows(
         self, inputs: Sequence[Window]
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
-        """(window's number, the rules that may match in it, ascending, with their matches' ends as far as they are known).
-
-        Windows without any are passed over.
-        """
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
         gated = candidates.gated
         every = [database.scan for database in candidates.every]
@@ -163,19 +119,11 @@ class CpuBackend:
     def _confirm(
         self, w: int, window: Window, rule: int, ends: list[int] | None, rows: list[SpanRow]
     ) -> None:
-        """Append the rule's matches in `window` to `rows`. `ends`: of its matches, where they are known."""
-        matcher = self.matchers[rule]
+        """See HostBackend. After a while, Hyperscan is asked for a rule's ends."""
         if ends is None:
             searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
             ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
-        if ends is None:
-            found: Iterable[tuple[int, int, int]] = matcher.iter_matches(window)
-        else:
-            seen: dict[int, Groups] = {}
-            found = matcher.matches_at_ends(window, ends, seen)
-            if seen:
-                self.groups.setdefault(w, {})[rule] = seen
-        rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
+        super()._confirm(w, window, rule, ends, rows)
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
         """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't tell."""
