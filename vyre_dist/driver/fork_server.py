@@ -249,19 +249,20 @@ class _Forks:
                 connection, status = files
                 pid = os.fork()
                 if pid == 0:
-                    self._work(connection)  # and keep `status` open as long as it lives
+                    self._work(connection, status)
                 self._statuses[pid] = os.dup(status)
-                _tell(status, _PID.pack(pid))
         except OSError:
             traceback.print_exc()
         finally:
             for file in files:
                 os.close(file)
 
-    def _work(self, connection: int) -> NoReturn:
-        """A worker's life."""
+    def _work(self, connection: int, status: int) -> NoReturn:
+        """A worker's life. `status` stays open as long as it lives."""
         code = 1
         try:
+            # by itself: one that is known to be ready can be signalled
+            _tell(status, _PID.pack(os.getpid()))
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._selector.close()
