@@ -132,6 +132,23 @@ def test_overlapping_arguments_bring_tracked_files_once(top: Path) -> None:
     assert {os.path.relpath(path, top) for path in found} == WANTED | build
 
 
+@pytest.mark.parametrize("link", ["a", "z"])
+def test_a_followed_link_hides_no_tracked_files(top: Path, link: str) -> None:
+    """A folder that is reached by a link, before or after its own name, has what git tracks in it, each file once."""
+    other = top.with_name("other")
+    other.mkdir()
+    git(other, "init", "-q")
+    write(other, "in/o.env", "in/u.env")
+    git(other, "add", "-f", "in/o.env")
+    (top / link).symlink_to("lib")
+    (top / f"{link}2").symlink_to("../other/in")
+    items = list(walk([top], follow_symlinks=True))
+    assert all(isinstance(item, DocumentRef) for item in items)
+    found = [os.path.realpath(item.path) for item in items]
+    assert len(found) == len(set(found))
+    assert set(found) == {str(top / name) for name in WANTED} | {str(other / "in/o.env")}
+
+
 def test_nothing_is_tracked_where_ignore_files_do_not_count(top: Path) -> None:
     """Without ignore files everything is taken, and the index is not read."""
     (top / ".git" / "index").write_bytes(b"damaged")
