@@ -6,7 +6,6 @@ The options themselves are in scan.py.
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from vyre_dist.rules.left_out import LeftOut
     from vyre_dist.secret_key import SecretKey
     from vyre_dist.sinks import RunSummary, SinkSet
-    from vyre_dist.sinks.output import Output
     from vyre_dist.sources import WalkStats
 
 T = TypeVar("T")
@@ -88,14 +86,19 @@ class ScanRun:
                 secret_key.own_files if secret_key else set()
             )
             plan = Plan(inputs.items(own_files), config.shard_bytes)
-            report = _open_report(o["report"], destinations, stack)
-            opened = open_sinks(destinations, redact_percent=o["redact"], secret_ids=secret_key is not None)
+            opened = open_sinks(
+                destinations,
+                report=o["report"],
+                redact_percent=o["redact"],
+                secret_ids=secret_key is not None,
+            )
             sinks = stack.enter_context(opened)
-            console = Console(o["progress"], [*destinations, *([("report", o["report"])] if report else [])])
+            report = [] if o["report"] is None else [("report", o["report"])]
+            console = Console(o["progress"], [*destinations, *report])
             stack.callback(console.close)
             for note in notes:
                 console.say(note)
-            for path in [*sinks.remove_leftovers(), *(report.remove_leftovers() if report else ())]:
+            for path in sinks.remove_leftovers():
                 console.say(removed_line(path))
             for message in loading_messages(warnings, self._left_out):
                 console.say(message)
@@ -124,7 +127,7 @@ class ScanRun:
                 console.say(f"warning: {told}")
             if secret_key is not None:
                 summary = replace(summary, secret_key=secret_key.fingerprint)
-            self._publish(console, sinks, report, summary, given_up=aborted is not None)
+            _publish(console, sinks, summary, given_up=aborted is not None)
             written(code := _exit_code(summary, console))
         return code
 
@@ -143,33 +146,6 @@ class ScanRun:
             return known
 
         return Callbacks(on_findings, console.problem, console.say, console.update, threshold)
-
-    def _publish(
-        self, console: Console, sinks: SinkSet, report: Output | None, summary: RunSummary, *, given_up: bool
-    ) -> None:
-        """Put the outputs and the report in their places, or beside them where the scan was given up.
-
-        Raises SinkWriteError, when the others are there, and BrokenPipeError.
-        """
-        from vyre_dist.sinks import SinkWriteError
-
-        failure: SinkWriteError | None = None
-        try:
-            sinks.close(summary, given_up=given_up)
-        except SinkWriteError as error:
-            failure = error
-        kept = list(sinks.kept)
-        if report is not None:
-            if given_up:
-                report.give_up()
-            _write_report(report, self._o["report"], summary)
-            if report.kept_at is not None:
-                kept.append((self._o["report"], report.kept_at))
-        console.point_to_problems()
-        for destination, place in kept:
-            console.say(f"{destination} is left as it was; what had been done by then is in {place}")
-        if failure is not None:
-            raise failure
 
     def _warnings(self, summary: RunSummary, inputs: ScanInputs) -> tuple[str, ...]:
         """What makes a result of no findings worth less than it looks."""
@@ -331,6 +307,25 @@ class ScanRun:
         )
 
 
+def _publish(console: Console, sinks: SinkSet, summary: RunSummary, *, given_up: bool) -> None:
+    """Put the outputs in their places, or beside them where the scan was given up.
+
+    Raises SinkWriteError, when the others are there, and BrokenPipeError.
+    """
+    from vyre_dist.sinks import SinkWriteError
+
+    failure: SinkWriteError | None = None
+    try:
+        sinks.close(summary, given_up=given_up)
+    except SinkWriteError as error:
+        failure = error
+    console.point_to_problems()
+    for destination, place in sinks.kept:
+        console.say(f"{destination} is left as it was; what had been done by then is in {place}")
+    if failure is not None:
+        raise failure
+
+
 def _exit_code(summary: RunSummary, console: Console) -> ExitCode:
     if not summary.complete or console.lost:
         return ExitCode.INCOMPLETE
@@ -342,35 +337,3 @@ def _in_ray_job() -> bool:
     from vyre_dist.actors.jobs import in_ray_job
 
     return in_ray_job()
-
-
-def _open_report(
-    path: str | None, destinations: Sequence[tuple[str, str]], stack: ExitStack
-) -> Output | None:
-    """The report's file, opened before the scan so that it does not fail after it; it appears when it is written."""
-    from vyre_dist.sinks import SinkConflictError
-    from vyre_dist.sinks.output import identity, open_output
-
-    if path is None:
-        return None
-    if identity(path) in {identity(file) for _, file in destinations} - {os.devnull}:
-        raise SinkConflictError(path)
-    output = open_output(path, sys.stdout.buffer)
-    stack.callback(output.abort)
-    return output
-
-
-def _write_report(output: Output, path: str, summary: RunSummary) -> None:
-    import json
-
-    from vyre_dist.sinks import SinkWriteError
-    from vyre_dist.sinks.text import summary_record
-
-    body = {**summary_record(summary), "megabytes_per_second": round(summary.megabytes_per_second, 1)}
-    try:
-        output.stream.write((json.dumps(body, indent=2) + "\n").encode())
-        output.commit()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise SinkWriteError("the report", path, error) from error

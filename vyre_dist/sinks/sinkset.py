@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -16,6 +17,9 @@ from vyre_dist.finding import Finding
 from vyre_dist.sinks.output import STDOUT, Output, OutputError, identity, open_output
 from vyre_dist.sinks.redact import RedactionError, redact
 from vyre_dist.sinks.summary import RunSummary
+
+# no format of findings, but called so in messages
+_REPORT = "the report"
 
 
 class Sink(Protocol):
@@ -90,14 +94,21 @@ def _parquet(output: Output, destination: str, secret_ids: bool) -> Sink:
     return ParquetSink(output, destination, secret_ids)
 
 
+def _report(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
+    from vyre_dist.sinks.report import ReportSink
+
+    return ReportSink(output)
+
+
 _FACTORIES: dict[str, Callable[[Output, str, bool], Sink]] = {
     "human": _human,
     "jsonl": _jsonl,
     "sarif": _sarif,
     "csv": _csv,
     "parquet": _parquet,
+    _REPORT: _report,
 }
-FORMATS = tuple(_FACTORIES)
+FORMATS = tuple(name for name in _FACTORIES if name != _REPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,19 +221,24 @@ def _open_sink(name: str, output: Output, destination: str, secret_ids: bool) ->
 def open_sinks(
     specs: Sequence[tuple[str, str]],
     *,
+    report: str | None = None,
     redact_percent: int | None = None,
     secret_ids: bool = False,
     stdout: BinaryIO | None = None,
 ) -> SinkSet:
-    """Open a sink for each (format, destination); "-" is standard output. `secret_ids`: tables have that column.
+    """Open a sink for each (format, destination), and the last one for the `report`; "-" is standard output.
+
+    `secret_ids`: tables have that column.
 
     Everything is checked before anything is opened, and what was opened is dropped where a later one fails.
     Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them UsageErrors; and
     SinkWriteError or BrokenPipeError, like the sinks themselves.
     """
     for name, _ in specs:
-        if name not in _FACTORIES:
+        if name not in FORMATS:
             raise SinkFormatError(name, FORMATS)
+    if report is not None:
+        specs = [*specs, (_REPORT, report)]
     if redact_percent is not None and not 1 <= redact_percent <= 100:
         raise RedactionError(redact_percent)
     seen: set[str] = set()
@@ -238,12 +254,16 @@ def open_sinks(
         if identity(destination) in {incomplete_name(real) for real in seen}:
             raise SinkConflictError(destination)
     opened: list[OpenSink] = []
-    try:
-        for name, destination in specs:
+    with ExitStack() as undo:
+        outputs: list[Output] = []
+        for _, destination in specs:
             output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
+            undo.callback(output.abort)
+            outputs.append(output)
+        # the beginning of one is written when all are known to be writable
+        for (name, destination), output in zip(specs, outputs, strict=True):
             sink = _open_sink(name, output, destination, secret_ids)
+            undo.callback(sink.abort)
             opened.append(OpenSink(name, destination, output, sink))
-    except BaseException:
-        SinkSet(opened, None).abort()
-        raise
+        undo.pop_all()
     return SinkSet(opened, redact_percent)
