@@ -1,4 +1,4 @@
-"""Running the command as a shell does: a process of its own, with a home and a cache that belong to the tests."""
+"""Running the command: in a process of its own, with a home and a cache that belong to the tests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from faulty_scans import PROGRAM, Start
+from forked_command import ForkedCommand
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
@@ -88,17 +89,55 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     shutil.rmtree(temporary, ignore_errors=True)
 
 
-@pytest.fixture
-def cli(tree: Path, environment: dict[str, str]) -> Cli:
-    """cli("scan", ..., stdin=bytes, cwd=Path): run `vyre-dist` with these arguments in `tree`."""
+@pytest.fixture(scope="session")
+def forked_command(environment: dict[str, str]) -> Iterator[ForkedCommand]:
+    """What `cli` runs."""
+    command = ForkedCommand(environment)
+    yield command
+    command.close()
 
-    def run(*arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **more: str) -> Run:
+
+@pytest.fixture
+def cli(tree: Path, environment: dict[str, str], forked_command: ForkedCommand) -> Cli:
+    """cli("scan", ..., stdin=bytes, cwd=Path): run `vyre-dist` with these arguments in `tree`.
+
+    `stdout`, `stderr`: open files, or CLOSED; else what the command writes there is in the Run.
+    """
+
+    def run(
+        *arguments: str | Path,
+        stdin: bytes = b"",
+        cwd: Path | None = None,
+        stdout: BinaryIO | int | None = None,
+        stderr: BinaryIO | int | None = None,
+        **more: str,
+    ) -> Run:
+        began = time.monotonic()
+        done = forked_command.run(
+            [*map(str, arguments)],
+            stdin=stdin,
+            stdout=stdout if stdout is None or isinstance(stdout, int) else stdout.fileno(),
+            stderr=stderr if stderr is None or isinstance(stderr, int) else stderr.fileno(),
+            cwd=cwd or tree,
+            env={**environment, **more},
+            timeout=TIMEOUT_S,
+        )
+        return Run(done.returncode, done.stdout, done.stderr.decode(), time.monotonic() - began)
+
+    return run
+
+
+@pytest.fixture
+def started_cli(tree: Path, environment: dict[str, str]) -> Cli:
+    """started_cli("scan", ...): as `cli`, and Python starts for it as it does for a shell."""
+
+    def run(*arguments: str | Path, **more: str) -> Run:
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "vyre_dist", *map(str, arguments)],
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            cwd=cwd or tree,
+            cwd=tree,
             env={**environment, **more},
             timeout=TIMEOUT_S,
         )
@@ -134,6 +173,14 @@ def tree(tmp_path: Path) -> Path:
     (root / "clean.txt").write_text("nothing at all\n")
     (root / "sub" / "b.txt").write_text("tok_bbbbbbbbbbbb")
     return root
+
+
+@pytest.fixture
+def many(tree: Path) -> Path:
+    """A tree with more findings than any pipe holds."""
+    for i in range(30):
+        (tree / f"many{i:02d}").write_text("".join(f"tok_{n:012d}\n" for n in range(500)))
+    return tree
 
 
 @pytest.fixture

@@ -141,11 +141,11 @@ def test_help(cli: Cli, command: tuple[str, ...]) -> None:
     assert cli(*command, "-h").out == run.out
 
 
-def test_the_version(cli: Cli) -> None:
+def test_the_version(started_cli: Cli) -> None:
     """--version names the program and its version."""
     import vyre_dist
 
-    assert cli("--version").out.decode() == f"vyre-dist, version {vyre_dist.__version__}\n"
+    assert started_cli("--version").out.decode() == f"vyre-dist, version {vyre_dist.__version__}\n"
 
 
 def test_shells_can_ask_for_completions(cli: Cli) -> None:
@@ -218,10 +218,10 @@ def test_clicks_before_8_4_are_good_enough(environment: dict[str, str]) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, b"refused\n", b"")
 
 
-def test_a_warm_start_takes_no_time(cli: Cli, tree: Path, record_property: Callable[..., None]) -> None:
+def test_a_warm_start_takes_no_time(started_cli: Cli, record_property: Callable[..., None]) -> None:
     """With the built-in rules in the cache, a small folder is scanned within a second of pressing Enter."""
-    cli("scan", "--progress", "never")
-    seconds = min(cli("scan", "--progress", "never").seconds for _ in range(3))
+    started_cli("scan", "--progress", "never")
+    seconds = min(started_cli("scan", "--progress", "never").seconds for _ in range(3))
     record_property("seconds", seconds)
     print(f"warm start: {seconds:.2f} s")  # noqa: T201 (shown by pytest -rP)
     assert seconds < 2.0

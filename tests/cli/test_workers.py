@@ -82,7 +82,7 @@ def test_an_unknown_backend_is_told_before_anything_is_read(cli: Cli) -> None:
 @pytest.mark.parametrize("pool", [[], ["--pool", "ray", "--address", "local"]], ids=["local", "ray"])
 @pytest.mark.parametrize("lacks", ["a device", "CuPy"])
 def test_a_gpu_that_is_not_there_is_told_before_the_work_for_it(
-    cli: Cli, pack: Path, environment: dict[str, str], pool: list[str], lacks: str, tmp_path: Path
+    started_cli: Cli, pack: Path, environment: dict[str, str], pool: list[str], lacks: str, tmp_path: Path
 ) -> None:
     """No pack is compiled, no Ray started, CuPy not imported: what is missing is said, and what to use instead."""
     modules, ray_folder = tmp_path / "modules", tmp_path / "ray"
@@ -97,7 +97,7 @@ def test_a_gpu_that_is_not_there_is_told_before_the_work_for_it(
         "CUDA_VISIBLE_DEVICES": "",
         "RAY_TMPDIR": str(ray_folder),
     }
-    run = cli("scan", "-r", pack, "--backend", "cuda", "--progress", "never", *pool, "a.txt", **more)
+    run = started_cli("scan", "-r", pack, "--backend", "cuda", "--progress", "never", *pool, "a.txt", **more)
     assert (run.code, run.out) == (2, b""), run.err
     assert run.err.startswith("vyre-dist: no usable GPU: ") and "--backend cpu" in run.err
     assert ("CuPy is not installed" in run.err) == (lacks == "CuPy")
