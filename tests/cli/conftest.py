@@ -20,6 +20,11 @@ import pytest
 from faulty_scans import PROGRAM, Start
 from forked_command import ForkedCommand
 
+from vyre_dist.autotune.record import StoredRecord
+from vyre_dist.autotune.vyre_toml import write_toml
+from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
+from vyre_dist.dispatch.race import VariantTiming
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
 
@@ -181,6 +186,35 @@ def many(tree: Path) -> Path:
     for i in range(30):
         (tree / f"many{i:02d}").write_text("".join(f"tok_{n:012d}\n" for n in range(500)))
     return tree
+
+
+@pytest.fixture
+def instructive(tree: Path) -> Path:
+    """A tree of so many bytes that a scan with one worker learns something for the autotune store."""
+    text = b"a line of text with nothing in it, nor in what follows it.\n" * 4000
+    for number in range(90):
+        (tree / f"large{number:02d}").write_bytes(text)
+    return tree
+
+
+@pytest.fixture
+def record() -> StoredRecord:
+    """What an autotune store could hold."""
+    spec = SpecCacheKey(1, 2, (64, 1, 1), 5)
+    return StoredRecord(
+        key=AutotuneKey.of(spec, "cpu somewhere"),
+        record=AutotuneRecord((64, 1, 1), 4, (0, 0, 0), "2026-01-02"),
+        spec=spec,
+        timing=VariantTiming(1000, 2000),
+        threshold_pct=20,
+    )
+
+
+@pytest.fixture
+def good_toml(tmp_path: Path, record: StoredRecord) -> Path:
+    """An export of the one record."""
+    write_toml(tmp_path / "good.toml", [record])
+    return tmp_path / "good.toml"
 
 
 @pytest.fixture

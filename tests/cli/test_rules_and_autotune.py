@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,7 @@ from vyre_dist.autotune.redis_store import RedisStore
 from vyre_dist.autotune.tiered import MAX_JOBS
 from vyre_dist.autotune.urls import open_store, parse_redis_url
 from vyre_dist.autotune.vyre_toml import write_toml
-from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
-from vyre_dist.dispatch.race import VariantTiming
+from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord
 
 Cli = Callable[..., Any]
 
@@ -131,18 +129,6 @@ def test_rules_check_of_examples_that_do_not_fit(cli: Cli, tree: Path) -> None:
 # --- autotune
 
 
-@pytest.fixture
-def record() -> StoredRecord:
-    spec = SpecCacheKey(1, 2, (64, 1, 1), 5)
-    return StoredRecord(
-        key=AutotuneKey.of(spec, "cpu somewhere"),
-        record=AutotuneRecord((64, 1, 1), 4, (0, 0, 0), "2026-01-02"),
-        spec=spec,
-        timing=VariantTiming(1000, 2000),
-        threshold_pct=20,
-    )
-
-
 def test_autotune_list_export_and_import(cli: Cli, tmp_path: Path, record: StoredRecord) -> None:
     """Records of one store come out as JSON, go into a TOML file, and from it into another store."""
     one, two = (f"sqlite://{tmp_path / name}.sqlite3" for name in ("one", "two"))
@@ -166,7 +152,9 @@ def test_autotune_with_a_file_that_is_none(cli: Cli, tmp_path: Path) -> None:
     assert run.code == 2 and "unknown key 'tool'" in run.err
 
 
-def test_autotune_list_of_a_server(cli: Cli, redis_url: str, record: StoredRecord, tmp_path: Path) -> None:
+def test_autotune_list_of_a_server(
+    cli: Cli, redis_url: str, dead_url: str, record: StoredRecord, tmp_path: Path
+) -> None:
     """Records on a server are listed; of a server that is not there, that is said."""
     store = open_store(redis_url, local_path=tmp_path / "local")
     store.put(record)
@@ -174,17 +162,8 @@ def test_autotune_list_of_a_server(cli: Cli, redis_url: str, record: StoredRecor
     store.close()
     run = cli("autotune", "list", "--store", redis_url)
     assert record.key.key_hex in [line["key"] for line in run.lines] and run.err == ""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        dead = f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
-    run = cli("autotune", "list", "--store", dead)
+    run = cli("autotune", "list", "--store", dead_url)
     assert run.code == 3 and "Connection refused" in run.err and "records of this machine" in run.err
-
-
-@pytest.fixture
-def good_toml(tmp_path: Path, record: StoredRecord) -> Path:
-    write_toml(tmp_path / "good.toml", [record])
-    return tmp_path / "good.toml"
 
 
 def test_a_store_that_can_not_be_read_is_incomplete(cli: Cli, tmp_path: Path, good_toml: Path) -> None:
@@ -294,12 +273,13 @@ def test_a_store_that_is_dead_or_hung_costs_a_scan_nothing(
 
 
 def test_a_scan_with_a_large_corpus_publishes_to_a_live_server(
-    cli: Cli, tree: Path, pack: Path, redis_url: str, tmp_path: Path
+    cli: Cli,
+    instructive: Path,
+    pack: Path,
+    redis_url: str,
+    tmp_path: Path,
 ) -> None:
     """What a run learned is on the server and in the local file after it, and the next run starts from there."""
-    text = b"a line of text with nothing in it, nor in what follows it.\n" * 4000
-    for i in range(90):
-        (tree / f"large{i:02d}").write_bytes(text)
     arguments = ["scan", "-r", pack, "-f", "csv", "-o", tmp_path / "out", "-j", "1", "--cache-dir", tmp_path]
     assert cli(*arguments, "--store", redis_url).code == 1
     # with a local file of its own, which has nothing of what other scans learned

@@ -24,35 +24,12 @@ from vyre_dist.autotune.redis_reasons import TellingParser, reason_of
 from vyre_dist.autotune.redis_scripts import REVISION_KEY, record_key
 from vyre_dist.autotune.urls import parse_redis_url
 from vyre_dist.autotune.vyre_toml import write_toml
-from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
-from vyre_dist.dispatch.race import VariantTiming
+from vyre_dist.dispatch.keys import AutotuneKey
 
 Cli = Callable[..., Any]
 Redis = Callable[..., Any]
 
 PASSWORD = "hush-0123456789"
-
-
-def _record(number: int = 1) -> StoredRecord:
-    spec = SpecCacheKey(number, 2, (64, 1, 1), 5)
-    return StoredRecord(
-        key=AutotuneKey.of(spec, "cpu somewhere"),
-        record=AutotuneRecord((64, 1, 1), 4, (0, 0, 0), "2026-01-02"),
-        spec=spec,
-        timing=VariantTiming(1000, 2000),
-        threshold_pct=20,
-    )
-
-
-@pytest.fixture
-def record() -> StoredRecord:
-    return _record()
-
-
-@pytest.fixture
-def good_toml(tmp_path: Path, record: StoredRecord) -> Path:
-    write_toml(tmp_path / "good.toml", [record])
-    return tmp_path / "good.toml"
 
 
 def with_login(url: str, login: str) -> str:
@@ -258,7 +235,7 @@ def test_one_that_is_only_read_refuses_what_is_learned(
     cli: Cli,
     redis_factory: Redis,
     pack: Path,
-    tree: Path,
+    instructive: Path,
     good_toml: Path,
     tmp_path: Path,
     options: tuple[str, ...],
@@ -274,9 +251,6 @@ def test_one_that_is_only_read_refuses_what_is_learned(
     assert cli("autotune", "list", "--store", url, **home).code == 0
     run = cli("autotune", "import", good_toml, "--store", url, **home)
     assert run.code == 3 and reason in run.err
-    text = b"a line of text with nothing in it, nor in what follows it.\n" * 4000
-    for number in range(90):
-        (tree / f"large{number:02d}").write_bytes(text)
     arguments = ["scan", "-r", pack, "-f", "jsonl", "-j", "1", "--progress", "never"]
     run = cli(*arguments, "--store", url, "--cache-dir", tmp_path / "other")
     assert run.code == 1
@@ -361,7 +335,7 @@ def test_a_file_of_no_use_is_told(
         assert run.code == 3 and re.search(f"{path}: .*({reason})", run.err), run.err
 
 
-def test_a_read_only_file_is_read(cli: Cli, good_file: Path, good_toml: Path, tmp_path: Path) -> None:
+def test_a_read_only_file_is_read(good_file: Path, record: StoredRecord, tmp_path: Path) -> None:
     """What it holds is listed; what it does not take is told in SQLite's words."""
     mounts = [("--bind", str(tmp_path), str(tmp_path)), ("-o", "remount,ro,bind", str(tmp_path))]
     url = f"sqlite://{good_file}"
@@ -372,7 +346,7 @@ def test_a_read_only_file_is_read(cli: Cli, good_file: Path, good_toml: Path, tm
 
     listed = run("list")
     assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1), listed.stderr
-    write_toml(tmp_path / "new.toml", [_record(2)])
+    write_toml(tmp_path / "new.toml", [StoredRecord(AutotuneKey("f" * 32, "cpu"), record.record)])
     imported = run("import", str(tmp_path / "new.toml"))
     assert imported.returncode == 3 and "readonly database" in imported.stderr
 
