@@ -121,10 +121,12 @@ def gram_candidates(tables: PackTables, arena: Arena, places: Places) -> Candida
     Whose pivot lies in no document is left out.
     """
     data = arena.data
+    if not places.size:  # as in most small arenas
+        return Candidates(places, np.empty(0, np.uint32), places)
     windows = np.zeros(places.size, np.uint32)
     for i in range(MAX_WINDOW):
         at = places + i
-        byte = np.where(at < data.size, data[np.minimum(at, data.size - 1)], 0) if places.size else windows
+        byte = np.where(at < data.size, data[np.minimum(at, data.size - 1)], 0)
         windows |= (byte.astype(np.uint32) | np.uint32(FOLD)) << np.uint32(8 * i)
     at = np.searchsorted(tables.grams, windows)
     at[at == tables.grams.size] = 0
@@ -143,6 +145,8 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
     """Stage 3: the candidates that pass their probes."""
     pivots = found.pivots(tables)
     for probe in range(tables.entries["probe_offset"].shape[1]):
+        if not pivots.size:  # as in most small arenas
+            break
         entries = tables.entries[found.entries]
         classes = entries["probe_class"][:, probe]
         at = pivots + entries["probe_offset"][:, probe]
@@ -150,7 +154,7 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
         after = at >= arena.ends[found.documents]
         inside = ~(before | after)
         unknown = (before & ~arena.at_start[found.documents]) | (after & ~arena.at_end[found.documents])
-        byte = arena.data[np.where(inside, at, 0)] if at.size else np.empty(0, np.uint8)
+        byte = arena.data[np.where(inside, at, 0)]
         member = tables.probe_classes[classes & (EDGE_PASSES - 1), byte >> 3] >> (byte & 7) & 1
         keep = np.where(inside, member == 1, unknown | (classes & EDGE_PASSES != 0))
         found, pivots = found.chosen(keep), pivots[keep]
@@ -218,6 +222,9 @@ def _outward(
     tables: PackTables, arena: Arena, found: Candidates, max_steps: int, wanted: Flags, *, forward: bool
 ) -> tuple[npt.NDArray[np.int64], int]:
     """The verdicts of the wanted candidates in one direction, DEAD for the others; and the steps taken."""
+    verdicts = np.full(wanted.size, DEAD, np.int64)
+    if not wanted.any():  # as in most small arenas
+        return verdicts, 0
     chosen = found.chosen(wanted)
     entries, pivots, documents = tables.entries[chosen.entries], chosen.pivots(tables), chosen.documents
     if forward:
@@ -226,7 +233,6 @@ def _outward(
     else:
         ways = Ways(pivots - 1, pivots - arena.starts[documents], arena.at_start[documents])
         automata, starts, stride = entries["backward"], entries["backward_start"], -1
-    verdicts = np.full(wanted.size, DEAD, np.int64)
     verdicts[wanted], steps = run_outward(tables, arena.data, automata, starts, ways, stride, max_steps)
     return verdicts, steps
 
