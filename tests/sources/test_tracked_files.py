@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -129,6 +130,23 @@ def test_overlapping_arguments_bring_tracked_files_once(top: Path) -> None:
     assert len(found) == len(set(found))
     build = {"build/u.txt", "build/x/u.txt", "build/y/u.txt"}
     assert {os.path.relpath(path, top) for path in found} == WANTED | build
+
+
+@pytest.mark.parametrize("link", ["a", "z"])
+def test_a_followed_link_hides_no_tracked_files(top: Path, link: str) -> None:
+    """A folder that is reached by a link, before or after its own name, has what git tracks in it, each file once."""
+    other = top.with_name("other")
+    other.mkdir()
+    git(other, "init", "-q")
+    write(other, "in/o.env", "in/u.env")
+    git(other, "add", "-f", "in/o.env")
+    (top / link).symlink_to("lib")
+    (top / f"{link}2").symlink_to("../other/in")
+    items = list(walk([top], follow_symlinks=True))
+    assert all(isinstance(item, DocumentRef) for item in items)
+    found = [os.path.realpath(item.path) for item in items]
+    assert len(found) == len(set(found))
+    assert set(found) == {str(top / name) for name in WANTED} | {str(other / "in/o.env")}
 
 
 def test_nothing_is_tracked_where_ignore_files_do_not_count(top: Path) -> None:
@@ -425,19 +443,69 @@ def test_random_damage_is_an_error_or_another_list(data: bytes, position: int, w
         at = position % len(whole)
         damaged = whole[:at] + data + whole[at + width :]
         Path(folder, "index").write_bytes(damaged[:-20] + bytes(20))
+        Path(folder, f"sharedindex.{BASE.hex()}").write_bytes(_shared_index(65))
         with contextlib.suppress(GitIndexError):
             assert all(isinstance(name, bytes) for name in read_index(folder, folder).names)
 
 
+BASE = b"b" * 20
+
+
 def _small_index() -> bytes:
-    """Version 4, three entries and a bitmap."""
-    entry = struct.pack(">10L20sH", *[0] * 6, 0o100644, 0, 0, 0, b"x" * 20, 3)
-    names = [b"\0abc\0", b"\2x/y\0", b"\1zz\0"]
-    link = (
-        bytes(20) + (struct.pack(">LL", 65, 2) + struct.pack(">QQ", 1 | 1 << 1 | 1 << 33, 1) + bytes(4)) * 2
+    """Version 4, three entries, and bitmaps of all 65 entries of the shared index: one of them deleted, all replaced."""
+    names = [b"\0\0", b"\0abc\0", b"\2x/y\0"]
+    return _index(names, BASE + _bitmap(65, 1 << 33, 1) + _bitmap(65, 1 | 1 << 1 | 1 << 33, 1))
+
+
+def _shared_index(entries: int) -> bytes:
+    """Names in version 4: 000, 001, …"""
+    return _index(
+        [b"\3" * (number > 0) + b"\0" * (number == 0) + b"%03d\0" % number for number in range(entries)]
     )
-    body = b"DIRC" + struct.pack(">LL", 4, 3) + b"".join(entry + name for name in names)
-    return body + b"link" + struct.pack(">L", len(link)) + link + bytes(20)
+
+
+def _bitmap(bits: int, *words: int) -> bytes:
+    return struct.pack(">LL", bits, len(words)) + struct.pack(f">{len(words)}Q", *words) + bytes(4)
+
+
+def _index(names: list[bytes], link: bytes = b"") -> bytes:
+    """Version 4, without a checksum. `names`: each with how much of the one before it replaces."""
+    entry = struct.pack(">10L20sH", *[0] * 6, 0o100644, 0, 0, 0, b"x" * 20, 3)
+    body = b"DIRC" + struct.pack(">LL", 4, len(names)) + b"".join(entry + name for name in names)
+    return body + (b"link" + struct.pack(">L", len(link)) + link if link else b"") + bytes(20)
+
+
+def test_the_index_of_the_random_damage_is_whole(tmp_path: Path) -> None:
+    """What the damage is done to is read: an entry of the shared index is deleted, and two are added."""
+    (tmp_path / "index").write_bytes(_small_index())
+    (tmp_path / f"sharedindex.{BASE.hex()}").write_bytes(_shared_index(65))
+    names = {b"%03d" % number for number in range(1, 65)} | {b"abc", b"ax/y"}
+    assert set(read_index(str(tmp_path), str(tmp_path)).names) == names
+
+
+@pytest.mark.parametrize(
+    "bitmap",
+    [
+        _bitmap(1 << 24, 1 | 0xFFFFFFFF << 1),
+        _bitmap(66, 1 << 33, 1),
+        _bitmap(65, 2 << 33, 0, 2),
+    ],
+    ids=["a-run", "one-more", "a-word"],
+)
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_bitmap_that_is_longer_than_the_shared_index_is_damage(
+    bitmap: bytes, replaces: bool, tmp_path: Path
+) -> None:
+    """What few bytes say of millions of entries that are not there costs nothing."""
+    (tmp_path / "index").write_bytes(_index([], BASE + (_bitmap(0) if replaces else b"") + bitmap))
+    (tmp_path / f"sharedindex.{BASE.hex()}").write_bytes(_shared_index(65))
+    tracemalloc.start()
+    try:
+        with pytest.raises(GitIndexError, match="damaged"):
+            read_index(str(tmp_path), str(tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 NAMES = st.sampled_from(["a", "b", "c.env", "out", "x", "build"])

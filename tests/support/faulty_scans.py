@@ -6,18 +6,29 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-# What a worker does at a marker: STUCK says who it is and waits for ever, POISON ends the process.
+# What a worker does at a marker: STUCK says who it is and waits for ever, HELD waits for SIGUSR1 (once,
+# as a window may be dispatched twice), POISON ends the process.
 PROGRAM = """
 import os, signal, sys
 from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
 
 class Faulty(cpu_backend_class()):
+    held = False
+
     def dispatch(self, program, inputs, config):
         for window in inputs:
             if b"STUCK" in bytes(window.data):
                 os.write(2, b"stuck %d\\n" % os.getpid())
                 while True:
                     signal.pause()
+            if b"HELD" in bytes(window.data) and not self.held:
+                self.held = True
+                released, signalled = os.pipe()
+                os.set_blocking(signalled, False)
+                signal.signal(signal.SIGUSR1, lambda *_: None)
+                signal.set_wakeup_fd(signalled)
+                os.write(2, b"held %d\\n" % os.getpid())
+                os.read(released, 1)
             if b"POISON" in bytes(window.data):
                 os.kill(os.getpid(), signal.SIGSEGV)
         return super().dispatch(program, inputs, config)
@@ -37,6 +48,14 @@ def stuck_workers(process: subprocess.Popen[bytes], count: int) -> list[int]:
     lines = [process.stderr.readline() for _ in range(count)]
     assert all(line.startswith(b"stuck ") for line in lines), lines
     return [int(line.split()[1]) for line in lines]
+
+
+def held_worker(process: subprocess.Popen[bytes]) -> int:
+    """Wait until a worker waits for SIGUSR1 in the middle of a task; its process id."""
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith(b"held "), line
+    return int(line.split()[1])
 
 
 def alive(pid: int) -> bool:

@@ -22,7 +22,6 @@ from vyre_dist.errors import VyreError
 MAX_INDEX_BYTES = 1 << 30
 # version 4 repeats nothing of the path before, so few bytes can stand for many
 _MAX_NAME_BYTES = 1 << 30
-_MOST_ENTRIES = MAX_INDEX_BYTES // 64
 _HEADER = struct.Struct(">4sLL")
 _LONG = struct.Struct(">L")
 _STAT_BYTES = 40
@@ -124,15 +123,14 @@ def _content(path: str) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """The entries of one file, in order; without a name: those that replace an entry of `base`. `deleted` and `replaced`:
-    positions there.
+    """The entries of one file, in order. Of a split index: `base` names the shared one; two compressed bitmaps say which
+    of its entries are deleted, and which are replaced by the entries here that have no name.
     """
 
     names: list[bytes]
     kinds: list[int]
     base: bytes | None = None
-    deleted: frozenset[int] = frozenset()
-    replaced: tuple[int, ...] = ()
+    bitmaps: bytes = b""
 
 
 def _parse(path: str, data: bytes) -> _Parsed:
@@ -193,19 +191,17 @@ def _parse_entries(path: str, data: bytes, version: int, count: int, width: int)
         if total > _MAX_NAME_BYTES:
             raise GitIndexError(path, f"its paths have more than the {_MAX_NAME_BYTES} bytes allowed")
         names.append(name)
-    base, deleted, replaced = None, frozenset[int](), tuple[int, ...]()
+    base, bitmaps = None, b""
     for signature, body in _extensions(path, data, at, end):
         if signature == b"link":
             base = body[:width] if any(body[:width]) else None
-            bits, rest = _ewah(path, body[width:])
-            deleted = frozenset(bits)
-            replaced = tuple(_ewah(path, rest)[0])
+            bitmaps = body[width:]
         elif signature != b"sdir" and not signature[:1].isupper():
             shown = signature.decode("ascii", "backslashreplace")
             raise GitIndexError(
                 path, f"it has the extension {shown!r}, which changes what is listed and is not known"
             )
-    return _Parsed(names, kinds, base, deleted, replaced)
+    return _Parsed(names, kinds, base, bitmaps)
 
 
 def _varint(path: str, data: bytes, at: int) -> tuple[int, int]:
@@ -229,15 +225,15 @@ def _extensions(path: str, data: bytes, at: int, end: int) -> Iterator[tuple[byt
         at = begin + size
 
 
-def _ewah(path: str, data: bytes) -> tuple[list[int], bytes]:
-    """(the bits that are set in a compressed bitmap, what follows it); none where there is no bitmap."""
+def _ewah(path: str, data: bytes, entries: int) -> tuple[list[int], bytes]:
+    """(the bits that are set in a compressed bitmap over `entries`, what follows it); none where there is no bitmap."""
     if not data:
         return [], b""
     if len(data) < 8 or len(data) < 12 + 8 * _LONG.unpack_from(data, 4)[0]:
         raise GitIndexError(path, "it is damaged: a bitmap is cut off")
     bits, words = _LONG.unpack_from(data)[0], _LONG.unpack_from(data, 4)[0]
-    if bits > _MOST_ENTRIES:
-        raise GitIndexError(path, f"it is damaged: a bitmap has {bits} bits")
+    if bits > entries:  # few bytes can stand for many bits
+        raise GitIndexError(path, "it is damaged: it changes entries that the shared index does not have")
     found: list[int] = []
     values = struct.unpack_from(f">{words}Q", data, 8)
     at = position = 0
@@ -251,7 +247,7 @@ def _ewah(path: str, data: bytes) -> tuple[list[int], bytes]:
         for word in values[at + 1 : at + 1 + literal]:
             found += [position + i for i in range(64) if word >> i & 1]
             position += 64
-            if position >= bits + 64:
+            if found and found[-1] >= bits:
                 raise GitIndexError(path, "it is damaged: a bitmap is longer than it says")
         at += 1 + literal
     return found, data[12 + 8 * words :]
@@ -262,12 +258,13 @@ def _merged(path: str, base: _Parsed, own: _Parsed) -> dict[bytes, int]:
     kinds = dict(zip(own.names, own.kinds, strict=True))
     changed = [kind for name, kind in zip(own.names, own.kinds, strict=True) if not name]
     kinds.pop(b"", None)
-    if own.replaced and max(own.replaced) >= len(base.names):
-        raise GitIndexError(path, "it is damaged: it changes entries that the shared index does not have")
+    deleted, rest = _ewah(path, own.bitmaps, len(base.names))
+    replaced, _ = _ewah(path, rest, len(base.names))
     kinds_of_base = list(base.kinds)
-    for position, kind in zip(own.replaced, changed, strict=False):
+    for position, kind in zip(replaced, changed, strict=False):
         kinds_of_base[position] = kind
+    gone = frozenset(deleted)
     for position, name in enumerate(base.names):
-        if position not in own.deleted:
+        if position not in gone:
             kinds.setdefault(name, kinds_of_base[position])
     return kinds

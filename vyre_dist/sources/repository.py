@@ -12,7 +12,7 @@ import stat
 from typing import NamedTuple
 
 from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
-from vyre_dist.sources.tracked import Repositories, Tracked
+from vyre_dist.sources.tracked import Repositories, Repository, Tracked
 
 #: git itself ignores larger ones (since 2.42), with a warning
 MAX_IGNORE_FILE = 100 << 20
@@ -82,17 +82,46 @@ def repository_rules(
     directory: str, repositories: Repositories, errors: list[OSError]
 ) -> RepositoryRules | None:
     """The rules that a repository starts with (its info/exclude); None where `directory` is no top level."""
-    git = git_directory(directory)
+    repository = _repository(directory, repositories)
+    if repository is None:
+        return None
+    exclude = read_ignore_file(os.path.join(repository.common, "info", "exclude"), errors)
+    chain = IgnoreChain()
+    return RepositoryRules(chain if exclude is None else chain.with_file(exclude), Tracked(repository))
+
+
+def _repository(top: str, repositories: Repositories) -> Repository | None:
+    git = git_directory(top)
     if git is None:
         return None
     common = git
     with contextlib.suppress(OSError):  # the usual case: only linked work trees have that file
         common = os.path.join(git, os.fsdecode(_start_of(os.path.join(git, "commondir")).rstrip(b"\r\n")))
-    exclude = read_ignore_file(os.path.join(common, "info", "exclude"), errors)
-    chain = IgnoreChain()
-    return RepositoryRules(
-        chain if exclude is None else chain.with_file(exclude), Tracked(repositories.at(git, common))
-    )
+    return repositories.at(git, common)
+
+
+def tracked_in(directory: str, repositories: Repositories) -> Tracked | None:
+    """What git tracks in `directory`, wherever links have led to it; None outside of repositories."""
+    found = _top_level(directory)
+    repository = None if found is None else _repository(found[0], repositories)
+    if found is None or repository is None:
+        return None
+    return Tracked(repository, os.fsencode("".join(f"{name}/" for name in found[1])))
+
+
+def _top_level(directory: str) -> tuple[str, list[str]] | None:
+    """(the top level of the repository that `directory` lies in, the names that lead from there to it); None where it is in
+    no repository, or in git's own directory.
+    """
+    here = os.path.realpath(directory)
+    names: list[str] = []
+    while git_directory(here) is None:
+        parent, name = os.path.split(here)
+        if parent == here or name == ".git":
+            return None
+        names.append(name)
+        here = parent
+    return here, names[::-1]
 
 
 def rules_above(directory: str, repositories: Repositories, errors: list[OSError]) -> RepositoryRules | None:
@@ -100,21 +129,15 @@ def rules_above(directory: str, repositories: Repositories, errors: list[OSError
 
     None where the directory is in no repository, is a top level itself, or lies in git's own directory.
     """
-    here = os.path.realpath(directory)
-    parts: list[str] = []
-    while git_directory(here) is None:
-        parent, name = os.path.split(here)
-        if parent == here or name == ".git":
-            return None
-        parts.append(name)
-        here = parent
-    if not parts:
+    found = _top_level(directory)
+    if found is None or not found[1]:
         return None
+    here, names = found
     rules = repository_rules(here, repositories, errors)
     if rules is None:  # it was removed a moment ago
         return None
     chain, tracked = rules
-    for name in reversed(parts):
+    for name in names:
         own = read_ignore_file(os.path.join(here, ".gitignore"), errors)
         if own is not None:
             chain = chain.with_file(own)

@@ -20,7 +20,7 @@ from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources.document import FolderFiles, InputProblem, ProblemReason, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Met, Once
-from vyre_dist.sources.repository import read_ignore_file, repository_rules
+from vyre_dist.sources.repository import read_ignore_file, repository_rules, tracked_in
 from vyre_dist.sources.tracked import Repositories, Tracked
 
 SkipReason = Literal[
@@ -250,6 +250,12 @@ def _walk_folder(
                     continue
                 reason = "too-large"
         if reason is None:
+            if name in directories:
+                tracked_below = tracked and tracked.enter(name, alone=name in kept)
+            else:  # a link: git knows what it leads to by its own path
+                tracked_below = (
+                    tracked_in(prefix + name, rules.repositories) if rules.respect_gitignore else None
+                )
             below.append(
                 Frame(
                     prefix + name,
@@ -259,7 +265,7 @@ def _walk_folder(
                     frame.include.enter(name),
                     frame.included or name in wanted,
                     above,
-                    tracked=tracked and tracked.enter(name, alone=name in kept and name in directories),
+                    tracked=tracked_below,
                 )
             )
         else:
