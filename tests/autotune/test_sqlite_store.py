@@ -161,6 +161,19 @@ def test_a_locked_file_costs_the_time_out_and_no_more(tmp_path: Path, make_recor
         assert get(store, make_record(1)) == make_record(1)
 
 
+def test_many_are_one_transaction(tmp_path: Path, make_record: Make) -> None:
+    """A locked file is waited for once, and none of them is there; then all are."""
+    path = tmp_path / "s.sqlite3"
+    records = [make_record(number) for number in range(1, 101)]
+    with SqliteStore(path, busy_timeout_s=0.1) as store, closing(sqlite3.connect(path)) as other:
+        store.put(records[0])
+        other.execute("BEGIN IMMEDIATE")
+        assert store.put_many(records) == 0
+        assert (store.stats.errors, len(list(store.items()))) == (1, 1)
+        other.rollback()
+        assert store.put_many(records) == 100 == len(list(store.items()))
+
+
 @pytest.mark.parametrize("payload", [b"", b"garbage", "text", 12, 1.5, bytes(MAX_RECORD_BYTES + 1), b"\x80"])
 def test_invalid_payloads_are_misses_and_give_way(tmp_path: Path, make_record: Make, payload: object) -> None:
     """A row that holds no record is a miss, counted, and is replaced by the next put."""

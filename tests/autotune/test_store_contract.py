@@ -102,6 +102,18 @@ def test_better_wins(store: RecordStore, make_record: Make, first: int, second: 
     assert (stats.stored, stats.kept) == ((2, 0) if kept == "second" else (1, 1))
 
 
+def test_many_are_put_as_each_would_be(store: RecordStore, make_record: Make) -> None:
+    """In their order, each judged by what is held when its turn comes; the number is that of those that are held."""
+    assert store.put(make_record(1, cost=10))
+    better, worse, late = make_record(1, cost=5), make_record(1, cost=7), make_record(3)
+    assert store.put_many([make_record(2), better, worse, late]) == 3
+    assert sorted(store.items(), key=lambda r: r.key.key_hex) == sorted(
+        [make_record(2), better, late], key=lambda r: r.key.key_hex
+    )
+    assert store.put_many([]) == 0
+    assert (store.stats.stored, store.stats.kept, store.stats.errors) == (4, 1, 0)
+
+
 def test_costs_are_compared_exactly_at_the_end_of_u64(store: RecordStore, make_record: Make) -> None:
     """Costs that differ by one near 2^64, where doubles cannot tell them apart, are told apart."""
     high = make_record(cost=2**64 - 2, unroll=1)

@@ -85,30 +85,37 @@ class SqliteStore(RecordStore):
         return [self._checked(payload, key) for payload, key in zip(payloads, keys, strict=True)]
 
     def offer(self, record: StoredRecord) -> Offer:
-        payload = encode(record)
-        key = record.key
+        return self.offer_many([record])[0]
 
-        def replace(connection: sqlite3.Connection) -> Offer:
+    def offer_many(self, records: Sequence[StoredRecord]) -> list[Offer]:
+        """One transaction, which waits for the disk: all of `records` are FAILED, or none."""
+        payloads = [encode(record) for record in records]
+
+        def replace(connection: sqlite3.Connection) -> list[Offer]:
             # IMMEDIATE takes the write lock before reading: nobody can write between our look and our write.
             connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
-            if row and row[0] == payload:
-                outcome = Offer.STORED
-            elif beats(record, self._checked(row[0], key) if row else None):
-                connection.execute(_UPSERT, (key.key_hex, key.adapter_id, payload))
-                outcome = Offer.STORED
-            else:
-                outcome = Offer.KEPT
+            offered = zip(records, payloads, strict=True)
+            outcomes = [self._replace(connection, record, payload) for record, payload in offered]
             connection.execute("COMMIT")
-            return outcome
+            return outcomes
 
-        return self._run(replace) or Offer.FAILED
+        return self._run(replace) or [Offer.FAILED] * len(records)
 
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
         payloads = self._run(lambda connection: [row[0] for row in connection.execute(_SELECT_ALL)]) or []
         found = (self._checked(payload, None) for payload in payloads)
         return (stored for stored in found if stored is not None)
+
+    def _replace(self, connection: sqlite3.Connection, record: StoredRecord, payload: bytes) -> Offer:
+        key = record.key
+        row = connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
+        if row and row[0] == payload:
+            return Offer.STORED
+        if not beats(record, self._checked(row[0], key) if row else None):
+            return Offer.KEPT
+        connection.execute(_UPSERT, (key.key_hex, key.adapter_id, payload))
+        return Offer.STORED
 
     def _release(self) -> None:
         with self._lock:

@@ -81,6 +81,9 @@ class AutotuneStore(Protocol):
         False: the incumbent stays, or the medium failed; `stats` tells which.
         """
 
+    def put_many(self, records: Sequence[StoredRecord]) -> int:
+        """`put` for each of `records`, in order, as one transaction where the medium has those; how many are held now."""
+
     def items(self) -> Iterator[StoredRecord]:
         """Every valid record, in no particular order; invalid ones are counted and left out."""
 
@@ -137,6 +140,10 @@ class RecordStore(abc.ABC):
     def offer(self, record: StoredRecord) -> Offer:
         """Replace the incumbent if `record` beats it, atomically with regard to other writers."""
 
+    def offer_many(self, records: Sequence[StoredRecord]) -> list[Offer]:
+        """`offer` for each of `records`, in order."""
+        return [self.offer(record) for record in records]
+
     @abc.abstractmethod
     def items(self) -> Iterator[StoredRecord]:
         """Every valid record."""
@@ -178,9 +185,13 @@ class RecordStore(abc.ABC):
         self.check_open()
         return self.settle(self.offer(record))
 
+    def put_many(self, records: Sequence[StoredRecord]) -> int:
+        self.check_open()
+        return sum(self.settle(outcome) for outcome in self.offer_many(records))
+
     def settle(self, outcome: Offer) -> bool:
         """Count what became of an offer; whether it was stored."""
-        # A failed offer is already among the errors.
+        # A failed offer is already among the errors, as one of them where it was one of many.
         if outcome is not Offer.FAILED:
             self._counters.add(outcome.value)
         return outcome is Offer.STORED

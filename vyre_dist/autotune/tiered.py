@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_JOBS = 1024
 # Longer than the slowest operation on a server, with its second try.
 CLOSE_TIMEOUT_S = 3.0
-# For as many puts as are published at a time (vyre_toml.py), each a transaction on a slow disk.
+# For as many records as are published at a time (vyre_toml.py), each a question to a slow server.
 PUBLISH_TIMEOUT_S = 60.0
 
 
@@ -136,17 +136,23 @@ class TieredStore(RecordStore):
         return found
 
     def offer(self, record: StoredRecord) -> Offer:
-        self.fetch_local([record.key])  # memory must know the incumbent before it can judge
-        outcome = self._memory.offer(record)
+        return self.offer_many([record])[0]
+
+    def offer_many(self, records: Sequence[StoredRecord]) -> list[Offer]:
+        """All as one job of the background's."""
+        keys = [record.key for record in records]
+        self.fetch_local(keys)  # memory must know the incumbents before it can judge
+        outcomes = [self._memory.offer(record) for record in records]
+        taken = [number for number, outcome in enumerate(outcomes) if outcome is Offer.STORED]
+        new = [records[number] for number in taken]
         with self._known_lock:
-            self._known.add(record.key)
-        if outcome is Offer.STORED:
-            with self._known_lock:
-                self._unwritten.add(record)
-            if not self._enqueue(lambda: self._write(record)):
-                # It goes to the server with the next refresh of its key; for this host it must not be lost.
-                return self._write_here(record)
-        return outcome
+            self._known.update(keys)
+            self._unwritten.update(new)
+        if new and not self._enqueue(lambda: self._write(new)):
+            # They go to the server with the next refresh of their keys; for this host they must not be lost.
+            for number, outcome in zip(taken, self._write_here(new), strict=True):
+                outcomes[number] = outcome
+        return outcomes
 
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
@@ -183,18 +189,20 @@ class TieredStore(RecordStore):
                 self._counters.add("errors")
                 logger.exception("a background job of %r failed", self)
 
-    def _write_here(self, record: StoredRecord) -> Offer:
-        """Offer it to the local store; for STORED, FAILED and KEPT alike there is nothing left to be written."""
-        outcome = self._local.offer(record)
-        self._local.settle(outcome)
+    def _write_here(self, records: Sequence[StoredRecord]) -> list[Offer]:
+        """Offer them to the local store; for STORED, FAILED and KEPT alike there is nothing left to be written."""
+        outcomes = self._local.offer_many(records)
+        for outcome in outcomes:
+            self._local.settle(outcome)
         with self._known_lock:
-            self._unwritten.discard(record)
-        return outcome
+            self._unwritten.difference_update(records)
+        return outcomes
 
-    def _write(self, record: StoredRecord) -> None:
-        self._write_here(record)
-        if not self._remote.put(record):
-            self._refresh([record.key])  # somebody's better one, if that was the reason
+    def _write(self, records: Sequence[StoredRecord]) -> None:
+        self._write_here(records)
+        refused = [record.key for record in records if not self._remote.put(record)]
+        if refused:
+            self._refresh(refused)  # somebody's better ones, if that was the reason
 
     def _changed(self, key: AutotuneKey | None) -> None:
         with self._known_lock:
@@ -233,9 +241,8 @@ class TieredStore(RecordStore):
         # The server was too slow for all that was queued: this host's part does not need it.
         with self._known_lock:
             left = list(self._unwritten)
-        for record in left:
-            if self._write_here(record) is Offer.FAILED:
-                break  # each further one could wait as long for a locked file
+        if left:
+            self._write_here(left)
         for tier in (self._memory, self._local, self._remote):
             tier.close()
         # Closing the server's connections is what wakes a follower that waits for a message.

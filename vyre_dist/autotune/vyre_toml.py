@@ -21,7 +21,7 @@ from vyre_dist.errors import UsageError
 
 SCHEMA = 1
 MAX_FILE_BYTES = 4 * 1024 * 1024
-# Well below TieredStore's MAX_JOBS: a put is one job.
+# So many are one transaction of the store's, and are waited for before there are more.
 _BATCH = 256
 
 _REQUIRED = frozenset({"key", "adapter", "workgroup_size", "unroll", "tile"})
@@ -69,13 +69,13 @@ def import_toml(
     """Offer every record of the file to `store`; nothing is offered unless the whole file is in order.
 
     `publish`, TieredStore's, is called for every few records: it waits, so that more is never queued than has room.
-    Raises VyreTomlError, OSError if the file cannot be read, and what `store.put` raises.
+    Raises VyreTomlError, OSError if the file cannot be read, and what `store.put_many` raises.
     """
     records = read_toml(path)
     stored = unpublished = 0
     for start in range(0, len(records), _BATCH):
         batch = records[start : start + _BATCH]
-        stored += sum(store.put(record) for record in batch)
+        stored += store.put_many(batch)
         if publish is not None:
             unpublished += publish([record.key for record in batch])
     return ImportResult(len(records), stored, unpublished)
