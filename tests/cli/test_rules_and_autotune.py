@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,26 +163,6 @@ def test_autotune_list_of_a_server(
     assert record.key.key_hex in [line["key"] for line in run.lines] and run.err == ""
     run = cli("autotune", "list", "--store", dead_url)
     assert run.code == 3 and "Connection refused" in run.err and "records of this machine" in run.err
-
-
-def test_a_store_that_can_not_be_read_is_incomplete(cli: Cli, tmp_path: Path, good_toml: Path) -> None:
-    """Locked by another program: it is said, the exit code is 3, and no export takes the place of an older one."""
-    url = f"sqlite://{tmp_path / 'one'}"
-    assert cli("autotune", "import", good_toml, "--store", url).code == 0
-    before = good_toml.read_bytes()
-    connection = sqlite3.connect(tmp_path / "one", isolation_level=None)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-        runs = [
-            cli("autotune", *command, "--store", url)
-            for command in (["list"], ["export", good_toml], ["import", good_toml])
-        ]
-    finally:
-        connection.close()
-    assert [(run.code, run.out) for run in runs] == [(3, b"")] * 3
-    assert all("another program has locked it" in run.err for run in runs)
-    assert good_toml.read_bytes() == before
-    assert len(cli("autotune", "list", "--store", url).lines) == 1
 
 
 @pytest.mark.parametrize("command", ["list", "export"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -294,14 +295,6 @@ def good_file(cli: Cli, tmp_path: Path, good_toml: Path) -> Path:
 
 
 @pytest.fixture
-def locked(good_file: Path) -> Iterator[Path]:
-    connection = sqlite3.connect(good_file, isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    yield good_file
-    connection.close()
-
-
-@pytest.fixture
 def a_folder(tmp_path: Path) -> Path:
     (tmp_path / "folder").mkdir()
     return tmp_path / "folder"
@@ -313,26 +306,38 @@ def below_a_file(tmp_path: Path) -> Path:
     return tmp_path / "file" / "store.sqlite3"
 
 
-@pytest.mark.parametrize(
-    ("file", "reason"),
-    [
-        ("locked", "another program has locked it"),
-        ("a_folder", "unable to open database file"),
-        ("below_a_file", "Not a directory|File exists"),
-    ],
-)
-def test_a_file_of_no_use_is_told(
-    cli: Cli, scan: Cli, good_toml: Path, file: str, reason: str, request: pytest.FixtureRequest
-) -> None:
-    """A scan goes on and says why; the commands of the store end with 3 and say the same."""
-    path = request.getfixturevalue(file)
+def all_tell(cli: Cli, scan: Cli, good_toml: Path, path: Path, reason: str) -> None:
+    """A scan goes on and says why; the commands of the store end with 3 and say the same, and an older export stays."""
     run = scan("--store", f"sqlite://{path}")
     assert (run.code, len(run.findings)) == (1, 2)
     (line,) = run.err.splitlines()
     assert re.search(f"{path}: .*({reason})", line) and run.summary["store_problem"] in line
+    before = good_toml.read_bytes()
     for command in (["list"], ["export", good_toml], ["import", good_toml]):
         run = cli("autotune", *command, "--store", f"sqlite://{path}")
-        assert run.code == 3 and re.search(f"{path}: .*({reason})", run.err), run.err
+        assert (run.code, run.out) == (3, b"") and re.search(f"{path}: .*({reason})", run.err), run.err
+    assert good_toml.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("a_folder", "unable to open database file"), ("below_a_file", "Not a directory|File exists")],
+)
+def test_a_file_of_no_use_is_told(
+    cli: Cli, scan: Cli, good_toml: Path, file: str, reason: str, request: pytest.FixtureRequest
+) -> None:
+    """In the system's words, by the scan and by the commands of the store."""
+    all_tell(cli, scan, good_toml, request.getfixturevalue(file), reason)
+
+
+def test_a_locked_file_is_told_and_keeps_what_it_has(
+    cli: Cli, scan: Cli, good_toml: Path, good_file: Path
+) -> None:
+    """Another program has it for itself: that is said, and when it is through the record is there."""
+    with contextlib.closing(sqlite3.connect(good_file, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        all_tell(cli, scan, good_toml, good_file, "another program has locked it")
+    assert len(cli("autotune", "list", "--store", f"sqlite://{good_file}").lines) == 1
 
 
 def test_a_read_only_file_is_read(good_file: Path, record: StoredRecord, tmp_path: Path) -> None:
