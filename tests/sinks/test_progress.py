@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from vyre_dist.sinks import open_progress
-from vyre_dist.sinks.progress import BarProgress, JsonProgress
+from vyre_dist.sinks.progress import BarProgress, Counts, JsonProgress
 
 
 class Clock:
@@ -29,9 +29,8 @@ def test_json_lines_come_at_the_interval_and_at_the_end() -> None:
     assert isinstance(progress, JsonProgress)
     for second in range(1, 13):
         clock.now = 100.0 + second
-        progress.update(
-            second * 1_000_000 if second < 8 else second * 2_000_000, second * 10, 400, second, 62.5
-        )
+        size = second * 1_000_000 if second < 8 else second * 2_000_000
+        progress.update(Counts(size, second * 10, 400, second, 62.5))
     progress.close()
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [(line["elapsed_s"], line["final"]) for line in lines] == [
@@ -70,7 +69,7 @@ def test_a_run_that_does_not_come_to_its_end_shows_nothing(style: str) -> None:
     progress = open_progress(out, style, clock=clock)
     for _ in range(100 if style != "bar" else 1):
         clock.now += 1.0
-        progress.update(0)
+        progress.update(Counts())
     progress.close(ended=False)
     assert out.getvalue() == ""
 
@@ -81,7 +80,8 @@ def test_plain_lines_come_every_half_minute() -> None:
     progress = open_progress(out, clock=clock)
     for second in range(1, 72):
         clock.now = 100.0 + second
-        progress.update(second * 1_000_000, second * 100, 7_200 if second > 40 else None, second, None)
+        total = 7_200 if second > 40 else None
+        progress.update(Counts(second * 1_000_000, second * 100, total, second))
     progress.message("vyre-dist: a message")
     progress.close()
     assert out.getvalue().splitlines() == [
@@ -127,7 +127,7 @@ def test_a_terminal_gets_a_bar() -> None:
             assert isinstance(progress, BarProgress)
             for step in range(1000):
                 clock.now += 0.001
-                progress.update(step * 10_000, step, 1_234, 3, 41.7)
+                progress.update(Counts(step * 10_000, step, 1_234, 3, 41.7))
             progress.close()
         finally:
             del os.environ["COLUMNS"]
@@ -148,6 +148,6 @@ def test_a_bar_needs_no_total() -> None:
 
     out = Terminal()
     progress = open_progress(out, clock=Clock())
-    progress.update(1_000_000, 1)
+    progress.update(Counts(1_000_000, 1))
     progress.close()
     assert "1 MB" in out.getvalue()

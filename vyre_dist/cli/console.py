@@ -82,14 +82,18 @@ class Console:
         """Show how far the scan is."""
         if self._progress is None:
             return
+        from vyre_dist.sinks.progress import Counts
+
         attempted = totals.committed + totals.rolled_back
         try:
             self._progress.update(
-                bytes_done=totals.bytes,
-                documents=totals.documents,
-                documents_total=plan.documents - totals.skipped if plan.ended else None,
-                findings=totals.findings,
-                commit_rate_pct=100.0 * totals.committed / attempted if attempted else None,
+                Counts(
+                    totals.bytes,
+                    totals.documents,
+                    documents_total=plan.documents - totals.skipped if plan.ended else None,
+                    findings=totals.findings,
+                    commit_rate_pct=100.0 * totals.committed / attempted if attempted else None,
+                )
             )
         except OSError:
             self._lose()

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 Clock = Callable[[], float]
 
@@ -16,20 +16,28 @@ STYLES = ("auto", "bar", "plain", "json")
 _BAR_WITHOUT_COUNTS_SECONDS = 2.0
 
 
-class Progress(Protocol):
-    """Counts so far, absolute. After `close` nothing else may be called.
+class Counts(NamedTuple):
+    """What a run has done so far.
 
-    The whole is known in documents, once all are listed, and not in bytes: those are found out as they are read.
+    The whole is known in documents, once all are listed, and not in bytes: those are found out as
+    they are read.
     """
 
-    def update(
-        self,
-        bytes_done: int,
-        documents: int = 0,
-        documents_total: int | None = None,
-        findings: int = 0,
-        commit_rate_pct: float | None = None,
-    ) -> None:
+    bytes: int = 0
+    documents: int = 0
+    documents_total: int | None = None
+    findings: int = 0
+    commit_rate_pct: float | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self.bytes or self.documents)
+
+
+class Progress(Protocol):
+    """Shows counts. After `close` nothing else may be called."""
+
+    def update(self, counts: Counts) -> None:
         """Note the counts; what is shown, and when, is the implementation's."""
 
     def message(self, line: str) -> None:
@@ -65,22 +73,14 @@ class _Lines:
 class PlainProgress(_Lines):
     """A line of text every `interval` seconds, for logs: a short run has none."""
 
-    def update(
-        self,
-        bytes_done: int,
-        documents: int = 0,
-        documents_total: int | None = None,
-        findings: int = 0,
-        commit_rate_pct: float | None = None,
-    ) -> None:
+    def update(self, counts: Counts) -> None:
         """Write a line if one is due and there is something to tell."""
         now = self._clock()
-        if now - self._shown_at < self._interval or not (bytes_done or documents):
+        if now - self._shown_at < self._interval or not counts:
             return
         self._shown_at = now
         seconds = now - self._began
-        parts = _counts(bytes_done, seconds, documents, documents_total, findings, commit_rate_pct)
-        self._write(f"vyre-dist: {', '.join(parts)} after {seconds:,.0f} s")
+        self._write(f"vyre-dist: {', '.join(_for_people(counts, seconds))} after {seconds:,.0f} s")
 
     def close(self, *, ended: bool = True) -> None:
         """See Progress: the summary follows."""
@@ -92,39 +92,32 @@ class JsonProgress(_Lines):
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
         super().__init__(stream, interval, clock)
         self._shown_bytes = 0
-        self._counts: tuple[int, int, int | None, int, float | None] = (0, 0, None, 0, None)
+        self._counts = Counts()
 
-    def update(
-        self,
-        bytes_done: int,
-        documents: int = 0,
-        documents_total: int | None = None,
-        findings: int = 0,
-        commit_rate_pct: float | None = None,
-    ) -> None:
+    def update(self, counts: Counts) -> None:
         """Note the counts, and write a line if one is due."""
-        self._counts = (bytes_done, documents, documents_total, findings, commit_rate_pct)
-        if self._clock() - self._shown_at >= self._interval and (bytes_done or documents):
+        self._counts = counts
+        if self._clock() - self._shown_at >= self._interval and counts:
             self._line(final=False)
 
     def _line(self, *, final: bool) -> None:
         import json
 
         now = self._clock()
-        done, documents, total, findings, commit = self._counts
+        counts = self._counts
         record = {
             "type": "progress",
             "elapsed_s": round(now - self._began, 3),
-            "bytes": done,
-            "documents": documents,
-            "documents_total": total,
-            "findings": findings,
-            "mb_per_s": _rate(done, now - self._began),
-            "recent_mb_per_s": _rate(done - self._shown_bytes, now - self._shown_at),
-            "commit_rate_pct": commit,
+            "bytes": counts.bytes,
+            "documents": counts.documents,
+            "documents_total": counts.documents_total,
+            "findings": counts.findings,
+            "mb_per_s": _rate(counts.bytes, now - self._began),
+            "recent_mb_per_s": _rate(counts.bytes - self._shown_bytes, now - self._shown_at),
+            "commit_rate_pct": counts.commit_rate_pct,
             "final": final,
         }
-        self._shown_at, self._shown_bytes = now, done
+        self._shown_at, self._shown_bytes = now, counts.bytes
         self._write(json.dumps(record, separators=(",", ":")))
 
     def close(self, *, ended: bool = True) -> None:
@@ -137,24 +130,16 @@ def _rate(amount: int, seconds: float) -> float:
     return round(amount / seconds / 1e6, 3) if seconds > 0 else 0.0
 
 
-def _counts(
-    done: int,
-    seconds: float,
-    documents: int,
-    total: int | None,
-    findings: int,
-    commit_rate_pct: float | None,
-) -> list[str]:
-    """What a person is told."""
-    files = f"{documents:,}" + (f"/{total:,}" if total is not None else "")
+def _for_people(counts: Counts, seconds: float) -> list[str]:
+    total = "" if counts.documents_total is None else f"/{counts.documents_total:,}"
     parts = [
-        f"{done / 1e6:,.0f} MB",
-        f"{_rate(done, seconds):,.1f} MB/s",
-        f"{files} files",
-        f"{findings:,} findings",
+        f"{counts.bytes / 1e6:,.0f} MB",
+        f"{_rate(counts.bytes, seconds):,.1f} MB/s",
+        f"{counts.documents:,}{total} files",
+        f"{counts.findings:,} findings",
     ]
-    if commit_rate_pct is not None:
-        parts.append(f"{commit_rate_pct:.0f} % committed")
+    if counts.commit_rate_pct is not None:
+        parts.append(f"{counts.commit_rate_pct:.0f} % committed")
     return parts
 
 
@@ -186,23 +171,20 @@ class BarProgress:
         self._task = self._bar.add_task("", total=None)
         self._shown = False
 
-    def update(
-        self,
-        bytes_done: int,
-        documents: int = 0,
-        documents_total: int | None = None,
-        findings: int = 0,
-        commit_rate_pct: float | None = None,
-    ) -> None:
+    def update(self, counts: Counts) -> None:
         """Note the counts, and redraw if it is time."""
         now = self._clock()
         if not self._shown:
-            if not (bytes_done or documents) and now - self._began < _BAR_WITHOUT_COUNTS_SECONDS:
+            if not counts and now - self._began < _BAR_WITHOUT_COUNTS_SECONDS:
                 return
             self._shown = True
             self._bar.start()
-        parts = _counts(bytes_done, now - self._began, documents, documents_total, findings, commit_rate_pct)
-        self._bar.update(self._task, completed=documents, total=documents_total, description="  ".join(parts))
+        self._bar.update(
+            self._task,
+            completed=counts.documents,
+            total=counts.documents_total,
+            description="  ".join(_for_people(counts, now - self._began)),
+        )
         if now - self._drawn_at >= self._interval:
             self._drawn_at = now
             self._bar.refresh()
