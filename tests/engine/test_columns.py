@@ -88,17 +88,25 @@ def test_the_oracle_reads_text_as_decode_does() -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(TEXTS, st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=6))
-def test_columns_are_those_of_the_decoded_line(data: bytes, places: list[tuple[int, int]]) -> None:
-    """For any bytes and any ascending matches, also those that cut characters or span lines."""
+@given(
+    TEXTS,
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=6),
+    st.sampled_from([3, 1 << 20]),
+)
+def test_columns_are_those_of_the_decoded_line(
+    data: bytes, places: list[tuple[int, int]], chunk: int
+) -> None:
+    """For any bytes and ascending matches that cut characters or span lines, in any chunks."""
     spans = sorted((min(a, len(data)), min(a + n, len(data))) for a, n in places)
     kinds: list[Document] = [BytesDocument(data, "p"), MemoryDocument(memoryview(data), "p")]
-    for document in kinds:
-        columns = TextColumns(document)
-        for start, end in spans:
-            found = columns.of(data.rfind(b"\n", 0, start) + 1, start, data[start:end])
-            expected = (data.count(b"\n", start, end), column(data, start, False), column(data, end, True))
-            assert found == expected, (start, end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vyre_dist.engine.columns._CHUNK", chunk)
+        for document in kinds:
+            columns = TextColumns(document)
+            for start, end in spans:
+                found = columns.of(data.rfind(b"\n", 0, start) + 1, start, data[start:end])
+                first, after = column(data, start, False), column(data, end, True)
+                assert found == (data.count(b"\n", start, end), first, after), (start, end)
 
 
 @pytest.mark.parametrize(

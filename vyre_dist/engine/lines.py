@@ -65,26 +65,30 @@ class LineCounter:
 
     def at(self, offset: int) -> tuple[int, int, int]:
         """(line, column, offset of the line's first byte) of `offset`. Offsets must not descend from call to call."""
-        known, newlines = self._offset, self._newlines
-        points = self._checkpoints
+        document, points = self._document, self._checkpoints
+        start, newlines, line_start = self._offset, self._newlines, self._line_start
         if (
             points
             and (i := bisect_right(points, offset, key=lambda point: point[0]))
-            and points[i - 1][0] > known
+            and points[i - 1][0] > start
         ):
-            known, newlines = points[i - 1]
-        newlines += self._count(known, offset)
-        if newlines != self._newlines:
-            # there is one, so the search ends before it comes to where the last one ended
-            self._line_start = line_start(self._document, offset)
-        self._offset, self._newlines = offset, newlines
-        return newlines + 1, offset - self._line_start + 1, self._line_start
-
-    def _count(self, start: int, end: int) -> int:
-        document = self._document
+            start, newlines = points[i - 1]
+            line_start = line_start if newlines == self._newlines else -1
         if isinstance(document, BytesDocument):
-            return document.data.count(b"\n", start, end)
-        return sum(document.read(at, min(at + _CHUNK, end)).count(b"\n") for at in range(start, end, _CHUNK))
+            if here := document.data.count(b"\n", start, offset):
+                newlines += here
+                line_start = document.data.rfind(b"\n", start, offset) + 1
+        else:
+            for at in range(start, offset, _CHUNK):
+                upto = at + _CHUNK
+                text = document.read(at, upto if upto < offset else offset)
+                if here := text.count(b"\n"):
+                    newlines += here
+                    line_start = at + text.rfind(b"\n") + 1
+        if line_start < 0:  # there is one before the checkpoint, and none behind it
+            line_start = _newline_before(document, start, self._line_start) + 1
+        self._offset, self._newlines, self._line_start = offset, newlines, line_start
+        return newlines + 1, offset - line_start + 1, line_start
 
 
 class LineBounds:
@@ -114,11 +118,6 @@ class LineBounds:
                 self._end = document.size if found < 0 else found
             self._tail = end
         return self._first, self._end
-
-
-def line_start(document: Document, offset: int) -> int:
-    """The offset just after the last newline before `offset`, 0 if there is none."""
-    return _newline_before(document, offset, 0) + 1
 
 
 def _newline_before(document: Document, offset: int, low: int) -> int:
