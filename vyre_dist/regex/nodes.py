@@ -219,11 +219,12 @@ def fold(root: Node, combine: Callable[[Node, Sequence[T]], T]) -> T:
         node, ready = stack.pop()
         if id(node) in done:
             continue
-        if ready or not node.children:
-            done[id(node)] = combine(node, [done[id(child)] for child in node.children])
+        children = node.children
+        if ready or not children:
+            done[id(node)] = combine(node, [done[id(child)] for child in children])
         else:
             stack.append((node, True))
-            stack.extend((child, False) for child in node.children)
+            stack += [(child, False) for child in children]
     return done[id(root)]
 
 
