@@ -124,23 +124,33 @@ def test_far_ends_cost_what_is_read_once(
 
 
 @settings(max_examples=400)
-@given(pattern=patterns(), data=haystacks(), cap=st.integers(0, 9), until=st.integers(0, 40))
-@example(pattern="((a*)*)", data=b"a", cap=0, until=1)
-def test_the_automaton_is_google_re2(pattern: str, data: bytes, cap: int, until: int) -> None:
-    """Where a match ends, the best that fits and the first of several starts: what google-re2 says, places remembered."""
-    automaton = Automaton.of(rx.to_re2(rx.parse(pattern)))
-    assert automaton is not None
+@given(
+    pattern=patterns(),
+    data=haystacks(),
+    cap=st.integers(0, 9),
+    until=st.integers(0, 40),
+    room=st.sampled_from([600, 1 << 22]),
+)
+@example(pattern="((a*)*)", data=b"a", cap=0, until=1, room=1 << 22)
+def test_the_automaton_is_google_re2(pattern: str, data: bytes, cap: int, until: int, room: int) -> None:
+    """Where a match ends, the best that fits, the first of several starts: what google-re2 says.
+
+    Places are remembered, and forgotten where there is room for two states only.
+    """
     size, until = len(data), min(until, len(data) + 1)
 
     def read(low: int, high: int) -> bytes:
         return data[low:high]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vyre_dist.extract.automaton._LEAST_SPACING", 2)
+        patch.setattr("vyre_dist.extract.automaton._LEAST_SPACING", 1)
         patch.setattr("vyre_dist.extract.automaton._STREAK", 3)
+        patch.setattr("vyre_dist.extract.automaton._MOST_THREADS", room)
+        automaton = Automaton.of(rx.to_re2(rx.parse(pattern)))
+        assert automaton is not None
         for start in range(size + 1):
             own = compiled(pattern).match(data, start)
-            assert automaton.end_of_match(read, size, start) == (own.end() if own else None)
+            assert automaton.end_within(read, size, start, size) == (own.end() if own else None, False)
             fits = compiled(pattern).match(data, start, min(size, start + cap))
             end, goes_on = automaton.end_within(read, size, start, start + cap)
             assert end == (fits.end() if fits else None)

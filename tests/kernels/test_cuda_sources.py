@@ -12,7 +12,6 @@ from gpu_support import TUNABLES
 
 from vyre_dist.compiler import span_executor
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
-from vyre_dist.compiler.span_program import Op
 from vyre_dist.kernels.cuda import compact, everywhere, prefilter, probe, scan, spans, structs, walk
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import (
@@ -25,6 +24,7 @@ from vyre_dist.kernels.cuda.nvrtc import (
 from vyre_dist.program import ArtifactCache
 from vyre_dist.program.pack_spans import INSTRUCTION_DTYPE, SPAN_RULE_DTYPE
 from vyre_dist.program.tunables import Tunables
+from vyre_dist.regex.instructions import Op
 
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
 

@@ -234,6 +234,7 @@ def test_charclass_ranges() -> None:
         ("(a+)+b?", False),
         ("(a*)b(?:c){1}", False),
         ("(?:(a?)b)*", False),
+        ("(a)(?:b*){0}", False),
     ],
 )
 def test_captures_matter(pattern: str, want: bool) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vyre_dist.compiler.span_program import Op, SpanProgram
+from vyre_dist.compiler.span_program import SpanProgram
 from vyre_dist.regex.context import EDGE, context_of_byte
+from vyre_dist.regex.instructions import Op
 
 FIRST_AHEAD = 192
 MAX_STEPS = 1 << 16

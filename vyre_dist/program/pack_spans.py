@@ -12,9 +12,10 @@ from vyre_dist import regex as rx
 from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.rule_program import Route
 from vyre_dist.compiler.span_executor import FIRST_AHEAD
-from vyre_dist.compiler.span_program import Op, SpanProgram, compile_span_program
+from vyre_dist.compiler.span_program import SpanProgram, compile_span_program
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.program.compiled import CompiledPack
+from vyre_dist.regex.instructions import Op
 from vyre_dist.rules.screens import NO_SCREEN, Screen
 
 MAX_AHEAD = 1024

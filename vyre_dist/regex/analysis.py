@@ -159,13 +159,18 @@ def captures_matter(node: Node) -> bool:
     A loop around something that can be empty keeps what it stands around apart from it only while there is a group between
     them: without, RE2's parser makes one loop of two, which may prefer another match (`((a*|c)*|a{0})*` on `c`).
     """
+    return capture_count(node) > 0 and repeats_empty(node)
+
+
+def repeats_empty(node: Node) -> bool:
+    """Whether something that can be empty is repeated; once, or not at all, is no repeat."""
 
     def look(n: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
         empty = _nullable(n, [can_be for can_be, _ in parts])
-        loop = isinstance(n, Repeat) and (n.min, n.max) != (1, 1) and parts[0][0]
+        loop = isinstance(n, Repeat) and n.max != 0 and (n.min, n.max) != (1, 1) and parts[0][0]
         return empty, loop or any(found for _, found in parts)
 
-    return capture_count(node) > 0 and fold(node, look)[1]
+    return fold(node, look)[1]
 
 
 def strip_captures(node: Node) -> Node:
