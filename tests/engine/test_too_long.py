@@ -65,6 +65,7 @@ def cases(draw: st.DrawFn) -> tuple[list[str], bytes, int, list[int]]:
 @given(case=cases())
 @example(case=(["(?s)a[^b]*?b"], b"zzz" + b"a" + b"x" * 9 + b"a" + b"x" * 4 + b"b" + b"y" * 20, 8, [1, 3, 7]))
 @example(case=(["(?s)a.*?b|c.*?d"], b"a" + b"c" * 9 + b"b" + b"x" * 9 + b"d", 4, [1, 3, 7, 1 << 20]))
+@example(case=(["(.*?)*a"], b"ababab\n", 1, [1, 3, 1 << 20]))
 @example(case=(["a(?:[^b]*b)?"], b"axxxaxxxxxxaxxxb" * 3 + b"axxa", 4, [1, 3, 7, 1 << 20]))
 def test_counts_are_google_re2s(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[list[str], bytes, int, list[int]]

@@ -8,7 +8,7 @@ from vyre_dist.extract.overrun import Overrun, OverrunFacts
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 # bump when OverrunFacts change
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 def load_overruns(compiled: CompiledPack, cache: ArtifactCache) -> dict[int, Overrun]:

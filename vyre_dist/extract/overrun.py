@@ -28,7 +28,9 @@ class OverrunFacts(NamedTuple):
     `head`: a pattern of `head_width` bytes at most that every match of more begins with; empty where it does not begin with
     two bytes that google-re2 can look for. `cut`: the pattern with the text's end allowed in the place of each of its parts;
     `begun`: the same, without large counts and groups; `middle`: with the text's beginning, too, and all of the text to be
-    matched. Empty where google-re2 does not take that, `cut` also where the counts are large.
+    matched. Empty where google-re2 does not take that. `cut` is empty as well where the counts are
+    large, and where something that can be empty is repeated: loops in it prefer other matches once
+    their own parts can be empty, too (`(.*?)*a` with the text's end allowed goes as far as `.*a`).
     """
 
     head: bytes
@@ -47,7 +49,7 @@ class OverrunFacts(NamedTuple):
         return cls(
             rx.to_re2(head) if _begins_with_bytes(head) else b"",
             rx.max_width(head) or 0,
-            b"" if counts else _accepted(root),
+            b"" if counts or rx.repeats_empty(root) else _accepted(root),
             _accepted(loose),
             _accepted(loose, at_both_ends=True),
         )

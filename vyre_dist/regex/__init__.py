@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         node_count,
         nullable,
         position_count,
+        repeats_empty,
         strip_captures,
     )
     from vyre_dist.regex.emptiness import never_matches
@@ -106,6 +107,7 @@ __all__ = [
     "parse",
     "position_count",
     "rebuild",
+    "repeats_empty",
     "strip_captures",
     "to_pcre",
     "to_re2",
@@ -164,6 +166,7 @@ _HOMES = {
     "parse": "parser",
     "position_count": "analysis",
     "rebuild": "nodes",
+    "repeats_empty": "analysis",
     "strip_captures": "analysis",
     "to_pcre": "render",
     "to_re2": "render",
