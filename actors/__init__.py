@@ -1,1 +1,3 @@
-"""The Ray side: actors that own a ScanEngine, a pool of them for the driver, and jobs. Nothing else imports ray."""
+"""The Ray side: actors that own a ScanEngine, a pool of them for the driver, and jobs. Nothing else
+imports ray.
+"""

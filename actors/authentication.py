@@ -1,6 +1,7 @@
 """Ray's tokens: whether a cluster asks for one, and having Ray send the one that is there.
 
-Ray sends none unless RAY_AUTH_MODE says so, tries for long to reach a cluster that wants one, and then does not say why.
+Ray sends none unless RAY_AUTH_MODE says so, tries for long to reach a cluster that wants one, and
+then does not say why.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _set_here = False
 
 
 def settle(target: str, *, client: bool = False) -> str:
-    """See to it that Ray can connect to the host:port: "" or why that is in vain. `client`: it serves ray:// there.
+    """See to it that Ray can connect to the host:port: "" or why that is in vain. `client`: it
+    serves ray:// there.
 
     Nobody who answers there is no reason: Ray says that itself.
     """
@@ -43,9 +45,11 @@ def settle(target: str, *, client: bool = False) -> str:
 
 
 def use_token_if(asked: bool | None) -> str:
-    """Have Ray send the token that is there if a cluster asks for one: "" or why it can't. `asked`: None for not known.
+    """Have Ray send the token that is there if a cluster asks for one: "" or why it can't. `asked`:
+    None for not known.
 
-    It is told to Ray by RAY_AUTH_MODE, unless the user has set that, and taken back for the next cluster.
+    It is told to Ray by RAY_AUTH_MODE, unless the user has set that, and taken back for the next
+    cluster.
     """
     global _set_here
     if _set_here:
@@ -53,13 +57,16 @@ def use_token_if(asked: bool | None) -> str:
     _set_here = False
     mode = os.environ.get(_MODE)
     if asked and mode is not None and mode.lower() != "token":
-        return f"it asks for a token, and {_MODE}={mode} keeps Ray from sending one: unset it, and {HOW}"
+        return (
+            f"it asks for a token, and {_MODE}={mode} keeps Ray from sending one: unset it, and "
+            f"{HOW}"
+        )
     if asked and not _token():
         return f"it asks for a token, and there is none {_source()}: {HOW}"
     if asked is not None and mode is None:
         _set_here = True
-        # to be said also where none is asked for: for this machine's cluster Ray takes a token that is there for a sign, and
-        # would turn away workers that have none
+        # to be said also where none is asked for: for this machine's cluster Ray takes a token that
+        # is there for a sign, and would turn away workers that have none
         os.environ[_MODE] = "token" if asked else "disabled"
     # both have read the environment, or the token's file, before
     Config.initialize("")
@@ -68,7 +75,9 @@ def use_token_if(asked: bool | None) -> str:
 
 
 def let_ray_choose() -> None:
-    """For a cluster that Ray is about to start: it sets RAY_AUTH_MODE itself, which is not for the next one either."""
+    """For a cluster that Ray is about to start: it sets RAY_AUTH_MODE itself, which is not for the
+    next one either.
+    """
     global _set_here
     use_token_if(None)
     _set_here = _MODE not in os.environ
@@ -93,7 +102,9 @@ def _source() -> str:
 
 
 def asks(target: str, client: bool = False, head: Sequence[tuple[str, str]] = ()) -> bool | None:
-    """Whether a call with that head is turned away for want of a token; None when nobody answers there as a cluster does."""
+    """Whether a call with that head is turned away for want of a token; None when nobody answers
+    there as a cluster does.
+    """
     import grpc
 
     method = _OF_CLIENTS_SERVER if client else _OF_A_HEAD
@@ -107,9 +118,9 @@ def asks(target: str, client: bool = False, head: Sequence[tuple[str, str]] = ()
 
 
 def token_without_a_file() -> dict[str, str]:
-    """What to set so that a local cluster has a token where Ray can't keep one: no home folder, or one that can't be
-    written. Nothing elsewhere. The token then lives as long as the cluster, in its processes' environment, which nobody
-    but this user can read.
+    """What to set so that a local cluster has a token where Ray can't keep one: no home folder, or
+    one that can't be written. Nothing elsewhere. The token then lives as long as the cluster, in
+    its processes' environment, which nobody but this user can read.
     """
     try:
         protect_token_file()
@@ -121,9 +132,10 @@ def token_without_a_file() -> dict[str, str]:
 def protect_token_file() -> None:
     """See to it that only its owner can read the token that Ray guards local clusters with.
 
-    Ray creates the file where it is missing, with the mode that the umask leaves, often readable for everybody, and
-    never changes it. Other places (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH) are their owner's business. Raises OSError
-    where there can be no such file, or none that this user can read, and RuntimeError where there is no home folder.
+    Ray creates the file where it is missing, with the mode that the umask leaves, often readable
+    for everybody, and never changes it. Other places (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH) are
+    their owner's business. Raises OSError where there can be no such file, or none that this user
+    can read, and RuntimeError where there is no home folder.
     """
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return

@@ -1,6 +1,8 @@
-"""Which Ray cluster a pool works on: joining one, starting one on this machine, and what may be placed on it.
+"""Which Ray cluster a pool works on: joining one, starting one on this machine, and what may be
+placed on it.
 
-Everything that is global in Ray (one connection per process, its environment, its token file) is handled here.
+Everything that is global in Ray (one connection per process, its environment, its token file) is
+handled here.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from vyre_dist.import_path import folder_of_an_uninstalled_package, guarded_chil
 LOCAL = "local"
 _CLIENT = "ray://"
 
-# Tasks and answers are descriptors and findings; the default, a third of the memory, is more than a container's
-# /dev/shm often has.
+# Tasks and answers are descriptors and findings; the default, a third of the memory, is more than a
+# container's /dev/shm often has.
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
 
 # A cluster that lives as long as one scan does not report its use to anyone.
@@ -57,11 +59,15 @@ class InfeasibleError(UsageError):
 
     def __init__(self, asked: int, room: Room, per_worker: Mapping[str, float]) -> None:
         each = " and ".join(f"{n:g} {name}" for name, n in per_worker.items())
-        cure = "ask for fewer workers (--workers), or, where an autoscaler adds nodes, say so (--autoscale)"
+        cure = (
+            "ask for fewer workers (--workers), or, where an autoscaler adds nodes, say so "
+            "(--autoscale)"
+        )
         if "GPU" in per_worker:
             cure += ", or use the processors instead (--backend cpu)"
         super().__init__(
-            f"{asked} workers with {each} each were asked for; the cluster ({room.nodes} nodes with together "
+            f"{asked} workers with {each} each were asked for; the cluster ({room.nodes} nodes "
+            "with together "
             f"{room.gpus:g} GPU and {room.cpus:g} CPU) holds {room.workers}: {cure}"
         )
         self.asked = asked
@@ -71,7 +77,9 @@ class InfeasibleError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A cluster's size: live nodes, their GPUs and CPUs, in use or not, and how many workers of one kind fit on them."""
+    """A cluster's size: live nodes, their GPUs and CPUs, in use or not, and how many workers of one
+    kind fit on them.
+    """
 
     nodes: int
     gpus: float
@@ -87,12 +95,14 @@ def connect(
     runtime_env: Mapping[str, Any] | None,
     log_to_driver: bool,
 ) -> bool:
-    """Have Ray connected; whether this call did it (and `ray.shutdown()` is therefore the caller's to do).
+    """Have Ray connected; whether this call did it (and `ray.shutdown()` is therefore the caller's
+    to do).
 
-    A connection that the process has already is used as it is. Else `address` counts: None (RAY_ADDRESS, which is set
-    inside a Ray job; without it a fresh cluster on this machine), "local" (a fresh one), "auto" (one that runs on this
-    machine), "host:port", "ray://host:port". A fresh cluster gets `local_cpus` and `local_gpus` (None: those found).
-    Raises ClusterError, and SystemExit(143) for SIGTERM, which Ray takes over for as long as it connects.
+    A connection that the process has already is used as it is. Else `address` counts: None
+    (RAY_ADDRESS, which is set inside a Ray job; without it a fresh cluster on this machine),
+    "local" (a fresh one), "auto" (one that runs on this machine), "host:port", "ray://host:port". A
+    fresh cluster gets `local_cpus` and `local_gpus` (None: those found). Raises ClusterError, and
+    SystemExit(143) for SIGTERM, which Ray takes over for as long as it connects.
     """
     if ray.is_initialized():
         if runtime_env:
@@ -105,7 +115,8 @@ def connect(
     if address.startswith(("http://", "https://")):
         raise ClusterError(
             address,
-            "this is where jobs are submitted (vyre-dist submit); to connect directly, give host:port or ray://host:port",
+            "this is where jobs are submitted (vyre-dist submit); to connect directly, give "
+            "host:port or ray://host:port",
         )
     _reach(address)
     if (target := target_of(address)) and (
@@ -149,7 +160,8 @@ def starts_here(address: str | None) -> bool:
 
 
 def _reach(address: str) -> None:
-    """Raise ClusterError where nobody listens at a host:port: Ray would go on trying for as long as one lets it.
+    """Raise ClusterError where nobody listens at a host:port: Ray would go on trying for as long as
+    one lets it.
 
     Ray Client's own attempts (ray://) come to an end, and may go through a proxy.
     """
@@ -160,14 +172,17 @@ def _reach(address: str) -> None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return
-    if host is None or port is None:  # "auto", "local", or nothing that Ray takes, which it says itself
+    if (
+        host is None or port is None
+    ):  # "auto", "local", or nothing that Ray takes, which it says itself
         return
     try:
         socket.create_connection((host, port), _REACHED_WITHIN_SECONDS).close()
     except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks like this
         raise ClusterError(
             address,
-            f"nobody answers there ({error}): give the address that `ray start --head` printed on the head node, and see "
+            f"nobody answers there ({error}): give the address that `ray start --head` printed on "
+            "the head node, and see "
             "that the node runs and its port can be reached from here",
         ) from error
 
@@ -192,7 +207,10 @@ def _this_machines() -> str | None:
 
 def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:
     authentication.let_ray_choose()
-    with guarded_children(), _environment({**_LOCAL_ENVIRONMENT, **authentication.token_without_a_file()}):
+    with (
+        guarded_children(),
+        _environment({**_LOCAL_ENVIRONMENT, **authentication.token_without_a_file()}),
+    ):
         ray.init(
             address=LOCAL,
             job_config=_OwnPathOnly(options.get("runtime_env")),
@@ -207,14 +225,17 @@ def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:
 
 
 class _OwnPathOnly(JobConfig):  # type: ignore[misc]
-    """What Ray does for this driver's workers, but for one thing: it puts the driver's working directory, and its script's,
-    in front of their `sys.path`, and the working directory is what is scanned, often.
+    """What Ray does for this driver's workers, but for one thing: it puts the driver's working
+    directory, and its script's, in front of their `sys.path`, and the working directory is what is
+    scanned, often.
     """
 
     def __init__(self, runtime_env: Mapping[str, Any] | None) -> None:
         uninstalled = folder_of_an_uninstalled_package()
         # a package that is brought along must not be hidden by it
-        self._folders = [uninstalled] if uninstalled and "py_modules" not in (runtime_env or {}) else []
+        self._folders = (
+            [uninstalled] if uninstalled and "py_modules" not in (runtime_env or {}) else []
+        )
         super().__init__()
 
     @property
@@ -228,7 +249,9 @@ class _OwnPathOnly(JobConfig):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _no_folder_of_uv() -> Iterator[None]:
-    """Keep Ray from sending the working directory to its workers as code, as it does below `uv run`."""
+    """Keep Ray from sending the working directory to its workers as code, as it does below `uv
+    run`.
+    """
     name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
     before = getattr(ray_constants, name)
     # who says himself that he wants it gets it
@@ -241,7 +264,9 @@ def _no_folder_of_uv() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started inside; what the user has set stays."""
+    """Environment variables for the processes that are started inside; what the user has set
+    stays.
+    """
     ours = {k: v for k, v in defaults.items() if k not in os.environ}
     os.environ.update(ours)
     try:
@@ -252,7 +277,8 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
 
 
 def room_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> Room:
-    """How many workers that need `per_worker` (resource: amount) the connected cluster's live nodes hold, when idle.
+    """How many workers that need `per_worker` (resource: amount) the connected cluster's live nodes
+    hold, when idle.
 
     `without`: the ids of nodes that do not count.
     """
@@ -261,7 +287,9 @@ def room_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> R
         nodes=len(nodes),
         gpus=sum(n.get("GPU", 0.0) for n in nodes),
         cpus=sum(n.get("CPU", 0.0) for n in nodes),
-        workers=sum(min(int(n.get(name, 0.0) / need) for name, need in per_worker.items()) for n in nodes),
+        workers=sum(
+            min(int(n.get(name, 0.0) / need) for name, need in per_worker.items()) for n in nodes
+        ),
     )
 
 
@@ -280,21 +308,31 @@ def host_of(node: str) -> str:
 
 
 def lives(node: str) -> bool:
-    """Whether the node with this id is part of the connected cluster, as far as the cluster knows."""
+    """Whether the node with this id is part of the connected cluster, as far as the cluster
+    knows.
+    """
     return any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())
 
 
 def cpus_beside(gpus: int) -> int:
-    """The CPUs of this worker's node that go with so many of its GPUs, in use or not; 0 outside Ray."""
+    """The CPUs of this worker's node that go with so many of its GPUs, in use or not; 0 outside
+    Ray.
+    """
     if not ray.is_initialized():
         return 0
     own = ray.get_runtime_context().get_node_id()
     for node in ray.nodes():
         if node["NodeID"] == own:
-            return int(node["Resources"].get("CPU", 0.0) * gpus / max(1.0, node["Resources"].get("GPU", 0.0)))
+            return int(
+                node["Resources"].get("CPU", 0.0)
+                * gpus
+                / max(1.0, node["Resources"].get("GPU", 0.0))
+            )
     return 0
 
 
 def this_package() -> dict[str, Any]:
-    """A runtime_env that brings the running vyre_dist to workers without it; what it imports they must have."""
+    """A runtime_env that brings the running vyre_dist to workers without it; what it imports they
+    must have.
+    """
     return {"py_modules": [str(Path(vyre_dist.__file__).parent)]}

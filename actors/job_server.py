@@ -1,4 +1,6 @@
-"""The job server of a Ray cluster: finding it, its token, and patience with what is wrong with it for a moment only."""
+"""The job server of a Ray cluster: finding it, its token, and patience with what is wrong with it
+for a moment only.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 class JobServerError(UsageError):
-    """The cluster's job server can't be reached, or does not take the job. `address` as it was asked for."""
+    """The cluster's job server can't be reached, or does not take the job. `address` as it was
+    asked for.
+    """
 
     def __init__(self, address: str | None, found: str) -> None:
         super().__init__(f"job server {address or 'of the cluster on this machine'}: {found}")
@@ -44,8 +48,9 @@ class JobServerError(UsageError):
 
 
 def open_client(address: str | None, warn: Warn) -> JobSubmissionClient:
-    """A client of the server at `address`: http://HOST:PORT, HOST:PORT, or a cluster's own address, which Ray looks up; None
-    for the environment's, else this machine's cluster. Raises JobServerError.
+    """A client of the server at `address`: http://HOST:PORT, HOST:PORT, or a cluster's own address,
+    which Ray looks up; None for the environment's, else this machine's cluster. Raises
+    JobServerError.
     """
     import logging
 
@@ -60,7 +65,9 @@ def open_client(address: str | None, warn: Warn) -> JobSubmissionClient:
         for name in _ADDRESS_VARIABLES:
             value = os.environ.get(name)
             if value is not None and _url(value) != _url(address):
-                raise JobServerError(address, f"{name}={value} would be used in its place: unset it")
+                raise JobServerError(
+                    address, f"{name}={value} would be used in its place: unset it"
+                )
     asked = address or named
     found = _server_at(asked) if asked else _of_a_cluster("auto")
     try:
@@ -73,7 +80,9 @@ def open_client(address: str | None, warn: Warn) -> JobSubmissionClient:
 
 
 def patiently(call: Callable[[], _T], warn: Warn) -> _T:
-    """What `call` returns. For PATIENCE_SECONDS what it raises is taken for passing, where it looks so."""
+    """What `call` returns. For PATIENCE_SECONDS what it raises is taken for passing, where it looks
+    so.
+    """
     until, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
     while True:
         try:
@@ -83,7 +92,8 @@ def patiently(call: Callable[[], _T], warn: Warn) -> _T:
                 raise
             if pause == _FIRST_PAUSE:
                 warn(
-                    f"the job server answers {_in_a_line(error)!r:.200}; trying again for {PATIENCE_SECONDS:g} s"
+                    f"the job server answers {_in_a_line(error)!r:.200}; trying again for "
+                    f"{PATIENCE_SECONDS:g} s"
                 )
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
@@ -108,7 +118,9 @@ def _url(address: str) -> str:
 
 
 def _server_at(asked: str) -> str:
-    """`asked` for Ray's client: a URL, once somebody speaks HTTP there; with a token if he wants one."""
+    """`asked` for Ray's client: a URL, once somebody speaks HTTP there; with a token if he wants
+    one.
+    """
     import requests
 
     url = _url(asked)
@@ -123,7 +135,8 @@ def _server_at(asked: str) -> str:
             return _of_a_cluster(asked)
         raise JobServerError(
             asked,
-            f"nobody answers there ({_in_a_line(error)}): {_GIVE}, as `ray start --head` or `ray dashboard` printed it",
+            f"nobody answers there ({_in_a_line(error)}): {_GIVE}, as `ray start --head` or `ray "
+            "dashboard` printed it",
         ) from error
     if answer.status_code in (401, 403):
         from vyre_dist.actors.authentication import use_token_if
@@ -134,7 +147,9 @@ def _server_at(asked: str) -> str:
 
 
 def _of_a_cluster(asked: str) -> str:
-    """A cluster's own address, where Ray's client asks for its job server; see to it that it is let in."""
+    """A cluster's own address, where Ray's client asks for its job server; see to it that it is let
+    in.
+    """
     from vyre_dist.actors.authentication import asks, settle
     from vyre_dist.actors.cluster import target_of
 
@@ -142,9 +157,12 @@ def _of_a_cluster(asked: str) -> str:
     if named and _TLS not in os.environ and (target := target_of(asked)) and asks(target) is None:
         raise JobServerError(
             asked,
-            f"neither a job server nor a cluster's head answers there: {_GIVE}, as `ray start --head` printed it",
+            f"neither a job server nor a cluster's head answers there: {_GIVE}, as `ray start "
+            "--head` printed it",
         )
-    if (target := target_of(asked)) and (reason := settle(target, client=asked.startswith("ray://"))):
+    if (target := target_of(asked)) and (
+        reason := settle(target, client=asked.startswith("ray://"))
+    ):
         raise JobServerError(asked, reason)
     return asked
 

@@ -38,11 +38,14 @@ _UPLOADED = "files"
 
 
 class JobLostError(VyreError):
-    """The connection to the job server was lost after the job had been submitted: how it ends is not known."""
+    """The connection to the job server was lost after the job had been submitted: how it ends is
+    not known.
+    """
 
     def __init__(self, address: str | None, submission_id: str, found: str) -> None:
         super().__init__(
-            f"job server {address or 'of the cluster on this machine'}: the connection was lost; job {submission_id} may go "
+            f"job server {address or 'of the cluster on this machine'}: the connection was lost; "
+            f"job {submission_id} may go "
             f"on (ray job status {submission_id}): {found}"
         )
         self.address = address
@@ -58,12 +61,15 @@ class _OutputError(Exception):
 
 
 class JobFailedError(VyreError):
-    """A job that ended without telling a scan's outcome. `status` is Ray's; `exit_code` None when its driver has none."""
+    """A job that ended without telling a scan's outcome. `status` is Ray's; `exit_code` None when
+    its driver has none.
+    """
 
     def __init__(self, submission_id: str, status: str, exit_code: int | None, detail: str) -> None:
         code = "" if exit_code is None else f" with exit code {exit_code}"
         super().__init__(
-            f"job {submission_id} ended as {status}{code}: {detail} (its log: ray job logs {submission_id})"
+            f"job {submission_id} ended as {status}{code}: {detail} (its log: ray job logs "
+            f"{submission_id})"
         )
         self.submission_id = submission_id
         self.status = status
@@ -73,7 +79,9 @@ class JobFailedError(VyreError):
 def in_ray_job() -> bool:
     """Whether this process is the driver of a Ray job, or is connected to a cluster already."""
     ray = sys.modules.get("ray")
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or (ray is not None and bool(ray.is_initialized()))
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or (
+        ray is not None and bool(ray.is_initialized())
+    )
 
 
 def entrypoint(
@@ -81,8 +89,9 @@ def entrypoint(
 ) -> str:
     """The shell command that runs `vyre-dist ARGUMENTS…` on a cluster's node, in `folder`.
 
-    A missing module would end Python with 1, a scan's code for "findings": so its absence is told apart, as 127. Python
-    does not look for modules in the working directory (-P): it may be what is scanned. `outcome`: see outcome.tell.
+    A missing module would end Python with 1, a scan's code for "findings": so its absence is told
+    apart, as 127. Python does not look for modules in the working directory (-P): it may be what is
+    scanned. `outcome`: see outcome.tell.
     """
     steps = [f"cd {shlex.quote(folder)} || exit 127"] if folder else []
     steps += [f"{shlex.join([python, '-P', '-c', 'import vyre_dist'])} || exit {_NO_PACKAGE}"]
@@ -104,16 +113,18 @@ def submit_scan(
     write: Callable[[str], object] = sys.stdout.write,
     warn: Callable[[str], object] = lambda _: None,
 ) -> int:
-    """Run `vyre-dist ENTRYPOINT_ARGV…` (["scan", PATH, …]) as a job on the head node, and return the scan's exit code.
+    """Run `vyre-dist ENTRYPOINT_ARGV…` (["scan", PATH, …]) as a job on the head node, and return
+    the scan's exit code.
 
-    `address`: the job server (http://HEAD:8265, or HEAD:8265); None for RAY_ADDRESS or this machine's cluster.
-    `working_dir` is uploaded, and is where the job runs; nothing is imported from it. Paths in the arguments are the
-    cluster's. `ship_package`: the job and its workers run this vyre_dist. `announce` gets the job's id once; if `follow`,
-    `write` gets its output (Ray merges the two streams) as it comes, else 0 is returned at once. `warn` gets what is wrong
-    with the server for a while.
-    Ctrl-C (KeyboardInterrupt), or SystemExit from a signal's handler, stops the job and is raised on. Raises JobServerError,
-    JobLostError when the connection is lost later, and JobFailedError for a job that was stopped, whose driver never ran,
-    that crashed, or that ended without a complete report. What `write` raises goes through, and the job goes on.
+    `address`: the job server (http://HEAD:8265, or HEAD:8265); None for RAY_ADDRESS or this
+    machine's cluster. `working_dir` is uploaded, and is where the job runs; nothing is imported
+    from it. Paths in the arguments are the cluster's. `ship_package`: the job and its workers run
+    this vyre_dist. `announce` gets the job's id once; if `follow`, `write` gets its output (Ray
+    merges the two streams) as it comes, else 0 is returned at once. `warn` gets what is wrong with
+    the server for a while. Ctrl-C (KeyboardInterrupt), or SystemExit from a signal's handler, stops
+    the job and is raised on. Raises JobServerError, JobLostError when the connection is lost later,
+    and JobFailedError for a job that was stopped, whose driver never ran, that crashed, or that
+    ended without a complete report. What `write` raises goes through, and the job goes on.
     """
     import secrets
 
@@ -122,11 +133,17 @@ def submit_scan(
     client = open_client(address, warn)
     outcome = OutcomeReader(word := secrets.token_hex(16))
     command = entrypoint(
-        entrypoint_argv, python, folder=_UPLOADED if working_dir else "", outcome=word if follow else ""
+        entrypoint_argv,
+        python,
+        folder=_UPLOADED if working_dir else "",
+        outcome=word if follow else "",
     )
     environment = dict(runtime_env or {})
     if ship_package:
-        environment["py_modules"] = [*environment.get("py_modules", []), os.path.dirname(vyre_dist.__file__)]
+        environment["py_modules"] = [
+            *environment.get("py_modules", []),
+            os.path.dirname(vyre_dist.__file__),
+        ]
     try:
         job = _submit(client, command, environment, working_dir, submission_id, warn)
     except (OSError, RuntimeError, ValueError) as error:
@@ -151,7 +168,8 @@ def submit_scan(
     except _OutputError as failed:
         raise failed.error from None
     except (OSError, RuntimeError) as error:
-        # what the job client lets through when the server is gone, and its own for a status like 503
+        # what the job client lets through when the server is gone, and its own for a status like
+        # 503
         raise JobLostError(address, job, str(error)) from error
 
 
@@ -174,11 +192,14 @@ def _submit(
     def attempt() -> str:
         if next(attempts) and _known(client, job):
             return job
-        return str(client.submit_job(entrypoint=command, runtime_env=environment, submission_id=job))
+        return str(
+            client.submit_job(entrypoint=command, runtime_env=environment, submission_id=job)
+        )
 
     with contextlib.ExitStack() as stack:
         if working_dir is not None:
-            # Ray puts the folder that is uploaded on Python's path: so it is one that has nothing but the real one in it
+            # Ray puts the folder that is uploaded on Python's path: so it is one that has nothing
+            # but the real one in it
             upload = stack.enter_context(tempfile.TemporaryDirectory(prefix="vyre-dist-upload-"))
             os.symlink(os.path.abspath(working_dir), os.path.join(upload, _UPLOADED))
             environment["working_dir"] = upload
@@ -192,17 +213,25 @@ def _known(client: JobSubmissionClient, job: str) -> bool:
 
 
 def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
-    """Stop the job, or say that it may go on: whoever calls this is being interrupted, and that must not get lost."""
+    """Stop the job, or say that it may go on: whoever calls this is being interrupted, and that
+    must not get lost.
+    """
     try:
         client.stop_job(job)
     except (OSError, RuntimeError) as error:
         # nobody may be reading any more
         with contextlib.suppress(OSError):
-            write(f"\n[job {job} could not be stopped and may go on (ray job stop {job}): {error}]\n")
+            write(
+                f"\n[job {job} could not be stopped and may go on (ray job stop {job}): {error}]\n"
+            )
 
 
-def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object], warn: Warn) -> None:
-    """Write the job's output as it comes, until it has ended; a connection that breaks is taken up again."""
+def _follow(
+    client: JobSubmissionClient, job: str, write: Callable[[str], object], warn: Warn
+) -> None:
+    """Write the job's output as it comes, until it has ended; a connection that breaks is taken up
+    again.
+    """
     import asyncio
 
     written = 0
@@ -218,7 +247,9 @@ def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object
 async def _tail(
     client: JobSubmissionClient, job: str, written: int, write: Callable[[str], object]
 ) -> tuple[int, bool]:
-    """Write what comes after the first `written` characters of the log. How many there are now, and whether it ended."""
+    """Write what comes after the first `written` characters of the log. How many there are now, and
+    whether it ended.
+    """
     import aiohttp
 
     seen = 0
@@ -245,7 +276,10 @@ def _exit_code(client: JobSubmissionClient, job: str, outcome: OutcomeReader, wa
     if status not in ("SUCCEEDED", "FAILED") or code not in _SCAN_CODES:
         detail = info.message or "no reason given"
         if code == _NO_PACKAGE:
-            detail = f"vyre-dist is not installed there (submit --ship-package brings it along): {detail}"
+            detail = (
+                f"vyre-dist is not installed there (submit --ship-package brings it along): "
+                f"{detail}"
+            )
         raise JobFailedError(job, status, code, detail)
     if code not in _OUTCOMES:
         return int(code)

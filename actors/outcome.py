@@ -1,7 +1,8 @@
 """How a job tells the one who submitted it that it came to its end, and how.
 
-Ray's exit code of a job's driver is no proof: a driver that Ray ends, or Python can't start, ends with 1, as one that found
-something. So a driver says its code itself, when its report is complete, in a line of its log that no document can forge.
+Ray's exit code of a job's driver is no proof: a driver that Ray ends, or Python can't start, ends
+with 1, as one that found something. So a driver says its code itself, when its report is complete,
+in a line of its log that no document can forge.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ VARIABLE = "VYRE_DIST_OUTCOME"
 
 
 def tell(code: int) -> None:
-    """Write the line, if somebody asked for it. Where it can't be written nobody is left to believe the code."""
+    """Write the line, if somebody asked for it. Where it can't be written nobody is left to believe
+    the code.
+    """
     if word := os.environ.get(VARIABLE):
         with contextlib.suppress(OSError):
             sys.stderr.write(f"{_start(word)}{code}{_END}")
@@ -35,7 +38,9 @@ class OutcomeReader:
         before, start, behind = (self._held + text).partition(self._start)
         if not start:
             # as much of its end as may be the line's beginning
-            held = next(n for n in range(len(self._start), -1, -1) if before.endswith(self._start[:n]))
+            held = next(
+                n for n in range(len(self._start), -1, -1) if before.endswith(self._start[:n])
+            )
             self._held = before[len(before) - held :]
             return before[: len(before) - held]
         code, end, rest = behind.partition(_END)

@@ -1,7 +1,8 @@
-"""RayPool: workers that are Ray actors. It carries out what the driver's state machine decides, and says what happened.
+"""RayPool: workers that are Ray actors. It carries out what the driver's state machine decides, and
+says what happened.
 
-Ray retries and restarts nothing here (max_restarts and max_task_retries are 0): retries are counted in one place,
-the machine.
+Ray retries and restarts nothing here (max_restarts and max_task_retries are 0): retries are counted
+in one place, the machine.
 """
 
 from __future__ import annotations
@@ -43,7 +44,14 @@ from vyre_dist.actors.scan_actor import (
     to_wire,
 )
 from vyre_dist.actors.spooled_input import OUT_OF_REACH, bound_to_this_node, carried, driver_node
-from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.events import (
+    Event,
+    TaskDone,
+    TaskFailed,
+    WorkerLost,
+    WorkerReady,
+    WorkerRefused,
+)
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.signals import handlers_kept
 from vyre_dist.driver.worker_facts import WorkerFacts
@@ -68,7 +76,9 @@ _DETAIL_CHARACTERS = 400
 
 @dataclass(slots=True)
 class _Probe:
-    """An actor that could not be reached: until when it may answer, and the tasks whose answers were lost on the way."""
+    """An actor that could not be reached: until when it may answer, and the tasks whose answers
+    were lost on the way.
+    """
 
     deadline: float
     lost: list[int] = field(default_factory=list)
@@ -76,14 +86,17 @@ class _Probe:
 
 
 class RayPool:
-    """At most `workers` actors (None: one for each GPU of the cluster if the backend may use one, else one for each CPU).
+    """At most `workers` actors (None: one for each GPU of the cluster if the backend may use one,
+    else one for each CPU).
 
-    One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see ScanActor.
+    One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see
+    ScanActor.
 
-    `address`: see cluster.connect. `autoscale`: the cluster may grow, so do not refuse what it has no room for now
-    (`workers` must then be given). `gpus_per_worker`: None decides by backend and cluster. `ship_package`: bring this
-    vyre_dist to the workers. `runtime_env`: Ray's, for the connection that is made here. `probe_seconds`: how long an
-    actor that can't be reached may stay so. `stay_connected`: `close` stops the workers only; `disconnect` is called later.
+    `address`: see cluster.connect. `autoscale`: the cluster may grow, so do not refuse what it has
+    no room for now (`workers` must then be given). `gpus_per_worker`: None decides by backend and
+    cluster. `ship_package`: bring this vyre_dist to the workers. `runtime_env`: Ray's, for the
+    connection that is made here. `probe_seconds`: how long an actor that can't be reached may stay
+    so. `stay_connected`: `close` stops the workers only; `disconnect` is called later.
     """
 
     name = "ray"
@@ -106,7 +119,8 @@ class RayPool:
             raise UsageError(f"{workers} workers: at least 1 is needed")
         if autoscale and workers is None:
             raise UsageError(
-                "a cluster that can grow (--autoscale) has no size: give the number of workers (--workers)"
+                "a cluster that can grow (--autoscale) has no size: give the number of workers "
+                "(--workers)"
             )
         if gpus_per_worker is not None and gpus_per_worker < 0:
             raise UsageError(f"{gpus_per_worker} GPUs for each worker: 0 or more are possible")
@@ -184,7 +198,10 @@ class RayPool:
         """See WorkerPool."""
         options, arguments = self._options, self._arguments
         if self._misfits:
-            options = {**options, "label_selector": {_NODE_LABEL: f"!in({','.join(sorted(self._misfits))})"}}
+            options = {
+                **options,
+                "label_selector": {_NODE_LABEL: f"!in({','.join(sorted(self._misfits))})"},
+            }
         if worker in self._without_gpu:
             arguments = (arguments[0], {**arguments[1], "backend": "cpu"})
         actor = self._actors[worker] = self._actor_class.options(**options).remote(*arguments)
@@ -193,7 +210,8 @@ class RayPool:
     def submit(self, worker: int, task_id: int, task: Task) -> None:
         """See WorkerPool."""
         actor = self._actors.get(worker)
-        # gone already: its WorkerLost is among the events that poll returned, and covers this task too
+        # gone already: its WorkerLost is among the events that poll returned, and covers this task
+        # too
         if actor is not None:
             task = carried(_absolute(task, self._cwd))
             if bound_to_this_node(task) and self.facts[worker].node != driver_node():
@@ -251,7 +269,9 @@ class RayPool:
                 self._lose_gpu(worker, gone, events)
                 return
             result, error = read_answer(message)
-            events.append(TaskDone(worker, task_id, result) if result else TaskFailed(worker, task_id, error))
+            events.append(
+                TaskDone(worker, task_id, result) if result else TaskFailed(worker, task_id, error)
+            )
             return
         found = read_ready(message)
         if isinstance(found, str):
@@ -269,7 +289,9 @@ class RayPool:
     # --- actors that can't be reached
 
     def _unavailable(self, worker: int, task_id: int) -> None:
-        """Whether the task was done is not known, nor whether the actor lives: hold the task's fate until it says."""
+        """Whether the task was done is not known, nor whether the actor lives: hold the task's fate
+        until it says.
+        """
         now = time.monotonic()
         probe = self._probes.setdefault(worker, _Probe(now + self._probe_seconds))
         if task_id >= 0:
@@ -282,14 +304,18 @@ class RayPool:
         for worker, probe in list(self._probes.items()):
             if now >= probe.deadline:
                 self._forget(worker)
-                events.append(WorkerLost(worker, f"it could not be reached for {self._probe_seconds:g} s"))
+                events.append(
+                    WorkerLost(worker, f"it could not be reached for {self._probe_seconds:g} s")
+                )
             elif probe.again_at is not None and now >= probe.again_at:
                 probe.again_at = None
                 self._refs[self._actors[worker].ready.remote()] = (worker, _PROBE)
 
     # --- ends
 
-    def _end(self, worker: int, events: list[Event], error: RayError, refused: bool = False) -> None:
+    def _end(
+        self, worker: int, events: list[Event], error: RayError, refused: bool = False
+    ) -> None:
         facts = self.facts.get(worker)
         if refused:
             node = node_of(self._actors[worker])
@@ -302,7 +328,9 @@ class RayPool:
         events.append(WorkerLost(worker, who + _in_a_line(error), blameless))
 
     def _refuse(self, worker: int, node: str, host: str, why: str, events: list[Event]) -> None:
-        """Leave out the worker's node, where any other would meet the same. Others may find room elsewhere."""
+        """Leave out the worker's node, where any other would meet the same. Others may find room
+        elsewhere.
+        """
         self._forget(worker)
         if node:
             self._misfits.add(node)
@@ -315,7 +343,9 @@ class RayPool:
         events.append(WorkerRefused(worker, why, node, room))
 
     def _lose_gpu(self, worker: int, why: str, events: list[Event]) -> None:
-        """A GPU was of no use after all: leave the worker out or, where nobody has asked for GPUs, go on without."""
+        """A GPU was of no use after all: leave the worker out or, where nobody has asked for GPUs,
+        go on without.
+        """
         facts = self.facts[worker]
         if self._spec.config.backend != "auto":
             self._refuse(worker, facts.node, facts.host, why, events)
@@ -360,8 +390,8 @@ class RayPool:
         self._arguments = ()
 
     def disconnect(self) -> None:
-        """Shut Ray down, if this pool connected or started it. For some seconds SIGTERM then ends the process at once,
-        whatever handler it has: what must not be lost is to be safe before.
+        """Shut Ray down, if this pool connected or started it. For some seconds SIGTERM then ends
+        the process at once, whatever handler it has: what must not be lost is to be safe before.
         """
         if self._owns_ray and ray.is_initialized():
             with handlers_kept():
@@ -370,9 +400,13 @@ class RayPool:
 
 
 def _absolute(task: Task, cwd: str) -> Task:
-    """`task` for a process with another working directory: a relative path is opened where the driver would open it."""
+    """`task` for a process with another working directory: a relative path is opened where the
+    driver would open it.
+    """
     if isinstance(task, ScanTask):
-        return ScanTask(tuple([_absolute_item(item, cwd) for item in task.pieces]), task.threshold_pct)
+        return ScanTask(
+            tuple([_absolute_item(item, cwd) for item in task.pieces]), task.threshold_pct
+        )
     return StitchTask(_absolute_piece(task.piece, cwd), task.parts)
 
 

@@ -1,6 +1,8 @@
-"""ScanActor: what runs on a cluster's worker. It owns a ScanEngine or a GPU, answers bytes with bytes, and decides nothing.
+"""ScanActor: what runs on a cluster's worker. It owns a ScanEngine or a GPU, answers bytes with
+bytes, and decides nothing.
 
-Also how those bytes look. The class is plain: ray_pool.py makes an actor of it, a test can call it as it is.
+Also how those bytes look. The class is plain: ray_pool.py makes an actor of it, a test can call it
+as it is.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ Wire: TypeAlias = bytes | npt.NDArray[np.uint8]
 """A message on its way through Ray."""
 
 MOST_PROCESSES = 32
-"""Of a team, at most: the driver, which lists the files for all workers, has to keep up with them."""
+"""Of a team, at most: the driver, which lists the files for all workers, has to keep up with
+them.
+"""
 
-# Ray copies bytes several times over (20 MiB there and back: 163 ms) and arrays hardly at all (27 ms);
-# for small messages it makes no difference.
+# Ray copies bytes several times over (20 MiB there and back: 163 ms) and arrays hardly at all (27
+# ms); for small messages it makes no difference.
 _AS_ARRAY_FROM = 256 << 10
 
 
@@ -49,15 +53,18 @@ def from_wire(message: Wire) -> bytes:
 
 
 class ScanActor:
-    """One worker: a ScanEngine with a speculator of its own, whose tasks are done one after another, in the order given.
+    """One worker: a ScanEngine with a speculator of its own, whose tasks are done one after
+    another, in the order given.
 
-    With a GPU it is a Team of processes which have an engine each, and the GPU together: at most one for each CPU that
-    goes with the GPU on its node, but for the one that the GPU's own process takes. A single one can't read as fast as a
-    GPU scans. They are started as tasks come. `run` may be called from as many threads then.
+    With a GPU it is a Team of processes which have an engine each, and the GPU together: at most
+    one for each CPU that goes with the GPU on its node, but for the one that the GPU's own process
+    takes. A single one can't read as fast as a GPU scans. They are started as tasks come. `run` may
+    be called from as many threads then.
     """
 
     def __init__(self, pack: bytes, config: Mapping[str, Any]) -> None:
-        """Keep what `ready` will load: an exception in here would cost Ray the actor, and us the reason.
+        """Keep what `ready` will load: an exception in here would cost Ray the actor, and us the
+        reason.
 
         `pack`: from pack_to_bytes. `config`: EngineConfig's fields.
         """
@@ -68,7 +75,9 @@ class ScanActor:
         self._lock = threading.Lock()
 
     def ready(self) -> bytes:
-        """Load the pack, once. The answer says who this is, or why it can't work; read_ready reads it."""
+        """Load the pack, once. The answer says who this is, or why it can't work; read_ready reads
+        it.
+        """
         try:
             with self._lock:
                 if self._run is None:
@@ -76,7 +85,9 @@ class ScanActor:
         except VyreError as error:
             return _packed(["refused", __version__, str(error), _where()])
         except ImportError as error:
-            return _packed(["refused", __version__, f"something that it needs is missing: {error}", _where()])
+            return _packed(
+                ["refused", __version__, f"something that it needs is missing: {error}", _where()]
+            )
         return _packed(["ready", __version__, asdict(self._facts) if self._facts else {}])
 
     def _load(self) -> Callable[[bytes], bytes]:
@@ -137,7 +148,8 @@ def read_ready(data: bytes) -> WorkerFacts | str:
     kind, version, body, *_ = _unpacked(data)
     if version != __version__:
         return (
-            f"it runs vyre-dist {version}, the driver {__version__}: install the same version on every node, "
+            f"it runs vyre-dist {version}, the driver {__version__}: install the same version on "
+            "every node, "
             "or have the driver's package shipped"
         )
     if kind == "refused":
@@ -146,7 +158,9 @@ def read_ready(data: bytes) -> WorkerFacts | str:
 
 
 def read_place(data: bytes) -> tuple[str, str]:
-    """(Ray's id of the node, its host's name) of whoever answered to `ready`; "" for what it does not say."""
+    """(Ray's id of the node, its host's name) of whoever answered to `ready`; "" for what it does
+    not say.
+    """
     place = next((part for part in _unpacked(data)[2:] if isinstance(part, dict)), {})
     return str(place.get("node", "")), str(place.get("host", ""))
 

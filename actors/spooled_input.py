@@ -1,4 +1,6 @@
-"""Standard input and pipes, for workers that may be on other nodes: the driver's copy has no name that they could open."""
+"""Standard input and pipes, for workers that may be on other nodes: the driver's copy has no name
+that they could open.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ MOST_CARRIED_BYTES = 64 << 20
 """Of a document that goes to its worker as a whole, inside of the task."""
 
 OUT_OF_REACH = (
-    "what came by standard input, or by a pipe, of this size is on the driver's node, where this worker is not: save it "
+    "what came by standard input, or by a pipe, of this size is on the driver's node, where this "
+    "worker is not: save it "
     "to a file that all nodes can read, and scan that"
 )
 
@@ -26,7 +29,9 @@ def carried(task: Task) -> Task:
 
 
 def bound_to_this_node(task: Task) -> bool:
-    """Whether a worker must be on the driver's node to open what is in `task` (as `carried` gives it)."""
+    """Whether a worker must be on the driver's node to open what is in `task` (as `carried` gives
+    it).
+    """
     items: tuple[Item, ...] = task.pieces if isinstance(task, ScanTask) else (task.piece,)
     return any(map(_is_spooled, items))
 

@@ -1,7 +1,9 @@
-"""The adaptive path against both fixed ones on a GPU, at six densities of hits and where the density changes.
+"""The adaptive path against both fixed ones on a GPU, at six densities of hits and where the
+density changes.
 
-Part of gpu_scan.py. Text is drawn from letters; a share of its bytes is overwritten with keywords that hit the bitmap, half
-of which the automata confirm. Each mode scans the same arenas in the same order; what they find must be the same.
+Part of gpu_scan.py. Text is drawn from letters; a share of its bytes is overwritten with keywords
+that hit the bitmap, half of which the automata confirm. Each mode scans the same arenas in the same
+order; what they find must be the same.
 """
 
 from __future__ import annotations
@@ -27,11 +29,15 @@ ARENAS = 18
 WARM_UP = 10
 ROUNDS = 12
 SECONDS = 3.0
-"""There are as many rounds as it takes, and ROUNDS at least: a sparse corpus is through in milliseconds."""
+"""There are as many rounds as it takes, and ROUNDS at least: a sparse corpus is through in
+milliseconds.
+"""
 
 
 def planted(density: float, seed: int) -> Arena:
-    """An arena of which the share `density` of bytes belongs to planted keywords, every second of them a match."""
+    """An arena of which the share `density` of bytes belongs to planted keywords, every second of
+    them a match.
+    """
     rng = np.random.default_rng(seed)
     text = rng.integers(ord("a"), ord("z") + 1, TEXT_BYTES, np.uint8)
     text[rng.integers(0, TEXT_BYTES, TEXT_BYTES // 7)] = ord(" ")
@@ -47,7 +53,9 @@ def planted(density: float, seed: int) -> Arena:
 
 
 def adaptive(gpu: Any) -> dict[str, Any]:
-    """Rates of fused, serial and adaptive for each corpus, and adaptive's ratio to the better fixed one."""
+    """Rates of fused, serial and adaptive for each corpus, and adaptive's ratio to the better fixed
+    one.
+    """
     from vyre_dist.kernels.cuda.adaptive import AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS
@@ -73,9 +81,12 @@ def adaptive(gpu: Any) -> dict[str, Any]:
     for name, arenas in corpora.items():
         rates: dict[str, list[float]] = {mode: [] for mode in modes}
         found: set[int] = set()
-        # the same buffers for all: how fast a kernel is depends a little on where they happen to lie
+        # the same buffers for all: how fast a kernel is depends a little on where they happen to
+        # lie
         space = Workspace()
-        runners = {mode: AdaptivePrograms(programs, gpu.stream, "bench", space=space) for mode in modes}
+        runners = {
+            mode: AdaptivePrograms(programs, gpu.stream, "bench", space=space) for mode in modes
+        }
         for mode, runner in runners.items():  # buffers grow, and the race is run
             for arena in arenas[:WARM_UP]:
                 rows = runner.run(arena, modes[mode]).rows
@@ -84,7 +95,8 @@ def adaptive(gpu: Any) -> dict[str, Any]:
         for turn, order in enumerate(itertools.cycle(itertools.permutations(modes))):
             if turn >= ROUNDS and time.perf_counter() > end:
                 break
-            # each scans all of the corpus in one go, as it would alone, and as often behind the one as behind the other
+            # each scans all of the corpus in one go, as it would alone, and as often behind the one
+            # as behind the other
             for mode in order:
                 began = time.perf_counter()
                 for arena in arenas:
@@ -93,10 +105,14 @@ def adaptive(gpu: Any) -> dict[str, Any]:
         assert len(found) == 1, "the paths differ in what they found"
         median = {mode: statistics.median(own) / 1e9 for mode, own in rates.items()}
         ratio = median["adaptive"] / max(median["fused"], median["serial"])
-        out[name] = {**{mode: round(rate, 1) for mode, rate in median.items()}, "ratio": round(ratio, 3)}
+        out[name] = {
+            **{mode: round(rate, 1) for mode, rate in median.items()},
+            "ratio": round(ratio, 3),
+        }
         fused = sum(runners["adaptive"].paths) / len(runners["adaptive"].paths)
         print(
-            f"{name:9} {median['fused']:7.0f} {median['serial']:7.0f} {median['adaptive']:9.0f}   {ratio:10.3f}   "
+            f"{name:9} {median['fused']:7.0f} {median['serial']:7.0f} {median['adaptive']:9.0f}   "
+            f"{ratio:10.3f}   "
             f"fused {fused:.0%} of the time"
         )
     return out

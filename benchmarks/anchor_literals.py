@@ -1,11 +1,13 @@
-"""Would the cpu backend be faster if Hyperscan looked for the compiler's anchors instead of the whole regexes?
+"""Would the cpu backend be faster if Hyperscan looked for the compiler's anchors instead of the
+whole regexes?
 
     python benchmarks/anchor_literals.py PACK TREE [TREE ...] [--sample-mb 24] [--record]
 
-The cpu backend's fused program is timed over whole files, in processor time on one core, with Hyperscan databases of:
-the regexes as it uses them; all rules' anchors; the anchors of only those rules whose anchors are expected less
-often than once in 10^5 or 10^6 bytes, and the other rules' regexes. Google-re2 extracts where a database reports, and all
-of them must give the same spans. With --record a JSON line for each tree goes to benchmarks/results/anchor_literals.jsonl.
+The cpu backend's fused program is timed over whole files, in processor time on one core, with
+Hyperscan databases of: the regexes as it uses them; all rules' anchors; the anchors of only those
+rules whose anchors are expected less often than once in 10^5 or 10^6 bytes, and the other rules'
+regexes. Google-re2 extracts where a database reports, and all of them must give the same spans.
+With --record a JSON line for each tree goes to benchmarks/results/anchor_literals.jsonl.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def anchors_of(pattern: bytes) -> AnchorSet:
 def with_anchors(
     backend: CpuBackend, compiled: CompiledPack, found: list[AnchorSet], chosen: Chosen
 ) -> CandidateDatabases:
-    """The backend's databases, but for the chosen rules with their anchors in the place of their regexes."""
+    """The backend's databases, but for the chosen rules with their anchors in the place of their
+    regexes.
+    """
     own = backend._candidates
     expressions, ids = [], []
     for rule, anchors in zip(compiled.rules, found, strict=True):
@@ -82,7 +86,9 @@ def timed(backend: CpuBackend, windows: list[Window]) -> tuple[dict[str, float |
     """(seconds with and without extraction, candidate pairs; the spans) over all windows."""
     fused, prefilter = programs(backend.compiled)
     config = DispatchConfig()
-    batches = [windows[at : at + DISPATCH_WINDOWS] for at in range(0, len(windows), DISPATCH_WINDOWS)]
+    batches = [
+        windows[at : at + DISPATCH_WINDOWS] for at in range(0, len(windows), DISPATCH_WINDOWS)
+    ]
     best: dict[str, float] = {}
     spans = b""
     pairs = 0
@@ -100,7 +106,9 @@ def timed(backend: CpuBackend, windows: list[Window]) -> tuple[dict[str, float |
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("pack")
     parser.add_argument("trees", nargs="+")
     parser.add_argument("--sample-mb", type=float, default=24)

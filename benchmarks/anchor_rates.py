@@ -1,12 +1,14 @@
-"""How many positions of real text a pack's tables look at twice: bitmap hits, windows, exact candidates, automaton steps.
+"""How many positions of real text a pack's tables look at twice: bitmap hits, windows, exact
+candidates, automaton steps.
 
     python benchmarks/anchor_rates.py PACK TREE [TREE ...] [--sample-mb 24] [--worst 12] [--record]
 
-PACK: whatever `vyre-dist scan --rules` takes. Of each tree a fixed pseudo-random sample of whole files is read. Percentages
-are of all positions, also where only every `stride`-th of them is looked at. By gram: places whose four bytes are those of a
-rule's window. By whole window: those whose bytes around it (probes) are in their classes as well, the exact candidates that
-automata start from. Each rule's share is counted on its own; rules that share places count them each. With --record a
-JSON line for each tree goes to benchmarks/results/anchor_rates.jsonl.
+PACK: whatever `vyre-dist scan --rules` takes. Of each tree a fixed pseudo-random sample of whole
+files is read. Percentages are of all positions, also where only every `stride`-th of them is looked
+at. By gram: places whose four bytes are those of a rule's window. By whole window: those whose
+bytes around it (probes) are in their classes as well, the exact candidates that automata start
+from. Each rule's share is counted on its own; rules that share places count them each. With
+--record a JSON line for each tree goes to benchmarks/results/anchor_rates.jsonl.
 """
 
 from __future__ import annotations
@@ -64,7 +66,11 @@ def measure(
         "by_gram": by_gram.record(ids, positions),
         "by_whole_window": by_whole_window.record(ids, positions),
     }
-    print(json.dumps({key: value for key, value in record.items() if not isinstance(value, dict)}, indent=1))
+    print(
+        json.dumps(
+            {key: value for key, value in record.items() if not isinstance(value, dict)}, indent=1
+        )
+    )
     by_gram.show("by gram", ids, positions, worst)
     by_whole_window.show("by whole window (exact candidates)", ids, positions, worst)
     print(f"an eighth of the files: {steps} automaton steps from anchors, {confirmed} confirmed\n")
@@ -72,7 +78,9 @@ def measure(
 
 
 class Stage:
-    """What is left by one stage. Places count once, (place, entry) pairs for each rule and pivot that they lead to."""
+    """What is left by one stage. Places count once, (place, entry) pairs for each rule and pivot
+    that they lead to.
+    """
 
     def __init__(self) -> None:
         self.places = self.pairs = 0
@@ -110,7 +118,9 @@ def percent(count: int, positions: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("pack")
     parser.add_argument("trees", nargs="+")
     parser.add_argument("--sample-mb", type=float, default=24)

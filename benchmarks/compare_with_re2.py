@@ -1,11 +1,13 @@
-"""Does `vyre-dist scan` give exactly google-re2's findings? One command, over a real tree, for every pool and shard size.
+"""Does `vyre-dist scan` give exactly google-re2's findings? One command, over a real tree, for
+every pool and shard size.
 
-    python benchmarks/compare_with_re2.py PACK TREE [--pools local,ray] [--workers 1,2] [--shards 64K,64M]
+    python benchmarks/compare_with_re2.py PACK TREE [--pools local,ray] [--workers 1,2] [--shards
+    64K,64M]
 
 The oracle here shares nothing with the scanner but the pack's loader and its filters (keyword gate,
-entropy, allowlists): each file is read whole, each rule's regex goes to google-re2 as it stands in the
-pack, `finditer` gives the matches, and lines are counted from the file. Differences are printed one by one;
-the exit code is 0 only without any.
+entropy, allowlists): each file is read whole, each rule's regex goes to google-re2 as it stands in
+the pack, `finditer` gives the matches, and lines are counted from the file. Differences are printed
+one by one; the exit code is 0 only without any.
 """
 
 from __future__ import annotations
@@ -35,7 +37,11 @@ def files_below(tree: str) -> list[str]:
     found = []
     for folder, folders, names in os.walk(tree):
         folders[:] = [d for d in folders if d != ".git"]
-        found += [p for n in names if not os.path.islink(p := os.path.join(folder, n)) and os.path.isfile(p)]
+        found += [
+            p
+            for n in names
+            if not os.path.islink(p := os.path.join(folder, n)) and os.path.isfile(p)
+        ]
     return found
 
 
@@ -80,7 +86,9 @@ def oracle(pack: str, paths: list[str]) -> tuple[list[Row], float]:
     return rows, time.perf_counter() - began
 
 
-def matches(regexp: re2._Regexp, data: bytes) -> Iterator[tuple[int, int, tuple[bytes | None, ...]]]:
+def matches(
+    regexp: re2._Regexp, data: bytes
+) -> Iterator[tuple[int, int, tuple[bytes | None, ...]]]:
     """google-re2's matches; one longer than the documented cap is cut to the best that fits."""
     pos = 0
     while (found := regexp.search(data, pos)) is not None:
@@ -111,8 +119,27 @@ def scan(
     pack: str, tree: str, pool: str, workers: int, shard: str, extra: list[str]
 ) -> tuple[list[Row], float]:
     """What the command line finds."""
-    command = [sys.executable, "-m", "vyre_dist", "scan", tree, "--rules", pack, "--format", "jsonl"]
-    command += ["--pool", pool, "--workers", str(workers), "--shard-size", shard, "--no-gitignore", *extra]
+    command = [
+        sys.executable,
+        "-m",
+        "vyre_dist",
+        "scan",
+        tree,
+        "--rules",
+        pack,
+        "--format",
+        "jsonl",
+    ]
+    command += [
+        "--pool",
+        pool,
+        "--workers",
+        str(workers),
+        "--shard-size",
+        shard,
+        "--no-gitignore",
+        *extra,
+    ]
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     seconds = time.perf_counter() - began
@@ -143,7 +170,9 @@ def main() -> int:
     args = parser.parse_args()
     paths = files_below(args.tree)
     expected, seconds = oracle(args.pack, paths)
-    print(f"google-re2: {len(expected)} findings in {len(paths)} files, {seconds:.1f} s", flush=True)
+    print(
+        f"google-re2: {len(expected)} findings in {len(paths)} files, {seconds:.1f} s", flush=True
+    )
     different = 0
     for pool in args.pools.split(","):
         for workers in args.workers.split(","):
@@ -155,7 +184,8 @@ def main() -> int:
                 doubled = len(rows) - len(set(rows))
                 different += len(missing) + len(added) + doubled
                 print(
-                    f"{pool:5} workers {workers} shard {shard:>4}: {len(rows)} findings, {len(missing)} missing, "
+                    f"{pool:5} workers {workers} shard {shard:>4}: {len(rows)} findings, "
+                    f"{len(missing)} missing, "
                     f"{len(added)} added, {doubled} doubled, {seconds:.1f} s"
                 )
                 for sign, some in (("-", missing), ("+", added)):

@@ -1,11 +1,13 @@
-"""How long packs take to compile, cold and from the cache, how much memory that takes, and what comes out.
+"""How long packs take to compile, cold and from the cache, how much memory that takes, and what
+comes out.
 
     python benchmarks/compile_packs.py [PACK ...] [--record]
 
-PACK: whatever `vyre-dist scan --rules` takes; without any, everything built in. A made-up pack of 5 000 literals (6 to 20
-bytes) and 1 000 regexes always comes last. Each pack is compiled in a process of its own, with an empty cache, on one
-core; seconds are wall time, without starting Python. Memory is the process's peak. With --record a JSON
-line for each goes to benchmarks/results/compile_packs.jsonl.
+PACK: whatever `vyre-dist scan --rules` takes; without any, everything built in. A made-up pack of 5
+000 literals (6 to 20 bytes) and 1 000 regexes always comes last. Each pack is compiled in a process
+of its own, with an empty cache, on one core; seconds are wall time, without starting Python. Memory
+is the process's peak. With --record a JSON line for each goes to
+benchmarks/results/compile_packs.jsonl.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def made_up() -> dict[str, str]:
     for i in range(1000):
         word = "".join(rng.choices("abcdefghijklmnop", k=9))
         value = rf"[a-z0-9]{{{rng.randrange(16, 41)}}}"
-        patterns[f"r{i}"] = rf"(?i)\b{word[:5]}(?:_|-)?{word[5:]}[\s'\"]{{0,3}}[:=]\s{{0,5}}{value}\b"
+        patterns[f"r{i}"] = (
+            rf"(?i)\b{word[:5]}(?:_|-)?{word[5:]}[\s'\"]{{0,3}}[:=]\s{{0,5}}{value}\b"
+        )
     return patterns
 
 
@@ -80,7 +84,9 @@ def measure(name: str, folder: str) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("packs", nargs="*", default=[""])
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()

@@ -12,9 +12,11 @@ import msgpack
 
 
 def shuffled_paths(tree: str, seed: int) -> list[str]:
-    """The regular files of `tree`, links left out, in an order that depends on `seed` and their names in the tree.
+    """The regular files of `tree`, links left out, in an order that depends on `seed` and their
+    names in the tree.
 
-    Each file's place comes from its own name, so that a tree's next point release gives nearly the same sample.
+    Each file's place comes from its own name, so that a tree's next point release gives nearly the
+    same sample.
     """
     paths = (
         path
@@ -24,13 +26,17 @@ def shuffled_paths(tree: str, seed: int) -> list[str]:
     )
 
     def place(path: str) -> bytes:
-        return hashlib.sha256(str(seed).encode() + b"/" + os.fsencode(os.path.relpath(path, tree))).digest()
+        return hashlib.sha256(
+            str(seed).encode() + b"/" + os.fsencode(os.path.relpath(path, tree))
+        ).digest()
 
     return sorted(paths, key=place)
 
 
 def sampled_files(tree: str, megabytes: float) -> list[tuple[str, bytes]]:
-    """(path in the tree, content) of regular files of `tree`, until there are `megabytes` of them."""
+    """(path in the tree, content) of regular files of `tree`, until there are `megabytes` of
+    them.
+    """
     files: list[tuple[str, bytes]] = []
     size = 0.0
     for path in shuffled_paths(tree, 7):

@@ -1,10 +1,12 @@
-"""What the reading of a git index costs, and whether it is whole: this package's reader against dulwich's.
+"""What the reading of a git index costs, and whether it is whole: this package's reader against
+dulwich's.
 
     python benchmarks/git_index.py [--entries 80000] [--record]
 
-Each kind of index is made by git: versions 2 and 4, a split one, and one with a path of 5 000 bytes. For each, git's own
-list is compared with what the readers give, and the better of three times is printed. dulwich is left out where it is not
-installed. With --record a JSON line goes to benchmarks/results/git_index.jsonl.
+Each kind of index is made by git: versions 2 and 4, a split one, and one with a path of 5 000
+bytes. For each, git's own list is compared with what the readers give, and the better of three
+times is printed. dulwich is left out where it is not installed. With --record a JSON line goes to
+benchmarks/results/git_index.jsonl.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ def make(folder: Path, kind: str, entries: int) -> set[bytes]:
     folder.mkdir()
     git(folder, "init", "-q")
     git(folder, "hash-object", "-w", "--stdin")
-    names = [f"src/package{n // 400:03d}/module{n % 400 // 20:02d}/file{n:06d}.txt" for n in range(entries)]
+    names = [
+        f"src/package{n // 400:03d}/module{n % 400 // 20:02d}/file{n:06d}.txt"
+        for n in range(entries)
+    ]
     if kind == "long path":
         names += ["/".join(["d" * 200] * 25)]
     git(folder, "config", "index.version", "4" if kind == "version 4" else "2")
@@ -44,7 +49,13 @@ def make(folder: Path, kind: str, entries: int) -> set[bytes]:
     git(folder, "update-index", "--add", "--index-info", stdin=lines)
     if kind == "split":
         git(folder, "update-index", "--split-index")
-        git(folder, "update-index", "--add", "--index-info", stdin=f"100644 {_BLOB} 0\tone/more.txt\n")
+        git(
+            folder,
+            "update-index",
+            "--add",
+            "--index-info",
+            stdin=f"100644 {_BLOB} 0\tone/more.txt\n",
+        )
     return set(git(folder, "ls-files", "-z").split(b"\0")) - {b""}
 
 
@@ -60,10 +71,15 @@ def readers() -> dict[str, Callable[[Path], Collection[bytes]]]:
         from dulwich.index import Index
     except ImportError:
         return {"vyre-dist": ours}
-    return {"vyre-dist": ours, f"dulwich {version('dulwich')}": lambda f: list(Index(str(f / ".git/index")))}
+    return {
+        "vyre-dist": ours,
+        f"dulwich {version('dulwich')}": lambda f: list(Index(str(f / ".git/index"))),
+    }
 
 
-def measure(read: Callable[[Path], Collection[bytes]], folder: Path, wanted: set[bytes]) -> dict[str, Any]:
+def measure(
+    read: Callable[[Path], Collection[bytes]], folder: Path, wanted: set[bytes]
+) -> dict[str, Any]:
     """Seconds, and what was wrong with the names."""
     best, wrong = float("inf"), ""
     for _ in range(3):
@@ -73,7 +89,9 @@ def measure(read: Callable[[Path], Collection[bytes]], folder: Path, wanted: set
         except Exception as error:  # noqa: BLE001 (whatever a peer raises is its result)
             return {"seconds": None, "wrong": f"{type(error).__name__}: {error}"}
         best = min(best, time.perf_counter() - began)
-        wrong = f"{len(wanted - names)} missing, {len(names - wanted)} that are not there" * (names != wanted)
+        wrong = f"{len(wanted - names)} missing, {len(names - wanted)} that are not there" * (
+            names != wanted
+        )
     return {"seconds": round(best, 3), "wrong": wrong}
 
 

@@ -1,11 +1,13 @@
 """How long does each kernel take on text that is on the device? For a profiler, too.
 
-    python benchmarks/gpu_kernels.py --sample SAMPLE --rules PACK [--copies 8] [--rounds 15]
-    ncu --kernel-name scan --launch-skip 3 --launch-count 1 --section SpeedOfLight --section WarpStateStats \\
+    python benchmarks/gpu_kernels.py --sample SAMPLE --rules PACK [--copies 8] [--rounds 15] ncu
+    --kernel-name scan --launch-skip 3 --launch-count 1 --section SpeedOfLight --section
+    WarpStateStats \\
         python benchmarks/gpu_kernels.py --sample SAMPLE --rules PACK --rounds 1
 
-SAMPLE is gpu_scan.py's. Prints microseconds of each kernel (medians), how many pivots and rows there were, and the rate of
-all of them together. benchmarks/results/gpu_profile_h200.txt has what ncu said of the prefilter.
+SAMPLE is gpu_scan.py's. Prints microseconds of each kernel (medians), how many pivots and rows
+there were, and the rate of all of them together. benchmarks/results/gpu_profile_h200.txt has what
+ncu said of the prefilter.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from vyre_dist.rules import RulePack
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--sample", required=True)
     parser.add_argument("--rules", required=True)
     parser.add_argument("--copies", type=int, default=8)

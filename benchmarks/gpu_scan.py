@@ -1,12 +1,14 @@
-"""How fast is a scan on this machine's GPU? One command, every figure from the same run, each answer checked first.
+"""How fast is a scan on this machine's GPU? One command, every figure from the same run, each
+answer checked first.
 
-    python benchmarks/gpu_scan.py --sample SAMPLE --rules PACK [--only PART ...] [--libhs FILE] [--record]
-    python benchmarks/gpu_scan.py --write-sample TREE SAMPLE [--sample-mb 128]
+    python benchmarks/gpu_scan.py --sample SAMPLE --rules PACK [--only PART ...] [--libhs FILE]
+    [--record] python benchmarks/gpu_scan.py --write-sample TREE SAMPLE [--sample-mb 128]
 
-SAMPLE: whole files of a tree in a fixed pseudo-random order, one after the other, compressed; made on any machine with
-the second form. Ceilings of the same run: the rate at which a kernel that does nothing else reads device memory, the
-rate of copies from pinned memory, and Hyperscan on all processors. Parts: resident, literals, host, store, cpu, adaptive.
-Appends a JSON line to benchmarks/results/gpu_scan.jsonl with --record.
+SAMPLE: whole files of a tree in a fixed pseudo-random order, one after the other, compressed; made
+on any machine with the second form. Ceilings of the same run: the rate at which a kernel that does
+nothing else reads device memory, the rate of copies from pinned memory, and Hyperscan on all
+processors. Parts: resident, literals, host, store, cpu, adaptive. Appends a JSON line to
+benchmarks/results/gpu_scan.jsonl with --record.
 """
 
 from __future__ import annotations
@@ -67,7 +69,11 @@ def repeated(arena: Arena, copies: int) -> Arena:
     shift = np.repeat(np.arange(copies, dtype=np.int64) * size, arena.documents)
     whole = np.ones(shift.size, bool)
     return Arena(
-        data, np.tile(arena.starts, copies) + shift, np.tile(arena.ends, copies) + shift, whole, whole
+        data,
+        np.tile(arena.starts, copies) + shift,
+        np.tile(arena.ends, copies) + shift,
+        whole,
+        whole,
     )
 
 
@@ -130,7 +136,9 @@ def check_rows(rows: Any, arena: Arena, tables: Any, max_steps: int, tile_bytes:
     return len(want[0]) + len(want[1])
 
 
-def resident(gpu: Gpu, tables: Any, one: Arena, copies: int, read_rate: float, name: str) -> dict[str, Any]:
+def resident(
+    gpu: Gpu, tables: Any, one: Arena, copies: int, read_rate: float, name: str
+) -> dict[str, Any]:
     """Rates on data that is on the device already."""
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS
@@ -160,11 +168,17 @@ def resident(gpu: Gpu, tables: Any, one: Arena, copies: int, read_rate: float, n
     serial_rate = 5 * big.data.size / (time.perf_counter() - began)
     rates = {
         "prefilter": big.data.size / gpu.seconds(prefilter),
-        "scan to rows": big.data.size / gpu.seconds(lambda: programs.launch_fused(there, space, gpu.stream)),
+        "scan to rows": big.data.size
+        / gpu.seconds(lambda: programs.launch_fused(there, space, gpu.stream)),
     }
-    print(f"{name}, resident, {big.data.size / 1e9:.2f} GB, {count} rows a copy, equal to the reference:")
+    print(
+        f"{name}, resident, {big.data.size / 1e9:.2f} GB, {count} rows a copy, equal to the "
+        "reference:"
+    )
     for what, rate in rates.items():
-        print(f"  {what:14} {rate / 1e9:7.0f} GB/s  {rate / read_rate:5.2f} of the device read rate")
+        print(
+            f"  {what:14} {rate / 1e9:7.0f} GB/s  {rate / read_rate:5.2f} of the device read rate"
+        )
     print(f"  {'serial path':14} {serial_rate / 1e9:7.0f} GB/s, read-backs included")
     return {
         **{k: round(v / 1e9, 1) for k, v in rates.items()},
@@ -181,10 +195,15 @@ def generated_literals(count: int) -> list[str]:
 
 
 def copies_rate(arrays: list[npt.NDArray[np.uint8]], rounds: int = 4) -> float:
-    """Bytes a second of copying `arrays`, which are registered with CUDA, to the device, one behind the other."""
+    """Bytes a second of copying `arrays`, which are registered with CUDA, to the device, one behind
+    the other.
+    """
     import cupy
 
-    there, stream = cupy.empty(max(a.size for a in arrays), np.uint8), cupy.cuda.Stream(non_blocking=True)
+    there, stream = (
+        cupy.empty(max(a.size for a in arrays), np.uint8),
+        cupy.cuda.Stream(non_blocking=True),
+    )
     began = time.perf_counter()
     for array in arrays * rounds:
         cupy.cuda.runtime.memcpyAsync(
@@ -209,9 +228,15 @@ class StreamRates:
 
 
 def stream_rates(
-    pack: RulePack, paths: list[str], documents: list[bytes], gigabytes: float, store: bool, workers: int
+    pack: RulePack,
+    paths: list[str],
+    documents: list[bytes],
+    gigabytes: float,
+    store: bool,
+    workers: int,
 ) -> StreamRates:
-    """Host memory to findings, some `gigabytes` in each of a few rounds: what a machine does meanwhile can hit one of them.
+    """Host memory to findings, some `gigabytes` in each of a few rounds: what a machine does
+    meanwhile can hit one of them.
 
     Every batch's findings are checked.
     """
@@ -222,7 +247,9 @@ def stream_rates(
 
     want = [
         list(found)
-        for found in Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
+        for found in Scanner(pack, backend="cpu").scan_batch(
+            list(zip(paths, documents, strict=True))
+        )
     ]
     # several copies of the sample in a batch, as many as a slot has room for
     copies = max(1, SLOT_BYTES // (sum(map(len, documents)) + 16 * len(documents)))
@@ -282,7 +309,9 @@ def stream_rates(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--write-sample", nargs=2, metavar=("TREE", "SAMPLE"))
     parser.add_argument("--sample-mb", type=float, default=128)
     parser.add_argument("--sample")
@@ -294,7 +323,9 @@ def main() -> None:
     # one processor drives the GPU, another feeds the workers
     parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) - 4))
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--commit", help="what is recorded as the state of the code (default: what git says)")
+    parser.add_argument(
+        "--commit", help="what is recorded as the state of the code (default: what git says)"
+    )
     args = parser.parse_args()
     if args.write_sample:
         write_sample(*args.write_sample, args.sample_mb)
@@ -328,7 +359,8 @@ def main() -> None:
             "hits": hits,
         }
         print(
-            f"Hyperscan, {which}, {workers} processors: {record['bytes'] / seconds / 1e9:.2f} GB/s, {hits} hits"
+            f"Hyperscan, {which}, {workers} processors: {record['bytes'] / seconds / 1e9:.2f} "
+            f"GB/s, {hits} hits"
         )
     read_rate, copy_rate = gpu.read_rate(), gpu.copy_rate()
     record["read GB/s"], record["copy GB/s"] = round(read_rate / 1e9, 1), round(copy_rate / 1e9, 1)
@@ -338,7 +370,9 @@ def main() -> None:
         record["resident"] = resident(gpu, tables, one, args.copies, read_rate, record["rules"])
     if "literals" in args.only:
         began = time.perf_counter()
-        tables = compile_tables([parse(literal).root for literal in generated_literals(5000)]).tables
+        tables = compile_tables(
+            [parse(literal).root for literal in generated_literals(5000)]
+        ).tables
         print(f"5 000 literals compiled in {time.perf_counter() - began:.1f} s")
         record["literals"] = resident(gpu, tables, one, args.copies, read_rate, "5 000 literals")
     for part, store in (("host", False), ("store", True)):
@@ -347,7 +381,9 @@ def main() -> None:
         if store:
             import ray
 
-            ray.init(address="local", num_cpus=1, object_store_memory=6 << 30, include_dashboard=False)
+            ray.init(
+                address="local", num_cpus=1, object_store_memory=6 << 30, include_dashboard=False
+            )
         rates = stream_rates(pack, paths, documents, args.gigabytes, store, args.workers)
         rate, bare = statistics.median(rates.to_findings), statistics.median(rates.copies)
         record[part] = {
@@ -359,9 +395,12 @@ def main() -> None:
         }
         source = "Ray's object store" if store else "pinned memory"
         print(
-            f"from {source} to findings: {rate / 1e9:.1f} GB/s, {rate / copy_rate:.2f} of the pinned copy rate (median of "
-            f"{', '.join(f'{each / copy_rate:.2f}' for each in sorted(rates.to_findings))}); copies alone from there "
-            f"{bare / 1e9:.1f} GB/s; {rates.findings} findings a batch, equal to the cpu backend's in all "
+            f"from {source} to findings: {rate / 1e9:.1f} GB/s, {rate / copy_rate:.2f} of the "
+            "pinned copy rate (median of "
+            f"{', '.join(f'{each / copy_rate:.2f}' for each in sorted(rates.to_findings))}); "
+            "copies alone from there "
+            f"{bare / 1e9:.1f} GB/s; {rates.findings} findings a batch, equal to the cpu backend's "
+            "in all "
             f"{STREAM_ROUNDS} × {rates.batches}"
         )
         if store:
@@ -374,7 +413,10 @@ def main() -> None:
         for part in ("resident", "host", "store"):
             if part in record:
                 rate = record[part].get("scan to rows", record[part].get("GB/s"))
-                print(f"{part}: {rate / record['hyperscan']['GB/s']:.1f} × Hyperscan on all processors")
+                print(
+                    f"{part}: {rate / record['hyperscan']['GB/s']:.1f} × Hyperscan on all "
+                    "processors"
+                )
     if args.record:
         append("gpu_scan.jsonl", record)
 

@@ -1,11 +1,14 @@
-"""Where the time of GpuStream's batches goes: when the bus copies, when kernels run, and what the driving thread waits for.
+"""Where the time of GpuStream's batches goes: when the bus copies, when kernels run, and what the
+driving thread waits for.
 
-    python benchmarks/gpu_timeline.py --sample SAMPLE --rules PACK [--workers 12] [--batches 60] [--store]
+    python benchmarks/gpu_timeline.py --sample SAMPLE --rules PACK [--workers 12] [--batches 60]
+    [--store]
 
-SAMPLE is gpu_scan.py's. Prints, over the batches after the first ones: how long a copy takes while everything else runs, how
-long the bus is idle between copies, how long kernels take from the end of their copy, the thread's own time in `put` and
-its parts, and how long it waited for `findings` because no slot was free. `--workers 0` leaves extraction out; `--store`
-copies from Ray's object store.
+SAMPLE is gpu_scan.py's. Prints, over the batches after the first ones: how long a copy takes while
+everything else runs, how long the bus is idle between copies, how long kernels take from the end of
+their copy, the thread's own time in `put` and its parts, and how long it waited for `findings`
+because no slot was free. `--workers 0` leaves extraction out; `--store` copies from Ray's object
+store.
 """
 
 from __future__ import annotations
@@ -106,7 +109,9 @@ class Timeline:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--sample", required=True)
     parser.add_argument("--rules", required=True)
     parser.add_argument("--workers", type=int, default=12)
@@ -133,7 +138,9 @@ def main() -> None:
         if args.store:
             import ray
 
-            ray.init(address="local", num_cpus=1, object_store_memory=6 << 30, include_dashboard=False)
+            ray.init(
+                address="local", num_cpus=1, object_store_memory=6 << 30, include_dashboard=False
+            )
             refs = [ray.put(np.array(batch.arena.data)) for batch in ready]
             for batch, ref in zip(ready, refs, strict=True):
                 own = batch.arena
@@ -160,7 +167,8 @@ def main() -> None:
         ends = timeline.milliseconds([pair[1] for pair in timeline.copies])
         done = timeline.milliseconds(timeline.ends)
         print(
-            f"{args.batches * size / seconds / 1e9:.1f} GB/s, {1e3 * seconds / args.batches:.2f} ms a batch of "
+            f"{args.batches * size / seconds / 1e9:.1f} GB/s, {1e3 * seconds / args.batches:.2f} "
+            "ms a batch of "
             f"{size >> 20} MiB"
         )
         # a copy that had to wait for the one before it began when that one ended
@@ -168,7 +176,8 @@ def main() -> None:
         idle = np.maximum(begins[1:] - ends[:-1], 0)
         took = ends[1:] - real
         print(
-            f"copy            {np.median(took):6.2f} ms, median; mean {np.mean(took):.2f}, a tenth above "
+            f"copy            {np.median(took):6.2f} ms, median; mean {np.mean(took):.2f}, a tenth "
+            "above "
             f"{np.quantile(took, 0.9):.2f}, worst {took.max():.2f}"
         )
         print(f"bus idle before {np.mean(idle):6.2f} ms, mean; worst {idle.max():.2f}")
@@ -176,7 +185,8 @@ def main() -> None:
         for name, own in timeline.host.items():
             if own:
                 print(
-                    f"host {name:10} {statistics.median(own):6.2f} ms, median; mean {statistics.mean(own):.2f}, "
+                    f"host {name:10} {statistics.median(own):6.2f} ms, median; mean "
+                    f"{statistics.mean(own):.2f}, "
                     f"worst {max(own):.2f}, {len(own)} times"
                 )
         print("copies began", np.round(begins[:12] - begins[0], 1).tolist())

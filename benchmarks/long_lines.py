@@ -1,10 +1,12 @@
-"""What a text without line breaks costs: `scan` from the shell over one line and over the same with line breaks.
+"""What a text without line breaks costs: `scan` from the shell over one line and over the same with
+line breaks.
 
-    python benchmarks/long_lines.py [--rules PACK ...] [--megabytes 64] [--every 8600] [--shard-size SIZE] [--record]
+    python benchmarks/long_lines.py [--rules PACK ...] [--megabytes 64] [--every 8600] [--shard-size
+    SIZE] [--record]
 
-The text is JSON with a key of one of six kinds about every `--every` bytes; the ratio says how many times as long one line
-takes. Without --rules the built-in pack is used. With --record a JSON line for each pack goes to
-benchmarks/results/long_lines.jsonl.
+The text is JSON with a key of one of six kinds about every `--every` bytes; the ratio says how many
+times as long one line takes. Without --rules the built-in pack is used. With --record a JSON line
+for each pack goes to benchmarks/results/long_lines.jsonl.
 """
 
 from __future__ import annotations
@@ -49,7 +51,18 @@ def write(path: Path, size: int, every: int, separator: str) -> int:
 def seconds(path: Path, rules: list[str], more: list[str]) -> tuple[float, int]:
     """(the better of two scans' wall time, how many findings)."""
     out = path.with_suffix(".jsonl")
-    command = [sys.executable, "-m", "vyre_dist", "scan", "-j", "1", *rules, *more, "-f", f"jsonl={out}"]
+    command = [
+        sys.executable,
+        "-m",
+        "vyre_dist",
+        "scan",
+        "-j",
+        "1",
+        *rules,
+        *more,
+        "-f",
+        f"jsonl={out}",
+    ]
     best = float("inf")
     for _ in range(2):
         began = time.perf_counter()
@@ -91,7 +104,8 @@ def main() -> None:
                 "ratio": round(without / with_breaks, 2),
             }
             print(
-                f"{record['rules']}: {found} and {found_in_one} findings; with line breaks {with_breaks:.2f} s, "
+                f"{record['rules']}: {found} and {found_in_one} findings; with line breaks "
+                f"{with_breaks:.2f} s, "
                 f"in one line {without:.2f} s: {without / with_breaks:.2f} times as long"
             )
             if options.record:

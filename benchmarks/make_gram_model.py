@@ -2,9 +2,10 @@
 
     python benchmarks/make_gram_model.py OUTPUT TREE[=WEIGHT] [TREE[=WEIGHT] ...] [--sample-mb 40]
 
-The shipped vyre_dist/compiler/data/grams.bin was made from Python's standard library (weight 2), Debian's
-linux-source-6.1 (2), the Python packages of a development environment (1) and /usr/share (1). Of each tree
-a fixed pseudo-random sample of whole files is counted, so the same trees give the same bytes.
+The shipped vyre_dist/compiler/data/grams.bin was made from Python's standard library (weight 2),
+Debian's linux-source-6.1 (2), the Python packages of a development environment (1) and /usr/share
+(1). Of each tree a fixed pseudo-random sample of whole files is counted, so the same trees give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ LARGEST_FILE = 2 << 20
 
 
 def sample(tree: str, megabytes: int) -> bytes:
-    """Whole files of `tree` in a fixed random order, with NULs between them, until `megabytes` are full."""
+    """Whole files of `tree` in a fixed random order, with NULs between them, until `megabytes` are
+    full.
+    """
     parts: list[bytes] = []
     size = 0
     for path in shuffled_paths(tree, 2024):
@@ -37,19 +40,29 @@ def sample(tree: str, megabytes: int) -> bytes:
     return b"".join(parts)
 
 
-def count(data: bytes) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(distinct folded 4-grams as little-endian integers, their shares, shares of the single bytes)."""
+def count(
+    data: bytes,
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(distinct folded 4-grams as little-endian integers, their shares, shares of the single
+    bytes).
+    """
     text = np.frombuffer(data, np.uint8)
     folded = (text | 0x20).astype(np.uint32)
     grams = folded[:-3] | folded[1:-2] << 8 | folded[2:-1] << 16 | folded[3:] << 24
     grams.sort()
     edges = np.flatnonzero(np.concatenate(([True], grams[1:] != grams[:-1])))
     counts = np.diff(np.append(edges, grams.size))
-    return grams[edges].astype(np.uint32), counts / grams.size, np.bincount(text, minlength=256) / text.size
+    return (
+        grams[edges].astype(np.uint32),
+        counts / grams.size,
+        np.bincount(text, minlength=256) / text.size,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("output")
     parser.add_argument("trees", nargs="+")
     parser.add_argument("--sample-mb", type=int, default=40)

@@ -1,11 +1,13 @@
-"""How long does a scan of one small file take on a Ray cluster that is running? One command, one run.
+"""How long does a scan of one small file take on a Ray cluster that is running? One command, one
+run.
 
     python benchmarks/ray_start.py [--rounds 5] [--most SECONDS] [--backend auto] [--record]
 
-Starts a cluster on this machine with what it finds (`ray start --head`), scans one file from the shell with all the defaults
-(an actor for each GPU, where there are any), and stops the cluster. The first scan compiles the pack and is told apart.
-`--most`: exit code 1 if the median of the others takes longer. What the workers used is what the report says. Appends a JSON
-line to benchmarks/results/ray_start.jsonl with --record.
+Starts a cluster on this machine with what it finds (`ray start --head`), scans one file from the
+shell with all the defaults (an actor for each GPU, where there are any), and stops the cluster. The
+first scan compiles the pack and is told apart. `--most`: exit code 1 if the median of the others
+takes longer. What the workers used is what the report says. Appends a JSON line to
+benchmarks/results/ray_start.jsonl with --record.
 """
 
 from __future__ import annotations
@@ -42,8 +44,26 @@ def free_ports(number: int) -> list[int]:
 def scan(address: str, folder: Path, backend: str) -> tuple[float, dict[str, Any]]:
     """(seconds from start to end, the run's report)."""
     report = folder / "report.json"
-    command = [sys.executable, "-P", "-m", "vyre_dist", "scan", str(folder / "text"), "--pool", "ray"]
-    command += ["--address", address, "--backend", backend, "--report", str(report), "--progress", "never"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "vyre_dist",
+        "scan",
+        str(folder / "text"),
+        "--pool",
+        "ray",
+    ]
+    command += [
+        "--address",
+        address,
+        "--backend",
+        backend,
+        "--report",
+        str(report),
+        "--progress",
+        "never",
+    ]
     command += ["--cache-dir", str(folder / "cache"), "--store", "memory:"]
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
@@ -54,7 +74,9 @@ def scan(address: str, folder: Path, backend: str) -> tuple[float, dict[str, Any
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=float)
     parser.add_argument("--backend", default="auto")
@@ -63,7 +85,9 @@ def main() -> None:
     )
     parser.add_argument("--cpus", type=int, help="so many processors, also where there are fewer")
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--commit", help="what is recorded as the state of the code (default: what git says)")
+    parser.add_argument(
+        "--commit", help="what is recorded as the state of the code (default: what git says)"
+    )
     args = parser.parse_args()
     os.environ |= ENVIRONMENT
     ray = [sys.executable, "-P", "-m", "ray.scripts.scripts"]
@@ -72,7 +96,16 @@ def main() -> None:
         folder = Path(place)
         (folder / "text").write_text(TEXT)
         port, client = free_ports(2)
-        command = [*ray, "start", "--head", "--block", "--port", str(port), "--temp-dir", str(folder / "ray")]
+        command = [
+            *ray,
+            "start",
+            "--head",
+            "--block",
+            "--port",
+            str(port),
+            "--temp-dir",
+            str(folder / "ray"),
+        ]
         command += ["--ray-client-server-port", str(client), "--include-dashboard", "false"]
         for option, number in (("--num-gpus", args.gpus), ("--num-cpus", args.cpus)):
             command += [] if number is None else [option, str(number)]
@@ -88,7 +121,10 @@ def main() -> None:
             for _ in range(1 + args.rounds):
                 seconds, report = scan(address, folder, args.backend)
                 times.append(seconds)
-                print(f"  {seconds:6.2f} s, of which {report['seconds']:.2f} s from plan to end", flush=True)
+                print(
+                    f"  {seconds:6.2f} s, of which {report['seconds']:.2f} s from plan to end",
+                    flush=True,
+                )
         finally:
             head.terminate()
             head.wait(60)
@@ -97,13 +133,20 @@ def main() -> None:
     median = statistics.median(times[1:])
     for worker in report["workers_used"]:
         print(
-            f"  worker {worker['worker']}: {worker['backend']} on {worker['device']}, {worker['bytes_by_backend']}"
+            f"  worker {worker['worker']}: {worker['backend']} on {worker['device']}, "
+            f"{worker['bytes_by_backend']}"
         )
     print(
-        f"one file on a running cluster, {os.cpu_count()} processors: median {median:.2f} s, first {times[0]:.2f} s"
+        f"one file on a running cluster, {os.cpu_count()} processors: median {median:.2f} s, first "
+        f"{times[0]:.2f} s"
     )
     if args.record:
-        record = {**run_facts(args.commit, None), "backend": args.backend, "seconds": times, "median": median}
+        record = {
+            **run_facts(args.commit, None),
+            "backend": args.backend,
+            "seconds": times,
+            "median": median,
+        }
         append("ray_start.jsonl", record)
     if args.most is not None and median > args.most:
         raise SystemExit(f"more than {args.most:g} s")

@@ -13,7 +13,9 @@ HERE = Path(__file__).parent
 
 
 def run_facts(commit: str | None, rules: str | None) -> dict[str, Any]:
-    """`commit`: the state of the code; None: what git says. `rules`: the pack's file; None: the built-in one."""
+    """`commit`: the state of the code; None: what git says. `rules`: the pack's file; None: the
+    built-in one.
+    """
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit or _head(),
@@ -29,5 +31,7 @@ def append(name: str, record: dict[str, Any]) -> None:
 
 
 def _head() -> str:
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
+    )
     return asked.stdout.strip()

@@ -1,11 +1,14 @@
-"""How fast is `vyre-dist scan`, as a user starts it, on the GPU and on the processors? One command, one run.
+"""How fast is `vyre-dist scan`, as a user starts it, on the GPU and on the processors? One command,
+one run.
 
-    python benchmarks/scan_backends.py --sample SAMPLE --rules PACK [--copies 8] [--trees "big files"]
+    python benchmarks/scan_backends.py --sample SAMPLE --rules PACK [--copies 8] [--trees "big
+    files"]
                                         [--workers 4 16] [--ray] [--record]
 
-SAMPLE is gpu_scan.py's. It is written out as trees: its files, 50 to a folder, `copies` times, and the same text in files of
-256 MiB. Each is scanned from the page cache by either backend with so many workers, process start included; `--ray` adds
-one Ray cluster of this machine with a worker for each GPU. All must give the same findings. Appends a JSON line to
+SAMPLE is gpu_scan.py's. It is written out as trees: its files, 50 to a folder, `copies` times, and
+the same text in files of 256 MiB. Each is scanned from the page cache by either backend with so
+many workers, process start included; `--ray` adds one Ray cluster of this machine with a worker for
+each GPU. All must give the same findings. Appends a JSON line to
 benchmarks/results/scan_backends.jsonl with --record.
 """
 
@@ -32,7 +35,9 @@ FOLDER_FILES = 50
 
 
 def write_files(tree: Path, paths: list[str], documents: list[bytes], copies: int) -> None:
-    """The sample's files, 50 to a folder; all but the first copies are links, so that many fit the page cache."""
+    """The sample's files, 50 to a folder; all but the first copies are links, so that many fit the
+    page cache.
+    """
     for copy in range(copies):
         for number, (path, text) in enumerate(zip(paths, documents, strict=True)):
             file = tree / f"{copy}-{number // FOLDER_FILES}" / f"{number}-{Path(path).name}"
@@ -99,8 +104,12 @@ def scan(tree: Path, rules: str, more: list[str], cache: str) -> tuple[float, di
         done = subprocess.run([*command, *more], capture_output=True, text=True)
         seconds = time.perf_counter() - began
         if done.returncode not in (0, 1):
-            raise SystemExit(f"{' '.join(more)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
-        lines = sorted(line for line in found.read_text().splitlines() if '"type":"finding"' in line)
+            raise SystemExit(
+                f"{' '.join(more)}: exit code {done.returncode}\n{done.stderr[-2000:]}"
+            )
+        lines = sorted(
+            line for line in found.read_text().splitlines() if '"type":"finding"' in line
+        )
         return (
             seconds,
             json.loads(report.read_text()),
@@ -109,7 +118,9 @@ def scan(tree: Path, rules: str, more: list[str], cache: str) -> tuple[float, di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--sample", required=True)
     parser.add_argument("--rules", required=True)
     parser.add_argument("--copies", type=int, default=8)
@@ -121,7 +132,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--commit", help="what is recorded as the state of the code (default: what git says)")
+    parser.add_argument(
+        "--commit", help="what is recorded as the state of the code (default: what git says)"
+    )
     args = parser.parse_args()
     settings = [
         (
@@ -152,7 +165,8 @@ def main() -> None:
                 rows[label] = {"seconds": round(best, 2), "GB/s": round(size / best / 1e9, 2)}
                 findings = report["findings"]
                 print(
-                    f"  {label:30} {best:6.2f} s  {size / best / 1e9:6.2f} GB/s, {findings} findings",
+                    f"  {label:30} {best:6.2f} s  {size / best / 1e9:6.2f} GB/s, {findings} "
+                    "findings",
                     flush=True,
                 )
             if len(answers) != 1:

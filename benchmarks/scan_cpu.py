@@ -1,13 +1,15 @@
-"""How fast is `vyre-dist scan` on this machine's processors? One command, every figure from the same run.
+"""How fast is `vyre-dist scan` on this machine's processors? One command, every figure from the
+same run.
 
     python benchmarks/scan_cpu.py TREE [--rules PACK] [--workers N] [--rounds 3]
 
-For a tree and a pack: the reader alone (open and read every file), Hyperscan alone on the same files with
-all of the pack's regexes, both as a C program if a compiler and Debian's libhyperscan-dev are there, and
-from Python with the PyPI wheel; then `scan` as a user runs it, process start included; and kingfisher if it
-is on PATH. The page cache is warmed first. The answer is checked before a time is printed: every round must
-give the same findings, and as many (file, rule) pairs must have raw matches as Hyperscan saw. Appends one
-JSON line to benchmarks/results/scan_cpu.jsonl.
+For a tree and a pack: the reader alone (open and read every file), Hyperscan alone on the same
+files with all of the pack's regexes, both as a C program if a compiler and Debian's
+libhyperscan-dev are there, and from Python with the PyPI wheel; then `scan` as a user runs it,
+process start included; and kingfisher if it is on PATH. The page cache is warmed first. The answer
+is checked before a time is printed: every round must give the same findings, and as many (file,
+rule) pairs must have raw matches as Hyperscan saw. Appends one JSON line to
+benchmarks/results/scan_cpu.jsonl.
 """
 
 from __future__ import annotations
@@ -90,12 +92,16 @@ def build_harness(folder: Path) -> Path | None:
         return None
     binary = folder / "harness"
     source = HERE / "peers" / "hyperscan_harness.c"
-    done = subprocess.run([compiler, "-O2", "-o", binary, source, "-lhs"], capture_output=True, check=False)
+    done = subprocess.run(
+        [compiler, "-O2", "-o", binary, source, "-lhs"], capture_output=True, check=False
+    )
     return binary if done.returncode == 0 else None
 
 
 def kingfisher_rules(rules: str, folder: Path) -> Path:
-    """The pack's regexes as kingfisher reads them, with nothing else of the pack but its entropies."""
+    """The pack's regexes as kingfisher reads them, with nothing else of the pack but its
+    entropies.
+    """
     listed = [
         {
             "name": rule.id,
@@ -116,7 +122,15 @@ def kingfisher_rules(rules: str, folder: Path) -> Path:
 
 def kingfisher(program: str, tree: str, rules: Path, workers: int) -> float:
     """Seconds of a whole kingfisher run with these rules, validation and archives off."""
-    command = [program, "scan", tree, "--rules-path", str(rules), "--load-builtins=false", "--no-validate"]
+    command = [
+        program,
+        "scan",
+        tree,
+        "--rules-path",
+        str(rules),
+        "--load-builtins=false",
+        "--no-validate",
+    ]
     command += [
         "-c",
         "low",
@@ -134,7 +148,8 @@ def kingfisher(program: str, tree: str, rules: Path, workers: int) -> float:
     # 0 nothing found, 200 findings
     if done.returncode not in (0, 200):
         raise SystemExit(
-            f"kingfisher: exit code {done.returncode}: {done.stderr[-500:].decode(errors='replace')}"
+            f"kingfisher: exit code {done.returncode}: "
+            f"{done.stderr[-500:].decode(errors='replace')}"
         )
     return seconds
 
@@ -142,10 +157,21 @@ def kingfisher(program: str, tree: str, rules: Path, workers: int) -> float:
 def scan(tree: str, rules: str, workers: int) -> tuple[float, str, dict[str, object]]:
     """(seconds from the shell's point of view, a hash of the findings, the summary).
 
-    Bytecode is kept between runs, as pip keeps it for an installed package: a developer's environment may say otherwise.
+    Bytecode is kept between runs, as pip keeps it for an installed package: a developer's
+    environment may say otherwise.
     """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-m", "vyre_dist", "scan", tree, "--rules", rules, "--workers", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "vyre_dist",
+        "scan",
+        tree,
+        "--rules",
+        rules,
+        "--workers",
+        str(workers),
+    ]
     command += ["--format", "jsonl", "--progress", "never"]
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False, env=environment)
@@ -190,14 +216,24 @@ def main() -> int:
                     ("read", "reader alone (C)"),
                     ("scan", "Hyperscan alone (C, Debian's library)"),
                 ):
-                    command = [harness, f"{folder}/patterns", f"{folder}/files", str(args.workers), mode]
-                    out = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+                    command = [
+                        harness,
+                        f"{folder}/patterns",
+                        f"{folder}/files",
+                        str(args.workers),
+                        mode,
+                    ]
+                    out = subprocess.run(
+                        command, capture_output=True, check=True, text=True
+                    ).stdout.split()
                     seconds.setdefault(name, []).append(float(out[2]))
                     if mode == "scan":
                         hits[name] = int(out[1])
             if program:
                 name = "kingfisher, from the shell"
-                seconds.setdefault(name, []).append(kingfisher(program, args.tree, peer_rules, args.workers))
+                seconds.setdefault(name, []).append(
+                    kingfisher(program, args.tree, peer_rules, args.workers)
+                )
             taken, total = in_processes(read_files, paths, args.workers)
             assert total == size
             seconds.setdefault("reader alone (Python)", []).append(taken)
@@ -209,20 +245,29 @@ def main() -> int:
             seconds.setdefault("vyre-dist scan, from the shell", []).append(taken)
             digests.add(digest)
     if len(digests) != 1 or len(set(hits.values())) != 1:
-        raise SystemExit(f"answers differ: {len(digests)} sets of findings, Hyperscan's hits {hits}")
+        raise SystemExit(
+            f"answers differ: {len(digests)} sets of findings, Hyperscan's hits {hits}"
+        )
     ours = statistics.median(seconds["vyre-dist scan, from the shell"])
     print(
-        f"{args.tree}: {len(paths)} files, {size / 1e6:.0f} MB; {len(compiled.rules)} regexes; {args.workers} workers"
+        f"{args.tree}: {len(paths)} files, {size / 1e6:.0f} MB; {len(compiled.rules)} regexes; "
+        f"{args.workers} workers"
     )
     print(f"{'':42} {'seconds':>8} {'MB/s':>8} {'scan is':>9}")
     for name, times in seconds.items():
         median = statistics.median(times)
         print(f"{name:42} {median:8.2f} {size / median / 1e6:8.0f} {median / ours:8.2f}×")
-    print(f"findings: {summary['findings']}; rounds: {args.rounds}, medians; the page cache was warm")
+    print(
+        f"findings: {summary['findings']}; rounds: {args.rounds}, medians; the page cache was warm"
+    )
     record = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
+            ["git", "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            cwd=HERE,
+            check=False,
         ).stdout.strip(),
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "versions": {name: metadata.version(name) for name in ("hyperscan", "google-re2")}

@@ -1,4 +1,6 @@
-"""ScanBackend: the dispatch core's Backend plus what a scan needs of it; and the list of backends by name."""
+"""ScanBackend: the dispatch core's Backend plus what a scan needs of it; and the list of backends
+by name.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class ScanBackend(Backend[ScanProgram], Protocol):
 
     @property
     def dispatch_bytes(self) -> int:
-        """A dispatch should have about so many bytes, or `dispatch_windows` windows, whichever comes first."""
+        """A dispatch should have about so many bytes, or `dispatch_windows` windows, whichever
+        comes first.
+        """
         ...
 
     @property
@@ -49,17 +53,23 @@ class ScanBackend(Backend[ScanProgram], Protocol):
 
     @property
     def read_memory(self) -> Callable[[int], memoryview] | None:
-        """Gives memory of so many bytes to read documents into: what lies there, in order and each at a multiple of 16, need
-        not be copied for a dispatch. Called once at most. None: any memory will do."""
+        """Gives memory of so many bytes to read documents into: what lies there, in order and each
+        at a multiple of 16, need not be copied for a dispatch. Called once at most. None: any
+        memory will do.
+        """
         ...
 
     @property
     def groups(self) -> Mapping[int, Mapping[int, Mapping[int, Groups]]]:
-        """Of the last dispatch's matches, as far as they were worked out on the way: by window, rule and start."""
+        """Of the last dispatch's matches, as far as they were worked out on the way: by window,
+        rule and start.
+        """
         ...
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
-        """The prefilter's outputs, confirmed one by one: a list of one buffer of spans (SPAN_DTYPE), without a tail."""
+        """The prefilter's outputs, confirmed one by one: a list of one buffer of spans
+        (SPAN_DTYPE), without a tail.
+        """
         ...
 
 
@@ -86,8 +96,9 @@ def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:
 class BackendOptions:
     """What some backends can make use of.
 
-    `screens`: gives, by the pack's rule number, the matches that need not be found, since a filter drops them. `gpu`: the
-    address of the process that owns the GPU (kernels/cuda/service.py), "" for this one.
+    `screens`: gives, by the pack's rule number, the matches that need not be found, since a filter
+    drops them. `gpu`: the address of the process that owns the GPU (kernels/cuda/service.py), ""
+    for this one.
     """
 
     screens: Callable[[], Sequence[Screen]] | None = None
@@ -110,14 +121,18 @@ def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOpti
     return cpu_backend_class()(compiled, cache)
 
 
-def _open_reference(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
+def _open_reference(
+    compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions
+) -> ScanBackend:
     del options
     from vyre_dist.kernels.reference import ReferenceBackend
 
     return ReferenceBackend(compiled, cache)
 
 
-def _open_cuda(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
+def _open_cuda(
+    compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions
+) -> ScanBackend:
     if options.gpu:
         from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
 
@@ -137,7 +152,9 @@ BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], Scan
 
 
 def has_hyperscan() -> bool:
-    """Whether the package is installed, and of use. There are wheels of it for CPython 3.11 to 3.13."""
+    """Whether the package is installed, and of use. There are wheels of it for CPython 3.11 to
+    3.13.
+    """
     return not _why_no_hyperscan()
 
 
@@ -145,34 +162,47 @@ def _why_no_hyperscan() -> str:
     try:
         importlib.import_module("hyperscan")
     except ModuleNotFoundError as error:
-        return "is not installed" if error.name in ("hyperscan", None) else f"cannot be imported ({error})"
+        return (
+            "is not installed"
+            if error.name in ("hyperscan", None)
+            else f"cannot be imported ({error})"
+        )
     except ImportError as error:  # such as a library that it is linked to and that is not there
         return f"cannot be imported ({error})"
     return ""
 
 
 def backend_warning(name: str) -> str:
-    """What whoever starts a scan with this backend, on this machine, is to be told; empty for nothing."""
+    """What whoever starts a scan with this backend, on this machine, is to be told; empty for
+    nothing.
+    """
     why = "" if resolve_backend(name) != "cpu" else _why_no_hyperscan()
     return why and (
-        f"the package hyperscan {why}: google-re2 searches alone, which finds the same and takes several times as "
-        "long; there are wheels of it for Python 3.11 to 3.13 (pip install 'hyperscan>=0.7.13,<0.7.23')"
+        f"the package hyperscan {why}: google-re2 searches alone, which finds the same and takes "
+        "several times as "
+        "long; there are wheels of it for Python 3.11 to 3.13 (pip install "
+        "'hyperscan>=0.7.13,<0.7.23')"
     )
 
 
 def resolve_backend(name: str) -> str:
-    """The name of the backend that `name` stands for: `auto` is the fastest one there is, any other name itself."""
+    """The name of the backend that `name` stands for: `auto` is the fastest one there is, any other
+    name itself.
+    """
     return "cpu" if name == "auto" else name
 
 
 def require_known(name: str) -> None:
     """Raise UsageError for a name that is neither `auto` nor in BACKENDS."""
     if resolve_backend(name) not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}")
+        raise UsageError(
+            f"unknown backend {name!r}: use one of auto, {', '.join(sorted(BACKENDS))}"
+        )
 
 
 def require_backend(name: str, gpu: str = "") -> None:
-    """Raise UsageError for an unknown backend, and for cuda where a look tells that this process can't have it.
+    """Raise UsageError for an unknown backend, and for cuda where a look tells that this process
+    can't have it.
 
     `gpu`: see BackendOptions. Nothing is compiled or imported for it.
     """
@@ -189,7 +219,8 @@ def open_backend(
     cache: ArtifactCache | None = None,
     options: BackendOptions | None = None,
 ) -> ScanBackend:
-    """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with `compiled`.
+    """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with
+    `compiled`.
 
     Raises what require_backend raises.
     """

@@ -1,7 +1,8 @@
-"""CpuBackend: Hyperscan says which rules may match in a document, google-re2 says where. The default without a GPU.
+"""CpuBackend: Hyperscan says which rules may match in a document, google-re2 says where. The
+default without a GPU.
 
-Fused: a window is confirmed right after it was scanned, while it is in the processor's cache. Prefilter: all windows are
-scanned first, and the pairs go through confirm_serial afterwards.
+Fused: a window is confirmed right after it was scanned, while it is in the processor's cache.
+Prefilter: all windows are scanned first, and the pairs go through confirm_serial afterwards.
 """
 
 from __future__ import annotations
@@ -19,20 +20,24 @@ from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
 
-# A rule that matches more densely than this is searched by google-re2 from match to match: a call back into Python
-# for each end (some 0.2 µs) would cost more than it saves, and a big document's ends would fill the memory.
+# A rule that matches more densely than this is searched by google-re2 from match to match: a call
+# back into Python for each end (some 0.2 µs) would cost more than it saves, and a big document's
+# ends would fill the memory.
 _FEW_ENDS = 4096
 _BYTES_PER_END = 64
 
 _NO_END = -1
 
-# Until google-re2 has searched this much for a rule, a database of the rule's own (some milliseconds to compile) would not
-# pay for itself: a small scan with findings of many rules is over before.
+# Until google-re2 has searched this much for a rule, a database of the rule's own (some
+# milliseconds to compile) would not pay for itself: a small scan with findings of many rules is
+# over before.
 _BYTES_BEFORE_ENDS = 1 << 20
 
 
 class CpuBackend(HostBackend):
-    """One pack on one core. Not thread-safe: Hyperscan's scratch space belongs to one scan at a time."""
+    """One pack on one core. Not thread-safe: Hyperscan's scratch space belongs to one scan at a
+    time.
+    """
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         super().__init__(compiled)
@@ -47,7 +52,9 @@ class CpuBackend(HostBackend):
         self._hits: list[tuple[int, int]] = []
         self._scanned = b""
 
-    def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
+    def dispatch(
+        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
+    ) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
         self._hits.clear()  # a dispatch that failed has left there what it had found
         return super().dispatch(program, inputs, config)
@@ -70,7 +77,8 @@ class CpuBackend(HostBackend):
                         for scan in every:
                             scan(data, on_hit)
                     except hyperscan.ScanTerminated:
-                        # a rule that is everywhere: to hear of each of its ends would take longer than to search
+                        # a rule that is everywhere: to hear of each of its ends would take longer
+                        # than to search
                         self._every_end = False
                         hits.clear()
                 if not self._every_end:
@@ -98,13 +106,19 @@ class CpuBackend(HostBackend):
     def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
         hits = self._hits
         hits.append((rule, end))
-        return len(hits) > _FEW_ENDS and len(hits) > _FEW_ENDS + len(self._scanned) // _BYTES_PER_END
+        return (
+            len(hits) > _FEW_ENDS and len(hits) > _FEW_ENDS + len(self._scanned) // _BYTES_PER_END
+        )
 
-    def _on_candidate(self, rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+    def _on_candidate(
+        self, rule: int, _start: int, _end: int, _flags: int, _context: object
+    ) -> None:
         self._hits.append((rule, _NO_END))
 
     def _grouped(self, single: frozenset[int]) -> dict[int, list[int] | None]:
-        """The hits by rule, both ascending. `single`: the rules whose hits are not ends of matches."""
+        """The hits by rule, both ascending. `single`: the rules whose hits are not ends of
+        matches.
+        """
         found: dict[int, list[int] | None] = dict.fromkeys(self._candidates.always)
         for rule, end in self._hits:
             if end == _NO_END or rule in single:
@@ -126,11 +140,15 @@ class CpuBackend(HostBackend):
         super()._confirm(w, window, rule, ends, rows)
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
-        """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't tell."""
+        """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't
+        tell.
+        """
         if rule in self._candidates.approximate or rule in self._candidates.always:
             return None
         if rule not in self._ends_databases:
-            self._ends_databases[rule] = ends_database(self._rules[rule], self.compiled, self._cache)
+            self._ends_databases[rule] = ends_database(
+                self._rules[rule], self.compiled, self._cache
+            )
         database = self._ends_databases[rule]
         if database is None:
             return None

@@ -1,6 +1,7 @@
 """HostBackend: what the backends have in common that let google-re2 confirm windows on one core.
 
-How candidates are found is theirs: Hyperscan's (cpu.py) or google-re2's own (cpu_without_hyperscan.py).
+How candidates are found is theirs: Hyperscan's (cpu.py) or google-re2's own
+(cpu_without_hyperscan.py).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class HostBackend(ABC):
     supports_speculation = True
     warm = True
     read_memory = None
-    # enough to spread a dispatch's cost over, little enough to stay in a core's second-level cache and to give the
-    # speculator a sample often
+    # enough to spread a dispatch's cost over, little enough to stay in a core's second-level cache
+    # and to give the speculator a sample often
     dispatch_bytes = most_bytes = 2 << 20
     dispatch_windows = 256
 
@@ -37,7 +38,9 @@ class HostBackend(ABC):
         self.matchers = rule_matchers(compiled)
         self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
 
-    def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
+    def dispatch(
+        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
+    ) -> list[bytes]:
         """Run `program` on `inputs` (see ScanProgram)."""
         del config
         self.groups.clear()
@@ -71,14 +74,16 @@ class HostBackend(ABC):
     def _candidate_windows(
         self, inputs: Sequence[Window]
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
-        """(window's number, the rules that may match in it, ascending, with their matches' ends as far
-        as they are known). Windows without any are passed over.
+        """(window's number, the rules that may match in it, ascending, with their matches' ends as
+        far as they are known). Windows without any are passed over.
         """
 
     def _confirm(
         self, w: int, window: Window, rule: int, ends: list[int] | None, rows: list[SpanRow]
     ) -> None:
-        """Append the rule's matches in `window` to `rows`. `ends`: of its matches, where they are known."""
+        """Append the rule's matches in `window` to `rows`. `ends`: of its matches, where they are
+        known.
+        """
         matcher = self.matchers[rule]
         if ends is None:
             found: Iterable[tuple[int, int, int]] = matcher.iter_matches(window)

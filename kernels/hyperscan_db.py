@@ -1,4 +1,5 @@
-"""Hyperscan databases of a compiled pack: how they are built, what is refused, and how they are cached.
+"""Hyperscan databases of a compiled pack: how they are built, what is refused, and how they are
+cached.
 
 Databases depend on Hyperscan's version and on the processor, so the cache key holds both.
 """
@@ -20,22 +21,28 @@ from vyre_dist.extract.matcher import Reach
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
 _SCHEMA = 7
-# what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal limits
+# what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal
+# limits
 _EVERY_END = 0
 _ONCE = hyperscan.HS_FLAG_SINGLEMATCH
 _LOOSE = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
 _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
 
-def build_database(rules: Sequence[CompiledRule], flags: int | list[int], gates: Collection[int] = ()) -> Any:
-    """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error when refused.
+def build_database(
+    rules: Sequence[CompiledRule], flags: int | list[int], gates: Collection[int] = ()
+) -> Any:
+    """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error
+    when refused.
 
     `flags`: Hyperscan's, for all rules or for each.
     `gates`: the rules whose gate_pattern is compiled in place of the regex.
     """
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[(r.gate_pattern if r.index in gates else None) or r.candidate_pattern for r in rules],
+        expressions=[
+            (r.gate_pattern if r.index in gates else None) or r.candidate_pattern for r in rules
+        ],
         ids=[r.index for r in rules],
         elements=len(rules),
         flags=flags,
@@ -64,16 +71,19 @@ class LazyDatabases:
 
 @dataclass(frozen=True, slots=True)
 class CandidateDatabases:
-    """Which windows may hold a match of which rule. All databases of a tuple are scanned one after the other.
+    """Which windows may hold a match of which rule. All databases of a tuple are scanned one after
+    the other.
 
-    `every`: for windows that are whole documents, where a dear rule may be looked for by its keywords. It
-    reports every end of a match, but for the `single` rules (looked for by keywords, or approximate), which it
-    reports once. Empty where Hyperscan does not take the rules together that way. `once`: the same, each rule
-    reported once per window. `gated`: the rules looked for by keywords. `partial`: these rules' own regexes, every end
-    of a match, for windows that are not whole: the keyword may be in another window. `approximate`: rules that Hyperscan
-    took only in prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules that
-    it can't help with (they match the empty string, or it refused them): candidates everywhere. `reaches`: of
-    the rules without a widest match, which are found by where they end, as far as it helps.
+    `every`: for windows that are whole documents, where a dear rule may be looked for by its
+    keywords. It reports every end of a match, but for the `single` rules (looked for by keywords,
+    or approximate), which it reports once. Empty where Hyperscan does not take the rules together
+    that way. `once`: the same, each rule reported once per window. `gated`: the rules looked for by
+    keywords. `partial`: these rules' own regexes, every end of a match, for windows that are not
+    whole: the keyword may be in another window. `approximate`: rules that Hyperscan took only in
+    prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules
+    that it can't help with (they match the empty string, or it refused them): candidates
+    everywhere. `reaches`: of the rules without a widest match, which are found by where they end,
+    as far as it helps.
     """
 
     every: tuple[Any, ...]
@@ -86,25 +96,37 @@ class CandidateDatabases:
     reaches: dict[int, Reach]
 
 
-_LAST_PAIRS = ((rb"\n[\nb]", b"", b"\n\n"), (rb"foo.*x[yz]", b"foo", b"xy"), (rb"x[yz]\z", b"", b"xy"))
-"""(pattern, what a text begins with, what it ends with): Vectorscan 5.4.12 does not find these at the end of a text."""
+_LAST_PAIRS = (
+    (rb"\n[\nb]", b"", b"\n\n"),
+    (rb"foo.*x[yz]", b"foo", b"xy"),
+    (rb"x[yz]\z", b"", b"xy"),
+)
+"""(pattern, what a text begins with, what it ends with): Vectorscan 5.4.12 does not find these at
+the end of a text.
+"""
 
 
 @functools.cache
 def check_library() -> None:
-    """Raise UsageError if the Hyperscan that is installed is known to miss matches: without a word, so it is asked."""
+    """Raise UsageError if the Hyperscan that is installed is known to miss matches: without a word,
+    so it is asked.
+    """
     for pattern, head, tail in _LAST_PAIRS:
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         database.compile(expressions=[pattern], ids=[0], elements=1, flags=_EVERY_END)
         for filler in (5, 20, 40, 100):
             text = head + b"a" * filler + tail
             ends: list[int] = []
-            database.scan(text, match_event_handler=lambda _id, _start, end, *_, ends=ends: ends.append(end))
+            database.scan(
+                text, match_event_handler=lambda _id, _start, end, *_, ends=ends: ends.append(end)
+            )
             if len(text) not in ends:
                 version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
                 raise UsageError(
-                    f"the package hyperscan {version} misses matches at the end of a text ({pattern.decode()!r} in one of "
-                    f"{len(text)} bytes); install hyperscan>=0.7.13,<0.7.23, or use --backend reference"
+                    f"the package hyperscan {version} misses matches at the end of a text "
+                    f"({pattern.decode()!r} in one of "
+                    f"{len(text)} bytes); install hyperscan>=0.7.13,<0.7.23, or use --backend "
+                    "reference"
                 )
 
 
@@ -120,7 +142,8 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     check_library()
     always = [r.index for r in compiled.rules if r.min_width == 0]
     searched = [r for r in compiled.rules if r.min_width > 0]
-    # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex itself
+    # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex
+    # itself
     gated = [r.index for r in searched if r.gate_pattern is not None and _accepts(r, _EVERY_END)]
     approximate: list[int] = []
     every = _together(searched, gated, approximate)
@@ -130,14 +153,18 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
         approximate = [r.index for r in refused if r.index not in unhelped]
         always = sorted(always + unhelped)
         every = _together([r for r in searched if r.index not in unhelped], gated, approximate)
-    reaches = {r.index: reach for r in searched if r.max_width is None and (reach := Reach.of(r.pattern))}
+    reaches = {
+        r.index: reach for r in searched if r.max_width is None and (reach := Reach.of(r.pattern))
+    }
     blobs = [] if every is None else [hyperscan.dumpb(every)]
     parts = [blobs, gated, approximate, always, list(reaches.items())]
     cache.put("hyperscan", key, msgpack.packb(parts))
     return _opened(compiled, cache, parts)
 
 
-def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) -> CandidateDatabases:
+def _opened(
+    compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]
+) -> CandidateDatabases:
     """The databases from what the cache holds of them."""
     blobs, gated, approximate, always, reaches = parts
     unsearched = {*approximate, *always}
@@ -153,7 +180,9 @@ def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) 
         tuple(map(load_database, blobs)),
         LazyDatabases(lambda: _kept(cache, "hyperscan-once", key, once)),
         LazyDatabases(
-            lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(behind_gates, _EVERY_END)[0])
+            lambda: _kept(
+                cache, "hyperscan-partial", key, lambda: _build(behind_gates, _EVERY_END)[0]
+            )
         ),
         frozenset(gated),
         frozenset((*gated, *approximate)),
@@ -163,7 +192,9 @@ def _opened(compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]) 
     )
 
 
-def _kept(cache: ArtifactCache, kind: str, key: str, build: Callable[[], list[Any]]) -> tuple[Any, ...]:
+def _kept(
+    cache: ArtifactCache, kind: str, key: str, build: Callable[[], list[Any]]
+) -> tuple[Any, ...]:
     """Databases from `cache`, or built and put there."""
     stored = cache.get(kind, key)
     if stored is not None:
@@ -176,9 +207,14 @@ def _kept(cache: ArtifactCache, kind: str, key: str, build: Callable[[], list[An
     return tuple(map(load_database, blobs))
 
 
-def _together(rules: Sequence[CompiledRule], gated: Collection[int], approximate: Collection[int]) -> Any:
+def _together(
+    rules: Sequence[CompiledRule], gated: Collection[int], approximate: Collection[int]
+) -> Any:
     """CandidateDatabases.every for `rules`; None where Hyperscan refuses, or there are none."""
-    flags = [_LOOSE if r.index in approximate else _ONCE if r.index in gated else _EVERY_END for r in rules]
+    flags = [
+        _LOOSE if r.index in approximate else _ONCE if r.index in gated else _EVERY_END
+        for r in rules
+    ]
     try:
         return build_database(rules, flags, gated) if rules else None
     except _REFUSALS:
@@ -186,7 +222,8 @@ def _together(rules: Sequence[CompiledRule], gated: Collection[int], approximate
 
 
 def ends_database(rule: CompiledRule, compiled: CompiledPack, cache: ArtifactCache) -> Any:
-    """A database that reports every end of the rule's matches; None if Hyperscan takes the rule only to report one.
+    """A database that reports every end of the rule's matches; None if Hyperscan takes the rule
+    only to report one.
 
     Some take longer to build than to scan a hundred megabytes with, so they are kept in `cache`.
     """
@@ -209,7 +246,9 @@ def _key(compiled: CompiledPack) -> str:
 def _build(
     rules: list[CompiledRule], flags: int, gates: Collection[int] = ()
 ) -> tuple[list[Any], list[CompiledRule]]:
-    """(databases, refused rules): one database if Hyperscan takes all, else halves, down to the rules at fault."""
+    """(databases, refused rules): one database if Hyperscan takes all, else halves, down to the
+    rules at fault.
+    """
     if not rules:
         return [], []
     try:
@@ -235,7 +274,9 @@ def _accepts(rule: CompiledRule, flags: int) -> bool:
 
 
 def _cpu() -> str:
-    """The processor's features as far as the kernel tells: a database for a wider machine would not load here."""
+    """The processor's features as far as the kernel tells: a database for a wider machine would not
+    load here.
+    """
     flags = ""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:

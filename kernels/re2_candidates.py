@@ -52,7 +52,9 @@ class Re2Candidates:
 
 
 def _filter(rules: Sequence[CompiledRule]) -> Any:
-    """google-re2's filter over the rules and the canary; None where it does not take them together."""
+    """google-re2's filter over the rules and the canary; None where it does not take them
+    together.
+    """
     made = re2.Filter()
     limit = options(MAX_MEM_STEPS[-1])  # of a regex; memory is taken as it is needed
     try:

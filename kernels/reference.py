@@ -1,6 +1,8 @@
-"""ReferenceBackend: the compiled tables executed in NumPy, exactly as a kernel does it; google-re2 extracts.
+"""ReferenceBackend: the compiled tables executed in NumPy, exactly as a kernel does it; google-re2
+extracts.
 
-Slow and obvious: the oracle, bit for bit, for the kernels. What the stages do is in vyre_dist.compiler.arena_executor.
+Slow and obvious: the oracle, bit for bit, for the kernels. What the stages do is in
+vyre_dist.compiler.arena_executor.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from vyre_dist.rules.finder import Groups
 class ReferenceBackend:
     """One pack's tables. The windows of a dispatch are the documents of one arena.
 
-    `prefilter` puts out the candidates that passed their probes (ARENA_CANDIDATE_DTYPE); `fused` spans and the tail. A
-    tile is Tunables.tile_bytes of the arena.
+    `prefilter` puts out the candidates that passed their probes (ARENA_CANDIDATE_DTYPE); `fused`
+    spans and the tail. A tile is Tunables.tile_bytes of the arena.
     """
 
     name = used = "reference"
@@ -46,8 +48,12 @@ class ReferenceBackend:
         self.groups: Mapping[int, Mapping[int, Mapping[int, Groups]]] = {}
         self.tables = load_tables(compiled, cache)
 
-    def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
-        """Run `program` on `inputs`. Raises UsageError for `confirm`, which needs a prefilter's output: confirm_serial."""
+    def dispatch(
+        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
+    ) -> list[bytes]:
+        """Run `program` on `inputs`. Raises UsageError for `confirm`, which needs a prefilter's
+        output: confirm_serial.
+        """
         del config
         if program.kind == "confirm":
             raise UsageError(
@@ -81,7 +87,9 @@ class ReferenceBackend:
 
 
 def arena_of(windows: Sequence[Window], memory: npt.NDArray[np.uint8] | None = None) -> Arena:
-    """The windows, packed (see Arena.pack); each knows whether its document begins and ends where it does."""
+    """The windows, packed (see Arena.pack); each knows whether its document begins and ends where
+    it does.
+    """
     return Arena.pack(
         [window.data for window in windows],
         [window.base == 0 for window in windows],
@@ -98,4 +106,6 @@ def _to_bytes(found: Candidates) -> bytes:
 
 def _from_bytes(buffer: Any) -> Candidates:
     rows = np.frombuffer(buffer, ARENA_CANDIDATE_DTYPE)
-    return Candidates(rows["place"].astype(np.int64), rows["entry"], rows["document"].astype(np.int64))
+    return Candidates(
+        rows["place"].astype(np.int64), rows["entry"], rows["document"].astype(np.int64)
+    )

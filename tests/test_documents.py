@@ -32,7 +32,9 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_security_is_found_from_the_readme() -> None:
-    """The README links the page on what is defended, and the one on how to report, which link each other."""
+    """The README links the page on what is defended, and the one on how to report, which link each
+    other.
+    """
     readme = (ROOT / "README.md").read_text()
     assert "(docs/security.md)" in readme and "(SECURITY.md)" in readme
     assert "(docs/security.md)" in (ROOT / "SECURITY.md").read_text()

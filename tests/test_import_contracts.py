@@ -1,4 +1,6 @@
-"""The contracts of pyproject.toml hold what their names say: what each forbids is planted in a copy, and seen there."""
+"""The contracts of pyproject.toml hold what their names say: what each forbids is planted in a
+copy, and seen there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 LAYERS, RAY, KERNELS, REDIS = [contract["name"] for contract in SETTINGS["contracts"]]
-LINT = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command(['--no-cache']))"
+LINT = (
+    "import sys; from importlinter.cli import lint_imports_command; "
+    "sys.exit(lint_imports_command(['--no-cache']))"
+)
 
 # what a contract forbids, and who is free of it: files, or folders with all that is in them
 OUTSIDERS = {
@@ -29,7 +34,9 @@ OUTSIDERS = {
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The tree, to be planted in; with modules that are new in each package, in a new package, and at the top."""
+    """The tree, to be planted in; with modules that are new in each package, in a new package, and
+    at the top.
+    """
     for name in ("vyre_dist", "actors", "kernels"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=ignored)
@@ -81,14 +88,18 @@ def lint(copy: Path) -> tuple[dict[str, str], str]:
 
 
 def test_every_module_but_those_named_is_under_its_contract(copy: Path) -> None:
-    """One import of each library in every module, also in new ones: each is seen, but for those that the names allow."""
+    """One import of each library in every module, also in new ones: each is seen, but for those
+    that the names allow.
+    """
     assert set(lint(copy)[0].values()) == {"KEPT"}
     add_new_modules(copy)
     planted = {library: [] for library in OUTSIDERS}
     for module in modules(copy):
         place = str(module.relative_to(copy))
         for library, (_, free) in OUTSIDERS.items():
-            if not any(place == each or (each.endswith("/") and place.startswith(each)) for each in free):
+            if not any(
+                place == each or (each.endswith("/") and place.startswith(each)) for each in free
+            ):
                 planted[library].append(name_of(copy, module))
                 # inside a function as well: a late import is one
                 with module.open("a") as file:
@@ -102,7 +113,9 @@ def test_every_module_but_those_named_is_under_its_contract(copy: Path) -> None:
 
 
 def upward() -> list[tuple[str, str]]:
-    """(module, what it must not import) for each layer and the one above it, and for siblings of one layer."""
+    """(module, what it must not import) for each layer and the one above it, and for siblings of
+    one layer.
+    """
     layers = [
         [name.strip() for name in layer.split("|")]
         for contract in SETTINGS["contracts"]
@@ -117,7 +130,9 @@ def upward() -> list[tuple[str, str]]:
 
 
 def test_imports_upwards_and_sideways_are_seen(copy: Path) -> None:
-    """Each layer is kept from each one above it, and from its neighbours, also where the module is new."""
+    """Each layer is kept from each one above it, and from its neighbours, also where the module is
+    new.
+    """
     pairs = upward()
     assert len(pairs) > 20
     places = []
@@ -134,7 +149,9 @@ def test_imports_upwards_and_sideways_are_seen(copy: Path) -> None:
 
 
 def test_a_new_part_has_to_be_given_its_layer(copy: Path) -> None:
-    """A module or package at the top that no layer names breaks the contract, whatever it imports."""
+    """A module or package at the top that no layer names breaks the contract, whatever it
+    imports.
+    """
     (copy / "vyre_dist" / "new_part").mkdir()
     (copy / "vyre_dist" / "new_part" / "__init__.py").touch()
     (copy / "vyre_dist" / "new_module.py").touch()

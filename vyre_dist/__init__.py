@@ -1,4 +1,5 @@
-"""vyre-dist: cluster-wide scan batches. Whole rule packs over very large corpora, exact, at the speed of the hardware.
+"""vyre-dist: cluster-wide scan batches. Whole rule packs over very large corpora, exact, at the
+speed of the hardware.
 
 from vyre_dist import RulePack, Scanner
 findings = Scanner(RulePack.builtin()).scan(data)

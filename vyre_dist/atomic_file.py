@@ -19,10 +19,12 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class AtomicFile:
-    """Write to `stream`, then `commit`, `set_aside` or `abort`. All may be called once more, without effect.
+    """Write to `stream`, then `commit`, `set_aside` or `abort`. All may be called once more,
+    without effect.
 
-    Until then the bytes lie beside the destination under a temporary name. `mode`: a new file's, less the umask; one that
-    is replaced hands on its own. `durable`: what was committed outlives a power failure. Raises OSError.
+    Until then the bytes lie beside the destination under a temporary name. `mode`: a new file's,
+    less the umask; one that is replaced hands on its own. `durable`: what was committed outlives a
+    power failure. Raises OSError.
     """
 
     def __init__(self, destination: str, *, mode: int = 0o600, durable: bool = True) -> None:
@@ -71,7 +73,8 @@ class AtomicFile:
             if now != wanted:
                 os.fchmod(fd, wanted)
         except OSError:
-            # some file systems know no modes: no reason to lose the file, unless others could read it
+            # some file systems know no modes: no reason to lose the file, unless others could read
+            # it
             if now & ~wanted & (stat.S_IRWXG | stat.S_IRWXO):
                 raise
 
@@ -111,7 +114,8 @@ def _create(destination: str, mode: int) -> tuple[int, str]:
         except FileExistsError:
             continue
         try:
-            # before it was locked, somebody may have taken it for a leftover: then it is gone, or will be
+            # before it was locked, somebody may have taken it for a leftover: then it is gone, or
+            # will be
             if lock(fd) is not Fate.LIVE and os.path.samestat(os.stat(path), os.fstat(fd)):
                 return fd, path
         except FileNotFoundError:

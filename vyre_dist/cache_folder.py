@@ -1,7 +1,7 @@
 """Where this user's compiled packs and records are kept, and where else when that can't be written.
 
-Places only: what is kept there is for program/cache.py and autotune/ to say. A folder is chosen once
-for a command (`choose`); what can't be written later on goes to a `spare` place, too.
+Places only: what is kept there is for program/cache.py and autotune/ to say. A folder is chosen
+once for a command (`choose`); what can't be written later on goes to a `spare` place, too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ENOUGH_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class CacheFolder:
-    """`wanted`: where things should be kept, "" where that is not known. `path`: where they can be, None
-    for nowhere. `trouble`: why the two differ, as a line for the user; "" when they don't.
+    """`wanted`: where things should be kept, "" where that is not known. `path`: where they can be,
+    None for nowhere. `trouble`: why the two differ, as a line for the user; "" when they don't.
     """
 
     wanted: str
@@ -32,7 +32,9 @@ class CacheFolder:
 
 
 def default_folder() -> str | None:
-    """The user's cache folder (XDG_CACHE_HOME is respected); None where it is not known whose home is where."""
+    """The user's cache folder (XDG_CACHE_HOME is respected); None where it is not known whose home
+    is where.
+    """
     import platformdirs
 
     try:
@@ -44,14 +46,18 @@ def default_folder() -> str | None:
 
 
 def spares() -> list[str]:
-    """The places to try when the wanted one can't be written, best first: this user's own, where all may make folders."""
+    """The places to try when the wanted one can't be written, best first: this user's own, where
+    all may make folders.
+    """
     own = os.environ.get("TMPDIR", "")
     roots = [own] if os.path.isabs(own) and os.path.isdir(own) else _FOR_ALL
     return [os.path.join(root, f"{_NAME}-{os.geteuid()}") for root in roots]
 
 
 def choose(folder: str | None) -> CacheFolder:
-    """Where to keep things: in `folder` (None: the default one), or in a spare place, or nowhere."""
+    """Where to keep things: in `folder` (None: the default one), or in a spare place, or
+    nowhere.
+    """
     wanted = folder or default_folder()
     if wanted is None:
         reason = "there is no home folder (HOME is not set, and this user has no passwd entry)"
@@ -64,7 +70,8 @@ def choose(folder: str | None) -> CacheFolder:
             trouble = f"{reason}: {spare} is used instead"
             return CacheFolder(wanted or "", spare, trouble)
     trouble = (
-        f"{reason}, nor any folder for temporary files: nothing is kept, and each scan compiles its rules"
+        f"{reason}, nor any folder for temporary files: nothing is kept, and each scan compiles "
+        f"its rules"
     )
     return CacheFolder(wanted or "", None, trouble)
 
@@ -80,8 +87,8 @@ def why_not(folder: str) -> str:
 
 
 def try_to_write(folder: str, room: int) -> None:
-    """See that files can be made in `folder`, and `room` more bytes be written: a quota is told by nothing but a write
-    that it refuses. Raises OSError; nothing is left behind.
+    """See that files can be made in `folder`, and `room` more bytes be written: a quota is told by
+    nothing but a write that it refuses. Raises OSError; nothing is left behind.
     """
     free = os.statvfs(folder)
     if free.f_blocks > 0 and free.f_bavail * free.f_frsize < ENOUGH_BYTES:
@@ -95,7 +102,9 @@ def try_to_write(folder: str, room: int) -> None:
 
 
 def _nameless(folder: str) -> int:
-    """A descriptor of a new file in `folder` that has no name there. (tempfile takes 8 ms to import.)"""
+    """A descriptor of a new file in `folder` that has no name there. (tempfile takes 8 ms to
+    import.)
+    """
     try:
         return os.open(folder, os.O_WRONLY | os.O_TMPFILE, 0o600)
     except OSError as error:
@@ -109,20 +118,23 @@ def _nameless(folder: str) -> int:
 
 
 def make(folder: str) -> None:
-    """Make `folder` where it is missing, for its owner alone. Raises OSError where that can't be done, and
-    PermissionError where it is there and somebody else may have made it.
+    """Make `folder` where it is missing, for its owner alone. Raises OSError where that can't be
+    done, and PermissionError where it is there and somebody else may have made it.
     """
     try:
         os.makedirs(folder, mode=_MODE, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, "a file is in its place", error.filename) from None
     if not is_ours(folder):
-        raise PermissionError(errno.EPERM, "it may be another user's, and so may what is in it", folder)
+        raise PermissionError(
+            errno.EPERM, "it may be another user's, and so may what is in it", folder
+        )
 
 
 def is_ours(folder: str) -> bool:
-    """Whether what is in `folder` is no stranger's. Hyperscan's databases are machine code in all but name:
-    none may come from where anybody can make a folder of the right name first, as in /tmp.
+    """Whether what is in `folder` is no stranger's. Hyperscan's databases are machine code in all
+    but name: none may come from where anybody can make a folder of the right name first, as in
+    /tmp.
     """
     try:
         if not os.stat(os.path.dirname(folder) or ".").st_mode & stat.S_IWOTH:
@@ -131,4 +143,6 @@ def is_ours(folder: str) -> bool:
         there = (os.lstat(folder), os.stat(folder))
     except OSError:
         return False
-    return all(info.st_uid == os.geteuid() for info in there) and not there[1].st_mode & stat.S_IWOTH
+    return (
+        all(info.st_uid == os.geteuid() for info in there) and not there[1].st_mode & stat.S_IWOTH
+    )

@@ -1,7 +1,9 @@
-"""How the path of a document is written: the one form that patterns, fingerprints and outputs share.
+"""How the path of a document is written: the one form that patterns, fingerprints and outputs
+share.
 
-`normal_path` removes what says nothing of a local path; `written_path` also keeps `!` for what comes after it (a document
-inside of another one, `a.zip!b`). Paths on disk stay as they are: what is opened is not what is written.
+`normal_path` removes what says nothing of a local path; `written_path` also keeps `!` for what
+comes after it (a document inside of another one, `a.zip!b`). Paths on disk stay as they are: what
+is opened is not what is written.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ _ESCAPE = re.compile(r"%2([15])")
 
 
 def normal_path(path: str) -> str:
-    """`path` without `./`, `//` and a final `/`; `..`, an absolute path's beginning, and URLs stay as they are.
+    """`path` without `./`, `//` and a final `/`; `..`, an absolute path's beginning, and URLs stay
+    as they are.
 
     `a/..` is not `.`: `a` may be a link to somewhere else.
     """
@@ -29,7 +32,8 @@ def normal_path(path: str) -> str:
 
 
 def written_path(path: str) -> str:
-    """A local path as it is written: normal, `!` as `%21`, and `%21` and `%25` in a name as `%2521` and `%2525`.
+    """A local path as it is written: normal, `!` as `%21`, and `%21` and `%25` in a name as `%2521`
+    and `%2525`.
 
     So no two names are written alike. A URL (`s3://bucket/key`) stays as it is.
     """

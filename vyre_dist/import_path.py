@@ -1,7 +1,8 @@
-"""Where Python looks for the code that it imports: never in the working directory, which may be a stranger's.
+"""Where Python looks for the code that it imports: never in the working directory, which may be a
+stranger's.
 
-Python puts it on `sys.path` for `-c` and `-m`, and so for each process that multiprocessing spawns, and for entries of
-PYTHONPATH that are empty or relative. `-P`, or PYTHONSAFEPATH, keeps it out.
+Python puts it on `sys.path` for `-c` and `-m`, and so for each process that multiprocessing spawns,
+and for entries of PYTHONPATH that are empty or relative. `-P`, or PYTHONSAFEPATH, keeps it out.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _environment_changes = threading.RLock()
 
 
 def guard_this_process() -> None:
-    """Have neither this process, from now on, nor those that it starts look in the working directory.
+    """Have neither this process, from now on, nor those that it starts look in the working
+    directory.
 
     For a process that is our own: it changes `sys.path` and the environment.
     """
@@ -44,7 +46,9 @@ def leave_out_start_folder() -> None:
 
 @contextlib.contextmanager
 def guarded_children() -> Iterator[None]:
-    """Processes that are started in this do not look in the working directory, whatever this one does."""
+    """Processes that are started in this do not look in the working directory, whatever this one
+    does.
+    """
     with _environment_changes:
         before = {name: os.environ.get(name) for name in (_SAFE, _PATH)}
         os.environ[_SAFE] = "1"
@@ -57,12 +61,14 @@ def guarded_children() -> Iterator[None]:
 
 
 def folder_of_an_uninstalled_package() -> str | None:
-    """PACKAGE_FOLDER, when only the way in which this process was started put it on `sys.path`: another one, with the same
-    environment, would not find this package.
+    """PACKAGE_FOLDER, when only the way in which this process was started put it on `sys.path`:
+    another one, with the same environment, would not find this package.
     """
     inherited = (os.environ.get(_PATH) or "").split(os.pathsep)
     for entry in sys.path:
-        if entry == _LIBRARY:  # what comes behind it is the interpreter's own, and the same in all processes
+        if (
+            entry == _LIBRARY
+        ):  # what comes behind it is the interpreter's own, and the same in all processes
             break
         if os.path.abspath(entry) == PACKAGE_FOLDER:
             return None if entry in inherited else PACKAGE_FOLDER
@@ -76,8 +82,14 @@ def _relative() -> list[str]:
 
 
 def _leave_out(folder: str) -> None:
-    # Python lists no folder twice: one of its own, in which a scan may be started, is there in this place only
-    if folder not in {PACKAGE_FOLDER, _LIBRARY, *site.getsitepackages(), site.getusersitepackages()}:
+    # Python lists no folder twice: one of its own, in which a scan may be started, is there in this
+    # place only
+    if folder not in {
+        PACKAGE_FOLDER,
+        _LIBRARY,
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    }:
         with contextlib.suppress(ValueError):
             sys.path.remove(folder)
 

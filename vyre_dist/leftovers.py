@@ -1,8 +1,9 @@
-"""Leftovers: unfinished files and folders of processes that ended before they could remove them (SIGKILL, SIGQUIT).
+"""Leftovers: unfinished files and folders of processes that ended before they could remove them
+(SIGKILL, SIGQUIT).
 
-Each has a name that only these have, and a lock for as long as its maker lives. It is a record lock (fcntl), which
-belongs to the process: forked workers do not inherit it, and the kernel drops it however the process ends. Who gets the
-lock may remove what it guards.
+Each has a name that only these have, and a lock for as long as its maker lives. It is a record lock
+(fcntl), which belongs to the process: forked workers do not inherit it, and the kernel drops it
+however the process ends. Who gets the lock may remove what it guards.
 """
 
 from __future__ import annotations
@@ -58,9 +59,11 @@ def destination_of(name: str) -> str | None:
 
 
 def lock(fd: int) -> Fate | None:
-    """Take the lock on an open file. None: it is ours; LIVE: another process has it; UNKNOWN: there are no locks here.
+    """Take the lock on an open file. None: it is ours; LIVE: another process has it; UNKNOWN: there
+    are no locks here.
 
-    `fd` must be open for writing. The lock goes when this process closes any descriptor of that file.
+    `fd` must be open for writing. The lock goes when this process closes any descriptor of that
+    file.
     """
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,11 +73,15 @@ def lock(fd: int) -> Fate | None:
 
 
 def make_folder(parent: str, name: str) -> tuple[str, int]:
-    """A new folder in `parent` for this user only, and the descriptor that holds its lock. Raises OSError."""
+    """A new folder in `parent` for this user only, and the descriptor that holds its lock. Raises
+    OSError.
+    """
     path = os.path.join(parent, unfinished_name(name))
     os.mkdir(path, 0o700)
     try:
-        fd = os.open(os.path.join(path, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(
+            os.path.join(path, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
     except BaseException:
         os.rmdir(path)
         raise
@@ -83,9 +90,11 @@ def make_folder(parent: str, name: str) -> tuple[str, int]:
 
 
 def remove(folder: int, name: str, *, dry_run: bool = False) -> Fate:
-    """Remove `name`, a file or a folder from make_folder, from the open `folder` if its maker is gone.
+    """Remove `name`, a file or a folder from make_folder, from the open `folder` if its maker is
+    gone.
 
-    With `dry_run` only say what would be done. Raises OSError where it can't be looked at, or removed.
+    With `dry_run` only say what would be done. Raises OSError where it can't be looked at, or
+    removed.
     """
     try:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -134,9 +143,11 @@ def _remove_folder(parent: int, name: str, dry_run: bool) -> Fate:
 
 
 def sweep(place: str, *, deep: bool, dry_run: bool) -> Iterator[tuple[str, Fate | OSError]]:
-    """Remove what is left over in the folder `place`, and below it if `deep`: each path with what was done, or why not.
+    """Remove what is left over in the folder `place`, and below it if `deep`: each path with what
+    was done, or why not.
 
-    Links are not followed. A `place` that is no folder stands for a file and the leftovers beside it of that name.
+    Links are not followed. A `place` that is no folder stands for a file and the leftovers beside
+    it of that name.
     """
     begins = ""
     if not os.path.isdir(place):
@@ -154,7 +165,11 @@ def sweep(place: str, *, deep: bool, dry_run: bool) -> Iterator[tuple[str, Fate 
 
     for path, folders, files in os.walk(place, onerror=note):
         found = sorted(name for name in (*folders, *files) if not name.endswith(SUFFIX))
-        found = [name for name in found if (of := destination_of(name)) is not None and begins in ("", of)]
+        found = [
+            name
+            for name in found
+            if (of := destination_of(name)) is not None and begins in ("", of)
+        ]
         folders[:] = [name for name in folders if name not in found] if deep else []
         if found:
             yield from _removed(path, found, dry_run)
@@ -178,7 +193,9 @@ def _removed(path: str, names: list[str], dry_run: bool) -> Iterator[tuple[str, 
 
 
 def remove_of(destination: str) -> list[str]:
-    """Remove what dead writers of the file `destination` have left beside it; the paths. What can't be removed stays."""
+    """Remove what dead writers of the file `destination` have left beside it; the paths. What can't
+    be removed stays.
+    """
     directory, name = os.path.split(destination)
     removed: list[str] = []
     begins = f".{beginning(name)}."

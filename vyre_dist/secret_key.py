@@ -1,7 +1,7 @@
 """SecretKey: names secrets without telling them, so that the same one can be seen in many places.
 
-The names (`secret_id`) are HMACs: without the key nobody can try out what a secret might be. The key stays in the process
-that reads it: workers never see it.
+The names (`secret_id`) are HMACs: without the key nobody can try out what a secret might be. The
+key stays in the process that reads it: workers never see it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _LABEL = b"vyre-dist: the fingerprint of a secret key"
 
 
 class SecretKeyError(UsageError):
-    """A key that can't be used; `source` says where it came from. The key itself is never in the message."""
+    """A key that can't be used; `source` says where it came from. The key itself is never in the
+    message.
+    """
 
     def __init__(self, source: str, found: str) -> None:
         super().__init__(f"{source}: {found}")
@@ -28,7 +30,8 @@ class SecretKeyError(UsageError):
 
 
 class SecretKey:
-    """A key of 16 to 4096 bytes. `fingerprint` (32 hex digits) tells keys apart, and is safe to show if the key is random.
+    """A key of 16 to 4096 bytes. `fingerprint` (32 hex digits) tells keys apart, and is safe to
+    show if the key is random.
 
     `own_files`: (device, inode) of the file that it came from, which a scan must not report.
     """
@@ -67,7 +70,9 @@ class SecretKey:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise SecretKeyError(source, f"the key can't be read: {why}") from error
-        loaded = cls(key.removesuffix(b"\n").removesuffix(b"\r") if key.endswith(b"\n") else key, source)
+        loaded = cls(
+            key.removesuffix(b"\n").removesuffix(b"\r") if key.endswith(b"\n") else key, source
+        )
         if stat.S_ISREG(info.st_mode):
             loaded.own_files = frozenset({(info.st_dev, info.st_ino)})
         return loaded
@@ -87,11 +92,15 @@ class SecretKey:
 
 
 def _check(source: str, path: str, info: os.stat_result) -> None:
-    """A pipe that the user's shell made has no rights to speak of; another user's file is that user's business."""
+    """A pipe that the user's shell made has no rights to speak of; another user's file is that
+    user's business.
+    """
     mode = stat.S_IMODE(info.st_mode)
     if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid():
         return
     if mode & 0o077:
         raise SecretKeyError(
-            source, f"others may read or change the key (mode {mode:04o}); allowed is 0600: chmod 600 {path}"
+            source,
+            f"others may read or change the key (mode {mode:04o}); allowed is 0600: chmod 600 "
+            f"{path}",
         )

@@ -1,8 +1,10 @@
-"""Hyperscan on all processors over documents in memory: the best CPU engine, given everything a GPU scan is given.
+"""Hyperscan on all processors over documents in memory: the best CPU engine, given everything a GPU
+scan is given.
 
-Processes attach to one shared arena and take documents in turns; each has the whole pack as one block-mode database with
-HS_FLAG_SINGLEMATCH (at most one report for each document and rule). Debian's libhyperscan through ctypes where there is
-one (it picks code for the processor; the PyPI wheel does not), else the wheel.
+Processes attach to one shared arena and take documents in turns; each has the whole pack as one
+block-mode database with HS_FLAG_SINGLEMATCH (at most one report for each document and rule).
+Debian's libhyperscan through ctypes where there is one (it picks code for the processor; the PyPI
+wheel does not), else the wheel.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ import numpy as np
 
 _SINGLEMATCH, _BLOCK = 8, 1
 _ON_EVENT = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_uint, ctypes.c_ulonglong, ctypes.c_ulonglong, ctypes.c_uint, ctypes.c_void_p
+    ctypes.c_int,
+    ctypes.c_uint,
+    ctypes.c_ulonglong,
+    ctypes.c_ulonglong,
+    ctypes.c_uint,
+    ctypes.c_void_p,
 )
 
 
@@ -75,7 +82,9 @@ class _Wheel:
         self.name = f"PyPI wheel {hyperscan.__version__}"
         self._database = hyperscan.Database()
         self._database.compile(
-            expressions=list(patterns), ids=list(range(len(patterns))), flags=hyperscan.HS_FLAG_SINGLEMATCH
+            expressions=list(patterns),
+            ids=list(range(len(patterns))),
+            flags=hyperscan.HS_FLAG_SINGLEMATCH,
         )
         self.hits = 0
 
@@ -137,7 +146,16 @@ def measure(
     view[:] = data
     del view
     counter, start, out = context.Value("L", 0), context.Barrier(workers + 1), context.Queue()
-    arguments = (memory.name, list(starts), list(ends), list(patterns), library, counter, start, out)
+    arguments = (
+        memory.name,
+        list(starts),
+        list(ends),
+        list(patterns),
+        library,
+        counter,
+        start,
+        out,
+    )
     processes = [context.Process(target=_worker, args=arguments) for _ in range(workers)]
     for process in processes:
         process.start()

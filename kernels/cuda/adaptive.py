@@ -1,11 +1,14 @@
-"""AdaptivePrograms: fused or serial for each arena, as a speculator says whose threshold was measured.
+"""AdaptivePrograms: fused or serial for each arena, as a speculator says whose threshold was
+measured.
 
-How much fused gains or loses depends on how dense the rows are, which a commit rate by tiles tells only while few tiles have
-any. So there is a speculator for each class of density, and an arena goes to the one of the arena before it. While a class
-is new its arenas go both ways, in turn, and what each took counts for the class that it turned out to be of: if fused is
-not the slower one, it is worth it at any commit rate; else the rate at which it would break even follows from the times
-(calibrate.py), and where that is no rate at all, only probes are fused. From then on the speculator learns from every
-counter tail, and while it says no, one arena in `probe_every` is fused all the same.
+How much fused gains or loses depends on how dense the rows are, which a commit rate by tiles tells
+only while few tiles have any. So there is a speculator for each class of density, and an arena goes
+to the one of the arena before it. While a class is new its arenas go both ways, in turn, and what
+each took counts for the class that it turned out to be of: if fused is not the slower one, it is
+worth it at any commit rate; else the rate at which it would break even follows from the times
+(calibrate.py), and where that is no rate at all, only probes are fused. From then on the speculator
+learns from every counter tail, and while it says no, one arena in `probe_every` is fused all the
+same.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.kernels.programs import ScanProgram
 
 RACES = 3
-"""Arenas that are timed on each path, after one that warms each up; the median of their times counts."""
+"""Arenas that are timed on each path, after one that warms each up; the median of their times
+counts.
+"""
 
 PROBE_PRICE = 200
 """Probes cost a 200th of the time at most."""
@@ -55,13 +60,15 @@ class _Class:
         self._probe_every = probe_every
         self.speculator = ProbingSpeculator(AdaptiveSpeculator(), probe_every)
         self._turn = 0
-        self._times: dict[SpeculationMode, list[int]] = {mode: [] for mode in _LANES}  # picoseconds a byte
+        self._times: dict[SpeculationMode, list[int]] = {
+            mode: [] for mode in _LANES
+        }  # picoseconds a byte
         self.tails = MergedReport()
         self.racing = True
 
     def next_lane(self) -> SpeculationMode:
-        """How to dispatch the next arena, while both race. A race of which too few arenas turn out to be of this class is
-        given up: then the commit rate decides.
+        """How to dispatch the next arena, while both race. A race of which too few arenas turn out
+        to be of this class is given up: then the commit rate decides.
         """
         self._turn += 1
         self.racing = self._turn < _MOST_TURNS
@@ -80,7 +87,8 @@ class _Class:
         pct, every = 0, self._probe_every
         if fused > serial:
             even = break_even_pct(self.tails, fused, serial)
-            # a rate within the speculator's margin of what is seen, or beyond what can be: serial, but for probes
+            # a rate within the speculator's margin of what is seen, or beyond what can be: serial,
+            # but for probes
             near = even is None or self.tails.commit_rate_ppm * 5 >= even * _PPM_PER_PCT * 4
             pct = _NEVER_PCT if near or even is None else even
             # the dearer a probe, the rarer
@@ -116,7 +124,9 @@ class AdaptivePrograms:
         self.paths: list[bool] = []
 
     def run(self, arena: DeviceArena, mode: SpeculationMode = SpeculationMode.AUTO) -> DeviceRows:
-        """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the path."""
+        """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the
+        path.
+        """
         own = self._classes[self._density]
         lane = own.next_lane() if own.racing and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
@@ -138,7 +148,9 @@ class AdaptivePrograms:
     def dispatch(
         self, program: ScanProgram, inputs: Sequence[DeviceArena], config: DispatchConfig
     ) -> list[ByteBuffer]:
-        """Fused: rows and the counter tail. Prefilter: the list of hits, which stays on the device; how long it may be."""
+        """Fused: rows and the counter tail. Prefilter: the list of hits, which stays on the device;
+        how long it may be.
+        """
         del config
         (arena,) = inputs
         if program.kind == "fused":

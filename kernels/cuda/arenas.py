@@ -1,4 +1,6 @@
-"""Arenas on the device: the bytes, where their documents lie, and the stretches that launches look at."""
+"""Arenas on the device: the bytes, where their documents lie, and the stretches that launches look
+at.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,22 @@ from vyre_dist.kernels.cuda.host_memory import pinned
 from vyre_dist.kernels.cuda.structs import PAGE_BITS, STRETCH_DTYPE
 
 PADDING = 32
-"""Zero bytes that must follow an arena's own on the device: a window at its last place reads beyond it."""
+"""Zero bytes that must follow an arena's own on the device: a window at its last place reads beyond
+it.
+"""
 
 STRETCH_BYTES = 1 << 30
-"""What one launch looks at, at most: offsets in a launch are 32-bit, and one bit of them is taken."""
+"""What one launch looks at, at most: offsets in a launch are 32-bit, and one bit of them is
+taken.
+"""
 
 _INDEX_ALIGNMENT = 16
 
 
 def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uint32]:
-    """By page of 2^PAGE_BITS bytes: the first document that ends after the page's start; one page more than there are."""
+    """By page of 2^PAGE_BITS bytes: the first document that ends after the page's start; one page
+    more than there are.
+    """
     pages = (size >> PAGE_BITS) + 2
     # a document has ended by the start of the first page that does not begin before its end
     ended = np.bincount(-(-ends >> PAGE_BITS), minlength=pages + 1)
@@ -29,7 +37,9 @@ def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uin
 
 
 def document_bounds(arena: Arena) -> npt.NDArray[np.uint64]:
-    """By document: where it begins and ends, the highest bit of each set where that is the document's own edge."""
+    """By document: where it begins and ends, the highest bit of each set where that is the
+    document's own edge.
+    """
     bounds = np.empty((arena.documents, 2), np.uint64)
     bounds[:, 0], bounds[:, 1] = arena.starts, arena.ends
     bounds[:, 0] |= arena.at_start.astype(np.uint64) << np.uint64(63)
@@ -38,7 +48,9 @@ def document_bounds(arena: Arena) -> npt.NDArray[np.uint64]:
 
 
 class DeviceArena:
-    """One arena in device memory. `upload` may be called again and again; buffers grow to what was needed so far."""
+    """One arena in device memory. `upload` may be called again and again; buffers grow to what was
+    needed so far.
+    """
 
     def __init__(self) -> None:
         self.size = 0
@@ -51,7 +63,8 @@ class DeviceArena:
         self._held: Any = None
 
     def upload(self, arena: Arena, stream: Any) -> None:
-        """Queue the copy of `arena` to the device on `stream`. What it is copied from must stay until the stream is done.
+        """Queue the copy of `arena` to the device on `stream`. What it is copied from must stay
+        until the stream is done.
 
         Returns at once if the arena's data is registered with CUDA (host_memory.py).
         """
@@ -79,7 +92,9 @@ class DeviceArena:
         return self._data
 
     def describe(self, arena: Arena, stream: Any) -> None:
-        """Tell where the documents lie in the bytes that are there or on their way, and put the padding behind them."""
+        """Tell where the documents lie in the bytes that are there or on their way, and put the
+        padding behind them.
+        """
         import cupy
 
         self.size, self.documents = arena.data.size, arena.documents
@@ -87,7 +102,8 @@ class DeviceArena:
             "bounds": document_bounds(arena),
             "page_documents": page_documents(arena.ends, arena.data.size),
         }
-        # one copy of all of it, from pinned memory: from other memory the call waits for whatever is on the stream
+        # one copy of all of it, from pinned memory: from other memory the call waits for whatever
+        # is on the stream
         at = 0
         for name, array in host.items():
             self._offsets[name] = at
@@ -110,7 +126,9 @@ class DeviceArena:
             self._staged.record(stream)
 
     def _stage(self, size: int) -> npt.NDArray[np.uint8]:
-        """Pinned memory of `size` bytes or more that no copy reads any more, and as much on the device."""
+        """Pinned memory of `size` bytes or more that no copy reads any more, and as much on the
+        device.
+        """
         import cupy
 
         if self._staged is not None:
@@ -130,7 +148,9 @@ class DeviceArena:
         ]
 
     def whole(self) -> npt.NDArray[np.void]:
-        """The Stretch struct for kernels that take 64-bit places of the arena; its `bytes` say nothing."""
+        """The Stretch struct for kernels that take 64-bit places of the arena; its `bytes` say
+        nothing.
+        """
         return self._stretch(0, 0)
 
     def _stretch(self, first: int, size: int) -> npt.NDArray[np.void]:

@@ -1,4 +1,5 @@
-// Automata that run outward from a pivot, one candidate a thread. The same steps as vyre_dist/compiler/runners.py.
+// Automata that run outward from a pivot, one candidate a thread. The same steps as
+// vyre_dist/compiler/runners.py.
 #pragma once
 #include "tables.cuh"
 
@@ -6,8 +7,9 @@ namespace vyre {
 
 constexpr u32 PENDING = 3;
 
-// One candidate on its way in one direction. Dependent look-ups are what time goes into, so the bytes and columns of a few steps,
-// which do not depend on the state, are fetched together before the state walks along them.
+// One candidate on its way in one direction. Dependent look-ups are what time goes into, so the
+// bytes and columns of a few steps, which do not depend on the state, are fetched together before
+// the state walks along them.
 struct Walk {
   static constexpr int CHUNK = 4;
   const u8* next;

@@ -1,7 +1,8 @@
-"""CudaBackend: the tables' programs on the GPU, and the search for spans; google-re2 where that is not settled there.
+"""CudaBackend: the tables' programs on the GPU, and the search for spans; google-re2 where that is
+not settled there.
 
-Fused: scan and walk behind each other. Prefilter: where the bitmap hits is listed on the device; confirm_serial has what is
-listed probed and walked. What comes out is the same.
+Fused: scan and walk behind each other. Prefilter: where the bitmap hits is listed on the device;
+confirm_serial has what is listed probed and walked. What comes out is the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.rules.finder import Groups
 
 DISPATCH_BYTES = 64 << 20
-"""Of one dispatch: launches and read-backs take half a millisecond together, in which the GPU scans a gigabyte."""
+"""Of one dispatch: launches and read-backs take half a millisecond together, in which the GPU scans
+a gigabyte.
+"""
 
 _TICKET = struct.Struct("<Q")
 
@@ -42,7 +45,8 @@ class ArenaLane(Protocol):
     """The way to a device: this process's own (Lane), or another's."""
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
-        """Memory for `size` bytes or more that an arena can lie in: the one called `name`, as long as it is large enough.
+        """Memory for `size` bytes or more that an arena can lie in: the one called `name`, as long
+        as it is large enough.
 
         All arenas that the lane is given lie in one of these.
         """
@@ -72,7 +76,8 @@ class CudaBackend:
         lane: ArenaLane | None = None,
         dispatch_bytes: int = DISPATCH_BYTES,
     ) -> None:
-        """`lane`: the way to the device; None: one to this process's current device, with DevicePack's errors.
+        """`lane`: the way to the device; None: one to this process's current device, with
+        DevicePack's errors.
 
         Raises UsageError for a pack that the kernels can't run.
         """
@@ -87,14 +92,20 @@ class CudaBackend:
         self._listed = 0
         self._read = np.empty(0, np.uint8)
 
-    def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
-        """Run `program` on `inputs`. What prefilter lists stays on the device; it puts out a ticket for confirm_serial.
+    def dispatch(
+        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
+    ) -> list[bytes]:
+        """Run `program` on `inputs`. What prefilter lists stays on the device; it puts out a ticket
+        for confirm_serial.
 
-        Raises UsageError for `confirm`, which is confirm_serial's, and DeviceMemoryError when a single window is too much.
+        Raises UsageError for `confirm`, which is confirm_serial's, and DeviceMemoryError when a
+        single window is too much.
         """
         del config
         if program.kind == "confirm":
-            raise UsageError("the cuda backend confirms in confirm_serial; dispatch prefilter or fused")
+            raise UsageError(
+                "the cuda backend confirms in confirm_serial; dispatch prefilter or fused"
+            )
         self.groups.clear()
         arena = self._pack(inputs)
         self._listed += 1
@@ -105,10 +116,13 @@ class CudaBackend:
         return [self._extract(inputs, arena, found).tobytes() + encode_counter_tail(found.report)]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
-        """See ScanBackend. Raises DeviceMemoryError when a single window is too much, UsageError for an old ticket."""
+        """See ScanBackend. Raises DeviceMemoryError when a single window is too much, UsageError
+        for an old ticket.
+        """
         if bytes(outputs[0]) != _TICKET.pack(self._listed):
             raise UsageError(
-                "the cuda backend confirms what its latest dispatch of prefilter listed; there was another dispatch since"
+                "the cuda backend confirms what its latest dispatch of prefilter listed; there was "
+                "another dispatch since"
             )
         self._listed += 1
         return [self._extract(windows, self._packed, self.lane.confirm()).tobytes()]
@@ -139,7 +153,9 @@ class CudaBackend:
             found.matches["status"][partial[rows["document"]]] = OPEN
             rows, settled = settle(rows, found.matches)
             places = settled["start"] - arena.starts[settled["document"]]
-            for (w, number, _, length, slots), start in zip(settled.tolist(), places.tolist(), strict=True):
+            for (w, number, _, length, slots), start in zip(
+                settled.tolist(), places.tolist(), strict=True
+            ):
                 index = rules[number].index
                 spans.append((w, index, start, length, 0))
                 seen = self.groups.setdefault(w, {}).setdefault(index, {})

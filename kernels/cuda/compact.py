@@ -18,7 +18,9 @@ _BLOCKS_PER_SM = 8
 def instance() -> Instance:
     """(Stretch, masks, blocks, has_blocks, Lists of hits)."""
     masks = ("const vyre::u8* masks", "const vyre::u32* blocks", "vyre::u32 has_blocks")
-    return Instance.of("compact", (_THREADS,), (STRETCH, *masks, HITS), blocks_per_sm=_BLOCKS_PER_SM)
+    return Instance.of(
+        "compact", (_THREADS,), (STRETCH, *masks, HITS), blocks_per_sm=_BLOCKS_PER_SM
+    )
 
 
 class Compact:
@@ -36,7 +38,9 @@ class Compact:
         hits: npt.NDArray[np.void],
         length: Any,
     ) -> None:
-        """Queue the kernel on what the prefilter left in the workspace. `length`: the device array of the list's length."""
+        """Queue the kernel on what the prefilter left in the workspace. `length`: the device array
+        of the list's length.
+        """
         masks, blocks = space.reserve("masks", np.uint8, 0), space.reserve("blocks", np.uint32, 0)
         with stream:
             length.fill(0)

@@ -34,7 +34,9 @@ class Device:
         try:
             count = runtime.getDeviceCount()
         except runtime.CUDARuntimeError as error:
-            raise DeviceUnusableError(str(error), "install NVIDIA's driver, or use --backend cpu") from error
+            raise DeviceUnusableError(
+                str(error), "install NVIDIA's driver, or use --backend cpu"
+            ) from error
         if count == 0:
             raise DeviceUnusableError(
                 "CUDA sees no device", "check CUDA_VISIBLE_DEVICES, or use --backend cpu"
@@ -53,12 +55,16 @@ class Device:
         self.shared_bytes: int = properties["sharedMemPerBlockOptin"]
         self.shared_bytes_per_multiprocessor: int = properties["sharedMemPerMultiprocessor"]
         version = ".".join(map(str, nvrtc.getVersion()))
-        self.adapter_id = f"{self.arch}:{self.product}:driver {runtime.driverGetVersion()}:nvrtc {version}"
+        self.adapter_id = (
+            f"{self.arch}:{self.product}:driver {runtime.driverGetVersion()}:nvrtc {version}"
+        )
         self._artifacts = artifacts
         self._kernels: dict[Instance, Kernel] = {}
 
     def kernel(self, instance: Instance) -> Kernel:
-        """The instance as a loaded kernel. Raises UsageError when it asks for more than the device has."""
+        """The instance as a loaded kernel. Raises UsageError when it asks for more than the device
+        has.
+        """
         kernel = self._kernels.get(instance)
         if kernel is None:
             kernel = self._kernels[instance] = Kernel(self, instance, self._artifacts)
@@ -93,9 +99,11 @@ class Kernel:
         needed = instance.shared_bytes + driver.funcGetAttribute(_SHARED_SIZE, self._function.ptr)
         if needed > device.shared_bytes or instance.blocks_per_sm > device.blocks_that_fit(needed):
             raise UsageError(
-                f"kernel {instance.kernel!r} with {instance.blocks_per_sm} blocks a multiprocessor needs {needed} bytes of "
+                f"kernel {instance.kernel!r} with {instance.blocks_per_sm} blocks a multiprocessor "
+                f"needs {needed} bytes of "
                 f"shared memory each; {device.product} has {device.shared_bytes} for a block and "
-                f"{device.shared_bytes_per_multiprocessor} for a multiprocessor; use fewer bitmap_bits or blocks_per_sm"
+                f"{device.shared_bytes_per_multiprocessor} for a multiprocessor; use fewer "
+                "bitmap_bits or blocks_per_sm"
             )
         if instance.shared_bytes:
             # without it what is dynamic and what is not may have 48 KiB together
@@ -106,7 +114,8 @@ class Kernel:
     ) -> None:
         """Launch `grid` blocks (default: as many as fit the device at once).
 
-        Arguments are passed by value: zero-dimensional arrays of the dtypes in structs.py, or NumPy scalars.
+        Arguments are passed by value: zero-dimensional arrays of the dtypes in structs.py, or NumPy
+        scalars.
         """
         held = [np.ascontiguousarray(a) for a in arguments]
         pointers = (ctypes.c_void_p * len(held))(*[a.ctypes.data for a in held])
@@ -126,7 +135,9 @@ class Kernel:
 
 
 def open_device(artifacts: ArtifactCache) -> Device:
-    """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError, the former before CuPy is imported."""
+    """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError, the former
+    before CuPy is imported.
+    """
     require()
     return Device(artifacts)
 

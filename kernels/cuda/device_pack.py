@@ -1,4 +1,6 @@
-"""DevicePack: a pack's tables and programs on this process's current device, from which lanes are made."""
+"""DevicePack: a pack's tables and programs on this process's current device, from which lanes are
+made.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,19 @@ from vyre_dist.program.tunables import Tunables
 from vyre_dist.rules.screens import Screen
 
 MAX_STEPS = 1024
-"""How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps a launch waiting."""
+"""How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps
+a launch waiting.
+"""
 
-DEFAULT_TUNABLES = Tunables(threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1)
+DEFAULT_TUNABLES = Tunables(
+    threads=768, unroll=4, tile_bytes=64 << 10, bitmap_bits=20, blocks_per_sm=1
+)
 """Chosen by trying some on an H100; benchmarks/gpu_scan.py measures them."""
 
 SMALL_TUNABLES = replace(DEFAULT_TUNABLES, bitmap_bits=19)
-"""For devices whose blocks have a hundred KiB of shared memory at most (L4, L40S, RTX). Not measured."""
+"""For devices whose blocks have a hundred KiB of shared memory at most (L4, L40S, RTX). Not
+measured.
+"""
 
 _DEFAULT_SHARED = 160 << 10
 """What a block takes of shared memory with DEFAULT_TUNABLES, at most."""
@@ -35,9 +43,11 @@ def fitting_tunables(device: Device) -> Tunables:
 
 
 class DevicePack:
-    """`screens`: by the pack's rule number, the matches that the search for spans need not give. None: it gives all.
+    """`screens`: by the pack's rule number, the matches that the search for spans need not give.
+    None: it gives all.
 
-    `tunables`: None for those that suit the device. Raises DeviceUnusableError, NvrtcMissingError or UsageError.
+    `tunables`: None for those that suit the device. Raises DeviceUnusableError, NvrtcMissingError
+    or UsageError.
     """
 
     def __init__(

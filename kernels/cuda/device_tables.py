@@ -30,7 +30,9 @@ _MAX_NFA_WORDS = 4
 
 
 class DeviceTables:
-    """A pack's tables on the device. `arguments(bits)`: the Tables struct for kernels with a bitmap of 2^bits bits."""
+    """A pack's tables on the device. `arguments(bits)`: the Tables struct for kernels with a bitmap
+    of 2^bits bits.
+    """
 
     def __init__(self, tables: PackTables, max_steps: int) -> None:
         """Upload. Raises UsageError for tables that the kernels can't run."""
@@ -43,7 +45,9 @@ class DeviceTables:
             "lists": lists,
             "entries": device_entries(tables),
             "automata": tables.automata.astype(AUTOMATON_DTYPE),
-            "byte_maps": np.pad(tables.byte_maps, ((0, 0), (0, BYTE_MAP_PITCH - tables.byte_maps.shape[1]))),
+            "byte_maps": np.pad(
+                tables.byte_maps, ((0, 0), (0, BYTE_MAP_PITCH - tables.byte_maps.shape[1]))
+            ),
             "dfa_cells": tables.dfa_cells,
             "nfa_words": tables.nfa_words,
             "classes": np.ascontiguousarray(tables.probe_classes).view("<u4"),
@@ -84,10 +88,13 @@ def check_supported(tables: PackTables, max_steps: int) -> None:
     """Raises UsageError for tables with what the kernels have no place for."""
     if tables.stride != 2:
         raise UsageError(
-            f"the kernels look at every second place, the tables are for a stride of {tables.stride}"
+            "the kernels look at every second place, the tables are for a stride of "
+            f"{tables.stride}"
         )
     if tables.runs.size > MAX_RUNS:
-        raise UsageError(f"{tables.runs.size} rules are looked for by runs; the kernels take {MAX_RUNS}")
+        raise UsageError(
+            f"{tables.runs.size} rules are looked for by runs; the kernels take {MAX_RUNS}"
+        )
     if max_steps >= MOST_ROOM:
         raise UsageError(f"max_steps of {max_steps}: the kernels walk less than {MOST_ROOM} bytes")
     if (tables.automata["words"] > _MAX_NFA_WORDS).any():
@@ -95,7 +102,9 @@ def check_supported(tables: PackTables, max_steps: int) -> None:
 
 
 def mirrored_bitmap(tables: PackTables, bits: int) -> npt.NDArray[np.uint32]:
-    """The grams' bitmap as 32-bit words, bit 0 of each in the highest place (windows.cuh: look_up)."""
+    """The grams' bitmap as 32-bit words, bit 0 of each in the highest place (windows.cuh:
+    look_up).
+    """
     stored = tables.bitmap.size.bit_length() + 2
     bitmap = tables.bitmap if bits == stored else make_bitmap(tables.grams, tables.multiplier, bits)
     return (
@@ -144,7 +153,9 @@ def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np
 
 
 def always_masks(tables: PackTables) -> npt.NDArray[np.uint32]:
-    """[groups, 256]: of 32 always-on entries each, which let a byte at their pivot pass, as far as probes look there."""
+    """[groups, 256]: of 32 always-on entries each, which let a byte at their pivot pass, as far as
+    probes look there.
+    """
     entries = tables.entries[tables.always_entries]
     passes = np.ones((entries.size, 256), bool)
     for probe in range(MAX_PROBES):
@@ -174,7 +185,7 @@ def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
         side["byte_map"][stored] = automata["byte_map"] * BYTE_MAP_PITCH
         side["cells"][stored] = np.where(parallel, own[name][stored], automata["base"])
         side["columns"][stored] = automata["columns"]
-        side["start"][stored] = own[f"{name}_start"][stored] | np.where(parallel, BIT_PARALLEL, 0).astype(
-            np.uint32
-        )
+        side["start"][stored] = own[f"{name}_start"][stored] | np.where(
+            parallel, BIT_PARALLEL, 0
+        ).astype(np.uint32)
     return entries

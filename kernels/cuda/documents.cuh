@@ -4,7 +4,8 @@
 
 namespace vyre {
 
-// Of the document that holds a place: its number, and how many of its bytes there are from the place on and before it.
+// Of the document that holds a place: its number, and how many of its bytes there are from the
+// place on and before it.
 struct Document {
   u32 number;  // NOT_STORED: the place lies in no document
   u32 edges;  // bit 0: it has its start there, bit 1: its end

@@ -6,13 +6,16 @@ from vyre_dist.errors import UsageError, VyreError
 
 
 class DeviceMemoryError(VyreError):
-    """One window or document alone is too much for the device's memory: `needed` and `free` bytes."""
+    """One window or document alone is too much for the device's memory: `needed` and `free`
+    bytes.
+    """
 
     def __init__(self, needed: int, free: int) -> None:
         self.needed, self.free = needed, free
         size = f"{needed >> 20} MiB" if needed >> 20 else f"{needed} bytes"
         super().__init__(
-            f"the GPU has {free >> 20} MiB free, and a window of {size} with its lists does not fit; "
+            f"the GPU has {free >> 20} MiB free, and a window of {size} with its lists does not "
+            "fit; "
             "use a smaller --shard-size, or free memory on the GPU"
         )
 

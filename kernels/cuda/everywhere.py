@@ -1,4 +1,6 @@
-"""Launches everywhere.cuh: from all places to pivots, for the rules without a window, behind what scan or probe listed."""
+"""Launches everywhere.cuh: from all places to pivots, for the rules without a window, behind what
+scan or probe listed.
+"""
 
 from __future__ import annotations
 
@@ -34,5 +36,7 @@ class Everywhere:
         output: npt.NDArray[np.void],
         lists: int,
     ) -> None:
-        """Queue the kernel: the pivots are added to the `lists` lists, whose lengths were set for this stretch before."""
+        """Queue the kernel: the pivots are added to the `lists` lists, whose lengths were set for
+        this stretch before.
+        """
         self._kernel(stream, self._tables, stretch, pivots, output, grid=lists)

@@ -20,7 +20,8 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """What there is at first sight: `device`, by its product name, or what is missing and how to mend it.
+    """What there is at first sight: `device`, by its product name, or what is missing and how to
+    mend it.
 
     Both are empty where CuPy is loaded already: it knows more than a look can tell.
     """
@@ -31,7 +32,9 @@ class FirstLook:
 
 
 def look() -> FirstLook:
-    """Look for CuPy and, through the driver, at the first device. Where all is well open_device may still refuse it."""
+    """Look for CuPy and, through the driver, at the first device. Where all is well open_device may
+    still refuse it.
+    """
     if sys.modules.get("cupy") is not None:
         return FirstLook()
     if importlib.util.find_spec("cupy") is None:
@@ -43,7 +46,8 @@ def look() -> FirstLook:
     count, device, major, minor = (ctypes.c_int() for _ in range(4))
     if code := driver.cuInit(0):
         return _missing(
-            f"NVIDIA's driver answers with error {code}{_said(driver, code)}", "see what nvidia-smi says"
+            f"NVIDIA's driver answers with error {code}{_said(driver, code)}",
+            "see what nvidia-smi says",
         )
     if driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return _missing("CUDA sees no device", "check CUDA_VISIBLE_DEVICES")
@@ -56,7 +60,8 @@ def look() -> FirstLook:
     name = _name(driver, device)
     if (major.value, minor.value) < OLDEST_CAPABILITY:
         return _missing(
-            f"{name} is of compute capability {major.value}.{minor.value}", "8.0 (A100) or newer is needed"
+            f"{name} is of compute capability {major.value}.{minor.value}",
+            "8.0 (A100) or newer is needed",
         )
     return FirstLook(name)
 
@@ -80,12 +85,17 @@ def _missing(what: str, fix: str) -> FirstLook:
 
 def _said(driver: ctypes.CDLL, code: int) -> str:
     text = ctypes.c_char_p()
-    said = hasattr(driver, "cuGetErrorString") and driver.cuGetErrorString(code, ctypes.byref(text)) == 0
+    said = (
+        hasattr(driver, "cuGetErrorString")
+        and driver.cuGetErrorString(code, ctypes.byref(text)) == 0
+    )
     return f" ({text.value.decode()})" if said and text.value else ""
 
 
 def _name(driver: ctypes.CDLL, device: ctypes.c_int) -> str:
     text = ctypes.create_string_buffer(_LONGEST_NAME)
-    if hasattr(driver, "cuDeviceGetName") and not driver.cuDeviceGetName(text, _LONGEST_NAME, device):
+    if hasattr(driver, "cuDeviceGetName") and not driver.cuDeviceGetName(
+        text, _LONGEST_NAME, device
+    ):
         return text.value.decode("utf-8", "replace")
     return "an NVIDIA GPU"

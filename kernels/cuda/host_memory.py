@@ -1,6 +1,7 @@
 """Host memory that the GPU copies from at full speed: registered once, whole mappings at a time.
 
-Ordinary memory goes through the driver's small staging buffers at 6-8 GB/s; registered memory at the bus's rate.
+Ordinary memory goes through the driver's small staging buffers at 6-8 GB/s; registered memory at
+the bus's rate.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy.typing as npt
 _LOG = logging.getLogger(__name__)
 
 _STORES = ("/dev/shm/plasma", "/tmp/ray/plasma")  # noqa: S108
-"""How the name of the mapping that is Ray's object store begins; the latter where shared memory is too small for it. Objects
-that find no room in the store are mappings of files in the session's folder.
+"""How the name of the mapping that is Ray's object store begins; the latter where shared memory is
+too small for it. Objects that find no room in the store are mappings of files in the session's
+folder.
 """
 
 _PINNED_FROM = 1 << 20
@@ -27,7 +29,9 @@ _READ_ONLY = 0x08  # cudaHostRegisterReadOnly
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A stretch [start, end) of this process's address space, of a file or shared memory called `name`."""
+    """A stretch [start, end) of this process's address space, of a file or shared memory called
+    `name`.
+    """
 
     start: int
     end: int
@@ -44,10 +48,11 @@ class HostRegistry:
     _told: set[str] = field(default_factory=set)
 
     def register(self, array: npt.NDArray[np.uint8]) -> bool:
-        """Register the whole mapping that `array` lies in, if it is not yet; whether copies from it are fast now.
+        """Register the whole mapping that `array` lies in, if it is not yet; whether copies from it
+        are fast now.
 
-        The mapping must stay until `close`: CUDA goes on with its pages when something else lies at its place. A refusal is
-        logged once and costs speed, nothing else.
+        The mapping must stay until `close`: CUDA goes on with its pages when something else lies at
+        its place. A refusal is logged once and costs speed, nothing else.
         """
         if (known := self._known(array)) is not None:
             return known
@@ -56,7 +61,8 @@ class HostRegistry:
             if "pieces" not in self._told:
                 self._told.add("pieces")
                 _LOG.warning(
-                    "%d MiB that lie in several mappings can't be registered with CUDA: copies to the GPU will be slower",
+                    "%d MiB that lie in several mappings can't be registered with CUDA: copies to "
+                    "the GPU will be slower",
                     array.nbytes >> 20,
                 )
             return False
@@ -65,12 +71,15 @@ class HostRegistry:
         runtime = cupy.cuda.runtime
         try:
             runtime.hostRegister(
-                mapping.start, mapping.end - mapping.start, _DEFAULT if mapping.writable else _READ_ONLY
+                mapping.start,
+                mapping.end - mapping.start,
+                _DEFAULT if mapping.writable else _READ_ONLY,
             )
         except runtime.CUDARuntimeError as error:
             self._refused[mapping.start] = mapping
             _LOG.warning(
-                "%s (%d MiB) can't be registered with CUDA (%s): copies to the GPU will be several times slower",
+                "%s (%d MiB) can't be registered with CUDA (%s): copies to the GPU will be several "
+                "times slower",
                 mapping.name or "a mapping",
                 mapping.end - mapping.start >> 20,
                 error,
@@ -82,8 +91,9 @@ class HostRegistry:
     def register_store(self, array: npt.NDArray[np.uint8]) -> bool:
         """`register` if `array` lies in Ray's object store; whether copies from it are fast now.
 
-        The store is one mapping, which stays as long as the process: registered once, every object in it is copied without a
-        detour. Other memory may be unmapped by its owner at any time, and is left as it is.
+        The store is one mapping, which stays as long as the process: registered once, every object
+        in it is copied without a detour. Other memory may be unmapped by its owner at any time, and
+        is left as it is.
         """
         if (known := self._known(array)) is not None:
             return known
@@ -93,14 +103,15 @@ class HostRegistry:
         if "elsewhere" not in self._told:
             self._told.add("elsewhere")
             _LOG.warning(
-                "a batch lies neither in a slot nor in Ray's object store%s: copies to the GPU will be several times slower",
+                "a batch lies neither in a slot nor in Ray's object store%s: copies to the GPU "
+                "will be several times slower",
                 f" but in {mapping.name}" if mapping is not None and mapping.name else "",
             )
         return False
 
     def _known(self, array: npt.NDArray[np.uint8]) -> bool | None:
-        """Whether it is registered (True) or was refused (False), asked for every batch: /proc/self/maps of a process with a
-        GPU takes milliseconds to read.
+        """Whether it is registered (True) or was refused (False), asked for every batch:
+        /proc/self/maps of a process with a GPU takes milliseconds to read.
         """
         start, end = array.ctypes.data, array.ctypes.data + array.nbytes
         if any(m.start <= start and end <= m.end for m in self._registered.values()):
@@ -121,8 +132,9 @@ class HostRegistry:
 def landing_place(size: int) -> npt.NDArray[np.uint8]:
     """Memory for `size` bytes that come back from the device; what it holds is anything.
 
-    Many megabytes of fresh memory are mapped page by page as they arrive, and arrive through the driver's staging buffers.
-    So they get pinned memory of CuPy's pool, which takes it back when nobody refers to it any more.
+    Many megabytes of fresh memory are mapped page by page as they arrive, and arrive through the
+    driver's staging buffers. So they get pinned memory of CuPy's pool, which takes it back when
+    nobody refers to it any more.
     """
     if size < _PINNED_FROM:
         return np.empty(size, np.uint8)
@@ -132,20 +144,26 @@ def landing_place(size: int) -> npt.NDArray[np.uint8]:
 
 
 def pinned(size: int) -> npt.NDArray[np.uint8]:
-    """Pinned memory of CuPy's pool; where none can be had other memory, which costs speed and a line in the log."""
+    """Pinned memory of CuPy's pool; where none can be had other memory, which costs speed and a
+    line in the log.
+    """
     import cupy
 
     try:
         return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
     except cupy.cuda.runtime.CUDARuntimeError as error:
         _LOG.warning(
-            "%d MiB can't be pinned (%s): copies to and from the GPU will be slower", size >> 20, error
+            "%d MiB can't be pinned (%s): copies to and from the GPU will be slower",
+            size >> 20,
+            error,
         )
         return np.empty(size, np.uint8)
 
 
 def mapping_of(address: int) -> Mapping | None:
-    """The mapping that holds an address, from /proc/self/maps; neighbours of one file, in its order, count as one."""
+    """The mapping that holds an address, from /proc/self/maps; neighbours of one file, in its
+    order, count as one.
+    """
     found: Mapping | None = None
     goes_on: tuple[int, int, str, str] | None = None  # how a line begins that continues `found`
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:

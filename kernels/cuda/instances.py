@@ -1,4 +1,5 @@
-"""Instance: the lines of CUDA that instantiate a kernel's template, and how its launch looks. No cupy in here.
+"""Instance: the lines of CUDA that instantiate a kernel's template, and how its launch looks. No
+cupy in here.
 
 Each kernel's own is beside its header: `scan.cuh` and `scan.py`, and so on.
 """
@@ -17,7 +18,9 @@ OUTPUT = "const __grid_constant__ vyre::Output output"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """`source`: CUDA C++ with one extern "C" kernel called `kernel`. `shared_bytes`: dynamic, per block."""
+    """`source`: CUDA C++ with one extern "C" kernel called `kernel`. `shared_bytes`: dynamic, per
+    block.
+    """
 
     kernel: str
     source: str
@@ -35,7 +38,8 @@ class Instance:
         blocks_per_sm: int,
         shared_bytes: int = 0,
     ) -> Instance:
-        """The kernel of `{kernel}.cuh` with these template arguments, of which the first is the threads of a block.
+        """The kernel of `{kernel}.cuh` with these template arguments, of which the first is the
+        threads of a block.
 
         `parameters`: declarations, in order; the template's function takes the same names.
         """

@@ -1,4 +1,6 @@
-"""Lane: what one arena on its way through the GPU takes: its copy, its output and a stream. Several lanes overlap."""
+"""Lane: what one arena on its way through the GPU takes: its copy, its output and a stream. Several
+lanes overlap.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,12 @@ _LOG = logging.getLogger(__name__)
 class Lane:
     """Not thread-safe; one arena at a time."""
 
-    def __init__(self, programs: CudaPrograms, reserve_bytes: int, spans: Spans | None = None) -> None:
-        """`reserve_bytes`: room for arenas of this size is made at once. `spans`: to search for the rows' matches, too."""
+    def __init__(
+        self, programs: CudaPrograms, reserve_bytes: int, spans: Spans | None = None
+    ) -> None:
+        """`reserve_bytes`: room for arenas of this size is made at once. `spans`: to search for the
+        rows' matches, too.
+        """
         import cupy
 
         self._programs, self._spans = programs, spans
@@ -54,7 +60,9 @@ class Lane:
         return self.finish()
 
     def list_hits(self, arena: Arena) -> None:
-        """Copy `arena` and list where its bitmap hits; waits. What is listed stays on the device, for `confirm`."""
+        """Copy `arena` and list where its bitmap hits; waits. What is listed stays on the device,
+        for `confirm`.
+        """
         import cupy
 
         self._begun, self._hits = arena, None
@@ -67,7 +75,9 @@ class Lane:
             self._begun = arena
 
     def confirm(self) -> DeviceRows:
-        """The rows of what `list_hits` was given. Memory that runs out is dealt with as in `finish`."""
+        """The rows of what `list_hits` was given. Memory that runs out is dealt with as in
+        `finish`.
+        """
         import cupy
 
         arena, self._begun = self._taken(), None
@@ -81,7 +91,8 @@ class Lane:
             return self._run_halves(arena)
 
     def start(self, arena: Arena) -> None:
-        """Queue the copy of `arena` and the fused programs on it. Its data must stay as it is until `finish`.
+        """Queue the copy of `arena` and the fused programs on it. Its data must stay as it is until
+        `finish`.
 
         Nothing is waited for if the data is registered with CUDA (host_memory.py).
         """
@@ -96,10 +107,11 @@ class Lane:
             self._pending = None  # finish takes smaller pieces
 
     def finish(self) -> DeviceRows:
-        """Wait for what was started. Where there was too little room the programs run again, with enough.
+        """Wait for what was started. Where there was too little room the programs run again, with
+        enough.
 
-        Where the device has too little memory for that, the arena goes in halves, and these in halves, and so on. Raises
-        DeviceMemoryError when a single document is too much.
+        Where the device has too little memory for that, the arena goes in halves, and these in
+        halves, and so on. Raises DeviceMemoryError when a single document is too much.
         """
         import cupy
 
@@ -122,18 +134,23 @@ class Lane:
 
     def _taken(self) -> Arena:
         if self._begun is None:
-            raise RuntimeError("a lane was asked for what it was not given: call start or list_hits first")
+            raise RuntimeError(
+                "a lane was asked for what it was not given: call start or list_hits first"
+            )
         return self._begun
 
     def _searched(self, rows: DeviceRows) -> DeviceRows:
-        """With the matches through the rows of the run just done; where there is no room for the search, with none."""
+        """With the matches through the rows of the run just done; where there is no room for the
+        search, with none.
+        """
         import cupy
 
         try:
             self._search()
         except cupy.cuda.memory.OutOfMemoryError:
             _LOG.warning(
-                "the search for spans does not fit into the %d MiB of device memory that are free: the host searches",
+                "the search for spans does not fit into the %d MiB of device memory that are free: "
+                "the host searches",
                 self._programs.device.free_bytes() >> 20,
             )
             return replace(rows, matches=np.zeros(rows.rows.size, MATCH_DTYPE))  # all open
@@ -153,7 +170,9 @@ class Lane:
             except cupy.cuda.memory.OutOfMemoryError as error:
                 self._forget()
                 if high - low < 2:
-                    raise DeviceMemoryError(own.data.size, self._programs.device.free_bytes()) from error
+                    raise DeviceMemoryError(
+                        own.data.size, self._programs.device.free_bytes()
+                    ) from error
                 middle = (low + high) // 2
                 waiting += [(middle, high), (low, middle)]
                 continue
@@ -168,7 +187,9 @@ class Lane:
         )
 
     def release(self) -> None:
-        """Give back what the device holds for this lane, for another one. What was started begins anew when asked for."""
+        """Give back what the device holds for this lane, for another one. What was started begins
+        anew when asked for.
+        """
         import cupy
 
         self._stream.synchronize()
@@ -182,7 +203,8 @@ class Lane:
 
         self.release()
         if self._spans is not None:
-            # first what does not shrink with the arena; where even that does not fit the host searches
+            # first what does not shrink with the arena; where even that does not fit the host
+            # searches
             with contextlib.suppress(cupy.cuda.memory.OutOfMemoryError):
                 self._spans.reserve(self._space)
 

@@ -1,10 +1,13 @@
-"""What the device's matches mean for the chain of matches that google-re2 would find from the start of each document.
+"""What the device's matches mean for the chain of matches that google-re2 would find from the start
+of each document.
 
-Every row's search began a bounded way before its place, not where the match before it ended. Where of one rule in one
-document (a) no match found overlaps another, and (b) the first match that each search came upon is one of them, the matches
-are the chain: its first match is the leftmost of the document, so every search that covers its start finds it; and a search
-through a later match either begins after the end of the one before it, or comes upon a match of the chain first, by (a)
-and (b), and goes on from its end as the chain does. Where that does not hold, or a search was given up, the host searches.
+Every row's search began a bounded way before its place, not where the match before it ended. Where
+of one rule in one document (a) no match found overlaps another, and (b) the first match that each
+search came upon is one of them, the matches are the chain: its first match is the leftmost of the
+document, so every search that covers its start finds it; and a search through a later match either
+begins after the end of the one before it, or comes upon a match of the chain first, by (a) and (b),
+and goes on from its end as the chain does. Where that does not hold, or a search was given up, the
+host searches.
 
 No cupy in here: extraction workers read matches too.
 """
@@ -31,13 +34,16 @@ SETTLED_DTYPE = np.dtype(
         ("slots", "<i4", (MAX_SLOTS,)),
     ]
 )
-"""A match: of which document (as counted in the rows) and rule it is, where in the arena; `slots` count from its start."""
+"""A match: of which document (as counted in the rows) and rule it is, where in the arena; `slots`
+count from its start.
+"""
 
 
 def settle(
     rows: npt.NDArray[np.void], matches: npt.NDArray[np.void]
 ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """(the rows that the host has to search at, SETTLED_DTYPE: the matches worth a look), of whole documents.
+    """(the rows that the host has to search at, SETTLED_DTYPE: the matches worth a look), of whole
+    documents.
 
     `rows`: ROW_DTYPE; `matches`: MATCH_DTYPE, one for each.
     """
@@ -62,7 +68,11 @@ def settle(
     open_groups[group[keys[own][at] != wanted]] = True
     kept = own[~open_groups[group[own]] & (matches["status"][own] == FOUND)]
     settled = np.empty(kept.size, SETTLED_DTYPE)
-    settled["document"], settled["rule"], settled["start"] = rows["document"][kept], rules[kept], starts[kept]
+    settled["document"], settled["rule"], settled["start"] = (
+        rows["document"][kept],
+        rules[kept],
+        starts[kept],
+    )
     for name in ("length", "slots"):
         settled[name] = matches[name][kept]
     return rows[open_groups[group]], settled

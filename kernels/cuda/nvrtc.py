@@ -1,7 +1,9 @@
-"""Compiling kernels: a few lines that instantiate a template, through NVRTC, to a cubin that is kept on disk.
+"""Compiling kernels: a few lines that instantiate a template, through NVRTC, to a cubin that is
+kept on disk.
 
-A cubin is cached under everything that shaped it: source, headers, options, architecture and NVRTC's version. Publishing
-is ArtifactCache's: to a temporary file, then renamed; losing that race is fine.
+A cubin is cached under everything that shaped it: source, headers, options, architecture and
+NVRTC's version. Publishing is ArtifactCache's: to a temporary file, then renamed; losing that race
+is fine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""PendingRun: launches on their way, and the rows that come of them; or the room that they lacked."""
+"""PendingRun: launches on their way, and the rows that come of them; or the room that they
+lacked.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class DeviceRows:
-    """`rows`: ROW_DTYPE, in no order, with repeats; the rule's highest bit is set where the host has to decide.
+    """`rows`: ROW_DTYPE, in no order, with repeats; the rule's highest bit is set where the host
+    has to decide.
 
-    `matches`: MATCH_DTYPE, one for each row, where they were searched for. `output`: what `rows` is a view of, the counter
-    tail behind them, as a fused program puts it out.
+    `matches`: MATCH_DTYPE, one for each row, where they were searched for. `output`: what `rows` is
+    a view of, the counter tail behind them, as a fused program puts it out.
     """
 
     rows: npt.NDArray[np.void]
@@ -49,7 +52,8 @@ class PendingRun:
     stream: Any
 
     def collect(self) -> DeviceRows | None:
-        """Wait; the rows, or None if there was too little room for pivots or rows: there is more now, so launch again.
+        """Wait; the rows, or None if there was too little room for pivots or rows: there is more
+        now, so launch again.
 
         Raises CuPy's OutOfMemoryError when there are more than MOST_ROWS.
         """
@@ -71,9 +75,12 @@ class PendingRun:
             if wanted > space.row_capacity:
                 space.row_capacity = min(wanted + wanted // 4, MOST_ROWS)
             return None
-        attempted, committed = np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
+        attempted, committed = (
+            np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
+        )
         size = wanted * ROW_DTYPE.itemsize
-        # the tail's place is made at once: rows may be many megabytes, to be copied once and not again
+        # the tail's place is made at once: rows may be many megabytes, to be copied once and not
+        # again
         output = landing_place(size + COUNTER_TAIL_BYTES)
         if size:
             space.reserve("rows", np.uint8, 0)[:size].get(stream=self.stream, out=output[:size])

@@ -1,12 +1,14 @@
-// From hits of the bitmap to pivots: the exact window, and the bytes around it that every match must have.
+// From hits of the bitmap to pivots: the exact window, and the bytes around it that every match
+// must have.
 #pragma once
 #include "documents.cuh"
 #include "rows.cuh"
 
 namespace vyre {
 
-// What threads load here lies in a line of its own for each, and the scan keeps the way to shared memory, which is the same one,
-// busy: so loads are few and wide, and none is for a candidate that has failed.
+// What threads load here lies in a line of its own for each, and the scan keeps the way to shared
+// memory, which is the same one, busy: so loads are few and wide, and none is for a candidate that
+// has failed.
 
 // The window at an even place.
 __device__ __forceinline__ u32 load_window(const u8* data, u32 at) {
@@ -20,7 +22,8 @@ template <int FROM, int TO>
 struct ProbeBytes {
   u32 byte[TO - FROM];
 
-  // `place`: the pivot's in the arena. Which document the bytes belong to is not asked yet; beyond the arena there are none.
+  // `place`: the pivot's in the arena. Which document the bytes belong to is not asked yet; beyond
+  // the arena there are none.
   __device__ __forceinline__ void load(const Stretch& s, uint4 head, const u8* pivot, u64 place) {
 #pragma unroll
     for (int i = FROM; i < TO; ++i) {
@@ -29,7 +32,8 @@ struct ProbeBytes {
     }
   }
 
-  // Whether all of them pass in document `d`. `head`: an entry's first 16 bytes, with the offsets; `classes`: its next 16.
+  // Whether all of them pass in document `d`. `head`: an entry's first 16 bytes, with the offsets;
+  // `classes`: its next 16.
   __device__ __forceinline__ bool pass(const Tables& t, uint4 head, uint4 classes, const Document& d) const {
     u32 bits[TO - FROM];
     bool pass = true;
@@ -61,7 +65,8 @@ class Prober {
   __device__ __forceinline__ Prober(const Tables& tables, const Stretch& stretch, const Output& output)
       : t(tables), s(stretch), out(output), rows{stretch, output} {}
 
-  // Where a hit leads: a lead, LIST and a place, or NOT_STORED. A block's runs are looked at here and now.
+  // Where a hit leads: a lead, LIST and a place, or NOT_STORED. A block's runs are looked at here
+  // and now.
   __device__ __forceinline__ u32 look_at_hit(u32 hit) const {
     if (hit & BLOCK_HIT) {
       if (hit != NOT_STORED) look_at_block(hit & ~BLOCK_HIT);
@@ -78,8 +83,8 @@ class Prober {
   // Of the lists that grams lead to: a length or a lead.
   __device__ __forceinline__ u32 lead(u32 at) const { return __ldg(t.lists + at); }
 
-  // The candidate as a pivot to walk from; its document is NOT_STORED if there is nothing to walk: it failed, or the host
-  // has to look at it, which is said in a row.
+  // The candidate as a pivot to walk from; its document is NOT_STORED if there is nothing to walk:
+  // it failed, or the host has to look at it, which is said in a row.
   __device__ __forceinline__ Pivot look_at_candidate(u32 at, u32 entry) const {
     Pivot p = {at, entry, NOT_STORED, 0};
     const u64 place = s.first + at;

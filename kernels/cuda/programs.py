@@ -1,9 +1,10 @@
-"""The programs on the device: `fused` is scan and walk, launched right behind each other; the conservative path is
-prefilter and compact, a look at how much they found, probe and walk. Where a pack has rules without windows, everywhere goes
-between: it adds to the lists of pivots that scan or probe began.
+"""The programs on the device: `fused` is scan and walk, launched right behind each other; the
+conservative path is prefilter and compact, a look at how much they found, probe and walk. Where a
+pack has rules without windows, everywhere goes between: it adds to the lists of pivots that scan or
+probe began.
 
-Outputs have room for so many hits, pivots and rows; whoever wants more is counted and not written, and the run is
-repeated with room for all of them. Nothing is lost, whatever the density.
+Outputs have room for so many hits, pivots and rows; whoever wants more is counted and not written,
+and the run is repeated with room for all of them. Nothing is lost, whatever the density.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class CudaPrograms:
         self._walk = Walk(device, struct)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """Both launches for each stretch, then the rows on the host; all again where there was too little room."""
+        """Both launches for each stretch, then the rows on the host; all again where there was too
+        little room.
+        """
         while True:
             pending = self.launch_fused(arena, space, stream)
             if (rows := pending.collect()) is not None:
@@ -76,13 +79,17 @@ class CudaPrograms:
         return PendingRun(space, run.lengths, stream)
 
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """Prefilter, compact and, when it is known how much they found, probe and walk; then the rows on the host."""
+        """Prefilter, compact and, when it is known how much they found, probe and walk; then the
+        rows on the host.
+        """
         return self.confirm_hits(arena, space, stream, self.list_hits(arena, 0, space, stream))
 
     def list_hits(
         self, arena: DeviceArena, number: int, space: Workspace, stream: Any
     ) -> npt.NDArray[np.void] | None:
-        """The hits of stretch `number`, listed on the device and counted on the host; None without such a stretch."""
+        """The hits of stretch `number`, listed on the device and counted on the host; None without
+        such a stretch.
+        """
         stretches = arena.stretches(self._stretch_bytes)
         if number >= len(stretches):
             return None
@@ -92,7 +99,9 @@ class CudaPrograms:
     def confirm_hits(
         self, arena: DeviceArena, space: Workspace, stream: Any, hits: npt.NDArray[np.void] | None
     ) -> DeviceRows:
-        """Probe and walk: the first stretch's `hits`, then those of the others, listed one after the other."""
+        """Probe and walk: the first stretch's `hits`, then those of the others, listed one after
+        the other.
+        """
         while True:
             stretches = arena.stretches(self._stretch_bytes)
             run = self._begin(arena, len(stretches), self._probe.lists, space, stream)
@@ -111,7 +120,9 @@ class CudaPrograms:
     def launch_prefilter(
         self, stretch: npt.NDArray[np.void], space: Workspace, found: Any, stream: Any
     ) -> npt.NDArray[np.void]:
-        """The hits of one stretch as a list with room for all of them; waits until they are counted, into `found`."""
+        """The hits of one stretch as a list with room for all of them; waits until they are
+        counted, into `found`.
+        """
         self.launch_masks(stretch, space, stream)
         space.hit_capacity = max(space.hit_capacity, int(stretch["bytes"]) // _BYTES_PER_HIT)
         while True:
@@ -125,7 +136,9 @@ class CudaPrograms:
         """Queue the bitmap's answers for one stretch, as bits."""
         self._prefilter.launch(stream, stretch, space)
 
-    def _begin(self, arena: DeviceArena, stretches: int, count: int, space: Workspace, stream: Any) -> _Run:
+    def _begin(
+        self, arena: DeviceArena, stretches: int, count: int, space: Workspace, stream: Any
+    ) -> _Run:
         output = space.output(arena.size, self.tunables.tile_bytes, stream)
         return _Run(self._walk, output, count, stretches, space)
 
@@ -160,7 +173,9 @@ class _Run:
     def next_lists(self, stretch: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         """The next stretch's lists."""
         space, count = self._space, self.count
-        space.pivot_capacity = max(space.pivot_capacity, int(stretch["bytes"]) // _BYTES_PER_PIVOT // count)
+        space.pivot_capacity = max(
+            space.pivot_capacity, int(stretch["bytes"]) // _BYTES_PER_PIVOT // count
+        )
         lengths = self.lengths[self._next :]
         self._next += count
         return space.lists(

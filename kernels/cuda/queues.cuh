@@ -1,5 +1,6 @@
-// What a warp finds on its way waits in queues of its own until all 32 lanes have something to do: few hits are true ones, few
-// of those pass their probes, and lanes that idle cost as much as lanes that work.
+// What a warp finds on its way waits in queues of its own until all 32 lanes have something to do:
+// few hits are true ones, few of those pass their probes, and lanes that idle cost as much as lanes
+// that work.
 #pragma once
 #include "probing.cuh"
 
@@ -40,7 +41,8 @@ struct Waiting {
 
   __device__ __forceinline__ bool busy(bool last) const { return finds >= 32 || (last && (finds | candidates)); }
 
-  // Does a warp's worth of hits, one of each find, or, as `last`, what is left of candidates as well.
+  // Does a warp's worth of hits, one of each find, or, as `last`, what is left of candidates as
+  // well.
   __device__ __forceinline__ void work(const Prober& prober, const PivotList& pivots, bool last) {
     const u32 hit = take_hit();
     u32 leads = prober.look_at_hit(hit);
@@ -83,7 +85,8 @@ struct Waiting {
     }
   }
 
-  // The earliest hit of each of the first 32 finds, NOT_STORED where there are less; what else they have waits on.
+  // The earliest hit of each of the first 32 finds, NOT_STORED where there are less; what else they
+  // have waits on.
   __device__ __forceinline__ u32 take_hit() {
     const u32 lane = lane_id();
     __syncwarp();
@@ -100,7 +103,8 @@ struct Waiting {
     return hit;
   }
 
-  // The first 32 of a queue's `count`, one for each lane (NOT_STORED where there are less); the others move up.
+  // The first 32 of a queue's `count`, one for each lane (NOT_STORED where there are less); the
+  // others move up.
   static __device__ __forceinline__ u32 take(u32* queue, u32 count) {
     const u32 lane = lane_id();
     const u32 mine = lane < count ? queue[lane] : NOT_STORED;

@@ -1,4 +1,5 @@
-"""RowReading: what the GPU's rows mean for the host: in which documents to look for which rules, and where.
+"""RowReading: what the GPU's rows mean for the host: in which documents to look for which rules,
+and where.
 
 No cupy in here: extraction workers, which have no GPU, read rows too.
 """
@@ -29,14 +30,19 @@ _ANYWHERE = -1
 
 
 class Starts(list[int]):
-    """Places that are where the matches of a rule of one width start, all of them: nothing is left to be searched for."""
+    """Places that are where the matches of a rule of one width start, all of them: nothing is left
+    to be searched for.
+    """
 
 
 class RunStarts(list[int]):
-    """Where runs begin, of which every match of the rule has a part; the places themselves need not be in any match."""
+    """Where runs begin, of which every match of the rule has a part; the places themselves need not
+    be in any match.
+    """
 
 
-# Of runs' places that lie closer than this the window is searched as a whole: each takes a search of its own.
+# Of runs' places that lie closer than this the window is searched as a whole: each takes a search
+# of its own.
 _BYTES_PER_PLACE = 256
 
 
@@ -48,9 +54,11 @@ class RunRule:
     members: bytes
 
     def places(self, window: Window, starts: Sequence[int]) -> list[int] | None:
-        """Places of which every match in `window` has one, where runs begin at `starts`; None: everywhere.
+        """Places of which every match in `window` has one, where runs begin at `starts`; None:
+        everywhere.
 
-        Of `length` bytes in a row in a run, one is a multiple of `length`, less one, from its start.
+        Of `length` bytes in a row in a run, one is a multiple of `length`, less one, from its
+        start.
         """
         run = re.compile(b"[%b]*" % b"".join(b"\\x%02x" % byte for byte in self.members))
         most = len(window.data) // _BYTES_PER_PLACE + 1
@@ -68,11 +76,13 @@ class RunRule:
 
 @dataclass(frozen=True, slots=True)
 class RowReading:
-    """`everywhere`: the rules of which the programs say nothing: the host looks for them in every document.
+    """`everywhere`: the rules of which the programs say nothing: the host looks for them in every
+    document.
 
-    `by_run`: those that were found by a run of bytes, by rule. `backs`: by rule, the most
-    bytes of a match before its place, None where that is not known. `widths`: by rule, that of its every match; 0 if they
-    differ. `always_on`: the rules whose places are where matches start, of which there may be one after the other.
+    `by_run`: those that were found by a run of bytes, by rule. `backs`: by rule, the most bytes of
+    a match before its place, None where that is not known. `widths`: by rule, that of its every
+    match; 0 if they differ. `always_on`: the rules whose places are where matches start, of which
+    there may be one after the other.
     """
 
     everywhere: tuple[int, ...]
@@ -89,18 +99,22 @@ class RowReading:
             tuple(np.flatnonzero(silent).tolist()),
             {
                 rule: RunRule(length, _members(tables.probe_classes[byte_class]))
-                for rule, length, byte_class in tables.runs[["rule", "length", "byte_class"]].tolist()
+                for rule, length, byte_class in tables.runs[
+                    ["rule", "length", "byte_class"]
+                ].tolist()
             },
             tuple(None if back == NOT_STORED else back for back in tables.backs.tolist()),
             tuple(tables.widths.tolist()),
             frozenset(np.flatnonzero(tables.routes == Route.ALWAYS_ON).tolist()),
         )
 
-    def pairs(self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]) -> Iterator[DocumentRule]:
+    def pairs(
+        self, rows: npt.NDArray[np.void], starts: npt.NDArray[np.int64]
+    ) -> Iterator[DocumentRule]:
         """Where to look for what, in order of document and rule.
 
-        The places are RunStarts where the rule was found by runs, Starts where its matches have one width and none of the
-        rows is left to the host.
+        The places are RunStarts where the rule was found by runs, Starts where its matches have one
+        width and none of the rows is left to the host.
 
         `rows`: ROW_DTYPE. `starts`: by document, where it lies in the arena.
         """
@@ -127,7 +141,8 @@ class RowReading:
             own, rule = plain[low:high], int(rules[low])
             is_open = opened[low] != opened[high]
             if own[0] == _ANYWHERE or (is_open and rule in self.always_on):
-                # a search from each of many open places could read the rest of the document each time
+                # a search from each of many open places could read the rest of the document each
+                # time
                 yield int(documents[low]), rule, None
             elif rule in self.by_run:
                 yield int(documents[low]), rule, RunStarts(own)

@@ -1,6 +1,8 @@
-"""RemoteLane: a lane of a GPU that another process of this machine owns (service.py). No CuPy in here.
+"""RemoteLane: a lane of a GPU that another process of this machine owns (service.py). No CuPy in
+here.
 
-An arena is packed into memory that both processes have mapped, so only where its documents lie goes through the socket.
+An arena is packed into memory that both processes have mapped, so only where its documents lie goes
+through the socket.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
 
 @dataclass(slots=True)
 class _Room:
-    """`file`: its memory's. `offered`: to the GPU's process, which takes its time over it; `known`: there."""
+    """`file`: its memory's. `offered`: to the GPU's process, which takes its time over it; `known`:
+    there.
+    """
 
     array: npt.NDArray[np.uint8]
     file: int
@@ -76,8 +80,9 @@ class RemoteLane:
 
     @contextmanager
     def _in_step(self) -> Iterator[None]:
-        """What breaks off between a question and the end of its answer (memory that runs out, say) takes the connection with
-        it: over the same one, the next question would get this one's answer.
+        """What breaks off between a question and the end of its answer (memory that runs out, say)
+        takes the connection with it: over the same one, the next question would get this one's
+        answer.
         """
         try:
             yield
@@ -119,7 +124,8 @@ class RemoteLane:
         room = self._rooms.get(name)
         if room is None or room.array.size < size:
             before = room
-            # a quarter more at most: it has to grow seldom, and each page of it costs time to register
+            # a quarter more at most: it has to grow seldom, and each page of it costs time to
+            # register
             unit = 1 << max(12, size.bit_length() - 3)
             room = self._rooms[name] = _Room.of(max(1, -(-size // unit)) * unit)
             if before is not None:
@@ -155,7 +161,14 @@ class RemoteLane:
             while not room.known:
                 self._hear_of_room()
         flags = arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1
-        self._send(what, name, arena.data.size, arena.starts.tobytes(), arena.ends.tobytes(), flags.tobytes())
+        self._send(
+            what,
+            name,
+            arena.data.size,
+            arena.starts.tobytes(),
+            arena.ends.tobytes(),
+            flags.tobytes(),
+        )
 
     def _rows(self) -> DeviceRows:
         attempted, committed, arrays = self._receive("rows")
@@ -195,7 +208,8 @@ class RemoteLane:
         if kind == "memory":
             raise DeviceMemoryError(*body)
         if kind != expected:
-            # another worker begins anew; this one would take every answer for that to another question
+            # another worker begins anew; this one would take every answer for that to another
+            # question
             raise WorkerUnusableError(
                 f"the process that owns the GPU answered {kind!r} where {expected!r} was due"
             )

@@ -1,9 +1,9 @@
-// From text to pivots, in one pass: what the bitmap lets through is looked at while the text is in the caches. The pivots go to
-// lists, one of each block, so that no two blocks wait for each other.
+// From text to pivots, in one pass: what the bitmap lets through is looked at while the text is in
+// the caches. The pivots go to lists, one of each block, so that no two blocks wait for each other.
 //
-// The automata are a launch of their own behind this one. All of it in one kernel was tried in three shapes (each warp for itself,
-// each block for itself, as a call and inlined): the registers that walking takes put the text that is fetched ahead into
-// local memory.
+// The automata are a launch of their own behind this one. All of it in one kernel was tried in
+// three shapes (each warp for itself, each block for itself, as a call and inlined): the registers
+// that walking takes put the text that is fetched ahead into local memory.
 #pragma once
 #include "queues.cuh"
 

@@ -1,7 +1,8 @@
-"""GpuService: what a process does that owns a GPU: it scans arenas for other processes, which read files and make findings.
+"""GpuService: what a process does that owns a GPU: it scans arenas for other processes, which read
+files and make findings.
 
-One context for all of them: where each has its own, the device takes turns between contexts instead of overlapping their
-copies with kernels. RemoteLane is the other end of each connection.
+One context for all of them: where each has its own, the device takes turns between contexts instead
+of overlapping their copies with kernels. RemoteLane is the other end of each connection.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class _Client:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """A client's memory that it waits for to be registered: `file` is an open file of `size` bytes."""
+    """A client's memory that it waits for to be registered: `file` is an open file of `size`
+    bytes.
+    """
 
     client: _Client
     name: str
@@ -55,9 +58,13 @@ class _Offer:
 
 
 class GpuService:
-    """`listener`: a listening socket of this machine (AF_UNIX). `stop`: ends `serve` when its other end is closed."""
+    """`listener`: a listening socket of this machine (AF_UNIX). `stop`: ends `serve` when its other
+    end is closed.
+    """
 
-    def __init__(self, listener: socket.socket, stop: Connection, open_lane: Callable[[], Lane]) -> None:
+    def __init__(
+        self, listener: socket.socket, stop: Connection, open_lane: Callable[[], Lane]
+    ) -> None:
         self._listener, self._stop, self._open_lane = listener, stop, open_lane
         self._started: deque[_Client] = deque()
         self._offered: deque[_Offer] = deque()
@@ -68,7 +75,9 @@ class GpuService:
         self._clients: list[_Client] = []
 
     def serve(self) -> None:
-        """Until it is stopped. What is no DeviceMemoryError ends it: after most of CUDA's errors a context is of no use."""
+        """Until it is stopped. What is no DeviceMemoryError ends it: after most of CUDA's errors a
+        context is of no use.
+        """
         try:
             while True:
                 # whatever has come is queued on the device before anybody is waited for
@@ -84,7 +93,8 @@ class GpuService:
 
     def _work(self) -> None:
         """What takes its time: one arena's end, one room, or nothing."""
-        # a room takes as long as many an arena: those who have theirs come first, for one turn of all clients at most
+        # a room takes as long as many an arena: those who have theirs come first, for one turn of
+        # all clients at most
         if self._offered and (not self._started or self._finished >= len(self._clients)):
             self._finished = 0
             self._map(self._offered.popleft())
@@ -156,11 +166,20 @@ class GpuService:
         else:
             arrays = [found.rows] if found.matches is None else [found.rows, found.matches]
             self._answer(
-                client, "rows", found.attempted_tiles, found.committed_tiles, len(arrays), arrays=arrays
+                client,
+                "rows",
+                found.attempted_tiles,
+                found.committed_tiles,
+                len(arrays),
+                arrays=arrays,
             )
 
-    def _answer(self, client: _Client, *message: Any, arrays: Sequence[npt.NDArray[np.void]] = ()) -> None:
-        """The message, then the bytes of `arrays`, however many there are: msgpack takes less than 4 GiB."""
+    def _answer(
+        self, client: _Client, *message: Any, arrays: Sequence[npt.NDArray[np.void]] = ()
+    ) -> None:
+        """The message, then the bytes of `arrays`, however many there are: msgpack takes less than
+        4 GiB.
+        """
         try:
             client.connection.send_bytes(msgpack.packb(message))
             for array in arrays:
@@ -185,7 +204,9 @@ class GpuService:
             room.registry.close()
 
 
-def _arena(client: _Client, name: str, size: int, starts: bytes, ends: bytes, flags: bytes) -> Arena:
+def _arena(
+    client: _Client, name: str, size: int, starts: bytes, ends: bytes, flags: bytes
+) -> Arena:
     edges = np.frombuffer(flags, np.uint8)
     low, high = np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64)
     data = client.rooms[name].array[:size] if size else np.empty(0, np.uint8)

@@ -1,6 +1,7 @@
-// From rows to matches: a warp for each row searches for the match through its place, by its rule's span program
-// (vyre_dist/compiler/span_executor.py is the definition). Backtracking can't be shared by lanes, so one of them searches, and all
-// clear what it has to remember: rows are few, and whoever waits costs nothing but a place on the multiprocessor.
+// From rows to matches: a warp for each row searches for the match through its place, by its rule's
+// span program (vyre_dist/compiler/span_executor.py is the definition). Backtracking can't be
+// shared by lanes, so one of them searches, and all clear what it has to remember: rows are few,
+// and whoever waits costs nothing but a place on the multiprocessor.
 #pragma once
 #include "tables.cuh"
 
@@ -14,7 +15,8 @@ constexpr u32 SPAN_DEPTH = 2048;
 constexpr u32 FIRST_AHEAD = 192;
 constexpr int MAX_SLOTS = 6;
 
-// Of a Match: the host has to search; there is one; there is one, and its secret is not worth reporting.
+// Of a Match: the host has to search; there is one; there is one, and its secret is not worth
+// reporting.
 constexpr u32 OPEN = 0;
 constexpr u32 FOUND = 1;
 constexpr u32 SCREENED = 2;

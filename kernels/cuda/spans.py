@@ -1,4 +1,6 @@
-"""Launches spans.cuh: from rows to the matches through their places, for the rules that have a span program."""
+"""Launches spans.cuh: from rows to the matches through their places, for the rules that have a span
+program.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,12 @@ _BLOCKS_PER_SM = 2
 
 def instance() -> Instance:
     """(SpanTables, Stretch of the whole arena, Output, matches)."""
-    parameters = ("const __grid_constant__ vyre::SpanTables tables", STRETCH, OUTPUT, "vyre::Match* matches")
+    parameters = (
+        "const __grid_constant__ vyre::SpanTables tables",
+        STRETCH,
+        OUTPUT,
+        "vyre::Match* matches",
+    )
     return Instance.of("spans", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM)
 
 
@@ -50,7 +57,9 @@ class Spans:
         return self._kernel.grid * (_THREADS // 32) * (self._words + 2 * SPAN_DEPTH)
 
     def reserve(self, space: Workspace) -> tuple[Any, Any]:
-        """(scratch, matches): what a search needs of the device, for as many rows as there is room for."""
+        """(scratch, matches): what a search needs of the device, for as many rows as there is room
+        for.
+        """
         scratch = space.reserve("span scratch", np.uint32, self._scratch_words)
         matches = space.reserve("matches", np.uint8, space.row_capacity * MATCH_DTYPE.itemsize)
         return scratch, matches
@@ -64,11 +73,14 @@ class Spans:
 
     @staticmethod
     def collect(space: Workspace, count: int, stream: Any) -> npt.NDArray[np.void]:
-        """MATCH_DTYPE [count]: the matches of the first `count` rows, in their order; waits for them."""
+        """MATCH_DTYPE [count]: the matches of the first `count` rows, in their order; waits for
+        them.
+        """
         size = count * MATCH_DTYPE.itemsize
         found = landing_place(size)
         if size:
             space.reserve("matches", np.uint8, 0)[:size].get(stream=stream, out=found)
         else:
-            stream.synchronize()  # the search reads how many there are, in a buffer that the next run may replace
+            # the search reads how many there are, in a buffer that the next run may replace
+            stream.synchronize()
         return found.view(MATCH_DTYPE)

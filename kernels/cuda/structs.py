@@ -1,4 +1,6 @@
-"""The structs of tables.cuh as NumPy dtypes: what travels as kernel arguments and in tables. Kept in step by a test."""
+"""The structs of tables.cuh as NumPy dtypes: what travels as kernel arguments and in tables. Kept
+in step by a test.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ STRETCH_DTYPE = np.dtype(
         ("page_documents", "<u8"),
     ]
 )
-LISTS_DTYPE = np.dtype([("items", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")])
+LISTS_DTYPE = np.dtype(
+    [("items", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")]
+)
 OUTPUT_DTYPE = np.dtype(
     [
         ("rows", "<u8"),

@@ -1,5 +1,5 @@
-// The compiled rules of a pack as the kernels read them. Written by device_tables.py; what the fields mean is said in
-// vyre_dist/compiler/tables.py. No standard headers: NVRTC has none.
+// The compiled rules of a pack as the kernels read them. Written by device_tables.py; what the
+// fields mean is said in vyre_dist/compiler/tables.py. No standard headers: NVRTC has none.
 #pragma once
 
 namespace vyre {
@@ -26,7 +26,8 @@ constexpr u32 DEAD = 0;
 constexpr u32 ACCEPT = 1;
 constexpr u32 UNDECIDED = 2;
 
-// A row of output: a rule and the place of its pivot, or of the match's start where the entry knows its distance. HOST is set in `rule` where the host has to decide.
+// A row of output: a rule and the place of its pivot, or of the match's start where the entry knows
+// its distance. HOST is set in `rule` where the host has to decide.
 constexpr u32 HOST = 0x80000000u;
 
 struct Row {
@@ -35,8 +36,8 @@ struct Row {
   u32 rule;
 };
 
-// One direction of an entry, all that a walk along a table needs. Rows of the dead and of the accepting state lead to
-// themselves, so a walk need not stop at once.
+// One direction of an entry, all that a walk along a table needs. Rows of the dead and of the
+// accepting state lead to themselves, so a walk need not stop at once.
 struct alignas(16) Side {
   u32 byte_map;  // offset in byte_maps
   u32 cells;  // offset in dfa_cells
@@ -72,7 +73,8 @@ struct Run {
   u32 unused;
 };
 
-// The word test of runs.py; `ones` is one byte four times. A shift as a multiplication leaves the pipe that shifts alone.
+// The word test of runs.py; `ones` is one byte four times. A shift as a multiplication leaves the
+// pipe that shifts alone.
 struct WordTest {
   u32 scale;  // 2^shift
   u32 ones;
@@ -112,8 +114,8 @@ struct Tables {
   WordTest tests[MAX_RUNS];
 };
 
-// Where a document's bytes begin in the arena, at a multiple of 16, and where they end. The highest bits: the document begins
-// where its bytes do (of `start`), it ends where they end (of `end`).
+// Where a document's bytes begin in the arena, at a multiple of 16, and where they end. The highest
+// bits: the document begins where its bytes do (of `start`), it ends where they end (of `end`).
 struct alignas(16) Bounds {
   u64 start;
   u64 end;
@@ -121,8 +123,9 @@ struct alignas(16) Bounds {
 
 constexpr u64 AT_EDGE = 1ull << 63;
 
-// One launch's stretch of an arena. Offsets of the launch are 32-bit and count from `data`; `first` is what they stand for
-// in the arena. Documents may reach beyond the stretch: `before` and `after` say how much of the arena is there.
+// One launch's stretch of an arena. Offsets of the launch are 32-bit and count from `data`; `first`
+// is what they stand for in the arena. Documents may reach beyond the stretch: `before` and `after`
+// say how much of the arena is there.
 struct Stretch {
   const u8* data;
   u64 first;
@@ -135,9 +138,9 @@ struct Stretch {
 
 constexpr u32 PAGE_BITS = 12;
 
-// A candidate that passed its probes; `at` is the pivot's offset in the stretch. `room`: how many bytes of the document there are
-// from the pivot on (low half) and before it (high half), 65 535 at most; EDGES in `document`: whether the document has its start
-// (high bit) and its end there.
+// A candidate that passed its probes; `at` is the pivot's offset in the stretch. `room`: how many
+// bytes of the document there are from the pivot on (low half) and before it (high half), 65 535 at
+// most; EDGES in `document`: whether the document has its start (high bit) and its end there.
 struct alignas(16) Pivot {
   u32 at;
   u32 entry;
@@ -161,7 +164,8 @@ struct Lists {
   u32 parts;  // so many blocks of the kernel that reads them share a list
 };
 
-// Where rows go. `counts[0]`: rows wanted, also those beyond `capacity`, which are not written. Tiles are bits.
+// Where rows go. `counts[0]`: rows wanted, also those beyond `capacity`, which are not written.
+// Tiles are bits.
 struct Output {
   Row* rows;
   u64* counts;

@@ -15,8 +15,9 @@ _PADDING = bytes(16)  # an empty array gets an address, too
 def upload(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
     """The arrays' bytes on the device, by name; all of them are there when this returns.
 
-    CuPy queues copies on its current stream, and lanes have streams of their own, which wait for no other: without waiting
-    here a first scan on a busy device reads tables that are still on their way, and misses matches without a word.
+    CuPy queues copies on its current stream, and lanes have streams of their own, which wait for no
+    other: without waiting here a first scan on a busy device reads tables that are still on their
+    way, and misses matches without a word.
 
     Raises DeviceUnusableError when the device has no room for them, or lets nobody in.
     """
@@ -35,6 +36,8 @@ def upload(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
         ) from error
     except cupy.cuda.runtime.CUDARuntimeError as error:
         # the first to need a context: another process may have the device for itself
-        raise DeviceUnusableError(str(error), "see what nvidia-smi shows, or use --backend cpu") from error
+        raise DeviceUnusableError(
+            str(error), "see what nvidia-smi shows, or use --backend cpu"
+        ) from error
     cupy.cuda.get_current_stream().synchronize()
     return there

@@ -6,8 +6,9 @@ namespace vyre {
 
 constexpr u32 SHARED_NFA_WORDS = 4096;
 
-// Bit-parallel automata look up a row for every position that is alive: their tables are small, so each block has them at hand. No
-// more of shared memory is asked for than they take: what is left is the cache, where the other automata's tables are.
+// Bit-parallel automata look up a row for every position that is alive: their tables are small, so
+// each block has them at hand. No more of shared memory is asked for than they take: what is left
+// is the cache, where the other automata's tables are.
 template <int THREADS>
 __device__ __forceinline__ void walk(const Tables& tables, const Stretch& stretch, const Lists<Pivot>& lists,
                                      const Output& output) {

@@ -16,7 +16,9 @@ _SHARED_NFA_WORDS = 4096  # walk.cuh
 
 
 def instance(nfa_words: int = _SHARED_NFA_WORDS, blocks_per_sm: int = _BLOCKS_PER_SM) -> Instance:
-    """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: of the pack's bit-parallel automata."""
+    """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: of the pack's bit-parallel
+    automata.
+    """
     parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
     return Instance.of(
         "walk",
@@ -53,4 +55,6 @@ class Walk:
         lists: int,
     ) -> None:
         """Queue the kernel on `lists` lists of pivots."""
-        self._kernel(stream, self._tables, stretch, pivots, output, grid=lists * int(pivots["parts"]))
+        self._kernel(
+            stream, self._tables, stretch, pivots, output, grid=lists * int(pivots["parts"])
+        )

@@ -11,7 +11,8 @@ class Walker {
   __device__ __forceinline__ Walker(const Tables& tables, const Stretch& stretch, const Output& output, const u64* words)
       : t(tables), s(stretch), rows{stretch, output}, nfa_words(words) {}
 
-  // Whole warps call. A thread does pivots[first], pivots[first + step] and so on; it takes its next one as soon as it is done.
+  // Whole warps call. A thread does pivots[first], pivots[first + step] and so on; it takes its
+  // next one as soon as it is done.
   __device__ __forceinline__ void walk(const Pivot* pivots, u32 count, u32 first, u32 step) const {
     u32 next = first;
     Pivot p;
@@ -53,7 +54,8 @@ class Walker {
   const Rows rows;
   const u64* nfa_words;
 
-  // PENDING for an automaton with a table, which then walks; a bit-parallel one runs to its end. `room`: bytes there are.
+  // PENDING for an automaton with a table, which then walks; a bit-parallel one runs to its end.
+  // `room`: bytes there are.
   __device__ __forceinline__ u32 set_out(Walk& walk, const Side& from, const u8* next, u32 room, bool edge, int stride) const {
     const uint4 side = __ldg(reinterpret_cast<const uint4*>(&from));
     const u8* map = t.byte_maps + side.x;

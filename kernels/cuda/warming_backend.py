@@ -1,4 +1,5 @@
-"""WarmingBackend: the cuda backend of a GPU that another process owns and, until that is ready, the cpu backend.
+"""WarmingBackend: the cuda backend of a GPU that another process owns and, until that is ready, the
+cpu backend.
 
 CUDA takes a while to start: many a scan is over before. Both find the same.
 """
@@ -18,11 +19,15 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
 
 _DISPATCH_BYTES = 32 << 20
-"""Of one dispatch to a GPU that several share: they overlap each other, and less memory of each has to be registered."""
+"""Of one dispatch to a GPU that several share: they overlap each other, and less memory of each has
+to be registered.
+"""
 
 
 class WarmingBackend:
-    """`gpu`: see BackendOptions. Raises WorkerUnusableError when that process is gone. Not thread-safe."""
+    """`gpu`: see BackendOptions. Raises WorkerUnusableError when that process is gone. Not
+    thread-safe.
+    """
 
     name = "cuda"
     supports_speculation = True
@@ -70,7 +75,9 @@ class WarmingBackend:
     def _next(self) -> CudaBackend | CpuBackend:
         return self._cuda if self._ready else self._cpu
 
-    def dispatch(self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig) -> list[bytes]:
+    def dispatch(
+        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
+    ) -> list[bytes]:
         """Run `program` on `inputs`, on the GPU if that is ready."""
         self._latest = self._cuda if self.warm else self._cpu
         return self._latest.dispatch(program, inputs, config)

@@ -1,7 +1,8 @@
-// The first look: every second place of the text hashed and looked up in the bitmap, sixteen bytes of a thread at a time.
-// What this costs is what a prefilter costs: per place a multiplication, a look-up in shared memory and about six other
-// instructions. Where memory is as fast as an H200's the look-ups bound it: 32 lanes with a word of their own each take 3.3 turns
-// (bank conflicts), and the way to shared memory was busy for 81 % of the time when it was profiled.
+// The first look: every second place of the text hashed and looked up in the bitmap, sixteen bytes
+// of a thread at a time. What this costs is what a prefilter costs: per place a multiplication, a
+// look-up in shared memory and about six other instructions. Where memory is as fast as an H200's
+// the look-ups bound it: 32 lanes with a word of their own each take 3.3 turns (bank conflicts),
+// and the way to shared memory was busy for 81 % of the time when it was profiled.
 #pragma once
 #include "tables.cuh"
 
@@ -39,14 +40,15 @@ __device__ __forceinline__ void multiply_wide(u32 a, u32 b, u32& low, u32& high)
 #endif
 }
 
-// The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if two bits of one word are
-// set (hashing.py).
+// The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if
+// two bits of one word are set (hashing.py).
 template <int BITS>
 __device__ __forceinline__ u32 look_up(const u32* bitmap, u32 window, u32 multiplier, u32 found) {
   u32 low, high;
   multiply_wide(window, multiplier, low, high);
   const u32 word = bitmap[low >> (37 - BITS)];
-  // words are stored mirrored, so that a shift by the bit's number (modulo 32) brings its answer to the top
+  // words are stored mirrored, so that a shift by the bit's number (modulo 32) brings its answer to
+  // the top
   const u32 both = __funnelshift_l(0u, word, high) & __funnelshift_l(0u, word, low);
   return __funnelshift_l(both, found, 1);
 }
@@ -66,13 +68,15 @@ __device__ __forceinline__ u32 look_up_vector(const u32* bitmap, uint4 v, u32 ne
   return look_up<BITS>(bitmap, __byte_perm(d, e, 0x5432), multiplier, found);
 }
 
-// The bits that two words' bytes lack for a run's word test: zero if all eight may be of the class, as far as it can tell.
+// The bits that two words' bytes lack for a run's word test: zero if all eight may be of the class,
+// as far as it can tell.
 __device__ __forceinline__ u32 failing(WordTest t, u32 first, u32 second) {
   const u32 a = first | FOLD_WORD, b = second | FOLD_WORD;
   return ~((a ^ a * t.scale) & (b ^ b * t.scale)) & t.ones;
 }
 
-// Each block begins at another place of the bitmap: if all asked for the same lines at the same time, they would wait for each other.
+// Each block begins at another place of the bitmap: if all asked for the same lines at the same
+// time, they would wait for each other.
 template <int THREADS, int BITS>
 __device__ __forceinline__ void load_bitmap(u32* shared, const u32* bitmap) {
   constexpr u32 VECTORS = (1u << BITS) / 128;
@@ -84,7 +88,8 @@ __device__ __forceinline__ void load_bitmap(u32* shared, const u32* bitmap) {
   }
 }
 
-// Up to which offset of the stretch vectors can be read: the arena's end, rounded up, but no more than is needed.
+// Up to which offset of the stretch vectors can be read: the arena's end, rounded up, but no more
+// than is needed.
 __device__ __forceinline__ u32 readable_bytes(const Stretch& s) {
   const u64 there = s.arena_bytes - s.first, needed = u64(s.bytes) + 16;
   return u32(((there < needed ? there : needed) + 15) & ~15ull);
@@ -96,7 +101,8 @@ __device__ __forceinline__ u32 offset_of_first(u32 bits) {
   return 512 * (i >> 3) + 2 * (i & 7);
 }
 
-// A warp's next UNROLL vectors of every lane: vector j of lane l begins at byte 512 j + 16 l of the unit.
+// A warp's next UNROLL vectors of every lane: vector j of lane l begins at byte 512 j + 16 l of the
+// unit.
 template <int UNROLL>
 struct Unit {
   static constexpr u32 BYTES = 512 * UNROLL;
@@ -130,7 +136,8 @@ struct Unit {
     return j + 1 == UNROLL && lane_id() == 31 ? beyond : neighbour;
   }
 
-  // Which windows hit: 8 bits a vector, the earliest place in the highest bit of all 32; places from `left` on are not asked.
+  // Which windows hit: 8 bits a vector, the earliest place in the highest bit of all 32; places
+  // from `left` on are not asked.
   template <int BITS>
   __device__ __forceinline__ u32 hits(const u32* bitmap, u32 multiplier, u32 left) const {
     u32 found = 0;
@@ -150,7 +157,8 @@ struct Unit {
     return mask;
   }
 
-  // Which vectors pass some run's word test: bit 31 - 8 j for vector j. A block that is not all there does not.
+  // Which vectors pass some run's word test: bit 31 - 8 j for vector j. A block that is not all
+  // there does not.
   __device__ __forceinline__ u32 blocks(const Tables& t, u32 left) const {
     u32 found = 0;
     for (u32 i = 0; i < t.test_count; ++i) {

@@ -15,7 +15,9 @@ _FIRST_PIVOTS = 1 << 9
 
 
 class Workspace:
-    """The buffers grow to what runs have needed so far. Capacities are in items; that of pivots is of each list."""
+    """The buffers grow to what runs have needed so far. Capacities are in items; that of pivots is
+    of each list.
+    """
 
     def __init__(self) -> None:
         self._buffers: dict[str, Any] = {}
@@ -26,7 +28,9 @@ class Workspace:
         self.latest: Any = None  # the Output struct of the latest run
 
     def reserve(self, name: str, dtype: type[np.generic], size: int) -> Any:
-        """The buffer called `name`, with `size` elements or more. What it held is lost when it grows."""
+        """The buffer called `name`, with `size` elements or more. What it held is lost when it
+        grows.
+        """
         import cupy
 
         buffer = self._buffers.get(name)
@@ -37,7 +41,9 @@ class Workspace:
     def lists(
         self, name: str, item_bytes: int, count: int, capacity: int, lengths: Any, parts: int = 1
     ) -> npt.NDArray[np.void]:
-        """The Lists struct of `count` lists of `capacity` items each, in the buffer called `name`."""
+        """The Lists struct of `count` lists of `capacity` items each, in the buffer called
+        `name`.
+        """
         lists = np.zeros((), LISTS_DTYPE)
         lists["items"] = self.reserve(name, np.uint8, count * capacity * item_bytes).data.ptr
         lists["lengths"] = lengths.data.ptr
@@ -56,7 +62,9 @@ class Workspace:
         output["counts"] = state.data.ptr
         output["attempted"] = state.data.ptr + 8
         output["committed"] = state.data.ptr + 8 + 4 * words
-        output["rows"] = self.reserve("rows", np.uint8, self.row_capacity * ROW_DTYPE.itemsize).data.ptr
+        output["rows"] = self.reserve(
+            "rows", np.uint8, self.row_capacity * ROW_DTYPE.itemsize
+        ).data.ptr
         output["capacity"] = self.row_capacity
         output["tile_bits"] = tile_bytes.bit_length() - 1
         self.state, self.latest = state, output

@@ -1,4 +1,6 @@
-"""What the Ray tests share: a home and a folder for Ray's own files, a small corpus, and a way to scan it."""
+"""What the Ray tests share: a home and a folder for Ray's own files, a small corpus, and a way to
+scan it.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def ref(path: Path | str) -> DocumentRef:
 
 @pytest.fixture(scope="session", autouse=True)
 def ray_places() -> Iterator[Path]:
-    """HOME and RAY_TMPDIR in a folder of our own: no token of the user is used, no cluster of this machine found."""
+    """HOME and RAY_TMPDIR in a folder of our own: no token of the user is used, no cluster of this
+    machine found.
+    """
     # short: a Unix socket's path has room for 107 bytes, and Ray's part of it is long
     folder = Path(tempfile.mkdtemp(prefix="vr"))
     (folder / "home").mkdir()
@@ -69,7 +73,9 @@ def head(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty files in three folders: small ones, empty ones, a .env, and one of 40 000 bytes that is cut into pieces."""
+    """Sixty files in three folders: small ones, empty ones, a .env, and one of 40 000 bytes that is
+    cut into pieces.
+    """
     root = tmp_path_factory.mktemp("corpus")
     write_small_files(root, 58)
     for i in range(0, 58, 20):
@@ -93,7 +99,9 @@ def spec() -> WorkerSpec:
 
 @pytest.fixture
 def scan() -> Scan:
-    """scan(pool, documents) -> findings, outcome, warnings. `watch` is called after every round of events."""
+    """scan(pool, documents) -> findings, outcome, warnings. `watch` is called after every round of
+    events.
+    """
 
     def do(
         pool: WorkerPool,

@@ -1,4 +1,6 @@
-"""Uses of the library, each a program of its own: `python poisoned_library_use.py KIND PATH`; prints how many findings."""
+"""Uses of the library, each a program of its own: `python poisoned_library_use.py KIND PATH`;
+prints how many findings.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def extraction(path: str) -> int:
 
     pack = RulePack.from_patterns(PATTERNS)
     compiled = compile_pack(pack.data)
-    with ExtractionPool(pack.data, compiled, RowReading.of(load_tables(compiled)), workers=1) as pool:
+    with ExtractionPool(
+        pack.data, compiled, RowReading.of(load_tables(compiled)), workers=1
+    ) as pool:
         pool.warm_up()
     memory = SharedMemory(create=True, size=4096)
     memory.close()

@@ -1,4 +1,6 @@
-"""Tokens, on real heads: one that asks for a token, because its owner has one, and one that does not."""
+"""Tokens, on real heads: one that asks for a token, because its owner has one, and one that does
+not.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ TOKEN_FILE = Path(".ray", "auth_token")
 
 @pytest.fixture(scope="module")
 def guarded(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """As `ray start --head` is for someone whose home has a token: nothing else is said about authentication."""
+    """As `ray start --head` is for someone whose home has a token: nothing else is said about
+    authentication.
+    """
     folder = tmp_path_factory.mktemp("guarded")
     with_token(folder / "home", "t0ken" * 8)
     with running_head(folder, ray_places / "g", token=False) as head:
@@ -76,9 +80,13 @@ def reach(
     return done, time.monotonic() - began
 
 
-@pytest.mark.parametrize("way", ["gcs", *nightly("auto", "client"), "job", *nightly("job-by-cluster")])
+@pytest.mark.parametrize(
+    "way", ["gcs", *nightly("auto", "client"), "job", *nightly("job-by-cluster")]
+)
 def test_a_token_that_is_there_is_used(guarded: Head, tmp_path: Path, way: str) -> None:
-    """Without a variable that says so, the token of the user's home opens a cluster that asks for one."""
+    """Without a variable that says so, the token of the user's home opens a cluster that asks for
+    one.
+    """
     done, _ = reach(guarded, way, tmp_path)
     assert done.returncode == FINDINGS, done.stdout + done.stderr
 
@@ -100,8 +108,12 @@ def test_a_token_may_come_by_a_variable(guarded: Head, tmp_path: Path, variable:
         *((way, "forbidden") for way in ("gcs", "job")),
     ],
 )
-def test_a_token_that_is_wanting_is_told_at_once(guarded: Head, tmp_path: Path, way: str, there: str) -> None:
-    """No token, one of another cluster, or a mode in which none is sent: bad usage, and which variables to set."""
+def test_a_token_that_is_wanting_is_told_at_once(
+    guarded: Head, tmp_path: Path, way: str, there: str
+) -> None:
+    """No token, one of another cluster, or a mode in which none is sent: bad usage, and which
+    variables to set.
+    """
     home = tmp_path / "home"
     home.mkdir()
     environment = {"HOME": str(home)}
@@ -120,7 +132,9 @@ def test_a_token_that_is_wanting_is_told_at_once(guarded: Head, tmp_path: Path, 
 def test_a_token_is_not_pressed_on_a_cluster_that_asks_for_none(
     open_head: Head, tmp_path: Path, way: str
 ) -> None:
-    """A driver in token mode would turn its own workers away: so it is not, though its home has a token."""
+    """A driver in token mode would turn its own workers away: so it is not, though its home has a
+    token.
+    """
     done, _ = reach(open_head, way, tmp_path, HOME=str(with_token(tmp_path / "home", "t0ken")))
     assert done.returncode == FINDINGS, done.stderr
     assert "was lost" not in done.stderr

@@ -1,4 +1,6 @@
-"""Joining and starting clusters: addresses, the token's file, and what a fresh local cluster leaves behind."""
+"""Joining and starting clusters: addresses, the token's file, and what a fresh local cluster leaves
+behind.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def test_other_arrangements_are_left_alone(home: Path, monkeypatch, name: str, v
 
 @pytest.mark.parametrize("fault", ["no folder", "a file for the folder", "an empty token"])
 def test_a_token_that_can_not_be_kept_is_told(home: Path, monkeypatch, fault: str) -> None:
-    """No home folder to write to, something in the way, an empty file: OSError, and nothing is left half written."""
+    """No home folder to write to, something in the way, an empty file: OSError, and nothing is left
+    half written.
+    """
     if fault == "no folder":
         monkeypatch.setenv("HOME", "/proc/nobody")
     elif fault == "a file for the folder":
@@ -85,24 +89,55 @@ def test_a_token_that_can_not_be_kept_is_told(home: Path, monkeypatch, fault: st
 
 
 def test_a_local_cluster_needs_no_home(home: Path, ray_places: Path, corpus: Path) -> None:
-    """Without HOME, a passwd entry and a place for Ray's token a cluster is started all the same, and guarded by one."""
+    """Without HOME, a passwd entry and a place for Ray's token a cluster is started all the same,
+    and guarded by one.
+    """
     pack = home / "p.toml"
-    pack.write_text("schema = 1\n[[rules]]\nid = 'key'\nregex = 'AKIA[0-9A-Z]{16}'\nkeywords = ['AKIA']\n")
+    pack.write_text(
+        "schema = 1\n[[rules]]\nid = 'key'\nregex = 'AKIA[0-9A-Z]{16}'\nkeywords = ['AKIA']\n"
+    )
     command = [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "-f", "jsonl"]
-    command += ["--progress", "never", "--pool", "ray", "--address", "local", "-j", "1", str(corpus)]
+    command += [
+        "--progress",
+        "never",
+        "--pool",
+        "ray",
+        "--address",
+        "local",
+        "-j",
+        "1",
+        str(corpus),
+    ]
     own = {"PATH": os.environ["PATH"], "RAY_TMPDIR": str(ray_places), "TMPDIR": str(home)}
     without = subprocess.run(
-        with_mounts(NO_PASSWD, command), env=own, capture_output=True, text=True, timeout=120, cwd=home
+        with_mounts(NO_PASSWD, command),
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=home,
     )
     lines = [json.loads(line) for line in without.stdout.splitlines()]
-    assert without.returncode == 1 and lines[-1]["complete"] and lines[-1]["pool"] == "ray", without.stderr
+    assert without.returncode == 1 and lines[-1]["complete"] and lines[-1]["pool"] == "ray", (
+        without.stderr
+    )
     (said,) = without.stderr.splitlines()
     assert "HOME is not set" in said
 
 
 def test_a_place_for_rays_files_that_can_not_be_written_is_told(home: Path, corpus: Path) -> None:
     """The message names the place and the variable that names another one; nothing is scanned."""
-    command = [sys.executable, "-m", "vyre_dist", "scan", "--pool", "ray", "--address", "local", str(corpus)]
+    command = [
+        sys.executable,
+        "-m",
+        "vyre_dist",
+        "scan",
+        "--pool",
+        "ray",
+        "--address",
+        "local",
+        str(corpus),
+    ]
     own = {"PATH": os.environ["PATH"], "HOME": str(home), "RAY_TMPDIR": "/proc/nobody"}
     done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=120, cwd=home)
     assert done.returncode == 2 and done.stdout == ""
@@ -111,7 +146,9 @@ def test_a_place_for_rays_files_that_can_not_be_written_is_told(home: Path, corp
 
 @pytest.mark.parametrize("where", ["argument", "environment"])
 def test_a_job_servers_address_is_no_cluster(monkeypatch, where: str) -> None:
-    """http:// is for submitting jobs, given directly or left in RAY_ADDRESS; the message says what to do."""
+    """http:// is for submitting jobs, given directly or left in RAY_ADDRESS; the message says what
+    to do.
+    """
     address = "http://head.example:8265"
     if where == "environment":
         monkeypatch.setenv("RAY_ADDRESS", address)
@@ -179,8 +216,12 @@ def join(address: str) -> ClusterError:
 
 
 @pytest.mark.parametrize("kind", ["nobody", "hung"])
-def test_an_address_where_nobody_answers_is_told(monkeypatch, init: list[object], kind: str) -> None:
-    """Ray, which would not stop trying, is not asked; the message says what to look at, in the time it may take."""
+def test_an_address_where_nobody_answers_is_told(
+    monkeypatch, init: list[object], kind: str
+) -> None:
+    """Ray, which would not stop trying, is not asked; the message says what to look at, in the time
+    it may take.
+    """
     monkeypatch.setattr("vyre_dist.actors.cluster._REACHED_WITHIN_SECONDS", 0.5)
     with port_of(kind, "127.0.0.1") as port:
         began = time.monotonic()
@@ -207,9 +248,13 @@ def test_an_address_where_somebody_listens_is_rays(init: list[object], address: 
     assert init == [address.format(port)]
 
 
-@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:1", "127.0.0.1", "127.0.0.1:x", "[::1", ":1"])
+@pytest.mark.parametrize(
+    "address", ["auto", "ray://127.0.0.1:1", "127.0.0.1", "127.0.0.1:x", "[::1", ":1"]
+)
 def test_what_names_no_port_is_left_to_ray(monkeypatch, init: list[object], address: str) -> None:
-    """Ray finds clusters by itself, has its own time-out for its clients, and says what is no address."""
+    """Ray finds clusters by itself, has its own time-out for its clients, and says what is no
+    address.
+    """
     # one that another test has started, perhaps
     monkeypatch.setattr("vyre_dist.actors.cluster._this_machines", lambda: None)
     join(address)
@@ -262,7 +307,9 @@ for token in ("a" * 64, "b" * 64):
 
 
 def test_a_token_that_changes_between_clusters(home: Path, ray_places: Path) -> None:
-    """A process that has had a cluster can start another one when the token is another one since."""
+    """A process that has had a cluster can start another one when the token is another one
+    since.
+    """
     done = run_python("-c", _TWO_TOKENS, timeout=120)
     assert done.returncode == 0, done.stderr
 
@@ -288,7 +335,9 @@ main(sys.argv[1:])
 
 
 def test_sigterm_while_ray_is_shut_down_costs_no_output(home: Path, ray_places: Path) -> None:
-    """In it the signal kills at once: by then findings and report are whole, and in their places."""
+    """In it the signal kills at once: by then findings and report are whole, and in their
+    places.
+    """
     rules, text = home / "rules.toml", home / "text"
     rules.write_text("[[rules]]\nid = 'r'\nregex = 'a+'\n")
     text.write_text("xaax")
@@ -306,10 +355,19 @@ def test_sigterm_while_ray_is_shut_down_costs_no_output(home: Path, ray_places: 
 
 
 def test_infeasible_says_all_of_it() -> None:
-    """The message names what was asked, what there is and the ways out; the numbers are attributes."""
+    """The message names what was asked, what there is and the ways out; the numbers are
+    attributes.
+    """
     error = InfeasibleError(9, Room(3, 4.0, 16.0, 4), {"GPU": 1, "CPU": 1})
     assert (error.asked, error.room, error.per_worker) == (9, 4, {"GPU": 1, "CPU": 1})
-    for part in ("9 workers", "1 GPU and 1 CPU", "3 nodes", "4 GPU and 16 CPU", "--workers", "--backend cpu"):
+    for part in (
+        "9 workers",
+        "1 GPU and 1 CPU",
+        "3 nodes",
+        "4 GPU and 16 CPU",
+        "--workers",
+        "--backend cpu",
+    ):
         assert part in str(error)
 
 
@@ -343,8 +401,8 @@ print("fine")
 
 
 def test_a_fresh_cluster_is_quiet_private_and_gone_afterwards(home: Path, ray_places: Path) -> None:
-    """Without an address a pool starts Ray with the CPUs it asked for, guarded by our token, and shuts it down. What is done
-    about SIGTERM stays as it was.
+    """Without an address a pool starts Ray with the CPUs it asked for, guarded by our token, and
+    shuts it down. What is done about SIGTERM stays as it was.
     """
     done = run_python("-W", "error::FutureWarning", "-c", _FRESH, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")

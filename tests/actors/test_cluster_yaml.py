@@ -37,7 +37,9 @@ def test_ray_accepts_it(config) -> None:
     assert prepared["head_node_type"] == "head" and types["head"]["resources"]["CPU"] == 0
 
 
-@pytest.mark.parametrize(("key", "value"), [("idle_timeout_minutes", "ten"), ("a_key_nobody_knows", 1)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("idle_timeout_minutes", "ten"), ("a_key_nobody_knows", 1)]
+)
 def test_ray_would_notice(config, key: str, value: object) -> None:
     """The validation is one that refuses: a wrong type and an unknown key do not pass."""
     config[key] = value
@@ -46,7 +48,9 @@ def test_ray_would_notice(config, key: str, value: object) -> None:
 
 
 def test_what_it_sends_is_there(config) -> None:
-    """Files that are copied to the nodes exist here, and what is installed is constrained by them."""
+    """Files that are copied to the nodes exist here, and what is installed is constrained by
+    them.
+    """
     for target, source in config["file_mounts"].items():
         assert (ROOT / source).is_file()
         assert any(Path(target).name in command for command in config["setup_commands"])
@@ -54,7 +58,9 @@ def test_what_it_sends_is_there(config) -> None:
 
 
 def test_ray_up_comes_as_far_as_the_credentials(tmp_path: Path) -> None:
-    """With the extra `aws` installed, the README's first line stops at nothing but the credentials that are missing."""
+    """With the extra `aws` installed, the README's first line stops at nothing but the credentials
+    that are missing.
+    """
     pytest.importorskip("boto3", reason="pip install '.[aws]', which `ray up` needs for AWS")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
     done = subprocess.run(
@@ -66,16 +72,22 @@ def test_ray_up_comes_as_far_as_the_credentials(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode != 0
-    assert done.stderr.splitlines()[-1].endswith("NoCredentialsError: Unable to locate credentials"), (
-        done.stderr
-    )
+    assert done.stderr.splitlines()[-1].endswith(
+        "NoCredentialsError: Unable to locate credentials"
+    ), done.stderr
 
 
 def test_the_readmes_lines_name_what_there_is() -> None:
-    """Extras, files and addresses of its section on clusters exist; each line for the job server gives its address."""
-    section = (ROOT / "README.md").read_text().partition("\n## On a cluster\n")[2].partition("\n## ")[0]
+    """Extras, files and addresses of its section on clusters exist; each line for the job server
+    gives its address.
+    """
+    section = (
+        (ROOT / "README.md").read_text().partition("\n## On a cluster\n")[2].partition("\n## ")[0]
+    )
     lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     assert any("'.[aws]'" in line for line in lines) and "aws" in extras
     for line in lines:
         words = shlex.split(line, comments=True)
@@ -83,5 +95,6 @@ def test_the_readmes_lines_name_what_there_is() -> None:
             assert (ROOT / file).is_file()
         if "submit" in words:
             assert words[words.index("--address") + 1].removeprefix("http://") == "localhost:8265"
-            # Ray's own command finds no cluster where none runs, and takes no address without a scheme for HTTP
+            # Ray's own command finds no cluster where none runs, and takes no address without a
+            # scheme for HTTP
             assert words[0] != "ray" or "http://localhost:8265" in words

@@ -75,8 +75,12 @@ def process_called(scan: subprocess.Popen[str], part: str) -> psutil.Process:
 
 
 @pytest.mark.parametrize("part", ["gcs_server", *nightly("/raylet ")])
-def test_a_scan_whose_head_dies_found_nothing_and_is_not_clean(scan, tmp_path: Path, part: str) -> None:
-    """Ray ends the driver with exit code 1, "findings"; vyre-dist's is 3, with the reason, and there is no report."""
+def test_a_scan_whose_head_dies_found_nothing_and_is_not_clean(
+    scan, tmp_path: Path, part: str
+) -> None:
+    """Ray ends the driver with exit code 1, "findings"; vyre-dist's is 3, with the reason, and
+    there is no report.
+    """
     process_called(scan, part).kill()
     _, said = scan.communicate(timeout=TIMEOUT_S)
     assert scan.returncode == INCOMPLETE, said

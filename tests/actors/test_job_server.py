@@ -1,5 +1,5 @@
-"""Reaching a job server: addresses in all forms, and answers that are wrong for a moment only. The server is a real head's,
-with a proxy before it where it is to fail.
+"""Reaching a job server: addresses in all forms, and answers that are wrong for a moment only. The
+server is a real head's, with a proxy before it where it is to fail.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def test_submit_takes_host_and_port(head: Head, way: str) -> None:
     """The dashboard's address without http:// will do, wherever it is given."""
     address = head.http.removeprefix("http://")
     given = ["--address", address] if way == "argument" else []
-    done = head.vyre("submit", *given, "--no-wait", "--", "--version", **({} if given else {way: address}))
+    done = head.vyre(
+        "submit", *given, "--no-wait", "--", "--version", **({} if given else {way: address})
+    )
     assert (done.returncode, done.stdout[:10]) == (CLEAN, "raysubmit_"), done.stderr
 
 
@@ -68,7 +70,9 @@ def test_a_port_where_nobody_listens_is_told_at_once(head: Head, form: str) -> N
 
 @pytest.mark.parametrize("form", ["{}", "http://{}"])
 def test_what_is_no_job_server_is_bad_usage_at_once(head: Head, form: str) -> None:
-    """Somebody who speaks another language than HTTP, or a head's, is no bug of ours; Ray would try for 40 s."""
+    """Somebody who speaks another language than HTTP, or a head's, is no bug of ours; Ray would try
+    for 40 s.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def talk() -> None:
@@ -89,7 +93,9 @@ def test_what_is_no_job_server_is_bad_usage_at_once(head: Head, form: str) -> No
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):
-    """Passes requests on to `target`, but for the first `failures` of a method: `before` they get there, or after."""
+    """Passes requests on to `target`, but for the first `failures` of a method: `before` they get
+    there, or after.
+    """
 
     target: ClassVar[str]
     failures: ClassVar[dict[str, int]]
@@ -104,7 +110,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         if fails and self.before:
             self._answer(self.status, NO_AGENT.encode())
             return
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length")}
+        headers = {
+            k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length")
+        }
         answer = requests.request(
             self.command, self.target + self.path, data=body, headers=headers, timeout=30
         )
@@ -138,7 +146,9 @@ def proxy(head: Head, failures: dict[str, int], status: int, before: bool = True
 @pytest.mark.parametrize("status", [500, *nightly(502, 503, 504)])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_passing_is_tried_again(head: Head, method: str, status: int) -> None:
-    """A cluster that comes up answers so for a moment; the job is taken then, and somebody is told of the wait."""
+    """A cluster that comes up answers so for a moment; the job is taken then, and somebody is told
+    of the wait.
+    """
     failures = {method: 3}
     with proxy(head, failures, status) as address:
         done = head.vyre("submit", "--address", address, "--no-wait", "--", "--version")
@@ -158,7 +168,9 @@ def test_a_job_is_submitted_once_however_often_it_takes(head: Head) -> None:
 
 def jobs(head: Head) -> set[str]:
     token = Path(head.token["RAY_AUTH_TOKEN_PATH"]).read_text()
-    answer = requests.get(f"{head.http}/api/jobs/", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    answer = requests.get(
+        f"{head.http}/api/jobs/", headers={"Authorization": f"Bearer {token}"}, timeout=30
+    )
     return {job["submission_id"] for job in answer.json()}
 
 

@@ -1,4 +1,6 @@
-"""Scans as jobs on a real Ray head with token authentication, through the command line as a user would."""
+"""Scans as jobs on a real Ray head with token authentication, through the command line as a user
+would.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,12 @@ def read_findings(text: str) -> list[dict[str, object]]:
     return [row for row in rows if row["type"] == "finding"]
 
 
-def test_submit_gives_the_findings_and_the_exit_code(head, corpus, expected, tmp_path, scan_options) -> None:
-    """`vyre-dist submit` follows a job that picked Ray by itself; its findings and exit code are the local scan's."""
+def test_submit_gives_the_findings_and_the_exit_code(
+    head, corpus, expected, tmp_path, scan_options
+) -> None:
+    """`vyre-dist submit` follows a job that picked Ray by itself; its findings and exit code are
+    the local scan's.
+    """
     out, report = tmp_path / "found.jsonl", tmp_path / "report.json"
     arguments = ["scan", str(corpus), *scan_options, "--report", str(report)]
     done = head.vyre(
@@ -99,8 +105,8 @@ def test_a_bad_command_line_is_a_usage_error(head) -> None:
 
 
 def test_the_package_can_be_sent_along(head, tmp_path, scan_options) -> None:
-    """With --ship-package driver and workers of a job run the vyre_dist that submitted it; a relative path is one in the
-    folder that was uploaded.
+    """With --ship-package driver and workers of a job run the vyre_dist that submitted it; a
+    relative path is one in the folder that was uploaded.
     """
     shipped = tmp_path / "shipped"
     package = Path(vyre_dist.__file__).parent
@@ -119,7 +125,15 @@ def test_the_package_can_be_sent_along(head, tmp_path, scan_options) -> None:
         main.read_text().replace("    main()", '    print("this is the shipped one")\n    main()')
     )
     done = head.vyre(
-        *("submit", "--address", head.http, "--working-dir", str(tmp_path / "data"), "--ship-package", "--"),
+        *(
+            "submit",
+            "--address",
+            head.http,
+            "--working-dir",
+            str(tmp_path / "data"),
+            "--ship-package",
+            "--",
+        ),
         *("scan", "in", *scan_options, "-j", "1", "--format", "jsonl"),
         cwd=tmp_path,
         PYTHONPATH=str(shipped),
@@ -139,8 +153,12 @@ def copy_into(source: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 143)])
-def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: int, scan_options) -> None:
-    """Ctrl-C, or SIGTERM, while it follows: submit stops the job on the cluster and says 130, or 143."""
+def test_an_interrupt_stops_the_job(
+    head, tmp_path, sent: signal.Signals, code: int, scan_options
+) -> None:
+    """Ctrl-C, or SIGTERM, while it follows: submit stops the job on the cluster and says 130, or
+    143.
+    """
     # the scan waits for its list of files, until somebody opens this for writing
     names = tmp_path / "names"
     os.mkfifo(names)
@@ -154,7 +172,9 @@ def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: 
         stderr=subprocess.STDOUT,
     )
     opened: list[int] = []
-    writer = threading.Thread(target=lambda: opened.append(os.open(names, os.O_WRONLY)), daemon=True)
+    writer = threading.Thread(
+        target=lambda: opened.append(os.open(names, os.O_WRONLY)), daemon=True
+    )
     writer.start()
     writer.join(JOB_TIMEOUT_S)
     assert opened, "the job never began"
@@ -169,7 +189,9 @@ def test_an_interrupt_stops_the_job(head, tmp_path, sent: signal.Signals, code: 
 
 
 def scan_processes(argument: Path) -> list[psutil.Process]:
-    """The processes of the job that has `argument` on its command line, without the one that submitted it."""
+    """The processes of the job that has `argument` on its command line, without the one that
+    submitted it.
+    """
     return [
         p
         for p in psutil.process_iter(["cmdline"])
@@ -194,12 +216,18 @@ def test_no_wait_names_the_job_and_leaves(head) -> None:
 
 @pytest.mark.parametrize(("output", "said"), [("closed", ""), ("full", "No space left on device")])
 def test_an_output_that_cannot_be_written_is_exit_code_3(head, output: str, said: str) -> None:
-    """As for a scan: a reader that has left is not worth a word, a full disk is; neither is bad usage."""
+    """As for a scan: a reader that has left is not worth a word, a full disk is; neither is bad
+    usage.
+    """
     reader, writer = os.pipe()
     os.close(reader)
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*(sys.executable, "-u", "-m", "vyre_dist", "submit", "--address", head.http), "--", "--help"],
+            [
+                *(sys.executable, "-u", "-m", "vyre_dist", "submit", "--address", head.http),
+                "--",
+                "--help",
+            ],
             env=head.environment | head.token,
             stdout=writer if output == "closed" else full,
             stderr=subprocess.PIPE,
@@ -240,7 +268,9 @@ except JobFailedError as error:
 
 
 def test_a_job_that_never_scanned_has_no_scans_exit_code(head) -> None:
-    """A node without the package is a failed job, with what the shell said, and not a scan that found something."""
+    """A node without the package is a failed job, with what the shell said, and not a scan that
+    found something.
+    """
     done = subprocess.run(
         [sys.executable, "-c", _FOREIGN, head.http],
         env=head.environment | head.token,
@@ -254,7 +284,9 @@ def test_a_job_that_never_scanned_has_no_scans_exit_code(head) -> None:
 
 @pytest.mark.parametrize("code", [CLEAN, *nightly(FINDINGS)])
 def test_a_job_that_told_no_outcome_has_none(head, tmp_path, code: int) -> None:
-    """A driver that ends with a scan's 0 or 1, as one that Ray ends does, is no scan that came to its end."""
+    """A driver that ends with a scan's 0 or 1, as one that Ray ends does, is no scan that came to
+    its end.
+    """
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\n[ "$2" = -c ] || {{ echo "$4 began"; exit {code}; }}\n')
     python.chmod(0o700)
@@ -272,13 +304,19 @@ def test_a_job_that_told_no_outcome_has_none(head, tmp_path, code: int) -> None:
 
 
 def test_the_outcome_is_not_part_of_the_output(head, scan_options, tmp_path) -> None:
-    """What a job tells `submit` is taken out of its log, whose last line is the scan's own again."""
+    """What a job tells `submit` is taken out of its log, whose last line is the scan's own
+    again.
+    """
     (tmp_path / "a").write_text("nothing")
-    done = head.vyre("submit", "--address", head.http, "--", "scan", str(tmp_path), *scan_options, "-j", "1")
+    done = head.vyre(
+        "submit", "--address", head.http, "--", "scan", str(tmp_path), *scan_options, "-j", "1"
+    )
     assert done.returncode == CLEAN, done.stderr
     assert "[vyre-dist" not in done.stdout
     counts, workers = done.stdout.splitlines()[-2:]
-    assert counts.startswith("0 findings in 1 document") and workers.startswith("workers: 1"), done.stdout
+    assert counts.startswith("0 findings in 1 document") and workers.startswith("workers: 1"), (
+        done.stdout
+    )
 
 
 _SHIPPED = """
@@ -297,7 +335,9 @@ print(json.dumps(ray.get(homes.remote())))
 
 
 def test_this_package_can_be_brought_along(head, tmp_path) -> None:
-    """With this_package() workers import the uploaded vyre_dist, the folders behind links included."""
+    """With this_package() workers import the uploaded vyre_dist, the folders behind links
+    included.
+    """
     done = subprocess.run(
         [sys.executable, "-c", _SHIPPED, head.gcs],
         cwd=tmp_path,
@@ -337,7 +377,9 @@ def test_scan_from_outside_the_cluster(head, corpus, expected, kind: str, scan_o
 
 @pytest.mark.parametrize("variable", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
 def test_an_address_in_the_environment_does_not_win_unsaid(monkeypatch, variable: str) -> None:
-    """Ray would submit to the environment's cluster in place of the one that was named: that is refused."""
+    """Ray would submit to the environment's cluster in place of the one that was named: that is
+    refused.
+    """
     monkeypatch.setenv(variable, "http://other.example:8265")
     with pytest.raises(JobServerError, match=variable) as caught:
         submit_scan("http://head.example:8265", ["scan", "."])
@@ -366,9 +408,13 @@ class FailingClient:
             raise self.stop
 
 
-@pytest.mark.parametrize("status", [RuntimeError("Request failed with status code 503: …"), OSError("gone")])
+@pytest.mark.parametrize(
+    "status", [RuntimeError("Request failed with status code 503: …"), OSError("gone")]
+)
 def test_a_failing_job_server_is_no_bug(monkeypatch, status: Exception) -> None:
-    """What the client raises for HTTP 5xx, or a lost connection, names the job that may go on; nobody used it wrongly."""
+    """What the client raises for HTTP 5xx, or a lost connection, names the job that may go on;
+    nobody used it wrongly.
+    """
     client = FailingClient(status)
     monkeypatch.setattr("vyre_dist.actors.jobs.open_client", lambda *_: client)
     monkeypatch.setattr("vyre_dist.actors.job_server.PATIENCE_SECONDS", 0.0)
@@ -419,13 +465,17 @@ def test_the_entry_point_keeps_arguments_apart(tmp_path, arguments: list[str]) -
     python = tmp_path / "pyth on"
     python.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
     python.chmod(0o700)
-    said = subprocess.run(["sh", "-c", entrypoint(arguments, str(python))], capture_output=True, check=True)
+    said = subprocess.run(
+        ["sh", "-c", entrypoint(arguments, str(python))], capture_output=True, check=True
+    )
     given = said.stdout.decode().split("\0")
     assert given == [*("-P", "-c", "import vyre_dist"), *("-P", "-m", "vyre_dist"), *arguments, ""]
 
 
 def test_a_missing_package_is_no_finding() -> None:
-    """Where vyre_dist cannot be imported the job ends with 127, not with the 1 that means findings."""
+    """Where vyre_dist cannot be imported the job ends with 127, not with the 1 that means
+    findings.
+    """
     assert subprocess.run(["sh", "-c", entrypoint(["scan"], "false")]).returncode == 127
 
 
@@ -433,10 +483,13 @@ def test_a_missing_package_is_no_finding() -> None:
     ("variable", "inside"), [("RAY_JOB_CONFIG_JSON_ENV_VAR", True), ("RAY_ADDRESS", False)]
 )
 def test_what_makes_a_job(variable: str, inside: bool) -> None:
-    """Ray tells a job's driver so; an address alone, which may be there for submitting, is no job."""
+    """Ray tells a job's driver so; an address alone, which may be there for submitting, is no
+    job.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     code = (
-        "import sys; from vyre_dist.actors.jobs import in_ray_job; print(in_ray_job(), 'ray' in sys.modules)"
+        "import sys; from vyre_dist.actors.jobs import in_ray_job; print(in_ray_job(), 'ray' in "
+        "sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

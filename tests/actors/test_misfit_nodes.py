@@ -1,4 +1,6 @@
-"""Clusters in which some nodes lack what a worker needs, or have another version of it: the others do the work."""
+"""Clusters in which some nodes lack what a worker needs, or have another version of it: the others
+do the work.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ sys.exit(code)
 """
 
 
-# what a pool says of three workers, one after the other: [kind, detail, place, room], and the nodes by their ids
+# what a pool says of three workers, one after the other: [kind, detail, place, room], and the nodes
+# by their ids
 _POOL = """
 import json
 import sys
@@ -85,7 +88,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def scan(tmp_path: Path, nodes: list[str], *options: str) -> tuple[int, str, dict[str, object]]:
-    """(exit code, standard error, report) of a scan of forty shards on a cluster with such nodes."""
+    """(exit code, standard error, report) of a scan of forty shards on a cluster with such
+    nodes.
+    """
     text, rules, report = tmp_path / "text", tmp_path / "rules.toml", tmp_path / "report"
     text.write_text("x=1234\n" * 40)
     rules.write_text("[[rules]]\nid = 'r'\nregex = '[0-9]+'\n")
@@ -112,9 +117,15 @@ LONG = pytest.mark.nightly  # each starts a cluster of three nodes
         pytest.param([1, 1, 0], marks=LONG),
     ],
 )
-def test_a_node_of_another_version_is_left_out(order: list[int], older: str, ray_places: Path) -> None:
-    """Nobody is sent there again; the reason names the node and both versions, and the room that is left is told."""
-    done = run_python("-c", _POOL, json.dumps([older if each else "" for each in order]), timeout=180)
+def test_a_node_of_another_version_is_left_out(
+    order: list[int], older: str, ray_places: Path
+) -> None:
+    """Nobody is sent there again; the reason names the node and both versions, and the room that is
+    left is told.
+    """
+    done = run_python(
+        "-c", _POOL, json.dumps([older if each else "" for each in order]), timeout=180
+    )
     assert done.returncode == 0, done.stderr
     nodes, said = json.loads(done.stdout)
     (ready,) = [node for kind, _, node, _ in said if kind == "ready"]
@@ -123,14 +134,19 @@ def test_a_node_of_another_version_is_left_out(order: list[int], older: str, ray
     assert len(refused) == 2 and {place for _, _, place, _ in refused} == set(nodes) - {ready}
     assert [room for *_, room in refused] == [2, 1]
     for _, detail, place, _ in refused:
-        assert f"(node {place})" in detail and f"runs vyre-dist 0.0.9, the driver {__version__}" in detail
+        assert (
+            f"(node {place})" in detail
+            and f"runs vyre-dist 0.0.9, the driver {__version__}" in detail
+        )
 
 
 @pytest.mark.parametrize("workers", [pytest.param([], marks=LONG), ["-j", "1"]], ids=["all", "one"])
 def test_a_scan_goes_on_without_such_nodes(
     tmp_path: Path, older: str, workers: list[str], ray_places: Path
 ) -> None:
-    """It is done by the others and complete; who was left out is told on standard error and in the report."""
+    """It is done by the others and complete; who was left out is told on standard error and in the
+    report.
+    """
     code, errors, report = scan(tmp_path, [older, "", older], *workers)
     assert code == 1, errors
     assert report["complete"] and report["findings"] == 40
@@ -143,7 +159,9 @@ def test_a_scan_goes_on_without_such_nodes(
 
 
 @LONG
-def test_a_node_that_lacks_a_library_is_left_out(tmp_path: Path, broken: str, ray_places: Path) -> None:
+def test_a_node_that_lacks_a_library_is_left_out(
+    tmp_path: Path, broken: str, ray_places: Path
+) -> None:
     """What is missing there is named, and the others do the work."""
     code, errors, report = scan(tmp_path, [broken, ""])
     assert code == 1 and report["findings"] == 40, errors

@@ -1,4 +1,6 @@
-"""The line in which a job tells its outcome: found in a log that comes in any pieces, and in nothing else."""
+"""The line in which a job tells its outcome: found in a log that comes in any pieces, and in
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,12 @@ LINES = st.sampled_from(
     cuts=st.lists(st.integers(0, 200)),
     code=st.integers(0, 255),
 )
-def test_it_is_found_in_any_pieces(before: list[str], after: list[str], cuts: list[int], code: int) -> None:
-    """The code is read, and the rest of the log comes through, but for an end that could be another line's start."""
+def test_it_is_found_in_any_pieces(
+    before: list[str], after: list[str], cuts: list[int], code: int
+) -> None:
+    """The code is read, and the rest of the log comes through, but for an end that could be another
+    line's start.
+    """
     log = f"{''.join(before)}[vyre-dist {WORD}: exit code {code}]\n{''.join(after)}"
     reader, got = OutcomeReader(WORD), ""
     places = sorted({0, len(log), *(min(cut, len(log)) for cut in cuts)})

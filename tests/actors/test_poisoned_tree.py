@@ -28,10 +28,13 @@ COMMANDS = [
     "submit-upload",
     "ray-job-submit",
 ]
-# the others are nightly: from outside they differ in nothing that they did not differ in from inside,
-# and all of Ray's together take minutes
+# the others are nightly: from outside they differ in nothing that they did not differ in from
+# inside, and all of Ray's together take minutes
 EACH_TIME = [
-    *((kind, True) for kind in ("local", "ray-local", "submit", "scanner", "spawn", "forkserver", "gpu")),
+    *(
+        (kind, True)
+        for kind in ("local", "ray-local", "submit", "scanner", "spawn", "forkserver", "gpu")
+    ),
     *((kind, False) for kind in ("local", "ray-local", "spawn")),
 ]
 USES = ["scanner", "fork", "spawn", "forkserver", "gpu", "extraction"]
@@ -50,7 +53,9 @@ class Place:
     recorder: Recorder
 
     def run(self, kind: str, inside: bool) -> subprocess.CompletedProcess[str]:
-        """Scan the tree with a kind of pool, or use of the library, from inside or from outside of it."""
+        """Scan the tree with a kind of pool, or use of the library, from inside or from outside of
+        it.
+        """
         path = "." if inside else str(self.tree)
         head, job = self.head, ["--address", self.head.http]
         scan = ["scan", "-r", str(self.rules), "-j", "1", "--no-cache", "--progress", "never"]
@@ -62,7 +67,8 @@ class Place:
             "ray-head": [*vyre, *scan, "--address", head.gcs, path],
             "ray-auto": [*vyre, *scan, "--address", "auto", path],
             "ray-client": [*vyre, *scan, "--address", head.client, str(self.tree)],
-            # uv's own process is what Ray looks at; a shell does for it that runs the tree's file `run`
+            # uv's own process is what Ray looks at; a shell does for it that runs the tree's file
+            # `run`
             "ray-uv": ["uv", "run", *vyre, *scan, "--address", head.gcs, "."],
             "submit": [*vyre, "submit", *job, "--", *scan, str(self.tree)],
             "submit-upload": [*vyre, "submit", *job, *uploaded, "--", *scan, "."],
@@ -106,9 +112,13 @@ def place(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (root / "tree" / "a.txt").write_text(SECRET)
     (root / "tree" / "run").write_text('"$@"\n')
     rules = root / "elsewhere" / "rules.toml"
-    rules.write_text("[[rules]]\nid = 'tok'\nregex = '''\\btok_([0-9a-z]{20})\\b'''\nkeywords = ['tok_']\n")
+    rules.write_text(
+        "[[rules]]\nid = 'tok'\nregex = '''\\btok_([0-9a-z]{20})\\b'''\nkeywords = ['tok_']\n"
+    )
     script = root / "bin" / "vyre-dist"
-    script.write_text("from vyre_dist.cli.main import main\nif __name__ == '__main__':\n    main()\n")
+    script.write_text(
+        "from vyre_dist.cli.main import main\nif __name__ == '__main__':\n    main()\n"
+    )
     recorder = Recorder(root / "recorder", root / "tree")
     environment = {
         **recorder.environment,
@@ -117,12 +127,16 @@ def place(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "XDG_CACHE_HOME": str(root / "cache"),
     }
     with running_head(root / "head", ray_places / "p", environment=environment) as head:
-        yield Place(root / "tree", root / "marker", root / "elsewhere", rules, script, head, recorder)
+        yield Place(
+            root / "tree", root / "marker", root / "elsewhere", rules, script, head, recorder
+        )
 
 
 @pytest.fixture(scope="module")
 def poisoned(place: Place) -> Place:
-    """The tree with a module for each that any process looked for while it was scanned in all ways."""
+    """The tree with a module for each that any process looked for while it was scanned in all
+    ways.
+    """
     # with these all kinds of processes have been there
     for kind in ["local", "ray-local", "submit", *USES]:
         if kind != "gpu" or compiler() is not None:
@@ -138,14 +152,20 @@ def poisoned(place: Place) -> Place:
 @pytest.mark.parametrize(
     ("kind", "inside"),
     [
-        pytest.param(kind, inside, marks=[] if (kind, inside) in EACH_TIME else [pytest.mark.nightly])
+        pytest.param(
+            kind, inside, marks=[] if (kind, inside) in EACH_TIME else [pytest.mark.nightly]
+        )
         for kind in [*COMMANDS, *USES]
         for inside in (True, False)
         if inside or kind != "ray-uv"
     ],
 )
-def test_a_module_in_the_scanned_tree_is_never_imported(poisoned: Place, kind: str, inside: bool) -> None:
-    """Scanned from inside or outside, the tree's modules are documents: no process has the tree on its `sys.path`."""
+def test_a_module_in_the_scanned_tree_is_never_imported(
+    poisoned: Place, kind: str, inside: bool
+) -> None:
+    """Scanned from inside or outside, the tree's modules are documents: no process has the tree on
+    its `sys.path`.
+    """
     if kind == "gpu" and compiler() is None:
         pytest.skip("there is no g++, which compiles the kernels for the emulated GPU")
     done = poisoned.run(kind, inside)

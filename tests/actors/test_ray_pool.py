@@ -21,7 +21,14 @@ from vyre_dist import Scanner
 from vyre_dist.actors import ray_pool, scan_actor
 from vyre_dist.actors.cluster import ClusterError, InfeasibleError, connect
 from vyre_dist.actors.ray_pool import RayPool
-from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady, WorkerRefused
+from vyre_dist.driver.events import (
+    Event,
+    TaskDone,
+    TaskFailed,
+    WorkerLost,
+    WorkerReady,
+    WorkerRefused,
+)
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import ScanAbortedError
@@ -37,9 +44,9 @@ PATIENCE_S = 60.0
 @pytest.fixture(scope="module", autouse=True)
 def cluster(ray_places: Path) -> Iterator[None]:
     """One node, which all pools here use as it is."""
-    assert connect("local", local_cpus=CPUS, local_gpus=GPUS, runtime_env=None, log_to_driver=False), (
-        "somebody else's Ray"
-    )
+    assert connect(
+        "local", local_cpus=CPUS, local_gpus=GPUS, runtime_env=None, log_to_driver=False
+    ), "somebody else's Ray"
     yield
     ray.shutdown()
 
@@ -65,7 +72,9 @@ def start_all(pool: RayPool) -> list[int]:
     return numbers
 
 
-def wait_for(pool: RayPool, kind: type[Event] | tuple[type[Event], ...], count: int = 1) -> list[Event]:
+def wait_for(
+    pool: RayPool, kind: type[Event] | tuple[type[Event], ...], count: int = 1
+) -> list[Event]:
     """Poll until `count` events of the kind have come; nothing else may come."""
     events: list[Event] = []
     until = time.monotonic() + PATIENCE_S
@@ -103,7 +112,9 @@ def test_same_findings_as_local_processes(scan, spec, documents, workers: int) -
 
 
 def test_a_connection_that_was_there_stays(spec, open_pool) -> None:
-    """Closing gives the actors back, twice if need be, and leaves a Ray that somebody else connected."""
+    """Closing gives the actors back, twice if need be, and leaves a Ray that somebody else
+    connected.
+    """
     pool = open_pool(spec, CPUS)
     start_all(pool)
     wait_for(pool, WorkerReady, CPUS)
@@ -118,7 +129,9 @@ def test_a_connection_that_was_there_stays(spec, open_pool) -> None:
 
 
 def test_one_actor_for_each_gpu(open_pool, spec) -> None:
-    """Without a number there are as many actors as GPUs, each with a GPU and a process of its own."""
+    """Without a number there are as many actors as GPUs, each with a GPU and a process of its
+    own.
+    """
     pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend="auto")))
     assert start_all(pool) == [0, 1]
     wait_for(pool, WorkerReady, GPUS)
@@ -129,10 +142,14 @@ def test_one_actor_for_each_gpu(open_pool, spec) -> None:
 
 
 def test_gpu_actors_with_one_process_each(open_pool, scan, spec, documents) -> None:
-    """Where a GPU goes with no more CPUs than its own process takes, tasks are still done one after the other, in a process
-    beside the actor: its calls come from several threads, and an engine is for one."""
+    """Where a GPU goes with no more CPUs than its own process takes, tasks are still done one after
+    the other, in a process beside the actor: its calls come from several threads, and an engine is
+    for one.
+    """
     expected, _, _ = scan(LocalPool(spec, 1), documents)
-    pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend="auto", shard_bytes=spec.config.shard_bytes)))
+    pool = open_pool(
+        WorkerSpec(spec.pack, EngineConfig(backend="auto", shard_bytes=spec.config.shard_bytes))
+    )
     hands: set[int] = set()
     beside: set[int] = set()
 
@@ -171,7 +188,9 @@ def test_relative_paths_are_the_drivers(scan, spec, corpus: Path, monkeypatch) -
     assert outcome.totals.documents == 4
 
 
-def test_names_are_opened_as_they_are_and_told_as_they_are_written(scan, spec, tmp_path, monkeypatch) -> None:
+def test_names_are_opened_as_they_are_and_told_as_they_are_written(
+    scan, spec, tmp_path, monkeypatch
+) -> None:
     """The actors open what the disk has, also where a report escapes it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d!").mkdir()
@@ -199,7 +218,8 @@ def test_long_messages_pass(open_pool, spec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "workers", "room"), [("auto", GPUS + 1, GPUS), ("cpu", CPUS + 1, CPUS), ("cpu", 1000, CPUS)]
+    ("backend", "workers", "room"),
+    [("auto", GPUS + 1, GPUS), ("cpu", CPUS + 1, CPUS), ("cpu", 1000, CPUS)],
 )
 def test_more_than_the_cluster_has_fails_at_once(
     open_pool, spec, backend: str, workers: int, room: int
@@ -247,7 +267,9 @@ def test_a_runtime_environment_comes_too_late_for_a_connection(open_pool, spec) 
 
 
 class GatedActor(scan_actor.ScanActor):
-    """A ScanActor whose `run` opens the FIFO named by VYRE_TEST_GATE first, if there is one, and reads it to its end."""
+    """A ScanActor whose `run` opens the FIFO named by VYRE_TEST_GATE first, if there is one, and
+    reads it to its end.
+    """
 
     gate = ""
 
@@ -259,7 +281,9 @@ class GatedActor(scan_actor.ScanActor):
 
 
 class GpuGoneActor(scan_actor.ScanActor):
-    """A ScanActor whose GPU turns out to be of no use with its first task, unless it was told to do without."""
+    """A ScanActor whose GPU turns out to be of no use with its first task, unless it was told to do
+    without.
+    """
 
     def run(self, task: scan_actor.Wire) -> scan_actor.Wire:
         if self._config["backend"] == "auto":
@@ -279,7 +303,9 @@ def gone_gpu(monkeypatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("gone_gpu")
 def test_a_gpu_that_is_of_no_use_after_all_costs_nothing_but_time(scan, spec, documents) -> None:
-    """Where nobody asked for GPUs the actors go on with their processors, and no document is blamed."""
+    """Where nobody asked for GPUs the actors go on with their processors, and no document is
+    blamed.
+    """
     expected, _, _ = scan(LocalPool(spec, 1), documents)
     auto = WorkerSpec(spec.pack, EngineConfig(backend="auto", shard_bytes=spec.config.shard_bytes))
     found, outcome, warnings = scan(RayPool(auto), documents)
@@ -291,7 +317,9 @@ def test_a_gpu_that_is_of_no_use_after_all_costs_nothing_but_time(scan, spec, do
 
 @pytest.fixture
 def gate(tmp_path: Path, monkeypatch) -> Iterator[Path]:
-    """A FIFO: opening it for writing returns when an actor is in the middle of a task, and never before."""
+    """A FIFO: opening it for writing returns when an actor is in the middle of a task, and never
+    before.
+    """
     path = tmp_path / "gate"
     os.mkfifo(path)
     monkeypatch.setattr(GatedActor, "gate", str(path))
@@ -304,7 +332,9 @@ def gate(tmp_path: Path, monkeypatch) -> Iterator[Path]:
 
 
 def test_a_killed_actor_costs_nothing_but_time(scan, spec, documents, gate: Path) -> None:
-    """SIGKILL in the middle of a task: another actor does it again, and the findings are the same."""
+    """SIGKILL in the middle of a task: another actor does it again, and the findings are the
+    same.
+    """
     expected, _, _ = scan(LocalPool(spec, 1), documents)
     pool = RayPool(spec, 1)
     killed: list[int] = []
@@ -327,7 +357,9 @@ def test_a_killed_actor_costs_nothing_but_time(scan, spec, documents, gate: Path
 
 
 def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:
-    """An answer that came before the death is reported before it; what was queued is the dead worker's."""
+    """An answer that came before the death is reported before it; what was queued is the dead
+    worker's.
+    """
     pool = open_pool(spec, 1)
     start_all(pool)
     wait_for(pool, WorkerReady)
@@ -368,7 +400,9 @@ def break_connections(pid: int) -> int:
 
 
 def test_a_broken_connection_is_no_death(open_pool, spec, gate: Path) -> None:
-    """An actor that can be reached again keeps its place; the task whose answer was lost has failed."""
+    """An actor that can be reached again keeps its place; the task whose answer was lost has
+    failed.
+    """
     pool = open_pool(spec, 1)
     start_all(pool)
     wait_for(pool, WorkerReady)
@@ -407,7 +441,9 @@ def test_an_actor_out_of_reach_for_too_long_is_given_up(open_pool, spec, gate: P
 
 
 def test_code_that_the_workers_lack_is_a_refusal(open_pool, spec, monkeypatch) -> None:
-    """Where the actor's module cannot be imported that is said at once: another actor would lack it too."""
+    """Where the actor's module cannot be imported that is said at once: another actor would lack it
+    too.
+    """
     module = types.ModuleType("vyre_test_only_here")
     only_here = type("ScanActor", (scan_actor.ScanActor,), {"__module__": module.__name__})
     monkeypatch.setattr(module, "ScanActor", only_here, raising=False)

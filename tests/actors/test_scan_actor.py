@@ -25,7 +25,9 @@ PACK = pack_to_bytes(PackData("p", (Rule("r", r"key=\d+"),)))
 
 @pytest.mark.parametrize("size", [0, 1, 1000, (256 << 10) - 1, 256 << 10, 3 << 20])
 def test_messages_come_out_as_they_went_in(size: int) -> None:
-    """Short or long, a message's bytes are the same on the other side, and long ones travel as arrays."""
+    """Short or long, a message's bytes are the same on the other side, and long ones travel as
+    arrays.
+    """
     data = os.urandom(size)
     message = to_wire(data)
     assert from_wire(message) == data
@@ -95,8 +97,12 @@ def test_an_actor_that_has_lost_its_gpu_ends() -> None:
     assert "nobody owns the GPU" in done.stderr
 
 
-def test_a_cache_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker on a machine where the driver's cache folder can't be made works with a spare one, and says so."""
+def test_a_cache_that_can_not_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker on a machine where the driver's cache folder can't be made works with a spare one,
+    and says so.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "file").touch()
     config = EngineConfig(backend="cpu", cache_dir=str(tmp_path / "file" / "cache"))
@@ -104,5 +110,6 @@ def test_a_cache_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch: py
     facts = read_ready(actor.ready())
     assert isinstance(facts, WorkerFacts)
     assert (
-        str(tmp_path / "file" / "cache") in facts.cache_trouble and "is used instead" in facts.cache_trouble
+        str(tmp_path / "file" / "cache") in facts.cache_trouble
+        and "is used instead" in facts.cache_trouble
     )

@@ -39,7 +39,9 @@ def cluster(ray_places: Path) -> Iterator[None]:
 
 def scanned(document: DocumentRef, shard_bytes: int) -> tuple[list[Finding], ScanOutcome]:
     """What two actors find in a document."""
-    spec = WorkerSpec(PACK.data, EngineConfig(backend="cpu", shard_bytes=shard_bytes, cache_dir=None))
+    spec = WorkerSpec(
+        PACK.data, EngineConfig(backend="cpu", shard_bytes=shard_bytes, cache_dir=None)
+    )
     found: list[Finding] = []
     nothing: Any = lambda *_: None  # noqa: E731
     callbacks = Callbacks(found.extend, nothing, nothing, nothing)
@@ -60,7 +62,9 @@ def test_actors_scan_a_copy_without_a_name(tmp_path: Path, shard_bytes: int) -> 
 def test_actors_on_other_nodes_get_it_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard_bytes: int
 ) -> None:
-    """What is no more than a task may carry is scanned anywhere; more of it is a problem that says what to do."""
+    """What is no more than a task may carry is scanned anywhere; more of it is a problem that says
+    what to do.
+    """
     monkeypatch.setattr(ray_pool, "driver_node", lambda: "another node")
     with spool_stdin(io.BytesIO(TEXT), str(tmp_path)) as document:
         found, outcome = scanned(document, shard_bytes)
@@ -77,7 +81,9 @@ def test_what_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = FolderRun(0, "d/", ["a", "b"])
     file = Piece(2, "x", 5, 0, 5, "/elsewhere/x")
     with spool_stdin(io.BytesIO(b"bytes"), str(tmp_path)) as ref:
-        copy = Piece(3, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode, 0))
+        copy = Piece(
+            3, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode, 0)
+        )
         task = carried(ScanTask((folder, file, copy)))
         assert isinstance(task, ScanTask)
         assert task.pieces == (folder, file, copy._replace(inline=b"bytes", open_path=None))

@@ -1,4 +1,6 @@
-"""An actor with a GPU has a process for each CPU that goes with it: one worker with several hands."""
+"""An actor with a GPU has a process for each CPU that goes with it: one worker with several
+hands.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def pool(spec) -> Iterator[RayPool]:
 
 
 def test_one_worker_with_a_process_for_each_cpu(pool: RayPool, scan, spec, documents) -> None:
-    """It finds what local processes find, in the same order, and tells how many hands it has. None is left in the end."""
+    """It finds what local processes find, in the same order, and tells how many hands it has. None
+    is left in the end.
+    """
     facts = []
     family: set[psutil.Process] = set()
 

@@ -25,7 +25,9 @@ def _make_record(
     verified: bool = True,
     spec: SpecCacheKey | None = None,
 ) -> StoredRecord:
-    """A full record; `number` tells keys apart, `cost` is compile + dispatch (None: not measured)."""
+    """A full record; `number` tells keys apart, `cost` is compile + dispatch (None: not
+    measured).
+    """
     spec = spec or SpecCacheKey(number, 2**64 - number, (64, 2, 1), 7 * number)
     return StoredRecord(
         key=AutotuneKey.of(spec, adapter),
@@ -50,7 +52,9 @@ def colliding_specs() -> tuple[SpecCacheKey, SpecCacheKey]:
 
 
 class Misbehaving:
-    """A TCP server on a free port that does to each connection what `behave` does; `hits` counts them."""
+    """A TCP server on a free port that does to each connection what `behave` does; `hits` counts
+    them.
+    """
 
     def __init__(self, behave: Callable[[socket.socket, threading.Event], None]) -> None:
         self._behave = behave

@@ -32,7 +32,9 @@ def test_a_failure_opens_it_for_the_pause(breaker: CircuitBreaker, clock: list[f
 
 
 def test_a_good_trial_closes_it(breaker: CircuitBreaker, clock: list[float]) -> None:
-    """When the one trial succeeds all may go, and the next failure pauses for the first time's length."""
+    """When the one trial succeeds all may go, and the next failure pauses for the first time's
+    length.
+    """
     for _ in range(2):
         breaker.failed()
         clock[0] += 5
@@ -42,7 +44,9 @@ def test_a_good_trial_closes_it(breaker: CircuitBreaker, clock: list[float]) -> 
         assert all(breaker.allow() for _ in range(3))
 
 
-def test_failed_trials_double_the_pause_up_to_a_limit(breaker: CircuitBreaker, clock: list[float]) -> None:
+def test_failed_trials_double_the_pause_up_to_a_limit(
+    breaker: CircuitBreaker, clock: list[float]
+) -> None:
     """Pauses grow 5, 10, 15, 15."""
     breaker.failed()
     for pause in (5, 10, 15, 15):
@@ -53,7 +57,9 @@ def test_failed_trials_double_the_pause_up_to_a_limit(breaker: CircuitBreaker, c
         breaker.failed()
 
 
-def test_calls_under_way_do_not_lengthen_the_pause(breaker: CircuitBreaker, clock: list[float]) -> None:
+def test_calls_under_way_do_not_lengthen_the_pause(
+    breaker: CircuitBreaker, clock: list[float]
+) -> None:
     """Ten calls that were let through together and all fail open it once."""
     assert all(breaker.allow() for _ in range(10))
     for _ in range(10):

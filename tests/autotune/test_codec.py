@@ -166,13 +166,20 @@ def test_missing_fields_are_invalid(make_record: Make) -> None:
     ],
 )
 def test_hostile_msgpack_is_invalid(payload: bytes) -> None:
-    """Extension types, deep nesting, announced gigabytes, doubled or mixed keys, bad UTF-8: all are invalid."""
+    """Extension types, deep nesting, announced gigabytes, doubled or mixed keys, bad UTF-8: all are
+    invalid.
+    """
     with pytest.raises(InvalidRecordError):
         decode(payload)
 
 
 plain = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | text | st.binary(max_size=2)
-keys = st.sampled_from(["schema", "key", "record", b""]) | text | st.binary(max_size=2) | st.integers(0, 9)
+keys = (
+    st.sampled_from(["schema", "key", "record", b""])
+    | text
+    | st.binary(max_size=2)
+    | st.integers(0, 9)
+)
 
 
 @given(st.dictionaries(keys, plain | st.lists(plain, max_size=3), max_size=11))

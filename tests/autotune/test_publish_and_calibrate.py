@@ -19,7 +19,9 @@ from vyre_dist.errors import UsageError
 
 def contender(spec_hash: int, unroll: int, compile_ns: int, dispatch_ns: int) -> Contender:
     spec = SpecCacheKey(0xFEED, 0xBEEF, (64, 1, 1), spec_hash)
-    return Contender(spec, AutotuneRecord((64, 1, 1), unroll), VariantTiming(compile_ns, dispatch_ns))
+    return Contender(
+        spec, AutotuneRecord((64, 1, 1), unroll), VariantTiming(compile_ns, dispatch_ns)
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,18 +34,39 @@ def contender(spec_hash: int, unroll: int, compile_ns: int, dispatch_ns: int) ->
 def test_the_winners_record_is_stored_under_the_winners_key(
     conservative: Contender, speculative: Contender, winner: Variant, saved: int
 ) -> None:
-    """Only the winner's key has a record: the winner's, with its times, the loser's, and its origin."""
+    """Only the winner's key has a record: the winner's, with its times, the loser's, and its
+    origin.
+    """
     provenance = Provenance((("driver", "550"),), "host", "2026-05-02")
-    won, lost = (conservative, speculative) if winner is Variant.CONSERVATIVE else (speculative, conservative)
+    won, lost = (
+        (conservative, speculative)
+        if winner is Variant.CONSERVATIVE
+        else (speculative, conservative)
+    )
     loser = "speculative" if winner is Variant.CONSERVATIVE else "conservative"
     with MemoryStore() as store:
         result = race_and_store(
-            store, "native-sm120", conservative, speculative, threshold_pct=31, provenance=provenance
+            store,
+            "native-sm120",
+            conservative,
+            speculative,
+            threshold_pct=31,
+            provenance=provenance,
         )
-        assert (result.outcome.winner, result.outcome.saved_ns, result.stored) == (winner, saved, True)
+        assert (result.outcome.winner, result.outcome.saved_ns, result.stored) == (
+            winner,
+            saved,
+            True,
+        )
         key = AutotuneKey.of(won.spec, "native-sm120")
         expected = StoredRecord(
-            key, won.record, won.spec, won.timing, (LoserTiming(loser, lost.timing),), 31, provenance
+            key,
+            won.record,
+            won.spec,
+            won.timing,
+            (LoserTiming(loser, lost.timing),),
+            31,
+            provenance,
         )
         assert result.winner == expected
         assert list(store.items()) == [expected]
@@ -75,8 +98,12 @@ def test_a_slower_repetition_does_not_replace_the_record() -> None:
         (MergedReport(2**40, 2**40, 8), 100, 200, 25),
     ],
 )
-def test_break_even(report: SpeculationReport, fused_ns: int, serial_ns: int, pct: int | None) -> None:
-    """Equal costs break even at the observed rate, half the cost at half of it; no measurement gives None."""
+def test_break_even(
+    report: SpeculationReport, fused_ns: int, serial_ns: int, pct: int | None
+) -> None:
+    """Equal costs break even at the observed rate, half the cost at half of it; no measurement
+    gives None.
+    """
     assert break_even_pct(report, fused_ns, serial_ns) == pct
 
 
@@ -84,7 +111,9 @@ def test_break_even(report: SpeculationReport, fused_ns: int, serial_ns: int, pc
 def test_break_even_judges_its_own_measurement(
     committed: int, rolled_back: int, fused_ns: int, serial_ns: int
 ) -> None:
-    """A path measured to be the slower one is not worthwhile at its own rate, by its own break-even."""
+    """A path measured to be the slower one is not worthwhile at its own rate, by its own
+    break-even.
+    """
     report = SpeculationReport(committed, rolled_back)
     pct = break_even_pct(report, fused_ns, serial_ns)
     assert pct is not None
@@ -115,14 +144,18 @@ def test_negative_times_are_refused() -> None:
     ],
 )
 def test_threshold_to_store(committed: int, fused_ns: int, pct: int | None) -> None:
-    """What a speculator starts from does, at the rate that was seen, what was measured as cheaper."""
+    """What a speculator starts from does, at the rate that was seen, what was measured as
+    cheaper.
+    """
     report = SpeculationReport(committed, 1000 - committed)
     assert threshold_to_store(report, fused_ns, 100) == pct
 
 
 @given(st.integers(0, 1000), st.integers(1, 300))
 def test_a_stored_threshold_keeps_the_cheaper_path(committed: int, fused_ns: int) -> None:
-    """Fused stays on where it was not the slower one; else it goes off, but for rates that no threshold is above."""
+    """Fused stays on where it was not the slower one; else it goes off, but for rates that no
+    threshold is above.
+    """
     report = SpeculationReport(committed, 1000 - committed)
     pct = threshold_to_store(report, fused_ns, 100)
     speculator = AdaptiveSpeculator.calibrated(pct)

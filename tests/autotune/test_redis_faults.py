@@ -1,4 +1,6 @@
-"""Dead, hung, trickling, lying servers: none may stop a caller, slow it for long, or be believed."""
+"""Dead, hung, trickling, lying servers: none may stop a caller, slow it for long, or be
+believed.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,9 @@ def test_a_faulty_server_is_a_counted_miss(
 def test_after_the_first_failure_nothing_is_tried(
     misbehaving: Callable[..., Any], make_record: Make, fault: str
 ) -> None:
-    """One failed operation, of two tries, opens the breaker: a hundred more cost nothing and are counted."""
+    """One failed operation, of two tries, opens the breaker: a hundred more cost nothing and are
+    counted.
+    """
     server = misbehaving(FAULTS[fault])
     with RedisStore(parse_redis_url(server.url)) as store:
         get(store, make_record())
@@ -144,7 +148,9 @@ def test_after_the_first_failure_nothing_is_tried(
 
 
 def test_a_dead_server_is_a_counted_miss(dead_url: str, make_record: Make, tmp_path: Path) -> None:
-    """Nobody listening, a missing socket, a host that does not resolve, TLS to a missing server: all miss."""
+    """Nobody listening, a missing socket, a host that does not resolve, TLS to a missing server:
+    all miss.
+    """
     for url in (dead_url, f"unix://{tmp_path}/none", dead_url.replace("redis:", "rediss:")):
         with RedisStore(parse_redis_url(url)) as store:
             started = time.monotonic()
@@ -186,8 +192,12 @@ def test_an_endless_listing_ends(
         assert store.stats.errors == 1
 
 
-def test_leftovers_of_one_reply_are_not_the_next(misbehaving: Callable[..., Any], make_record: Make) -> None:
-    """When a reply carries more than was asked, the rest is not taken for the answer to the next question."""
+def test_leftovers_of_one_reply_are_not_the_next(
+    misbehaving: Callable[..., Any], make_record: Make
+) -> None:
+    """When a reply carries more than was asked, the rest is not taken for the answer to the next
+    question.
+    """
     both = b"*1\r\n$-1\r\n" + b"*1\r\n" + bulk(encode(make_record(1)))
     server = misbehaving(answer(both, b"*1\r\n$-1\r\n"))
     breaker = CircuitBreaker(first_pause_s=0)
@@ -221,9 +231,13 @@ def test_a_server_that_comes_back_is_used_again(
 def test_tiered_callers_never_wait_for_a_faulty_server(
     misbehaving: Callable[..., Any], make_record: Make, tmp_path: Path, fault: str
 ) -> None:
-    """Behind tiers, lookups and puts are quick, records are kept locally, and closing ends in time."""
+    """Behind tiers, lookups and puts are quick, records are kept locally, and closing ends in
+    time.
+    """
     server = misbehaving(FAULTS[fault])
-    store = TieredStore(SqliteStore(tmp_path / "s.sqlite3"), RedisStore(parse_redis_url(server.url)))
+    store = TieredStore(
+        SqliteStore(tmp_path / "s.sqlite3"), RedisStore(parse_redis_url(server.url))
+    )
     slowest = 0.0
     for number in range(1, 31):
         started = time.monotonic()

@@ -66,7 +66,9 @@ def poison(raw: redis.Redis, record: StoredRecord, how: str, other: StoredRecord
         raw.hset(name, mapping=fields)
 
 
-@pytest.mark.parametrize("how", ["a string", "a list", "another hash", "garbage", "oversized", "misfiled"])
+@pytest.mark.parametrize(
+    "how", ["a string", "a list", "another hash", "garbage", "oversized", "misfiled"]
+)
 def test_poisoned_entries_are_misses_and_give_way(
     store: RedisStore, raw: redis.Redis, make_record: Make, how: str
 ) -> None:
@@ -85,7 +87,9 @@ def test_poisoned_entries_are_misses_and_give_way(
 def test_an_incumbents_index_cannot_protect_it(
     store: RedisStore, raw: redis.Redis, make_record: Make, how: str
 ) -> None:
-    """An entry whose cost field claims less than its own record costs is beaten by a better record."""
+    """An entry whose cost field claims less than its own record costs is beaten by a better
+    record.
+    """
     record = make_record(cost=1000)
     store.put(record)
     poison(raw, record, how, record)
@@ -94,7 +98,9 @@ def test_an_incumbents_index_cannot_protect_it(
 
 
 def test_racing_writers_have_one_winner(redis_url: str, make_record: Make) -> None:
-    """Of eight clients offering at once the best is held, and exactly the improvements were published."""
+    """Of eight clients offering at once the best is held, and exactly the improvements were
+    published.
+    """
     stores = [RedisStore(parse_redis_url(redis_url)) for _ in range(8)]
     start = threading.Barrier(8)
 
@@ -114,7 +120,9 @@ def test_racing_writers_have_one_winner(redis_url: str, make_record: Make) -> No
 def test_changes_are_published_with_their_revision(
     store: RedisStore, raw: redis.Redis, make_record: Make
 ) -> None:
-    """Each replacement publishes its revision and key; a put that changes nothing publishes nothing."""
+    """Each replacement publishes its revision and key; a put that changes nothing publishes
+    nothing.
+    """
     with raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(scripts.CHANNEL)
         assert listener.get_message(timeout=5) is None  # the confirmation
@@ -127,7 +135,9 @@ def test_changes_are_published_with_their_revision(
     assert store.revision() == 2
 
 
-def test_a_broken_revision_is_mended(store: RedisStore, raw: redis.Redis, make_record: Make) -> None:
+def test_a_broken_revision_is_mended(
+    store: RedisStore, raw: redis.Redis, make_record: Make
+) -> None:
     """A revision key of another type does not keep records out."""
     raw.rpush(scripts.REVISION_KEY, b"x")
     assert store.put(make_record())
@@ -171,7 +181,9 @@ def test_followers_survive_odd_messages(
         heard.append(key)
         told.release()
 
-    thread = threading.Thread(target=follow, args=(store, stop, on_change), kwargs={"check_s": 0.05})
+    thread = threading.Thread(
+        target=follow, args=(store, stop, on_change), kwargs={"check_s": 0.05}
+    )
     thread.start()
     try:
         assert told.acquire(timeout=10)
@@ -196,7 +208,9 @@ def test_lost_messages_are_noticed_by_the_revision(
         heard.append(key)
         told.release()
 
-    thread = threading.Thread(target=follow, args=(store, stop, on_change), kwargs={"check_s": 0.05})
+    thread = threading.Thread(
+        target=follow, args=(store, stop, on_change), kwargs={"check_s": 0.05}
+    )
     thread.start()
     try:
         assert told.acquire(timeout=10)
@@ -227,7 +241,9 @@ def test_leases_exclude_and_count_up(store: RedisStore, redis_url: str) -> None:
 
 
 def test_leases_lapse(store: RedisStore, raw: redis.Redis) -> None:
-    """A lease that was not renewed in its time is gone, and its former holder cannot renew or release it."""
+    """A lease that was not renewed in its time is gone, and its former holder cannot renew or
+    release it.
+    """
     first = store.lease("tune", 60)
     assert first is not None
     assert 0 < raw.pttl(scripts.lease_key("tune")) <= 60_000
@@ -239,13 +255,19 @@ def test_leases_lapse(store: RedisStore, raw: redis.Redis) -> None:
     assert second.renew()
 
 
-def test_a_lapsed_holder_cannot_write(store: RedisStore, raw: redis.Redis, make_record: Make) -> None:
-    """A put under a lease that has passed to another is refused, counted, even when its record is better."""
+def test_a_lapsed_holder_cannot_write(
+    store: RedisStore, raw: redis.Redis, make_record: Make
+) -> None:
+    """A put under a lease that has passed to another is refused, counted, even when its record is
+    better.
+    """
     first = store.lease("tune", 60)
     assert first is not None
     assert store.put_leased(make_record(cost=100), first)
     raw.delete(scripts.lease_key("tune"))
-    assert store.put_leased(make_record(cost=90), first)  # nobody has it yet: still the newest token
+    assert store.put_leased(
+        make_record(cost=90), first
+    )  # nobody has it yet: still the newest token
     second = store.lease("tune", 60)
     assert second is not None
     assert not store.put_leased(make_record(cost=1), first)
@@ -276,7 +298,9 @@ def test_racing_for_a_lease_has_one_winner(redis_url: str) -> None:
     ("name", "ttl"), [("", 1), ("a\nb", 1), ("x", 0), ("x", -1), ("x", float("nan")), ("x", 1e9)]
 )
 def test_bad_leases_are_refused(store: RedisStore, name: str, ttl: float) -> None:
-    """A lease's name is short printable text, and its time finite and positive: UsageError otherwise."""
+    """A lease's name is short printable text, and its time finite and positive: UsageError
+    otherwise.
+    """
     with pytest.raises(UsageError, match="lease"):
         store.lease(name, ttl)
 
@@ -290,7 +314,9 @@ def test_a_foreign_value_at_a_lease_is_not_ours(store: RedisStore, raw: redis.Re
 
 
 def test_passwords_over_tcp(redis_factory: Callable[..., Any], make_record: Make) -> None:
-    """With the password the store works over TCP; without it everything misses, and no message holds it."""
+    """With the password the store works over TCP; without it everything misses, and no message
+    holds it.
+    """
     server = redis_factory(tcp=True, options=("--requirepass", "pa/ss@w#rd"))
     good = server.url.replace("redis://", "redis://:pa%2Fss%40w%23rd@")
     with RedisStore(parse_redis_url(good)) as store:
@@ -323,7 +349,10 @@ def test_a_refusing_server_is_counted_and_asked_again(
 def test_database_numbers_are_kept_apart(redis_url: str, make_record: Make) -> None:
     """Two databases of one server are two stores."""
     path = parse_redis_url(redis_url).path
-    with RedisStore(RedisTarget(path=path, db=0)) as zero, RedisStore(RedisTarget(path=path, db=5)) as five:
+    with (
+        RedisStore(RedisTarget(path=path, db=0)) as zero,
+        RedisStore(RedisTarget(path=path, db=5)) as five,
+    ):
         zero.put(make_record())
         assert get(five, make_record()) is None
         assert list(five.items()) == []
@@ -374,7 +403,9 @@ def test_no_command_newer_than_the_oldest_server(
     assert {"eval", "hset", "publish", "scan", "subscribe", "pexpire"} <= used
 
 
-@pytest.mark.parametrize("name", [b"", b"x", b"{vyre-dist:autotune:1}:record:", b"\xff", NINES.encode()])
+@pytest.mark.parametrize(
+    "name", [b"", b"x", b"{vyre-dist:autotune:1}:record:", b"\xff", NINES.encode()]
+)
 def test_other_names_are_no_record_keys(name: bytes) -> None:
     """Only names that record_key makes are read back as keys."""
     assert scripts.parse_record_key(name) is None

@@ -1,4 +1,6 @@
-"""The SQLite file: corruption, foreign content, places that cannot be written, several processes."""
+"""The SQLite file: corruption, foreign content, places that cannot be written, several
+processes.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_several_processes_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     command = [sys.executable, "-W", "error", "-c", WRITER, str(path)]
     env = os.environ | {"PYTHONPATH": str(PROJECT)}
-    writers = [subprocess.Popen([*command, str(me)], env=env, stderr=subprocess.PIPE) for me in range(1, 5)]
+    writers = [
+        subprocess.Popen([*command, str(me)], env=env, stderr=subprocess.PIPE) for me in range(1, 5)
+    ]
     ends = [(writer.communicate(timeout=120)[1], writer.returncode) for writer in writers]
     assert ends == [(b"", 0)] * 4
     with SqliteStore(path) as store:
@@ -63,8 +67,12 @@ def test_several_processes_share_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["header", "middle", "truncated", "text", "empty"])
-def test_a_broken_file_is_moved_aside_and_begun_anew(tmp_path: Path, make_record: Make, damage: str) -> None:
-    """Whatever is wrong with the file, the store works again at once; the old file is kept, and counted."""
+def test_a_broken_file_is_moved_aside_and_begun_anew(
+    tmp_path: Path, make_record: Make, damage: str
+) -> None:
+    """Whatever is wrong with the file, the store works again at once; the old file is kept, and
+    counted.
+    """
     path = tmp_path / "s.sqlite3"
     with SqliteStore(path) as store:
         for number in range(1, 60):
@@ -100,7 +108,9 @@ def test_another_programs_table_is_moved_aside(tmp_path: Path, make_record: Make
         assert store.stats.recovered == 1
 
 
-def test_a_file_broken_under_an_open_store_is_recovered_once(tmp_path: Path, make_record: Make) -> None:
+def test_a_file_broken_under_an_open_store_is_recovered_once(
+    tmp_path: Path, make_record: Make
+) -> None:
     """Two open stores that both find the file broken move it aside once and share the new one."""
     path = tmp_path / "s.sqlite3"
     with SqliteStore(path) as first, SqliteStore(path) as second:
@@ -130,7 +140,9 @@ def test_a_deleted_file_is_made_again(tmp_path: Path, make_record: Make) -> None
 
 @pytest.mark.parametrize("place", ["below a file", "a folder", "too long a name"])
 def test_unusable_places_miss(tmp_path: Path, make_record: Make, place: str) -> None:
-    """Where no file can be made, lookups miss and puts are False: counted, and nothing is raised."""
+    """Where no file can be made, lookups miss and puts are False: counted, and nothing is
+    raised.
+    """
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     path = {
@@ -146,7 +158,9 @@ def test_unusable_places_miss(tmp_path: Path, make_record: Make, place: str) -> 
 
 
 def test_a_locked_file_costs_the_time_out_and_no_more(tmp_path: Path, make_record: Make) -> None:
-    """While another process holds the file, an operation fails after the busy time-out; then all is well."""
+    """While another process holds the file, an operation fails after the busy time-out; then all is
+    well.
+    """
     path = tmp_path / "s.sqlite3"
     with SqliteStore(path, busy_timeout_s=0.1) as store, closing(sqlite3.connect(path)) as other:
         store.put(make_record(1))
@@ -174,8 +188,12 @@ def test_many_are_one_transaction(tmp_path: Path, make_record: Make) -> None:
         assert store.put_many(records) == 100 == len(list(store.items()))
 
 
-@pytest.mark.parametrize("payload", [b"", b"garbage", "text", 12, 1.5, bytes(MAX_RECORD_BYTES + 1), b"\x80"])
-def test_invalid_payloads_are_misses_and_give_way(tmp_path: Path, make_record: Make, payload: object) -> None:
+@pytest.mark.parametrize(
+    "payload", [b"", b"garbage", "text", 12, 1.5, bytes(MAX_RECORD_BYTES + 1), b"\x80"]
+)
+def test_invalid_payloads_are_misses_and_give_way(
+    tmp_path: Path, make_record: Make, payload: object
+) -> None:
     """A row that holds no record is a miss, counted, and is replaced by the next put."""
     path, record = tmp_path / "s.sqlite3", make_record()
     with SqliteStore(path) as store, closing(sqlite3.connect(path)) as other:

@@ -26,7 +26,9 @@ Make = Callable[..., StoredRecord]
 
 @dataclass
 class Kind:
-    """A kind of store: `open` opens one more on the same medium, which outlives the store if `shared`."""
+    """A kind of store: `open` opens one more on the same medium, which outlives the store if
+    `shared`.
+    """
 
     name: str
     open: Callable[[], RecordStore]
@@ -75,7 +77,9 @@ def test_get_many_answers_in_order(store: RecordStore, make_record: Make) -> Non
         store.put(make_record(number))
     wanted = [make_record(number) for number in range(1, 301)]
     found = store.get_many([(record.key, record.spec) for record in wanted if record.spec])
-    assert found == [record if number in (1, 3) else None for number, record in enumerate(wanted, 1)]
+    assert found == [
+        record if number in (1, 3) else None for number, record in enumerate(wanted, 1)
+    ]
     assert store.get_many([]) == []
 
 
@@ -89,8 +93,12 @@ def test_get_many_answers_in_order(store: RecordStore, make_record: Make) -> Non
         (5, None, "first"),
     ],
 )
-def test_better_wins(store: RecordStore, make_record: Make, first: int, second: int, kept: str) -> None:
-    """Only a strictly cheaper record replaces the incumbent; what was never measured costs the most."""
+def test_better_wins(
+    store: RecordStore, make_record: Make, first: int, second: int, kept: str
+) -> None:
+    """Only a strictly cheaper record replaces the incumbent; what was never measured costs the
+    most.
+    """
     records = {
         "first": make_record(cost=first, unroll=1),
         "second": make_record(cost=second, unroll=2),
@@ -103,7 +111,9 @@ def test_better_wins(store: RecordStore, make_record: Make, first: int, second: 
 
 
 def test_many_are_put_as_each_would_be(store: RecordStore, make_record: Make) -> None:
-    """In their order, each judged by what is held when its turn comes; the number is that of those that are held."""
+    """In their order, each judged by what is held when its turn comes; the number is that of those
+    that are held.
+    """
     assert store.put(make_record(1, cost=10))
     better, worse, late = make_record(1, cost=5), make_record(1, cost=7), make_record(3)
     assert store.put_many([make_record(2), better, worse, late]) == 3
@@ -114,7 +124,9 @@ def test_many_are_put_as_each_would_be(store: RecordStore, make_record: Make) ->
     assert (store.stats.stored, store.stats.kept, store.stats.errors) == (4, 1, 0)
 
 
-def test_costs_are_compared_exactly_at_the_end_of_u64(store: RecordStore, make_record: Make) -> None:
+def test_costs_are_compared_exactly_at_the_end_of_u64(
+    store: RecordStore, make_record: Make
+) -> None:
     """Costs that differ by one near 2^64, where doubles cannot tell them apart, are told apart."""
     high = make_record(cost=2**64 - 2, unroll=1)
     higher = make_record(cost=2**64 - 1, unroll=2)
@@ -133,9 +145,12 @@ def test_putting_the_held_record_again_is_true(store: RecordStore, make_record: 
 def test_collision_is_a_miss_and_the_newcomer_gets_the_place(
     store: RecordStore, make_record: Make, colliding_specs: tuple[SpecCacheKey, SpecCacheKey]
 ) -> None:
-    """A record of another spec under the same key is a miss, counted, and yields whatever its cost."""
+    """A record of another spec under the same key is a miss, counted, and yields whatever its
+    cost.
+    """
     first, second = (
-        make_record(spec=spec, cost=cost) for spec, cost in zip(colliding_specs, (1, 9), strict=True)
+        make_record(spec=spec, cost=cost)
+        for spec, cost in zip(colliding_specs, (1, 9), strict=True)
     )
     assert first.key == second.key
     store.put(first)
@@ -149,7 +164,9 @@ def test_collision_is_a_miss_and_the_newcomer_gets_the_place(
 def test_records_without_spec_are_unverified_hits_that_replace_nothing(
     store: RecordStore, make_record: Make
 ) -> None:
-    """An imported record is found by key and counted as unverified; it yields to any verified one."""
+    """An imported record is found by key and counted as unverified; it yields to any verified
+    one.
+    """
     imported = make_record(cost=None, verified=False)
     measured = make_record(cost=10**9)
     assert store.put(imported)
@@ -198,7 +215,9 @@ def test_a_second_store_on_the_same_medium_sees_the_records(kind: Kind, make_rec
 
 
 def test_concurrent_puts_leave_the_best(kind: Kind, make_record: Make) -> None:
-    """Four stores on one medium (or four threads on one store) offer 80 costs: the smallest is held."""
+    """Four stores on one medium (or four threads on one store) offer 80 costs: the smallest is
+    held.
+    """
     stores = [kind.open() for _ in range(4)] if kind.shared else [kind.open()] * 4
     try:
         with ThreadPoolExecutor(4) as pool:

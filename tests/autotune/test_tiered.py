@@ -27,7 +27,9 @@ def get(store: Any, record: StoredRecord) -> StoredRecord | None:
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-    """Whether the condition, about another process and so without an event to await, comes true in time."""
+    """Whether the condition, about another process and so without an event to await, comes true in
+    time.
+    """
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while not condition():
@@ -68,7 +70,9 @@ def test_warming_reads_everything_in_one_round_trip(
         assert len(list(local.items())) == 150
 
 
-def test_a_miss_is_looked_up_in_the_background(tmp_path: Path, redis_url: str, make_record: Make) -> None:
+def test_a_miss_is_looked_up_in_the_background(
+    tmp_path: Path, redis_url: str, make_record: Make
+) -> None:
     """The first lookup of what only the server has misses; after the background work it hits."""
     with RedisStore(parse_redis_url(redis_url)) as remote:
         remote.put(make_record())
@@ -92,7 +96,9 @@ def test_a_better_record_of_another_host_comes_by_itself(
         assert get(local, make_record()) == make_record(cost=50)
 
 
-def test_a_worse_put_learns_of_the_better_record(tmp_path: Path, redis_url: str, make_record: Make) -> None:
+def test_a_worse_put_learns_of_the_better_record(
+    tmp_path: Path, redis_url: str, make_record: Make
+) -> None:
     """A put that the server refuses brings back what it lost to."""
     with RedisStore(parse_redis_url(redis_url)) as remote:
         remote.put(make_record(cost=10))
@@ -116,7 +122,9 @@ def test_the_local_file_decides_when_memory_is_empty(
 def test_records_reach_a_server_that_was_away(
     tmp_path: Path, redis_factory: Callable[..., Any], make_record: Make
 ) -> None:
-    """What was put while the server was away, and what it forgot, is there soon after its return."""
+    """What was put while the server was away, and what it forgot, is there soon after its
+    return.
+    """
     server = redis_factory(tmp_path)
     store = TieredStore(
         SqliteStore(tmp_path / "a"),
@@ -139,7 +147,8 @@ def test_records_reach_a_server_that_was_away(
 def test_a_full_queue_drops_and_counts(
     tmp_path: Path, misbehaving: Callable[..., Any], make_record: Make
 ) -> None:
-    """When the server is so slow that work piles up, more is dropped and counted, and callers go on.
+    """When the server is so slow that work piles up, more is dropped and counted, and callers go
+    on.
 
     What was said to be stored is in the local file nevertheless, from the start.
     """
@@ -171,7 +180,9 @@ def test_a_put_that_fits_nowhere_is_not_said_to_be_stored(
 def test_closing_leaves_nothing_of_a_hung_servers_queue_unwritten(
     tmp_path: Path, misbehaving: Callable[..., Any], make_record: Make
 ) -> None:
-    """More records than the server lets through until close gives up are in the local file all the same."""
+    """More records than the server lets through until close gives up are in the local file all the
+    same.
+    """
     server = misbehaving(lambda _, stop: stop.wait())
     remote = RedisStore(parse_redis_url(server.url), breaker=CircuitBreaker(first_pause_s=0))
     with TieredStore(SqliteStore(tmp_path / "a"), remote) as store:
@@ -187,7 +198,9 @@ def test_closing_leaves_nothing_of_a_hung_servers_queue_unwritten(
 def test_publish_tells_what_the_server_lacks(
     tmp_path: Path, redis_factory: Callable[..., Any], make_record: Make
 ) -> None:
-    """0: the server has all, also what only the local file had, or better; without a server it is all that was asked."""
+    """0: the server has all, also what only the local file had, or better; without a server it is
+    all that was asked.
+    """
     server = redis_factory(tmp_path)
     with SqliteStore(tmp_path / "a") as local, RedisStore(parse_redis_url(server.url)) as remote:
         local.put(make_record(1))
@@ -204,8 +217,12 @@ def test_publish_tells_what_the_server_lacks(
         assert store.publish(keys) == 3
 
 
-def test_a_lapsed_holder_stores_nothing_anywhere(tmp_path: Path, redis_url: str, make_record: Make) -> None:
-    """A put under a lease that passed to another is refused in all tiers; under the newest it is taken."""
+def test_a_lapsed_holder_stores_nothing_anywhere(
+    tmp_path: Path, redis_url: str, make_record: Make
+) -> None:
+    """A put under a lease that passed to another is refused in all tiers; under the newest it is
+    taken.
+    """
     with host(tmp_path, "a", redis_url) as store, RedisStore(parse_redis_url(redis_url)) as remote:
         first = store.lease("tune", 0.001)
         assert first is not None

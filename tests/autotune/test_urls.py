@@ -142,7 +142,9 @@ def test_bad_urls_are_refused(url: str) -> None:
     ],
 )
 def test_secrets_of_bad_urls_stay_secret(url: str) -> None:
-    """However the URL is broken, neither the message, nor the attributes, nor the cause show the password."""
+    """However the URL is broken, neither the message, nor the attributes, nor the cause show the
+    password.
+    """
     with pytest.raises(StoreUrlError) as caught:
         open_store(url)
     error = caught.value
@@ -164,7 +166,9 @@ def test_secrets_of_bad_urls_stay_secret(url: str) -> None:
 def test_a_file_of_another_kind_is_refused_and_left(
     tmp_path: Path, content: bytes | None, opens: bool
 ) -> None:
-    """A URL of a file that is no database is a StoreUrlError with its size; the default file may be repaired."""
+    """A URL of a file that is no database is a StoreUrlError with its size; the default file may be
+    repaired.
+    """
     path = tmp_path / "thesis.txt"
     if content is not None:
         path.write_bytes(content)
@@ -172,7 +176,8 @@ def test_a_file_of_another_kind_is_refused_and_left(
         open_store(f"sqlite://{path}").close()
     else:
         with pytest.raises(
-            StoreUrlError, match=f"a file of {len(content or b'')} bytes that is (no|a damaged) SQLite"
+            StoreUrlError,
+            match=f"a file of {len(content or b'')} bytes that is (no|a damaged) SQLite",
         ):
             open_store(f"sqlite://{path}")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if content is None else [content])
@@ -187,7 +192,10 @@ def test_a_file_of_another_kind_is_refused_and_left(
     ("statement", "found"),
     [
         ("CREATE TABLE record_v1 (something TEXT)", "the SQLite database of another program"),
-        ("CREATE TABLE record_v2 (something TEXT)", r"another program \(it has a table 'record_v2'\);"),
+        (
+            "CREATE TABLE record_v2 (something TEXT)",
+            r"another program \(it has a table 'record_v2'\);",
+        ),
         ("PRAGMA journal_mode = wal; CREATE TABLE moz (something TEXT)", r"another program"),
         (None, ""),
     ],
@@ -195,7 +203,9 @@ def test_a_file_of_another_kind_is_refused_and_left(
 def test_another_programs_database_is_refused_and_left(
     tmp_path: Path, make_record: Make, statement: str | None, found: str, slashes: str
 ) -> None:
-    """A database without our table, or whose table of our name is not ours, is a StoreUrlError; an empty one is a store."""
+    """A database without our table, or whose table of our name is not ours, is a StoreUrlError; an
+    empty one is a store.
+    """
     path = tmp_path / "o%th?er#.db"
     with closing(sqlite3.connect(path)) as connection:
         if statement is not None:
@@ -218,7 +228,9 @@ def test_another_programs_database_is_refused_and_left(
 def test_a_damaged_store_that_was_named_is_refused_and_left(
     tmp_path: Path, make_record: Make, damage: str
 ) -> None:
-    """Wherever the damage is, a file that a URL names is not moved; also when it is damaged under an open store."""
+    """Wherever the damage is, a file that a URL names is not moved; also when it is damaged under
+    an open store.
+    """
     path = tmp_path / "s.db"
     with closing(open_store(f"sqlite://{path}")) as store:
         for number in range(1, 60):
@@ -233,7 +245,9 @@ def test_a_damaged_store_that_was_named_is_refused_and_left(
             assert not store.put(make_record(99))
             assert (store.stats.errors, store.stats.recovered) == (2, 0)
     path.write_bytes(broken)
-    with pytest.raises(StoreUrlError, match=r"is (no|a damaged) SQLite database.*name another file"):
+    with pytest.raises(
+        StoreUrlError, match=r"is (no|a damaged) SQLite database.*name another file"
+    ):
         open_store(f"sqlite://{path}")
     assert path.read_bytes() == broken
     assert list(tmp_path.iterdir()) == [path]
@@ -272,7 +286,9 @@ def test_what_is_no_file_is_left_to_the_store(tmp_path: Path) -> None:
     ],
 )
 def test_which_urls_hold_a_password(text: str, expected: bool) -> None:
-    """A server's URL with something behind the colon of its login, or in an option for it, well formed or not."""
+    """A server's URL with something behind the colon of its login, or in an option for it, well
+    formed or not.
+    """
     assert has_password(text) is expected
 
 

@@ -58,7 +58,9 @@ def test_reading(file: Path) -> None:
             AutotuneKey("0123456789abcdef0123456789abcdef", "portable-adapter-0"),
             AutotuneRecord((128, 1, 1), 4, (16, 16, 1), "2026-05-02"),
         ),
-        StoredRecord(AutotuneKey("f" * 32, 'native "quoted" ü'), AutotuneRecord((2**32 - 1, 0, 1), 0)),
+        StoredRecord(
+            AutotuneKey("f" * 32, 'native "quoted" ü'), AutotuneRecord((2**32 - 1, 0, 1), 0)
+        ),
     )
 
 
@@ -90,7 +92,9 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: list[Stor
 
 
 def test_import_and_export(file: Path, make_record: Make) -> None:
-    """A store's records go through the file into another; what does not beat the incumbent stays out."""
+    """A store's records go through the file into another; what does not beat the incumbent stays
+    out.
+    """
     with MemoryStore() as store, MemoryStore() as other:
         for number in (1, 2, 3):
             store.put(make_record(number))
@@ -124,7 +128,10 @@ def test_import_and_export(file: Path, make_record: Make) -> None:
         (("[128, 1, 1]", '[128, 1, "1"]'), (0, "workgroup_size[2] must be")),
         (("[128, 1, 1]", "128"), (0, "workgroup_size must be an array")),
         (("[0, 0, 0]", "[0, 0, -1]"), (1, "tile[2] must be")),
-        (("0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF"), (0, "key_hex must be")),
+        (
+            ("0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF"),
+            (0, "key_hex must be"),
+        ),
         (("0123456789abcdef0123456789abcdef", "0123"), (0, "key_hex must be")),
         (('"portable-adapter-0"', '""'), (0, "adapter_id must be")),
         (('"portable-adapter-0"', "7"), (0, "adapter_id must be")),
@@ -132,7 +139,9 @@ def test_import_and_export(file: Path, make_record: Make) -> None:
         (('"2026-05-02"', '"2026-15-02"'), (0, "recorded_at must be a date")),
     ],
 )
-def test_each_problem_is_named(file: Path, change: tuple[str, str], problem: tuple[int | None, str]) -> None:
+def test_each_problem_is_named(
+    file: Path, change: tuple[str, str], problem: tuple[int | None, str]
+) -> None:
     """One wrong thing is one problem, with the record's index and what is allowed."""
     assert GOOD.count(change[0]) == 1
     file.write_text(GOOD.replace(*change))
@@ -188,7 +197,9 @@ def test_other_files_are_refused(file: Path, raw: bytes) -> None:
 
 
 def test_size_limits(file: Path) -> None:
-    """A file of 4 MiB is read, a byte more is refused unread; more than that is not written either."""
+    """A file of 4 MiB is read, a byte more is refused unread; more than that is not written
+    either.
+    """
     start = b"schema = 1\n#"
     file.write_bytes(start + b"x" * (MAX_FILE_BYTES - len(start)))
     assert read_toml(file) == ()
@@ -197,7 +208,8 @@ def test_size_limits(file: Path) -> None:
         read_toml(file)
     before = file.read_bytes()
     many = [
-        StoredRecord(AutotuneKey(f"{i:032x}", "a" * 200), AutotuneRecord((1, 1, 1), 1)) for i in range(14_000)
+        StoredRecord(AutotuneKey(f"{i:032x}", "a" * 200), AutotuneRecord((1, 1, 1), 1))
+        for i in range(14_000)
     ]
     with pytest.raises(VyreTomlError, match="14000 records"):
         write_toml(file, many)
@@ -213,11 +225,11 @@ def test_a_missing_file_is_an_os_error(file: Path) -> None:
 
 def test_long_lists_of_problems_are_cut_in_the_message_only(file: Path) -> None:
     """The message shows twenty problems; the attribute has them all."""
-    table = (
-        '\n[[record]]\nkey = "x"\nadapter = "a"\nworkgroup_size = [1, 1, 1]\nunroll = 1\ntile = [0, 0, 0]\n'
-    )
+    table = '\n[[record]]\nkey = "x"\nadapter = "a"\nworkgroup_size = [1, 1, 1]\nunroll = 1\ntile = [0, 0, 0]\n'
     file.write_text("schema = 1\n" + table * 30)
     with pytest.raises(VyreTomlError, match="and 10 more") as caught:
         read_toml(file)
     assert len(caught.value.problems) == 30
-    assert caught.value.problems[29] == TomlProblem(29, "key_hex must be 32 lower-case hex digits, found 'x'")
+    assert caught.value.problems[29] == TomlProblem(
+        29, "key_hex must be 32 lower-case hex digits, found 'x'"
+    )

@@ -1,4 +1,6 @@
-"""Running the command: in a process of its own, with a home and a cache that belong to the tests."""
+"""Running the command: in a process of its own, with a home and a cache that belong to the
+tests.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ path = '''\.env$'''
 
 @dataclass(frozen=True)
 class Run:
-    """How a command ended. `findings` and `summary` are those of the jsonl format on standard output."""
+    """How a command ended. `findings` and `summary` are those of the jsonl format on standard
+    output.
+    """
 
     code: int
     out: bytes
@@ -190,7 +194,9 @@ def many(tree: Path) -> Path:
 
 @pytest.fixture
 def instructive(tree: Path) -> Path:
-    """A tree of so many bytes that a scan with one worker learns something for the autotune store."""
+    """A tree of so many bytes that a scan with one worker learns something for the autotune
+    store.
+    """
     text = b"a line of text with nothing in it, nor in what follows it.\n" * 4000
     for number in range(90):
         (tree / f"large{number:02d}").write_bytes(text)

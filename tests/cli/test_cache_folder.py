@@ -1,4 +1,6 @@
-"""A cache that can't be written, or nobody knows where: the scan is as usual, says so in one line, and is not slower."""
+"""A cache that can't be written, or nobody knows where: the scan is as usual, says so in one line,
+and is not slower.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ Place = Callable[[Path], None]
 
 
 def run(
-    arguments: Sequence[str | Path], variables: dict[str, str], tree: Path, command: Sequence[str] = COMMAND
+    arguments: Sequence[str | Path],
+    variables: dict[str, str],
+    tree: Path,
+    command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[str]:
     """The command with these variables alone, in `tree`."""
     return subprocess.run(
@@ -99,7 +104,9 @@ PLACES: list[Place] = [
 def test_what_is_in_the_way_is_told_once(
     place: Place, arguments: list[str], tree: Path, tmp_path: Path, temporary: Path
 ) -> None:
-    """Every scan says in one line what can't be written and what is used instead; only the first one compiles."""
+    """Every scan says in one line what can't be written and what is used instead; only the first
+    one compiles.
+    """
     home = tmp_path / "home"
     place(home)
     variables = {"HOME": str(home), "TMPDIR": str(temporary)}
@@ -121,7 +128,9 @@ def test_what_is_in_the_way_is_told_once(
         assert warnings_of(run(arguments, variables, tree)) == []
 
 
-def test_a_disk_that_is_full(arguments: list[str], tree: Path, tmp_path: Path, temporary: Path) -> None:
+def test_a_disk_that_is_full(
+    arguments: list[str], tree: Path, tmp_path: Path, temporary: Path
+) -> None:
     """A folder without room for a pack is told as such before the first byte is written to it."""
     home = tmp_path / "home"
     home.mkdir()
@@ -132,7 +141,9 @@ def test_a_disk_that_is_full(arguments: list[str], tree: Path, tmp_path: Path, t
     assert "No space left on device" in line and str(home) in line
 
 
-def test_a_read_only_home_is_read(arguments: list[str], tree: Path, tmp_path: Path, temporary: Path) -> None:
+def test_a_read_only_home_is_read(
+    arguments: list[str], tree: Path, tmp_path: Path, temporary: Path
+) -> None:
     """What is in a cache that can only be read is used, and not compiled anew elsewhere."""
     home = tmp_path / "home"
     home.mkdir()
@@ -148,7 +159,9 @@ def test_a_read_only_home_is_read(arguments: list[str], tree: Path, tmp_path: Pa
 
 
 def test_no_home_at_all(arguments: list[str], tree: Path, pack: Path, temporary: Path) -> None:
-    """Without HOME and a passwd entry every command works; those with a cache say in one line where it is."""
+    """Without HOME and a passwd entry every command works; those with a cache say in one line where
+    it is.
+    """
     command = with_mounts(NO_PASSWD, COMMAND)
     variables = {"TMPDIR": str(temporary)}
     for _ in range(2):
@@ -164,9 +177,15 @@ def test_no_home_at_all(arguments: list[str], tree: Path, pack: Path, temporary:
     ):
         assert run(others, variables, tree, command).returncode == 0
     toml = tree / "records.toml"
-    for others in (["autotune", "list"], ["autotune", "export", toml], ["autotune", "import", toml]):
+    for others in (
+        ["autotune", "list"],
+        ["autotune", "export", toml],
+        ["autotune", "import", toml],
+    ):
         done = run(others, variables, tree, command)
-        assert done.returncode == 0 and "HOME is not set" in done.stderr.splitlines()[0], done.stderr
+        assert done.returncode == 0 and "HOME is not set" in done.stderr.splitlines()[0], (
+            done.stderr
+        )
     nobody_there = ["submit", "--address", "http://127.0.0.1:1", "--", "scan", "x"]
     done = run(nobody_there, variables, tree, command)
     assert "job server http://127.0.0.1:1" in done.stderr and "bug" not in done.stderr
@@ -181,7 +200,9 @@ def test_nothing_can_be_written_anywhere(arguments: list[str], tree: Path, tmp_p
     if any(path.startswith(FOR_ALL) for path in (__file__, sys.prefix, sys.base_prefix)):
         pytest.skip("what is tested lies below a folder for temporary files")
     full = [("-t", "tmpfs", "-o", "size=64k", "tmpfs", root) for root in FOR_ALL]
-    command = with_mounts([shelter, *full], ["sh", "-c", 'cd /mnt/tree && exec "$@"', "sh", *COMMAND])
+    command = with_mounts(
+        [shelter, *full], ["sh", "-c", 'cd /mnt/tree && exec "$@"', "sh", *COMMAND]
+    )
     pack = Path(arguments[2]).read_text()
     (tree.parent / "pack.toml").write_text(pack)
     own = [argument if argument != arguments[2] else "/mnt/pack.toml" for argument in arguments]

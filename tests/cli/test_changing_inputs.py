@@ -19,7 +19,9 @@ SIZE = 8 << 20
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Eight pieces of 1 MiB, with a finding in the first, on its second line; a worker can be held at the fourth."""
+    """Eight pieces of 1 MiB, with a finding in the first, on its second line; a worker can be held
+    at the fourth.
+    """
     path = tmp_path / "app.log"
     with path.open("wb") as f:
         f.write(b"starting\ntok_aaaaaaaaaaaa\n")
@@ -32,7 +34,9 @@ def log(tmp_path: Path) -> Path:
 def scan_that_meets(
     change: Callable[[Path], object], log: Path, start: Start, *options: str
 ) -> tuple[int, bytes]:
-    """The exit code and the output of a scan in whose middle the file changes: four of its pieces have been read."""
+    """The exit code and the output of a scan in whose middle the file changes: four of its pieces
+    have been read.
+    """
     process = start(*options, "-j", "1", "--shard-size", "1M", log)
     worker = held_worker(process)
     change(log)
@@ -42,8 +46,12 @@ def scan_that_meets(
 
 
 @pytest.mark.parametrize("size", [100, SIZE], ids=["small", "many-pieces"])
-def test_a_file_that_is_appended_to_all_the_time_is_scanned(scan: Cli, log: Path, size: int) -> None:
-    """What the file had when it was listed is reported with the exit code of its findings; growth is at most a note."""
+def test_a_file_that_is_appended_to_all_the_time_is_scanned(
+    scan: Cli, log: Path, size: int
+) -> None:
+    """What the file had when it was listed is reported with the exit code of its findings; growth
+    is at most a note.
+    """
     os.truncate(log, size)
     stop = threading.Event()
 
@@ -60,9 +68,14 @@ def test_a_file_that_is_appended_to_all_the_time_is_scanned(scan: Cli, log: Path
         stop.set()
         writer.join()
     assert run.code == 1 and run.err == ""
-    assert [(f["line"], f["column"], f["match"]) for f in run.findings] == [(2, 1, "tok_aaaaaaaaaaaa")]
+    assert [(f["line"], f["column"], f["match"]) for f in run.findings] == [
+        (2, 1, "tok_aaaaaaaaaaaa")
+    ]
     assert run.summary["complete"] and run.summary["problems"] == []
-    assert [(note["path"], note["reason"]) for note in run.summary["notes"]] in ([], [(str(log), "grew")])
+    assert [(note["path"], note["reason"]) for note in run.summary["notes"]] in (
+        [],
+        [(str(log), "grew")],
+    )
 
 
 def append(path: Path) -> None:
@@ -71,7 +84,9 @@ def append(path: Path) -> None:
 
 
 def test_a_file_that_grew_has_a_note(log: Path, start: Start) -> None:
-    """Summary and report say that it did; it is no problem, and what was appended is not scanned."""
+    """Summary and report say that it did; it is no problem, and what was appended is not
+    scanned.
+    """
     report = log.with_name("report")
     code, out = scan_that_meets(append, log, start, "-f", "jsonl", "--report", str(report))
     *findings, summary = [json.loads(line) for line in out.splitlines()]
@@ -114,7 +129,9 @@ def cut_and_grow(path: Path) -> None:
 def test_what_was_read_before_a_change_is_reported(
     change: Callable[[Path], None], log: Path, start: Start
 ) -> None:
-    """Of a file that is replaced, cut or removed in the middle of its scan, what was read is reported: exit code 3."""
+    """Of a file that is replaced, cut or removed in the middle of its scan, what was read is
+    reported: exit code 3.
+    """
     code, out = scan_that_meets(change, log, start, "-f", "jsonl")
     *findings, summary = [json.loads(line) for line in out.splitlines()]
     assert (code, [f["match"] for f in findings]) == (3, ["tok_aaaaaaaaaaaa"])

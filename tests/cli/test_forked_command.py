@@ -1,4 +1,6 @@
-"""The forks that the tests run are what a shell would start, and no run gets another one's result."""
+"""The forks that the tests run are what a shell would start, and no run gets another one's
+result.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def test_a_run_that_takes_too_long_is_ended_and_the_next_one_is_itself(
     with pytest.raises(TimeoutError):
         forked_command.run(forever, cwd=tree, env=environment, timeout=0.1)
     for arguments, code in ((["--nonsense"], 2), (["scan", "-r", str(pack), "a.txt"], 1)):
-        assert forked_command.run(arguments, cwd=tree, env=environment, timeout=60).returncode == code
+        assert (
+            forked_command.run(arguments, cwd=tree, env=environment, timeout=60).returncode == code
+        )
 
 
 def test_a_fork_is_what_a_shell_starts(cli: Cli, started_cli: Cli, pack: Path) -> None:

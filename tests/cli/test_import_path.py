@@ -1,4 +1,6 @@
-"""Where the command looks for code when its environment, or the way it is started, points to the working directory."""
+"""Where the command looks for code when its environment, or the way it is started, points to the
+working directory.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def run(
 def test_an_entry_that_depends_on_the_working_directory_is_left_out(
     tree: Path, pack: Path, script: Path, marker: Path, environment: dict[str, str], entry: str
 ) -> None:
-    """An empty entry, which `PYTHONPATH=$PYTHONPATH:…` makes, is the working directory to Python, and not to us."""
+    """An empty entry, which `PYTHONPATH=$PYTHONPATH:…` makes, is the working directory to Python,
+    and not to us.
+    """
     scan = ["scan", "-r", pack, "--progress", "never", "."]
     done = run(script, *scan, cwd=tree, environment=environment, python_path=f"{entry}:{ROOT}")
     assert not marker.exists(), marker.read_text()
@@ -82,7 +86,9 @@ def test_python_m_looks_there_for_the_package_only(
     assert done.returncode == FINDINGS, done.stderr
 
 
-@pytest.mark.parametrize("folder", [Path(os.__file__).parent, Path(site.getsitepackages()[0]), ROOT])
+@pytest.mark.parametrize(
+    "folder", [Path(os.__file__).parent, Path(site.getsitepackages()[0]), ROOT]
+)
 def test_pythons_own_folders_may_be_scanned_from_inside(
     script: Path, environment: dict[str, str], folder: Path
 ) -> None:
@@ -91,20 +97,28 @@ def test_pythons_own_folders_may_be_scanned_from_inside(
     assert done.returncode == 0, done.stderr
 
 
-def test_children_are_guarded_and_this_process_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment that children get has -P's variable and no relative entry; afterwards it is the old one."""
+def test_children_are_guarded_and_this_process_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The environment that children get has -P's variable and no relative entry; afterwards it is
+    the old one.
+    """
     monkeypatch.setenv("PYTHONPATH", f":{PACKAGE_FOLDER}:.:src:")
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     code = "import os, sys; print(os.environ['PYTHONPATH'], sys.flags.safe_path, '' in sys.path)"
     with guarded_children():
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
     assert done.stdout.split() == [PACKAGE_FOLDER, "True", "False"]
     assert os.environ["PYTHONPATH"] == f":{PACKAGE_FOLDER}:.:src:"
     assert "PYTHONSAFEPATH" not in os.environ
 
 
 def test_an_empty_pythonpath_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray puts other folders before what is there, and PYTHONPATH='' would become an empty entry that way."""
+    """Ray puts other folders before what is there, and PYTHONPATH='' would become an empty entry
+    that way.
+    """
     monkeypatch.setenv("PYTHONPATH", "")
     with guarded_children():
         assert "PYTHONPATH" not in os.environ

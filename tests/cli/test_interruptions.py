@@ -1,4 +1,5 @@
-"""`vyre-dist scan` and the ways in which a process ends: Ctrl-C, signals, a driver that is killed, deadly documents.
+"""`vyre-dist scan` and the ways in which a process ends: Ctrl-C, signals, a driver that is killed,
+deadly documents.
 
 The workers get stuck, or die, in a backend of ours (faulty_scans.py).
 """
@@ -35,7 +36,9 @@ ROOT = Path(__file__).parents[2]
 def test_an_interrupted_scan_ends_at_once_and_cleans_up(
     start: Start, stuck_tree: Path, tmp_path: Path, signum: signal.Signals, to_all: bool, code: int
 ) -> None:
-    """Ctrl-C (to the whole group, or the driver alone) and SIGTERM: no worker, no half file, no traceback is left."""
+    """Ctrl-C (to the whole group, or the driver alone) and SIGTERM: no worker, no half file, no
+    traceback is left.
+    """
     older = tmp_path / "found.csv"
     older.write_text("older")
     process = start("-j", "2", "--shard-size", "5", "-f", "jsonl", "-f", f"csv={older}", ".")
@@ -59,7 +62,9 @@ def test_an_interrupted_scan_ends_at_once_and_cleans_up(
 def test_more_signals_than_one_change_nothing(
     start: Start, stuck_tree: Path, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
-    """However often a signal comes, from the first one until the process is gone, it is ended in order."""
+    """However often a signal comes, from the first one until the process is gone, it is ended in
+    order.
+    """
     options = [f"--format={form}={tmp_path / form}" for form in ("jsonl", "csv", "parquet")]
     process = start("-j", "2", "--shard-size", "5", *options, "--report", tmp_path / "report", ".")
     workers = stuck_workers(process, 2)
@@ -76,7 +81,9 @@ def test_more_signals_than_one_change_nothing(
 
 @pytest.mark.parametrize("where", ["__del__", "finalizer"])
 def test_an_end_in_a_finalizer_is_not_lost(where: str) -> None:
-    """SIGTERM while a finalizer runs, where Python would drop the exception and go on, ends the process all the same."""
+    """SIGTERM while a finalizer runs, where Python would drop the exception and go on, ends the
+    process all the same.
+    """
     program = f"""
 import multiprocessing.util, os, signal, time
 from vyre_dist.cli.main import end_in_order
@@ -113,7 +120,9 @@ time.sleep({PATIENCE})
 def test_a_document_on_standard_input_is_not_left_in_the_temporary_folder(
     tree: Path, pack: Path, environment: dict[str, str], tmp_path: Path, signum: signal.Signals
 ) -> None:
-    """Its copy, which may hold secrets, has no name, and goes with the processes however they are ended."""
+    """Its copy, which may hold secrets, has no name, and goes with the processes however they are
+    ended.
+    """
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     command = ["scan", "-r", str(pack), "--backend", "faulty", "--progress", "never", "-"]
@@ -150,7 +159,10 @@ def _is_copy(descriptor: Path) -> bool:
 
 def test_nohup_keeps_a_scan_alive(tree: Path, pack: Path, environment: dict[str, str]) -> None:
     """Started with SIGHUP ignored, a scan goes on when its terminal is closed."""
-    code = "import signal, sys, os; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    code = (
+        "import signal, sys, os; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
     os.mkfifo(tree / "list")
     with subprocess.Popen(
         [
@@ -179,7 +191,9 @@ def test_nohup_keeps_a_scan_alive(tree: Path, pack: Path, environment: dict[str,
 
 
 def test_a_driver_that_is_killed_leaves_no_workers(start: Start, stuck_tree: Path) -> None:
-    """SIGKILL gives the driver no chance to tell anyone: its workers see the end of their pipes, even in mid-task."""
+    """SIGKILL gives the driver no chance to tell anyone: its workers see the end of their pipes,
+    even in mid-task.
+    """
     process = start("-j", "2", "--shard-size", "5", ".")
     workers = stuck_workers(process, 2)
     process.kill()
@@ -195,7 +209,9 @@ def test_a_driver_that_is_killed_leaves_no_workers(start: Start, stuck_tree: Pat
 
 
 def test_a_worker_killed_from_outside_is_replaced(start: Start, tree: Path) -> None:
-    """`kill -9` (or the kernel, out of memory) in the middle of a task: a warning, a retry, then quarantine, exit code 3."""
+    """`kill -9` (or the kernel, out of memory) in the middle of a task: a warning, a retry, then
+    quarantine, exit code 3.
+    """
     (tree / "m").write_text("STUCK")
     process = start("-j", "1", "-f", "jsonl", ".")
     for _ in range(2):
@@ -218,7 +234,9 @@ def test_a_worker_killed_from_outside_is_replaced(start: Start, tree: Path) -> N
 
 
 def test_a_deadly_document_is_3_and_the_rest_is_scanned(start: Start, tree: Path) -> None:
-    """A document that crashes whatever scans it is named, with the signal; all other findings are there."""
+    """A document that crashes whatever scans it is named, with the signal; all other findings are
+    there.
+    """
     (tree / "deadly").write_text("x POISON y")
     process = start("-j", "2", "-f", "jsonl", ".")
     out, err = process.communicate(timeout=PATIENCE)
@@ -249,14 +267,18 @@ def test_a_scan_that_is_given_up_says_what_it_has(start: Start, tree: Path) -> N
 def test_a_scan_that_is_given_up_replaces_nothing(
     start: Start, tree: Path, tmp_path: Path, form: str, older: bytes | None
 ) -> None:
-    """What it found, and its report, are put beside their destinations, which keep what they had; messages say where."""
+    """What it found, and its report, are put beside their destinations, which keep what they had;
+    messages say where.
+    """
     deadly_everywhere(tree)
     out, report = tmp_path / "found.out", tmp_path / "report.json"
     for path in (out, report):
         if older is not None:
             path.write_bytes(older)
             path.chmod(0o640)
-    process = start(*("-j", "1", "-f", f"{form}={out}", "--report", report, "--shard-size", "100", "."))
+    process = start(
+        *("-j", "1", "-f", f"{form}={out}", "--report", report, "--shard-size", "100", ".")
+    )
     _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3
     kept = {path: path.with_name(f"{path.name}.incomplete") for path in (out, report)}
@@ -287,13 +309,17 @@ def test_a_scan_with_problems_comes_to_its_end(start: Start, tree: Path, tmp_pat
 
 
 def deadly_everywhere(tree: Path) -> None:
-    """So many documents that end whatever scans them that the scan is given up, after those with findings."""
+    """So many documents that end whatever scans them that the scan is given up, after those with
+    findings.
+    """
     for i in range(200):
         (tree / f"z{i}").write_text("POISON")
 
 
 def test_limited_memory_is_no_crash(tree: Path, pack: Path, environment: dict[str, str]) -> None:
-    """A file that does not fit into the memory a worker may have is listed; the small ones are scanned."""
+    """A file that does not fit into the memory a worker may have is listed; the small ones are
+    scanned.
+    """
     with open(tree / "large", "wb") as f:
         f.truncate(3 << 30)
     code = (
@@ -344,14 +370,17 @@ def test_an_interrupted_scan_ends_the_gpus_process(
     code: int,
     early: bool,
 ) -> None:
-    """While it is starting, from its first moment on: nothing is said of it, and it leaves nothing behind."""
+    """While it is starting, from its first moment on: nothing is said of it, and it leaves nothing
+    behind.
+    """
     folder = tmp_path_factory.mktemp("t")
     support = str(Path(__file__).parents[1] / "support")
     command = ["scan", "-r", str(pack), "--backend", "cuda", "-j", "1", "--progress", "never", "."]
     process = subprocess.Popen(
         [sys.executable, "-c", GPU_PROGRAM, *command],
         cwd=tree,
-        env=environment | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join((support, str(ROOT)))},
+        env=environment
+        | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join((support, str(ROOT)))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -384,7 +413,9 @@ def test_an_interrupted_scan_ends_the_gpus_process(
 
 
 def test_a_signal_that_python_dropped_is_not_the_last() -> None:
-    """What is raised in a weak reference's callback is told and forgotten; a later signal ends the process all the same."""
+    """What is raised in a weak reference's callback is told and forgotten; a later signal ends the
+    process all the same.
+    """
     program = f"""
 import os, signal, threading, time, weakref
 from vyre_dist.cli import main

@@ -1,4 +1,6 @@
-"""What runs leave that are killed, and who removes it: the next run to the same destination, and `vyre-dist clean`."""
+"""What runs leave that are killed, and who removes it: the next run to the same destination, and
+`vyre-dist clean`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ def left_by_the_dead(destination: Path, content: str = "secret") -> Path:
     """An unfinished file for `destination`, whose writer is gone."""
     code = (
         "import os, signal, sys; from vyre_dist.atomic_file import AtomicFile\n"
-        "file = AtomicFile(sys.argv[1]); file.stream.write(sys.argv[2].encode()); file.stream.flush()\n"
+        "file = AtomicFile(sys.argv[1]); file.stream.write(sys.argv[2].encode()); "
+        "file.stream.flush()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     before = parts(destination.parent)
@@ -54,9 +57,17 @@ def left_by_the_dead(destination: Path, content: str = "secret") -> Path:
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGQUIT])
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_next_scan_to_a_destination_removes_what_a_killed_one_left(
-    start: Start, cli: Cli, pack: Path, stuck_tree: Path, tmp_path: Path, form: str, signum: signal.Signals
+    start: Start,
+    cli: Cli,
+    pack: Path,
+    stuck_tree: Path,
+    tmp_path: Path,
+    form: str,
+    signum: signal.Signals,
 ) -> None:
-    """Outputs and the report: the unfinished file goes when its writer is dead, with a message, and no sooner."""
+    """Outputs and the report: the unfinished file goes when its writer is dead, with a message, and
+    no sooner.
+    """
     out, report = tmp_path / f"found.{form}", tmp_path / "report"
     older = left_by_the_dead(tmp_path / "other")
     options = ("-f", f"{form}={out}", "--report", report)
@@ -90,7 +101,9 @@ def test_the_next_export_removes_what_a_killed_one_left(cli: Cli, tmp_path: Path
 
 
 def current_umask() -> int:
-    (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("Umask:")]
+    (line,) = [
+        x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("Umask:")
+    ]
     return int(line.split()[1], 8)
 
 
@@ -101,7 +114,10 @@ def test_an_export_replaces_no_device(cli: Cli, tmp_path: Path, tree: Path, file
     before = os.stat("/dev/null"), os.readlink("/dev/stdout"), os.stat(tree / "fifo")
     run = cli("autotune", "export", file)
     assert run.code == 3 and "is no regular file" in run.err
-    assert os.path.samestat(before[0], os.stat("/dev/null")) and os.readlink("/dev/stdout") == before[1]
+    assert (
+        os.path.samestat(before[0], os.stat("/dev/null"))
+        and os.readlink("/dev/stdout") == before[1]
+    )
     assert os.path.samestat(before[2], os.stat(tree / "fifo"))
 
 
@@ -109,7 +125,9 @@ def test_an_export_replaces_no_device(cli: Cli, tmp_path: Path, tree: Path, file
 def test_clean_removes_what_nobody_writes_any_more(
     start: Start, cli: Cli, stuck_tree: Path, tmp_path: Path, dry_run: list[str]
 ) -> None:
-    """In a folder and below; each path is told, what a live scan writes stays, and a dry run removes nothing."""
+    """In a folder and below; each path is told, what a live scan writes stays, and a dry run
+    removes nothing.
+    """
     deep = tmp_path / "results" / "a" / "b"
     deep.mkdir(parents=True)
     dead = [left_by_the_dead(deep / "x.sarif"), left_by_the_dead(tmp_path / "results" / "\u202ey")]
@@ -146,7 +164,9 @@ def test_clean_of_a_file_removes_what_was_left_of_it(cli: Cli, tmp_path: Path) -
         (tmp_path / "found.csv").write_text("whole")
         run = cli("clean", tmp_path / name)
         assert run.out.decode() == f"removed {mine}\n1 removed, 0 left\n"
-        assert not mine.exists() and other.exists() and (tmp_path / "found.csv").read_text() == "whole"
+        assert (
+            not mine.exists() and other.exists() and (tmp_path / "found.csv").read_text() == "whole"
+        )
 
 
 def test_clean_by_itself_looks_where_runs_leave_things(
@@ -156,9 +176,13 @@ def test_clean_by_itself_looks_where_runs_leave_things(
     cache, temporary = tmp_path / "cache", tmp_path / "temporary"
     (cache / "vyre-dist" / "pack").mkdir(parents=True)
     (temporary / "results").mkdir(parents=True)
-    dead = [left_by_the_dead(cache / "vyre-dist" / "pack" / "0123"), left_by_the_dead(temporary / "x")]
+    dead = [
+        left_by_the_dead(cache / "vyre-dist" / "pack" / "0123"),
+        left_by_the_dead(temporary / "x"),
+    ]
     code = (
-        "import sys; from vyre_dist.leftovers import make_folder; print(make_folder(sys.argv[1], 'gpu')[0])"
+        "import sys; from vyre_dist.leftovers import make_folder; print(make_folder(sys.argv[1], "
+        "'gpu')[0])"
     )
     folder = Path(another_process(code, temporary).stdout.decode().strip())
     os.mkfifo(folder / "socket")  # a socket's path may not be as long
@@ -205,7 +229,9 @@ def test_another_users_leftovers_stay(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_leftover_is_removed_once(tmp_path: Path) -> None:
-    """Many that clean at the same time, and one that writes, are in nobody's way: no file of a live writer is lost."""
+    """Many that clean at the same time, and one that writes, are in nobody's way: no file of a live
+    writer is lost.
+    """
     out = tmp_path / "x"
     stop = threading.Event()
     removed: list[str] = []
@@ -222,7 +248,8 @@ def test_a_leftover_is_removed_once(tmp_path: Path) -> None:
     code = (
         "import sys; from vyre_dist.atomic_file import AtomicFile\n"
         "for i in range(500):\n"
-        "    file = AtomicFile(sys.argv[1], durable=False); file.stream.write(b'%d' % i); file.commit()\n"
+        "    file = AtomicFile(sys.argv[1], durable=False); file.stream.write(b'%d' % i); "
+        "file.commit()\n"
         "    assert open(sys.argv[1], 'rb').read() == b'%d' % i\n"
     )
     sweepers = [threading.Thread(target=sweep) for _ in range(2)]
@@ -245,7 +272,9 @@ def test_a_run_that_never_began_removes_nothing(cli: Cli, pack: Path, tmp_path: 
 
 
 def test_stored_packs_remove_what_was_left_of_them(cli: Cli, pack: Path, tmp_path: Path) -> None:
-    """A killed run's half of a compiled pack goes when the same pack is stored; nothing of it holds scanned bytes."""
+    """A killed run's half of a compiled pack goes when the same pack is stored; nothing of it holds
+    scanned bytes.
+    """
     cache = tmp_path / "cache"
     assert cli("scan", "-r", pack, "--cache-dir", cache).code == 1
     stored = [path for path in cache.rglob("*") if path.is_file() and "sqlite" not in path.name]

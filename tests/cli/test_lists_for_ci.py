@@ -1,4 +1,6 @@
-"""`--files-from`: names are names, and the commands for CI that docs/inputs.md has do what it says."""
+"""`--files-from`: names are names, and the commands for CI that docs/inputs.md has do what it
+says.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,16 @@ import pytest
 
 Cli = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-COMMANDS = re.findall(r"^    (.*--files-from -)\s+# (.*)$", (ROOT / "docs" / "inputs.md").read_text(), re.M)
+COMMANDS = re.findall(
+    r"^    (.*--files-from -)\s+# (.*)$", (ROOT / "docs" / "inputs.md").read_text(), re.M
+)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\0"], ids=["lines", "nul"])
 def test_names_of_a_list_are_no_globs(scan: Cli, tree: Path, end: bytes) -> None:
-    """What is listed and not there is not found, though it reads like a glob that matches something else."""
+    """What is listed and not there is not found, though it reads like a glob that matches something
+    else.
+    """
     for name in ("i.tsx", "[id].tsx", "a*.txt"):
         (tree / "sub" / name).write_text("tok_cccccccccccc")
     (tree / "sub" / "ab.txt").write_text("tok_dddddddddddd")
@@ -57,8 +63,8 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone with a commit of its own, something staged, something untracked and something ignored, of files that are
-    named for it. In each step a file is deleted, too.
+    """A clone with a commit of its own, something staged, something untracked and something
+    ignored, of files that are named for it. In each step a file is deleted, too.
     """
     upstream, clone = tmp_path / "upstream", tmp_path / "clone"
     upstream.mkdir()
@@ -102,7 +108,9 @@ WANTED = {
 def test_the_documents_commands_scan_what_they_say(
     command: str, what: str, clone: Path, environment: dict[str, str], pack: Path, tmp_path: Path
 ) -> None:
-    """Each command line of docs/inputs.md, as it stands, scans those files and ends with 1: a deleted file is no problem."""
+    """Each command line of docs/inputs.md, as it stands, scans those files and ends with 1: a
+    deleted file is no problem.
+    """
     shim = tmp_path / "bin" / "vyre-dist"
     shim.parent.mkdir()
     # the options belong to the test, the rest of the line to the document
@@ -111,7 +119,11 @@ def test_the_documents_commands_scan_what_they_say(
     )
     shim.chmod(0o755)
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command} --report {tmp_path}/report -f jsonl={tmp_path}/out"],
+        [
+            "bash",
+            "-c",
+            f"set -o pipefail; {command} --report {tmp_path}/report -f jsonl={tmp_path}/out",
+        ],
         cwd=clone,
         env={**environment, "PATH": f"{shim.parent}:{environment['PATH']}"},
         capture_output=True,

@@ -25,7 +25,19 @@ def test_a_reader_that_leaves_ends_the_scan_quietly(
 ) -> None:
     """`| head -1`: no traceback, exit code 3, as not everything was said."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "-f", form, "--progress", "never", "."],
+        [
+            sys.executable,
+            "-m",
+            "vyre_dist",
+            "scan",
+            "-r",
+            str(pack),
+            "-f",
+            form,
+            "--progress",
+            "never",
+            ".",
+        ],
         cwd=many,
         env=environment,
         stdout=subprocess.PIPE,
@@ -52,20 +64,31 @@ def test_a_reader_that_leaves_ends_the_scan_quietly(
         ("autotune list", "closed", 0),
     ],
 )
-def test_other_commands(cli: Cli, pack: Path, tmp_path: Path, arguments: str, stream: str, code: int) -> None:
-    """What a command had to say on standard output is lost: no traceback, and not the exit code of findings."""
+def test_other_commands(
+    cli: Cli, pack: Path, tmp_path: Path, arguments: str, stream: str, code: int
+) -> None:
+    """What a command had to say on standard output is lost: no traceback, and not the exit code of
+    findings.
+    """
     read, left = os.pipe()
     os.close(read)
     with open("/dev/full", "wb") as full, open(left, "wb") as nobody:
         stdout = {"closed": CLOSED, "full": full, "left": nobody}[stream]
-        run = cli(*arguments.split(), stdout=stdout, cwd=pack.parent, XDG_CACHE_HOME=str(tmp_path / "none"))
+        run = cli(
+            *arguments.split(),
+            stdout=stdout,
+            cwd=pack.parent,
+            XDG_CACHE_HOME=str(tmp_path / "none"),
+        )
     assert run.code == code and "Traceback" not in run.err
     assert ("No space left on device" in run.err) == (stream == "full")
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_full_disk_is_3_and_the_output_is_named(cli: Cli, pack: Path, form: str) -> None:
-    """Standard output, whatever the format and whenever its beginning is written; and the report, beside it or alone."""
+    """Standard output, whatever the format and whenever its beginning is written; and the report,
+    beside it or alone.
+    """
     report = ("--report", "/dev/full")
     said = f"vyre-dist: writing {form} to '-' failed: No space left on device\n"
     report_said = "vyre-dist: writing the report to '/dev/full' failed: No space left on device\n"
@@ -82,7 +105,8 @@ def test_a_full_disk_is_3_and_the_output_is_named(cli: Cli, pack: Path, form: st
 # the command, whose files can't grow beyond so many bytes
 LIMITED = (
     "import resource, signal, sys; limit = int(sys.argv.pop(1)); "
-    "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); "
+    "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, "
+    "(limit, limit)); "
     "from vyre_dist.cli.main import main; main()"
 )
 
@@ -93,9 +117,16 @@ LIMITED = (
     ids=["alone", "with a report", "among others"],
 )
 def test_an_output_that_cannot_grow_is_named(
-    many: Path, pack: Path, environment: dict[str, str], tmp_path: Path, limit: int, others: list[str]
+    many: Path,
+    pack: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    limit: int,
+    others: list[str],
 ) -> None:
-    """It fails in the middle, and its older file stays; the outputs and the report beside it that fit are whole."""
+    """It fails in the middle, and its older file stays; the outputs and the report beside it that
+    fit are whole.
+    """
     (tmp_path / "x.jsonl").write_text("older")
     outputs = [f"--format=jsonl={tmp_path / 'x.jsonl'}"]
     if "x.parquet" in others:
@@ -103,7 +134,18 @@ def test_an_output_that_cannot_grow_is_named(
     if "report" in others:
         outputs.append(f"--report={tmp_path / 'report'}")
     run = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), "scan", "--no-cache", "-r", str(pack), *outputs, "."],
+        [
+            sys.executable,
+            "-c",
+            LIMITED,
+            str(limit),
+            "scan",
+            "--no-cache",
+            "-r",
+            str(pack),
+            *outputs,
+            ".",
+        ],
         cwd=many,
         env=environment,
         capture_output=True,
@@ -123,8 +165,21 @@ def test_an_output_that_cannot_grow_is_named(
 def test_a_closed_standard_stream_is_no_crash(
     tree: Path, pack: Path, environment: dict[str, str], tmp_path: Path, closed: str
 ) -> None:
-    """No file of ours takes its number and no traceback comes; files are whole, and what went to it is lost: 3."""
-    command = ["-m", "vyre_dist", "scan", "-r", str(pack), "-f", "human", "-f", f"csv={tmp_path / 'c'}", "."]
+    """No file of ours takes its number and no traceback comes; files are whole, and what went to it
+    is lost: 3.
+    """
+    command = [
+        "-m",
+        "vyre_dist",
+        "scan",
+        "-r",
+        str(pack),
+        "-f",
+        "human",
+        "-f",
+        f"csv={tmp_path / 'c'}",
+        ".",
+    ]
     run = subprocess.run(
         ["bash", "-c", f'exec "$@" {closed}', "-", sys.executable, *command],
         cwd=tree,
@@ -144,10 +199,15 @@ def test_a_closed_standard_stream_is_no_crash(
 @pytest.mark.parametrize("path", [".", "clean.txt"])
 @pytest.mark.parametrize("form", FORMATS)
 def test_results_that_nobody_gets_are_3(cli: Cli, pack: Path, form: str, path: str) -> None:
-    """Standard output is closed: whatever the format, and whether or not something was found, or can be said."""
+    """Standard output is closed: whatever the format, and whether or not something was found, or
+    can be said.
+    """
     for stderr in (None, CLOSED):
         run = cli("scan", "-r", pack, "-f", form, path, stdout=CLOSED, stderr=stderr)
         assert run.code == 3
-        assert stderr == CLOSED or run.err == f"vyre-dist: writing {form} to '-' failed: it is closed\n"
+        assert (
+            stderr == CLOSED
+            or run.err == f"vyre-dist: writing {form} to '-' failed: it is closed\n"
+        )
     with open("/dev/full", "wb") as full:
         assert cli("scan", "-r", pack, "-f", form, path, stdout=full, stderr=CLOSED).code == 3

@@ -19,7 +19,12 @@ POOLS = [[], ["--pool", "ray", "--address", "local", "-j", "1"]]
 def in_bash(line: str, environment: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
     command = f'scan() {{ {sys.executable} -m vyre_dist scan --progress never "$@"; }}; {line}'
     return subprocess.run(
-        ["bash", "-c", command], env=environment, cwd=cwd, capture_output=True, text=True, timeout=120
+        ["bash", "-c", command],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -27,7 +32,9 @@ def in_bash(line: str, environment: dict[str, str], cwd: Path) -> subprocess.Com
 def test_process_substitution_is_a_document(
     pool: list[str], environment: dict[str, str], pack: Path, tree: Path
 ) -> None:
-    """`scan <(command)` has the command's output under the name that the shell gives it, in every pool."""
+    """`scan <(command)` has the command's output under the name that the shell gives it, in every
+    pool.
+    """
     options = " ".join(pool)
     run = in_bash(
         f"scan -r {pack} {options} <(cat sub/b.txt) a.txt <(echo; cat sub/b.txt)", environment, tree
@@ -39,7 +46,9 @@ def test_process_substitution_is_a_document(
     assert "3 findings in 3 documents" in run.stdout
 
 
-def test_a_pipe_larger_than_a_shard_is_cut(environment: dict[str, str], pack: Path, tree: Path) -> None:
+def test_a_pipe_larger_than_a_shard_is_cut(
+    environment: dict[str, str], pack: Path, tree: Path
+) -> None:
     """What comes by a pipe is scanned in pieces like a file."""
     line = f"scan -r {pack} --shard-size 64K <(head -c 3000000 /dev/zero; cat sub/b.txt)"
     run = in_bash(line, environment, tree)
@@ -47,7 +56,9 @@ def test_a_pipe_larger_than_a_shard_is_cut(environment: dict[str, str], pack: Pa
 
 
 def test_dev_stdin_is_standard_input_once(scan: Cli) -> None:
-    """/dev/stdin names the pipe that `-` is: alone it is read, beside `-` it is the same document."""
+    """/dev/stdin names the pipe that `-` is: alone it is read, beside `-` it is the same
+    document.
+    """
     run = scan("/dev/stdin", stdin=b"tok_dddddddddddd")
     assert (run.code, run.paths) == (1, ["/dev/stdin"])
     run = scan("-", "/dev/stdin", stdin=b"tok_dddddddddddd")
@@ -65,7 +76,11 @@ def test_a_list_may_be_a_pipe(environment: dict[str, str], pack: Path, tree: Pat
 def test_a_pipe_in_a_folder_or_a_list_is_a_problem(scan: Cli, tree: Path) -> None:
     """Nobody named it: it is listed, and not waited for."""
     os.mkfifo(tree / "sub" / "p")
-    for run in (scan("sub"), scan("--files-from", "-", stdin=b"sub/p\nsub/b.txt\n"), scan("sub/[bp]*")):
+    for run in (
+        scan("sub"),
+        scan("--files-from", "-", stdin=b"sub/p\nsub/b.txt\n"),
+        scan("sub/[bp]*"),
+    ):
         assert (run.code, run.paths) == (3, ["sub/b.txt"])
         assert [(p["path"], p["reason"]) for p in run.summary["problems"]] == [("sub/p", "fifo")]
 

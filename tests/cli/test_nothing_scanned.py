@@ -23,7 +23,10 @@ def warning_of(run: Any) -> str:
 
 
 CAUSES: list[tuple[list[str], str]] = [
-    (["--include", "*.nomatch"], "--include *.nomatch matches nothing of what there is (3 entries left out)"),
+    (
+        ["--include", "*.nomatch"],
+        "--include *.nomatch matches nothing of what there is (3 entries left out)",
+    ),
     (
         ["--include", "*.{a,b}", "--include", "x"],
         "--include *.{a,b} --include x matches nothing of what there is (3 entries left out)",
@@ -44,8 +47,12 @@ CAUSES: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "told"), CAUSES, ids=[" ".join(a) for a, _ in CAUSES])
-def test_a_scan_of_nothing_names_the_cause(scan: Cli, tree: Path, arguments: list[str], told: str) -> None:
-    """Whatever leaves nothing to be scanned, the message names it, and the option that has to do with it."""
+def test_a_scan_of_nothing_names_the_cause(
+    scan: Cli, tree: Path, arguments: list[str], told: str
+) -> None:
+    """Whatever leaves nothing to be scanned, the message names it, and the option that has to do
+    with it.
+    """
     if not arguments[0].startswith("--") or "links" in arguments:
         (tree / "empty").mkdir()
         (tree / "links").mkdir()
@@ -64,7 +71,8 @@ def test_documents_that_all_rules_leave_alone_are_a_cause(cli: Cli, tree: Path) 
     """A global allowlist that covers every path leaves nothing to be scanned."""
     pack = tree.parent / "pack.toml"
     pack.write_text(
-        "[allowlist]\npaths = ['''.''']\n[[rules]]\nid = 'tok'\nregex = '''tok_[a-z]+'''\nkeywords = ['tok_']\n"
+        "[allowlist]\npaths = ['''.''']\n[[rules]]\nid = 'tok'\nregex = '''tok_[a-z]+'''\nkeywords "
+        "= ['tok_']\n"
     )
     run = cli("scan", "-r", pack, "-f", "jsonl", "--progress", "never")
     assert warning_of(run) == "the rules' allowlists leave out 3 entries by path"
@@ -85,7 +93,9 @@ def test_a_scan_of_something_has_no_warning(scan: Cli, arguments: list[str]) -> 
 
 
 def test_a_problem_is_the_cause_that_is_told_already(scan: Cli) -> None:
-    """Where all that was asked for is missing, that is said once; what was left out besides is told all the same."""
+    """Where all that was asked for is missing, that is said once; what was left out besides is told
+    all the same.
+    """
     run = scan("missing")
     assert (run.code, run.summary["warnings"]) == (3, [])
     run = scan("missing", "sub", "--include", "*.nomatch")

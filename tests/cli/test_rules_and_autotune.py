@@ -1,4 +1,6 @@
-"""`vyre-dist rules …`, `vyre-dist autotune …`, and scans with every kind of store: live, dead, hung."""
+"""`vyre-dist rules …`, `vyre-dist autotune …`, and scans with every kind of store: live, dead,
+hung.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +30,40 @@ def test_rules_list(cli: Cli, pack: Path) -> None:
     run = cli("rules", "list", pack)
     assert run.code == 0 and run.err == "2 rules in shop\n"
     assert [line.split()[0] for line in run.out.decode().splitlines()] == ["token", "dotenv"]
-    first, second = (json.loads(line) for line in cli("rules", "list", pack, "--json").out.splitlines())
+    first, second = (
+        json.loads(line) for line in cli("rules", "list", pack, "--json").out.splitlines()
+    )
     assert (first["id"], first["secret_group"], first["keywords"]) == ("token", 1, ["tok_"])
     assert (second["regex"], second["path"]) == (None, r"\.env$")
 
 
 def test_rules_list_of_what_is_built_in(cli: Cli) -> None:
-    """Without a pack all built-in rules are listed; a built-in pack by its name is a part of them."""
+    """Without a pack all built-in rules are listed; a built-in pack by its name is a part of
+    them.
+    """
     everything = cli("rules", "list").out.splitlines()
     cloud = cli("rules", "list", "builtin:cloud").out.splitlines()
-    assert len(everything) > 200 and 5 < len(cloud) < len(everything) and set(cloud) <= set(everything)
+    assert (
+        len(everything) > 200 and 5 < len(cloud) < len(everything) and set(cloud) <= set(everything)
+    )
 
 
 def test_rules_check_of_a_good_pack(cli: Cli, pack: Path) -> None:
-    """Exit code 0; each rule with its widths and the way that it goes; --quiet says only the result."""
+    """Exit code 0; each rule with its widths and the way that it goes; --quiet says only the
+    result.
+    """
     run = cli("rules", "check", pack)
     lines = run.out.decode().splitlines()
     assert run.code == 0 and lines[-1] == "shop: 2 rules, fit for use"
-    assert lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "google-re2" in lines[0]
+    assert (
+        lines[0].startswith("ok  token") and "16–16 bytes" in lines[0] and "google-re2" in lines[0]
+    )
     assert lines[1].startswith("      tables: automata; anchors tok_ ok_[0-9a-z]; ")
     assert " hits/MB" in lines[1] and "after: table, " in lines[1] and "before: table, " in lines[1]
-    assert lines[-2].startswith("tables: 1 automata; ") and "% of positions hit the bitmap" in lines[-2]
+    assert (
+        lines[-2].startswith("tables: 1 automata; ")
+        and "% of positions hit the bitmap" in lines[-2]
+    )
     assert cli("rules", "check", "-q", pack).out == b"shop: 2 rules, fit for use\n"
 
 
@@ -59,15 +74,26 @@ def test_rules_check_says_why_the_host_has_the_work(cli: Cli, tree: Path) -> Non
         "[[rules]]\nid = 'name'\nregex = '(?m)^[a-z]{9}$'\n"
         "[[rules]]\nid = 'hex'\nregex = '[a-f0-9]{40}'\n[[rules]]\nid = 'file'\npath = 'x'\n"
     )
-    lines = [line for line in cli("rules", "check", "p.toml").out.decode().splitlines() if "tables: " in line]
-    assert lines[0].startswith("      tables: host; because the windows that every match contains would hit")
+    lines = [
+        line
+        for line in cli("rules", "check", "p.toml").out.decode().splitlines()
+        if "tables: " in line
+    ]
+    assert lines[0].startswith(
+        "      tables: host; because the windows that every match contains would hit"
+    )
     assert "the expression needs 6000 states, and 6000 are allowed" in lines[0]
     assert (
-        lines[1].startswith("      tables: always on; after: table, ") and "because no four bytes" in lines[1]
+        lines[1].startswith("      tables: always on; after: table, ")
+        and "because no four bytes" in lines[1]
     )
-    assert lines[2].startswith("      tables: host; documents with 40 or more of [0-9a-f] in a row; because ")
+    assert lines[2].startswith(
+        "      tables: host; documents with 40 or more of [0-9a-f] in a row; because "
+    )
     assert lines[3].startswith("tables: 1 always on, 2 host; 0 grams")
-    reports = [json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines()]
+    reports = [
+        json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines()
+    ]
     assert [report["tables"] and report["tables"]["route"] for report in reports] == [
         "host",
         "always_on",
@@ -77,22 +103,30 @@ def test_rules_check_says_why_the_host_has_the_work(cli: Cli, tree: Path) -> Non
 
 
 def test_rules_check_of_what_can_not_match(cli: Cli, tree: Path) -> None:
-    """A regex that no text can match is said not to be searched for, as text and as JSON; the pack is fit for use."""
+    """A regex that no text can match is said not to be searched for, as text and as JSON; the pack
+    is fit for use.
+    """
     (tree / "p.toml").write_text(
-        "schema = 1\n[[rules]]\nid = 'never'\nregex = 'foo\\Abar'\n[[rules]]\nid = 'ever'\nregex = 'foobar'\n"
+        "schema = 1\n[[rules]]\nid = 'never'\nregex = 'foo\\Abar'\n[[rules]]\nid = 'ever'\nregex = "
+        "'foobar'\n"
     )
     run = cli("rules", "check", "p.toml")
     first, *rest = run.out.decode().splitlines()
     assert run.code == 0 and "not searched for: no text can match the regex" in first
     assert (
-        "      note: no text can match the regex: the rule finds nothing, and no backend looks for it" in rest
+        "      note: no text can match the regex: the rule finds nothing, and no backend looks for "
+        "it" in rest
     )
-    never, ever = (json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines())
+    never, ever = (
+        json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines()
+    )
     assert "no text can match" in never["route"] and "no text" not in ever["route"]
 
 
 def test_rules_explain(cli: Cli, pack: Path, tree: Path) -> None:
-    """One rule's way as text and as a graph; unknown ids and rules that search nothing are exit code 2."""
+    """One rule's way as text and as a graph; unknown ids and rules that search nothing are exit
+    code 2.
+    """
     run = cli("rules", "explain", "token", pack)
     assert run.code == 0
     assert run.out.decode().startswith("rule token of shop\nregex: ")
@@ -121,15 +155,23 @@ def test_rules_check_of_examples_that_do_not_fit(cli: Cli, tree: Path) -> None:
         "      problem: negative example 1 is found",
     ]
     assert lines[-1] == "p: 1 rules, 1 not fit for use"
-    (report,) = (json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines())
-    assert (report["ok"], report["missed_examples"], report["matched_negatives"]) == (False, [1], [0])
+    (report,) = (
+        json.loads(line) for line in cli("rules", "check", "--json", "p.toml").out.splitlines()
+    )
+    assert (report["ok"], report["missed_examples"], report["matched_negatives"]) == (
+        False,
+        [1],
+        [0],
+    )
 
 
 # --- autotune
 
 
 def test_autotune_list_export_and_import(cli: Cli, tmp_path: Path, record: StoredRecord) -> None:
-    """Records of one store come out as JSON, go into a TOML file, and from it into another store."""
+    """Records of one store come out as JSON, go into a TOML file, and from it into another
+    store.
+    """
     one, two = (f"sqlite://{tmp_path / name}.sqlite3" for name in ("one", "two"))
     store = open_store(one)
     store.put(record)
@@ -162,25 +204,33 @@ def test_autotune_list_of_a_server(
     run = cli("autotune", "list", "--store", redis_url)
     assert record.key.key_hex in [line["key"] for line in run.lines] and run.err == ""
     run = cli("autotune", "list", "--store", dead_url)
-    assert run.code == 3 and "Connection refused" in run.err and "records of this machine" in run.err
+    assert (
+        run.code == 3 and "Connection refused" in run.err and "records of this machine" in run.err
+    )
 
 
 @pytest.mark.parametrize("command", ["list", "export"])
 def test_a_store_that_had_to_be_put_aside_is_incomplete(
     cli: Cli, tmp_path: Path, good_toml: Path, command: str
 ) -> None:
-    """The default store, damaged: that it has no records any more is said, and an older export stays."""
+    """The default store, damaged: that it has no records any more is said, and an older export
+    stays.
+    """
     before = good_toml.read_bytes()
     home = tmp_path / "cache"
     (home / "vyre-dist").mkdir(parents=True)
     (home / "vyre-dist" / "autotune.sqlite3").write_bytes(b"no database at all")
-    run = cli("autotune", command, *([good_toml] if command == "export" else []), XDG_CACHE_HOME=str(home))
+    run = cli(
+        "autotune", command, *([good_toml] if command == "export" else []), XDG_CACHE_HOME=str(home)
+    )
     assert (run.code, run.out) == (3, b"")
     assert "it was damaged and put aside as" in run.err
     assert good_toml.read_bytes() == before
 
 
-def test_an_export_without_the_server_leaves_the_older_one(cli: Cli, dead_url: str, good_toml: Path) -> None:
+def test_an_export_without_the_server_leaves_the_older_one(
+    cli: Cli, dead_url: str, good_toml: Path
+) -> None:
     """What only this machine has is not written in place of what the server had."""
     before = good_toml.read_bytes()
     run = cli("autotune", "export", good_toml, "--store", dead_url)
@@ -188,16 +238,26 @@ def test_an_export_without_the_server_leaves_the_older_one(cli: Cli, dead_url: s
     assert good_toml.read_bytes() == before
 
 
-def test_a_password_needs_no_command_line(cli: Cli, scan: Cli, tmp_path: Path, record: StoredRecord) -> None:
-    """VYRE_DIST_STORE is the store where no --store is given, for scans as well; it is in the help."""
+def test_a_password_needs_no_command_line(
+    cli: Cli, scan: Cli, tmp_path: Path, record: StoredRecord
+) -> None:
+    """VYRE_DIST_STORE is the store where no --store is given, for scans as well; it is in the
+    help.
+    """
     store = open_store(f"sqlite://{tmp_path}/one")
     store.put(record)
     store.close()
     variable = {"VYRE_DIST_STORE": f"sqlite://{tmp_path}/one"}
-    assert [line["key"] for line in cli("autotune", "list", **variable).lines] == [record.key.key_hex]
+    assert [line["key"] for line in cli("autotune", "list", **variable).lines] == [
+        record.key.key_hex
+    ]
     assert cli("autotune", "list", "--store", "memory:", **variable).lines == []
     refused = scan(VYRE_DIST_STORE="redis://:hush@h:x/0")
-    assert refused.code == 2 and "cannot open the autotune store" in refused.err and "hush" not in refused.err
+    assert (
+        refused.code == 2
+        and "cannot open the autotune store" in refused.err
+        and "hush" not in refused.err
+    )
     for command in (["scan"], *(["autotune", name] for name in ("list", "export", "import"))):
         assert b"VYRE_DIST_STORE" in cli(*command, "--help").out
 
@@ -214,7 +274,9 @@ def many(tmp_path: Path) -> Path:
 
 
 def test_an_import_is_complete_on_the_server_and_here(cli: Cli, redis_url: str, many: Path) -> None:
-    """Of more records than are queued at a time none is lost, neither on the server nor in the file of this machine."""
+    """Of more records than are queued at a time none is lost, neither on the server nor in the file
+    of this machine.
+    """
     home = {"XDG_CACHE_HOME": str(many.parent / "cache")}
     run = cli("autotune", "import", many, "--store", redis_url, **home)
     assert (run.code, run.err) == (0, f"{MAX_JOBS + 500} of {MAX_JOBS + 500} records taken\n")
@@ -227,7 +289,9 @@ def test_an_import_is_complete_on_the_server_and_here(cli: Cli, redis_url: str, 
 def test_an_import_that_the_server_did_not_take_is_incomplete(
     cli: Cli, many: Path, server: str, request: pytest.FixtureRequest
 ) -> None:
-    """Exit code 3; it says how many are missing there, and that this machine has them, which is so."""
+    """Exit code 3; it says how many are missing there, and that this machine has them, which is
+    so.
+    """
     home = {"XDG_CACHE_HOME": str(many.parent / "cache")}
     run = cli("autotune", "import", many, "--store", request.getfixturevalue(server), **home)
     assert run.code == 3
@@ -242,7 +306,9 @@ def test_an_import_that_the_server_did_not_take_is_incomplete(
 def test_a_store_that_is_dead_or_hung_costs_a_scan_nothing(
     scan: Cli, dead_url: str, hung_url: str, tmp_path: Path
 ) -> None:
-    """The findings are the same, one line says why, and the scan takes at most a second and a half longer."""
+    """The findings are the same, one line says why, and the scan takes at most a second and a half
+    longer.
+    """
     plain = scan("--store", "memory:")
     best = min(plain.seconds, scan("--store", "memory:").seconds)
     for url in (dead_url, hung_url):
@@ -258,8 +324,22 @@ def test_a_scan_with_a_large_corpus_publishes_to_a_live_server(
     redis_url: str,
     tmp_path: Path,
 ) -> None:
-    """What a run learned is on the server and in the local file after it, and the next run starts from there."""
-    arguments = ["scan", "-r", pack, "-f", "csv", "-o", tmp_path / "out", "-j", "1", "--cache-dir", tmp_path]
+    """What a run learned is on the server and in the local file after it, and the next run starts
+    from there.
+    """
+    arguments = [
+        "scan",
+        "-r",
+        pack,
+        "-f",
+        "csv",
+        "-o",
+        tmp_path / "out",
+        "-j",
+        "1",
+        "--cache-dir",
+        tmp_path,
+    ]
     assert cli(*arguments, "--store", redis_url).code == 1
     # with a local file of its own, which has nothing of what other scans learned
     own = {"XDG_CACHE_HOME": str(tmp_path / "empty")}
@@ -271,7 +351,9 @@ def test_a_scan_with_a_large_corpus_publishes_to_a_live_server(
     assert again.code == 1 and "Traceback" not in again.err
 
 
-@pytest.mark.parametrize("damage", [b"", b"no database at all", b"SQLite format 3\0 and then nothing"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"no database at all", b"SQLite format 3\0 and then nothing"]
+)
 def test_a_damaged_store_costs_a_scan_nothing(scan: Cli, tmp_path: Path, damage: bytes) -> None:
     """The default file, if it is no database, is put aside."""
     (tmp_path / "autotune.sqlite3").write_bytes(damage)
@@ -282,7 +364,9 @@ def test_a_damaged_store_costs_a_scan_nothing(scan: Cli, tmp_path: Path, damage:
 
 @pytest.mark.parametrize("command", [["autotune", "list"], ["scan"]], ids=" ".join)
 def test_a_users_own_file_is_no_store(cli: Cli, tree: Path, command: list[str]) -> None:
-    """--store with a file of another kind is exit code 2, and the file stays what and where it was."""
+    """--store with a file of another kind is exit code 2, and the file stays what and where it
+    was.
+    """
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     run = cli(*command, "--store", f"sqlite://{tree / 'a.txt'}")
     assert run.code == 2 and run.out == b""
@@ -300,11 +384,16 @@ def test_a_local_scan_needs_no_home(scan: Cli, tree: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("command", [["rules", "check"], ["scan"]], ids=["check", "scan"])
 @pytest.mark.parametrize("count, told", [(2048, False), (2049, True), (33_000, True)])
-def test_large_counts_are_told(cli: Cli, tree: Path, command: list[str], count: int, told: bool) -> None:
-    """A count that is searched for in steps, and may cost many, is named before the scan, with the cure."""
+def test_large_counts_are_told(
+    cli: Cli, tree: Path, command: list[str], count: int, told: bool
+) -> None:
+    """A count that is searched for in steps, and may cost many, is named before the scan, with the
+    cure.
+    """
     pack = tree.parent / "count.toml"
     pack.write_text(
-        f"[[rules]]\nid = 'far'\nregex = '''BEGIN[\\s\\S]{{0,{count}}}END'''\nkeywords = ['begin']\n"
+        f"[[rules]]\nid = 'far'\nregex = '''BEGIN[\\s\\S]{{0,{count}}}END'''\nkeywords = "
+        "['begin']\n"
     )
     arguments = [pack] if command == ["rules", "check"] else ["-r", pack, "."]
     run = cli(*command, *arguments)

@@ -1,4 +1,6 @@
-"""SARIF from the shell: what validators and GitHub's code scanning ask, on real scans of hostile trees."""
+"""SARIF from the shell: what validators and GitHub's code scanning ask, on real scans of hostile
+trees.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def log_of(cli: Cli, top: Path, *arguments: str) -> dict[str, Any]:
     run = cli("scan", "-r", top.parent / "pack.toml", "-f", "sarif", *arguments, cwd=top)
     assert run.code in (1, 3), run.err
     log: dict[str, Any] = json.loads(run.out)
-    jsonschema.Draft4Validator(SCHEMA, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER).validate(log)
+    jsonschema.Draft4Validator(
+        SCHEMA, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER
+    ).validate(log)
     return log
 
 
@@ -91,7 +95,9 @@ WAYS = [
 
 @pytest.mark.parametrize("arguments", WAYS)
 def test_no_published_rule_is_broken(cli: Cli, hostile_tree: Path, arguments: list[str]) -> None:
-    """The SDK's rules (errors and warnings), GitHub's rules for what it takes in, and what its page requires."""
+    """The SDK's rules (errors and warnings), GitHub's rules for what it takes in, and what its page
+    requires.
+    """
     os.mkfifo(hostile_tree / "fifo!")
     (hostile_tree / "elsewhere/below").mkdir(parents=True)
     (hostile_tree / "elsewhere/plain.txt").write_bytes(TOKEN)
@@ -103,9 +109,15 @@ def test_no_published_rule_is_broken(cli: Cli, hostile_tree: Path, arguments: li
     assert violations(log) == []
 
 
-@pytest.mark.parametrize("arguments", [["."], ["--shard-size", "7", "."], ["--backend", "reference", "."]])
-def test_a_region_holds_what_was_matched(cli: Cli, hostile_tree: Path, arguments: list[str]) -> None:
-    """Read as the log says (UTF-8, lines, UTF-16 code units), each region is the text of its bytes."""
+@pytest.mark.parametrize(
+    "arguments", [["."], ["--shard-size", "7", "."], ["--backend", "reference", "."]]
+)
+def test_a_region_holds_what_was_matched(
+    cli: Cli, hostile_tree: Path, arguments: list[str]
+) -> None:
+    """Read as the log says (UTF-8, lines, UTF-16 code units), each region is the text of its
+    bytes.
+    """
     (run,) = log_of(cli, hostile_tree, *arguments)["runs"]
     assert (run["columnKind"], run["defaultEncoding"]) == ("utf16CodeUnits", "UTF-8")
     places = [r["locations"][0]["physicalLocation"] for r in run["results"]]
@@ -137,19 +149,28 @@ def test_a_region_holds_what_was_matched(cli: Cli, hostile_tree: Path, arguments
 
 
 def test_rules_are_described(cli: Cli, hostile_tree: Path) -> None:
-    """What a pack says of a rule is there, its tags up to GitHub's limit; what it does not say is made up for."""
+    """What a pack says of a rule is there, its tags up to GitHub's limit; what it does not say is
+    made up for.
+    """
     (run,) = log_of(cli, hostile_tree, ".")["runs"]
     rules = {rule["id"]: rule for rule in run["tool"]["driver"]["rules"]}
     assert set(rules) == {"tok", "PrivateKey", "1st_byte!", "env-file"}
     tok = rules["tok"]
-    assert (tok["name"], tok["shortDescription"]["text"]) == ("Tok", "A token [x](http://y) of {the} *shop*")
-    assert r"\[x\]\(http://y\)" in tok["help"]["markdown"] and "[x](http://y)" in tok["help"]["text"]
+    assert (tok["name"], tok["shortDescription"]["text"]) == (
+        "Tok",
+        "A token [x](http://y) of {the} *shop*",
+    )
     assert (
-        tok["properties"]["tags"][:3] == ["security", "shop", "t1"] and len(tok["properties"]["tags"]) == 20
+        r"\[x\]\(http://y\)" in tok["help"]["markdown"] and "[x](http://y)" in tok["help"]["text"]
+    )
+    assert (
+        tok["properties"]["tags"][:3] == ["security", "shop", "t1"]
+        and len(tok["properties"]["tags"]) == 20
     )
     assert tok["defaultConfiguration"]["level"] == "error"
     assert (
-        rules["env-file"]["name"] == "EnvFile" and "env-file" in rules["env-file"]["fullDescription"]["text"]
+        rules["env-file"]["name"] == "EnvFile"
+        and "env-file" in rules["env-file"]["fullDescription"]["text"]
     )
     assert rules["PrivateKey"]["name"] != "PrivateKey"
     assert all(re.fullmatch(r"([A-Z][a-z0-9]+)+", rule["name"]) for rule in rules.values())
@@ -160,7 +181,9 @@ def test_rules_are_described(cli: Cli, hostile_tree: Path) -> None:
 def test_a_uri_is_that_of_the_file(cli: Cli, hostile_tree: Path) -> None:
     """Whatever is written for `!`, the log's reader finds the file."""
     (run,) = log_of(cli, hostile_tree, ".")["runs"]
-    uris = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in run["results"]}
+    uris = {
+        r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in run["results"]
+    }
     assert {unquote_to_bytes(u) for u in uris} == {os.path.normpath(name) for name in FILES}
     here = run["invocations"][0]["workingDirectory"]["uri"]
     assert unquote_to_bytes(here) == b"file://" + os.fsencode(hostile_tree) + b"/"
@@ -191,7 +214,9 @@ PLACE = (*RESULT, "locations", 0, "physicalLocation")
 RULE = ("runs", 0, "tool", "driver", "rules", 0)
 DRIVER = ("runs", 0, "tool", "driver")
 BREAKING: dict[str, Callable[[dict[str, Any]], None]] = {
-    "sarif1001": lambda log: put(log["runs"][0]["tool"]["driver"]["rules"][0]["id"], *RULE, "name")(log),
+    "sarif1001": lambda log: put(log["runs"][0]["tool"]["driver"]["rules"][0]["id"], *RULE, "name")(
+        log
+    ),
     "sarif1002": put("a b", *PLACE, "artifactLocation", "uri"),
     "sarif1004": put("file:///x", *PLACE, "artifactLocation", "uri"),
     "sarif1005": put("docs/", *DRIVER, "informationUri"),
@@ -218,7 +243,15 @@ BREAKING: dict[str, Callable[[dict[str, Any]], None]] = {
     "gh1014": delete("runs", 0, "results"),
     "gh1015": delete(*RESULT, "partialFingerprints"),
     "gh1016": delete(
-        "runs", 0, "invocations", 0, "toolExecutionNotifications", 0, "locations", 0, "physicalLocation"
+        "runs",
+        0,
+        "invocations",
+        0,
+        "toolExecutionNotifications",
+        0,
+        "locations",
+        0,
+        "physicalLocation",
     ),
     "gh1017": delete(
         *(
@@ -241,14 +274,27 @@ BREAKING: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.fixture(scope="module")
-def good_log(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def good_log(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     import subprocess
     import sys
 
     top = tmp_path_factory.mktemp("good")
     (top / "p.toml").write_text(PACK)
     (top / "f").write_bytes(TOKEN)
-    command = [sys.executable, "-m", "vyre_dist", "scan", "-r", "p.toml", "-f", "sarif", "f", "missing"]
+    command = [
+        sys.executable,
+        "-m",
+        "vyre_dist",
+        "scan",
+        "-r",
+        "p.toml",
+        "-f",
+        "sarif",
+        "f",
+        "missing",
+    ]
     done = subprocess.run(command, cwd=top, env=environment, capture_output=True, timeout=60)
     log: dict[str, Any] = json.loads(done.stdout)
     assert violations(log) == []

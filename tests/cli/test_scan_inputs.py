@@ -1,4 +1,6 @@
-"""`vyre-dist scan`: what is scanned, what is left out, and what is listed because it could not be."""
+"""`vyre-dist scan`: what is scanned, what is left out, and what is listed because it could not
+be.
+"""
 
 from __future__ import annotations
 
@@ -52,13 +54,18 @@ def test_an_empty_folder_is_clean(scan: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("paths", [["missing"], ["a.txt", "missing"]])
 def test_a_path_that_does_not_exist_is_3_and_listed(scan: Cli, paths: list[str]) -> None:
-    """What was asked for and is not there was not scanned: the rest is, and the run is incomplete."""
+    """What was asked for and is not there was not scanned: the rest is, and the run is
+    incomplete.
+    """
     run = scan(*paths)
     assert run.code == 3 and run.paths == paths[:-1]
     (problem,) = run.summary["problems"]
     assert (problem["path"], problem["reason"]) == ("missing", "not-found")
     assert not run.summary["complete"]
-    assert run.err == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+    assert (
+        run.err
+        == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+    )
 
 
 def test_a_glob_that_matches_nothing_is_3(scan: Cli) -> None:
@@ -79,7 +86,10 @@ def test_standard_input_is_a_document(scan: Cli) -> None:
 
 def test_standard_input_beside_files(scan: Cli) -> None:
     """`-` may stand among other paths; it comes first."""
-    assert scan("clean.txt", "-", "sub", stdin=b"tok_dddddddddddd").paths == ["<stdin>", "sub/b.txt"]
+    assert scan("clean.txt", "-", "sub", stdin=b"tok_dddddddddddd").paths == [
+        "<stdin>",
+        "sub/b.txt",
+    ]
 
 
 def test_empty_standard_input_is_clean(scan: Cli) -> None:
@@ -113,18 +123,25 @@ def test_a_list_on_standard_input_separated_by_nul(scan: Cli, tree: Path) -> Non
 
 def test_a_list_and_arguments(scan: Cli) -> None:
     """Both are scanned, each file once."""
-    assert scan("a.txt", "--files-from", "-", stdin=b"sub/b.txt\na.txt\n").paths == ["a.txt", "sub/b.txt"]
+    assert scan("a.txt", "--files-from", "-", stdin=b"sub/b.txt\na.txt\n").paths == [
+        "a.txt",
+        "sub/b.txt",
+    ]
 
 
 def test_a_list_that_cannot_be_read_is_2(scan: Cli) -> None:
     """Without its list a scan does not begin."""
     run = scan("--files-from", "nowhere")
     assert run.code == 2 and run.out == b""
-    assert run.err == "vyre-dist: --files-from nowhere: cannot be opened: No such file or directory\n"
+    assert (
+        run.err == "vyre-dist: --files-from nowhere: cannot be opened: No such file or directory\n"
+    )
 
 
 @pytest.mark.parametrize("source", ["nowhere", "sub"])
-def test_a_list_that_cannot_be_opened_is_2_before_anything_is_scanned(scan: Cli, source: str) -> None:
+def test_a_list_that_cannot_be_opened_is_2_before_anything_is_scanned(
+    scan: Cli, source: str
+) -> None:
     """However many paths come before it, nothing has been scanned when that is said."""
     run = scan("a.txt", "clean.txt", "sub", "--shard-size", "1", "--files-from", source)
     assert (run.code, run.out) == (2, b"") and "cannot be opened" in run.err
@@ -180,7 +197,9 @@ def test_ignore_files_are_respected_unless_told_otherwise(scan: Cli, tree: Path)
         (["--max-file-size", "1K"], ["a.txt", "sub/b.txt"], {}),
     ],
 )
-def test_choosing_files(scan: Cli, options: list[str], paths: list[str], skipped: dict[str, int]) -> None:
+def test_choosing_files(
+    scan: Cli, options: list[str], paths: list[str], skipped: dict[str, int]
+) -> None:
     """--exclude, --include and --max-file-size leave out what they say, and count it by reason."""
     run = scan(".", *options)
     assert run.paths == paths and run.summary["skipped"] == skipped
@@ -188,7 +207,9 @@ def test_choosing_files(scan: Cli, options: list[str], paths: list[str], skipped
 
 
 def test_links_are_followed_on_demand(scan: Cli, tree: Path) -> None:
-    """A link in a folder is left out and counted; with --follow its target is scanned, and a loop is a problem."""
+    """A link in a folder is left out and counted; with --follow its target is scanned, and a loop
+    is a problem.
+    """
     (tree / "sub" / "link").symlink_to("../clean.txt")
     (tree / "sub" / "up").symlink_to("..")
     run = scan("sub")
@@ -209,16 +230,21 @@ def test_a_path_rule_reports_the_file_itself(scan: Cli, tree: Path) -> None:
 
 
 def test_an_allowlisted_path_is_counted(cli: Cli, tree: Path, tmp_path: Path) -> None:
-    """A document that the pack's global allowlist rules out is left out on purpose, and counted once however it is cut."""
+    """A document that the pack's global allowlist rules out is left out on purpose, and counted
+    once however it is cut.
+    """
     pack = tmp_path / "allow.toml"
     pack.write_text(
-        "schema = 1\n[[rules]]\nid = 'x'\nregex = 'tok_'\n[[allowlists]]\npaths = ['''a\\.txt$''']\n"
+        "schema = 1\n[[rules]]\nid = 'x'\nregex = 'tok_'\n[[allowlists]]\npaths = "
+        "['''a\\.txt$''']\n"
     )
     run = cli("scan", "-r", pack, "-f", "jsonl", "--shard-size", "10")
     assert run.summary["skipped"] == {"allowlisted-path": 1} and run.summary["complete"]
 
 
-@pytest.mark.parametrize("output", [["-f", "jsonl=sub/found"], ["-f", "jsonl", "--report", "sub/found"]])
+@pytest.mark.parametrize(
+    "output", [["-f", "jsonl=sub/found"], ["-f", "jsonl", "--report", "sub/found"]]
+)
 @pytest.mark.parametrize("inputs", [["."], ["*", "*/*"], ["--files-from", "list"]])
 def test_an_output_of_an_earlier_run_is_no_input(
     cli: Cli, tree: Path, pack: Path, output: list[str], inputs: list[str]
@@ -244,7 +270,17 @@ def test_what_a_stream_is_redirected_to_is_no_input(
         found.write(b"tok_eeeeeeeeeeee\n" * 100)
         found.flush()
         run = subprocess.run(
-            [sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack), "--report", str(report), argument],
+            [
+                sys.executable,
+                "-m",
+                "vyre_dist",
+                "scan",
+                "-r",
+                str(pack),
+                "--report",
+                str(report),
+                argument,
+            ],
             cwd=tree,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -260,7 +296,9 @@ def test_what_a_stream_is_redirected_to_is_no_input(
 
 
 def test_special_files_are_listed(scan: Cli, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FIFOs and sockets found in a folder, and a device named: each is a problem; none is waited for."""
+    """FIFOs and sockets found in a folder, and a device named: each is a problem; none is waited
+    for.
+    """
     os.mkfifo(tree / "fifo")
     with socket.socket(socket.AF_UNIX) as s:
         monkeypatch.chdir(tree)  # a socket's path must be short
@@ -291,15 +329,31 @@ main(sys.argv[1:])
 def test_unreadable_files_and_folders_are_listed(
     tree: Path, pack: Path, environment: dict[str, str], paths: list[str]
 ) -> None:
-    """Without permission to read a file or a folder, it is listed, also if it was named; what can be read is scanned."""
-    for parent in [*tree.parents, *pack.parents]:  # pytest's and its workers' directories are private
+    """Without permission to read a file or a folder, it is listed, also if it was named; what can
+    be read is scanned.
+    """
+    for parent in [
+        *tree.parents,
+        *pack.parents,
+    ]:  # pytest's and its workers' directories are private
         if parent.name.startswith(("pytest-", "popen-")) and parent.stat().st_uid == os.getuid():
             parent.chmod(0o755)
     for path in (tree.parent, tree, tree / "sub", pack.parent):
         path.chmod(0o755)
     (tree / "closed").mkdir(mode=0)
     (tree / "a.txt").chmod(0)
-    arguments = ["scan", "-r", str(pack), "-f", "jsonl", "--progress", "never", "--no-cache", "--", *paths]
+    arguments = [
+        "scan",
+        "-r",
+        str(pack),
+        "-f",
+        "jsonl",
+        "--progress",
+        "never",
+        "--no-cache",
+        "--",
+        *paths,
+    ]
     try:
         run = subprocess.run(
             [sys.executable, "-c", UNPRIVILEGED, *arguments],
@@ -333,8 +387,12 @@ def test_any_shard_size_gives_the_same(scan: Cli, tree: Path) -> None:
 
 
 @pytest.mark.nightly
-def test_a_sparse_file_of_2_gb_in_bounded_memory(tree: Path, pack: Path, environment: dict[str, str]) -> None:
-    """Two gigabytes with a finding at each end: neither driver nor workers hold more than a few shards of it."""
+def test_a_sparse_file_of_2_gb_in_bounded_memory(
+    tree: Path, pack: Path, environment: dict[str, str]
+) -> None:
+    """Two gigabytes with a finding at each end: neither driver nor workers hold more than a few
+    shards of it.
+    """
     with open(tree / "sparse", "wb") as f:
         f.write(b"tok_aaaaaaaaaaaa")
         f.truncate(2 << 30)
@@ -344,7 +402,17 @@ def test_a_sparse_file_of_2_gb_in_bounded_memory(tree: Path, pack: Path, environ
         "import resource, subprocess, sys; r = subprocess.run(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(r.returncode)"
     )
-    command = [sys.executable, "-c", code, sys.executable, "-m", "vyre_dist", "scan", "-r", str(pack)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        sys.executable,
+        "-m",
+        "vyre_dist",
+        "scan",
+        "-r",
+        str(pack),
+    ]
     run = subprocess.run(
         [*command, "-f", "csv=found.csv", "--progress", "never", "-j", "2", "sparse"],
         cwd=tree,
@@ -362,7 +430,9 @@ def test_a_sparse_file_of_2_gb_in_bounded_memory(tree: Path, pack: Path, environ
 
 
 def test_a_list_that_breaks_off_is_a_problem_of_the_run(cli: Cli, tree: Path, pack: Path) -> None:
-    """A list is read as the scan goes: what it named before it turned out to be none is scanned, and the exit code is 3."""
+    """A list is read as the scan goes: what it named before it turned out to be none is scanned,
+    and the exit code is 3.
+    """
     (tree / "list").write_bytes(b"a.txt\n" + b"\n" * (1 << 20) + b"x" * (3 << 20))
     run = cli("scan", "-r", pack, "-f", "jsonl", "--files-from", "list")
     assert run.code == 3
@@ -372,7 +442,9 @@ def test_a_list_that_breaks_off_is_a_problem_of_the_run(cli: Cli, tree: Path, pa
     assert "is it a list of paths?" in problem["detail"]
     (tree / "list").write_bytes(b"x" * (3 << 20))
     assert cli("scan", "-r", pack, "--files-from", "list").code == 2
-    run = cli("scan", "-r", pack, "-f", "jsonl", "a.txt", "sub", "clean.txt", "--files-from", "list")
+    run = cli(
+        "scan", "-r", pack, "-f", "jsonl", "a.txt", "sub", "clean.txt", "--files-from", "list"
+    )
     assert run.code == 3 and run.paths == ["a.txt", "sub/b.txt"]
     assert [p["path"] for p in run.summary["problems"]] == ["list"]
 
@@ -384,7 +456,9 @@ def test_a_list_that_breaks_off_is_a_problem_of_the_run(cli: Cli, tree: Path, pa
 def test_a_tracked_file_is_scanned_and_an_ignored_one_is_told(
     scan: Cli, cli: Cli, pack: Path, tmp_path: Path
 ) -> None:
-    """`git add -f` brings an ignored file's findings; of the others the summary says how many, and what takes them."""
+    """`git add -f` brings an ignored file's findings; of the others the summary says how many, and
+    what takes them.
+    """
     repository = tmp_path / "repository"
     repository.mkdir()
     for name in ("s.key", "u.key", "build/deep/s.txt", "build/u.txt", "build/more/u.txt"):

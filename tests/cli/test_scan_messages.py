@@ -18,29 +18,41 @@ FORMATS = ["human", "jsonl", "csv", "sarif", "parquet"]
 
 
 def test_human_lists_what_was_not_scanned(cli: Cli, pack: Path) -> None:
-    """The summary names it; standard error, which goes elsewhere, says that there is something to look for."""
+    """The summary names it; standard error, which goes elsewhere, says that there is something to
+    look for.
+    """
     for path, shown in (("missing", "missing"), ("", "''")):
         run = cli("scan", "-r", pack, path)
         assert (
-            run.out.decode().splitlines()[0] == f"not scanned: {shown}: not-found (No such file or directory)"
+            run.out.decode().splitlines()[0]
+            == f"not scanned: {shown}: not-found (No such file or directory)"
         )
         assert run.out.decode().endswith("INCOMPLETE: 1 input not scanned to the end\n")
-        assert run.err == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+        assert (
+            run.err
+            == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+        )
 
 
 @pytest.mark.parametrize(
     "form", [*FORMATS, "human=file", "jsonl=file", "human=/dev/stderr", "sarif=/dev/fd/2"]
 )
 @pytest.mark.parametrize("where", ["2>err", "2>&1", "2>/dev/null", ">/dev/null", ">&-"])
-def test_a_problem_is_named_once(cli: Cli, pack: Path, tmp_path: Path, form: str, where: str) -> None:
-    """In whatever format and wherever the two standard streams go, together they name what was not scanned once."""
+def test_a_problem_is_named_once(
+    cli: Cli, pack: Path, tmp_path: Path, form: str, where: str
+) -> None:
+    """In whatever format and wherever the two standard streams go, together they name what was not
+    scanned once.
+    """
     out_name = {">/dev/null": os.devnull}.get(where, "out")
     err_name = {"2>/dev/null": os.devnull, "2>&1": "out"}.get(where, "err")
     with open(tmp_path / out_name, "ab") as out, open(tmp_path / err_name, "ab") as err:
         stdout = CLOSED if where == ">&-" else out
         run = cli("scan", "-r", pack, "-f", form, ".", "no-such-name", stdout=stdout, stderr=err)
     assert run.code == 3
-    said = b"".join(path.read_bytes() for path in map(tmp_path.joinpath, ("out", "err")) if path.exists())
+    said = b"".join(
+        path.read_bytes() for path in map(tmp_path.joinpath, ("out", "err")) if path.exists()
+    )
     lost = where == "2>/dev/null" and (form == "csv" or "=" in form)
     # what begins with a header fails before anything is scanned
     lost |= where == ">&-" and form in ("csv", "sarif", "parquet")
@@ -69,10 +81,13 @@ def test_progress_is_json_lines_where_they_are_asked_for(cli: Cli, pack: Path) -
 
 
 def test_a_usage_error_stands_alone(pack: Path, tree: Path, environment: dict[str, str]) -> None:
-    """What is found out when the workers start, after the outputs are open, has no progress before it, of any style."""
+    """What is found out when the workers start, after the outputs are open, has no progress before
+    it, of any style.
+    """
     styles = ["auto", "plain", "json", "bar", "never"]
     code = (
-        "import sys; from vyre_dist.kernels import backends; from vyre_dist.errors import UsageError\n"
+        "import sys; from vyre_dist.kernels import backends; from vyre_dist.errors import "
+        "UsageError\n"
         "def refuse(*_): raise UsageError('no such luck')\n"
         "backends.BACKENDS['unlucky'] = refuse\n"
         "from vyre_dist.cli.main import main\n"
@@ -116,8 +131,12 @@ def test_a_short_scan_shows_no_progress_in_a_log(cli: Cli, pack: Path) -> None:
 def test_messages_that_nobody_gets(
     cli: Cli, pack: Path, tree: Path, arguments: list[str], code: int | None, stream: str
 ) -> None:
-    """Standard error that is closed or full ends no scan; a message of a scan that is lost is 3, usage errors stay 2."""
-    if code is None:  # a descriptor that is not there is a usage error, a full one an output that failed
+    """Standard error that is closed or full ends no scan; a message of a scan that is lost is 3,
+    usage errors stay 2.
+    """
+    if (
+        code is None
+    ):  # a descriptor that is not there is a usage error, a full one an output that failed
         code = 2 if stream == "closed" else 3
     if arguments[0] == "scan" and "-r" not in arguments:
         arguments = ["scan", "-r", str(pack), *arguments[1:]]
@@ -136,7 +155,10 @@ def test_a_temporary_folder_that_cannot_take_standard_input_is_named(
     """The folder that TMPDIR names: no other one is taken in its place."""
     folder = tmp_path / "none" if why == "missing" else tmp_path
     script = 'ulimit -f 1; exec "$@"' if why == "full" else 'exec "$@"'
-    code = "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from vyre_dist.cli.main import main; main()"
+    code = (
+        "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from "
+        "vyre_dist.cli.main import main; main()"
+    )
     run = subprocess.run(
         ["bash", "-c", script, "-", sys.executable, "-c", code, "scan", "-r", str(pack), "-"],
         input=b"x" * 100_000,

@@ -51,7 +51,9 @@ def test_each_format_on_standard_output(cli: Cli, pack: Path) -> None:
 
 
 def test_several_formats_at_once(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
-    """Each FORMAT=FILE is written, readable by its owner alone, and one more goes to standard output."""
+    """Each FORMAT=FILE is written, readable by its owner alone, and one more goes to standard
+    output.
+    """
     names = {f: tmp_path / f"found.{f}" for f in ("human", "jsonl", "csv", "sarif", "parquet")}
     options = [arg for f, name in names.items() for arg in ("-f", f"{f}={name}")]
     run = cli("scan", "-r", pack, *options, "-f", "csv")
@@ -74,23 +76,36 @@ def test_output_names_the_file_of_the_one_format(cli: Cli, pack: Path, tmp_path:
     ("options", "message"),
     [
         (["-o", "x", "-f", "csv=y"], "--output names one file, and 0 formats have none"),
-        (["-o", "x", "-f", "csv", "-f", "human"], "--output names one file, and 2 formats have none"),
+        (
+            ["-o", "x", "-f", "csv", "-f", "human"],
+            "--output names one file, and 2 formats have none",
+        ),
         (["-f", "csv=x", "-f", "jsonl=./x"], "two outputs go to './x'"),
         (["-f", "csv", "-f", "jsonl"], "two outputs go to standard output"),
-        (["-f", "csv=no/such/folder/x"], "output 'no/such/folder/x': cannot be written: No such file"),
+        (
+            ["-f", "csv=no/such/folder/x"],
+            "output 'no/such/folder/x': cannot be written: No such file",
+        ),
         (["-f", "csv=sub"], "output 'sub': is a directory"),
         (["-o", "x", "-o", "y", "-f", "csv"], "--output names 2 files, and 1 formats have none"),
         (
             ["-o", "x.html"],
-            "no format is known for .html; name one (--format human --output x.html), or use one of .sarif",
+            "no format is known for .html; name one (--format human --output x.html), or use one "
+            "of .sarif",
         ),
         (["-o", "x.sarif.gz"], "no format is known for .gz"),
         (["-o", "x.sarif", "-o", "x.sarif"], "two outputs go to 'x.sarif'"),
         (["-f", "csv=x", "-f", "jsonl=x.incomplete"], "two outputs go to 'x.incomplete'"),
         (["--report", "no/such/x"], "output 'no/such/x': cannot be written: No such file"),
         # the others begin with a header, which nobody is to get either
-        (["-f", "csv", "--report", "no/such/x"], "output 'no/such/x': cannot be written: No such file"),
-        (["-f", "csv", "-f", "jsonl=no/such/x"], "output 'no/such/x': cannot be written: No such file"),
+        (
+            ["-f", "csv", "--report", "no/such/x"],
+            "output 'no/such/x': cannot be written: No such file",
+        ),
+        (
+            ["-f", "csv", "-f", "jsonl=no/such/x"],
+            "output 'no/such/x': cannot be written: No such file",
+        ),
         (["--report", "x", "-o", "x"], "two outputs go to 'x'"),
         (["--report", "x.incomplete", "-f", "csv=x"], "two outputs go to 'x.incomplete'"),
         (["--report", "/dev/stdout"], "two outputs go to '/dev/stdout'"),
@@ -102,7 +117,9 @@ def test_outputs_that_cannot_be_are_2(cli: Cli, options: list[str], message: str
     assert run.code == 2 and message in run.err and run.out == b""
 
 
-def test_a_failed_run_keeps_the_file_that_was_there(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
+def test_a_failed_run_keeps_the_file_that_was_there(
+    cli: Cli, pack: Path, tree: Path, tmp_path: Path
+) -> None:
     """Usage errors after outputs were opened leave an older result alone, and no temporary file."""
     older = tmp_path / "found.csv"
     older.write_text("older")
@@ -112,12 +129,29 @@ def test_a_failed_run_keeps_the_file_that_was_there(cli: Cli, pack: Path, tree: 
 
 
 def test_redaction_reaches_every_stream(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
-    """With --redact no format, on no stream, in no file, has the secret; the places are all there."""
+    """With --redact no format, on no stream, in no file, has the secret; the places are all
+    there.
+    """
     names = {f: tmp_path / f"found.{f}" for f in ("jsonl", "csv", "sarif", "parquet")}
     options = [arg for f, name in names.items() for arg in ("-f", f"{f}={name}")]
-    run = cli("scan", "--redact", "-r", pack, ".", *options, "-f", "human", "--report", tmp_path / "report")
+    run = cli(
+        "scan",
+        "--redact",
+        "-r",
+        pack,
+        ".",
+        *options,
+        "-f",
+        "human",
+        "--report",
+        tmp_path / "report",
+    )
     assert run.code == 1
-    everything = [run.out, run.err.encode(), *(p.read_bytes() for p in tmp_path.iterdir() if p.is_file())]
+    everything = [
+        run.out,
+        run.err.encode(),
+        *(p.read_bytes() for p in tmp_path.iterdir() if p.is_file()),
+    ]
     assert len(everything) == 7
     for stream in everything:
         assert b"aaaaaaaa" not in stream and b"bbbbbbbb" not in stream
@@ -148,14 +182,30 @@ def test_redacting_no_share_is_2(scan: Cli, value: str) -> None:
 
 def test_the_report(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
     """--report writes what the jsonl summary says, as one JSON object, with the speed."""
-    run = cli("scan", "-r", pack, ".", "missing", "-f", "jsonl", "-j", "1", "--report", tmp_path / "report")
+    run = cli(
+        "scan",
+        "-r",
+        pack,
+        ".",
+        "missing",
+        "-f",
+        "jsonl",
+        "-j",
+        "1",
+        "--report",
+        tmp_path / "report",
+    )
     report = json.loads((tmp_path / "report").read_text())
     speed = report.pop("megabytes_per_second")
     assert isinstance(speed, float)
     summary = run.summary
     del summary["type"]
     assert report == summary
-    assert (report["documents"], report["findings"], report["findings_by_rule"]) == (3, 2, {"token": 2})
+    assert (report["documents"], report["findings"], report["findings_by_rule"]) == (
+        3,
+        2,
+        {"token": 2},
+    )
     assert (report["workers"], report["pool"], report["backend"]) == (1, "local", "cpu")
     assert [p["path"] for p in report["problems"]] == ["missing"] and report["complete"] is False
 
@@ -179,14 +229,18 @@ def test_the_report(cli: Cli, pack: Path, tree: Path, tmp_path: Path) -> None:
         ("a.sarif/x", "human"),
     ],
 )
-def test_the_format_follows_the_ending(cli: Cli, pack: Path, tree: Path, name: str, form: str) -> None:
+def test_the_format_follows_the_ending(
+    cli: Cli, pack: Path, tree: Path, name: str, form: str
+) -> None:
     """-o without --format writes what the name promises, and says so where that is not text."""
     (tree / "a.sarif").mkdir()
     run = cli("scan", "-r", pack, "a.txt", "-o", name)
     assert run.code == 1 and run.out == b""
     assert format_of((tree / name).read_bytes()) == form
     said = f"vyre-dist: {name} is written as {form}, as its name ends in "
-    assert run.err.startswith(said) == (form != "human") and len(run.err.splitlines()) == (form != "human")
+    assert run.err.startswith(said) == (form != "human") and len(run.err.splitlines()) == (
+        form != "human"
+    )
 
 
 def format_of(data: bytes) -> str:
@@ -217,13 +271,18 @@ def test_several_outputs_by_their_endings(cli: Cli, pack: Path, tree: Path) -> N
             ["-f", "csv", "-o", "x.sarif"],
             "x.sarif is written as csv, as --format says, though its name ends in .sarif",
         ),
-        (["-f", "human=x.csv"], "x.csv is written as human, as --format says, though its name ends in .csv"),
+        (
+            ["-f", "human=x.csv"],
+            "x.csv is written as human, as --format says, though its name ends in .csv",
+        ),
         (["-f", "sarif", "-o", "x.json"], ""),
         (["-f", "jsonl", "-o", "x.txt"], ""),
         (["-f", "csv=x.tsv"], ""),
     ],
 )
-def test_a_format_that_is_asked_for_wins(cli: Cli, pack: Path, options: list[str], message: str) -> None:
+def test_a_format_that_is_asked_for_wins(
+    cli: Cli, pack: Path, options: list[str], message: str
+) -> None:
     """Over a name that promises another one, which is said."""
     run = cli("scan", "-r", pack, "a.txt", *options)
     assert run.code == 1 and run.err == (f"vyre-dist: {message}\n" if message else "")
@@ -259,7 +318,11 @@ def test_an_output_that_may_not_be_read_is_replaced(
     )
     command = ["scan", "-r", str(pack), "-o", "out", "--report", "report", "clean.txt"]
     run = subprocess.run(
-        [sys.executable, "-c", code, *command], cwd=tree, env=environment, capture_output=True, timeout=60
+        [sys.executable, "-c", code, *command],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        timeout=60,
     )
     assert (run.returncode, run.stderr) == (0, b"")
     assert {os.stat(tree / name).st_mode & 0o777 for name in ("out", "report")} == {0o200}

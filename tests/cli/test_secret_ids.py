@@ -1,4 +1,6 @@
-"""Fingerprints and secret ids from the shell: in which outputs they are, and that the key is in none."""
+"""Fingerprints and secret ids from the shell: in which outputs they are, and that the key is in
+none.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def ids_in(folder: Path) -> dict[str, list[tuple[str, str | None]]]:
     return {
         "jsonl": [(x["fingerprint"], x.get("secret_id")) for x in lines if x["type"] == "finding"],
         "sarif": [
-            (r["partialFingerprints"]["vyreDist/v2"], r["properties"].get("secretId")) for r in results
+            (r["partialFingerprints"]["vyreDist/v2"], r["properties"].get("secretId"))
+            for r in results
         ],
         "csv": [(r["fingerprint"], r.get("secret_id")) for r in rows],
         "parquet": [(r["fingerprint"], r.get("secret_id")) for r in table],
@@ -57,8 +60,12 @@ def ids_in(folder: Path) -> dict[str, list[tuple[str, str | None]]]:
 
 
 def test_every_format_names_the_finding(cli: Cli, tree: Path, pack: Path) -> None:
-    """Without a key there is a fingerprint, the same in all formats, and no secret_id, no column and no word of one."""
-    assert cli("scan", "-r", pack, *outputs(tree), "--report", tree.parent / "r.json", ".").code == 1
+    """Without a key there is a fingerprint, the same in all formats, and no secret_id, no column
+    and no word of one.
+    """
+    assert (
+        cli("scan", "-r", pack, *outputs(tree), "--report", tree.parent / "r.json", ".").code == 1
+    )
     found = ids_in(tree.parent)
     (one,) = {tuple(each) for each in found.values()}
     assert len(one) == 2 and all(len(f) == 32 and s is None for f, s in one)
@@ -71,11 +78,24 @@ def test_every_format_names_the_finding(cli: Cli, tree: Path, pack: Path) -> Non
 def test_every_format_names_the_secret_under_a_key(
     cli: Cli, tree: Path, pack: Path, key: Path, redact: list[str]
 ) -> None:
-    """What is masked is named all the same; the report tells which key, and nothing tells the key."""
+    """What is masked is named all the same; the report tells which key, and nothing tells the
+    key.
+    """
     (tree / ".env").write_bytes(b"a file that a path tells")
     (tree / "again.txt").write_bytes(b"xx tok_bbbbbbbbbbbb")
     report = tree.parent / "r.json"
-    run = cli("scan", "-r", pack, "--secret-key-file", key, *redact, *outputs(tree), "--report", report, ".")
+    run = cli(
+        "scan",
+        "-r",
+        pack,
+        "--secret-key-file",
+        key,
+        *redact,
+        *outputs(tree),
+        "--report",
+        report,
+        ".",
+    )
     assert run.code == 1
     plain = ids_in(tree.parent)
     by_csv = [(f, s or None) for f, s in plain.pop("csv")]
@@ -87,7 +107,11 @@ def test_every_format_names_the_secret_under_a_key(
     everything = [(tree.parent / f"out.{name}").read_bytes() for name in FORMATS]
     everything += [report.read_bytes(), run.out, run.err.encode()]
     forms = [KEY, KEY.encode().hex()]
-    forms += [hashlib.new(h, KEY.encode() + e).hexdigest() for h in ("md5", "sha256") for e in (b"", b"\n")]
+    forms += [
+        hashlib.new(h, KEY.encode() + e).hexdigest()
+        for h in ("md5", "sha256")
+        for e in (b"", b"\n")
+    ]
     assert not [form for form in forms for data in everything if form.encode() in data]
     bare = [hashlib.sha256(s).hexdigest()[:32] for s in (b"aaaaaaaaaaaa", b"bbbbbbbbbbbb")]
     assert not [form for form in bare for data in everything if form.encode() in data]
@@ -95,7 +119,9 @@ def test_every_format_names_the_secret_under_a_key(
 
 
 def test_the_key_is_no_document(cli: Cli, tree: Path, pack: Path) -> None:
-    """A key in the folder that is scanned, or named as an input, is left out and counted: a report would tell it."""
+    """A key in the folder that is scanned, or named as an input, is left out and counted: a report
+    would tell it.
+    """
     path = tree / "my.key"
     path.write_text("tok_kkkkkkkkkkkk")
     path.chmod(0o600)
@@ -114,14 +140,20 @@ def test_the_key_is_no_document(cli: Cli, tree: Path, pack: Path) -> None:
         (lambda p: p.mkdir(), "Is a directory", "secret key file"),
         (lambda p: (p.touch(), p.chmod(0o600)), "it is empty", "openssl rand -hex 32"),
         (lambda p: (p.write_text("short\n"), p.chmod(0o600)), "5 bytes", "16 to 4096"),
-        (lambda p: (p.write_bytes(b"x" * 5000), p.chmod(0o600)), "more than 4096 bytes", "16 to 4096"),
+        (
+            lambda p: (p.write_bytes(b"x" * 5000), p.chmod(0o600)),
+            "more than 4096 bytes",
+            "16 to 4096",
+        ),
         (lambda p: (p.write_text(KEY), p.chmod(0o644)), "mode 0644", "chmod 600"),
     ],
 )
 def test_a_key_that_is_none_ends_the_scan_before_it_begins(
     cli: Cli, tree: Path, pack: Path, make: Callable[[Path], object], found: str, allowed: str
 ) -> None:
-    """Exit code 2, no output, and a message that says what was found and what is allowed, without the key."""
+    """Exit code 2, no output, and a message that says what was found and what is allowed, without
+    the key.
+    """
     path = tree.parent / "bad key"
     make(path)
     run = cli("scan", "-r", pack, "-f", "jsonl=out", "--secret-key-file", path, ".")
@@ -150,6 +182,14 @@ def test_submit_does_not_upload_the_key(cli: Cli, tree: Path, form: str) -> None
     for path in ("sub/my.key", str(tree / "sub/my.key")):
         arguments = form.format(path).split()
         run = cli(
-            "submit", "--address", "http://127.0.0.1:1", "--working-dir", ".", "--", "scan", *arguments, "/x"
+            "submit",
+            "--address",
+            "http://127.0.0.1:1",
+            "--working-dir",
+            ".",
+            "--",
+            "scan",
+            *arguments,
+            "/x",
         )
         assert run.code == 2 and "head node" in run.err and KEY not in run.err

@@ -1,4 +1,6 @@
-"""--skip-unsupported from the shell: what is said, where, and what comes of the rest of the pack."""
+"""--skip-unsupported from the shell: what is said, where, and what comes of the rest of the
+pack.
+"""
 
 from __future__ import annotations
 
@@ -60,12 +62,23 @@ def test_a_scan_goes_on_without_such_rules(cli: Cli, folder: Path, again: bool) 
     in every summary.
     """
     command = ("scan", "--skip-unsupported", "--rules", folder / "pack.yml", folder / "a.txt")
-    outputs = ("-f", "jsonl", "-f", f"sarif={folder / 'o.sarif'}", "-f", f"human={folder / 'o.txt'}")
+    outputs = (
+        "-f",
+        "jsonl",
+        "-f",
+        f"sarif={folder / 'o.sarif'}",
+        "-f",
+        f"human={folder / 'o.txt'}",
+    )
     if again:
         cli(*command)
-    run = cli(*command, *outputs, "-f", f"parquet={folder / 'o.parquet'}", "--report", folder / "o.json")
+    run = cli(
+        *command, *outputs, "-f", f"parquet={folder / 'o.parquet'}", "--report", folder / "o.json"
+    )
     assert (run.code, [f["rule_id"] for f in run.findings]) == (1, ["good"])
-    assert [line.removeprefix("vyre-dist: ") for line in run.err.splitlines() if "left out" in line] == SAID
+    assert [
+        line.removeprefix("vyre-dist: ") for line in run.err.splitlines() if "left out" in line
+    ] == SAID
     assert run.summary["rules_left_out"] == LEFT_OUT
     assert json.loads((folder / "o.json").read_text())["rules_left_out"] == LEFT_OUT
     human = (folder / "o.txt").read_text()
@@ -94,7 +107,9 @@ def test_a_pack_of_nothing_else_is_refused_all_the_same(cli: Cli, folder: Path) 
 
 def test_alike_warnings_are_one_line(cli: Cli, folder: Path) -> None:
     """A scan says of a hundred rules what it would say of one; `rules check` names each."""
-    rules = "".join(f"[[rules]]\nid = 'part{i}'\nregex = 'x'\nskipReport = true\n" for i in range(100))
+    rules = "".join(
+        f"[[rules]]\nid = 'part{i}'\nregex = 'x'\nskipReport = true\n" for i in range(100)
+    )
     (folder / "pack.toml").write_text(rules + "[[rules]]\nid = 'a'\nregex = 'nothing'\n")
     for _ in range(2):  # read, and from the cache
         run = cli("scan", "--rules", folder / "pack.toml", folder / "a.txt")

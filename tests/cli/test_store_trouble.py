@@ -1,4 +1,6 @@
-"""An autotune store that is dead, refuses, or answers nonsense: what `scan` and `autotune` say of it, in its own words."""
+"""An autotune store that is dead, refuses, or answers nonsense: what `scan` and `autotune` say of
+it, in its own words.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,12 @@ def wants_tls(redis_factory: Redis, tmp_path: Path) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ("--tls-cert-file", str(tmp_path / "certificate"), "--tls-key-file", str(tmp_path / "key"))
+    options = (
+        "--tls-cert-file",
+        str(tmp_path / "certificate"),
+        "--tls-key-file",
+        str(tmp_path / "key"),
+    )
     redis_factory(options=(*options, "--tls-auth-clients", "no", "--tls-port", str(port)))
     return f"redis://127.0.0.1:{port}/0"
 
@@ -117,7 +124,16 @@ def still_loading(redis_program: str, redis_factory: Redis, tmp_path: Path) -> I
     first.stop()
     socket_ = tmp_path / "loading"
     slow = ("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
-    command = [redis_program, "--port", "0", "--unixsocket", str(socket_), "--dir", str(tmp_path), *slow]
+    command = [
+        redis_program,
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket_),
+        "--dir",
+        str(tmp_path),
+        *slow,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -173,7 +189,8 @@ REASONS = {
     "no_tls": "one without TLS never would",
     "wants_tls": "closed the connection; one that wants TLS",
     "unknown_certificate": "certificate verify failed",
-    "still_loading": "LOADING (Redis|Valkey) is loading the dataset in memory|did not answer in time",
+    "still_loading": "LOADING (Redis|Valkey) is loading the dataset in memory|did not answer in "
+    "time",
     "no_redis": "not what a Redis server would answer .*HTTP/1.1 400",
     "no_socket": "No such file or directory",
     "no_such_host": "no-such-host.invalid",
@@ -184,11 +201,24 @@ REASONS = {
 def test_a_server_of_no_use_is_told_in_its_own_words(
     cli: Cli, pack: Path, tmp_path: Path, server: str, request: pytest.FixtureRequest
 ) -> None:
-    """One line of a scan's standard error and a field of every summary say why; findings and exit code are as usual."""
+    """One line of a scan's standard error and a field of every summary say why; findings and exit
+    code are as usual.
+    """
     url = request.getfixturevalue(server)
-    outputs = [f"{form}={tmp_path / form}" for form in ("jsonl", "sarif", "parquet", "human", "csv")]
+    outputs = [
+        f"{form}={tmp_path / form}" for form in ("jsonl", "sarif", "parquet", "human", "csv")
+    ]
     formats = [argument for output in outputs for argument in ("-f", output)]
-    arguments = ["scan", "-r", pack, *formats, "--report", tmp_path / "report", "--progress", "never"]
+    arguments = [
+        "scan",
+        "-r",
+        pack,
+        *formats,
+        "--report",
+        tmp_path / "report",
+        "--progress",
+        "never",
+    ]
     run = cli(*arguments, "--cache-dir", tmp_path / "cache", "--store", url)
     assert run.code == 1
     (line,) = run.err.splitlines()
@@ -212,7 +242,9 @@ def test_a_server_of_no_use_is_told_in_its_own_words(
 def test_the_commands_of_the_store_tell_the_servers_words(
     cli: Cli, tmp_path: Path, good_toml: Path, server: str, request: pytest.FixtureRequest
 ) -> None:
-    """`autotune list`, `export` and `import` end with 3 and the server's own reason; no file takes an older one's place."""
+    """`autotune list`, `export` and `import` end with 3 and the server's own reason; no file takes
+    an older one's place.
+    """
     url = request.getfixturevalue(server)
     before = good_toml.read_bytes()
     home = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -220,7 +252,9 @@ def test_the_commands_of_the_store_tell_the_servers_words(
         run = cli("autotune", *command, VYRE_DIST_STORE=url, **home)
         assert run.code == 3, command
         assert re.search(REASONS[server], run.err), (command, run.err)
-        assert PASSWORD[:8] not in run.err and len(run.err.splitlines()) == 1 + (command[0] == "import")
+        assert PASSWORD[:8] not in run.err and len(run.err.splitlines()) == 1 + (
+            command[0] == "import"
+        )
     assert good_toml.read_bytes() == before
 
 
@@ -242,7 +276,9 @@ def test_one_that_is_only_read_refuses_what_is_learned(
     options: tuple[str, ...],
     reason: str,
 ) -> None:
-    """That is told to whoever writes: an import, and a scan that has learned something; before its report is written."""
+    """That is told to whoever writes: an import, and a scan that has learned something; before its
+    report is written.
+    """
     url = redis_factory(tcp=True, options=options).url
     if not options:
         with redis.Redis.from_url(url) as client:
@@ -307,7 +343,9 @@ def below_a_file(tmp_path: Path) -> Path:
 
 
 def all_tell(cli: Cli, scan: Cli, good_toml: Path, path: Path, reason: str) -> None:
-    """A scan goes on and says why; the commands of the store end with 3 and say the same, and an older export stays."""
+    """A scan goes on and says why; the commands of the store end with 3 and say the same, and an
+    older export stays.
+    """
     run = scan("--store", f"sqlite://{path}")
     assert (run.code, len(run.findings)) == (1, 2)
     (line,) = run.err.splitlines()
@@ -315,7 +353,9 @@ def all_tell(cli: Cli, scan: Cli, good_toml: Path, path: Path, reason: str) -> N
     before = good_toml.read_bytes()
     for command in (["list"], ["export", good_toml], ["import", good_toml]):
         run = cli("autotune", *command, "--store", f"sqlite://{path}")
-        assert (run.code, run.out) == (3, b"") and re.search(f"{path}: .*({reason})", run.err), run.err
+        assert (run.code, run.out) == (3, b"") and re.search(f"{path}: .*({reason})", run.err), (
+            run.err
+        )
     assert good_toml.read_bytes() == before
 
 
@@ -333,7 +373,9 @@ def test_a_file_of_no_use_is_told(
 def test_a_locked_file_is_told_and_keeps_what_it_has(
     cli: Cli, scan: Cli, good_toml: Path, good_file: Path
 ) -> None:
-    """Another program has it for itself: that is said, and when it is through the record is there."""
+    """Another program has it for itself: that is said, and when it is through the record is
+    there.
+    """
     with contextlib.closing(sqlite3.connect(good_file, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         all_tell(cli, scan, good_toml, good_file, "another program has locked it")
@@ -347,7 +389,9 @@ def test_a_read_only_file_is_read(good_file: Path, record: StoredRecord, tmp_pat
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "vyre_dist", "autotune", *arguments, "--store", url]
-        return subprocess.run(with_mounts(mounts, command), capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            with_mounts(mounts, command), capture_output=True, text=True, timeout=60
+        )
 
     listed = run("list")
     assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1), listed.stderr

@@ -1,4 +1,6 @@
-"""A driver that something else ends: what its exit code becomes. Each case is a real process, which is really ended."""
+"""A driver that something else ends: what its exit code becomes. Each case is a real process, which
+is really ended.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_a_scans_own_code_is_the_programs(code: int) -> None:
 
 
 def test_what_was_printed_is_out_before_the_code_counts() -> None:
-    """Findings on standard output that are still in Python's hands do not get lost with the process."""
+    """Findings on standard output that are still in Python's hands do not get lost with the
+    process.
+    """
     program = start("print('finding')\nwritten(1)\nos._exit(1)")
     out, _ = program.communicate(timeout=TIMEOUT_S)
     assert (program.returncode, out) == (1, "finding\n")
@@ -73,7 +77,8 @@ def test_a_signal_that_ended_it_ends_the_program(signum: signal.Signals) -> None
     """A shell sees the signal, as if there had been one process."""
     ended, _ = end_of(
         start(
-            f"signal.signal({int(signum)}, 0) if {int(signum)} != 9 else 0\nos.kill(os.getpid(), {int(signum)})"
+            f"signal.signal({int(signum)}, 0) if {int(signum)} != 9 else 0\nos.kill(os.getpid(), "
+            f"{int(signum)})"
         )
     )
     assert ended == -signum
@@ -87,7 +92,10 @@ WAITS = "print('ready', flush=True)\nsignal.pause()"
 )
 def test_a_signal_is_passed_on(signum: signal.Signals, code: int) -> None:
     """The child ends in its own order, with its own code."""
-    work = f"try:\n    {WAITS.splitlines()[0]}\n    signal.pause()\nexcept KeyboardInterrupt:\n    return 130"
+    work = (
+        f"try:\n    {WAITS.splitlines()[0]}\n    signal.pause()\nexcept KeyboardInterrupt:\n    "
+        f"return 130"
+    )
     program = start(work)
     assert program.stdout is not None
     program.stdout.readline()
@@ -106,7 +114,9 @@ def test_an_end_that_was_asked_for_is_no_outcome_either(code: int) -> None:
 
 
 def test_the_driver_does_not_outlive_the_program() -> None:
-    """Who kills the program, with a signal that can't be passed on, ends the driver as well, in order."""
+    """Who kills the program, with a signal that can't be passed on, ends the driver as well, in
+    order.
+    """
     program = start(f"print(os.getpid(), flush=True)\n{WAITS}")
     assert program.stdout is not None
     driver = psutil.Process(int(program.stdout.readline()))
@@ -120,7 +130,8 @@ def test_the_driver_does_not_outlive_the_program() -> None:
 def test_a_terminals_signal_comes_once() -> None:
     """Ctrl-C reaches the driver from the terminal; it is not passed on once more."""
     work = (
-        "came = []\nsignal.signal(signal.SIGINT, lambda *_: came.append(1))\nprint('ready', flush=True)\n"
+        "came = []\nsignal.signal(signal.SIGINT, lambda *_: came.append(1))\nprint('ready', "
+        "flush=True)\n"
         "signal.pause()\ntime.sleep(0.3)\nreturn 10 + len(came)"
     )
     parent, child = os.openpty()

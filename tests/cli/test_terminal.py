@@ -1,4 +1,6 @@
-"""`vyre-dist scan` on a terminal: what a person sees when all is over, by way of a small model of the screen."""
+"""`vyre-dist scan` on a terminal: what a person sees when all is over, by way of a small model of
+the screen.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
 
 def screen(data: str) -> list[str]:
-    """The lines that stand on an endless screen after `data`: text, CR, LF, cursor up, erase line; colours are dropped."""
+    """The lines that stand on an endless screen after `data`: text, CR, LF, cursor up, erase line;
+    colours are dropped.
+    """
     lines, row, column = [""], 0, 0
     at = 0
     while at < len(data):
@@ -60,7 +64,9 @@ def test_the_screen_model() -> None:
 
 @pytest.fixture
 def on_terminal(tree: Path, environment: dict[str, str]) -> Callable[..., tuple[int, str]]:
-    """on_terminal(args…): (exit code, all that the terminal got), with standard output and error on one terminal."""
+    """on_terminal(args…): (exit code, all that the terminal got), with standard output and error on
+    one terminal.
+    """
 
     def run(*arguments: str, before: str = "") -> tuple[int, str]:
         terminal, other_end = pty.openpty()
@@ -93,11 +99,15 @@ def on_terminal(tree: Path, environment: dict[str, str]) -> Callable[..., tuple[
 def test_findings_and_bar_do_not_garble_each_other(
     on_terminal: Callable[..., tuple[int, str]], tree: Path, pack: Path
 ) -> None:
-    """With bar, findings and messages on one terminal, each finding stands whole on its line and no bar is left."""
+    """With bar, findings and messages on one terminal, each finding stands whole on its line and no
+    bar is left.
+    """
     for i in range(40):
         (tree / f"z{i:02d}").write_text(f"tok_{i:012d}\n" + " " * 5000)
     # small shards, so that the findings come in many portions with a bar in between
-    code, seen = on_terminal("scan", "-r", str(pack), "--shard-size", "5K", "-j", "2", ".", "missing")
+    code, seen = on_terminal(
+        "scan", "-r", str(pack), "--shard-size", "5K", "-j", "2", ".", "missing"
+    )
     assert code == 3
     assert "━" in seen and "MB/s" in seen
     lines = screen(seen)
@@ -125,7 +135,8 @@ def test_messages_stand_above_the_bar(
         "from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class\n"
         "class Deadly(cpu_backend_class()):\n"
         "    def dispatch(self, program, inputs, config):\n"
-        "        if any(b'POISON' in bytes(w.data) for w in inputs): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        if any(b'POISON' in bytes(w.data) for w in inputs): os.kill(os.getpid(), "
+        "signal.SIGKILL)\n"
         "        return super().dispatch(program, inputs, config)\n"
         "BACKENDS['deadly'] = lambda pack, cache, _: Deadly(pack, cache)\n"
     )
@@ -140,7 +151,9 @@ def test_messages_stand_above_the_bar(
     assert any(line.startswith("vyre-dist: not scanned: poison: quarantined (") for line in lines)
 
 
-def test_a_terminal_bar_can_be_turned_off(on_terminal: Callable[..., tuple[int, str]], pack: Path) -> None:
+def test_a_terminal_bar_can_be_turned_off(
+    on_terminal: Callable[..., tuple[int, str]], pack: Path
+) -> None:
     """--progress never: findings and summary in colour, nothing that moves."""
     code, seen = on_terminal("scan", "-r", str(pack), "--progress", "never", "a.txt")
     assert code == 1 and "\x1b[?25l" not in seen and "━" not in seen

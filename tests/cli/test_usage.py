@@ -1,4 +1,6 @@
-"""Wrong use is exit code 2 with the cure in the message; help says what there is; the command starts quickly."""
+"""Wrong use is exit code 2 with the cure in the message; help says what there is; the command
+starts quickly.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ BAD_PACK_PROBLEMS = [
     "  bad.toml:4:11: rule 'a': regex, column 2: missing ) of the group that opens here",
     "  bad.toml:5:1: rule 'a': unknown key 'colour'",
     "  bad.toml:6: rule 'a': id is already taken by the rule at bad.toml:2 (ids are unique)",
-    "  bad.toml:8:11: rule 'a': regex, column 2: invalid repeat {5,2}: the maximum is below the minimum",
+    "  bad.toml:8:11: rule 'a': regex, column 2: invalid repeat {5,2}: the maximum is below the "
+    "minimum",
     "  bad.toml:9:1: rule '#3': has no id (every rule needs one, unique in the pack)",
     "  bad.toml:11:1: rule '#3': entropy is a string (it must be a number)",
 ]
@@ -46,15 +49,30 @@ BAD_PACK_PROBLEMS = [
         (["sacn"], "No such command 'sacn'"),
         (["scan", "--sahrd-size", "1"], "No such option"),
         (["scan", "--shard-size", "0"], "a shard size of 0 bytes: allowed are 1 to 1073741824"),
-        (["scan", "--shard-size", "2G"], "a shard size of 2147483648 bytes: allowed are 1 to 1073741824"),
-        (["scan", "--shard-size", "12 parsecs"], "'12 parsecs' is no size: write a number of bytes"),
-        (["scan", "--shard-size", "9" * 400], "999999 is more than any file has: write a smaller number"),
+        (
+            ["scan", "--shard-size", "2G"],
+            "a shard size of 2147483648 bytes: allowed are 1 to 1073741824",
+        ),
+        (
+            ["scan", "--shard-size", "12 parsecs"],
+            "'12 parsecs' is no size: write a number of bytes",
+        ),
+        (
+            ["scan", "--shard-size", "9" * 400],
+            "999999 is more than any file has: write a smaller number",
+        ),
         (["scan", "--max-file-size", "9000000T"], "'9000000T' is more than any file has"),
         (["scan", "--max-match-bytes", "0"], "max_match_bytes of 0"),
         (["scan", "--max-file-size", "-1"], "'-1' is no size"),
-        (["scan", "--format", "xml"], "unknown format 'xml': use one of human, jsonl, sarif, csv, parquet"),
+        (
+            ["scan", "--format", "xml"],
+            "unknown format 'xml': use one of human, jsonl, sarif, csv, parquet",
+        ),
         (["scan", "--workers", "0"], "0 is not in the range x>=1"),
-        (["scan", "--backend", "abacus"], "unknown backend 'abacus': use one of auto, cpu, cuda, reference"),
+        (
+            ["scan", "--backend", "abacus"],
+            "unknown backend 'abacus': use one of auto, cpu, cuda, reference",
+        ),
         (["scan", "--speculation", "yes"], "'yes' is not one of 'auto', 'force', 'disable'"),
         (["scan", "--rules", "nowhere.toml"], "no rule pack 'nowhere.toml'"),
         (["scan", "--rules", "builtin:nothing"], "builtin:cloud"),
@@ -67,7 +85,9 @@ BAD_PACK_PROBLEMS = [
         (["submit"], "Missing argument"),
     ],
 )
-def test_wrong_use_is_2_and_says_what_would_be_right(cli: Cli, arguments: list[str], message: str) -> None:
+def test_wrong_use_is_2_and_says_what_would_be_right(
+    cli: Cli, arguments: list[str], message: str
+) -> None:
     """Nothing is scanned, nothing is on standard output, and the message names what was found."""
     run = cli(*arguments)
     assert run.code == 2 and run.out == b""
@@ -75,8 +95,12 @@ def test_wrong_use_is_2_and_says_what_would_be_right(cli: Cli, arguments: list[s
     assert "hush" not in run.err
 
 
-@pytest.mark.parametrize("arguments", [["scan", "-r", "bad.toml", "."], ["rules", "check", "bad.toml"]])
-def test_all_that_is_wrong_with_a_pack_is_said_at_once(cli: Cli, tree: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["scan", "-r", "bad.toml", "."], ["rules", "check", "bad.toml"]]
+)
+def test_all_that_is_wrong_with_a_pack_is_said_at_once(
+    cli: Cli, tree: Path, arguments: list[str]
+) -> None:
     """Each problem with file, line, column and rule; nothing is scanned."""
     (tree / "bad.toml").write_text(BAD_PACK)
     run = cli(*arguments)
@@ -86,7 +110,9 @@ def test_all_that_is_wrong_with_a_pack_is_said_at_once(cli: Cli, tree: Path, arg
 
 
 def test_warnings_of_a_pack_are_said_every_time(cli: Cli, tree: Path) -> None:
-    """What is only odd does not stop the scan, and is told again when the pack comes from the cache."""
+    """What is only odd does not stop the scan, and is told again when the pack comes from the
+    cache.
+    """
     (tree / "odd.toml").write_text(
         "[[rules]]\nid='x'\nregex='tok_'\n[[rules]]\nid='y'\nregex='y'\nskipReport=true\n"
     )
@@ -120,7 +146,15 @@ HELP = {
         "clean",
         "Exit codes: 0 nothing found, 1 findings, 2 bad usage",
     ],
-    ("scan",): ["--rules", "--format", "--redact", "--files-from", "--pool", "--store", "Exit codes:"],
+    ("scan",): [
+        "--rules",
+        "--format",
+        "--redact",
+        "--files-from",
+        "--pool",
+        "--store",
+        "Exit codes:",
+    ],
     ("rules",): ["list", "check"],
     ("rules", "list"): ["--json"],
     ("rules", "check"): ["--quiet", "Exit code 0: fit for use; 2: not."],
@@ -132,7 +166,9 @@ HELP = {
 
 @pytest.mark.parametrize("command", HELP, ids=" ".join)
 def test_help(cli: Cli, command: tuple[str, ...]) -> None:
-    """Every command has help, on standard output, that names all it takes, with no sentence cut off."""
+    """Every command has help, on standard output, that names all it takes, with no sentence cut
+    off.
+    """
     run = cli(*command, "--help")
     assert run.code == 0 and run.err == ""
     text = run.out.decode()
@@ -156,7 +192,9 @@ def test_shells_can_ask_for_completions(cli: Cli) -> None:
 
 
 def test_a_bug_is_not_reported_as_findings(tree: Path, environment: dict[str, str]) -> None:
-    """An exception that nobody expected is a traceback and exit code 3, where Python would say 1."""
+    """An exception that nobody expected is a traceback and exit code 3, where Python would say
+    1.
+    """
     code = (
         "import vyre_dist.cli.scan_run as s\n"
         "def broken(self): raise KeyError('oops')\n"
@@ -173,7 +211,9 @@ def test_a_bug_is_not_reported_as_findings(tree: Path, environment: dict[str, st
 
 def test_an_unusable_cache_costs_only_time(cli: Cli, pack: Path, tree: Path) -> None:
     """A cache folder that can't be made is done without."""
-    run = cli("scan", "-r", pack, "--cache-dir", "/proc/nowhere", "--progress", "never", "-f", "jsonl")
+    run = cli(
+        "scan", "-r", pack, "--cache-dir", "/proc/nowhere", "--progress", "never", "-f", "jsonl"
+    )
     assert run.code == 1 and len(run.findings) == 2
 
 
@@ -193,7 +233,9 @@ def test_no_cache_leaves_nothing_behind(cli: Cli, pack: Path, tmp_path: Path) ->
         (["scan", "--store", "redis://h/0", "."], False),
     ],
 )
-def test_a_password_among_a_jobs_arguments_is_warned_of(cli: Cli, arguments: list[str], warned: bool) -> None:
+def test_a_password_among_a_jobs_arguments_is_warned_of(
+    cli: Cli, arguments: list[str], warned: bool
+) -> None:
     """submit says that others can read it, and what to do, without repeating it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -214,12 +256,16 @@ def test_clicks_before_8_4_are_good_enough(environment: dict[str, str]) -> None:
         "except TypeError: print('refused')\n"
         "from vyre_dist.cli import autotune, rules, scan, submit\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, timeout=60
+    )
     assert (run.returncode, run.stdout, run.stderr) == (0, b"refused\n", b"")
 
 
 def test_a_warm_start_takes_no_time(started_cli: Cli, record_property: Callable[..., None]) -> None:
-    """With the built-in rules in the cache, a small folder is scanned within a second of pressing Enter."""
+    """With the built-in rules in the cache, a small folder is scanned within a second of pressing
+    Enter.
+    """
     started_cli("scan", "--progress", "never")
     seconds = min(started_cli("scan", "--progress", "never").seconds for _ in range(3))
     record_property("seconds", seconds)
@@ -228,20 +274,29 @@ def test_a_warm_start_takes_no_time(started_cli: Cli, record_property: Callable[
 
 
 def test_help_loads_nothing_heavy(environment: dict[str, str]) -> None:
-    """Only those who scan pay for what scanning imports, and a local scan never for Ray, Arrow or Redis."""
+    """Only those who scan pay for what scanning imports, and a local scan never for Ray, Arrow or
+    Redis.
+    """
     code = (
         "import sys\n"
         "from vyre_dist.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('numpy', 'ray', 'pyarrow', 'redis', 'rich', 'hyperscan') if m in sys.modules])\n"
+        "print([m for m in ('numpy', 'ray', 'pyarrow', 'redis', 'rich', 'hyperscan') if m in "
+        "sys.modules])\n"
     )
     for arguments, expected in (
         (["--help"], []),
         (["scan", "--help"], []),
-        (["scan", "--progress", "never", os.devnull], ["hyperscan"] if find_spec("hyperscan") else []),
+        (
+            ["scan", "--progress", "never", os.devnull],
+            ["hyperscan"] if find_spec("hyperscan") else [],
+        ),
     ):
         run = subprocess.run(
-            [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, timeout=60
+            [sys.executable, "-c", code, *arguments],
+            env=environment,
+            capture_output=True,
+            timeout=60,
         )
         assert run.stdout.decode().splitlines()[-1] == str(expected)

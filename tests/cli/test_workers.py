@@ -21,11 +21,19 @@ Cli = Callable[..., Any]
 
 @pytest.mark.parametrize("number", [1, 1000, 10_000])
 def test_one_file_is_one_worker(cli: Cli, tree: Path, pack: Path, number: int) -> None:
-    """However many there may be, as many are started as there is work for; the report names each of them."""
-    run = cli("scan", "-r", pack, "-j", str(number), "-f", "jsonl", "--report", "report.json", "a.txt")
+    """However many there may be, as many are started as there is work for; the report names each of
+    them.
+    """
+    run = cli(
+        "scan", "-r", pack, "-j", str(number), "-f", "jsonl", "--report", "report.json", "a.txt"
+    )
     assert run.code == 1
     for summary in (run.summary, json.loads((tree / "report.json").read_text())):
-        assert (summary["workers"], summary["backend"], summary["workers_left_out"]) == (1, "cpu", [])
+        assert (summary["workers"], summary["backend"], summary["workers_left_out"]) == (
+            1,
+            "cpu",
+            [],
+        )
         (worker,) = summary["workers_used"]
         assert worker == {
             "worker": 0,
@@ -63,13 +71,30 @@ def test_where_more_workers_can_not_be_started_the_others_do_the_scan(
         "main(sys.argv[1:])\n"
     )
     (tree / "long").write_bytes(b"tok_abcdefghijkl " * 6000)
-    command = ["scan", "-r", str(pack), "-j", "60", "--progress", "never", "--shard-size", "1000", "long"]
+    command = [
+        "scan",
+        "-r",
+        str(pack),
+        "-j",
+        "60",
+        "--progress",
+        "never",
+        "--shard-size",
+        "1000",
+        "long",
+    ]
     run = subprocess.run(
-        [sys.executable, "-c", program, *command], cwd=tree, env=environment, capture_output=True, timeout=60
+        [sys.executable, "-c", program, *command],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        timeout=60,
     )
     errors = run.stderr.decode()
     assert run.returncode == 1, errors
-    assert re.search(r"of 60 workers only \d+ could be started \(Too many open files\).*--workers", errors)
+    assert re.search(
+        r"of 60 workers only \d+ could be started \(Too many open files\).*--workers", errors
+    )
 
 
 def test_an_unknown_backend_is_told_before_anything_is_read(cli: Cli) -> None:
@@ -79,12 +104,21 @@ def test_an_unknown_backend_is_told_before_anything_is_read(cli: Cli) -> None:
     assert "unknown backend 'abacus': use one of auto, cpu, cuda, reference" in run.err
 
 
-@pytest.mark.parametrize("pool", [[], ["--pool", "ray", "--address", "local"]], ids=["local", "ray"])
+@pytest.mark.parametrize(
+    "pool", [[], ["--pool", "ray", "--address", "local"]], ids=["local", "ray"]
+)
 @pytest.mark.parametrize("lacks", ["a device", "CuPy"])
 def test_a_gpu_that_is_not_there_is_told_before_the_work_for_it(
-    started_cli: Cli, pack: Path, environment: dict[str, str], pool: list[str], lacks: str, tmp_path: Path
+    started_cli: Cli,
+    pack: Path,
+    environment: dict[str, str],
+    pool: list[str],
+    lacks: str,
+    tmp_path: Path,
 ) -> None:
-    """No pack is compiled, no Ray started, CuPy not imported: what is missing is said, and what to use instead."""
+    """No pack is compiled, no Ray started, CuPy not imported: what is missing is said, and what to
+    use instead.
+    """
     modules, ray_folder = tmp_path / "modules", tmp_path / "ray"
     modules.mkdir()
     if lacks == "CuPy":
@@ -97,7 +131,9 @@ def test_a_gpu_that_is_not_there_is_told_before_the_work_for_it(
         "CUDA_VISIBLE_DEVICES": "",
         "RAY_TMPDIR": str(ray_folder),
     }
-    run = started_cli("scan", "-r", pack, "--backend", "cuda", "--progress", "never", *pool, "a.txt", **more)
+    run = started_cli(
+        "scan", "-r", pack, "--backend", "cuda", "--progress", "never", *pool, "a.txt", **more
+    )
     assert (run.code, run.out) == (2, b""), run.err
     assert run.err.startswith("vyre-dist: no usable GPU: ") and "--backend cpu" in run.err
     assert ("CuPy is not installed" in run.err) == (lacks == "CuPy")

@@ -75,7 +75,9 @@ def test_an_argument_is_what_it_leads_to_however_it_is_spelled(
     assert cli("scan", "-r", only, "-f", "jsonl", *arguments, stdin=listed).paths == ["src/a.py"]
 
 
-def test_problems_have_the_same_form(cli: Cli, tree: Path, write_pack: Callable[[str], Path]) -> None:
+def test_problems_have_the_same_form(
+    cli: Cli, tree: Path, write_pack: Callable[[str], Path]
+) -> None:
     """An input that is not there is named as it would be if it were, and a URL as it was given."""
     (tree / "d!").mkdir()
     os.mkfifo(tree / "d!/pipe")
@@ -120,7 +122,9 @@ def path_of(finding: dict[str, Any]) -> bytes:
 def test_an_exclamation_mark_in_a_name_is_escaped(
     cli: Cli, tree: Path, write_pack: Callable[[str], Path], options: list[str], how: str
 ) -> None:
-    """Each name is written so that it is told from all others, and opened as it is called, whole or in pieces."""
+    """Each name is written so that it is told from all others, and opened as it is called, whole or
+    in pieces.
+    """
     folder = os.fsencode(tree) + b"/q!d"
     os.mkdir(folder)
     for name in NAMES:
@@ -137,18 +141,24 @@ def test_an_exclamation_mark_in_a_name_is_escaped(
 def test_patterns_see_names_as_they_are_written_and_globs_as_they_are(
     cli: Cli, tree: Path, write_pack: Callable[[str], Path]
 ) -> None:
-    """What a report says can be copied into an allowlist; what is chosen on disk is chosen by its name on disk."""
+    """What a report says can be copied into an allowlist; what is chosen on disk is chosen by its
+    name on disk.
+    """
     (tree / "a!b").write_bytes(TOKEN)
     allowed = write_pack("[[allowlists]]\npaths = ['''^a%21b$''']\n")
     assert cli("scan", "-r", allowed, "-f", "jsonl", ".").paths == []
-    assert cli("scan", "-r", write_pack(""), "-f", "jsonl", "--include", "a!b", ".").paths == ["a%21b"]
+    assert cli("scan", "-r", write_pack(""), "-f", "jsonl", "--include", "a!b", ".").paths == [
+        "a%21b"
+    ]
     assert cli("scan", "-r", write_pack(""), "-f", "jsonl", "--exclude", "a!b", ".").paths == []
 
 
 def test_the_library_writes_paths_as_the_command_does(
     source: Path, monkeypatch: pytest.MonkeyPatch, write_pack: Callable[[str], Path]
 ) -> None:
-    """The same file has the same path, verdict and fingerprint, named to scan_paths or given as bytes; keys stay."""
+    """The same file has the same path, verdict and fingerprint, named to scan_paths or given as
+    bytes; keys stay.
+    """
     monkeypatch.chdir(source)
     (source / "src/c!d").write_bytes(TOKEN)
     scanner = Scanner(RulePack.load(write_pack("[[allowlists]]\npaths = ['''^src/sub/''']\n")))

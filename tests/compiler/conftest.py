@@ -1,4 +1,6 @@
-"""What the compiler's tests share: random patterns with something to anchor on, google-re2, a model that likes all."""
+"""What the compiler's tests share: random patterns with something to anchor on, google-re2, a model
+that likes all.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def rules_found(tables: PackTables, text: bytes) -> tuple[set[int], set[int]]:
 
 
 def match_ends(node: Node, text: bytes, starts: set[int]) -> set[int]:
-    """All ends of all matches that begin at one of `starts`, straight from the tree, with no engine."""
+    """All ends of all matches that begin at one of `starts`, straight from the tree, with no
+    engine.
+    """
     match node:
         case CharClass(mask=mask):
             return {i + 1 for i in starts if i < len(text) and mask >> text[i] & 1}

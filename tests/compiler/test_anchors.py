@@ -1,4 +1,6 @@
-"""Anchors: which windows are chosen, what they cost, and that the choice is the cheapest there is."""
+"""Anchors: which windows are chosen, what they cost, and that the choice is the cheapest there
+is.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from vyre_dist.regex import charclass, parse, strip_captures
 
 
 def anchors_of(pattern: str, stride: int = 1) -> AnchorSet:
-    return choose_anchors(build_positions(strip_captures(parse(pattern).root)), default_model(), stride)
+    return choose_anchors(
+        build_positions(strip_captures(parse(pattern).root)), default_model(), stride
+    )
 
 
 def spelled(anchors: AnchorSet) -> set[str]:
@@ -63,7 +67,9 @@ def test_chosen_windows(pattern: str, windows: set[str]) -> None:
     ],
 )
 def test_chosen_windows_at_even_places(pattern: str, windows: set[str]) -> None:
-    """Where only even places are looked at, a match that begins at an odd one has another window, or a byte before it."""
+    """Where only even places are looked at, a match that begins at an odd one has another window,
+    or a byte before it.
+    """
     assert spelled(anchors_of(pattern, stride=2)) == windows
 
 
@@ -80,17 +86,25 @@ def test_chosen_windows_at_even_places(pattern: str, windows: set[str]) -> None:
     ],
 )
 def test_byte_before_a_match(pattern: str, before: int | None) -> None:
-    """Before a match at an odd place stands what its assertions allow: nothing where it must begin at a text's start."""
+    """Before a match at an odd place stands what its assertions allow: nothing where it must begin
+    at a text's start.
+    """
     ahead = {
-        anchor.classes[0] for anchor in anchors_of(pattern, stride=2).anchors if anchor.pivot_offset == 1
+        anchor.classes[0]
+        for anchor in anchors_of(pattern, stride=2).anchors
+        if anchor.pivot_offset == 1
     }
     assert ahead == (set() if before is None else {before})
 
 
 @settings(max_examples=300, deadline=None)
 @given(rng=st.randoms(use_true_random=False))
-def test_every_match_has_a_window_at_an_even_place(lab: SimpleNamespace, rng: random.Random) -> None:
-    """Wherever a match begins, one of the anchors begins at an even place of the text and lies on it."""
+def test_every_match_has_a_window_at_an_even_place(
+    lab: SimpleNamespace, rng: random.Random
+) -> None:
+    """Wherever a match begins, one of the anchors begins at an even place of the text and lies on
+    it.
+    """
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
     anchors = None if regex is None else anchors_of(regex.pattern, stride=2)
     if anchors is None or not anchors.anchors:
@@ -100,7 +114,10 @@ def test_every_match_has_a_window_at_an_even_place(lab: SimpleNamespace, rng: ra
     for match in lab.re2_of(regex).finditer(text):
         assert any(
             match.start() <= at + anchor.pivot_offset < match.end()
-            and all(charclass.fold_case(mask) >> padded[at + i] & 1 for i, mask in enumerate(anchor.classes))
+            and all(
+                charclass.fold_case(mask) >> padded[at + i] & 1
+                for i, mask in enumerate(anchor.classes)
+            )
             for anchor in anchors.anchors
             for at in range(0, len(text), 2)
         ), (regex.pattern, text, match.span())
@@ -129,7 +146,9 @@ def test_nothing_to_find() -> None:
 
 
 def test_bounds_on_windows(gitleaks: object) -> None:
-    """No window of a real pack stands for more grams than allowed, or has its pivot outside of it."""
+    """No window of a real pack stands for more grams than allowed, or has its pivot outside of
+    it.
+    """
     for program in gitleaks.compiled.programs:  # type: ignore[attr-defined]
         for anchor in program.anchors.anchors:
             assert 1 <= anchor.grams <= MAX_GRAMS

@@ -1,4 +1,6 @@
-"""The programs over arenas of many documents: NumPy against plain Python, documents against each other, tiles."""
+"""The programs over arenas of many documents: NumPy against plain Python, documents against each
+other, tiles.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,15 @@ def random_arena(lab: SimpleNamespace, rng: random.Random, whole: bool = False) 
 
 
 def random_tables(lab: SimpleNamespace, rng: random.Random, model: GramModel) -> PackTables:
-    regexes = [r for _ in range(4) if (r := lab.parse_or_none(lab.random_pattern(rng, 1))) is not None]
+    regexes = [
+        r for _ in range(4) if (r := lab.parse_or_none(lab.random_pattern(rng, 1))) is not None
+    ]
     return compile_tables([regex.root for regex in regexes], model).tables
 
 
-def check_against_plain_python(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> None:
+def check_against_plain_python(
+    tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int
+) -> None:
     slow = slow_programs.run(tables, arena, tile_bytes, max_steps)
     found = candidates(tables, arena)
     assert sorted(zip(*(column.tolist() for column in found), strict=True)) == slow.candidates
@@ -54,7 +60,9 @@ def check_against_plain_python(tables: PackTables, arena: Arena, tile_bytes: int
 @settings(max_examples=250, deadline=None)
 @given(rng=randoms)
 def test_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
-    """Candidates, rows and tile counts are those of the definition in plain Python, whatever edges are known."""
+    """Candidates, rows and tile counts are those of the definition in plain Python, whatever edges
+    are known.
+    """
     tables = random_tables(lab, rng, flat_model)
     for _ in range(4):
         check_against_plain_python(
@@ -77,7 +85,9 @@ def test_many_as_defined(lab: SimpleNamespace, flat_model: GramModel, seed: int)
 
 @settings(max_examples=80, deadline=None)
 @given(rng=randoms)
-def test_bit_parallel_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
+def test_bit_parallel_as_defined(
+    lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
+) -> None:
     """The same with all automata bit-parallel."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rule_program_module, "MAX_TABLE_BYTES", 0)
@@ -89,7 +99,9 @@ def test_bit_parallel_as_defined(lab: SimpleNamespace, flat_model: GramModel, rn
 
 @settings(max_examples=80, deadline=None)
 @given(rng=randoms)
-def test_another_stride_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
+def test_another_stride_as_defined(
+    lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
+) -> None:
     """With another stride than the tables were made for, other places are looked at, as defined."""
     tables = random_tables(lab, rng, flat_model)
     for stride in (1, 2):
@@ -102,7 +114,9 @@ def test_another_stride_as_defined(lab: SimpleNamespace, flat_model: GramModel, 
 
 
 def test_long_arenas(flat_model: GramModel) -> None:
-    """An arena that is looked at in several goes has the candidates that it has, every one of them, at all offsets."""
+    """An arena that is looked at in several goes has the candidates that it has, every one of them,
+    at all offsets.
+    """
     tables = replace(compile_tables([parse("xqzj").root], flat_model).tables, stride=1)
     window = min(tables.grams.tolist()).to_bytes(4, "little")
     for offset in range(9):
@@ -116,7 +130,8 @@ def test_long_arenas(flat_model: GramModel) -> None:
         }
         assert len(wanted) >= text.count(window) > 5000
         assert (
-            set(gram_candidates(tables, arena, bitmap_places(tables, arena.data)).places.tolist()) == wanted
+            set(gram_candidates(tables, arena, bitmap_places(tables, arena.data)).places.tolist())
+            == wanted
         )
         even = gram_candidates(tables, arena, bitmap_places(replace(tables, stride=2), arena.data))
         assert set(even.places.tolist()) == {at for at in wanted if at % 2 == 0}
@@ -128,13 +143,28 @@ RUNS = [r"\b[a-f0-9]{40}\b", "[0-9]{33}x?", "(?i)x?[0-9a-f]{64}", "[0-9.]{31}"]
 @settings(max_examples=150, deadline=None)
 @given(rng=randoms)
 def test_runs_as_defined(rng: random.Random) -> None:
-    """Rules that are looked for by runs of one class give the rows of the definition, wherever the runs lie."""
+    """Rules that are looked for by runs of one class give the rows of the definition, wherever the
+    runs lie.
+    """
     tables = compile_tables([parse(pattern).root for pattern in RUNS]).tables
     assert tables.runs.size == len(RUNS)
-    pieces = [b"0" * 31, b"01" * 15, b"a" * 17, b"f0" * 20, b"F.0" * 11, b"-", b" ", b"0", b"g", b"\n" * 9]
+    pieces = [
+        b"0" * 31,
+        b"01" * 15,
+        b"a" * 17,
+        b"f0" * 20,
+        b"F.0" * 11,
+        b"-",
+        b" ",
+        b"0",
+        b"g",
+        b"\n" * 9,
+    ]
     stretches = [b"".join(rng.choices(pieces, k=rng.randrange(8))) for _ in range(rng.randrange(6))]
     flags = [[rng.random() < 0.7 for _ in stretches] for _ in range(2)]
-    check_against_plain_python(tables, Arena.pack(stretches, *flags, alignment=rng.choice((2, 16))), 64, 99)
+    check_against_plain_python(
+        tables, Arena.pack(stretches, *flags, alignment=rng.choice((2, 16))), 64, 99
+    )
 
 
 def test_more_runs_than_are_looked_for() -> None:
@@ -146,12 +176,16 @@ def test_more_runs_than_are_looked_for() -> None:
         [False] * MAX_RUNS + [True] * 3
     )
     arena = Arena.pack([b"0" * 31, b"."])
-    found = {row[:2] for row in execute_arena(compiled.tables, arena, tile_bytes=64).for_host.tolist()}
+    found = {
+        row[:2] for row in execute_arena(compiled.tables, arena, tile_bytes=64).for_host.tolist()
+    }
     assert found == {(0, 0)} | {(document, MAX_RUNS + n) for document in range(2) for n in range(3)}
 
 
 def test_runs_hold_every_match(lab: SimpleNamespace) -> None:
-    """At each of 261 offsets a match of a rule that is looked for by runs is left to the host, in its document alone."""
+    """At each of 261 offsets a match of a rule that is looked for by runs is left to the host, in
+    its document alone.
+    """
     tables = compile_tables([parse(pattern).root for pattern in RUNS]).tables
     oracles = [lab.re2_of(parse(pattern)) for pattern in RUNS]
     seen = 0
@@ -186,7 +220,9 @@ ALWAYS = {
 
 
 def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) -> None:
-    """A rule without windows has a row at each place where a match can begin, at 261 offsets and at edges."""
+    """A rule without windows has a row at each place where a match can begin, at 261 offsets and at
+    edges.
+    """
     tables = compile_tables([parse(pattern).root for pattern in ALWAYS]).tables
     assert set(tables.routes.tolist()) == {Route.ALWAYS_ON}
     assert tables.always_entries.tolist() == list(range(tables.entries.size))
@@ -217,9 +253,16 @@ def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) 
 @settings(max_examples=120, deadline=None)
 @given(rng=randoms)
 def test_always_on_as_defined(lab: SimpleNamespace, rng: random.Random) -> None:
-    """With the shipped model, so mostly without windows, the same candidates, rows and tiles as in plain Python."""
-    regexes = [r for _ in range(4) if (r := lab.parse_or_none(lab.random_pattern(rng, 1))) is not None]
-    roots = [*(regex.root for regex in regexes), *(parse(p).root for p in rng.sample(list(ALWAYS), 2))]
+    """With the shipped model, so mostly without windows, the same candidates, rows and tiles as in
+    plain Python.
+    """
+    regexes = [
+        r for _ in range(4) if (r := lab.parse_or_none(lab.random_pattern(rng, 1))) is not None
+    ]
+    roots = [
+        *(regex.root for regex in regexes),
+        *(parse(p).root for p in rng.sample(list(ALWAYS), 2)),
+    ]
     tables = compile_tables(roots).tables
     assert tables.always_entries.size
     check_against_plain_python(
@@ -228,7 +271,9 @@ def test_always_on_as_defined(lab: SimpleNamespace, rng: random.Random) -> None:
 
 
 def test_always_on_in_large_arenas(flat_model: GramModel) -> None:
-    """Documents of more than the places that are looked at together are read to their ends, and no further."""
+    """Documents of more than the places that are looked at together are read to their ends, and no
+    further.
+    """
     tables = compile_tables([parse("(?m)^x$").root]).tables
     assert tables.routes.tolist() == [Route.ALWAYS_ON]
     text = b"y" * ((1 << 16) - 2) + b"\nx"
@@ -242,7 +287,9 @@ def test_always_on_in_large_arenas(flat_model: GramModel) -> None:
 
 @pytest.mark.parametrize("pattern", [".+", r"(?s).", r"\w", "a*", r"\b"])
 def test_what_is_nearly_everywhere_is_the_hosts(pattern: str) -> None:
-    """Rules that may begin at most places, or match the empty string, are searched for in every document by the host."""
+    """Rules that may begin at most places, or match the empty string, are searched for in every
+    document by the host.
+    """
     compiled = compile_tables([parse(pattern).root])
     assert compiled.programs[0].route is Route.HOST and compiled.programs[0].reason
     verdicts = execute_arena(compiled.tables, Arena.pack([b"abc", b""]), tile_bytes=64)
@@ -250,12 +297,16 @@ def test_what_is_nearly_everywhere_is_the_hosts(pattern: str) -> None:
 
 
 def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
-    """Hundreds of candidates of long runs, which are run together until few are left, have the plain verdicts."""
+    """Hundreds of candidates of long runs, which are run together until few are left, have the
+    plain verdicts.
+    """
     patterns = ["tok_[a-z]{5,40}x", "(?:ab)+c?tok_", r"tok_.*\bend$", "tok_[^x]{0,70}y"]
     tables = compile_tables([parse(pattern).root for pattern in patterns], flat_model).tables
     rng = random.Random(5)
     stretches = [
-        b"".join(rng.choice([b"ab", b"tok_", b"aqx", b"end", b" ", b"y", b"abab" * 9]) for _ in range(12))
+        b"".join(
+            rng.choice([b"ab", b"tok_", b"aqx", b"end", b" ", b"y", b"abab" * 9]) for _ in range(12)
+        )
         for _ in range(80)
     ]
     flags = [[rng.random() < 0.7 for _ in stretches] for _ in range(2)]
@@ -267,14 +318,18 @@ def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(rng=randoms)
-def test_neighbours_do_not_matter(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
+def test_neighbours_do_not_matter(
+    lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
+) -> None:
     """A document has the same rows, places moved, in an arena of its own as packed among others."""
     tables = random_tables(lab, rng, flat_model)
     arena = random_arena(lab, rng)
     together = execute_arena(tables, arena, tile_bytes=64)
     data = arena.data.tobytes()
     alone: dict[str, list[tuple[int, int, int]]] = {"confirmed": [], "for_host": []}
-    for document, (low, high) in enumerate(zip(arena.starts.tolist(), arena.ends.tolist(), strict=True)):
+    for document, (low, high) in enumerate(
+        zip(arena.starts.tolist(), arena.ends.tolist(), strict=True)
+    ):
         flags = [bool(arena.at_start[document])], [bool(arena.at_end[document])]
         own = execute_arena(tables, Arena.pack([data[low:high]], *flags), tile_bytes=64)
         for name, rows in alone.items():
@@ -288,7 +343,8 @@ def test_neighbours_do_not_matter(lab: SimpleNamespace, flat_model: GramModel, r
 
 @pytest.mark.parametrize("pattern", [r"\btok_[0-9]{4}\b", r"\btok_[0-9]{4,5}\b"])
 def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
-    """At each of 261 offsets, alone or after ragged neighbours, a match is one row, in the tile that its pivot is in.
+    """At each of 261 offsets, alone or after ragged neighbours, a match is one row, in the tile
+    that its pivot is in.
 
     The row's place is that pivot, or, where all matches have one width, the match's start.
     """
@@ -299,13 +355,21 @@ def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
     if tables.widths[0]:
         assert distance > 0
     for offset in range(261):
-        stretches = [b"x" * (offset % 7), b"", b" " * offset + b"tok_1234", b"5 tok_123456", b"tok_9876"]
+        stretches = [
+            b"x" * (offset % 7),
+            b"",
+            b" " * offset + b"tok_1234",
+            b"5 tok_123456",
+            b"tok_9876",
+        ]
         arena = Arena.pack(stretches, alignment=2)
         verdicts = execute_arena(tables, arena, tile_bytes=32)
         rows = verdicts.confirmed.tolist()
         assert [(document, rule) for document, rule, _ in rows] == [(2, 0), (4, 0)]
         pivots = [place for *_, place in rows]
-        assert [pivot - int(arena.starts[d]) for pivot, (d, *_) in zip(pivots, rows, strict=True)] == [
+        assert [
+            pivot - int(arena.starts[d]) for pivot, (d, *_) in zip(pivots, rows, strict=True)
+        ] == [
             offset + pivots[1] - int(arena.starts[4]),
             pivots[1] - int(arena.starts[4]),
         ]
@@ -316,7 +380,9 @@ def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
 
 
 def test_a_window_over_two_documents_is_no_match(flat_model: GramModel) -> None:
-    """A keyword that two neighbours only spell together confirms nothing, and is not left open if both are whole."""
+    """A keyword that two neighbours only spell together confirms nothing, and is not left open if
+    both are whole.
+    """
     tables = compile_tables([parse("token").root, parse("to").root], flat_model).tables
     for alignment in (2, 16):
         arena = Arena.pack([b"a to", b"ken", b" token"], alignment=alignment)
@@ -338,7 +404,9 @@ UNSOUND = {
 
 @pytest.mark.parametrize("fault", UNSOUND)
 def test_unsound_arenas(fault: str) -> None:
-    """Documents that overlap, are out of order, lie outside or begin at odd places are refused, as are wrong lengths."""
+    """Documents that overlap, are out of order, lie outside or begin at odd places are refused, as
+    are wrong lengths.
+    """
     starts, ends, flags = UNSOUND[fault]
     spans = [np.array(places, np.int64) for places in (starts, ends)]
     with pytest.raises(UsageError):
@@ -346,14 +414,19 @@ def test_unsound_arenas(fault: str) -> None:
 
 
 def test_packing() -> None:
-    """Documents are found at their places, gaps and empty documents included; no bytes at all are an arena too."""
+    """Documents are found at their places, gaps and empty documents included; no bytes at all are
+    an arena too.
+    """
     for alignment in (2, 16):
         arena = Arena.pack([b"abc", b"", b"defghi", b"", b"j"], alignment=alignment)
         data = arena.data.tobytes()
         spans = list(zip(arena.starts.tolist(), arena.ends.tolist(), strict=True))
         assert [data[low:high] for low, high in spans] == [b"abc", b"", b"defghi", b"", b"j"]
         assert all(low % alignment == 0 for low, _ in spans)
-        holder = [next((i for i, (a, b) in enumerate(spans) if a <= at < b), -1) for at in range(len(data))]
+        holder = [
+            next((i for i, (a, b) in enumerate(spans) if a <= at < b), -1)
+            for at in range(len(data))
+        ]
         assert arena.document_at(np.arange(len(data))).tolist() == holder
     assert Arena.pack([]).documents == 0
     assert Arena.pack([b""]).data.size == 0

@@ -1,4 +1,6 @@
-"""Automata by themselves: minimal, equal to one another, dead and accepting as early as they can be."""
+"""Automata by themselves: minimal, equal to one another, dead and accepting as early as they can
+be.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def run_nfa(nfa: Nfa, entry: int, symbols: Sequence[int]) -> bool:
 @settings(max_examples=150, deadline=None)
 @given(rng=randoms)
 def test_three_kinds_agree(lab: SimpleNamespace, rng: random.Random) -> None:
-    """From every pivot, both ways, the first table, the minimal one and the bit-parallel automaton agree."""
+    """From every pivot, both ways, the first table, the minimal one and the bit-parallel automaton
+    agree.
+    """
     regex = lab.parse_or_none(lab.random_pattern(rng))
     if regex is None:
         return
@@ -78,7 +82,9 @@ def test_three_kinds_agree(lab: SimpleNamespace, rng: random.Random) -> None:
 @settings(max_examples=100, deadline=None)
 @given(rng=randoms)
 def test_minimal_means_distinguishable(lab: SimpleNamespace, rng: random.Random) -> None:
-    """Any two states of a minimal table are told apart by some text, found by filling in the table of pairs."""
+    """Any two states of a minimal table are told apart by some text, found by filling in the table
+    of pairs.
+    """
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
     if regex is None:
         return
@@ -103,12 +109,16 @@ def test_optional_copies_do_not_multiply_states() -> None:
     positions = positions_of(r"key[\w.-]{0,200}[\s'\"]{0,3}[=:][a-z]{3}")
     dfa = minimize(determinize(positions, [0], forward=True))
     assert dfa.states < 250
-    backwards = minimize(determinize(positions_of("[a-z]{0,200}[a-f]{0,200}key"), [400], forward=False))
+    backwards = minimize(
+        determinize(positions_of("[a-z]{0,200}[a-f]{0,200}key"), [400], forward=False)
+    )
     assert backwards.states <= 3
 
 
 def test_certain_matches_are_accepted_early() -> None:
-    """An optional part after (or before) the pivot costs nothing: its automaton has accepted already."""
+    """An optional part after (or before) the pivot costs nothing: its automaton has accepted
+    already.
+    """
     positions = positions_of(r"[\w.-]{0,50}key[a-z]*")
     pivot = len(positions.classes) - 2
     assert determinize(positions, [pivot - 2], forward=False).entries == (ACCEPT,)
@@ -133,7 +143,9 @@ def test_too_many_positions_for_bits() -> None:
 
 
 def holds(kind: AssertionKind, before: int | None, after: int | None) -> bool:
-    words = [x is not None and (chr(x).isalnum() or x == 0x5F) and x < 0x80 for x in (before, after)]
+    words = [
+        x is not None and (chr(x).isalnum() or x == 0x5F) and x < 0x80 for x in (before, after)
+    ]
     return {
         AssertionKind.BEGIN_TEXT: before is None,
         AssertionKind.END_TEXT: after is None,
@@ -146,7 +158,9 @@ def holds(kind: AssertionKind, before: int | None, after: int | None) -> bool:
 
 @pytest.mark.parametrize("kind", AssertionKind)
 def test_conditions(kind: AssertionKind) -> None:
-    """Each assertion's condition holds exactly for the pairs of bytes (and edges) for which the assertion does."""
+    """Each assertion's condition holds exactly for the pairs of bytes (and edges) for which the
+    assertion does.
+    """
     for before in (None, 10, *b"aZ_ -", 0xE9):
         for after in (None, 10, *b"aZ_ -", 0xE9):
             contexts = [3 if byte is None else context_of_byte(byte) for byte in (before, after)]

@@ -68,7 +68,8 @@ def digest_of(tables: PackTables) -> str:
         if f.name in ("reasons", "expected_hits"):
             continue  # for people; and a float that another machine may sum in another order
         hashed.update(
-            f.name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
+            f.name.encode()
+            + (value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
         )
     return hashed.hexdigest()[:16]
 
@@ -76,8 +77,8 @@ def digest_of(tables: PackTables) -> str:
 def test_other_tables_have_another_schema(tables: PackTables) -> None:
     """What these patterns compile to is what this schema's tables were when it was introduced.
 
-    Caches hold tables by schema: whoever changes what the compiler puts out raises TABLES_SCHEMA, or old tables would go on
-    being used, and then writes both here.
+    Caches hold tables by schema: whoever changes what the compiler puts out raises TABLES_SCHEMA,
+    or old tables would go on being used, and then writes both here.
     """
     assert (TABLES_SCHEMA, digest_of(tables)) == (10, "1ff91bdb2ad03825")
 
@@ -114,8 +115,12 @@ def sealed(values: dict[str, object]) -> bytes:
         {"bitmap": None},
     ],
 )
-def test_other_versions_and_inconsistent_tables(tables: PackTables, change: dict[str, object]) -> None:
-    """Another schema, missing fields, and numbers that point outside are refused in spite of a good checksum."""
+def test_other_versions_and_inconsistent_tables(
+    tables: PackTables, change: dict[str, object]
+) -> None:
+    """Another schema, missing fields, and numbers that point outside are refused in spite of a good
+    checksum.
+    """
     blob = pack_tables(tables)
     values = msgpack.unpackb(zlib.decompress(blob[len(b"vyre-dist tables\n") + 32 :]))
     with pytest.raises(TableFormatError) as caught:

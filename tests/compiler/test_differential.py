@@ -19,7 +19,9 @@ randoms = st.randoms(use_true_random=False)
 
 
 def check(lab: SimpleNamespace, rng: random.Random, model: GramModel, cases: int = 8) -> set[Route]:
-    """Compare a small pack of random rules with google-re2 over some haystacks; the routes that they took."""
+    """Compare a small pack of random rules with google-re2 over some haystacks; the routes that
+    they took.
+    """
     regexes = [r for _ in range(3) if (r := lab.parse_or_none(lab.random_pattern(rng))) is not None]
     compiled = compile_tables([regex.root for regex in regexes], model)
     oracles = [lab.re2_of(regex) for regex in regexes]
@@ -29,14 +31,21 @@ def check(lab: SimpleNamespace, rng: random.Random, model: GramModel, cases: int
         for rule, oracle in enumerate(oracles):
             expected = oracle.search(text) is not None
             if rule in for_host:
-                continue  # left open, which is always right; which rules may do so is tested elsewhere
-            assert (rule in sure) == expected, (regexes[rule].pattern, text, compiled.programs[rule].route)
+                # left open, which is always right; which rules may do so is tested elsewhere
+                continue
+            assert (rule in sure) == expected, (
+                regexes[rule].pattern,
+                text,
+                compiled.programs[rule].route,
+            )
     return {program.route for program in compiled.programs}
 
 
 @settings(max_examples=400, deadline=None)
 @given(rng=randoms)
-def test_every_window_is_used(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
+def test_every_window_is_used(
+    lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
+) -> None:
     """With a model that finds every window cheap, verdicts are google-re2's."""
     check(lab, rng, flat_model)
 
@@ -67,8 +76,12 @@ def test_routes_occur(lab: SimpleNamespace, flat_model: GramModel) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(rng=randoms)
-def test_matches_contain_candidates(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
-    """Every match of an anchored rule has a candidate of that rule that passes its probes, at its very place."""
+def test_matches_contain_candidates(
+    lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
+) -> None:
+    """Every match of an anchored rule has a candidate of that rule that passes its probes, at its
+    very place.
+    """
     regex = lab.parse_or_none(lab.random_pattern(rng))
     if regex is None:
         return
@@ -87,7 +100,9 @@ def test_matches_contain_candidates(lab: SimpleNamespace, flat_model: GramModel,
 def test_confirmed_places_are_matches(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
 ) -> None:
-    """Around every confirmed place there is a match, overlapped by another or not: it covers the pivot's byte."""
+    """Around every confirmed place there is a match, overlapped by another or not: it covers the
+    pivot's byte.
+    """
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
     if regex is None:
         return
@@ -107,8 +122,12 @@ def test_confirmed_places_are_matches(
 
 @settings(max_examples=200, deadline=None)
 @given(rng=randoms)
-def test_pieces_of_documents(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
-    """In a piece of a document nothing is confirmed that the document lacks, and no inner match is overlooked."""
+def test_pieces_of_documents(
+    lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
+) -> None:
+    """In a piece of a document nothing is confirmed that the document lacks, and no inner match is
+    overlooked.
+    """
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
     if regex is None:
         return
@@ -117,7 +136,9 @@ def test_pieces_of_documents(lab: SimpleNamespace, flat_model: GramModel, rng: r
     low, high = sorted((rng.randrange(len(text) + 1), rng.randrange(len(text) + 1)))
     verdicts = execute(tables, text[low:high], at_start=low == 0, at_end=high == len(text))
     matches = {
-        (start, end) for start in range(len(text) + 1) for end in lab.match_ends(regex.root, text, {start})
+        (start, end)
+        for start in range(len(text) + 1)
+        for end in lab.match_ends(regex.root, text, {start})
     }
     if verdicts.confirmed:
         assert matches, (regex.pattern, text, low, high)

@@ -1,4 +1,6 @@
-"""Drawings of a rule's way: every stage that the rule has, and a graph whose edges lead somewhere."""
+"""Drawings of a rule's way: every stage that the rule has, and a graph whose edges lead
+somewhere.
+"""
 
 from __future__ import annotations
 
@@ -61,11 +63,15 @@ PATTERNS = [
 
 @pytest.mark.parametrize(("pattern", "route"), PATTERNS)
 def test_every_route_is_drawn(pattern: str, route: Route) -> None:
-    """The text names the regex, the route, its reason and how it ends; the graph's way leads to its end."""
+    """The text names the regex, the route, its reason and how it ends; the graph's way leads to its
+    end.
+    """
     program = program_of(pattern)
     assert program.route is route
     text = draw_text(program, "a title", pattern)
-    assert text.startswith(f"a title\nregex: {pattern}\nroute: {route.name.lower().replace('_', ' ')}\n")
+    assert text.startswith(
+        f"a title\nregex: {pattern}\nroute: {route.name.lower().replace('_', ' ')}\n"
+    )
     assert (f"why: {program.reason}" in text) == bool(program.reason)
     assert ENDS[route] in text.splitlines()[-1]
     assert ("  runs: " in text) == (program.run is not None)
@@ -83,7 +89,9 @@ def test_every_route_is_drawn(pattern: str, route: Route) -> None:
 
 
 def test_small_automata_are_drawn_state_by_state() -> None:
-    """The graph has every state but the dead one, and its labelled edges are the table's transitions."""
+    """The graph has every state but the dead one, and its labelled edges are the table's
+    transitions.
+    """
     program = program_of(r"xqzj_[ab]?c\b")
     assert program.forward is not None
     nodes, edges = graph_of(dot := draw_dot(program, "t"))
@@ -100,9 +108,13 @@ def test_small_automata_are_drawn_state_by_state() -> None:
 
 
 def test_every_rule_of_a_pack(gitleaks: SimpleNamespace, noseyparker: SimpleNamespace) -> None:
-    """All rules of real packs, verbose regexes too, are drawn both ways, each window by its own node."""
+    """All rules of real packs, verbose regexes too, are drawn both ways, each window by its own
+    node.
+    """
     for pack in (gitleaks, noseyparker):
-        for name, program, regex in zip(pack.ids, pack.compiled.programs, pack.regexes, strict=True):
+        for name, program, regex in zip(
+            pack.ids, pack.compiled.programs, pack.regexes, strict=True
+        ):
             text = draw_text(program, name, str(regex.pattern))
             assert text.endswith("\n") and name in text
             nodes, edges = graph_of(draw_dot(program, name))

@@ -30,7 +30,9 @@ def test_a_rule_with_tables() -> None:
 
 
 def test_short_windows_lose_their_padding() -> None:
-    """A window of three bytes is shown as three; the byte before one that begins at an odd place is any byte."""
+    """A window of three bytes is shown as three; the byte before one that begins at an odd place is
+    any byte.
+    """
     assert summary_of("~q~").windows == ("~q~", "(?s:.)~q~")
 
 
@@ -70,11 +72,16 @@ def test_every_window_is_a_regex(gitleaks: SimpleNamespace) -> None:
 
 
 def test_a_pack_as_a_whole(gitleaks: SimpleNamespace) -> None:
-    """The pack's estimates are those of its tables; true windows are a part of the bitmap's hits."""
+    """The pack's estimates are those of its tables; true windows are a part of the bitmap's
+    hits.
+    """
     compiled = gitleaks.compiled
     summary = summarize_pack(compiled, default_model())
     assert sum(summary.routes.values()) == len(compiled.programs)
-    assert (summary.grams, summary.table_bytes) == (compiled.tables.grams.size, compiled.tables.nbytes)
+    assert (summary.grams, summary.table_bytes) == (
+        compiled.tables.grams.size,
+        compiled.tables.nbytes,
+    )
     assert 0 < summary.gram_percent < summary.bitmap_percent < 1
     assert summary.line.startswith(f"tables: {summary.routes['automata']} automata, ")
     by_rule = sum(summarize(program).hits_per_mb for program in compiled.programs)

@@ -42,7 +42,9 @@ def counted_rate(text: np.ndarray, classes: tuple[int, ...], *, fold: bool) -> f
 
 
 def test_the_model_fits_in_the_wheel() -> None:
-    """The shipped model is at most 300 KB and holds tens of thousands of grams that make up most of text."""
+    """The shipped model is at most 300 KB and holds tens of thousands of grams that make up most of
+    text.
+    """
     keys, rates = default_model().common()
     assert keys.size >= 50_000
     assert np.all(keys[1:] > keys[:-1])
@@ -50,15 +52,21 @@ def test_the_model_fits_in_the_wheel() -> None:
     assert 0.75 < rates.sum() < 1.0
 
 
-@pytest.mark.parametrize("text", [b"self", b"impo", b"    ", b"the ", b"retu", b"name", b"key=", b"toke"])
+@pytest.mark.parametrize(
+    "text", [b"self", b"impo", b"    ", b"the ", b"retu", b"name", b"key=", b"toke"]
+)
 def test_rates_of_source_code(source_code: np.ndarray, text: bytes) -> None:
-    """Common words are expected about as often as Python's library has them (within a factor of 8)."""
+    """Common words are expected about as often as Python's library has them (within a factor of
+    8).
+    """
     expected = default_model().expected_rate(literal(text))
     assert 1 / 8 < expected / counted_rate(source_code, literal(text), fold=True) < 8
 
 
 def test_rates_of_classes(source_code: np.ndarray) -> None:
-    """A class window's rate is about what is counted, folded and not, for two, three and four bytes."""
+    """A class window's rate is about what is counted, folded and not, for two, three and four
+    bytes.
+    """
     lower, upper = bytes(range(0x61, 0x7B)), bytes(range(0x41, 0x5B))
     for classes, fold in [
         (window(lower, lower, lower, lower), True),
@@ -75,8 +83,13 @@ def test_rates_of_classes(source_code: np.ndarray) -> None:
 def test_upper_case_is_rarer_than_folded() -> None:
     """Without folding a window in capitals is much rarer than the same letters in either case."""
     model = default_model()
-    assert model.expected_rate(literal(b"SELF"), fold=False) < model.expected_rate(literal(b"SELF")) / 5
-    assert model.expected_rate(literal(b"self"), fold=False) <= model.expected_rate(literal(b"self"))
+    assert (
+        model.expected_rate(literal(b"SELF"), fold=False)
+        < model.expected_rate(literal(b"SELF")) / 5
+    )
+    assert model.expected_rate(literal(b"self"), fold=False) <= model.expected_rate(
+        literal(b"self")
+    )
 
 
 def test_nonsense_is_rare() -> None:
@@ -101,7 +114,9 @@ def test_cross_counts_every_gram() -> None:
 
 
 def test_round_trip_and_damage() -> None:
-    """A packed model comes back with its rates within 7 %; a damaged one is an error of its own kind."""
+    """A packed model comes back with its rates within 7 %; a damaged one is an error of its own
+    kind.
+    """
     rng = np.random.default_rng(5)
     grams = np.unique(rng.integers(0, 1 << 32, 5000, np.uint32) | np.uint32(0x20202020))
     rates = rng.random(grams.size) ** 8 + 1e-8

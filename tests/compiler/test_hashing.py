@@ -25,5 +25,7 @@ def test_expected_hits_are_as_defined(count: int) -> None:
     bitmap = make_bitmap(grams, multiplier)
     filled = np.unpackbits(bitmap).reshape(-1, 32).mean(axis=1)
     passed = rates[passes(bitmap, common, multiplier)].sum()
-    assert hits == pytest.approx(passed + (1 - rates.sum()) * np.square(filled).mean(), rel=1e-9, abs=1e-15)
+    assert hits == pytest.approx(
+        passed + (1 - rates.sum()) * np.square(filled).mean(), rel=1e-9, abs=1e-15
+    )
     assert passes(bitmap, grams, multiplier).all()

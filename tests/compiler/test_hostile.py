@@ -37,7 +37,8 @@ HOSTILE = {
     "65 000 positions": "token[a-z]{65000}",
     "repeats beyond RE2's": "(?:ab{2000}){30}",
     "assertions everywhere": r"(?:\b(?:a|\B|$|^|b)\b){500}key",
-    "classes of all sorts": "".join(f"[{chr(97 + i % 26)}-z{i % 10}]?" for i in range(400)) + "token",
+    "classes of all sorts": "".join(f"[{chr(97 + i % 26)}-z{i % 10}]?" for i in range(400))
+    + "token",
     "wide alternation, then counts": "(?:"
     + "|".join(f"[{c}x]{{1,30}}" for c in "abcdefghijkl")
     + "){1,20}key",
@@ -49,13 +50,17 @@ HOSTILE = {
 
 # google-re2 takes too long, or too much memory, for the others.
 COMPARABLE = [
-    name for name in HOSTILE if name not in ("many words", "65 000 positions", "repeats beyond RE2's")
+    name
+    for name in HOSTILE
+    if name not in ("many words", "65 000 positions", "repeats beyond RE2's")
 ]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_bounded_time(name: str) -> None:
-    """Each pattern compiles within 5 s of processor time, or is routed to the host with a reason."""
+    """Each pattern compiles within 5 s of processor time, or is routed to the host with a
+    reason.
+    """
     root = parse(HOSTILE[name]).root
     model = default_model()
     began = time.process_time()
@@ -77,7 +82,9 @@ for pattern in json.load(open(sys.argv[1])):
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
     command = [sys.executable, "-c", script, str(tmp_path / "patterns.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 400 << 10
 
@@ -110,7 +117,9 @@ def test_verdicts_of_hostile_patterns(name: str, lab: SimpleNamespace) -> None:
 
 
 def test_texts_of_one_byte(gitleaks: SimpleNamespace, lab: SimpleNamespace) -> None:
-    """Texts of a single byte repeated, or of one keyword over and over, end in the same verdicts as google-re2's."""
+    """Texts of a single byte repeated, or of one keyword over and over, end in the same verdicts as
+    google-re2's.
+    """
     oracles = [lab.re2_of(regex) for regex in gitleaks.regexes]
     for piece in (b"a", b"0", b"\n", b"_", b"=", b"\xff", b"key=", b"eyJ", b"AKIA", b"ghp_"):
         text = piece * (2000 // len(piece))
@@ -120,7 +129,9 @@ def test_texts_of_one_byte(gitleaks: SimpleNamespace, lab: SimpleNamespace) -> N
 
 
 def test_bounded_steps() -> None:
-    """A candidate that would run for ever is handed to the host after so many steps, and says where it is."""
+    """A candidate that would run for ever is handed to the host after so many steps, and says where
+    it is.
+    """
     tables = compile_tables([parse("token.*[^x]y{3}").root]).tables
     text = b"token" + b"x" * 5000
     short = execute(tables, text, max_steps=100)
@@ -133,15 +144,17 @@ def test_bounded_steps() -> None:
 
 
 def near_misses(pack: SimpleNamespace, size: int) -> list[bytes]:
-    """For each anchored rule its windows, and what its probes ask for around them, spelled over and over: candidates
-    everywhere, hardly a match."""
+    """For each anchored rule its windows, and what its probes ask for around them, spelled over and
+    over: candidates everywhere, hardly a match.
+    """
     rng = random.Random(8)
     texts = []
     for program in pack.compiled.programs:
         windows = []
         for anchor in program.anchors.anchors:
             asked = {
-                i - anchor.pivot_offset: charclass.fold_case(mask) for i, mask in enumerate(anchor.classes)
+                i - anchor.pivot_offset: charclass.fold_case(mask)
+                for i, mask in enumerate(anchor.classes)
             }
             for probe in program.probes[program.pivots.index(anchor.pivot)]:
                 asked[probe.offset] = asked.get(probe.offset, charclass.ALL) & probe.mask
@@ -155,8 +168,12 @@ def near_misses(pack: SimpleNamespace, size: int) -> list[bytes]:
     return texts
 
 
-def test_near_misses(gitleaks: SimpleNamespace, noseyparker: SimpleNamespace, lab: SimpleNamespace) -> None:
-    """Texts that consist of candidates alone end in google-re2's verdicts, after a bounded number of steps a byte."""
+def test_near_misses(
+    gitleaks: SimpleNamespace, noseyparker: SimpleNamespace, lab: SimpleNamespace
+) -> None:
+    """Texts that consist of candidates alone end in google-re2's verdicts, after a bounded number
+    of steps a byte.
+    """
     for pack in (gitleaks, noseyparker):
         texts = near_misses(pack, 1500)
         assert len(texts) > 180
@@ -175,8 +192,14 @@ def test_near_misses(gitleaks: SimpleNamespace, noseyparker: SimpleNamespace, la
 
 
 def test_deep_nesting() -> None:
-    """Brackets nested ten thousand deep, and patterns over brackets, cost steps in proportion to what they may look at."""
-    patterns = [r"\(\(\(x[^)]*\)\)\)", r"\{\{[^{}]{0,80}token[^{}]{0,80}\}\}", r"(?:\[[^\]]{0,9}){3}key\]"]
+    """Brackets nested ten thousand deep, and patterns over brackets, cost steps in proportion to
+    what they may look at.
+    """
+    patterns = [
+        r"\(\(\(x[^)]*\)\)\)",
+        r"\{\{[^{}]{0,80}token[^{}]{0,80}\}\}",
+        r"(?:\[[^\]]{0,9}){3}key\]",
+    ]
     regexes = [parse(pattern) for pattern in patterns]
     tables = compile_tables([regex.root for regex in regexes]).tables
     depth = 10_000
@@ -195,7 +218,9 @@ def test_deep_nesting() -> None:
 
 
 def random_monster(rng: random.Random, depth: int) -> str:
-    """A pattern in which counted repeats, wide alternations and classes are nested without measure."""
+    """A pattern in which counted repeats, wide alternations and classes are nested without
+    measure.
+    """
     kind = rng.randrange(5) if depth else 0
     if kind == 0:
         return rng.choice(("a", "[a-z]", ".", r"\w", "token", r"\b", "[^x]", "(?s:.)", "key=", "$"))
@@ -206,12 +231,18 @@ def random_monster(rng: random.Random, depth: int) -> str:
         )
         return f"(?:{random_monster(rng, depth - 1)}){bounds}"
     if kind == 2:
-        return "(?:" + "|".join(random_monster(rng, depth - 1) for _ in range(rng.randrange(2, 9))) + ")"
+        return (
+            "(?:"
+            + "|".join(random_monster(rng, depth - 1) for _ in range(rng.randrange(2, 9)))
+            + ")"
+        )
     return "".join(random_monster(rng, depth - 1) for _ in range(rng.randrange(2, 6)))
 
 
 def test_random_monsters() -> None:
-    """Each of 150 random patterns of nested counts compiles within 5 s, or goes to the host with a reason."""
+    """Each of 150 random patterns of nested counts compiles within 5 s, or goes to the host with a
+    reason.
+    """
     rng = random.Random(4)
     model, routes = default_model(), set()
     tried = 0
@@ -258,7 +289,9 @@ def test_thousands_of_rules(tmp_path: Path) -> None:
     ]
     (tmp_path / "patterns.json").write_text(json.dumps(patterns))
     command = [sys.executable, "-c", THOUSANDS, str(tmp_path / "patterns.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     seconds, peak_kib, table_bytes = done.stdout.split()
     assert float(seconds) < 15

@@ -1,4 +1,6 @@
-"""Real packs: what share of them the tables decide, how large those are, and that they decide as google-re2 does."""
+"""Real packs: what share of them the tables decide, how large those are, and that they decide as
+google-re2 does.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def test_nearly_all_rules_are_decided_by_tables(
         programs = pack.compiled.programs
         by_tables = sum(program.route in (Route.AUTOMATA, Route.ALWAYS_ON) for program in programs)
         assert by_tables >= 0.97 * len(programs)
-        found = sum(bool(program.anchors.anchors) or program.run is not None for program in programs)
+        found = sum(
+            bool(program.anchors.anchors) or program.run is not None for program in programs
+        )
         assert found >= 0.99 * len(programs)
         size += pack.compiled.tables.nbytes
     assert size < 4 << 20
@@ -41,7 +45,9 @@ def test_whoever_takes_another_route_says_why(
 
 
 def test_windows_are_few(gitleaks: SimpleNamespace) -> None:
-    """gitleaks' anchors are at most 30 000 grams, expected at less than 1 % of positions with chance hits included."""
+    """gitleaks' anchors are at most 30 000 grams, expected at less than 1 % of positions with
+    chance hits included.
+    """
     tables = gitleaks.compiled.tables
     assert tables.grams.size < 30_000
     assert tables.expected_hits / tables.stride < 0.01
@@ -51,7 +57,9 @@ def library_text(megabytes: int) -> list[bytes]:
     """Whole files of this Python's library in a fixed random order."""
     paths = sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py"))
     paths = [
-        path for path in paths if "site-packages" not in path.parts and "dist-packages" not in path.parts
+        path
+        for path in paths
+        if "site-packages" not in path.parts and "dist-packages" not in path.parts
     ]
     random.Random(7).shuffle(paths)
     documents, size = [], 0
@@ -65,9 +73,11 @@ def library_text(megabytes: int) -> list[bytes]:
 
 @pytest.mark.parametrize("name", ["gitleaks", "noseyparker"])
 def test_few_positions_are_looked_at_twice(name: str, request: pytest.FixtureRequest) -> None:
-    """In this Python's library less than 1 % of positions hit the bitmap, and less than 0.1 % are exact candidates.
+    """In this Python's library less than 1 % of positions hit the bitmap, and less than 0.1 % are
+    exact candidates.
 
-    Figures for whole trees are benchmarks/anchor_rates.py's (0.07 % for gitleaks in all of 3.11's library).
+    Figures for whole trees are benchmarks/anchor_rates.py's (0.07 % for gitleaks in all of 3.11's
+    library).
     """
     tables = request.getfixturevalue(name).compiled.tables
     arena = Arena.pack(library_text(6))
@@ -78,7 +88,9 @@ def test_few_positions_are_looked_at_twice(name: str, request: pytest.FixtureReq
 
 
 def test_compile_time(gitleaks: SimpleNamespace) -> None:
-    """gitleaks' pack compiles in seconds: well under 10 s of processor time even on a slow machine."""
+    """gitleaks' pack compiles in seconds: well under 10 s of processor time even on a slow
+    machine.
+    """
     began = time.process_time()
     compile_tables([regex.root for regex in gitleaks.regexes])
     assert time.process_time() - began < 10
@@ -88,7 +100,9 @@ def test_compile_time(gitleaks: SimpleNamespace) -> None:
 def test_examples_and_mutations(
     name: str, lab: SimpleNamespace, example_texts: list[bytes], request: pytest.FixtureRequest
 ) -> None:
-    """Every rule on every example, and on mutations of it: confirmed exactly when google-re2 finds a match."""
+    """Every rule on every example, and on mutations of it: confirmed exactly when google-re2 finds
+    a match.
+    """
     pack = request.getfixturevalue(name)
     rng = random.Random(name)
     texts = example_texts + [lab.mutated(rng, text) for text in example_texts]
@@ -106,8 +120,12 @@ def test_examples_and_mutations(
     assert hits > 500
 
 
-def test_joined_examples(gitleaks: SimpleNamespace, lab: SimpleNamespace, example_texts: list[bytes]) -> None:
-    """In one long text every confirmed place lies in the neighbourhood of a match of google-re2, and all rules agree."""
+def test_joined_examples(
+    gitleaks: SimpleNamespace, lab: SimpleNamespace, example_texts: list[bytes]
+) -> None:
+    """In one long text every confirmed place lies in the neighbourhood of a match of google-re2,
+    and all rules agree.
+    """
     text = b"\n".join(example_texts)
     verdicts = execute(gitleaks.compiled.tables, text)
     for_host = {rule for rule, _ in verdicts.for_host}
@@ -117,8 +135,12 @@ def test_joined_examples(gitleaks: SimpleNamespace, lab: SimpleNamespace, exampl
         assert bool(spans) == bool(places) or (spans and rule in for_host), gitleaks.ids[rule]
 
 
-def test_shifts(gitleaks: SimpleNamespace, lab: SimpleNamespace, example_texts: list[bytes]) -> None:
-    """A match is found at each of 261 offsets, with and without text after it, next to word bytes or not."""
+def test_shifts(
+    gitleaks: SimpleNamespace, lab: SimpleNamespace, example_texts: list[bytes]
+) -> None:
+    """A match is found at each of 261 offsets, with and without text after it, next to word bytes
+    or not.
+    """
     cases: dict[int, bytes] = {}
     oracles = [lab.re2_of(regex) for regex in gitleaks.regexes]
     for text in example_texts:

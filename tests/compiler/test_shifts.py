@@ -1,4 +1,6 @@
-"""Every case at 261 offsets in ragged arenas, over tile edges and cut in two: what is confirmed is what google-re2 finds."""
+"""Every case at 261 offsets in ragged arenas, over tile edges and cut in two: what is confirmed is
+what google-re2 finds.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def pack(request: pytest.FixtureRequest, flat_model: GramModel) -> PackTables:
 
 
 def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> None:
-    """Behind 0 to 260 bytes, packed between ragged neighbours: each rule's verdict on each document is google-re2's."""
+    """Behind 0 to 260 bytes, packed between ragged neighbours: each rule's verdict on each document
+    is google-re2's.
+    """
     oracles = [lab.re2_of(parse(pattern)) for pattern in CASES]
     rng = random.Random(1)
     by_tables = 0
@@ -62,7 +66,10 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
                 expected = oracles[number].search(data) is not None
                 by_tables += (document, number) in confirmed
                 if (document, number) not in left:
-                    assert ((document, number) in confirmed) == expected, (oracles[number].pattern, data)
+                    assert ((document, number) in confirmed) == expected, (
+                        oracles[number].pattern,
+                        data,
+                    )
                 others = {rule for d, rule in confirmed if d == document}
                 assert all(oracles[rule].search(data) for rule in others), (data, others)
             assert_tiles(pack, arena, verdicts)
@@ -70,19 +77,24 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
 
 
 def assert_tiles(pack: PackTables, arena: Arena, verdicts: ArenaVerdicts) -> None:
-    """The committed tiles are those that rows' pivots lie in, wherever matches begin; and no more than those attempted."""
+    """The committed tiles are those that rows' pivots lie in, wherever matches begin; and no more
+    than those attempted.
+    """
     anchored = set(pack.entries["rule"].tolist())
     entries = pack.entries.copy()
     entries["distance"] = 0  # so that rows have their pivots' places
     plain = execute_arena(replace(pack, entries=entries), arena, tile_bytes=TILE)
     rows = plain.confirmed.tolist() + plain.for_host.tolist()
-    assert verdicts.committed_tiles == len({place // TILE for _, rule, place in rows if rule in anchored})
+    assert verdicts.committed_tiles == len(
+        {place // TILE for _, rule, place in rows if rule in anchored}
+    )
     assert verdicts.committed_tiles == plain.committed_tiles <= verdicts.attempted_tiles
 
 
 def test_cut_in_two(pack: PackTables, lab: SimpleNamespace) -> None:
-    """Of a document cut at each offset, a part alone confirms nothing that the whole lacks, and what lies inside it with a
-    byte of context on each side is confirmed or left open."""
+    """Of a document cut at each offset, a part alone confirms nothing that the whole lacks, and
+    what lies inside it with a byte of context on each side is confirmed or left open.
+    """
     oracles = [lab.re2_of(parse(pattern)) for pattern in CASES]
     for number, texts in enumerate(CASES.values()):
         for text in texts:

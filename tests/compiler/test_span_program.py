@@ -66,7 +66,8 @@ def test_random_patterns(lab: SimpleNamespace, rng: random.Random) -> None:
 
 
 PATTERNS = [
-    r"(?i)[\w.-]{0,9}?(?:key|token)[ \t\w.-]{0,5}[\s']{0,3}(?:=|:=)['\s=]{0,2}([\w.=-]{3,9}|[a-z0-9]{4,}={0,3})(?:['\s;]|$)",
+    r"(?i)[\w.-]{0,9}?(?:key|token)[ "
+    r"\t\w.-]{0,5}[\s']{0,3}(?:=|:=)['\s=]{0,2}([\w.=-]{3,9}|[a-z0-9]{4,}={0,3})(?:['\s;]|$)",
     r"(a|ab)(c|bcd)(d*)",
     r"(?:(a)|b)+",
     r"(?:(a)|(b)|c){2,5}",
@@ -84,9 +85,19 @@ PATTERNS = [
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("back", [0, 1, 7, 1000])
 def test_preferences(pattern: str, back: int) -> None:
-    """What greedy and lazy repeats, branches and groups prefer, over texts of what the patterns are made of."""
+    """What greedy and lazy repeats, branches and groups prefer, over texts of what the patterns are
+    made of.
+    """
     rng = random.Random(3)
-    pieces = [*"abcdxyAB01 \n';=:._-", "key", "token", "my.key = 'abcdef'", "aab", "\xe9a", "x0110y"]
+    pieces = [
+        *"abcdxyAB01 \n';=:._-",
+        "key",
+        "token",
+        "my.key = 'abcdef'",
+        "aab",
+        "\xe9a",
+        "x0110y",
+    ]
     pieces += ["\naab\n", "abcd", ":="]
     hits = 0
     for _ in range(40):
@@ -96,16 +107,21 @@ def test_preferences(pattern: str, back: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(?:a*)*", "a*", "(?:a|b?)+", "(?:^|a){2}b", "(a)(a)(a)(a)", "a{900}b{900}c{900}" * 4, r"\b"]
+    "pattern",
+    ["(?:a*)*", "a*", "(?:a|b?)+", "(?:^|a){2}b", "(a)(a)(a)(a)", "a{900}b{900}c{900}" * 4, r"\b"],
 )
 def test_left_to_the_host(pattern: str) -> None:
-    """What can be empty, repeats what can be, has many groups or many instructions, has no program."""
+    """What can be empty, repeats what can be, has many groups or many instructions, has no
+    program.
+    """
     assert compile_span_program(parse(pattern).root) is None
     assert MAX_GROUPS == 3
 
 
 def test_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies too far ahead, or takes too long or too deep a stack, is given up and not guessed."""
+    """What lies too far ahead, or takes too long or too deep a stack, is given up and not
+    guessed.
+    """
     program = compile_span_program(parse(r"a[^b]*b").root)
     assert program is not None
     text = b"..a" + b"x" * 300 + b"b"

@@ -32,7 +32,9 @@ u64 = st.integers(0, U64) | st.sampled_from([0, 1, U64 - 1, U64])
 def test_race(
     conservative: tuple[int, int], speculative: tuple[int, int], winner: Variant, saved: int
 ) -> None:
-    """The strictly faster speculative variant wins, a tie keeps the other one, sums saturate at u64."""
+    """The strictly faster speculative variant wins, a tie keeps the other one, sums saturate at
+    u64.
+    """
     outcome = race(VariantTiming(*conservative), VariantTiming(*speculative))
     assert (outcome.winner, outcome.saved_ns) == (winner, saved)
 
@@ -70,8 +72,12 @@ def test_fold_equals_folding_byte_by_byte(
             if axis * 2 + i < 8:
                 word[axis * 2 + i] ^= byte
     low = bytes(a ^ b for a, b in zip(struct.pack("<Q", spec), word, strict=True))
-    high = bytes(a ^ b for a, b in zip(struct.pack("<Q", shader), struct.pack("<Q", binding), strict=True))
-    assert AutotuneKey.of(SpecCacheKey(shader, binding, wg, spec), "a").key_hex == (low + high).hex()
+    high = bytes(
+        a ^ b for a, b in zip(struct.pack("<Q", shader), struct.pack("<Q", binding), strict=True)
+    )
+    assert (
+        AutotuneKey.of(SpecCacheKey(shader, binding, wg, spec), "a").key_hex == (low + high).hex()
+    )
 
 
 def test_fold_collides() -> None:

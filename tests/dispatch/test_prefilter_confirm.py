@@ -33,13 +33,17 @@ class Search:
 
 @dataclass
 class TileBackend:
-    """Outputs u32 positions; the fused program confirms them tile by tile and appends the counter tail."""
+    """Outputs u32 positions; the fused program confirms them tile by tile and appends the counter
+    tail.
+    """
 
     name: str = "tiles"
     supports_speculation: bool = True
     dispatched: list[str] = field(default_factory=list)
 
-    def dispatch(self, program: Search, inputs: Sequence[bytes], config: DispatchConfig) -> list[bytes]:
+    def dispatch(
+        self, program: Search, inputs: Sequence[bytes], config: DispatchConfig
+    ) -> list[bytes]:
         self.dispatched.append(program.name)
         (text,) = inputs
         candidates = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == program.literal[0])
@@ -60,7 +64,9 @@ class FixedBackend:
     name: str = "fixed"
     supports_speculation: bool = True
 
-    def dispatch(self, program: Search, inputs: Sequence[object], config: DispatchConfig) -> list[ByteBuffer]:
+    def dispatch(
+        self, program: Search, inputs: Sequence[object], config: DispatchConfig
+    ) -> list[ByteBuffer]:
         return self.outputs
 
 
@@ -110,7 +116,9 @@ def disabled(pct: int = 20) -> AdaptiveSpeculator:
     ],
 )
 def test_routing(config: DispatchConfig, enabled: bool, path: list[str]) -> None:
-    """Mode and speculator choose the path; both give the same output; only the fused one is a sample."""
+    """Mode and speculator choose the path; both give the same output; only the fused one is a
+    sample.
+    """
     backend = TileBackend()
     speculator = AdaptiveSpeculator() if enabled else disabled()
     before = speculator.samples
@@ -127,7 +135,9 @@ def test_tail_only_output_is_stripped_to_nothing() -> None:
     """One output of just the tail (3, 1), stripped: outputs [b""], report (3, 1), one sample."""
     backend = FixedBackend([encode_counter_tail(SpeculationReport(3, 1))])
     speculator = AdaptiveSpeculator(15)
-    outcome = dispatch_prefilter_confirm(backend, speculator, TAIL_PLAN, [], DispatchConfig(), not_reached)
+    outcome = dispatch_prefilter_confirm(
+        backend, speculator, TAIL_PLAN, [], DispatchConfig(), not_reached
+    )
     assert outcome.outputs == [b""]
     assert outcome.report == SpeculationReport.from_counts(3, 1)
     assert outcome.used_speculative_path
@@ -160,20 +170,31 @@ def test_force_on_a_backend_that_cannot_speculate() -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_missing_counter_output(count: int) -> None:
-    """An index past the outputs is an error with the index, the count and the cure; no sample is taken."""
+    """An index past the outputs is an error with the index, the count and the cure; no sample is
+    taken.
+    """
     backend = FixedBackend([b"x" * 8] * count)
     speculator = AdaptiveSpeculator()
-    with pytest.raises(MissingCounterOutputError, match=r"output #1 .*Fix: set SpeculationPlan") as caught:
+    with pytest.raises(
+        MissingCounterOutputError, match=r"output #1 .*Fix: set SpeculationPlan"
+    ) as caught:
         dispatch_prefilter_confirm(backend, speculator, PLAN, [], AUTO, not_reached)
     error = caught.value
-    assert (error.index, error.output_count, error.program, error.backend) == (1, count, "fused", "fixed")
+    assert (error.index, error.output_count, error.program, error.backend) == (
+        1,
+        count,
+        "fused",
+        "fixed",
+    )
     assert isinstance(error, DispatchError)
     assert speculator.samples == 0
 
 
 @pytest.mark.parametrize("length", [0, 4, 7, 9, 4098])
 def test_output_without_a_tail(length: int) -> None:
-    """A counter output too short or misaligned is an error with its length and the cure; no sample."""
+    """A counter output too short or misaligned is an error with its length and the cure; no
+    sample.
+    """
     backend = FixedBackend([bytes(length)])
     speculator = AdaptiveSpeculator()
     with pytest.raises(CounterTailError, match=rf"has {length} bytes; expected .*Fix: ") as caught:
@@ -184,7 +205,9 @@ def test_output_without_a_tail(length: int) -> None:
 
 
 def test_stripping_big_outputs_copies_nothing() -> None:
-    """Arrays and memoryviews are cut as views of the same memory; bytes and bytearrays keep their type."""
+    """Arrays and memoryviews are cut as views of the same memory; bytes and bytearrays keep their
+    type.
+    """
     raw = b"0123" + encode_counter_tail(SpeculationReport(1, 0))
     array = np.frombuffer(raw, dtype=np.uint8)
     words = np.frombuffer(raw, dtype="<u4").reshape(1, 3)
@@ -211,7 +234,9 @@ def test_the_backends_list_is_not_touched() -> None:
 def test_errors_of_the_serial_path_pass_through() -> None:
     """What confirm_serial raises reaches the caller unchanged."""
     with pytest.raises(AssertionError, match="the serial path ran"):
-        dispatch_prefilter_confirm(TileBackend(), AdaptiveSpeculator(), PLAN, [TEXT], DISABLE, not_reached)
+        dispatch_prefilter_confirm(
+            TileBackend(), AdaptiveSpeculator(), PLAN, [TEXT], DISABLE, not_reached
+        )
 
 
 def test_negative_counter_index_is_refused() -> None:
@@ -221,11 +246,15 @@ def test_negative_counter_index_is_refused() -> None:
 
 
 def test_probing_dispatches_one_in_n_fused_and_recovers() -> None:
-    """In AUTO a disabled speculator runs serially but for its probes, and comes back by what they count."""
+    """In AUTO a disabled speculator runs serially but for its probes, and comes back by what they
+    count.
+    """
     backend = TileBackend()
     speculator = ProbingSpeculator(disabled(), every=5)
     for _ in range(40):
-        outcome = dispatch_prefilter_confirm(backend, speculator, PLAN, [TEXT], AUTO, confirm_serial)
+        outcome = dispatch_prefilter_confirm(
+            backend, speculator, PLAN, [TEXT], AUTO, confirm_serial
+        )
         assert outcome.outputs == [b"header", HITS]
     assert speculator.speculator.enabled
     # From 0 % at 66 % observed: one probe gives 17 %, the second passes 25 %.

@@ -1,4 +1,6 @@
-"""SpeculationReport, MergedReport and the counter tail: the contract's examples, and a second model."""
+"""SpeculationReport, MergedReport and the counter tail: the contract's examples, and a second
+model.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from vyre_dist.errors import UsageError
 MAX = 2**32 - 1
 u32 = st.integers(0, MAX) | st.sampled_from([0, 1, 2, MAX - 1, MAX])
 reports = st.builds(SpeculationReport.from_counts, u32, u32)
-merged = st.builds(MergedReport, st.integers(0, 2**70), st.integers(0, 2**70), st.integers(0, 2**40))
+merged = st.builds(
+    MergedReport, st.integers(0, 2**70), st.integers(0, 2**70), st.integers(0, 2**40)
+)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,11 @@ def test_report_numbers(
 ) -> None:
     """A report's derived numbers are the contract's, at its examples and at u32's edges."""
     report = SpeculationReport.from_counts(committed, rolled_back)
-    assert (report.attempted_tiles, report.commit_rate_ppm, report.commit_rate_pct) == (attempted, ppm, pct)
+    assert (report.attempted_tiles, report.commit_rate_ppm, report.commit_rate_pct) == (
+        attempted,
+        ppm,
+        pct,
+    )
     assert [report.worthwhile(t) for t in reached] == [True] * len(reached)
     assert [report.worthwhile(t) for t in missed] == [False] * len(missed)
 
@@ -92,7 +100,9 @@ def test_merged_rate_is_the_exact_fraction_rounded_down(report: MergedReport) ->
 
 
 @given(merged, merged, merged)
-def test_merging_is_associative_and_commutative(a: MergedReport, b: MergedReport, c: MergedReport) -> None:
+def test_merging_is_associative_and_commutative(
+    a: MergedReport, b: MergedReport, c: MergedReport
+) -> None:
     """The order and the grouping of merges do not matter, and the empty report is neutral."""
     assert (a + b) + c == a + (b + c)
     assert a + b == b + a
@@ -124,7 +134,8 @@ def test_reports_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    "counts", [(-1, 0), (0, -1), (MAX + 1, 0), (0, MAX + 1), (True, 0), (1.0, 0), ("1", 0), (None, 0)]
+    "counts",
+    [(-1, 0), (0, -1), (MAX + 1, 0), (0, MAX + 1), (True, 0), (1.0, 0), ("1", 0), (None, 0)],
 )
 def test_counts_outside_u32_are_refused(counts: tuple[object, object]) -> None:
     """What is not a u32 is a UsageError that names the field."""
@@ -149,14 +160,23 @@ def test_thresholds_outside_u32_are_refused(threshold: int) -> None:
 
 @given(st.binary(max_size=64).map(lambda b: b[: len(b) // 4 * 4]), reports)
 def test_tail_round_trip(prefix: bytes, report: SpeculationReport) -> None:
-    """parse(x + encode(r)) == r for every kind of buffer, and encode gives two little-endian u32."""
+    """parse(x + encode(r)) == r for every kind of buffer, and encode gives two little-endian
+    u32.
+    """
     tail = encode_counter_tail(report)
     assert tail == report.committed_tiles.to_bytes(4, "little") + report.rolled_back_tiles.to_bytes(
         4, "little"
     )
     buf = prefix + tail
     array = np.frombuffer(buf, dtype=np.uint8)
-    for given_as in (buf, bytearray(buf), memoryview(buf), array, array.view("<u4"), array.reshape(-1, 4)):
+    for given_as in (
+        buf,
+        bytearray(buf),
+        memoryview(buf),
+        array,
+        array.view("<u4"),
+        array.reshape(-1, 4),
+    ):
         assert parse_counter_tail(given_as) == report
 
 

@@ -19,7 +19,9 @@ EVEN = SpeculationReport.from_counts(20, 80)
 HIGH = SpeculationReport.from_counts(80, 20)
 
 
-def feed(speculator: AdaptiveSpeculator, report: SpeculationReport, times: int) -> AdaptiveSpeculator:
+def feed(
+    speculator: AdaptiveSpeculator, report: SpeculationReport, times: int
+) -> AdaptiveSpeculator:
     for _ in range(times):
         speculator.record(report)
     return speculator
@@ -28,13 +30,19 @@ def feed(speculator: AdaptiveSpeculator, report: SpeculationReport, times: int) 
 def test_starts_enabled_at_the_default_threshold() -> None:
     """A new speculator speculates, its average at 15 %, without samples."""
     speculator = AdaptiveSpeculator()
-    assert (speculator.threshold_ppm, speculator.ema_ppm, speculator.samples) == (150_000, 150_000, 0)
+    assert (speculator.threshold_ppm, speculator.ema_ppm, speculator.samples) == (
+        150_000,
+        150_000,
+        0,
+    )
     assert speculator.enabled
     assert speculator.should_speculate
 
 
 def test_low_rates_disable_and_high_rates_enable_again() -> None:
-    """Threshold 20: twenty reports of 1 % disable it below 150 000 ppm, twenty of 80 % enable it again."""
+    """Threshold 20: twenty reports of 1 % disable it below 150 000 ppm, twenty of 80 % enable it
+    again.
+    """
     speculator = feed(AdaptiveSpeculator(20), LOW, 20)
     assert not speculator.should_speculate
     assert speculator.ema_ppm < 150_000
@@ -97,7 +105,9 @@ def test_threshold_saturates() -> None:
 
 
 class Model:
-    """The same speculator, written a second time: floor division instead of shifts, states as a table."""
+    """The same speculator, written a second time: floor division instead of shifts, states as a
+    table.
+    """
 
     def __init__(self, pct: int) -> None:
         self.threshold = min(pct * 10_000, MAX)
@@ -125,7 +135,10 @@ class Model:
 counts = st.integers(0, 200) | st.integers(0, MAX)
 
 
-@given(st.integers(0, 120) | st.sampled_from([429_496, 429_497, MAX]), st.lists(st.tuples(counts, counts)))
+@given(
+    st.integers(0, 120) | st.sampled_from([429_496, 429_497, MAX]),
+    st.lists(st.tuples(counts, counts)),
+)
 def test_trajectory_equals_the_model(pct: int, observed: list[tuple[int, int]]) -> None:
     """After every report the average, the switch and the number of samples equal the model's."""
     speculator, model = AdaptiveSpeculator(pct), Model(pct)
@@ -144,7 +157,9 @@ def test_merged_reports_are_samples_too() -> None:
 
 
 def test_threads_lose_no_sample() -> None:
-    """Eight threads recording at once count every report, and the average stays within what they saw."""
+    """Eight threads recording at once count every report, and the average stays within what they
+    saw.
+    """
     speculator = AdaptiveSpeculator(20)
     start = threading.Barrier(8)
 
@@ -183,7 +198,9 @@ def test_probing_runs_one_in_every_n() -> None:
 
 
 def test_probes_bring_a_disabled_speculator_back() -> None:
-    """Fed only through its probes, a disabled speculator is enabled again when the data turns good."""
+    """Fed only through its probes, a disabled speculator is enabled again when the data turns
+    good.
+    """
     inner = feed(AdaptiveSpeculator(20), LOW, 20)
     probing = ProbingSpeculator(inner, every=8)
     fused = 0

@@ -1,4 +1,6 @@
-"""LocalPool with a process that owns the GPU: workers that read, one device that scans, and what is lost when it dies."""
+"""LocalPool with a process that owns the GPU: workers that read, one device that scans, and what is
+lost when it dies.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from vyre_dist.finding import Finding
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.sources import walk_folders
 
-PACK = RulePack.from_patterns({"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)", "any": r"n\d+="})
+PACK = RulePack.from_patterns(
+    {"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)", "any": r"n\d+="}
+)
 SHARD_BYTES = 4096
 
 
@@ -46,7 +50,9 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers, which are forked and so see this, wait for the GPU instead of beginning without it."""
+    """Workers, which are forked and so see this, wait for the GPU instead of beginning without
+    it.
+    """
     monkeypatch.setattr(RemoteLane, "ready", lambda lane: lane._open() is not None)
 
 
@@ -56,7 +62,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus")
     write_small_files(root, 40)
     (root / "d0" / "empty").touch()
-    (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(2000)))
+    (root / "d1" / "long").write_text(
+        "".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(2000))
+    )
     return root
 
 
@@ -65,7 +73,9 @@ def scan(
 ) -> tuple[list[Finding], ScanOutcome]:
     """What a scan of `root` finds; `watch` is called after every round of events."""
     found: list[Finding] = []
-    callbacks = Callbacks(found.extend, lambda _: None, lambda _: None, lambda totals, _: watch(totals))
+    callbacks = Callbacks(
+        found.extend, lambda _: None, lambda _: None, lambda totals, _: watch(totals)
+    )
     outcome = run_scan(Plan(walk_folders([str(root)]), SHARD_BYTES), pool, PACK.rules, callbacks)
     return found, outcome
 
@@ -77,7 +87,9 @@ def spec(speculation: str = "auto") -> WorkerSpec:
 
 @pytest.mark.usefixtures("patient")
 def test_findings_are_the_cpu_backends(corpus: Path) -> None:
-    """Three workers on one GPU find what the processors find; no worker is lost, and both paths are taken."""
+    """Three workers on one GPU find what the processors find; no worker is lost, and both paths are
+    taken.
+    """
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
     pool = LocalPool(spec(), workers=3, start_method="fork")
     found, outcome = scan(pool, corpus)
@@ -91,7 +103,9 @@ def test_findings_are_the_cpu_backends(corpus: Path) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_a_file_that_grows_while_a_gpu_scans_it(tmp_path: Path) -> None:
-    """Its planned bytes have the findings that the cpu backend has for them, and its growth is a note."""
+    """Its planned bytes have the findings that the cpu backend has for them, and its growth is a
+    note.
+    """
     path = tmp_path / "long"
     path.write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(3000)))
     want = list(Scanner(PACK, backend="cpu").scan_paths(path))
@@ -109,8 +123,8 @@ def test_a_file_that_grows_while_a_gpu_scans_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_gpu_process_that_is_killed(corpus: Path, times: int) -> None:
-    """Its workers end and are replaced, another process takes its place, and nothing is missing from the findings: no
-    document is to blame, however often that happens.
+    """Its workers end and are replaced, another process takes its place, and nothing is missing
+    from the findings: no document is to blame, however often that happens.
     """
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
     pool = LocalPool(spec("force"), workers=2, start_method="fork")
@@ -134,14 +148,18 @@ def test_a_gpu_process_that_is_killed(corpus: Path, times: int) -> None:
 def test_a_gpu_process_that_never_starts(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scan is given up, with the reason; nobody waits for ever."""
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
-    with pytest.raises(ScanAbortedError, match=r"GPU's process \d+ ended with exit code 7") as caught:
+    with pytest.raises(
+        ScanAbortedError, match=r"GPU's process \d+ ended with exit code 7"
+    ) as caught:
         scan(LocalPool(spec(), workers=2), corpus)
     assert caught.value.refused
     assert caught.value.outcome.totals.documents == 0
 
 
 def test_one_that_never_finds_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processors do the scan meanwhile; in the end the error says that there was no GPU, and nobody waits for ever."""
+    """The processors do the scan meanwhile; in the end the error says that there was no GPU, and
+    nobody waits for ever.
+    """
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.never_ready)
     monkeypatch.setattr(gpu_process, "START_SECONDS", 0.5)
     began = time.monotonic()
@@ -154,7 +172,9 @@ def test_one_that_never_finds_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU that will not do after all ends the scan with the reason, however far the processors are."""
+    """A GPU that will not do after all ends the scan with the reason, however far the processors
+    are.
+    """
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.promising_but_refused)
     for inputs in (corpus, corpus / "d0"):
         with pytest.raises(ScanAbortedError, match="no usable GPU: it was promising") as caught:
@@ -166,14 +186,19 @@ def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPat
     ("own_gpu", "reason"),
     [
         (emulated_gpu_process.taken_by_another, "no usable GPU: cudaErrorDevicesUnavailable"),
-        (emulated_gpu_process.breaks, r"no usable GPU: OSError: handle is closed .*; use --backend cpu"),
+        (
+            emulated_gpu_process.breaks,
+            r"no usable GPU: OSError: handle is closed .*; use --backend cpu",
+        ),
     ],
 )
 @pytest.mark.parametrize("driver", ["none", "shows a device"])
 def test_one_that_breaks(
     own_gpu: Any, reason: str, driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is raised before the GPU is ready is told as the reason, whether or not it looked promising."""
+    """Whatever is raised before the GPU is ready is told as the reason, whether or not it looked
+    promising.
+    """
     if driver != "none":
         for name, value in make_driver(tmp_path).items():
             monkeypatch.setenv(name, value)
@@ -190,7 +215,9 @@ def test_one_that_breaks(
 
 
 def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a GPU, and the processors are done before it could be of use: nobody waits for it."""
+    """There is a GPU, and the processors are done before it could be of use: nobody waits for
+    it.
+    """
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.found_but_never_ready)
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
     began = time.monotonic()
@@ -226,7 +253,9 @@ def test_nothing_is_left_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no socket can be made, the error says where and what to do, and nothing is left behind."""
+    """Where no socket can be made, the error says where and what to do, and nothing is left
+    behind.
+    """
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
@@ -235,8 +264,12 @@ def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(deep.iterdir()) == []
 
 
-def test_a_temporary_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is named; no other one is taken in its place."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
-    with pytest.raises(UsageError, match=rf"no folder can be made in '{tmp_path}/none'.*set TMPDIR"):
+    with pytest.raises(
+        UsageError, match=rf"no folder can be made in '{tmp_path}/none'.*set TMPDIR"
+    ):
         scan(LocalPool(spec(), workers=1), tmp_path)

@@ -1,4 +1,6 @@
-"""LocalPool with real processes and real faults: killed in the middle, killed by a document, cut off while answering."""
+"""LocalPool with real processes and real faults: killed in the middle, killed by a document, cut
+off while answering.
+"""
 
 from __future__ import annotations
 
@@ -61,12 +63,16 @@ def spec(backend: str = "cpu", shard_bytes: int = 2048) -> WorkerSpec:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty small files, an empty one, a .env, and one that is cut into pieces at every shard size used here."""
+    """Forty small files, an empty one, a .env, and one that is cut into pieces at every shard size
+    used here.
+    """
     root = tmp_path_factory.mktemp("corpus")
     write_small_files(root, 40)
     (root / "d0" / "empty").touch()
     (root / "d0" / ".env").write_text("a=1\n")
-    (root / "d1" / "long").write_text("".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(1500)))
+    (root / "d1" / "long").write_text(
+        "".join(f"n{i}={i} AKIA{'C' * 12}{i:04d} text\n" for i in range(1500))
+    )
     return root
 
 
@@ -83,7 +89,11 @@ def scan(
     warnings: list[str] = []
     callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: watch())
     outcome = run_scan(
-        Plan((walk_folders if folders else walk)([root]), shard_bytes, 8), pool, PACK.rules, callbacks, config
+        Plan((walk_folders if folders else walk)([root]), shard_bytes, 8),
+        pool,
+        PACK.rules,
+        callbacks,
+        config,
     )
     return found, outcome, warnings
 
@@ -136,16 +146,30 @@ def no_process_is_left() -> Iterator[None]:
 @pytest.mark.parametrize("folders", [False, True])
 @pytest.mark.parametrize(
     ("workers", "method", "shard_bytes"),
-    [(1, "fork", 2048), (2, "fork", 257), (3, "fork", 1 << 20), (2, "fork", 31), (2, "spawn", 2048)],
+    [
+        (1, "fork", 2048),
+        (2, "fork", 257),
+        (3, "fork", 1 << 20),
+        (2, "fork", 31),
+        (2, "spawn", 2048),
+    ],
 )
 def test_findings_are_the_same_whoever_does_the_work(
-    corpus: Path, expected: list[Finding], workers: int, method: str, shard_bytes: int, folders: bool
+    corpus: Path,
+    expected: list[Finding],
+    workers: int,
+    method: str,
+    shard_bytes: int,
+    folders: bool,
 ) -> None:
-    """Workers, start method, shard size and whether sizes were asked for change nothing; findings come document by
-    document in the walk's order.
+    """Workers, start method, shard size and whether sizes were asked for change nothing; findings
+    come document by document in the walk's order.
     """
     found, outcome, warnings = scan(
-        LocalPool(spec(shard_bytes=shard_bytes), workers, method), corpus, shard_bytes, folders=folders
+        LocalPool(spec(shard_bytes=shard_bytes), workers, method),
+        corpus,
+        shard_bytes,
+        folders=folders,
     )
     assert sorted(found, key=order) == expected and not warnings
     paths = [getattr(entry, "path", "") for entry in walk([corpus])]
@@ -163,7 +187,9 @@ def test_findings_are_the_same_whoever_does_the_work(
 
 
 class Faulty(cpu_backend_class()):  # type: ignore[misc]
-    """A backend that comes to harm on documents with a marker in them, as a bug in a library would make it."""
+    """A backend that comes to harm on documents with a marker in them, as a bug in a library would
+    make it.
+    """
 
     fault: Callable[[], object]
 
@@ -175,7 +201,9 @@ class Faulty(cpu_backend_class()):  # type: ignore[misc]
 
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], WorkerSpec]:
-    """faulty(fault): a spec whose workers (forked, they know our backends) call `fault` at every marker."""
+    """faulty(fault): a spec whose workers (forked, they know our backends) call `fault` at every
+    marker.
+    """
 
     def make(fault: Callable[[], object]) -> WorkerSpec:
         backend = type("FaultyBackend", (Faulty,), {"fault": staticmethod(fault)})
@@ -195,11 +223,17 @@ def out_of_memory() -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[], object], str]] = {
-    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), r"ended by signal 9 \(Killed\): out of memory"),
+    "killed": (
+        lambda: os.kill(os.getpid(), signal.SIGKILL),
+        r"ended by signal 9 \(Killed\): out of memory",
+    ),
     "aborted": (abort, r"ended by signal 6 \(Aborted\)"),
     "real-time signal": (lambda: os.kill(os.getpid(), signal.SIGRTMIN + 5), r"ended by signal 39"),
     "left": (lambda: os._exit(7), r"ended with exit code 7"),
-    "raised": (out_of_memory, r"MemoryError: no room for 7 GB \(out_of_memory, test_local_pool\.py:\d+\)"),
+    "raised": (
+        out_of_memory,
+        r"MemoryError: no room for 7 GB \(out_of_memory, test_local_pool\.py:\d+\)",
+    ),
 }
 
 
@@ -213,7 +247,9 @@ def test_a_document_that_ends_its_worker_is_put_in_quarantine(
     fault: str,
     where: str,
 ) -> None:
-    """It is listed with the reason after a few deaths; every other document is scanned as if nothing had been."""
+    """It is listed with the reason after a few deaths; every other document is scanned as if
+    nothing had been.
+    """
     root = tmp_path / "corpus"
     root.symlink_to(corpus)
     poison = tmp_path / "poison"
@@ -258,7 +294,11 @@ def test_a_worker_killed_in_the_middle_of_a_task_costs_nothing_but_time(
     found, outcome, warnings = scan(LocalPool(faulty(stop_once), 1, "fork"), root, watch=kill_it)
     assert [f.match for f in found] == [b"x=1", b"y=2", b"z=3"]
     assert killed and outcome.complete
-    assert (outcome.totals.workers_lost, outcome.totals.retries, outcome.totals.documents) == (1, 1, 2)
+    assert (outcome.totals.workers_lost, outcome.totals.retries, outcome.totals.documents) == (
+        1,
+        1,
+        2,
+    )
     (warning,) = warnings
     assert f"process {killed[0]} was ended by signal 9" in warning
 
@@ -277,7 +317,9 @@ def test_a_pool_in_which_every_worker_dies_is_given_up(
 
 
 def test_a_worker_cut_off_in_the_middle_of_its_answer_is_lost_like_any_other() -> None:
-    """Half an answer in the pipe and then its end: an event, no exception; the other worker is not touched."""
+    """Half an answer in the pipe and then its end: an event, no exception; the other worker is not
+    touched.
+    """
     pool = LocalPool(spec(), 2, "fork")
     try:
         start_all(pool)
@@ -302,7 +344,9 @@ def test_a_worker_cut_off_in_the_middle_of_its_answer_is_lost_like_any_other() -
 
 
 def test_long_tasks_and_long_answers_do_not_wait_for_each_other() -> None:
-    """Six tasks of 2 MB are handed to one worker that has answers of 4 MB to give, and nobody is polling."""
+    """Six tasks of 2 MB are handed to one worker that has answers of 4 MB to give, and nobody is
+    polling.
+    """
     pool = LocalPool(spec(shard_bytes=1 << 24), 1, "fork")
     text = LONG_MATCHES
     try:
@@ -310,9 +354,15 @@ def test_long_tasks_and_long_answers_do_not_wait_for_each_other() -> None:
         events_until(pool, bool)
         for task_id in range(6):
             pool.submit(
-                0, task_id, ScanTask((Piece(task_id, "inline", len(text), 0, len(text), inline=text),))
+                0,
+                task_id,
+                ScanTask((Piece(task_id, "inline", len(text), 0, len(text), inline=text),)),
             )
-        done = [e for e in events_until(pool, lambda events: len(events) == 6) if isinstance(e, TaskDone)]
+        done = [
+            e
+            for e in events_until(pool, lambda events: len(events) == 6)
+            if isinstance(e, TaskDone)
+        ]
     finally:
         pool.close()
     assert [e.task_id for e in done] == [0, 1, 2, 3, 4, 5]
@@ -345,7 +395,9 @@ def files_left(number: int) -> Iterator[None]:
     # the listing's own is among them, and closed by now
     most = before[0] if before[0] != resource.RLIM_INFINITY else 1 << 20
     free = (n for n in range(most) if n not in taken or not os.path.exists(f"/proc/self/fd/{n}"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, number, None)), before[1]))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (next(itertools.islice(free, number, None)), before[1])
+    )
     try:
         yield
     finally:
@@ -353,8 +405,8 @@ def files_left(number: int) -> Iterator[None]:
 
 
 def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files, processes or memory are short for a while, that is an event like the loss before, and no exception. It
-    comes later each time, and nobody else waits for it.
+    """Where files, processes or memory are short for a while, that is an event like the loss
+    before, and no exception. It comes later each time, and nobody else waits for it.
     """
     monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.4)
     pool = LocalPool(spec(), 2, "fork")
@@ -383,10 +435,12 @@ def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.M
 
 
 def test_a_scan_outlasts_a_shortage(
-    tmp_path: Path, faulty: Callable[[Callable[[], object]], WorkerSpec], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    faulty: Callable[[Callable[[], object]], WorkerSpec],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A worker is killed while there are no files for another: the one that is left does the work, in one long task, and
-    the user hears of it once, however often it is tried.
+    """A worker is killed while there are no files for another: the one that is left does the work,
+    in one long task, and the user hears of it once, however often it is tried.
     """
     monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.02)
     monkeypatch.setattr(local_pool, "_LONGEST_WAIT", 0.02)
@@ -433,7 +487,9 @@ def test_a_scan_outlasts_a_shortage(
 
 @pytest.mark.parametrize("short", ["memory", "files"])
 def test_attempts_that_fail_leave_no_file_open(short: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often a worker can't be started, this process has as many files open as before, and one more can be."""
+    """However often a worker can't be started, this process has as many files open as before, and
+    one more can be.
+    """
     monkeypatch.setattr(local_pool, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(local_pool, "_LONGEST_WAIT", 0.01)
     pool = LocalPool(spec(), 1, "fork")
@@ -471,19 +527,26 @@ def test_attempts_that_fail_leave_no_file_open(short: str, monkeypatch: pytest.M
 def test_where_more_workers_can_not_be_started_the_others_go_on(
     corpus: Path, expected: list[Finding]
 ) -> None:
-    """The limit of open files ends no scan: it is told how many workers there could be, and they do the work."""
+    """The limit of open files ends no scan: it is told how many workers there could be, and they do
+    the work.
+    """
     # each takes six, and keeps three
     with files_left(16):
         found, outcome, warnings = scan(LocalPool(spec(), 60, "fork"), corpus)
     assert sorted(found, key=order) == expected and outcome.complete
     assert 1 <= outcome.workers < 10
     (warning,) = warnings
-    assert re.match(r"of 60 workers only [1-9] could be started \(Too many open files\).*--workers", warning)
+    assert re.match(
+        r"of 60 workers only [1-9] could be started \(Too many open files\).*--workers", warning
+    )
 
 
 def test_where_no_worker_can_be_started_the_scan_is_refused(corpus: Path) -> None:
     """Without any there is nothing to go on with."""
-    with files_left(4), pytest.raises(ScanAbortedError, match="of 60 workers only 0 could be") as caught:
+    with (
+        files_left(4),
+        pytest.raises(ScanAbortedError, match="of 60 workers only 0 could be") as caught,
+    ):
         scan(LocalPool(spec(), 60, "fork"), corpus)
     assert caught.value.refused
 
@@ -499,7 +562,9 @@ def test_one_document_is_one_process_of_a_thousand(tmp_path: Path, method: str) 
     assert (len(pids), outcome.workers) == (1, 1)
 
 
-def test_a_pool_starts_no_more_processes_than_there_are_tasks(corpus: Path, expected: list[Finding]) -> None:
+def test_a_pool_starts_no_more_processes_than_there_are_tasks(
+    corpus: Path, expected: list[Finding]
+) -> None:
     """With more of them than work, there is one for each task at most, and nothing is missing."""
     pool = LocalPool(spec(), 10_000, "fork")
     pids: set[int] = set()
@@ -576,7 +641,9 @@ def test_an_exception_in_a_task_leaves_the_worker_alive(
         start_all(pool)
         events_until(pool, bool)
         for task_id, data in enumerate((MARKER, b"a=1")):
-            pool.submit(0, task_id, ScanTask((Piece(0, "inline", len(data), 0, len(data), inline=data),)))
+            pool.submit(
+                0, task_id, ScanTask((Piece(0, "inline", len(data), 0, len(data), inline=data),))
+            )
         failed, done = events_until(pool, lambda events: len(events) == 2)
         assert isinstance(failed, TaskFailed) and failed.detail.startswith("MemoryError: no room")
         assert isinstance(done, TaskDone)
@@ -588,7 +655,9 @@ def test_an_exception_in_a_task_leaves_the_worker_alive(
 
 
 def test_a_forking_pool_says_at_once_what_its_workers_could_not_use() -> None:
-    """The pack is compiled before the fork: a wrong backend is a UsageError, and no process is started."""
+    """The pack is compiled before the fork: a wrong backend is a UsageError, and no process is
+    started.
+    """
     pool = LocalPool(spec("abacus"), 2, "fork")
     with pytest.raises(UsageError, match="unknown backend 'abacus'"):
         start_all(pool)
@@ -605,7 +674,9 @@ def test_a_spawning_pool_learns_it_from_its_workers(tmp_path: Path) -> None:
 
 
 def test_a_spawned_worker_that_is_never_forked_is_lost() -> None:
-    """When the process that forks them is gone, who waited for it is lost; another such process starts the next one."""
+    """When the process that forks them is gone, who waited for it is lost; another such process
+    starts the next one.
+    """
     pool = LocalPool(spec(), 2, "spawn")
     try:
         first, second = pool.start()
@@ -624,8 +695,8 @@ def test_a_spawned_worker_that_is_never_forked_is_lost() -> None:
 
 
 def test_fifteen_spawned_workers_wait_for_nobody() -> None:
-    """None of them waits for another to be there, nor does who asks for them: all are asked for before there is anybody who
-    could fork one, and all come.
+    """None of them waits for another to be there, nor does who asks for them: all are asked for
+    before there is anybody who could fork one, and all come.
     """
     pool = LocalPool(spec(), 15, "spawn")
     try:
@@ -643,7 +714,9 @@ def test_fifteen_spawned_workers_wait_for_nobody() -> None:
 
 
 def test_how_a_spawned_worker_ended_is_told() -> None:
-    """Its exit code comes from the process that forked it; without that, its end is seen all the same."""
+    """Its exit code comes from the process that forked it; without that, its end is seen all the
+    same.
+    """
     pool = LocalPool(spec(), 2, "spawn")
     try:
         start_all(pool)

@@ -1,4 +1,5 @@
-"""ScanMachine against every schedule that Hypothesis can think of: workers that finish, fail, die, answer late or twice.
+"""ScanMachine against every schedule that Hypothesis can think of: workers that finish, fail, die,
+answer late or twice.
 
 The pool is simulated; documents, tasks and results are real, and so is the plan.
 """
@@ -55,7 +56,9 @@ STALL = 60.0
 
 @dataclass(frozen=True)
 class Fate:
-    """A document with `rows` findings, and what happens to whoever scans it: `deadly` ends the worker, `raises` the task."""
+    """A document with `rows` findings, and what happens to whoever scans it: `deadly` ends the
+    worker, `raises` the task.
+    """
 
     size: int
     rows: int = 0
@@ -111,7 +114,9 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
         elif fate.problem:
             result.problems.append((piece.document, "vanished", "no such file"))
         elif unsized and fate.size > SHARD_BYTES:
-            whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, (1, piece.document, 1))
+            whole = Piece(
+                piece.document, piece.path, fate.size, 0, fate.size, None, (1, piece.document, 1)
+            )
             result.large.append((whole, SHARD_BYTES))
         else:
             result.bytes += piece.end - piece.start
@@ -127,7 +132,9 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
 
 
 def pieces_of(task: ScanTask) -> list[Piece]:
-    """The task's documents one by one; those of folders have no stamp, and a size that means nothing."""
+    """The task's documents one by one; those of folders have no stamp, and a size that means
+    nothing.
+    """
     pieces: list[Piece] = []
     for item in task.pieces:
         if isinstance(item, FolderRun):
@@ -140,11 +147,17 @@ def pieces_of(task: ScanTask) -> list[Piece]:
 
 
 def documents_of(task: Task) -> set[int]:
-    return {p.document for p in pieces_of(task)} if isinstance(task, ScanTask) else {task.piece.document}
+    return (
+        {p.document for p in pieces_of(task)}
+        if isinstance(task, ScanTask)
+        else {task.piece.document}
+    )
 
 
 def inputs_of(corpus: list[Fate]) -> list[DocumentRef | FolderFiles]:
-    """The corpus as a walk may give it: documents with sizes, and runs of folders' files without."""
+    """The corpus as a walk may give it: documents with sizes, and runs of folders' files
+    without.
+    """
     inputs: list[DocumentRef | FolderFiles] = []
     for i, fate in enumerate(corpus):
         if not fate.in_folder:
@@ -331,7 +344,9 @@ class Schedules(RuleBasedStateMachine):
     @precondition(lambda self: self.starting or set(self.in_hand) - self.idle)
     @rule(data=st.data(), place=st.sampled_from("ab"))
     def worker_does_not_fit(self, data: st.DataObject, place: str) -> None:
-        """One is left out, in the midst of its work perhaps, and there may be one less from now on."""
+        """One is left out, in the midst of its work perhaps, and there may be one less from now
+        on.
+        """
         worker = data.draw(st.sampled_from(sorted(set(self.in_hand) - self.idle)))
         tasks = self.in_hand[worker]
         self.stale += [(worker, *item) for item in tasks]
@@ -408,7 +423,9 @@ class Schedules(RuleBasedStateMachine):
             assert self.lost_in_a_row >= self.config.lost_in_a_row or self.refused
 
     def teardown(self) -> None:
-        """When faults stop, everything but the poison is scanned, and the machine holds on to nothing."""
+        """When faults stop, everything but the poison is scanned, and the machine holds on to
+        nothing.
+        """
         if not hasattr(self, "machine"):
             return
         for _ in range(5000):
@@ -425,7 +442,9 @@ class Schedules(RuleBasedStateMachine):
         if self.aborted:
             return
         assert self.finished
-        expected = [row for i, fate in enumerate(self.corpus) if self.scanned(i) for row in rows_of(i, fate)]
+        expected = [
+            row for i, fate in enumerate(self.corpus) if self.scanned(i) for row in rows_of(i, fate)
+        ]
         expected.sort(key=lambda row: (row[0], row[4] != 0, row[2], row[1]))
         assert self.emitted == expected
         for number, fate in enumerate(self.corpus):

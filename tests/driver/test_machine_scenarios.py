@@ -1,4 +1,6 @@
-"""ScanMachine by hand: single scenarios with every action spelled out. All schedules at once: test_machine_model.py."""
+"""ScanMachine by hand: single scenarios with every action spelled out. All schedules at once:
+test_machine_model.py.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def send(machine: ScanMachine, *events: Event) -> list[Action]:
     return [action for event in events for action in machine.handle(event)]
 
 
-def planned(*shards: ShardPlanned, workers: int = 1, **config: float) -> tuple[ScanMachine, list[Action]]:
+def planned(
+    *shards: ShardPlanned, workers: int = 1, **config: float
+) -> tuple[ScanMachine, list[Action]]:
     """A machine with ready workers to which the whole plan is known, and its actions so far."""
     machine = ScanMachine(range(workers), MachineConfig(**config))  # type: ignore[arg-type]
     ready = [WorkerReady(w) for w in range(workers)]
@@ -118,7 +122,9 @@ def test_rows_of_a_shard_are_sorted_by_document_start_and_rule() -> None:
 
 
 def test_what_a_path_alone_says_comes_first() -> None:
-    """A path rule's row leads its document, whatever number the rule has, as it does in a Scanner's results."""
+    """A path rule's row leads its document, whatever number the rule has, as it does in a Scanner's
+    results.
+    """
     machine, actions = planned(shard(whole(0)))
     own = path_row(0, 9)
     rows = [row(0, 0, 2), own]
@@ -133,7 +139,9 @@ def test_tasks_go_to_the_workers_with_the_least_in_hand() -> None:
 
 
 def test_a_worker_that_is_not_ready_gets_nothing() -> None:
-    """A task waits for a worker that has loaded the pack: one behind another one, for one that is still starting."""
+    """A task waits for a worker that has loaded the pack: one behind another one, for one that is
+    still starting.
+    """
     machine = ScanMachine([0, 1])
     actions = send(machine, Tick(1.0), *(shard(whole(i)) for i in range(3)), WorkerReady(1))
     assert [(w, t) for w, t, _ in tasks(actions)] == [(1, 0), (1, 1)]
@@ -145,7 +153,9 @@ def started(actions: Sequence[Action]) -> list[int]:
 
 
 def test_one_task_starts_one_worker_of_a_thousand() -> None:
-    """However many there may be, one starts at once, and others when there are tasks that it won't do."""
+    """However many there may be, one starts at once, and others when there are tasks that it won't
+    do.
+    """
     machine = ScanMachine(range(1000))
     actions = send(machine, Tick(1.0), shard(whole(0)), PlanEnded(), WorkerReady(0))
     assert started(actions) == [0]
@@ -153,7 +163,9 @@ def test_one_task_starts_one_worker_of_a_thousand() -> None:
 
 
 def test_workers_start_as_there_is_work_for_them() -> None:
-    """One for each task that nobody has in hand; of a ready one's tasks in hand, none that another could do waits for it."""
+    """One for each task that nobody has in hand; of a ready one's tasks in hand, none that another
+    could do waits for it.
+    """
     machine = ScanMachine(range(1000))
     assert started(send(machine, Tick(1.0), shard(whole(0)))) == [0]
     assert started(machine.handle(shard(whole(1)))) == [1]
@@ -175,7 +187,9 @@ def test_no_more_start_at_once_than_the_pool_says() -> None:
 
 
 def test_the_plan_does_not_run_ahead_for_workers_that_nobody_started() -> None:
-    """Of a thousand workers that may start three at a time, the first four shards are planned, and no more."""
+    """Of a thousand workers that may start three at a time, the first four shards are planned, and
+    no more.
+    """
     machine = ScanMachine(range(1000), at_once=3)
     actions, planned_shards = machine.handle(Tick(1.0)), 0
     while PlanMore() in actions:
@@ -204,13 +218,18 @@ def test_planning_stops_ahead_of_a_shard_that_is_stuck() -> None:
 
 
 def test_a_killed_worker_is_replaced_and_only_its_first_task_is_blamed() -> None:
-    """Of two tasks in hand the first was being done: it counts a failure; both come again, in their order."""
+    """Of two tasks in hand the first was being done: it counts a failure; both come again, in their
+    order.
+    """
     machine, _ = planned(shard(whole(0), whole(1)), shard(whole(2), whole(3)))
     actions = machine.handle(WorkerLost(0, KILLED))
     assert names(actions) == ["Warn", "ReplaceWorker"]
     assert machine.totals.retries == 1 and machine.totals.workers_lost == 1
     again = tasks(machine.handle(WorkerReady(0)))
-    assert [task for _, _, task in again] == [ScanTask((whole(0), whole(1))), ScanTask((whole(2), whole(3)))]
+    assert [task for _, _, task in again] == [
+        ScanTask((whole(0), whole(1))),
+        ScanTask((whole(2), whole(3))),
+    ]
     # the second death cuts the first task in two; the second one is still whole
     machine.handle(WorkerLost(0, KILLED))
     again = tasks(machine.handle(WorkerReady(0)))
@@ -218,11 +237,15 @@ def test_a_killed_worker_is_replaced_and_only_its_first_task_is_blamed() -> None
 
 
 def test_losses_that_no_task_is_to_blame_for() -> None:
-    """However often the workers lose what they all work with, no document is given up; but such losses end, too."""
+    """However often the workers lose what they all work with, no document is given up; but such
+    losses end, too.
+    """
     machine, _ = planned(*[shard(whole(i)) for i in range(4)], workers=4, depth=1, lost_in_a_row=20)
     for turn in range(4):
         for worker in range(4):
-            actions = machine.handle(WorkerLost(worker, "the GPU's process is gone", blameless=True))
+            actions = machine.handle(
+                WorkerLost(worker, "the GPU's process is gone", blameless=True)
+            )
             assert names(actions) == ["Warn", "ReplaceWorker"], turn
         again = [task for worker in range(4) for task in tasks(machine.handle(WorkerReady(worker)))]
         assert sorted(task.pieces[0].document for _, _, task in again) == [0, 1, 2, 3]
@@ -233,7 +256,9 @@ def test_losses_that_no_task_is_to_blame_for() -> None:
 
 
 def test_a_worker_that_can_not_be_started_ends_no_scan_that_another_goes_on_with() -> None:
-    """It is told of once, tried for as long as there is another worker, and counts as lost once it had been one."""
+    """It is told of once, tried for as long as there is another worker, and counts as lost once it
+    had been one.
+    """
     machine, _ = planned(*[shard(whole(i)) for i in range(8)], workers=2, depth=1)
     none = "no process could be started (no memory)"
     assert names(machine.handle(WorkerLost(0, KILLED))) == ["Warn", "ReplaceWorker"]
@@ -281,7 +306,9 @@ def test_an_answer_for_a_task_of_another_worker_is_ignored() -> None:
 def test_a_poisoned_document_is_found_by_halving_and_the_rest_is_scanned(
     count: int, bad: float, how: str
 ) -> None:
-    """The one document that fails whoever scans it is put in quarantine; all others are scanned once."""
+    """The one document that fails whoever scans it is put in quarantine; all others are scanned
+    once.
+    """
     poison = count // 2 if bad == 0.5 else range(count)[int(bad)]
     machine, actions = planned(shard(*map(whole, range(count))))
     scanned: list[int] = []
@@ -300,7 +327,11 @@ def test_a_poisoned_document_is_found_by_halving_and_the_rest_is_scanned(
             if poison in documents:
                 failures += 1
                 lost = how == "dies"
-                events = [WorkerLost(0, KILLED), WorkerReady(0)] if lost else [TaskFailed(0, task_id, "oops")]
+                events = (
+                    [WorkerLost(0, KILLED), WorkerReady(0)]
+                    if lost
+                    else [TaskFailed(0, task_id, "oops")]
+                )
             else:
                 scanned += documents
                 events = [TaskDone(0, task_id, TaskResult(documents=len(documents)))]
@@ -309,7 +340,9 @@ def test_a_poisoned_document_is_found_by_halving_and_the_rest_is_scanned(
                 reported += [a for a in actions if isinstance(a, ReportProblem)]
                 todo += actions
     assert sorted([*scanned, poison]) == list(range(count))
-    ((document, reason),) = [(a.document, a.reason) for a in reported if isinstance(a, ReportProblem)]
+    ((document, reason),) = [
+        (a.document, a.reason) for a in reported if isinstance(a, ReportProblem)
+    ]
     assert (document, reason) == (poison, "quarantined")
     assert failures <= 2 + count.bit_length()
     assert machine.totals.documents == count - 1
@@ -324,7 +357,9 @@ def part(piece: Piece) -> PartResult:
 
 
 def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:
-    """Parts that come in any order make one StitchTask with all of them in order; its findings are the document's."""
+    """Parts that come in any order make one StitchTask with all of them in order; its findings are
+    the document's.
+    """
     pieces = split(25)
     machine, actions = planned(*[shard(p) for p in pieces], shard(whole(1)), workers=4)
     given = tasks(actions)
@@ -342,7 +377,9 @@ def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:
 
 
 def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
-    """A path rule's finding comes with its piece; it is emitted in its place, or not at all if the document fails."""
+    """A path rule's finding comes with its piece; it is emitted in its place, or not at all if the
+    document fails.
+    """
     pieces = split(20)
     for fails in (False, True):
         machine, actions = planned(*map(shard, pieces), workers=2)
@@ -370,7 +407,9 @@ def kept(piece: Piece) -> PartResult:
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_pieces_that_were_read_are_reported_of_a_document_that_fails(late: bool) -> None:
-    """The findings of pieces that were done come out in its turn, whether they are done before or after it fails."""
+    """The findings of pieces that were done come out in its turn, whether they are done before or
+    after it fails.
+    """
     pieces = split(30)
     machine, actions = planned(*map(shard, pieces), shard(whole(1)), workers=4)
     a, b, c, d = tasks(actions)
@@ -387,19 +426,27 @@ def test_pieces_that_were_read_are_reported_of_a_document_that_fails(late: bool)
 
 @pytest.mark.parametrize("fault", ["problem", "failure"])
 def test_pieces_are_reported_of_a_document_that_cannot_be_joined(fault: str) -> None:
-    """Where joining finds another file, or fails again and again, what the pieces found by themselves comes out."""
+    """Where joining finds another file, or fails again and again, what the pieces found by
+    themselves comes out.
+    """
     pieces = split(20)
     machine, actions = planned(*map(shard, pieces), workers=2)
     for i, (worker, task_id, _) in enumerate(tasks(actions)):
         actions = machine.handle(TaskDone(worker, task_id, TaskResult(parts=[kept(pieces[i])])))
     for _ in range(1 if fault == "problem" else 2):
         ((worker, task_id, _),) = tasks(actions)
-        changed = TaskDone(worker, task_id, TaskResult(problems=[(0, "changed", "it is another one")]))
-        actions = machine.handle(changed if fault == "problem" else TaskFailed(worker, task_id, "no memory"))
+        changed = TaskDone(
+            worker, task_id, TaskResult(problems=[(0, "changed", "it is another one")])
+        )
+        actions = machine.handle(
+            changed if fault == "problem" else TaskFailed(worker, task_id, "no memory")
+        )
     assert [a.reason for a in actions if isinstance(a, ReportProblem)] == [
         "changed" if fault == "problem" else "quarantined"
     ]
-    assert [[r[:3] for r in a.rows] for a in actions if isinstance(a, Emit)] == [[[0, 0, 3], [0, 0, 13]]]
+    assert [[r[:3] for r in a.rows] for a in actions if isinstance(a, Emit)] == [
+        [[0, 0, 3], [0, 0, 13]]
+    ]
     assert actions[-1] == Finish()
 
 
@@ -407,12 +454,16 @@ def test_a_note_is_told_before_its_document_is_forgotten() -> None:
     """What a worker notes of a document that it scanned to its end reaches whoever reports."""
     machine, actions = planned(shard(whole(0)))
     ((worker, task_id, _),) = tasks(actions)
-    done = machine.handle(TaskDone(worker, task_id, TaskResult(notes=[(0, "grew", "by 3")], documents=1)))
+    done = machine.handle(
+        TaskDone(worker, task_id, TaskResult(notes=[(0, "grew", "by 3")], documents=1))
+    )
     assert done == [ReportNote(0, "grew", "by 3"), Forget((0,)), Finish()]
 
 
 def test_a_problem_of_every_piece_is_one_problem() -> None:
-    """A split document that changed is listed once, and pieces that nobody has begun are not begun."""
+    """A split document that changed is listed once, and pieces that nobody has begun are not
+    begun.
+    """
     pieces = split(100)
     machine, actions = planned(*map(shard, pieces), shard(whole(1)))
     assert len(tasks(actions)) == 2
@@ -450,7 +501,9 @@ def test_a_stitch_task_that_fails_puts_its_document_in_quarantine() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3, 20])
 def test_a_pool_whose_workers_all_die_is_given_up(workers: int) -> None:
-    """16 losses in a row, or four times the number of workers, end the scan; before that each is replaced."""
+    """16 losses in a row, or four times the number of workers, end the scan; before that each is
+    replaced.
+    """
     machine = ScanMachine(range(workers))
     machine.handle(Tick(1.0))
     limit = max(16, 4 * workers)
@@ -465,7 +518,9 @@ def test_a_pool_whose_workers_all_die_is_given_up(workers: int) -> None:
 
 def test_a_task_that_is_done_ends_the_row_of_losses() -> None:
     """Losses with work done in between are not given up over."""
-    machine, actions = planned(*[shard(whole(i)) for i in range(40)], lost_in_a_row=3, depth=1, workers=1)
+    machine, actions = planned(
+        *[shard(whole(i)) for i in range(40)], lost_in_a_row=3, depth=1, workers=1
+    )
     for number in range(39):
         ((_, task_id, _),) = tasks(actions)
         assert not machine.over, number
@@ -476,7 +531,9 @@ def test_a_task_that_is_done_ends_the_row_of_losses() -> None:
 
 
 def test_a_row_of_poisoned_documents_in_one_shard_is_survived() -> None:
-    """Halving is not held against the workers: eight deadly documents side by side cost no more than themselves."""
+    """Halving is not held against the workers: eight deadly documents side by side cost no more
+    than themselves.
+    """
     machine, actions = planned(shard(*map(whole, range(1000))))
     deadly = set(range(8))
     reported = []
@@ -521,7 +578,9 @@ def test_a_big_document_that_kills_all_workers_at_once_is_survived() -> None:
 
 
 def test_a_worker_that_does_not_fit_is_left_out() -> None:
-    """What it had in hand goes to another one, which starts; the reason is told once for each place."""
+    """What it had in hand goes to another one, which starts; the reason is told once for each
+    place.
+    """
     machine, actions = planned(*[shard(whole(i)) for i in range(3)], workers=3, depth=1)
     actions = machine.handle(WorkerRefused(0, "no worker can run on a: it runs 0.0.1", "a", room=2))
     assert names(actions) == ["Warn"] and "0.0.1" in actions[0].message  # type: ignore[union-attr]
@@ -557,11 +616,17 @@ def test_a_pool_that_can_not_do_what_was_asked_for_ends_the_scan() -> None:
 
 
 def test_silence_is_told_once_and_names_what_is_stuck() -> None:
-    """A minute without progress is one warning; the next one comes after progress and another minute."""
+    """A minute without progress is one warning; the next one comes after progress and another
+    minute.
+    """
     machine, _ = planned(*[shard(whole(i)) for i in range(3)])
     assert machine.handle(Tick(60.9)) == []
     (warning,) = machine.handle(Tick(61.0))
-    assert isinstance(warning, Warn) and "60 s" in warning.message and "worker 0 on d0" in warning.message
+    assert (
+        isinstance(warning, Warn)
+        and "60 s" in warning.message
+        and "worker 0 on d0" in warning.message
+    )
     assert machine.handle(Tick(1000.0)) == []
     machine.handle(TaskDone(0, 0, TaskResult()))
     assert machine.handle(Tick(1059.0)) == []
@@ -576,7 +641,9 @@ def test_silence_is_told_once_and_names_what_is_stuck() -> None:
         ([WorkerReady(0)], "waiting for the list of inputs"),
     ],
 )
-def test_silence_without_work_in_hand_says_what_is_waited_for(events: list[Event], expected: str) -> None:
+def test_silence_without_work_in_hand_says_what_is_waited_for(
+    events: list[Event], expected: str
+) -> None:
     """The watchdog tells a slow start from a slow walk."""
     machine = ScanMachine([0], MachineConfig(stall_seconds=5.0))
     send(machine, Tick(100.0), *events)
@@ -585,13 +652,19 @@ def test_silence_without_work_in_hand_says_what_is_waited_for(events: list[Event
 
 
 def test_a_machine_holds_on_to_nothing_however_long_the_scan() -> None:
-    """What it remembers is bounded by the work in flight, not by the documents, nor by those that failed."""
+    """What it remembers is bounded by the work in flight, not by the documents, nor by those that
+    failed.
+    """
     machine = ScanMachine([0])
     actions = send(machine, Tick(1.0), WorkerReady(0))
     held = []
     for number in range(3000):
         while PlanMore() in actions:
-            more = [shard(p) for p in split(20, number=number)] if number % 3 == 0 else [shard(whole(number))]
+            more = (
+                [shard(p) for p in split(20, number=number)]
+                if number % 3 == 0
+                else [shard(whole(number))]
+            )
             actions = send(machine, *more)
         worker, task_id = next((w, ids[0]) for w, ids in machine._force.in_hand.items() if ids)
         task = machine._assignments[task_id].task
@@ -603,7 +676,9 @@ def test_a_machine_holds_on_to_nothing_however_long_the_scan() -> None:
 
 
 def test_planning_a_shard_of_many_small_files_takes_no_time() -> None:
-    """4096 documents in one shard are planned in a few milliseconds, not in the square of their number."""
+    """4096 documents in one shard are planned in a few milliseconds, not in the square of their
+    number.
+    """
     machine = ScanMachine([0])
     event = shard(*map(whole, range(4096)))
     began = time.perf_counter()

@@ -1,4 +1,6 @@
-"""From listed documents to shards: every byte once, in order, within the limits, and no faster than asked for."""
+"""From listed documents to shards: every byte once, in order, within the limits, and no faster than
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def ref(number: int, size: int) -> DocumentRef:
 
 
 @given(sizes, st.integers(1, 20), st.integers(1, 5))
-def test_shards_cover_every_byte_once_and_in_order(given_sizes: list[int], limit: int, count: int) -> None:
+def test_shards_cover_every_byte_once_and_in_order(
+    given_sizes: list[int], limit: int, count: int
+) -> None:
     """The pieces, laid end to end, are the documents; an empty one has a piece of its own."""
     documents = [document(i, size) for i, size in enumerate(given_sizes)]
     shards = list(pack_shards(documents, limit, count))
@@ -50,8 +54,12 @@ def test_shards_cover_every_byte_once_and_in_order(given_sizes: list[int], limit
 
 
 @given(sizes, st.integers(1, 20), st.integers(1, 5))
-def test_shards_keep_to_their_limits_and_are_full(given_sizes: list[int], limit: int, count: int) -> None:
-    """No shard has more bytes or pieces than allowed, and none ends before the next piece would not fit."""
+def test_shards_keep_to_their_limits_and_are_full(
+    given_sizes: list[int], limit: int, count: int
+) -> None:
+    """No shard has more bytes or pieces than allowed, and none ends before the next piece would not
+    fit.
+    """
     documents = [document(i, size) for i, size in enumerate(given_sizes)]
     shards = list(pack_shards(documents, limit, count))
     for i, shard in enumerate(shards):
@@ -83,7 +91,9 @@ def test_cutting(size: int, limit: int, expected: list[tuple[int, int]]) -> None
 def test_a_plan_introduces_each_document_with_its_first_piece(
     given_sizes: list[int], limit: int, count: int
 ) -> None:
-    """`documents` of a shard are those that begin in it, whole; paths are known until they are forgotten."""
+    """`documents` of a shard are those that begin in it, whole; paths are known until they are
+    forgotten.
+    """
     plan = Plan([ref(i, size) for i, size in enumerate(given_sizes)], limit, count)
     seen: list[int] = []
     while isinstance(planned := plan.next(), ShardPlanned):
@@ -138,11 +148,14 @@ def test_problems_of_the_listing_are_kept_in_order_and_take_no_number() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.binary(max_size=20), st.integers(0, 50), st.integers(1, 20), st.booleans()), max_size=8
+        st.tuples(st.binary(max_size=20), st.integers(0, 50), st.integers(1, 20), st.booleans()),
+        max_size=8,
     )
 )
 def test_a_plan_survives_the_wire(rows: list[tuple[bytes, int, int, bool]]) -> None:
-    """Pieces come out of a message as they went in, whatever bytes the path has; a stamp only where it is checked."""
+    """Pieces come out of a message as they went in, whatever bytes the path has; a stamp only where
+    it is checked.
+    """
     pieces = []
     for number, (path, size, limit, elsewhere) in enumerate(rows):
         shown = path.decode("utf-8", "surrogateescape")
@@ -158,7 +171,8 @@ def test_a_plan_survives_the_wire(rows: list[tuple[bytes, int, int, bool]]) -> N
 # --- folders, whose files' sizes are not known
 
 folders = st.lists(
-    st.one_of(st.integers(0, 50), st.lists(st.text(min_size=1, max_size=3), min_size=1)), max_size=12
+    st.one_of(st.integers(0, 50), st.lists(st.text(min_size=1, max_size=3), min_size=1)),
+    max_size=12,
 )
 
 
@@ -190,10 +204,16 @@ def one_by_one(items: Iterable[Item]) -> list[tuple[int, str]]:
 def test_folders_are_packed_by_an_assumed_size(
     given_folders: list[int | list[str]], limit: int, most: int
 ) -> None:
-    """Every file once and in order, and no shard of more documents, or more assumed bytes, than allowed."""
+    """Every file once and in order, and no shard of more documents, or more assumed bytes, than
+    allowed.
+    """
     items = items_of(given_folders)
     shards = list(pack_shards(items, limit, most))
-    cut_up = [piece for item in items for piece in (cut(item, limit) if isinstance(item, Piece) else [item])]
+    cut_up = [
+        piece
+        for item in items
+        for piece in (cut(item, limit) if isinstance(item, Piece) else [item])
+    ]
     assert one_by_one(item for shard in shards for item in shard) == one_by_one(cut_up)
     for shard in shards:
         number = count(shard)
@@ -203,8 +223,12 @@ def test_folders_are_packed_by_an_assumed_size(
 
 
 @given(folders, st.integers(0, 60))
-def test_a_task_is_split_between_any_two_files(given_folders: list[int | list[str]], position: int) -> None:
-    """The two parts, one after the other, are the whole, and the first has as many as were asked for."""
+def test_a_task_is_split_between_any_two_files(
+    given_folders: list[int | list[str]], position: int
+) -> None:
+    """The two parts, one after the other, are the whole, and the first has as many as were asked
+    for.
+    """
     items = items_of(given_folders)
     left, right = split_at(items, position)
     assert one_by_one([*left, *right]) == one_by_one(items)
@@ -218,7 +242,9 @@ def test_folders_paths_are_known_until_forgotten(
     """Any document's path is answered while its shard is not forgotten, and none after that."""
     items = items_of(given_folders)
     inputs = [
-        FolderFiles(item.prefix, item.names) if isinstance(item, FolderRun) else ref(item.document, item.size)
+        FolderFiles(item.prefix, item.names)
+        if isinstance(item, FolderRun)
+        else ref(item.document, item.size)
         for item in items
     ]
     plan = Plan(inputs, limit, most)
@@ -227,7 +253,10 @@ def test_folders_paths_are_known_until_forgotten(
         for number, path in one_by_one(planned.pieces):
             assert plan.path_of(number) == path == known[number]
         ended = [
-            n for n, _ in one_by_one(i for i in planned.pieces if isinstance(i, FolderRun) or i.end == i.size)
+            n
+            for n, _ in one_by_one(
+                i for i in planned.pieces if isinstance(i, FolderRun) or i.end == i.size
+            )
         ]
         plan.forget(ended)
         for number in ended:

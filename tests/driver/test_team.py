@@ -1,4 +1,6 @@
-"""Team: the processes of one worker, called from several threads; and what becomes of it when some of them die."""
+"""Team: the processes of one worker, called from several threads; and what becomes of it when some
+of them die.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ PATIENCE = 30.0
 def task_of(number: int) -> bytes:
     """A task with one document."""
     text = TEXTS[number]
-    return encode_task(ScanTask((Piece(number, f"d{number}", len(text), 0, len(text), inline=text),)))
+    return encode_task(
+        ScanTask((Piece(number, f"d{number}", len(text), 0, len(text), inline=text),))
+    )
 
 
 def done(answer: bytes) -> TaskResult:
@@ -96,7 +100,9 @@ def test_a_process_that_is_killed(start: Callable[..., Team], backend: str) -> N
 
 
 def until_fused(team: Team) -> None:
-    """Run tasks until one is done by the GPU, which the processors stand in for until it is ready."""
+    """Run tasks until one is done by the GPU, which the processors stand in for until it is
+    ready.
+    """
     end = time.monotonic() + PATIENCE
     while not done(team.run(task_of(1))).fused:
         assert time.monotonic() < end
@@ -104,7 +110,9 @@ def until_fused(team: Team) -> None:
 
 @on_a_gpu
 def test_a_gpu_process_that_is_killed(start: Callable[..., Team], backend: str) -> None:
-    """Who was connected to it is lost with the next task, which another does, with another GPU process."""
+    """Who was connected to it is lost with the next task, which another does, with another GPU
+    process.
+    """
     team = start(backend, 1)
     until_fused(team)
     gpu = team._pool.gpu
@@ -159,13 +167,17 @@ def test_processes_that_can_not_start_any_more(
         result, error = read_answer(team.run(task_of(3)))
         assert result is None and "was ended by signal 9" in error
         for _ in range(2):
-            with pytest.raises(WorkerUnusableError, match="2 processes in a row could not begin a task"):
+            with pytest.raises(
+                WorkerUnusableError, match="2 processes in a row could not begin a task"
+            ):
                 team.run(task_of(3))
     assert done(team.run(task_of(3))).findings
 
 
 def test_processes_start_with_the_tasks_for_them(start: Callable[..., Team], backend: str) -> None:
-    """Of many that there may be one is there in the beginning, and does what comes one after the other."""
+    """Of many that there may be one is there in the beginning, and does what comes one after the
+    other.
+    """
     team = start(backend, 30)
     assert team.begun == 1
     for number in range(6):

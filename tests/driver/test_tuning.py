@@ -1,4 +1,6 @@
-"""What a run learns of fused against serial is what the next one starts from, on workers of the same kind."""
+"""What a run learns of fused against serial is what the next one starts from, on workers of the
+same kind.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ H200 = facts_of("cuda", "NVIDIA H200")
 
 
 def use(
-    facts: WorkerFacts = CPU, fused_ns: int = 700_000, serial_ns: int = 1_000_000, committed: int = 3
+    facts: WorkerFacts = CPU,
+    fused_ns: int = 700_000,
+    serial_ns: int = 1_000_000,
+    committed: int = 3,
 ) -> WorkerUse:
     """A worker's race, at `committed` of a thousand tiles."""
     return WorkerUse(
@@ -42,7 +47,9 @@ def test_a_rate_below_one_percent() -> None:
 
 
 def test_text_without_a_match_does_not_decide_for_all() -> None:
-    """That fused costs nothing where there is nothing to commit is no reason to keep it where it costs twice as much."""
+    """That fused costs nothing where there is nothing to commit is no reason to keep it where it
+    costs twice as much.
+    """
     store = MemoryStore()
     assert run(store, 990_000, 1_000_000, 0) == 0
     assert run(store, 4_500_000, 2_000_000, 50) == 12
@@ -50,7 +57,9 @@ def test_text_without_a_match_does_not_decide_for_all() -> None:
 
 
 def test_what_gpus_took_is_filed_under_the_gpu() -> None:
-    """Workers with a GPU and workers without one learn of their own kind, whatever the driver's machine has."""
+    """Workers with a GPU and workers without one learn of their own kind, whatever the driver's
+    machine has.
+    """
     store = MemoryStore()
     publish_all("pack", store, [use(H200), use(CPU, 4_500_000, 2_000_000, 50)])
     assert {record.key.adapter_id.split()[0] for record in store.items()} == {"cuda", "cpu"}

@@ -1,4 +1,6 @@
-"""Files that change while they are scanned in pieces: what was read whole is reported, and only growth is no problem."""
+"""Files that change while they are scanned in pieces: what was read whole is reported, and only
+growth is no problem.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import FileDocument
 from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut
-from vyre_dist.engine.tasks import FindingRow, PartResult, Piece, ScanTask, StitchTask, TaskResult, piece_of
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+    TaskResult,
+    piece_of,
+)
 from vyre_dist.sources import DocumentRef, walk
 
 SHARD = 20
@@ -52,7 +62,9 @@ def expected(content: bytes) -> list[tuple[object, ...]]:
 def scan(
     piece: Piece, change: Callable[[], object], after: int
 ) -> tuple[TaskResult, list[PartResult], list[tuple[int, str, str]]]:
-    """A scan of the file in pieces, which meets `change` after so many; what joining gave, the parts, the problems."""
+    """A scan of the file in pieces, which meets `change` after so many; what joining gave, the
+    parts, the problems.
+    """
     e = engine()
     problems, parts = [], []
     pieces = cut(piece, SHARD)
@@ -82,7 +94,9 @@ EACH_MOMENT = pytest.mark.parametrize(
     "added", [b"needle 77", b"\n", CONTENT * 40], ids=["match", "newline", "more-than-it-had"]
 )
 def test_what_is_appended_changes_no_finding(added: bytes, after: int, tmp_path: Path) -> None:
-    """A file that grows, at whatever moment, has the findings of the bytes that it had when it was planned, and a note."""
+    """A file that grows, at whatever moment, has the findings of the bytes that it had when it was
+    planned, and a note.
+    """
     path = tmp_path / "f"
     piece = old(path)
 
@@ -149,7 +163,15 @@ def rotate(path: Path) -> None:
     path.write_bytes(b"another log\n" * 20)
 
 
-CHANGES = [rewrite, rewrite_one_byte, rewrite_and_hide_it, copy_truncate_and_grow, shrink, replace, rotate]
+CHANGES = [
+    rewrite,
+    rewrite_one_byte,
+    rewrite_and_hide_it,
+    copy_truncate_and_grow,
+    shrink,
+    replace,
+    rotate,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -157,7 +179,9 @@ CHANGES = [rewrite, rewrite_one_byte, rewrite_and_hide_it, copy_truncate_and_gro
 def test_what_was_read_whole_before_a_change_is_reported(
     change: Callable[[Path], None], after: int, tmp_path: Path
 ) -> None:
-    """A file that is replaced, cut or rewritten is a problem, beside the findings of the pieces that were read."""
+    """A file that is replaced, cut or rewritten is a problem, beside the findings of the pieces
+    that were read.
+    """
     path = tmp_path / "f"
     piece = old(path)
     joined, parts, problems = scan(piece, lambda: change(path), after)
@@ -180,7 +204,9 @@ def test_what_was_read_whole_before_a_change_is_reported(
 def test_a_change_while_pieces_are_joined_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write between the first and the last read of joining is noticed, whether or not a match is gone by then."""
+    """A write between the first and the last read of joining is noticed, whether or not a match is
+    gone by then.
+    """
     path = tmp_path / "f"
     for change in (rewrite, rewrite_one_byte, copy_truncate_and_grow):
         piece = old(path)
@@ -202,7 +228,9 @@ def test_a_change_while_pieces_are_joined_is_a_problem(
 
 @pytest.mark.parametrize("gap", range(3))
 def test_offsets_beyond_a_piece_that_nobody_read_are_exact(gap: int, tmp_path: Path) -> None:
-    """Findings of pieces around a gap are where they were found; up to the gap their lines and columns are right, too."""
+    """Findings of pieces around a gap are where they were found; up to the gap their lines and
+    columns are right, too.
+    """
     piece = old(tmp_path / "f")
     parts = engine().run(ScanTask(tuple(cut(piece, SHARD)))).parts
     del parts[gap]
@@ -214,15 +242,21 @@ def test_offsets_beyond_a_piece_that_nobody_read_are_exact(gap: int, tmp_path: P
 
 
 def test_a_match_across_two_kept_pieces_is_one(tmp_path: Path) -> None:
-    """Where a match reaches into the next piece, what begins inside it there is not reported beside it."""
+    """Where a match reaches into the next piece, what begins inside it there is not reported beside
+    it.
+    """
     piece = old(tmp_path / "f", b"." * 15 + b"needle 123456 needle 7" + b"." * 30)
     parts = engine().run(ScanTask(tuple(cut(piece, SHARD)))).parts
     assert [bytes(row[6]) for row in salvaged(parts)] == [b"needle 123456", b"needle 7"]
 
 
 @pytest.mark.parametrize("listed", [b"", b"x", CONTENT[:SHARD]])
-def test_a_small_file_that_outgrows_its_shard_is_scanned_in_pieces(listed: bytes, tmp_path: Path) -> None:
-    """A file that was small when it was listed comes back to be cut: it is neither read without end nor given up."""
+def test_a_small_file_that_outgrows_its_shard_is_scanned_in_pieces(
+    listed: bytes, tmp_path: Path
+) -> None:
+    """A file that was small when it was listed comes back to be cut: it is neither read without end
+    nor given up.
+    """
     path = tmp_path / "f"
     piece = old(path, listed)
     path.write_bytes(CONTENT)
@@ -254,7 +288,9 @@ def test_a_scanner_cuts_what_has_grown(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_scanner_reports_what_it_read_before_a_change(
     change: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library's scan lists the file as a problem once, beside the findings of the pieces that it had read."""
+    """The library's scan lists the file as a problem once, beside the findings of the pieces that
+    it had read.
+    """
     path = tmp_path / "f"
     path.write_bytes(CONTENT)
     real = ScanEngine.run
@@ -268,7 +304,9 @@ def test_a_scanner_reports_what_it_read_before_a_change(
 
     monkeypatch.setattr(ScanEngine, "run", run)
     result = Scanner(PATTERNS, shard_bytes=SHARD).scan_paths(path)
-    assert [p.reason for p in result.problems] == ["vanished" if change is Path.unlink else "changed"]
+    assert [p.reason for p in result.problems] == [
+        "vanished" if change is Path.unlink else "changed"
+    ]
     assert [f.match for f in result if f.rule_id == "r"] == [b"needle 1234", b"needle 99"]
 
 

@@ -1,4 +1,6 @@
-"""Columns in UTF-16 code units: what editors count, for any bytes, in memory, in files and in pieces."""
+"""Columns in UTF-16 code units: what editors count, for any bytes, in memory, in files and in
+pieces.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ TEXTS = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=14).m
 
 
 def characters(line: bytes) -> list[tuple[int, int, int]]:
-    """(first byte, byte after, code units) of a line's characters, found one by one from the decoded text."""
+    """(first byte, byte after, code units) of a line's characters, found one by one from the
+    decoded text.
+    """
     out, at = [], 0
     while at < len(line):
         widths = range(1, min(4, len(line) - at) + 1)
@@ -64,7 +68,9 @@ def _strict(data: bytes) -> str:
 
 
 def column(data: bytes, offset: int, end: bool) -> int:
-    """The column of an offset, by walking its line; of an end, that after a character that reaches beyond it."""
+    """The column of an offset, by walking its line; of an end, that after a character that reaches
+    beyond it.
+    """
     line_start = data.rfind(b"\n", 0, offset) + 1
     line_end = data.find(b"\n", line_start)
     line = data[line_start : line_end + 1 or len(data)]
@@ -147,8 +153,12 @@ def test_a_finding_says_where_it_is_in_the_text(
         (r"(?s)b.*", "ab\n𝄞".encode(), (1, 2, 2, 3)),
     ],
 )
-def test_a_match_may_end_on_another_line(regex: str, data: bytes, expected: tuple[int, ...]) -> None:
-    """Its end is the place after its last character: column 1 of the next line behind a line feed."""
+def test_a_match_may_end_on_another_line(
+    regex: str, data: bytes, expected: tuple[int, ...]
+) -> None:
+    """Its end is the place after its last character: column 1 of the next line behind a line
+    feed.
+    """
     for shard_bytes in (1, 1 << 20):
         f = Scanner({"r": regex}, shard_bytes=shard_bytes).scan(data)[0]
         assert (f.line, f.start_column_utf16, f.end_line, f.end_column_utf16) == expected
@@ -156,13 +166,19 @@ def test_a_match_may_end_on_another_line(regex: str, data: bytes, expected: tupl
 
 @pytest.mark.parametrize("shard_bytes", [5, 64, 600])
 def test_what_is_saved_of_a_changed_document_is_right_or_not_known(shard_bytes: int) -> None:
-    """Where the pieces can't be joined, their own findings have the lines of the document, and columns, or 0."""
+    """Where the pieces can't be joined, their own findings have the lines of the document, and
+    columns, or 0.
+    """
     rng = random.Random(shard_bytes)
     data = b"".join(rng.choice([*PIECES, b" tok_1 ", b" tok\n_2 "]) for _ in range(900))
     engine = Scanner({"tok": r"tok\n?_\d"}, shard_bytes=shard_bytes).engine
     whole = {f.start: f for f in Scanner({"tok": r"tok\n?_\d"}).scan(data)}
     document = Piece(0, "p", len(data), 0, len(data), inline=data)
-    parts = [part for piece in cut(document, shard_bytes) for part in engine.run(ScanTask((piece,))).parts]
+    parts = [
+        part
+        for piece in cut(document, shard_bytes)
+        for part in engine.run(ScanTask((piece,))).parts
+    ]
     rows = salvaged(parts)
     assert {row[2] for row in rows} == set(whole) and len(rows) > 40
     known = 0
@@ -177,11 +193,15 @@ def test_what_is_saved_of_a_changed_document_is_right_or_not_known(shard_bytes: 
 @pytest.mark.parametrize("shard_bytes", [5, 64, 4096, 1 << 20])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_pieces_and_files_change_no_column(tmp_path: Path, shard_bytes: int, backend: str) -> None:
-    """Many findings on long and short lines, in hostile text: the same however the document is cut."""
+    """Many findings on long and short lines, in hostile text: the same however the document is
+    cut.
+    """
     rng = random.Random(shard_bytes)
     parts = [rng.choice([*PIECES, b" tok_1 ", b" tok_2 "]) for _ in range(600)]
     data = b"".join(p for p in parts if p != b"\n" or rng.random() < 0.3)
-    pack = RulePack.from_patterns({"tok": r"tok_\d", "byte": r"[\x80-\xff]", "over": r"(?s)2.{1,9}?1"})
+    pack = RulePack.from_patterns(
+        {"tok": r"tok_\d", "byte": r"[\x80-\xff]", "over": r"(?s)2.{1,9}?1"}
+    )
     whole = Scanner(pack).scan(data)
     for f in whole:
         assert f.start_column_utf16 == column(data, f.start, False)
@@ -193,4 +213,6 @@ def test_pieces_and_files_change_no_column(tmp_path: Path, shard_bytes: int, bac
     assert in_pieces.scan(data) == whole
     as_file = in_pieces.scan_paths(tmp_path / "f")
     places = [(f.start, f.end_line, f.start_column_utf16, f.end_column_utf16) for f in whole]
-    assert [(f.start, f.end_line, f.start_column_utf16, f.end_column_utf16) for f in as_file] == places
+    assert [
+        (f.start, f.end_line, f.start_column_utf16, f.end_column_utf16) for f in as_file
+    ] == places

@@ -1,4 +1,6 @@
-"""Exactness: on random packs and documents, whatever the shards, backend and speculation, the findings are the oracle's."""
+"""Exactness: on random packs and documents, whatever the shards, backend and speculation, the
+findings are the oracle's.
+"""
 
 from __future__ import annotations
 
@@ -64,14 +66,17 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, str], list[bytes], int, list[int],
 
 @settings(max_examples=1200)
 @given(case=cases())
-# what the long run has found: a library that misses the last two bytes, and loops that groups keep apart
+# what the long run has found: a library that misses the last two bytes, and loops that groups keep
+# apart
 @example(case=({"r": "(?m:^)\\s"}, [b"a" * 16 + b"\n\n"], 1, [1, 1], "auto", False))
 @example(case=({"r": "((a*|c)*|a{0})*"}, [b"c", b"cac"], 1, [1, 2], "auto", False))
 @example(case=({"r": "((a*|c)*|a{0})*"}, [b"c", b"cac"], 1 << 16, [1, 2], "force", True))
 def test_random_packs_on_split_documents(
     case: tuple[dict[str, str], list[bytes], int, list[int], str, bool],
 ) -> None:
-    """Spans, groups, lines and columns are google-re2's over the whole document, down to shards of one byte."""
+    """Spans, groups, lines and columns are google-re2's over the whole document, down to shards of
+    one byte.
+    """
     check(*case)
 
 
@@ -88,7 +93,9 @@ def test_many_random_packs_on_split_documents(
 @pytest.mark.parametrize("shard_bytes", [1, 2, 3, 1 << 20])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_empty_matches_follow_go(backend: str, shard_bytes: int) -> None:
-    """An empty match that begins where the match before it ended is none; google-re2's iterator has one more."""
+    """An empty match that begins where the match before it ended is none; google-re2's iterator has
+    one more.
+    """
     pattern, text = r"([\d\.]+)?", b"ab1.2cd"
     scanner = Scanner({"number": pattern}, backend, shard_bytes=shard_bytes)
     got = [(finding.start, finding.end) for finding in scanner.scan(text)]
@@ -106,7 +113,11 @@ def test_rules_that_can_not_match_are_not_searched(backend: str) -> None:
     alone = Scanner({f"never{i}": pattern for i, pattern in enumerate(NEVER)}, backend)
     assert alone.engine.backend.matchers == {}
     assert alone.scan(b"foobar foo bar ab aab") == []
-    patterns = {"first": "foo", **{f"never{i}": pattern for i, pattern in enumerate(NEVER)}, "last": "bar"}
+    patterns = {
+        "first": "foo",
+        **{f"never{i}": pattern for i, pattern in enumerate(NEVER)},
+        "last": "bar",
+    }
     scanner = Scanner(patterns, backend)
     assert sorted(scanner.engine.backend.matchers) == [0, len(NEVER) + 1]
     found = [(finding.rule_id, finding.start) for finding in scanner.scan(b"foobar")]

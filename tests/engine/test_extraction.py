@@ -1,4 +1,6 @@
-"""From confirmed rows to findings in worker processes: the findings are the Scanner's. The rows are the reference's here."""
+"""From confirmed rows to findings in worker processes: the findings are the Scanner's. The rows are
+the reference's here.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ from vyre_dist.rules.screens import screens_of
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_findings_are_the_scanners(elsewhere: bool) -> None:
-    """Rows of an arena, in the workers' shared memory or outside of it, become the findings of a scan of its documents."""
+    """Rows of an arena, in the workers' shared memory or outside of it, become the findings of a
+    scan of its documents.
+    """
     rng = random.Random(4)
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
     documents = [random_document(rng, 30) for _ in range(80)]
@@ -46,7 +50,9 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
         shared = np.ndarray((packed.data.size,), np.uint8, memory.buf)
         shared[:] = 0 if elsewhere else packed.data
         arena = (
-            packed if elsewhere else Arena(shared, packed.starts, packed.ends, packed.at_start, packed.at_end)
+            packed
+            if elsewhere
+            else Arena(shared, packed.starts, packed.ends, packed.at_start, packed.at_end)
         )
         reading = RowReading.of(tables)
         slot: Any = None
@@ -110,7 +116,17 @@ TEXTS = [
     "!",
     "x12y=",
 ]
-TEXTS += ["xy=abc", "name: v1\n", "my.key = 'zz12ab'\n", "." * 200, "\xe9", "=", "key=ab.cd.ef;", "xy", "12"]
+TEXTS += [
+    "xy=abc",
+    "name: v1\n",
+    "my.key = 'zz12ab'\n",
+    "." * 200,
+    "\xe9",
+    "=",
+    "key=ab.cd.ef;",
+    "xy",
+    "12",
+]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +150,9 @@ def filtered(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 @settings(max_examples=300, deadline=None)
 @given(pieces=st.lists(st.lists(st.sampled_from(TEXTS), max_size=25), min_size=1, max_size=4))
 def test_searched_on_the_device(filtered: SimpleNamespace, pieces: list[list[str]]) -> None:
-    """Where the device has searched, screened and overlapping matches included, findings are the Scanner's."""
+    """Where the device has searched, screened and overlapping matches included, findings are the
+    Scanner's.
+    """
     pack, tables, extractor = filtered.pack, filtered.tables, filtered.extractor
     documents = ["".join(own).encode("latin-1") for own in pieces]
     arena = Arena.pack(documents)
@@ -180,10 +198,14 @@ def test_a_refused_job_is_raised() -> None:
     compiled = compile_pack(pack.data)
     reading = RowReading.of(load_tables(compiled))
     none = np.zeros(1, np.int64)
-    job = RowJob(np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0])
+    job = RowJob(
+        np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0]
+    )
     with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
         (lost,) = pool.submit("vyre-dist-no-such-arena", [job])
-        with pytest.raises(ExtractionWorkerError, match=r"FileNotFoundError: .*no-such-arena.*_attach"):
+        with pytest.raises(
+            ExtractionWorkerError, match=r"FileNotFoundError: .*no-such-arena.*_attach"
+        ):
             lost.result()
         memory = SharedMemory(create=True, size=4096)
         try:
@@ -226,10 +248,14 @@ def test_a_worker_that_ends() -> None:
     reading = RowReading.of(load_tables(compiled))
     with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
         pool.warm_up()
-        (process,) = [child for child in multiprocessing.active_children() if "vyre-extraction" in child.name]
+        (process,) = [
+            child for child in multiprocessing.active_children() if "vyre-extraction" in child.name
+        ]
         process.kill()
         none = np.zeros(1, np.int64)
-        job = RowJob(np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0])
+        job = RowJob(
+            np.zeros(1, ROW_DTYPE), np.zeros(0, SETTLED_DTYPE), none, none + 4, none, ["x"], [0]
+        )
         (lost,) = pool.submit("anything", [job])
         with pytest.raises(ExtractionWorkerError, match="exit code -9"):
             lost.result()

@@ -1,4 +1,6 @@
-"""Filters see the document, not its pieces: keywords, lines, entropy, secrets and paths, in shards of any size."""
+"""Filters see the document, not its pieces: keywords, lines, entropy, secrets and paths, in shards
+of any size.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def check(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> N
             assert hits_of(scanner.scan(document, path)) == expected, (backend, shard_bytes)
 
 
-some_rules = st.lists(st.sampled_from(RULES), min_size=1, max_size=4, unique_by=lambda rule: rule.id)
+some_rules = st.lists(
+    st.sampled_from(RULES), min_size=1, max_size=4, unique_by=lambda rule: rule.id
+)
 some_path = st.sampled_from(["x.py", "b", "dir/b.py", "<bytes>"])
 
 
@@ -65,7 +69,9 @@ some_path = st.sampled_from(["x.py", "b", "dir/b.py", "<bytes>"])
     path=some_path,
     shards=st.lists(st.integers(1, 30), min_size=2, max_size=2),
 )
-def test_filters_on_pieces(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> None:
+def test_filters_on_pieces(
+    rules: list[Rule], document: bytes, path: str, shards: list[int]
+) -> None:
     """Rules with filters report what their definition, applied to the whole document, says."""
     check(rules, document, path, shards)
 
@@ -101,7 +107,9 @@ def test_files_say_the_same_as_bytes(
     shard_bytes: int,
     backend: str,
 ) -> None:
-    """scan_paths on files, small ones read at once and larger ones piece by piece, finds what the oracle finds."""
+    """scan_paths on files, small ones read at once and larger ones piece by piece, finds what the
+    oracle finds.
+    """
     folder = tmp_path_factory.mktemp("files")
     for name, data in documents:
         (folder / name).write_bytes(data)
@@ -123,8 +131,13 @@ def of_path(findings: list[Finding], path: str) -> list[Hit]:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
 def test_keyword_far_from_the_match(backend: str, as_file: bool, tmp_path: Path) -> None:
-    """A keyword anywhere opens the gate: in another shard, across a shard's edge, before or behind the match."""
-    rules = [Rule("dear", "[0-9]{4}", keywords=("keyword",)), Rule("gated", "needle", keywords=("keyword",))]
+    """A keyword anywhere opens the gate: in another shard, across a shard's edge, before or behind
+    the match.
+    """
+    rules = [
+        Rule("dear", "[0-9]{4}", keywords=("keyword",)),
+        Rule("gated", "needle", keywords=("keyword",)),
+    ]
     scanner = Scanner(as_pack(rules), backend, shard_bytes=64)
     for text in (b"needle 1234", b"needle 1234" + b"." * 500):
         for at in range(0, 300, 7):
@@ -135,15 +148,18 @@ def test_keyword_far_from_the_match(backend: str, as_file: bool, tmp_path: Path)
                         found: list[Finding] = scanner.scan_paths(tmp_path / "d")
                     else:
                         found = scanner.scan(document)
-                    assert {f.rule_id for f in found} == ({"dear", "gated"} if word == b"KeyWord" else set())
+                    assert {f.rule_id for f in found} == (
+                        {"dear", "gated"} if word == b"KeyWord" else set()
+                    )
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_keyword_across_the_edges_of_what_is_read_at_once(
     trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A keyword is found wherever it lies in a file that is read in stretches, and half a keyword is none; also where
-    the Hyperscan that is installed is not to be trusted."""
+    """A keyword is found wherever it lies in a file that is read in stretches, and half a keyword
+    is none; also where the Hyperscan that is installed is not to be trusted.
+    """
     pytest.importorskip("hyperscan")
     monkeypatch.setattr("vyre_dist.engine.findings._LOWERED_BYTES", 16)
     monkeypatch.setattr("vyre_dist.engine.findings._CHUNK", 16)
@@ -155,7 +171,9 @@ def test_keyword_across_the_edges_of_what_is_read_at_once(
             raise UsageError("it misses matches")
 
     monkeypatch.setattr("vyre_dist.kernels.keyword_search.check_library", check_library)
-    scanner = Scanner(as_pack([Rule("gated", "needle", keywords=("keyword", "another1"))]), shard_bytes=20)
+    scanner = Scanner(
+        as_pack([Rule("gated", "needle", keywords=("keyword", "another1"))]), shard_bytes=20
+    )
     for at in range(70):
         for word in (b"KEYWORD", b"KEYWOR", b"EYWORD"):
             (tmp_path / "d").write_bytes(b"needle" + b"." * at + word + b"." * (70 - at))
@@ -164,13 +182,17 @@ def test_keyword_across_the_edges_of_what_is_read_at_once(
 
 
 def test_gated_rules_that_are_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a rule that is looked for by keywords matches so densely that Hyperscan is told to stop, pieces lose nothing."""
+    """Where a rule that is looked for by keywords matches so densely that Hyperscan is told to
+    stop, pieces lose nothing.
+    """
     pytest.importorskip("hyperscan")
     from vyre_dist.kernels.cpu import CpuBackend
 
     stopped = []
 
-    def on_hit(self: CpuBackend, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+    def on_hit(
+        self: CpuBackend, rule: int, _start: int, end: int, _flags: int, _context: object
+    ) -> bool:
         self._hits.append((rule, end))
         stopped.append(len(self._hits) > 3)
         return stopped[-1]
@@ -180,14 +202,22 @@ def test_gated_rules_that_are_everywhere(monkeypatch: pytest.MonkeyPatch) -> Non
         Rule("other", r"\w[0-9]{3,}", keywords=("password",)),
         Rule("plain", "needle"),
     ]
-    document = b"a123 4567 needle 89 " * 3 + b"." * 90 + b"0123" * 9 + b" keyword needle " + b"7654 x9 " * 4
+    document = (
+        b"a123 4567 needle 89 " * 3
+        + b"." * 90
+        + b"0123" * 9
+        + b" keyword needle "
+        + b"7654 x9 " * 4
+    )
     want = hits_of(Scanner(as_pack(rules), "reference", shard_bytes=900).scan(document))
     assert {hit.rule for hit in want} == {"dear", "plain"}
     for limited in (False, True):
         if limited:
             monkeypatch.setattr(CpuBackend, "_on_hit", on_hit)
         for size in (7, 30, 64, 150, 900):
-            assert hits_of(Scanner(as_pack(rules), "cpu", shard_bytes=size).scan(document)) == want, size
+            assert (
+                hits_of(Scanner(as_pack(rules), "cpu", shard_bytes=size).scan(document)) == want
+            ), size
     assert any(stopped)
 
 
@@ -203,21 +233,30 @@ def test_lines_longer_than_any_chunk(as_file: bool, tmp_path: Path) -> None:
     else:
         found = scanner.scan(document)
     places = [(f.line, f.column) for f in found]
-    assert places == [(2, 1000 * (i + 1)) for i in range(3000)] + [(4, 1000 * (i + 1)) for i in range(2000)]
+    assert places == [(2, 1000 * (i + 1)) for i in range(3000)] + [
+        (4, 1000 * (i + 1)) for i in range(2000)
+    ]
 
 
 def test_path_rules_report_a_split_document_once(tmp_path: Path) -> None:
-    """A rule with a path only reports the file itself, first of its findings, however many pieces it has."""
+    """A rule with a path only reports the file itself, first of its findings, however many pieces
+    it has.
+    """
     (tmp_path / "b").write_bytes(b"a" * 50)
     rules = [Rule("a", "a{50}"), Rule("file", None, path="b$")]
     for shard_bytes in (1, 7, 50, 100):
         result = Scanner(as_pack(rules), shard_bytes=shard_bytes).scan_paths(tmp_path)
-        assert [(f.rule_id, f.start, f.end, f.line) for f in result] == [("file", 0, 0, 0), ("a", 0, 50, 1)]
+        assert [(f.rule_id, f.start, f.end, f.line) for f in result] == [
+            ("file", 0, 0, 0),
+            ("a", 0, 50, 1),
+        ]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_capped_matches_of_pieces_are_those_of_the_document(backend: str, tmp_path: Path) -> None:
-    """A match counts as too long only where it is one in the whole document, not because a piece ends there."""
+    """A match counts as too long only where it is one in the whole document, not because a piece
+    ends there.
+    """
     rules = [Rule("end", r"foo[^y]*\z", max_match_bytes=20), Rule("run", "fo+", max_match_bytes=20)]
     for text, capped in (
         (b"foo " + b"x" * 90 + b"y", 0),

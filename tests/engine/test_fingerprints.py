@@ -40,7 +40,9 @@ def expected(findings: list[Finding]) -> list[str]:
 
 
 def test_a_fingerprint_is_what_the_docs_say() -> None:
-    """Rule, path, matched bytes and the ordinal among equal matches, each with its length; 32 hex digits."""
+    """Rule, path, matched bytes and the ordinal among equal matches, each with its length; 32 hex
+    digits.
+    """
     data = b"key = tok_abcd tok_abcd\nkey = tok_abcd\n\xff tok_\xe9 tok_zzzz"
     found = Scanner(PATTERNS).scan(data, "d/\udcff!.py")
     assert len(found) > 6 and [f.fingerprint for f in found] == expected(found)
@@ -57,7 +59,9 @@ def test_the_example_of_the_docs_holds() -> None:
 
 
 def test_edits_elsewhere_change_no_fingerprint() -> None:
-    """Lines put in above, between and below leave all as they are; only a new equal match has a new ordinal."""
+    """Lines put in above, between and below leave all as they are; only a new equal match has a new
+    ordinal.
+    """
     scanner = Scanner(PATTERNS)
     before = scanner.scan(b"tok_abcd\nkey = 1\ntok_abcd\n", "f")
     after = scanner.scan(b"# new\n\ntok_abcd\n  more\nkey = 1\n# tok_wxyz\n\ntok_abcd\nend", "f")
@@ -69,7 +73,9 @@ def test_edits_elsewhere_change_no_fingerprint() -> None:
 
 @pytest.mark.parametrize("shard_bytes", [1, 7, 64, 1000, 1 << 20])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_shards_and_backends_change_no_fingerprint(tmp_path: Path, shard_bytes: int, backend: str) -> None:
+def test_shards_and_backends_change_no_fingerprint(
+    tmp_path: Path, shard_bytes: int, backend: str
+) -> None:
     """In pieces or whole, in bytes or in a file, with equal matches in different pieces."""
     rng = random.Random(5)
     words = [b"tok_abcd", b"tok_abce", b"key = 1", b"\n", b" ", b"xx", b"\xc3\xa9", b"secret.env"]
@@ -86,13 +92,19 @@ def test_shards_and_backends_change_no_fingerprint(tmp_path: Path, shard_bytes: 
 
 def test_ordinals_begin_anew_with_each_document() -> None:
     """What one document of a batch holds does not count in the next."""
-    one, two = Scanner(PATTERNS).scan_batch([("f", b"tok_abcd tok_abcd"), ("f", b"tok_abcd tok_abcd")])
+    one, two = Scanner(PATTERNS).scan_batch(
+        [("f", b"tok_abcd tok_abcd"), ("f", b"tok_abcd tok_abcd")]
+    )
     assert [f.fingerprint for f in one] == [f.fingerprint for f in two] == expected(one)
 
 
 @given(
-    st.tuples(st.text(max_size=4), st.text("a:1\0", max_size=4), st.binary(max_size=4), st.integers(0, 12)),
-    st.tuples(st.text(max_size=4), st.text("a:1\0", max_size=4), st.binary(max_size=4), st.integers(0, 12)),
+    st.tuples(
+        st.text(max_size=4), st.text("a:1\0", max_size=4), st.binary(max_size=4), st.integers(0, 12)
+    ),
+    st.tuples(
+        st.text(max_size=4), st.text("a:1\0", max_size=4), st.binary(max_size=4), st.integers(0, 12)
+    ),
 )
 def test_fields_do_not_run_into_each_other(
     one: tuple[str, str, bytes, int], other: tuple[str, str, bytes, int]
@@ -107,7 +119,9 @@ KEY = bytes(range(32))
 
 
 def test_a_secret_id_is_an_hmac_of_the_secret() -> None:
-    """The same secret has one name in every document and rule; the match around it does not count."""
+    """The same secret has one name in every document and rule; the match around it does not
+    count.
+    """
     found = Scanner(PATTERNS, secret_key=SecretKey(KEY)).scan(b"tok_abcd\nfoo_abcd")
     by_rule = {(f.rule_id, f.secret): f.secret_id for f in found}
     for (_, secret), name in by_rule.items():
@@ -124,7 +138,9 @@ def test_what_has_no_secret_has_no_secret_id(tmp_path: Path) -> None:
     assert found.secret_id is None and found.fingerprint == as_documented(b"env", b"x.env", b"", 0)
 
 
-@pytest.mark.parametrize(("size", "allowed"), [(0, 0), (15, 0), (16, 1), (4096, 1), (4097, 0), (100_000, 0)])
+@pytest.mark.parametrize(
+    ("size", "allowed"), [(0, 0), (15, 0), (16, 1), (4096, 1), (4097, 0), (100_000, 0)]
+)
 def test_a_key_has_a_length_that_a_key_has(tmp_path: Path, size: int, allowed: int) -> None:
     """Too short a key can be guessed; too long a one is some other file."""
     path = tmp_path / "key"

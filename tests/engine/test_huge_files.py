@@ -1,4 +1,6 @@
-"""Files beyond 4 GiB: offsets past 2^32 are right, and memory does not grow with the file. All sparse."""
+"""Files beyond 4 GiB: offsets past 2^32 are right, and memory does not grow with the file. All
+sparse.
+"""
 
 from __future__ import annotations
 
@@ -77,5 +79,9 @@ def test_a_file_of_many_shards_in_bounded_memory(tmp_path: Path) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_five_gib_in_bounded_memory(backend: str, tmp_path: Path) -> None:
-    """Matches at, around and beyond 2^32 have their offsets, and five GiB take no more memory than a quarter."""
-    check(tmp_path / "f", 5 * GIB, [1 << 20, (1 << 32) - 3, (1 << 32) + 100, 5 * GIB - 100], backend)
+    """Matches at, around and beyond 2^32 have their offsets, and five GiB take no more memory than
+    a quarter.
+    """
+    check(
+        tmp_path / "f", 5 * GIB, [1 << 20, (1 << 32) - 3, (1 << 32) + 100, 5 * GIB - 100], backend
+    )

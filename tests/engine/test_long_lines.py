@@ -1,4 +1,6 @@
-"""Lines of any length: line allowlists, columns and groups cost what the bytes cost, however many findings there are."""
+"""Lines of any length: line allowlists, columns and groups cost what the bytes cost, however many
+findings there are.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ PACK = PackData("long lines", RULES)
 
 
 class CountedDocument:
-    """A document that is no BytesDocument, as a split file is; counts the bytes that are read of it."""
+    """A document that is no BytesDocument, as a split file is; counts the bytes that are read of
+    it.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._inner = MemoryDocument(memoryview(data), "d")
@@ -63,8 +67,12 @@ def spans_of(matchers: dict[int, RuleMatcher], data: bytes) -> list[tuple[int, i
 
 
 @pytest.mark.parametrize("separator", [b" ", b"\n"], ids=["one line", "many lines"])
-def test_a_split_document_is_read_a_few_times_however_many_findings_are_on_a_line(separator: bytes) -> None:
-    """Line allowlists, columns and groups of 6 000 findings read a file of one line no more than once each."""
+def test_a_split_document_is_read_a_few_times_however_many_findings_are_on_a_line(
+    separator: bytes,
+) -> None:
+    """Line allowlists, columns and groups of 6 000 findings read a file of one line no more than
+    once each.
+    """
     data = separator.join(b"%s key_%d" % (b"x" * 500, i) for i in range(2000))
     matchers = rule_matchers(compile_pack(PACK))
     document = CountedDocument(data)
@@ -72,13 +80,15 @@ def test_a_split_document_is_read_a_few_times_however_many_findings_are_on_a_lin
         0, document, spans_of(matchers, data)
     )
     assert len(rows) == 6000
-    # blocks around matches, newlines before them, the line's start and end; the line for each of three allowlists
-    # (of short lines the neighbours are read as well)
+    # blocks around matches, newlines before them, the line's start and end; the line for each of
+    # three allowlists (of short lines the neighbours are read as well)
     assert document.bytes_read < (9 if separator == b" " else 30) * len(data)
 
 
 def test_findings_on_one_line_cost_what_they_cost_on_many() -> None:
-    """Of a document in memory, too, a line is searched once for an allowlist: 2 000 findings on it take no longer."""
+    """Of a document in memory, too, a line is searched once for an allowlist: 2 000 findings on it
+    take no longer.
+    """
     scanner = Scanner(PACK)
     seconds = {}
     for separator in (b"\n", b" "):
@@ -91,7 +101,9 @@ def test_findings_on_one_line_cost_what_they_cost_on_many() -> None:
 
 
 def test_an_allowlist_judges_each_line_on_its_own() -> None:
-    """What a line's allowlist says of one line says nothing of the next, nor of a match that goes on to another line."""
+    """What a line's allowlist says of one line says nothing of the next, nor of a match that goes
+    on to another line.
+    """
     rules = (
         Rule("word", "key", allowlists=(on_line("skip"),)),
         Rule("over", r"y\nk", allowlists=(on_line("skip"),)),
@@ -118,8 +130,12 @@ def test_an_allowlist_judges_each_line_on_its_own() -> None:
     spans=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12).map(sorted),
     view=st.booleans(),
 )
-def test_bounds_are_those_of_the_lines(data: bytes, spans: list[tuple[int, int]], view: bool) -> None:
-    """First and last byte of the lines around ascending matches, read in steps of three and five bytes."""
+def test_bounds_are_those_of_the_lines(
+    data: bytes, spans: list[tuple[int, int]], view: bool
+) -> None:
+    """First and last byte of the lines around ascending matches, read in steps of three and five
+    bytes.
+    """
     document: Document = MemoryDocument(memoryview(data), "d") if view else BytesDocument(data, "d")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "_FIRST_STEP", 3)
@@ -135,14 +151,17 @@ def test_bounds_are_those_of_the_lines(data: bytes, spans: list[tuple[int, int]]
 
 @pytest.mark.parametrize("pack", ["gitleaks.toml", "noseyparker"])
 def test_third_party_packs_on_one_line(pack: str) -> None:
-    """A megabyte of JSON with 300 keys takes at most three times as long in one line as in 300, in every pack."""
+    """A megabyte of JSON with 300 keys takes at most three times as long in one line as in 300, in
+    every pack.
+    """
     if not (SHARED / pack).exists():
         pytest.skip(f"no {SHARED / pack}")
     from vyre_dist import RulePack
 
     scanner = Scanner(RulePack.load(str(SHARED / pack)))
     keys = [
-        b'{"apiKey":"c%03dZ2F%03dhYmNkZWZnaGlqa2xtbm9w","id":"AKIAZ3MSJV4WYTHVEQ2%c"},' % (i, i, 65 + i % 26)
+        b'{"apiKey":"c%03dZ2F%03dhYmNkZWZnaGlqa2xtbm9w","id":"AKIAZ3MSJV4WYTHVEQ2%c"},'
+        % (i, i, 65 + i % 26)
         for i in range(300)
     ]
     seconds, found = {}, {}

@@ -1,4 +1,6 @@
-"""Files that vanish, change, or are no files any more: each is a problem in the result, and none is skipped silently."""
+"""Files that vanish, change, or are no files any more: each is a problem in the result, and none is
+skipped silently.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,9 @@ def scan_all(e: ScanEngine, piece: Piece, shard_bytes: int) -> TaskResult:
 
 
 def test_a_fifo_with_a_silent_writer_does_not_hang(tmp_path: Path) -> None:
-    """Reading never waits for a writer, and nothing is taken from what a writer has sent beyond what was planned."""
+    """Reading never waits for a writer, and nothing is taken from what a writer has sent beyond
+    what was planned.
+    """
     path = tmp_path / "f"
     path.write_bytes(CONTENT)
     piece = planned(path)
@@ -134,7 +138,9 @@ def test_a_fifo_with_a_silent_writer_does_not_hang(tmp_path: Path) -> None:
     "content", [b"", b"needle 1", b"needle 1 needle 22" * 9, CONTENT + b"x", CONTENT[:-1]]
 )
 def test_a_small_file_is_scanned_as_it_is_now(content: bytes, tmp_path: Path) -> None:
-    """A file that is read at once may have changed since it was listed: what it holds now is what is scanned."""
+    """A file that is read at once may have changed since it was listed: what it holds now is what
+    is scanned.
+    """
     path = tmp_path / "f"
     path.write_bytes(CONTENT)
     piece = planned(path)
@@ -157,7 +163,9 @@ def test_proc_files_are_read_whole() -> None:
 
 
 def test_scanner_lists_a_problem_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever of its pieces fail, a document is listed once, and the result says that it is not complete."""
+    """Whichever of its pieces fail, a document is listed once, and the result says that it is not
+    complete.
+    """
     path = tmp_path / "a"
     path.write_bytes(CONTENT)
     (tmp_path / "b").write_bytes(CONTENT)
@@ -178,7 +186,9 @@ def test_scanner_lists_a_problem_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_reads_beyond_the_end_say_where_it_is(tmp_path: Path) -> None:
-    """A file that shrinks after it was opened gives an error that says what was planned and what is there."""
+    """A file that shrinks after it was opened gives an error that says what was planned and what is
+    there.
+    """
     path = tmp_path / "f"
     path.write_bytes(CONTENT)
     with FileDocument(str(path), "shown", len(CONTENT)) as document:
@@ -209,7 +219,9 @@ def run_of(*paths: Path) -> FolderRun:
 def test_what_is_gone_from_a_folder_is_a_problem(
     fault: Callable[[Path], None], reason: str, tmp_path: Path
 ) -> None:
-    """A file that was in a folder's listing and can't be read is named with its reason; its neighbours are scanned."""
+    """A file that was in a folder's listing and can't be read is named with its reason; its
+    neighbours are scanned.
+    """
     os.chmod(tmp_path, 0o755)  # noqa: S103 - another user has to get in
     folder = tmp_path / "sub"
     folder.mkdir(mode=0o755)
@@ -247,7 +259,9 @@ def test_a_folders_fifo_with_a_silent_writer_is_a_problem(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("size", [0, 1, 19, 20, 21, 500])
 def test_a_folders_file_above_a_shard_is_left_to_be_cut(size: int, tmp_path: Path) -> None:
-    """What is larger than a shard comes back as a document with its size, to be scanned in pieces; nothing else does."""
+    """What is larger than a shard comes back as a document with its size, to be scanned in pieces;
+    nothing else does.
+    """
     path = tmp_path / "f"
     path.write_bytes(b"x" * size)
     result = engine(20).run(ScanTask((run_of(path),)))
@@ -255,7 +269,9 @@ def test_a_folders_file_above_a_shard_is_left_to_be_cut(size: int, tmp_path: Pat
         assert (result.large, result.documents, result.bytes) == ([], 1, size)
         return
     info = path.stat()
-    whole = Piece(0, str(path), size, 0, size, None, (info.st_mtime_ns, info.st_ino, info.st_ctime_ns))
+    whole = Piece(
+        0, str(path), size, 0, size, None, (info.st_mtime_ns, info.st_ino, info.st_ctime_ns)
+    )
     assert result.large == [(whole, 20)]
     assert (result.documents, result.bytes, result.problems) == (0, 0, [])
 
@@ -289,8 +305,12 @@ def test_files_in_the_arena_do_not_touch_each_other(tmp_path: Path) -> None:
     batch_bytes=st.integers(1, 60),
     clears=st.booleans(),
 )
-def test_files_at_the_arenas_end_are_read_whole(sizes: list[int], batch_bytes: int, clears: bool) -> None:
-    """However little room is left, by what was read before and what lies between, even if nobody clears it in time."""
+def test_files_at_the_arenas_end_are_read_whole(
+    sizes: list[int], batch_bytes: int, clears: bool
+) -> None:
+    """However little room is left, by what was read before and what lies between, even if nobody
+    clears it in time.
+    """
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patches:
         patches.setattr(ReadBuffer, "_AT_FIRST", 8)
         patches.setattr(ReadBuffer, "_MOST", 32)
@@ -333,7 +353,9 @@ def test_a_failed_task_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_arenas_memory_is_given_and_shared_out(tmp_path: Path) -> None:
-    """It is asked for once, when it is first needed; what lies in it begins at multiples of 16, where `place` says."""
+    """It is asked for once, when it is first needed; what lies in it begins at multiples of 16,
+    where `place` says.
+    """
     given: list[memoryview] = []
 
     def allocate(size: int) -> memoryview:
@@ -389,7 +411,9 @@ def test_newlines_are_counted_in_views_too(size: int) -> None:
     for low, high in ((0, size), (size // 3, size - size // 5), (min(1, size), size)):
         blocks = range(low, high, NEWLINE_BLOCK)
         counts = [data[at : min(at + NEWLINE_BLOCK, high)].count(b"\n") for at in blocks]
-        assert newline_counts(memoryview(data), low, high) == newline_counts(data, low, high) == counts
+        assert (
+            newline_counts(memoryview(data), low, high) == newline_counts(data, low, high) == counts
+        )
 
 
 def test_a_folders_proc_file_is_read_whole() -> None:
@@ -412,7 +436,9 @@ def test_a_shards_bytes_end_a_task(tmp_path: Path) -> None:
     run = run_of(*paths)
     for limit, undone in ((1, 10), (9, 9), (10, 8), (45, 5), (89, 0), (90, 0), (1000, 0)):
         result = engine(limit).run(
-            ScanTask((run._replace(names=run.names[:5]), run._replace(first=5, names=run.names[5:])))
+            ScanTask(
+                (run._replace(names=run.names[:5]), run._replace(first=5, names=run.names[5:]))
+            )
         )
         if limit < 9:  # every file is larger than a shard
             assert len(result.large) == 10 and result.undone == 0

@@ -1,4 +1,6 @@
-"""The Rust regex crate's own test data, through Scanner: every applicable case, on both backends, in pieces too."""
+"""The Rust regex crate's own test data, through Scanner: every applicable case, on both backends,
+in pieces too.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_patterns_refused_here_are_refused_by_re2() -> None:
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_every_applicable_case(backend: str) -> None:
-    """Spans and groups of all matches are those listed, whole and in shards of one and three bytes."""
+    """Spans and groups of all matches are those listed, whole and in shards of one and three
+    bytes.
+    """
     failed = []
     for case in cases():
         if case.left_out is None:
@@ -61,7 +65,9 @@ def test_every_applicable_case(backend: str) -> None:
 def is_as_listed(case: Case, findings: list[Finding]) -> bool:
     if case.expected is None:
         return bool(findings) == case.hit
-    if len(findings) < len(case.expected) or (case.limit is None and len(findings) > len(case.expected)):
+    if len(findings) < len(case.expected) or (
+        case.limit is None and len(findings) > len(case.expected)
+    ):
         return False
     return all(is_match(case, spans, f) for spans, f in zip(case.expected, findings, strict=False))
 

@@ -1,4 +1,6 @@
-"""Scanner's and the engine's front: what they take, what they refuse, in which order they answer, and the wire."""
+"""Scanner's and the engine's front: what they take, what they refuse, in which order they answer,
+and the wire.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def test_bad_patterns_are_refused() -> None:
 
 
 def test_scan_paths_orders_counts_and_lists(tmp_path: Path) -> None:
-    """Findings come by document, in the walk's order, however files share shards; counts are of all of them."""
+    """Findings come by document, in the walk's order, however files share shards; counts are of all
+    of them.
+    """
     rng = random.Random(5)
     sizes = [0, 1, 7, 8, 9, 50, 100, 3, 3, 3, 64]
     for i, size in enumerate(sizes):
@@ -112,7 +116,9 @@ def test_shards_leave_nothing_out(data: bytes, shard_bytes: int, documents: int)
     """Pieces cover each document without gaps or overlaps, and no shard is larger than asked."""
     whole = [Piece(i, f"{i}", len(data) + i, 0, len(data) + i) for i in range(documents)]
     shards = list(pack_shards(whole, shard_bytes, 4))
-    assert all(len(shard) <= 4 and sum(p.end - p.start for p in shard) <= shard_bytes for shard in shards)
+    assert all(
+        len(shard) <= 4 and sum(p.end - p.start for p in shard) <= shard_bytes for shard in shards
+    )
     for document in whole:
         pieces = [p for shard in shards for p in shard if p.document == document.document]
         assert pieces == cut(document, shard_bytes)
@@ -125,13 +131,17 @@ def test_shards_leave_nothing_out(data: bytes, shard_bytes: int, documents: int)
 
 @settings(max_examples=60)
 @given(
-    patterns=packs(), documents=st.lists(haystacks(), min_size=1, max_size=3), shard_bytes=st.integers(1, 40)
+    patterns=packs(),
+    documents=st.lists(haystacks(), min_size=1, max_size=3),
+    shard_bytes=st.integers(1, 40),
 )
 def test_tasks_and_results_survive_the_wire(
     patterns: dict[str, str], documents: list[bytes], shard_bytes: int
 ) -> None:
     """Encoded and decoded at each step, a scan gives the same results."""
-    engine = ScanEngine(RulePack.from_patterns(patterns).data, EngineConfig(shard_bytes=shard_bytes))
+    engine = ScanEngine(
+        RulePack.from_patterns(patterns).data, EngineConfig(shard_bytes=shard_bytes)
+    )
     pieces = [Piece(i, f"d{i}\udcff", len(d), 0, len(d), inline=d) for i, d in enumerate(documents)]
     parts: dict[int, list[PartResult]] = {}
     rows = []
@@ -155,7 +165,8 @@ def test_tasks_and_results_survive_the_wire(
     for number, document in enumerate(documents):
         mine = [(row[2], row[3], tuple(row[8]), row[4], row[5]) for row in rows if row[0] == number]
         assert sorted(mine, key=repr) == sorted(
-            [(h.start, h.end, h.groups, h.line, h.column) for h in hits(patterns, document)], key=repr
+            [(h.start, h.end, h.groups, h.line, h.column) for h in hits(patterns, document)],
+            key=repr,
         )
 
 
@@ -174,7 +185,15 @@ def normal(result: TaskResult) -> object:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xc1", b"\x80", b"\x90", b"\x91\x07", b"\x92\x01\xa4what", random.Random(40).randbytes(40)],
+    [
+        b"",
+        b"\xc1",
+        b"\x80",
+        b"\x90",
+        b"\x91\x07",
+        b"\x92\x01\xa4what",
+        random.Random(40).randbytes(40),
+    ],
 )
 def test_strange_bytes_are_a_wire_error(data: bytes) -> None:
     """What is no task or result says so, and what to look at."""
@@ -192,7 +211,9 @@ def test_strange_bytes_are_a_wire_error(data: bytes) -> None:
 def test_lines_and_columns(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, picks: list[int], points: list[int]
 ) -> None:
-    """Whatever offsets are asked for, and whatever checkpoints help, line, column and line start are right."""
+    """Whatever offsets are asked for, and whatever checkpoints help, line, column and line start
+    are right.
+    """
     path = tmp_path_factory.mktemp("l") / "f"
     path.write_bytes(data)
     checkpoints = [(p, data.count(b"\n", 0, p)) for p in sorted(min(p, len(data)) for p in points)]
@@ -204,4 +225,8 @@ def test_lines_and_columns(
                 lines = LineCounter(document, help_)
                 for offset in sorted(min(pick, len(data)) for pick in picks):
                     before = data[:offset].split(b"\n")
-                    assert lines.at(offset) == (len(before), len(before[-1]) + 1, offset - len(before[-1]))
+                    assert lines.at(offset) == (
+                        len(before),
+                        len(before[-1]) + 1,
+                        offset - len(before[-1]),
+                    )

@@ -96,7 +96,9 @@ def test_files_fill_slots(slot: Slot, tmp_path: Path) -> None:
     waiting, packed = iter(files), []
     left = None
     while True:
-        batch, left = slot.pack_files(waiting if left is None else itertools.chain([left], waiting), problems)
+        batch, left = slot.pack_files(
+            waiting if left is None else itertools.chain([left], waiting), problems
+        )
         packed += contents(batch)
         if left is None:
             break

@@ -1,4 +1,6 @@
-"""Real packs: Nosey Parker's examples, and gitleaks' rules over a corpus made of them, on both backends."""
+"""Real packs: Nosey Parker's examples, and gitleaks' rules over a corpus made of them, on both
+backends.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from regex_testdata import shared
 from vyre_dist import Finding, RulePack, Scanner
 from vyre_dist.rules.model import PackData
 
-# Examples that their own rule does not match, by (rule, number): none, with the rules as they are loaded here.
+# Examples that their own rule does not match, by (rule, number): none, with the rules as they are
+# loaded here.
 UNMATCHED_EXAMPLES: set[tuple[str, int]] = set()
 MATCHED_NEGATIVES: set[tuple[str, int]] = set()
 
@@ -38,7 +41,9 @@ def plain_gitleaks() -> PackData:
 
 @cache
 def corpus() -> tuple[bytes, ...]:
-    """Documents made of Nosey Parker's examples, one to twenty in each, with code-like text, noise and newlines between."""
+    """Documents made of Nosey Parker's examples, one to twenty in each, with code-like text, noise
+    and newlines between.
+    """
     rng = random.Random(7)
     examples = [text.encode() for rule in noseyparker() for text in rule.examples]
     words = [
@@ -64,7 +69,8 @@ def corpus() -> tuple[bytes, ...]:
 
     return tuple(
         b"".join(
-            between() + rng.choice(examples) + b"\n" * rng.randrange(3) for _ in range(rng.randrange(1, 20))
+            between() + rng.choice(examples) + b"\n" * rng.randrange(3)
+            for _ in range(rng.randrange(1, 20))
         )
         for _ in range(120)
     )
@@ -75,7 +81,9 @@ def test_noseyparker_examples(backend: str) -> None:
     """Every example is found by its rule, and no counter-example is."""
     pack = noseyparker()
     wanted = [(rule.id, i, text, True) for rule in pack for i, text in enumerate(rule.examples)]
-    wanted += [(rule.id, i, text, False) for rule in pack for i, text in enumerate(rule.negative_examples)]
+    wanted += [
+        (rule.id, i, text, False) for rule in pack for i, text in enumerate(rule.negative_examples)
+    ]
     assert sum(hit for *_, hit in wanted) == 430
     found = Scanner(pack, backend).scan_batch([text.encode() for _, _, text, _ in wanted])
     missed, matched = set(), set()
@@ -92,7 +100,9 @@ def test_noseyparker_pack_in_pieces() -> None:
 
 
 def test_gitleaks_pack_in_pieces() -> None:
-    """Both backends give the same findings for the whole pack, filters included, in shards of any size."""
+    """Both backends give the same findings for the whole pack, filters included, in shards of any
+    size.
+    """
     found = same_everywhere(gitleaks().data, corpus(), [1 << 20, 4096, 307])
     assert len(found) > 100
 
@@ -109,20 +119,25 @@ def test_gitleaks_regexes_are_the_oracles() -> None:
                 assert rule.regex is not None
                 mine = [(f.start, f.end, f.groups) for f in findings if f.rule_id == rule.id]
                 assert mine == [
-                    (m.start(), m.end(), m.groups()) for m in chain(as_ascii(rule.regex), document, 1 << 16)
+                    (m.start(), m.end(), m.groups())
+                    for m in chain(as_ascii(rule.regex), document, 1 << 16)
                 ]
                 hits += len(mine)
     assert hits > 300
 
 
 def as_ascii(pattern: str) -> str:
-    """As written: gitleaks' patterns name no byte above 0x7F, so google-re2's folding of those can't matter."""
+    """As written: gitleaks' patterns name no byte above 0x7F, so google-re2's folding of those
+    can't matter.
+    """
     assert pattern.isascii()
     assert not re.search(r"\\x\{?[89a-fA-F]", pattern)
     return pattern
 
 
-def same_everywhere(pack: PackData, documents: tuple[bytes, ...], shards: list[int]) -> list[Finding]:
+def same_everywhere(
+    pack: PackData, documents: tuple[bytes, ...], shards: list[int]
+) -> list[Finding]:
     whole: list[list[Finding]] = []
     for backend in ("reference", "cpu"):
         scanner = Scanner(pack, backend)

@@ -1,4 +1,6 @@
-"""Matches longer than their rule's cap: how many there are is google-re2's to say, however a document is scanned."""
+"""Matches longer than their rule's cap: how many there are is google-re2's to say, however a
+document is scanned.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ BACKENDS = ["cpu", "reference"]
 
 
 def too_long(pattern: str, document: bytes, cap: int) -> int:
-    """google-re2's matches, one after the other and without any cap, that have more bytes than `cap`."""
+    """google-re2's matches, one after the other and without any cap, that have more bytes than
+    `cap`.
+    """
     regexp, count, pos, last_end = compiled(pattern), 0, 0, -1
     while pos <= len(document) and (match := regexp.search(document, pos)) is not None:
         if match.start() == match.end() == last_end:
@@ -36,9 +40,16 @@ def too_long(pattern: str, document: bytes, cap: int) -> int:
 
 
 def check(
-    folder: Path, patterns: list[str], document: bytes, cap: int, shards: list[int], backends: list[str]
+    folder: Path,
+    patterns: list[str],
+    document: bytes,
+    cap: int,
+    shards: list[int],
+    backends: list[str],
 ) -> None:
-    expected = sum(too_long(pattern, document, cap) for pattern in patterns if is_unbounded(pattern))
+    expected = sum(
+        too_long(pattern, document, cap) for pattern in patterns if is_unbounded(pattern)
+    )
     named = {f"r{i}": pattern for i, pattern in enumerate(patterns)}
     want = hits(named, document, cap)
     (folder / "d").write_bytes(document)
@@ -63,14 +74,25 @@ def cases(draw: st.DrawFn) -> tuple[list[str], bytes, int, list[int]]:
 
 @settings(max_examples=80)
 @given(case=cases())
-@example(case=(["(?s)a[^b]*?b"], b"zzz" + b"a" + b"x" * 9 + b"a" + b"x" * 4 + b"b" + b"y" * 20, 8, [1, 3, 7]))
-@example(case=(["(?s)a.*?b|c.*?d"], b"a" + b"c" * 9 + b"b" + b"x" * 9 + b"d", 4, [1, 3, 7, 1 << 20]))
+@example(
+    case=(
+        ["(?s)a[^b]*?b"],
+        b"zzz" + b"a" + b"x" * 9 + b"a" + b"x" * 4 + b"b" + b"y" * 20,
+        8,
+        [1, 3, 7],
+    )
+)
+@example(
+    case=(["(?s)a.*?b|c.*?d"], b"a" + b"c" * 9 + b"b" + b"x" * 9 + b"d", 4, [1, 3, 7, 1 << 20])
+)
 @example(case=(["(.*?)*a"], b"ababab\n", 1, [1, 3, 1 << 20]))
 @example(case=(["a(?:[^b]*b)?"], b"axxxaxxxxxxaxxxb" * 3 + b"axxa", 4, [1, 3, 7, 1 << 20]))
 def test_counts_are_google_re2s(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[list[str], bytes, int, list[int]]
 ) -> None:
-    """As many matches are called capped as google-re2, without a cap, finds that are longer: in shards of any size."""
+    """As many matches are called capped as google-re2, without a cap, finds that are longer: in
+    shards of any size.
+    """
     patterns, document, cap, shards = case
     assume(any(map(is_unbounded, patterns)))
     check(tmp_path_factory.mktemp("d"), patterns, document, cap, shards, BACKENDS)
@@ -90,7 +112,9 @@ def test_many_counts_are_google_re2s(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_match_that_starts_inside_of_one_that_is_too_long(backend: str, tmp_path: Path) -> None:
-    """What fits inside of a match of 100 002 bytes is reported, and counted, at every shard size, by the default cap."""
+    """What fits inside of a match of 100 002 bytes is reported, and counted, at every shard size,
+    by the default cap.
+    """
     pattern = "(?s)a[^b]*?b"
     document = b"z" * 1000 + b"a" + b"x" * 40_000 + b"a" + b"x" * 60_000 + b"b"
     check(tmp_path, [pattern], document, 1 << 16, [1 << 14, 40_000, 100_000, 1 << 20], [backend])
@@ -111,7 +135,9 @@ FAR = [
 def test_far_ends_cost_what_is_read_once(
     pattern: str, document: bytes, longer: int, shard_bytes: int
 ) -> None:
-    """Half a megabyte of starts whose matches may go on to its end takes seconds, not minutes, whole and in pieces."""
+    """Half a megabyte of starts whose matches may go on to its end takes seconds, not minutes,
+    whole and in pieces.
+    """
     scanner = Scanner({"r": pattern}, shard_bytes=shard_bytes)
     began = time.process_time()
     engine = scanner.engine
@@ -133,7 +159,9 @@ def test_far_ends_cost_what_is_read_once(
     room=st.sampled_from([600, 1 << 22]),
 )
 @example(pattern="((a*)*)", data=b"a", cap=0, until=1, room=1 << 22)
-def test_the_automaton_is_google_re2(pattern: str, data: bytes, cap: int, until: int, room: int) -> None:
+def test_the_automaton_is_google_re2(
+    pattern: str, data: bytes, cap: int, until: int, room: int
+) -> None:
     """Where a match ends, the best that fits, the first of several starts: what google-re2 says.
 
     Places are remembered, and forgotten where there is room for two states only.
@@ -151,7 +179,10 @@ def test_the_automaton_is_google_re2(pattern: str, data: bytes, cap: int, until:
         assert automaton is not None
         for start in range(size + 1):
             own = compiled(pattern).match(data, start)
-            assert automaton.end_within(read, size, start, size) == (own.end() if own else None, False)
+            assert automaton.end_within(read, size, start, size) == (
+                own.end() if own else None,
+                False,
+            )
             fits = compiled(pattern).match(data, start, min(size, start + cap))
             end, goes_on = automaton.end_within(read, size, start, start + cap)
             assert end == (fits.end() if fits else None)
@@ -164,7 +195,9 @@ def test_the_automaton_is_google_re2(pattern: str, data: bytes, cap: int, until:
 @settings(max_examples=300)
 @given(pattern=patterns(), data=haystacks(), cap=st.integers(1, 9))
 def test_step_by_step_gives_the_same_matches(pattern: str, data: bytes, cap: int) -> None:
-    """The way that is taken where google-re2 would look for a missing tail again and again gives google-re2's matches."""
+    """The way that is taken where google-re2 would look for a missing tail again and again gives
+    google-re2's matches.
+    """
     assume(is_unbounded(pattern))
     root = rx.parse(pattern)
     matcher = RuleMatcher(rx.to_re2(root), None, cap, captures_matter=rx.captures_matter(root.root))

@@ -1,4 +1,6 @@
-"""Repeats of thousands: exact whatever the number, at a cost that does not grow with the number of starts."""
+"""Repeats of thousands: exact whatever the number, at a cost that does not grow with the number of
+starts.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from vyre_dist.extract.window import whole
 from vyre_dist.program import CompiledPack, compile_pack, compiled
 from vyre_dist.rules import RulePack
 
-PARTS = st.sampled_from(["a", "b", "[ab]", ".", "(?s:.)", "(?:ab)", "(?:a|bc)", "(?:a|ab)", r"\b", "c", "$"])
+PARTS = st.sampled_from(
+    ["a", "b", "[ab]", ".", "(?s:.)", "(?:ab)", "(?:a|bc)", "(?:a|ab)", r"\b", "c", "$"]
+)
 COUNTS = st.sampled_from(["", "", "{0,9}", "{3,12}", "{7}", "{0,11}?", "{2,8}?", "*", "{5,}", "?"])
 
 
@@ -34,7 +38,9 @@ def counted(draw: st.DrawFn) -> str:
     most=st.integers(1, 8),
 )
 def test_loose_searches_change_nothing(pattern: str, text: bytes, cap: int, most: int) -> None:
-    """A rule whose repeats are looked for as loops, and then tried, has the matches of the rule, by their ends, too."""
+    """A rule whose repeats are looked for as loops, and then tried, has the matches of the rule, by
+    their ends, too.
+    """
     root = rx.parse(pattern).root
     loose = rx.loosen_repeats(rx.strip_captures(root), most)
     matcher = RuleMatcher(
@@ -49,9 +55,17 @@ def test_loose_searches_change_nothing(pattern: str, text: bytes, cap: int, most
 
 
 @settings(max_examples=400)
-@given(part=st.sampled_from(["a", "[ab]", "(?:ab|c)"]), text=st.text("abc", max_size=30), data=st.data())
-def test_repeats_beyond_the_limit_prefer_what_they_did(part: str, text: str, data: st.DataObject) -> None:
-    """A repeat that is written out by powers of two matches as the repeat, greedy and lazy, for every bound and limit."""
+@given(
+    part=st.sampled_from(["a", "[ab]", "(?:ab|c)"]),
+    text=st.text("abc", max_size=30),
+    data=st.data(),
+)
+def test_repeats_beyond_the_limit_prefer_what_they_did(
+    part: str, text: str, data: st.DataObject
+) -> None:
+    """A repeat that is written out by powers of two matches as the repeat, greedy and lazy, for
+    every bound and limit.
+    """
     low = data.draw(st.integers(0, 6))
     high = data.draw(st.integers(low, 20))
     lazy, limit = data.draw(st.sampled_from(["", "?"])), data.draw(st.integers(1, 5))
@@ -77,7 +91,9 @@ def pack_of(pattern: str) -> CompiledPack:
     ],
 )
 def test_large_counts_are_bounded(pattern: str, count: int) -> None:
-    """300 kB with starts everywhere and one end take seconds, on both sides of Hyperscan's limit for counts."""
+    """300 kB with starts everywhere and one end take seconds, on both sides of Hyperscan's limit
+    for counts.
+    """
     text = b"BEGIN some x=1 other tok_ text y\n" * 9_000 + b"tok_ab= y STOP yzz"
     began = time.process_time()
     scanner = Scanner({"r": pattern % count})
@@ -88,7 +104,8 @@ def test_large_counts_are_bounded(pattern: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(?:x[^#]{0,20000}y){1,3}zz", r"x(?:[ -~]|\n){9,20000}zz", r"x.{0,9000}y.{0,9000}yzz"]
+    "pattern",
+    [r"(?:x[^#]{0,20000}y){1,3}zz", r"x(?:[ -~]|\n){9,20000}zz", r"x.{0,9000}y.{0,9000}yzz"],
 )
 def test_nested_and_repeated_counts_are_bounded(pattern: str) -> None:
     """The same for counts in counts, of more than one byte, and one after the other."""
@@ -99,7 +116,9 @@ def test_nested_and_repeated_counts_are_bounded(pattern: str) -> None:
 
 
 def test_hyperscan_and_google_re2_count_only_so_far() -> None:
-    """Neither is given counts that it does not bear: its compiler's time, its limit and its faults come with them."""
+    """Neither is given counts that it does not bear: its compiler's time, its limit and its faults
+    come with them.
+    """
     rule = pack_of(r"x[\s\S]{0,30000}?zz").rules[0]
     assert rule.candidate_pattern == b"x(?s:.)*?zz"
     assert rule.loose_pattern == b"x(?s:.)*?zz"

@@ -1,4 +1,6 @@
-"""RuleMatcher and stitch on their own: chains, hints, caps and their flags, and how long hard cases take."""
+"""RuleMatcher and stitch on their own: chains, hints, caps and their flags, and how long hard cases
+take.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def test_ends_change_nothing(pattern: str, data: bytes, cap: int) -> None:
     cuts=st.lists(st.integers(0, 80), max_size=6),
 )
 def test_pieces_of_any_sizes_join(pattern: str, data: bytes, cap: int, cuts: list[int]) -> None:
-    """However unevenly a document is cut, empty pieces included, its parts join to the chain of the whole."""
+    """However unevenly a document is cut, empty pieces included, its parts join to the chain of the
+    whole.
+    """
     matcher = matcher_of(pattern, cap)
     document = BytesDocument(data, "d")
     edges = sorted({0, len(data), *(min(c, len(data)) for c in cuts)})
@@ -74,7 +78,9 @@ def test_pieces_of_any_sizes_join(pattern: str, data: bytes, cap: int, cuts: lis
     for start, end in zip(edges, edges[1:] if len(edges) > 1 else [0], strict=False):
         window = window_of(document, start, end, matcher.cap + 1)
         rows = [
-            (s + window.base, e + window.base, f) for s, e, f in matcher.iter_matches(window) if f != DROPPED
+            (s + window.base, e + window.base, f)
+            for s, e, f in matcher.iter_matches(window)
+            if f != DROPPED
         ]
         assert all(start <= s < end or s == end == len(data) for s, _, _ in rows)
         parts.append((start, end, rows))
@@ -92,7 +98,9 @@ def test_pieces_of_any_sizes_join(pattern: str, data: bytes, cap: int, cuts: lis
 def test_a_window_need_show_no_more_than_it_must(
     pattern: str, data: bytes, cap: int, left: int, right: int
 ) -> None:
-    """One byte before the first owned start and cap + 1 after the last decide; what lies beyond changes no match."""
+    """One byte before the first owned start and cap + 1 after the last decide; what lies beyond
+    changes no match.
+    """
     matcher = matcher_of(pattern, cap)
     document = BytesDocument(data, "d")
     start, end = min(left, len(data)), min(left + right, len(data))
@@ -140,7 +148,9 @@ def test_flags(pattern: str, data: bytes, rows: list[tuple[int, int, int]]) -> N
 def test_what_is_too_long_in_a_piece_is_too_long_in_the_document(
     pattern: str, data: bytes, cap: int, cuts: list[int], more: int, hinted: bool
 ) -> None:
-    """Where a piece flags a match, one longer than the cap starts in the document: a piece's end is not the document's."""
+    """Where a piece flags a match, one longer than the cap starts in the document: a piece's end is
+    not the document's.
+    """
     assume(is_unbounded(pattern) and not (hinted and rx.nullable(rx.parse(pattern).root)))
     matcher = matcher_of(pattern, cap)
     regexp = matcher.regexp
@@ -155,11 +165,14 @@ def test_what_is_too_long_in_a_piece_is_too_long_in_the_document(
         )
         for s, _, flags in rows:
             at = s + window.base
-            assert not flags or any(regexp.fullmatch(data, at, e) for e in range(at + cap + 1, size + 1))
+            assert not flags or any(
+                regexp.fullmatch(data, at, e) for e in range(at + cap + 1, size + 1)
+            )
 
 
 SHOWN = [
-    # what a piece that owns the first 4 of these bytes and shows `more` after them flags, with a cap of 2
+    # what a piece that owns the first 4 of these bytes and shows `more` after them flags, with a
+    # cap of 2
     (r"ab*\z", b"abbbbbbbbb", 3, []),
     (r"ab*\z", b"abbbbb", 3, [(0, 6, DROPPED)]),  # here the document ends where it ends
     (r"ab*\z", b"abbbbb-", 3, []),
@@ -171,7 +184,9 @@ SHOWN = [
 
 
 @pytest.mark.parametrize(("pattern", "data", "more", "rows"), SHOWN)
-def test_flags_in_pieces(pattern: str, data: bytes, more: int, rows: list[tuple[int, int, int]]) -> None:
+def test_flags_in_pieces(
+    pattern: str, data: bytes, more: int, rows: list[tuple[int, int, int]]
+) -> None:
     """A piece flags what it can be sure of: not what may end only because the piece does."""
     window = window_of(BytesDocument(data, "d"), 0, 4, more)
     matcher = matcher_of(pattern, 2)
@@ -192,8 +207,12 @@ HARD = [
 
 
 @pytest.mark.parametrize(("pattern", "data"), HARD)
-def test_too_long_matches_are_not_searched_again_from_every_start(pattern: str, data: bytes) -> None:
-    """A stretch of starts whose matches are too long costs seconds at most, not hours; the first that fits is found."""
+def test_too_long_matches_are_not_searched_again_from_every_start(
+    pattern: str, data: bytes
+) -> None:
+    """A stretch of starts whose matches are too long costs seconds at most, not hours; the first
+    that fits is found.
+    """
     cap = 1 << 12
     began = time.process_time()
     rows = list(matcher_of(pattern, cap).iter_matches(whole(data)))
@@ -220,14 +239,18 @@ def test_groups_are_those_of_the_match_as_it_was_cut() -> None:
 @settings(max_examples=600)
 @given(pattern=patterns(), data=haystacks())
 def test_no_match_starts_before_its_reach(pattern: str, data: bytes) -> None:
-    """Of all substrings that match and go to an end or beyond, none starts before the offset that is given for it."""
+    """Of all substrings that match and go to an end or beyond, none starts before the offset that
+    is given for it.
+    """
     assume(is_unbounded(pattern))
     reach = Reach.of(rx.to_re2(rx.parse(pattern)))
     assume(reach is not None)
     assert reach is not None
     regexp = matcher_of(pattern).regexp
     size = len(data)
-    matching = [(s, e) for e in range(size + 1) for s in range(e + 1) if regexp.fullmatch(data, s, e)]
+    matching = [
+        (s, e) for e in range(size + 1) for s in range(e + 1) if regexp.fullmatch(data, s, e)
+    ]
     for end in range(size + 1):
         for low in (0, size // 2):
             earliest = reach.earliest(data, low, end)
@@ -246,7 +269,9 @@ def test_no_match_starts_before_its_reach(pattern: str, data: bytes) -> None:
     ],
 )
 def test_reach_in_numbers(pattern: str, text: bytes, at: int | None) -> None:
-    """How far back a look goes; never further than one factor of four beyond what the bytes allow."""
+    """How far back a look goes; never further than one factor of four beyond what the bytes
+    allow.
+    """
     reach = Reach.of(rx.to_re2(rx.parse(pattern)))
     if at is None:
         assert reach is None
@@ -275,7 +300,9 @@ LEADS = st.sampled_from(
 @settings(max_examples=1500)
 @given(pattern=LEADS, data=st.text(alphabet="abcx \n", max_size=40), cap=st.integers(1, 12))
 def test_a_lead_that_may_be_missing_changes_nothing(pattern: str, data: str, cap: int) -> None:
-    """Rules that begin with bytes they can do without are found by what follows, with the matches of the whole."""
+    """Rules that begin with bytes they can do without are found by what follows, with the matches
+    of the whole.
+    """
     matcher = matcher_of(pattern, cap)
     matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
     assert matcher.reach is not None and matcher.reach.core
@@ -290,7 +317,9 @@ def test_a_lead_that_may_be_missing_changes_nothing(pattern: str, data: str, cap
 
 
 def test_groups_seen_on_the_way() -> None:
-    """A match that is found from its start comes with its groups, if no match that is too long could be there."""
+    """A match that is found from its start comes with its groups, if no match that is too long
+    could be there.
+    """
     pattern, text = r"[ab]{0,2}?(?P<run>a+)(x)?(b|c+)", b"xaac bacc aab"
     for cap, starts in ((13, {1, 5, 10}), (3, {10})):
         matcher = matcher_of(pattern, cap)

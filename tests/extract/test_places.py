@@ -1,4 +1,6 @@
-"""Matches near the places that the tables leave are all matches: in whole documents, in pieces, dense or not."""
+"""Matches near the places that the tables leave are all matches: in whole documents, in pieces,
+dense or not.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from vyre_dist.rules import RulePack
 CAP = 64
 
 # every narrow window is worth having: most of the patterns have anchors
-FLAT = GramModel.from_bytes(pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256)))
+FLAT = GramModel.from_bytes(
+    pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
+)
 
 DENSE = [
     "abca?",
@@ -39,7 +43,9 @@ DENSE = [
 
 
 def anchored_places(pattern: str, windows: list[Window]) -> list[list[int]] | None:
-    """By window: the places of all rows, in its coordinates; None for a pattern that has no anchors."""
+    """By window: the places of all rows, in its coordinates; None for a pattern that has no
+    anchors.
+    """
     compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data)
     tables = compile_tables([rx.parse(compiled.rules[0].pattern).root], FLAT).tables
     if not tables.entries.size or tables.runs.size:
@@ -59,7 +65,9 @@ def windows_of(document: bytes, size: int, overlap: int) -> list[Window]:
         base, stop = max(0, start - 1), min(len(document), start + size + overlap)
         end = min(start + size, len(document))
         pieces.append(
-            Window(document[base:stop], base, start - base, end - base, start + size >= len(document))
+            Window(
+                document[base:stop], base, start - base, end - base, start + size >= len(document)
+            )
         )
     return pieces
 
@@ -78,24 +86,40 @@ def check(pattern: str, document: bytes, size: int) -> int:
     seen = 0
     for window, own in zip(windows, places, strict=True):
         wanted = list(matcher.iter_matches(window))
-        found = matches_at_places(matcher, window, own) if own else []  # without places nobody looks
+        found = (
+            matches_at_places(matcher, window, own) if own else []
+        )  # without places nobody looks
         assert found == wanted, (pattern, window)
         seen += len(wanted)
     return seen
 
 
 @settings(max_examples=500)
-@given(pattern=st.one_of(patterns(), st.sampled_from(DENSE)), document=haystacks(60), size=st.integers(1, 30))
+@given(
+    pattern=st.one_of(patterns(), st.sampled_from(DENSE)),
+    document=haystacks(60),
+    size=st.integers(1, 30),
+)
 def test_matches_at_places(pattern: str, document: bytes, size: int) -> None:
-    """The chain found from the places is the whole chain, whichever piece of the document is looked at."""
+    """The chain found from the places is the whole chain, whichever piece of the document is looked
+    at.
+    """
     check(pattern, document, size)
 
 
 @pytest.mark.parametrize("pattern", DENSE)
 def test_dense_matches(pattern: str) -> None:
-    """Overlapping candidates, touching matches and matches at both edges come out as one search finds them."""
+    """Overlapping candidates, touching matches and matches at both edges come out as one search
+    finds them.
+    """
     seen = 0
-    for document in (b"abc" * 9, b"a" * 40, b"abcab" * 5 + b"ca", b"ab" * 11 + b"c abcx abc", b"ABCABaaaab"):
+    for document in (
+        b"abc" * 9,
+        b"a" * 40,
+        b"abcab" * 5 + b"ca",
+        b"ab" * 11 + b"c abcx abc",
+        b"ABCABaaaab",
+    ):
         for size in (1, 2, 7, 64):
             seen += check(pattern, document, size)
     assert seen > 10
@@ -110,7 +134,9 @@ def test_dense_matches(pattern: str) -> None:
     at_end=st.booleans(),
 )
 def test_matches_at_starts(gaps: list[int], width: int, low: int, owned: int, at_end: bool) -> None:
-    """From many starts or few, with repeats and outside of the window, the chain is what one by one gives."""
+    """From many starts or few, with repeats and outside of the window, the chain is what one by one
+    gives.
+    """
     starts = np.cumsum(gaps).tolist()
     data = b"." * (low + owned if at_end else low + owned + width + 1)
     window = Window(data, 7, low, low + owned, at_end)
@@ -127,7 +153,9 @@ def test_matches_at_starts(gaps: list[int], width: int, low: int, owned: int, at
 def test_places_without_matches_are_not_each_searched_to_the_end(
     pattern: str, tail: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thousands of places on one line that have no match: what is read in all is the text a few times over."""
+    """Thousands of places on one line that have no match: what is read in all is the text a few
+    times over.
+    """
     count = 4000
     text = b"key=abcd," * count + tail
     compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data, max_match_bytes=1 << 20)

@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("speculation", ["force", "disable", "auto"])
 def test_random_documents(gpu: Gpu, speculation: str) -> None:
-    """Random documents and packs give the cpu backend's findings on both paths, at shard sizes that cut everything."""
+    """Random documents and packs give the cpu backend's findings on both paths, at shard sizes that
+    cut everything.
+    """
     rng = random.Random(3)
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
     documents = [random_document(rng, 40) for _ in range(gpu.amount(60, 12))]
@@ -45,8 +47,8 @@ def test_examples(gpu: Gpu) -> None:
 
 
 def test_a_programs_tunables_are_not_the_devices(gpu: Gpu) -> None:
-    """The tiles that the cuda backend counts are its DevicePack's, whatever the program's tunables say; the reference's
-    are the program's.
+    """The tiles that the cuda backend counts are its DevicePack's, whatever the program's tunables
+    say; the reference's are the program's.
     """
     del gpu
     pack = compile_pack(RulePack.from_patterns({"token": PATTERNS[0]}).data)
@@ -66,7 +68,9 @@ def test_a_programs_tunables_are_not_the_devices(gpu: Gpu) -> None:
 
 @pytest.mark.gpu
 def test_out_of_memory_halves_the_batch(real_gpu: Gpu) -> None:
-    """With too little device memory for all windows at once they go in halves, and give the same spans and tiles."""
+    """With too little device memory for all windows at once they go in halves, and give the same
+    spans and tiles.
+    """
     import cupy
     import numpy as np
 
@@ -110,7 +114,16 @@ def test_command_line(real_gpu: Gpu, tmp_path: Path) -> None:
     found = {}
     for backend in ("cpu", "cuda"):
         file = tmp_path / f"{backend}.jsonl"
-        command = [sys.executable, "-m", "vyre_dist", "scan", "--backend", backend, "--workers", "2"]
+        command = [
+            sys.executable,
+            "-m",
+            "vyre_dist",
+            "scan",
+            "--backend",
+            backend,
+            "--workers",
+            "2",
+        ]
         done = subprocess.run(
             [*command, "--pool", "local", "-f", f"jsonl={file}", str(ROOT / "examples")],
             capture_output=True,

@@ -1,4 +1,6 @@
-"""A device that is busy with another process's work: what is on its way takes its time, and nothing is lost."""
+"""A device that is busy with another process's work: what is on its way takes its time, and nothing
+is lost.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ while True:
 
 @pytest.mark.gpu
 def test_first_scans_beside_another_process(real_gpu: Gpu) -> None:
-    """Programs that were put there a moment ago give the reference's rows, whatever else keeps the device busy."""
+    """Programs that were put there a moment ago give the reference's rows, whatever else keeps the
+    device busy.
+    """
     tables, tunables = make_tables(PATTERNS), TUNABLES[0]
     rng = random.Random(3)
     arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
@@ -44,7 +48,9 @@ def test_first_scans_beside_another_process(real_gpu: Gpu) -> None:
         try:
             for _ in range(40):
                 assert other.stdout.read(1) == b"."  # it is at work
-                for way, got in real_gpu.every_way(real_gpu.programs(tables, tunables), arena).items():
+                for way, got in real_gpu.every_way(
+                    real_gpu.programs(tables, tunables), arena
+                ).items():
                     assert got == want, way
         finally:
             other.kill()

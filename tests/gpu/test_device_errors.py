@@ -1,4 +1,6 @@
-"""Devices that will not do are refused with what was found and what to do; on the emulated one, which can be any."""
+"""Devices that will not do are refused with what was found and what to do; on the emulated one,
+which can be any.
+"""
 
 from __future__ import annotations
 
@@ -50,21 +52,29 @@ def test_none(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_little_shared_memory(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instance that needs more shared memory than a block or a multiprocessor has is refused, with both amounts."""
+    """An instance that needs more shared memory than a block or a multiprocessor has is refused,
+    with both amounts.
+    """
     del emulated_gpu
     import cupy
 
     small = properties(sharedMemPerBlockOptin=99 << 10, sharedMemPerMultiprocessor=100 << 10)
     monkeypatch.setattr(cupy.cuda.runtime, "getDeviceProperties", lambda _number: small)
     device = Device(ArtifactCache(None))
-    with pytest.raises(UsageError, match=r"needs 139\d\d\d bytes .*101376 for a block .*fewer bitmap_bits"):
+    with pytest.raises(
+        UsageError, match=r"needs 139\d\d\d bytes .*101376 for a block .*fewer bitmap_bits"
+    ):
         device.kernel(scan.instance(Tunables(bitmap_bits=20)))
     with pytest.raises(UsageError, match=r"with 2 blocks a multiprocessor needs 8\d+ bytes"):
         device.kernel(scan.instance(Tunables(threads=512, bitmap_bits=19, blocks_per_sm=2)))
 
 
-def test_a_device_with_half_the_shared_memory(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of compute capability 8.9 or 12.0 takes a smaller bitmap and fewer blocks, and finds the same."""
+def test_a_device_with_half_the_shared_memory(
+    emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of compute capability 8.9 or 12.0 takes a smaller bitmap and fewer blocks, and finds the
+    same.
+    """
     del emulated_gpu
     import cupy
 
@@ -82,7 +92,9 @@ def test_a_device_with_half_the_shared_memory(emulated_gpu: Gpu, monkeypatch: py
     lane = device_pack.lane()
     got = found(lane.fused(arena))
     want = expected(
-        execute_arena(device_pack.tables, arena, tile_bytes=SMALL_TUNABLES.tile_bytes, max_steps=MAX_STEPS)
+        execute_arena(
+            device_pack.tables, arena, tile_bytes=SMALL_TUNABLES.tile_bytes, max_steps=MAX_STEPS
+        )
     )
     assert got == want
     assert len(want[0]) > 100

@@ -20,12 +20,22 @@ PARAMETERS = "unsigned* out, const unsigned* in"
 
 
 def run(
-    gpu: Gpu, body: str, *, threads: int = 64, words: int = 64, shared_bytes: int = 0, times: int = 1
+    gpu: Gpu,
+    body: str,
+    *,
+    threads: int = 64,
+    words: int = 64,
+    shared_bytes: int = 0,
+    times: int = 1,
 ) -> list[npt.NDArray[Any]]:
-    """What a kernel of this body makes of `in`, 0 and up, of `words` words, as `out`, as long; it is run so many times."""
+    """What a kernel of this body makes of `in`, 0 and up, of `words` words, as `out`, as long; it
+    is run so many times.
+    """
     import cupy
 
-    source = f'#include "tables.cuh"\nextern "C" __global__ void test({PARAMETERS}) {{\n{body}\n}}\n'
+    source = (
+        f'#include "tables.cuh"\nextern "C" __global__ void test({PARAMETERS}) {{\n{body}\n}}\n'
+    )
     kernel = gpu.device.kernel(Instance("test", source, threads, 1, shared_bytes))
     given = cupy.empty(words, np.uint32)
     given.set(np.arange(words, dtype=np.uint32), stream=gpu.stream)
@@ -40,7 +50,10 @@ def run(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("if (threadIdx.x < 5) __syncwarp();", r"wait for each other.*threads 0-4 wait at test\.cpp:\d+"),
+        (
+            "if (threadIdx.x < 5) __syncwarp();",
+            r"wait for each other.*threads 0-4 wait at test\.cpp:\d+",
+        ),
         ("if (threadIdx.x < 32) __syncthreads();", "threads 0-31 wait at .*threads 32-63 are done"),
         (
             "if (threadIdx.x & 1) __ballot_sync(~0u, true);\nelse __ballot_sync(~0u, true);",
@@ -62,15 +75,21 @@ def run(
     ],
 )
 def test_faults_are_errors(emulated_gpu: Gpu, body: str, message: str) -> None:
-    """Lanes that wait in vain and memory that is not there are errors that say where; the next launch is none the worse."""
+    """Lanes that wait in vain and memory that is not there are errors that say where; the next
+    launch is none the worse.
+    """
     with pytest.raises(KernelFaultError, match=message):
         run(emulated_gpu, body)
-    assert run(emulated_gpu, "out[threadIdx.x] = in[threadIdx.x] + 1;")[0].tolist() == list(range(1, 65))
+    assert run(emulated_gpu, "out[threadIdx.x] = in[threadIdx.x] + 1;")[0].tolist() == list(
+        range(1, 65)
+    )
 
 
 def test_shared_memory_has_bounds(emulated_gpu: Gpu) -> None:
     """More dynamic shared memory than was asked for may not be written to."""
-    body = "extern __shared__ uint4 shared[];\nshared[threadIdx.x].x = in[threadIdx.x];\nout[0] = 1;"
+    body = (
+        "extern __shared__ uint4 shared[];\nshared[threadIdx.x].x = in[threadIdx.x];\nout[0] = 1;"
+    )
     code = f"namespace vyre {{ inline void fill({PARAMETERS}) {{ {body} }} }}"
     kernel = "vyre::fill(out, in);"
     source = f'#include "tables.cuh"\n{code}\nextern "C" __global__ void test({PARAMETERS}) {{ {kernel} }}\n'
@@ -91,7 +110,9 @@ def test_shared_memory_has_bounds(emulated_gpu: Gpu) -> None:
 
 @pytest.mark.parametrize("barrier", ["__syncthreads();", "__syncwarp();"])
 def test_missing_barriers_show(emulated_gpu: Gpu, barrier: str) -> None:
-    """What one lane leaves in shared memory for another is there behind a barrier, and sometimes not without one."""
+    """What one lane leaves in shared memory for another is there behind a barrier, and sometimes
+    not without one.
+    """
     body = "__shared__ unsigned words[32];\nwords[threadIdx.x] = in[threadIdx.x];\n{}\n"
     body += "out[threadIdx.x] = words[31 - threadIdx.x];"
     for there in (barrier, ""):
@@ -113,7 +134,9 @@ def test_warps_overtake_each_other(emulated_gpu: Gpu) -> None:
 
 
 def test_intrinsics(emulated_gpu: Gpu) -> None:
-    """Votes, shuffles, masks of active lanes and the arithmetic ones give what CUDA's guide says."""
+    """Votes, shuffles, masks of active lanes and the arithmetic ones give what CUDA's guide
+    says.
+    """
     body = """
     const unsigned lane = threadIdx.x & 31;
     unsigned sum = in[lane];
@@ -140,13 +163,17 @@ def test_intrinsics(emulated_gpu: Gpu) -> None:
 
 
 def test_streams_are_lazy(emulation: EmulatedCupy, emulated_gpu: Gpu) -> None:
-    """What is queued has not happened before it is waited for; arguments are those of the launch."""
+    """What is queued has not happened before it is waited for; arguments are those of the
+    launch.
+    """
     import cupy
 
     assert isinstance(emulation, EmulatedCupy)
     stream = cupy.cuda.Stream(non_blocking=True)
     array = cupy.asarray(np.zeros(4, np.uint32))
-    assert array._host().tolist() != [0] * 4  # queued on the default stream, for which `stream` does not wait
+    assert (
+        array._host().tolist() != [0] * 4
+    )  # queued on the default stream, for which `stream` does not wait
     cupy.cuda.get_current_stream().synchronize()
     with stream:
         array.fill(7)

@@ -1,4 +1,6 @@
-"""The first look for a GPU, at drivers of which one says yes and the others, each for a reason of its own, no."""
+"""The first look for a GPU, at drivers of which one says yes and the others, each for a reason of
+its own, no.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,12 @@ ASK = "from vyre_dist.kernels.cuda.first_look import promising; print(promising(
     ],
     ids=["oldest", "new", "too old", "no device", "driver refuses"],
 )
-def test_drivers(tmp_path: Path, init: int, count: int, capability: tuple[int, int], answer: bool) -> None:
-    """A device is promising if the driver starts, sees one, and it is of compute capability 8.0 or more."""
+def test_drivers(
+    tmp_path: Path, init: int, count: int, capability: tuple[int, int], answer: bool
+) -> None:
+    """A device is promising if the driver starts, sees one, and it is of compute capability 8.0 or
+    more.
+    """
     driver = make_driver(tmp_path, init=init, count=count, capability=capability)
     asked = subprocess.run(
         [sys.executable, "-c", ASK],
@@ -46,7 +52,9 @@ def test_drivers(tmp_path: Path, init: int, count: int, capability: tuple[int, i
 def test_a_cupy_in_memory_only(
     tmp_path: Path, emulation: EmulatedCupy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CuPy that is imported already is there, whether or not its module says where it came from."""
+    """A CuPy that is imported already is there, whether or not its module says where it came
+    from.
+    """
     code = "import sys, types; sys.modules['cupy'] = types.ModuleType('cupy'); " + ASK
     driver = make_driver(tmp_path)
     asked = subprocess.run(

@@ -1,4 +1,6 @@
-"""Registering host memory with CUDA: once, as a whole mapping, and what happens where it is refused."""
+"""Registering host memory with CUDA: once, as a whole mapping, and what happens where it is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from gpu_device import Gpu
 
 
 def test_registered_once_and_refused_once(gpu: Gpu, caplog: pytest.LogCaptureFixture) -> None:
-    """A mapping is registered once for all arrays in it; a second owner is refused, told so in one line, and goes on."""
+    """A mapping is registered once for all arrays in it; a second owner is refused, told so in one
+    line, and goes on.
+    """
     del gpu
     from vyre_dist.kernels.cuda.host_memory import HostRegistry
 
@@ -68,7 +72,9 @@ def test_landing_places_without_pinned_memory(
 
 
 def test_parts_of_one_mapping(emulated_gpu: Gpu, tmp_path: Path) -> None:
-    """Where a part has advice of its own, the kernel lists a mapping in pieces: they are registered as one."""
+    """Where a part has advice of its own, the kernel lists a mapping in pieces: they are registered
+    as one.
+    """
     del emulated_gpu
     from vyre_dist.kernels.cuda.host_memory import HostRegistry, mapping_of
 

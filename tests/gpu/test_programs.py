@@ -1,4 +1,6 @@
-"""The programs on the GPU against the reference: rows, tiles and the prefilter's bits, over every instance."""
+"""The programs on the GPU against the reference: rows, tiles and the prefilter's bits, over every
+instance.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,15 @@ import random
 import numpy as np
 import pytest
 from gpu_device import Gpu
-from gpu_support import MANY_EVERYWHERE, PATTERNS, TUNABLES, expected, found, make_tables, random_document
+from gpu_support import (
+    MANY_EVERYWHERE,
+    PATTERNS,
+    TUNABLES,
+    expected,
+    found,
+    make_tables,
+    random_document,
+)
 from random_patterns import flat_model, parse_or_none, random_haystack, random_pattern
 
 from vyre_dist.compiler import compile_tables, rule_program
@@ -25,7 +35,9 @@ MAX_STEPS = 256
 
 def check(gpu: Gpu, arena: Arena, tunables: Tunables, **options: int) -> int:
     """All ways give the reference's rows and tiles; how many rows there are."""
-    want = expected(execute_arena(TABLES, arena, tile_bytes=tunables.tile_bytes, max_steps=MAX_STEPS))
+    want = expected(
+        execute_arena(TABLES, arena, tile_bytes=tunables.tile_bytes, max_steps=MAX_STEPS)
+    )
     programs = gpu.programs(TABLES, tunables, MAX_STEPS, **options)
     for way, got in gpu.every_way(programs, arena).items():
         assert got == want, way
@@ -35,7 +47,9 @@ def check(gpu: Gpu, arena: Arena, tunables: Tunables, **options: int) -> int:
 @pytest.mark.parametrize("tunables", TUNABLES, ids=str)
 @pytest.mark.parametrize("seed", range(4))
 def test_random_arenas(gpu: Gpu, tunables: Tunables, seed: int) -> None:
-    """Arenas of random documents, open and whole, give the reference's rows and tiles in every instance."""
+    """Arenas of random documents, open and whole, give the reference's rows and tiles in every
+    instance.
+    """
     rng = random.Random(seed)
     rows = 0
     for count in (1, 7, 300):
@@ -48,7 +62,9 @@ def test_random_arenas(gpu: Gpu, tunables: Tunables, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random patterns, some with bit-parallel automata, give the reference's rows whatever the limit of steps."""
+    """Random patterns, some with bit-parallel automata, give the reference's rows whatever the
+    limit of steps.
+    """
     tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
     rows = parallel = always = widths = 0
     for number in range(gpu.amount(100, 30)):
@@ -56,7 +72,9 @@ def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> N
         with monkeypatch.context() as patch:
             if rng.random() < 0.4:
                 patch.setattr(rule_program, "MAX_TABLE_BYTES", 0)
-            regexes = [r for _ in range(4) if (r := parse_or_none(random_pattern(rng, 1))) is not None]
+            regexes = [
+                r for _ in range(4) if (r := parse_or_none(random_pattern(rng, 1))) is not None
+            ]
             roots = [regex.root for regex in regexes]
             tables = compile_tables(roots, rng.choice((flat_model(), default_model()))).tables
         documents = [random_haystack(rng, 30) for _ in range(rng.randrange(1, 20))]
@@ -77,9 +95,12 @@ def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_offset(gpu: Gpu) -> None:
-    """A document shifted through 261 offsets, in itself and in the arena, over the edges of vectors, units and tiles."""
+    """A document shifted through 261 offsets, in itself and in the arena, over the edges of
+    vectors, units and tiles.
+    """
     text = b" ".join(
-        piece for piece in (b"token=deadbeef", b"key='0123456789'", b"0123456789abcdef" * 3, b"abcxy zz")
+        piece
+        for piece in (b"token=deadbeef", b"key='0123456789'", b"0123456789abcdef" * 3, b"abcxy zz")
     )
     tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
     documents = [b"." * shift + text for shift in range(261)]
@@ -90,7 +111,9 @@ def test_every_offset(gpu: Gpu) -> None:
 
 
 def test_runs_of_all_lengths(gpu: Gpu) -> None:
-    """Many rules that are looked for by runs of one class, and a run that is longer than a document's rest is told."""
+    """Many rules that are looked for by runs of one class, and a run that is longer than a
+    document's rest is told.
+    """
     long = "(?:[0-9a-f]{33}){30}" * 67
     tables = make_tables([*(f"[0-9a-f]{{{40 + n}}}" for n in range(12)), "[0-9]{35}", long])
     assert tables.runs.size == 14
@@ -107,7 +130,9 @@ def test_runs_of_all_lengths(gpu: Gpu) -> None:
 
 
 def test_ragged_ends(gpu: Gpu) -> None:
-    """Arenas of every length from 0 to 80 bytes, and around a unit's size, are read to their last byte and no further."""
+    """Arenas of every length from 0 to 80 bytes, and around a unit's size, are read to their last
+    byte and no further.
+    """
     text = (b"zz token=deadbeef abcxxy s.abcdef " * 200)[:4200]
     for size in [*range(81), 511, 512, 513, 2047, 2048, 2049, 4095, 4096, 4097]:
         check(gpu, Arena.pack([text[-size:] if size else b""]), TUNABLES[0])
@@ -145,13 +170,17 @@ def test_several_rounds(gpu: Gpu) -> None:
 
 
 def test_everything_hits(gpu: Gpu) -> None:
-    """Where every place hits and every candidate is confirmed, lists and rows outgrow their room and nothing is lost."""
+    """Where every place hits and every candidate is confirmed, lists and rows outgrow their room
+    and nothing is lost.
+    """
     arena = Arena.pack([b"z" * gpu.amount(1_000_001, 70_001), b"abcy" * gpu.amount(50_000, 1_000)])
     assert check(gpu, arena, TUNABLES[0]) > Workspace().row_capacity
 
 
 def test_many_rules_without_windows(gpu: Gpu) -> None:
-    """Of more such entries than the kernel asks for at once, each finds its places, in small stretches too."""
+    """Of more such entries than the kernel asks for at once, each finds its places, in small
+    stretches too.
+    """
     tables = make_tables(MANY_EVERYWHERE)
     assert tables.always_entries.size > 32
     rng = random.Random(13)
@@ -189,7 +218,9 @@ def test_prefilter_bits(gpu: Gpu) -> None:
         lists = programs.list_hits(there, 0, space, gpu.stream)
         assert lists is not None
         count = int(space.reserve("found", np.uint32, 1).get(stream=gpu.stream)[0])
-        hits = space.reserve("hits", np.uint8, 0)[: 4 * count].get(stream=gpu.stream).view(np.uint32)
+        hits = (
+            space.reserve("hits", np.uint8, 0)[: 4 * count].get(stream=gpu.stream).view(np.uint32)
+        )
         windows = np.sort(hits[hits >> np.uint32(31) == 0])
         tables = replace(TABLES, bitmap=make_bitmap(TABLES.grams, TABLES.multiplier, bits))
         assert np.array_equal(windows, bitmap_places(tables, arena.data).astype(np.uint32))
@@ -197,7 +228,9 @@ def test_prefilter_bits(gpu: Gpu) -> None:
 
 @pytest.mark.gpu
 def test_beyond_four_gibibytes(real_gpu: Gpu) -> None:
-    """In an arena of more than 2^32 bytes, what was planted around 2^30, 2^31 and 2^32 is found, at its place."""
+    """In an arena of more than 2^32 bytes, what was planted around 2^30, 2^31 and 2^32 is found, at
+    its place.
+    """
 
     if real_gpu.device.free_bytes() < 6 << 30:
         pytest.skip("less than 6 GiB of device memory are free")

@@ -1,4 +1,6 @@
-"""What the kernels' lanes leave for each other in memory is ordered by barriers; and the detector that says so detects."""
+"""What the kernels' lanes leave for each other in memory is ordered by barriers; and the detector
+that says so detects.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,11 @@ def test_spans(racing_gpu: Gpu) -> None:
         (1, EXCHANGE.format("__ballot_sync(~0u, true);", "threadIdx.x ^ 1"), True),
         (1, EXCHANGE.format("__shfl_sync(~0u, 1, 0);", "threadIdx.x ^ 1"), True),
         (1, EXCHANGE.format("", "threadIdx.x"), False),
-        (1, "out[threadIdx.x] = in[0];\nif (threadIdx.x == 9) const_cast<unsigned*>(in)[0] = 1;", True),
+        (
+            1,
+            "out[threadIdx.x] = in[0];\nif (threadIdx.x == 9) const_cast<unsigned*>(in)[0] = 1;",
+            True,
+        ),
         (1, "out[0] = 1;", True),
         (2, "if (threadIdx.x == 0) out[blockIdx.x] = 1;", False),
         (2, "if (threadIdx.x == 0) out[0] = 1;", True),
@@ -110,11 +116,15 @@ def test_spans(racing_gpu: Gpu) -> None:
     ],
 )
 def test_detection(racing_gpu: Gpu, grid: int, body: str, races: bool) -> None:
-    """Accesses by two lanes, one a write, race unless a barrier or a __syncwarp is between them or both are atomic."""
+    """Accesses by two lanes, one a write, race unless a barrier or a __syncwarp is between them or
+    both are atomic.
+    """
     import cupy
 
     parameters = "unsigned* out, const unsigned* in"
-    source = f'#include "tables.cuh"\nextern "C" __global__ void test({parameters}) {{\n{body}\n}}\n'
+    source = (
+        f'#include "tables.cuh"\nextern "C" __global__ void test({parameters}) {{\n{body}\n}}\n'
+    )
     kernel = racing_gpu.device.kernel(Instance("test", source, 64, 1, 0))
     out, given = (cupy.empty(64, np.uint32) for _ in range(2))
     for array in (out, given):

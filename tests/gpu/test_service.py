@@ -1,4 +1,6 @@
-"""A GPU that one process owns and others use: what comes out is what a backend with a GPU of its own gives."""
+"""A GPU that one process owns and others use: what comes out is what a backend with a GPU of its
+own gives.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +80,16 @@ def remote(address: str) -> CudaBackend:
 def batch(rng: random.Random, count: int) -> list[Window]:
     """Whole documents, and parts of some."""
     texts = [random_document(rng, 60) for _ in range(count)]
-    parts = [Window(text, 5, 1, max(1, len(text) - 9), False) for text in texts[::3] if len(text) > 20]
+    parts = [
+        Window(text, 5, 1, max(1, len(text) - 9), False) for text in texts[::3] if len(text) > 20
+    ]
     return [whole(text) for text in texts] + parts
 
 
 def test_several_clients(gpu: Gpu, tmp_path: Path) -> None:
-    """Clients in turn, with batches that outgrow their memory and on both paths, get what a backend of its own gives."""
+    """Clients in turn, with batches that outgrow their memory and on both paths, get what a backend
+    of its own gives.
+    """
     del gpu
     rng = random.Random(31)
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
@@ -156,7 +162,9 @@ def test_a_service_that_ends(gpu: Gpu, tmp_path: Path) -> None:
 
 
 def test_errors_come_back(emulated_gpu: Gpu, tmp_path: Path) -> None:
-    """A window that is too much for the device is the client's error, and the next batch goes well."""
+    """A window that is too much for the device is the client's error, and the next batch goes
+    well.
+    """
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
     fused, prefilter = programs(COMPILED)
@@ -168,7 +176,9 @@ def test_errors_come_back(emulated_gpu: Gpu, tmp_path: Path) -> None:
         try:
             for program in (fused, prefilter):
                 with pytest.raises(DeviceMemoryError, match="of 64 MiB") as caught:
-                    client.confirm_serial([], client.dispatch(program, [whole(b"." * (64 << 20))], CONFIG))
+                    client.confirm_serial(
+                        [], client.dispatch(program, [whole(b"." * (64 << 20))], CONFIG)
+                    )
                 assert caught.value.needed == 64 << 20
         finally:
             memory.capacity = whole_memory
@@ -188,7 +198,9 @@ def test_an_old_ticket(gpu: Gpu) -> None:
 
 
 def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
-    """The processors do the work of the first dispatches, on both paths; once it is ready, the GPU does."""
+    """The processors do the work of the first dispatches, on both paths; once it is ready, the GPU
+    does.
+    """
     del gpu
     fused, prefilter = programs(COMPILED)
     windows = batch(random.Random(8), 6)
@@ -208,7 +220,9 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
                 assert time.monotonic() < end
                 time.sleep(0.001)
             confirmed = backend.confirm_serial(windows, listed)
-            assert confirmed == cpu.confirm_serial(windows, cpu.dispatch(prefilter, windows, CONFIG))
+            assert confirmed == cpu.confirm_serial(
+                windows, cpu.dispatch(prefilter, windows, CONFIG)
+            )
             own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
             assert backend.dispatch_bytes == backend.most_bytes
             want = own.dispatch(fused, windows, CONFIG)
@@ -221,7 +235,9 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
 def test_while_memory_is_registered(
     emulated_gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The processors go on until the GPU's process knows the memory that the documents are read into."""
+    """The processors go on until the GPU's process knows the memory that the documents are read
+    into.
+    """
     del emulated_gpu
     fused, _ = programs(COMPILED)
     asked, go_on = threading.Event(), threading.Event()
@@ -276,7 +292,9 @@ def test_memory_is_registered_between_arenas(
 
 
 def test_memory_that_can_not_be_mapped(emulated_gpu: Gpu, tmp_path: Path) -> None:
-    """A client that offers it is let go, and the others are not: it says itself that it is of no use."""
+    """A client that offers it is let go, and the others are not: it says itself that it is of no
+    use.
+    """
     del emulated_gpu
     fused, _ = programs(COMPILED)
     windows = [whole(b"token=deadbeef")]
@@ -295,7 +313,9 @@ def test_memory_that_can_not_be_mapped(emulated_gpu: Gpu, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shared: bool) -> None:
-    """They are scanned where they lie, whatever lies between them; with one that lies elsewhere all are packed."""
+    """They are scanned where they lie, whatever lies between them; with one that lies elsewhere all
+    are packed.
+    """
     del gpu
     rng = random.Random(12)
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
@@ -303,7 +323,9 @@ def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shar
     fused, prefilter = programs(COMPILED)
     with served(device_pack, tmp_path) as address:
         backend = (
-            remote(address) if shared else CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+            remote(address)
+            if shared
+            else CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
         )
         memory = backend.read_memory(1 << 16)
         for elsewhere in (False, True, False):
@@ -320,7 +342,9 @@ def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shar
             want = own.dispatch(fused, windows, CONFIG)[0][:-8]
             assert backend.dispatch(fused, there, CONFIG)[0][:-8] == want
             assert backend.groups == own.groups
-            assert backend.confirm_serial(there, backend.dispatch(prefilter, there, CONFIG)) == [want]
+            assert backend.confirm_serial(there, backend.dispatch(prefilter, there, CONFIG)) == [
+                want
+            ]
             assert len(want) > 24
 
 
@@ -344,7 +368,9 @@ def test_a_client_that_comes_when_the_device_is_full(emulated_gpu: Gpu, tmp_path
 def test_memory_that_can_not_be_had(
     emulated_gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch for which a client gets no memory is an error, and what it had before is as it was."""
+    """A batch for which a client gets no memory is an error, and what it had before is as it
+    was.
+    """
     del emulated_gpu
     fused, _ = programs(COMPILED)
     small, large = [whole(b"token=deadbeef")], [whole(b"token=deadbeef " * 10_000)]
@@ -380,7 +406,9 @@ def test_a_pack_for_which_there_is_no_room(emulated_gpu: Gpu) -> None:
     memory = emulated_gpu.emulated.memory
     capacity, memory.capacity = memory.capacity, memory.used
     try:
-        with pytest.raises(DeviceUnusableError, match=r"too full for a pack's tables of \d+ KiB; free some"):
+        with pytest.raises(
+            DeviceUnusableError, match=r"too full for a pack's tables of \d+ KiB; free some"
+        ):
             DevicePack(COMPILED, ArtifactCache(None))
     finally:
         memory.capacity = capacity
@@ -410,7 +438,9 @@ def test_clients_that_are_done_give_way(emulated_gpu: Gpu, tmp_path: Path) -> No
 def test_an_answer_that_breaks_off(
     gpu: Gpu, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory that runs out in the middle of an answer is that batch's error; the next answer is the next question's."""
+    """Memory that runs out in the middle of an answer is that batch's error; the next answer is the
+    next question's.
+    """
     del gpu
     fused, prefilter = programs(COMPILED)
     batches = [batch(random.Random(seed), 6) for seed in range(4)]
@@ -438,7 +468,9 @@ def test_an_answer_that_breaks_off(
 
 
 def test_a_client_that_confirms_nothing(gpu: Gpu, tmp_path: Path) -> None:
-    """One that asks for the second half of what it has not begun is let go of; the others are served."""
+    """One that asks for the second half of what it has not begun is let go of; the others are
+    served.
+    """
     del gpu
     fused, _ = programs(COMPILED)
     windows = [whole(b"token=deadbeef")]

@@ -1,6 +1,7 @@
 """Device memory that runs out at any allocation costs halving and nothing else.
 
-On the emulated device: a real one can't be told when to refuse (test_backend.py and test_stream.py fill one up).
+On the emulated device: a real one can't be told when to refuse (test_backend.py and test_stream.py
+fill one up).
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ T = TypeVar("T")
 
 
 def refuse_each(gpu: Gpu, prepare: Callable[[], T], attempt: Callable[[T], None]) -> int:
-    """An attempt of which the first allocation fails, then one of which the second does, and so on; how many there are."""
+    """An attempt of which the first allocation fails, then one of which the second does, and so on;
+    how many there are.
+    """
     assert gpu.emulated is not None
     memory = gpu.emulated.memory
     for number in range(100):
@@ -52,7 +55,9 @@ def refuse_each(gpu: Gpu, prepare: Callable[[], T], attempt: Callable[[T], None]
 
 @pytest.mark.parametrize("with_spans", [False, True])
 def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
-    """Whichever allocation of a new lane's first arena fails, rows and matches are the same, and those of the reference."""
+    """Whichever allocation of a new lane's first arena fails, rows and matches are the same, and
+    those of the reference.
+    """
     from vyre_dist.kernels.cuda.lane import Lane
     from vyre_dist.kernels.cuda.spans import Spans
     from vyre_dist.program.pack_spans import make_spans
@@ -77,7 +82,9 @@ def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
     assert len(want[0]) > 100
     assert all(found(rows)[:2] == want[:2] for rows in seen)
     pairs = [
-        sorted({(row, str(match)) for row, match in zip(rows.rows.tolist(), rows.matches, strict=True)})
+        sorted(
+            {(row, str(match)) for row, match in zip(rows.rows.tolist(), rows.matches, strict=True)}
+        )
         for rows in seen
         if rows.matches is not None
     ]
@@ -86,7 +93,9 @@ def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
 
 
 def test_lane_without_room(emulated_gpu: Gpu) -> None:
-    """With room for a part of an arena a lane goes through it in pieces; a document that is too much alone is an error."""
+    """With room for a part of an arena a lane goes through it in pieces; a document that is too
+    much alone is an error.
+    """
     from vyre_dist.kernels.cuda.lane import Lane
 
     programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
@@ -130,7 +139,9 @@ def test_memory_that_grows_behind_a_run_without_rows(emulated_gpu: Gpu) -> None:
 
 
 def test_more_rows_than_have_numbers(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An arena with more rows than one run can count goes through in pieces; a document that has too many is an error."""
+    """An arena with more rows than one run can count goes through in pieces; a document that has
+    too many is an error.
+    """
     from vyre_dist.kernels.cuda.lane import Lane
 
     programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
@@ -176,7 +187,9 @@ def make_backend() -> CudaBackend:
 
 
 def test_backend(emulated_gpu: Gpu) -> None:
-    """Whichever allocation of the backend's first batch fails, the spans are the same on both paths."""
+    """Whichever allocation of the backend's first batch fails, the spans are the same on both
+    paths.
+    """
     from vyre_dist.extract.window import whole
     from vyre_dist.kernels.backends import programs
 
@@ -234,7 +247,9 @@ def dense_need(gpu: Gpu, device_pack: DevicePack) -> int:
 
 
 def test_idle_slots_give_way(emulated_gpu: Gpu) -> None:
-    """Lists that grew for other documents, which are done, or can be begun anew, take nobody's room."""
+    """Lists that grew for other documents, which are done, or can be begun anew, take nobody's
+    room.
+    """
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
     compiled = compile_pack(DENSE_PACK.data)

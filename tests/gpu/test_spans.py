@@ -33,7 +33,9 @@ SCREENS = [
 
 @pytest.mark.parametrize("seed", range(6))
 def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
-    """Spans, groups and screens of every row, at shifted offsets, with documents that are cut, small and large."""
+    """Spans, groups and screens of every row, at shifted offsets, with documents that are cut,
+    small and large.
+    """
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.programs import Workspace
     from vyre_dist.kernels.cuda.spans import Spans
@@ -46,10 +48,13 @@ def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
     screens = [SCREENS[rng.randrange(4 if p and p.groups else 2)] for p in programs]
     backs = [0 if back == 0xFFFF_FFFF else back for back in tables.backs.tolist()]
     known = [
-        p if back != 0xFFFF_FFFF else None for p, back in zip(programs, tables.backs.tolist(), strict=True)
+        p if back != 0xFFFF_FFFF else None
+        for p, back in zip(programs, tables.backs.tolist(), strict=True)
     ]
     spans = pack_programs(known, screens, backs)
-    documents = [b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(gpu.amount(150, 90))]
+    documents = [
+        b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(gpu.amount(150, 90))
+    ]
     documents += [
         random_document(rng, 4000),
         b"the quick " + b"x" * 1500 + b" fox!",

@@ -1,4 +1,6 @@
-"""GpuStream and the adaptive programs: batches overlap, and what comes out is what a Scanner finds."""
+"""GpuStream and the adaptive programs: batches overlap, and what comes out is what a Scanner
+finds.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def test_batches_overlap_and_agree(gpu: Gpu) -> None:
 
 @pytest.mark.gpu
 def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
-    """With too little device memory for an arena a lane goes on in halves, and gives the same rows and matches."""
+    """With too little device memory for an arena a lane goes on in halves, and gives the same rows
+    and matches.
+    """
     import cupy
 
     from vyre_dist.kernels.cuda.errors import DeviceMemoryError
@@ -95,7 +99,9 @@ def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
 
 
 def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
-    """A global allowlist's paths are left out and counted; a rule that looks at paths only has its findings."""
+    """A global allowlist's paths are left out and counted; a rule that looks at paths only has its
+    findings.
+    """
     del gpu
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
@@ -124,11 +130,16 @@ def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
         from_files = [row for _, own in stream.scan_files(files) for row in own]
         assert [(number, reason) for number, reason, _ in stream.problems] == [(3, "vanished")]
     for each in (rows, from_files):
-        assert sorted((row[0], pack.rules[row[1]].id) for row in each) == [(1, "token"), (2, "key-file")]
+        assert sorted((row[0], pack.rules[row[1]].id) for row in each) == [
+            (1, "token"),
+            (2, "key-file"),
+        ]
 
 
 def test_adaptive_agrees(gpu: Gpu) -> None:
-    """Whatever path the speculator takes, the rows are the fused programs'; a class of density is raced once."""
+    """Whatever path the speculator takes, the rows are the fused programs'; a class of density is
+    raced once.
+    """
     from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.workspace import Workspace
@@ -137,7 +148,9 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
     programs = gpu.programs(make_tables(PATTERNS), TUNABLES[0])
     adaptive = AdaptivePrograms(programs, gpu.stream, "test", probe_every=4)
     there = DeviceArena()
-    there.upload(Arena.pack([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream)
+    there.upload(
+        Arena.pack([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream
+    )
     want = found(programs.run_fused(there, Workspace(), gpu.stream))
     for turn in range(3 * (RACES + 1) + 1):
         for mode in (SpeculationMode.AUTO, SpeculationMode.FORCE, SpeculationMode.DISABLE):
@@ -155,7 +168,9 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
 
 
 def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each class is raced also where no two arenas of it follow each other; then the dearer path is left."""
+    """Each class is raced also where no two arenas of it follow each other; then the dearer path is
+    left.
+    """
     from vyre_dist.kernels.cuda import adaptive as module
     from vyre_dist.kernels.cuda.arenas import DeviceArena
 
@@ -184,11 +199,15 @@ def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyP
         adaptive.run(arenas[turn % 2])
     assert sum(adaptive.paths) < 20
     assert not any(adaptive.paths[30:60])
-    assert made == list(adaptive._classes.values())  # none is made in vain: that takes time in each run
+    assert made == list(
+        adaptive._classes.values()
+    )  # none is made in vain: that takes time in each run
 
 
 def test_a_class_that_is_only_passed_through(emulated_gpu: Gpu) -> None:
-    """Where a class comes only after one that is settled, its race is given up, and what it keeps does not grow."""
+    """Where a class comes only after one that is settled, its race is given up, and what it keeps
+    does not grow.
+    """
     from vyre_dist.kernels.cuda.adaptive import _MOST_TURNS, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
 
@@ -202,5 +221,7 @@ def test_a_class_that_is_only_passed_through(emulated_gpu: Gpu) -> None:
     assert len(adaptive._classes) == 2
     assert not any(each.racing for each in adaptive._classes.values())
     assert all(
-        len(times) <= _MOST_TURNS for each in adaptive._classes.values() for times in each._times.values()
+        len(times) <= _MOST_TURNS
+        for each in adaptive._classes.values()
+        for times in each._times.values()
     )

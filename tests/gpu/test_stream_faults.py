@@ -1,4 +1,6 @@
-"""GpuStream after errors: no slot is lost, nothing of one scan comes out of the next, and nothing stays registered."""
+"""GpuStream after errors: no slot is lost, nothing of one scan comes out of the next, and nothing
+stays registered.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def numbers(stream: GpuStream, first: int) -> list[int]:
 
 
 def test_errors_cost_no_slot(gpu: Gpu) -> None:
-    """However often a scan ends with an error or is left, the next one has all slots and only its own documents."""
+    """However often a scan ends with an error or is left, the next one has all slots and only its
+    own documents.
+    """
     del gpu
     with open_stream() as (stream, _):
         assert numbers(stream, 0) == list(range(30))
@@ -79,7 +83,9 @@ def test_workers_that_end_cost_no_slot(gpu: Gpu) -> None:
 
 
 def test_a_device_without_room_for_all_slots(emulated_gpu: Gpu) -> None:
-    """What was made for the first of them is given back, registrations and shared memory included."""
+    """What was made for the first of them is given back, registrations and shared memory
+    included.
+    """
     assert emulated_gpu.emulated is not None
     emulated = emulated_gpu.emulated
     compiled = compile_pack(PACK.data)
@@ -99,7 +105,9 @@ def test_a_device_without_room_for_all_slots(emulated_gpu: Gpu) -> None:
 def test_only_rays_store_is_registered(
     emulated_gpu: Gpu, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It stays mapped; other memory may be gone while CUDA goes on with its pages. All of it is scanned alike."""
+    """It stays mapped; other memory may be gone while CUDA goes on with its pages. All of it is
+    scanned alike.
+    """
     assert emulated_gpu.emulated is not None
     text = random_document(random.Random(4), 400)
     size = -(-len(text) // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -126,7 +134,9 @@ def test_only_rays_store_is_registered(
             assert got == rows
         assert len(rows) > 3
         new = emulated_gpu.emulated._registered - registered
-        warned = [r for r in caplog.records if "neither in a slot nor in Ray's object store" in r.message]
+        warned = [
+            r for r in caplog.records if "neither in a slot nor in Ray's object store" in r.message
+        ]
     assert (len(new), len(warned)) == ((1, 0) if name.startswith("plasma") else (0, 1))
 
 
@@ -144,7 +154,9 @@ def test_mappings_that_were_refused_stay_so(emulated_gpu: Gpu) -> None:
 
 
 def test_a_scan_that_somebody_still_holds(gpu: Gpu) -> None:
-    """What a scan that was left has on its way comes out of no other one, and its iterator takes nothing from that."""
+    """What a scan that was left has on its way comes out of no other one, and its iterator takes
+    nothing from that.
+    """
     del gpu
     with open_stream() as (stream, _):
         left = stream.scan(documents(0, 200))
@@ -241,7 +253,9 @@ def test_shared_memory_that_fills_up(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("direction", ["dumps", "loads"])
 def test_a_job_that_breaks_off(gpu: Gpu, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that runs out while a job or its answer is on its way: no later batch gets another one's findings."""
+    """Memory that runs out while a job or its answer is on its way: no later batch gets another
+    one's findings.
+    """
     del gpu
     fired: list[str] = []
 
@@ -264,7 +278,9 @@ def test_a_job_that_breaks_off(gpu: Gpu, direction: str, monkeypatch: pytest.Mon
 
 
 def test_parts_of_what_was_refused(gpu: Gpu) -> None:
-    """Whoever puts the parts into the slot that he has does not share it with the next one who asks for a slot."""
+    """Whoever puts the parts into the slot that he has does not share it with the next one who asks
+    for a slot.
+    """
     del gpu
     text = b"token=deadbeef " * (SLOT_BYTES // 16)
     with open_stream() as (stream, _):

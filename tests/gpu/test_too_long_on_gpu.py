@@ -1,4 +1,6 @@
-"""Matches longer than their rule's cap on the device: as many as google-re2 finds, in pieces, documents and streams."""
+"""Matches longer than their rule's cap on the device: as many as google-re2 finds, in pieces,
+documents and streams.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def test_counts_on_the_device_are_google_re2s(gpu: Gpu, name: str) -> None:
 
 
 def test_counts_of_a_stream_are_google_re2s(gpu: Gpu) -> None:
-    """So are those of documents that stream through the device, whose rows extraction workers search."""
+    """So are those of documents that stream through the device, whose rows extraction workers
+    search.
+    """
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.kernels.cuda.device_pack import DevicePack
@@ -74,7 +78,9 @@ def test_counts_of_a_stream_are_google_re2s(gpu: Gpu) -> None:
     ):
         rows = [
             row
-            for _, batch in stream.scan((n, name, text) for n, (name, text) in enumerate(texts.items()))
+            for _, batch in stream.scan(
+                (n, name, text) for n, (name, text) in enumerate(texts.items())
+            )
             for row in batch
         ]
         totals = stream.totals

@@ -9,7 +9,9 @@ from vyre_dist.kernels.cuda.uploads import upload
 
 
 def test_no_stream_has_to_wait(gpu: Gpu) -> None:
-    """What a lane's stream copies back is what was uploaded, though nobody has waited for the current one."""
+    """What a lane's stream copies back is what was uploaded, though nobody has waited for the
+    current one.
+    """
     arrays = {
         "empty": np.empty(0, np.uint32),
         "words": np.arange(7, dtype=np.uint64),

@@ -1,4 +1,6 @@
-"""The fused program's counter tail against a count of its own, and what becomes of it: sums and choices."""
+"""The fused program's counter tail against a count of its own, and what becomes of it: sums and
+choices.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,14 @@ CONFIG = DispatchConfig()
     documents=st.lists(haystacks(), min_size=1, max_size=6),
     backend=st.sampled_from(BACKENDS),
 )
-def test_tiles_are_counted_once(patterns: dict[str, str], documents: list[bytes], backend: str) -> None:
-    """Each tile that was tried counts once, as committed or as rolled back; both paths give the oracle's spans.
+def test_tiles_are_counted_once(
+    patterns: dict[str, str], documents: list[bytes], backend: str
+) -> None:
+    """Each tile that was tried counts once, as committed or as rolled back; both paths give the
+    oracle's spans.
 
-    The cpu backend's tiles are windows, committed if they have spans. The reference's are bytes of the arena.
+    The cpu backend's tiles are windows, committed if they have spans. The reference's are bytes of
+    the arena.
     """
     compiled = compile_pack(RulePack.from_patterns(patterns).data)
     b = open_backend(backend, compiled)
@@ -50,14 +56,18 @@ def test_tiles_are_counted_once(patterns: dict[str, str], documents: list[bytes]
     report = parse_counter_tail(output)
     assert report is not None
     spans = spans_from_bytes(memoryview(output)[:-8])
-    matching = [w for w, d in enumerate(documents) if any(chain(p, d, 1 << 16) for p in patterns.values())]
+    matching = [
+        w for w, d in enumerate(documents) if any(chain(p, d, 1 << 16) for p in patterns.values())
+    ]
     assert sorted(set(spans["window"].tolist())) == matching
     [candidates] = b.dispatch(prefilter, windows, CONFIG)
     if backend == "cpu":
         tried = {w for w, _ in candidate_pairs(candidates)}
         assert report == SpeculationReport(len(matching), len(tried) - len(matching))
     else:
-        slow = slow_programs.run(load_tables(compiled), arena_of(windows), fused.tunables.tile_bytes, 1 << 16)
+        slow = slow_programs.run(
+            load_tables(compiled), arena_of(windows), fused.tunables.tile_bytes, 1 << 16
+        )
         assert report == SpeculationReport(slow.committed, slow.attempted - slow.committed)
     [serial] = b.confirm_serial(windows, [candidates])
     assert bytes(serial) == spans.tobytes()
@@ -74,13 +84,18 @@ def test_nothing_to_do(backend: str) -> None:
     b = open_backend(backend, compiled)
     fused = ScanProgram("fused", compiled.key)
     assert parse_counter_tail(b.dispatch(fused, [], CONFIG)[0]) == SpeculationReport.empty()
-    assert parse_counter_tail(b.dispatch(fused, [whole(b"")], CONFIG)[0]) == SpeculationReport.empty()
+    assert (
+        parse_counter_tail(b.dispatch(fused, [whole(b"")], CONFIG)[0]) == SpeculationReport.empty()
+    )
     nothing = open_backend(backend, compile_pack(PackData("no rules", ())))
-    assert parse_counter_tail(nothing.dispatch(fused, [whole(b"a")], CONFIG)[0]) == SpeculationReport.empty()
+    assert (
+        parse_counter_tail(nothing.dispatch(fused, [whole(b"a")], CONFIG)[0])
+        == SpeculationReport.empty()
+    )
 
 
-# A document of the first kind commits; in the second the keyword, which stands in for the regex, raises
-# false hope; the third is not tried.
+# A document of the first kind commits; in the second the keyword, which stands in for the regex,
+# raises false hope; the third is not tried.
 def documents(count: int, seed: int) -> tuple[list[bytes], Counter[str]]:
     rng = random.Random(seed)
     kinds = {
@@ -96,7 +111,9 @@ GATED = PackData("p", (Rule("gated", "[0-9]{7}", keywords=("keyword",)),))
 
 
 def test_a_scan_adds_its_tails_up() -> None:
-    """Over many dispatches, commits and rollbacks are the documents that had, and had not, what made them candidates."""
+    """Over many dispatches, commits and rollbacks are the documents that had, and had not, what
+    made them candidates.
+    """
     docs, kinds = documents(2000, 1)
     pieces = [Piece(i, f"d{i}", len(d), 0, len(d), inline=d) for i, d in enumerate(docs)]
     engine = ScanEngine(GATED, EngineConfig(speculation="force"))
@@ -133,7 +150,9 @@ def scan_many(scanner: Scanner, document: bytes, dispatches: int) -> None:
 
 
 def test_auto_mode_follows_the_data() -> None:
-    """Documents that are rolled back switch speculation off, probes go on, and documents that commit switch it on again."""
+    """Documents that are rolled back switch speculation off, probes go on, and documents that
+    commit switch it on again.
+    """
     config = EngineConfig(speculation="auto", threshold_pct=20, probe_every=5)
     scanner = Scanner(GATED, config=config)
     speculator = scanner.engine.speculator
@@ -156,11 +175,14 @@ def test_auto_mode_follows_the_data() -> None:
 
 @pytest.mark.parametrize(("mode", "fused"), [("force", 30), ("disable", 0)])
 def test_forced_and_disabled_modes_do_as_told(mode: str, fused: int) -> None:
-    """The caller's choice holds for every dispatch, the first ones included; results are the same."""
+    """The caller's choice holds for every dispatch, the first ones included; results are the
+    same.
+    """
     engine = ScanEngine(GATED, EngineConfig(speculation=mode))
     data = b"keyword 1234567"
     results = [
-        engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),))) for _ in range(30)
+        engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),)))
+        for _ in range(30)
     ]
     assert sum(r.fused for r in results) == fused
     assert sum(r.serial for r in results) == 30 - fused
@@ -168,13 +190,18 @@ def test_forced_and_disabled_modes_do_as_told(mode: str, fused: int) -> None:
 
 
 def test_the_race_times_both_paths_on_the_same_kind_of_data() -> None:
-    """In auto mode the first dispatches take turns; each lane's bytes are those of its dispatches."""
+    """In auto mode the first dispatches take turns; each lane's bytes are those of its
+    dispatches.
+    """
     engine = ScanEngine(GATED, EngineConfig())
     data = b"keyword 1234567"
     results = [
-        engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),))) for _ in range(12)
+        engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),)))
+        for _ in range(12)
     ]
-    fused_ns, fused_bytes, serial_ns, serial_bytes = (sum(r.raced[i] for r in results) for i in range(4))
+    fused_ns, fused_bytes, serial_ns, serial_bytes = (
+        sum(r.raced[i] for r in results) for i in range(4)
+    )
     assert fused_bytes == serial_bytes == 4 * len(data)
     assert fused_ns > 0
     assert serial_ns > 0

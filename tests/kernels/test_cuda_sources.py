@@ -1,4 +1,6 @@
-"""The CUDA sources without a GPU: every instance compiles for every architecture, and the structs are NumPy's."""
+"""The CUDA sources without a GPU: every instance compiles for every architecture, and the structs
+are NumPy's.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def instances(tunables: Tunables) -> list[Instance]:
 
 
 def test_header_and_launcher_share_a_name() -> None:
-    """The module that launches a kernel lies beside the header of its name, and instantiates that one's template."""
+    """The module that launches a kernel lies beside the header of its name, and instantiates that
+    one's template.
+    """
     folder = Path(scan.__file__).parent
     for instance in instances(Tunables()):
         assert (folder / f"{instance.kernel}.py").exists()
@@ -92,16 +96,37 @@ def test_structs_are_numpys() -> None:
         for field, (_, offset, *_) in (dtype.fields or {}).items():
             checks.append(f"static_assert(__builtin_offsetof(vyre::{name}, {field}) == {offset});")
     checks.append(f"static_assert(sizeof(vyre::Pivot) == {structs.PIVOT_BYTES});")
-    checks.append(f"static_assert(sizeof(vyre::Lists<vyre::u32>) == {structs.LISTS_DTYPE.itemsize});")
-    for name in ("MAX_RUNS", "BYTE_MAP_PITCH", "LIST", "HOST", "BIT_PARALLEL", "PAGE_BITS", "MOST_ROOM"):
+    checks.append(
+        f"static_assert(sizeof(vyre::Lists<vyre::u32>) == {structs.LISTS_DTYPE.itemsize});"
+    )
+    for name in (
+        "MAX_RUNS",
+        "BYTE_MAP_PITCH",
+        "LIST",
+        "HOST",
+        "BIT_PARALLEL",
+        "PAGE_BITS",
+        "MOST_ROOM",
+    ):
         checks.append(f"static_assert(vyre::{name} == {getattr(structs, name)}u);")
     checks.append(f"static_assert(vyre::BIT_PARALLEL_STEPS == {BIT_PARALLEL_STEPS}u);")
-    for name in ("SPAN_STEPS", "SPAN_DEPTH", "OPEN", "FOUND", "SCREENED", "NO_GROUP", "NO_SLOT", "MAX_SLOTS"):
+    for name in (
+        "SPAN_STEPS",
+        "SPAN_DEPTH",
+        "OPEN",
+        "FOUND",
+        "SCREENED",
+        "NO_GROUP",
+        "NO_SLOT",
+        "MAX_SLOTS",
+    ):
         checks.append(f"static_assert(vyre::{name} == {getattr(structs, name)});")
     checks.append(f"static_assert(vyre::FIRST_AHEAD == {span_executor.FIRST_AHEAD}u);")
     checks.append(f"static_assert(vyre::SPAN_STEPS == {span_executor.MAX_STEPS}u);")
     checks.append(f"static_assert(vyre::SPAN_DEPTH == {span_executor.MAX_DEPTH}u);")
-    checks += [f"static_assert(vyre::OP_{op.name} == {op.value}u);" for op in Op if op is not Op.MATCH]
+    checks += [
+        f"static_assert(vyre::OP_{op.name} == {op.value}u);" for op in Op if op is not Op.MATCH
+    ]
     source = '#include "spans.cuh"\n' + "\n".join(checks)
     assert len(checks) > 60
     compile_cubin("structs", source, "sm_90", ArtifactCache(None))
@@ -110,12 +135,16 @@ def test_structs_are_numpys() -> None:
 def test_refused_source() -> None:
     """Source that does not compile is an error with the compiler's log."""
     with pytest.raises(KernelCompileError, match="sm_90") as caught:
-        compile_cubin("broken", '#include "tables.cuh"\nvyre::nothing x;', "sm_90", ArtifactCache(None))
+        compile_cubin(
+            "broken", '#include "tables.cuh"\nvyre::nothing x;', "sm_90", ArtifactCache(None)
+        )
     assert "nothing" in caught.value.log
 
 
 def test_cached_cubin(tmp_path: Path) -> None:
-    """A cubin is compiled once: what is found in the cache is taken, whatever is damaged is made anew."""
+    """A cubin is compiled once: what is found in the cache is taken, whatever is damaged is made
+    anew.
+    """
     cache, instance = ArtifactCache(str(tmp_path)), walk.instance()
     first = compile_cubin(instance.kernel, instance.source, "sm_90", cache)
     (stored,) = (tmp_path / "cubin").iterdir()
@@ -137,7 +166,8 @@ def test_all_headers_are_used() -> None:
 def test_missing_gpu_is_said() -> None:
     """Without a GPU the backend says so and what to use instead."""
     code = (
-        "from vyre_dist.kernels.cuda.device import open_device\nfrom vyre_dist.program import ArtifactCache\n"
+        "from vyre_dist.kernels.cuda.device import open_device\nfrom vyre_dist.program import "
+        "ArtifactCache\n"
     )
     code += "open_device(ArtifactCache(None))"
     # a machine with GPUs hides them this way

@@ -1,4 +1,6 @@
-"""What the kernels are given besides the compiled tables: the bytes that always-on entries let pass at their pivot."""
+"""What the kernels are given besides the compiled tables: the bytes that always-on entries let pass
+at their pivot.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,12 @@ from vyre_dist.kernels.cuda.device_tables import always_masks
 
 
 def test_always_masks() -> None:
-    """A byte whose neighbours are not known passes an entry's probes where its bit is set, in each group of 32 entries."""
-    tables = make_tables([*PATTERNS, *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)), "xy", r"\B.\d\b"])
+    """A byte whose neighbours are not known passes an entry's probes where its bit is set, in each
+    group of 32 entries.
+    """
+    tables = make_tables(
+        [*PATTERNS, *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)), "xy", r"\B.\d\b"]
+    )
     count = tables.always_entries.size
     masks = always_masks(tables)
     assert masks.shape == (2, 256)

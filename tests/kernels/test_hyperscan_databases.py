@@ -1,4 +1,6 @@
-"""What Hyperscan refuses stays exact; what it compiled is cached, and a cache that fails costs time only."""
+"""What Hyperscan refuses stays exact; what it compiled is cached, and a cache that fails costs time
+only.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ ROOT = Path(__file__).parents[2]
 
 HYPERSCAN = "Hyperscan, then google-re2"
 COUNTED = (
-    HYPERSCAN + "; repeats of more than 2048 are looked for as loops and counted where these begin, "
+    HYPERSCAN
+    + "; repeats of more than 2048 are looked for as loops and counted where these begin, "
     "which may take as many steps for each such place"
 )
 REFUSED = "google-re2 on every document: Hyperscan refuses the regex"
@@ -75,7 +78,9 @@ IN_RE2 = {
 }
 
 
-@pytest.mark.parametrize(("pattern", "route", "documents"), ROUTES, ids=[row[0][:20] for row in ROUTES])
+@pytest.mark.parametrize(
+    ("pattern", "route", "documents"), ROUTES, ids=[row[0][:20] for row in ROUTES]
+)
 def test_every_route_is_exact(pattern: str, route: str, documents: list[bytes]) -> None:
     """Whichever way a rule takes, its findings are google-re2's; `rules check` names the way."""
     routes = rule_routes(compile_pack(RulePack.from_patterns({"r": pattern}).data))
@@ -100,7 +105,9 @@ Refuses = Callable[[Sequence[CompiledRule], list[int]], bool]
 
 
 class Refusing:
-    """build_database that refuses some of what Hyperscan would take, as a smaller build of it might."""
+    """build_database that refuses some of what Hyperscan would take, as a smaller build of it
+    might.
+    """
 
     def __init__(self, refuses: Refuses) -> None:
         self._real = hyperscan_db.build_database
@@ -119,7 +126,8 @@ DOCUMENTS = [b"aab abc bcc\nccc", b"abab", b"", b"bc" * 700]
 
 REFUSALS: dict[str, Refuses] = {
     "exactly": lambda rules, flags: any(
-        r.index == 1 and not f & hyperscan.HS_FLAG_PREFILTER for r, f in zip(rules, flags, strict=True)
+        r.index == 1 and not f & hyperscan.HS_FLAG_PREFILTER
+        for r, f in zip(rules, flags, strict=True)
     ),
     "in every mode": lambda rules, _: any(r.index == 1 for r in rules),
     "more than two at once": lambda rules, _: len(rules) > 2,
@@ -130,19 +138,25 @@ REFUSALS: dict[str, Refuses] = {
 
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_refusals_change_no_finding(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule refused exactly, refused at all, together with others, or for its ends, is found all the same."""
+    """A rule refused exactly, refused at all, together with others, or for its ends, is found all
+    the same.
+    """
     refusing = Refusing(REFUSALS[reason])
     monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", refusing)
     for shard_bytes in (1 << 20, 5):
         scanner = Scanner(PACK, "cpu", shard_bytes=shard_bytes)
         scanner.engine.backend._searched.update(dict.fromkeys(range(len(PACK)), 1 << 30))
-        assert [hits_of(f) for f in scanner.scan_batch(DOCUMENTS)] == [hits(PACK, d) for d in DOCUMENTS]
+        assert [hits_of(f) for f in scanner.scan_batch(DOCUMENTS)] == [
+            hits(PACK, d) for d in DOCUMENTS
+        ]
     assert refusing.refusals
 
 
 def test_a_rule_refused_exactly_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """`rules check` tells rules that Hyperscan takes in prefilter mode only."""
-    monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", Refusing(REFUSALS["exactly"]))
+    monkeypatch.setattr(
+        "vyre_dist.kernels.hyperscan_db.build_database", Refusing(REFUSALS["exactly"])
+    )
     compiled = compile_pack(RulePack.from_patterns(PACK).data)
     databases = candidate_databases(compiled, ArtifactCache(None))
     assert (databases.approximate, databases.always) == ({1}, (3,))
@@ -150,7 +164,9 @@ def test_a_rule_refused_exactly_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_dense_matches_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A document with more ends than are worth collecting is searched from match to match, with the same result."""
+    """A document with more ends than are worth collecting is searched from match to match, with the
+    same result.
+    """
     pack = {"r": "[ab]{2}"}
     document = b"ab" * 20_000 + b"-" + b"a" * 20_001
     scanner = Scanner(pack, "cpu", speculation="force")
@@ -165,7 +181,9 @@ def test_dense_matches_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failed_dispatch_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was found in a window whose confirmation failed is not taken for the next dispatch's first window's."""
+    """What was found in a window whose confirmation failed is not taken for the next dispatch's
+    first window's.
+    """
     compiled = compile_pack(RulePack.from_patterns({"r": "token[0-9]"}).data)
     backend = open_backend("cpu", compiled)
     failed = []
@@ -180,7 +198,9 @@ def test_a_failed_dispatch_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
             patched.setattr(backend, "_confirm", fail)
             with pytest.raises(MemoryError):
                 backend.dispatch(fused, [whole(b"- token1")], DispatchConfig())
-        fresh = open_backend("cpu", compiled).dispatch(program, [whole(b"nothing")], DispatchConfig())
+        fresh = open_backend("cpu", compiled).dispatch(
+            program, [whole(b"nothing")], DispatchConfig()
+        )
         assert backend.dispatch(program, [whole(b"nothing")], DispatchConfig()) == fresh
     assert len(failed) == 2
 
@@ -202,13 +222,17 @@ def test_cached_databases_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A second start compiles nothing: it would fail if it tried."""
     expected = scan_with(tmp_path)
     assert len(artifacts(tmp_path, "hyperscan")) == 1
-    monkeypatch.setattr("vyre_dist.kernels.hyperscan_db.build_database", Refusing(REFUSALS["everything"]))
+    monkeypatch.setattr(
+        "vyre_dist.kernels.hyperscan_db.build_database", Refusing(REFUSALS["everything"])
+    )
     assert candidate_databases(compiled_pack(), ArtifactCache(str(tmp_path))).always == (3,)
     assert scan_with(tmp_path) == expected
 
 
 def test_damaged_cache_is_a_miss(tmp_path: Path) -> None:
-    """Whatever happens to a cached file, the scan compiles anew, gives the same findings and mends the cache."""
+    """Whatever happens to a cached file, the scan compiles anew, gives the same findings and mends
+    the cache.
+    """
     expected = scan_with(tmp_path)
     for kind in ("hyperscan", "pack"):
         [path] = artifacts(tmp_path, kind)
@@ -222,7 +246,9 @@ def test_damaged_cache_is_a_miss(tmp_path: Path) -> None:
 
 
 def test_a_database_of_another_machine_is_a_miss(tmp_path: Path) -> None:
-    """Bytes that Hyperscan will not load, though their checksum is right, are compiled anew and replaced."""
+    """Bytes that Hyperscan will not load, though their checksum is right, are compiled anew and
+    replaced.
+    """
     import msgpack
 
     expected = scan_with(tmp_path)
@@ -251,8 +277,12 @@ def test_a_database_of_another_machine_is_a_miss(tmp_path: Path) -> None:
         assert cache.get("hyperscan", stored[0]) == good
 
 
-def test_a_cache_in_a_files_place_is_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the cache can't be written, a scan finds the same, and what it compiles is in the spare place."""
+def test_a_cache_in_a_files_place_is_kept_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the cache can't be written, a scan finds the same, and what it compiles is in the spare
+    place.
+    """
     in_the_way = tmp_path / "file"
     in_the_way.write_bytes(b"")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -265,7 +295,9 @@ def test_a_cache_in_a_files_place_is_kept_elsewhere(tmp_path: Path, monkeypatch:
 
 
 def test_concurrent_starts_share_a_cache(tmp_path: Path) -> None:
-    """Processes that start at once with an empty cache all scan, and leave one whole artifact each kind."""
+    """Processes that start at once with an empty cache all scan, and leave one whole artifact each
+    kind.
+    """
     script = """
 import json, sys
 from vyre_dist import EngineConfig, Scanner
@@ -279,14 +311,18 @@ print(json.dumps([[(f.rule_id, f.start, f.end) for f in scanner.scan(d.encode("l
     arguments = json.dumps([str(tmp_path), PACK, documents])
     command = [sys.executable, "-c", script, arguments]
     children = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         for _ in range(4)
     ]
     for child in children:
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
     found = [json.loads(child.communicate("go\n", timeout=60)[0]) for child in children]
     scanner = Scanner(PACK, "cpu")
-    assert found == [[[[f.rule_id, f.start, f.end] for f in scanner.scan(d)] for d in DOCUMENTS]] * 4
+    assert (
+        found == [[[[f.rule_id, f.start, f.end] for f in scanner.scan(d)] for d in DOCUMENTS]] * 4
+    )
     for kind in ("hyperscan", "pack"):
         assert len(list((tmp_path / kind).iterdir())) == 1
 
@@ -316,12 +352,19 @@ def test_a_library_that_misses_matches_is_refused(monkeypatch: pytest.MonkeyPatc
     """Which version it is, what it misses and what to install is said."""
     check_library.__wrapped__()
     monkeypatch.setattr(hyperscan_db, "_LAST_PAIRS", ((b"x[yz]", b"", b"xx"),))
-    with pytest.raises(UsageError, match=r"hyperscan [\d.]+ misses matches .*'x\[yz\]' .*<0\.7\.23"):
+    with pytest.raises(
+        UsageError, match=r"hyperscan [\d.]+ misses matches .*'x\[yz\]' .*<0\.7\.23"
+    ):
         check_library.__wrapped__()
 
 
 def test_other_libraries_survive_hyperscan() -> None:
-    """pyarrow can be imported behind Hyperscan; it ended the process where google-re2 was not there first."""
-    code = "from vyre_dist.kernels.backends import has_hyperscan; assert has_hyperscan(); import pyarrow"
+    """pyarrow can be imported behind Hyperscan; it ended the process where google-re2 was not there
+    first.
+    """
+    code = (
+        "from vyre_dist.kernels.backends import has_hyperscan; assert has_hyperscan(); import "
+        "pyarrow"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

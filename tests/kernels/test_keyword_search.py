@@ -10,9 +10,24 @@ pytest.importorskip("hyperscan")
 
 from vyre_dist.kernels.keyword_search import KeywordSearch
 
-# letters of both cases, what looks like a letter of another case without being one, and what Hyperscan's syntax is made of
+# letters of both cases, what looks like a letter of another case without being one, and what
+# Hyperscan's syntax is made of
 LETTERS = st.sampled_from(
-    [b"k", b"K", b"\xe2\x84\xaa", b"@", b"`", b"[", b"{", b"\\", b".", b"*", b"\x00", b"\xff", b"\n"]
+    [
+        b"k",
+        b"K",
+        b"\xe2\x84\xaa",
+        b"@",
+        b"`",
+        b"[",
+        b"{",
+        b"\\",
+        b".",
+        b"*",
+        b"\x00",
+        b"\xff",
+        b"\n",
+    ]
 )
 WORDS = st.lists(LETTERS, min_size=1, max_size=4).map(b"".join).map(bytes.lower)
 
@@ -26,7 +41,10 @@ def test_as_in_a_lower_case_copy(keywords: list[list[bytes]], texts: list[bytes]
     search = KeywordSearch(keywords)
     for text in texts:
         for rule, words in enumerate(keywords):
-            assert search.found(rule, text) == any(word in text.lower() for word in words), (words, text)
+            assert search.found(rule, text) == any(word in text.lower() for word in words), (
+                words,
+                text,
+            )
 
 
 def test_at_every_place() -> None:

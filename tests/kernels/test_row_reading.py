@@ -1,4 +1,6 @@
-"""RowReading on the reference's rows: in every window, the matches that one search through all of it finds."""
+"""RowReading on the reference's rows: in every window, the matches that one search through all of
+it finds.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,15 @@ FIXED = [
 
 
 # without windows, of one width and of several: places are where matches start
-ANYWHERE = ["a", "ab|ca", r"\ba+", r"(?m)^[a-c]\w$", r"\b[abc][abx]?\b", "(?:ab|c)+x", r"a.{0,9}b\z"]
+ANYWHERE = [
+    "a",
+    "ab|ca",
+    r"\ba+",
+    r"(?m)^[a-c]\w$",
+    r"\b[abc][abx]?\b",
+    "(?:ab|c)+x",
+    r"a.{0,9}b\z",
+]
 
 
 def pieces_of(document: bytes, size: int, overlap: int) -> list[Window]:
@@ -46,7 +56,9 @@ def pieces_of(document: bytes, size: int, overlap: int) -> list[Window]:
         base, stop = max(0, start - 1), min(len(document), start + size + overlap)
         end = min(start + size, len(document))
         windows.append(
-            Window(document[base:stop], base, start - base, end - base, stop == end == len(document))
+            Window(
+                document[base:stop], base, start - base, end - base, stop == end == len(document)
+            )
         )
     return windows
 
@@ -55,8 +67,12 @@ def tables_of(pattern: str, flat: object) -> PackTables:
     return compile_tables([rx.parse(pattern).root], flat).tables  # type: ignore[arg-type]
 
 
-def check(pattern: str, flat: object, windows: list[Window], max_steps: int = 99) -> tuple[int, int]:
-    """Compare in each window; how many matches there were, and in how many windows nothing was searched for them."""
+def check(
+    pattern: str, flat: object, windows: list[Window], max_steps: int = 99
+) -> tuple[int, int]:
+    """Compare in each window; how many matches there were, and in how many windows nothing was
+    searched for them.
+    """
     root = rx.parse(pattern).root
     matcher = RuleMatcher(rx.to_re2(root), rx.max_width(root), 64)
     tables = tables_of(pattern, flat)
@@ -80,12 +96,16 @@ def flat() -> object:
     from vyre_dist.compiler import GramModel
     from vyre_dist.compiler.gram_model import pack_grams
 
-    return GramModel.from_bytes(pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256)))
+    return GramModel.from_bytes(
+        pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
+    )
 
 
 @pytest.mark.parametrize("pattern", FIXED)
 def test_one_width_at_every_offset(flat: object, pattern: str) -> None:
-    """Behind 0 to 260 bytes, whole and in pieces, a rule of one width has all its matches, mostly without a search."""
+    """Behind 0 to 260 bytes, whole and in pieces, a rule of one width has all its matches, mostly
+    without a search.
+    """
     assert tables_of(pattern, flat).widths[0] == rx.min_width(rx.parse(pattern).root)
     seen = unsearched = 0
     texts = (
@@ -121,7 +141,9 @@ RUNS = [
 
 @pytest.mark.parametrize("pattern", RUNS)
 def test_runs_at_every_offset(flat: object, pattern: str) -> None:
-    """A rule that is found by runs has all its matches, in runs of any length, whole and in pieces."""
+    """A rule that is found by runs has all its matches, in runs of any length, whole and in
+    pieces.
+    """
     reading = RowReading.of(tables_of(pattern, flat))
     assert list(reading.by_run) == [0]
     seen = 0
@@ -143,14 +165,23 @@ def test_runs_at_every_offset(flat: object, pattern: str) -> None:
 
 def test_many_runs(flat: object) -> None:
     """Where runs are everywhere, and in one that has no end, the window is searched as a whole."""
-    for text in (b"0123456789abcdef" * 4000, (b"0123456789" * 4 + b" ") * 900, b"a" * 39 + b" " + b"b" * 40):
+    for text in (
+        b"0123456789abcdef" * 4000,
+        (b"0123456789" * 4 + b" ") * 900,
+        b"a" * 39 + b" " + b"b" * 40,
+    ):
         windows = [whole(text), *pieces_of(text, 9000, 50)]
         assert check(r"\b[0-9a-f]{40}\b", flat, windows)[0] in (0, 900 + 900, 2)
 
 
 def test_dense(flat: object) -> None:
     """Thousands of overlapping places in one document are one chain, the same as step by step."""
-    for text in (b"a" * 5000, b"aaab" * 2000, b"a" * 70 + b"." + b"a" * 3, b"aaaa." * 1000 + b"aaa"):
+    for text in (
+        b"a" * 5000,
+        b"aaab" * 2000,
+        b"a" * 70 + b"." + b"a" * 3,
+        b"aaaa." * 1000 + b"aaa",
+    ):
         windows = [whole(text), *pieces_of(text, 997, 5)]
         counts = [check(pattern, flat, windows) for pattern in ("a{4}", "aaa[ab]", "a{4}|baaa")]
         assert sum(seen for seen, _ in counts) > 50
@@ -161,14 +192,18 @@ def test_open_rows_are_searched(flat: object) -> None:
     """Where automata are stopped early, the host decides: the matches stay the same."""
     text = b"abca abcabca " * 9
     for max_steps in (1, 2, 3, 4, 5):
-        seen, unsearched = check(r"\babca", flat, [whole(text), whole(b"abca"), whole(b"xabca")], max_steps)
+        seen, unsearched = check(
+            r"\babca", flat, [whole(text), whole(b"abca"), whole(b"xabca")], max_steps
+        )
         assert seen > 10
         assert (unsearched == 0) == (max_steps < 4)
 
 
 @pytest.mark.parametrize("pattern", ANYWHERE)
 def test_rules_without_windows(pattern: str) -> None:
-    """Rules that are asked at every place have all their matches, in whole documents and in pieces, cut off early or not."""
+    """Rules that are asked at every place have all their matches, in whole documents and in pieces,
+    cut off early or not.
+    """
     root = rx.parse(pattern).root
     tables = tables_of(pattern, None)
     assert tables.routes.tolist() == [Route.ALWAYS_ON]
@@ -202,7 +237,9 @@ def test_rules_without_windows(pattern: str) -> None:
     document=haystacks(60),
     size=st.integers(1, 30),
 )
-def test_random_rules(flat: object, likes_windows: bool, pattern: str, document: bytes, size: int) -> None:
+def test_random_rules(
+    flat: object, likes_windows: bool, pattern: str, document: bytes, size: int
+) -> None:
     """Any rule, of one width or not, in whole documents and in pieces."""
     root = rx.parse(pattern).root
     width = rx.max_width(root)

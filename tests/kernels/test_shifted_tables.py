@@ -1,4 +1,6 @@
-"""Tables of cases, each shifted through 261 offsets over window edges every 64 bytes, on every backend."""
+"""Tables of cases, each shifted through 261 offsets over window edges every 64 bytes, on every
+backend.
+"""
 
 from __future__ import annotations
 
@@ -87,11 +89,17 @@ def test_start_of_text_is_only_at_the_start(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_empty_matches_at_every_offset(backend: str) -> None:
-    """A rule that can match nothing does so between all bytes, but not where its last match ended."""
+    """A rule that can match nothing does so between all bytes, but not where its last match
+    ended.
+    """
     scanner = Scanner({"r": "a*"}, backend, shard_bytes=WINDOW)
     for offset in OFFSETS:
         spans = [(f.start, f.end) for f in scanner.scan(b"b" * offset + b"aab")]
-        assert spans == [*((i, i) for i in range(offset)), (offset, offset + 2), (offset + 3, offset + 3)]
+        assert spans == [
+            *((i, i) for i in range(offset)),
+            (offset, offset + 2),
+            (offset + 3, offset + 3),
+        ]
 
 
 @pytest.mark.parametrize("mode", ["force", "disable"])

@@ -41,7 +41,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Python without Hyperscan, to its end."""
     command = without_hyperscan.command(*map(str, arguments))
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
 
 
 def backend(patterns: dict[str, str], cap: int = 1 << 16) -> Re2CpuBackend:
@@ -51,18 +53,24 @@ def backend(patterns: dict[str, str], cap: int = 1 << 16) -> Re2CpuBackend:
 
 @settings(max_examples=300)
 @given(patterns=packs(), documents=st.lists(haystacks(), min_size=1, max_size=3))
-def test_both_programs_find_what_google_re2_finds(patterns: dict[str, str], documents: list[bytes]) -> None:
+def test_both_programs_find_what_google_re2_finds(
+    patterns: dict[str, str], documents: list[bytes]
+) -> None:
     """Fused, and prefilter with its confirmation, give the spans of every rule in every window."""
     opened = backend(patterns)
     fused, prefilter = programs(opened.compiled)
     windows = [whole(document) for document in documents]
     names = list(patterns)
     want = sorted(
-        (w, names.index(h.rule), h.start, h.end) for w, d in enumerate(documents) for h in hits(patterns, d)
+        (w, names.index(h.rule), h.start, h.end)
+        for w, d in enumerate(documents)
+        for h in hits(patterns, d)
     )
     (output,) = opened.dispatch(fused, windows, CONFIG)
     spans = output[:-TAIL_BYTES]
-    assert [(w, rule, start, start + size) for w, rule, start, size, _ in unpack_spans(spans)] == want
+    assert [
+        (w, rule, start, start + size) for w, rule, start, size, _ in unpack_spans(spans)
+    ] == want
     pairs = opened.dispatch(prefilter, windows, CONFIG)
     assert opened.confirm_serial(windows, pairs) == [spans]
 
@@ -159,7 +167,9 @@ def test_it_is_absent(environment: dict[str, str]) -> None:
     assert "No module named 'hyperscan'" in done.stderr
 
 
-def test_a_scan_finds_the_same_and_says_so_once(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_scan_finds_the_same_and_says_so_once(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     """From the shell: the findings of a scan with Hyperscan, one warning, exit code 1."""
     command = ("-m", "vyre_dist", "scan", "--progress", "never", "-f", "jsonl", "examples")
     done = run(environment, *command)
@@ -192,7 +202,10 @@ def test_rules_check_says_how_rules_are_found(environment: dict[str, str]) -> No
 
 def test_the_library_warns(environment: dict[str, str]) -> None:
     """Scanner says it as a RuntimeWarning, once, and finds what there is."""
-    code = "from vyre_dist import Scanner; print([f.secret for f in Scanner({'a': 'a+b'}).scan(b'xaab')])"
+    code = (
+        "from vyre_dist import Scanner; print([f.secret for f in Scanner({'a': "
+        "'a+b'}).scan(b'xaab')])"
+    )
     done = run(environment, "-c", code)
     assert done.stdout == "[b'aab']\n"
     assert done.stderr.count("RuntimeWarning: the package hyperscan is not installed") == 1
@@ -200,15 +213,30 @@ def test_the_library_warns(environment: dict[str, str]) -> None:
 
 def test_one_that_is_broken_is_as_none(environment: dict[str, str], tmp_path: Path) -> None:
     """A package that cannot be imported is told with the reason, and done without."""
-    (tmp_path / "hyperscan.py").write_text("raise ImportError('libhs.so.5: cannot open shared object file')")
+    (tmp_path / "hyperscan.py").write_text(
+        "raise ImportError('libhs.so.5: cannot open shared object file')"
+    )
     (tmp_path / "a").write_text("tok_")
     broken = {**environment, "PYTHONPATH": f"{tmp_path}:{environment['PYTHONPATH']}"}
     (tmp_path / "p.toml").write_text("[[rules]]\nid = 'a'\nregex = 'tok_'\n")
     done = run(
-        broken, "-m", "vyre_dist", "scan", "-r", tmp_path / "p.toml", "--progress", "never", tmp_path / "a"
+        broken,
+        "-m",
+        "vyre_dist",
+        "scan",
+        "-r",
+        tmp_path / "p.toml",
+        "--progress",
+        "never",
+        tmp_path / "a",
     )
     assert done.returncode == 1
-    assert done.stderr.count("hyperscan cannot be imported (libhs.so.5: cannot open shared object file)") == 1
+    assert (
+        done.stderr.count(
+            "hyperscan cannot be imported (libhs.so.5: cannot open shared object file)"
+        )
+        == 1
+    )
 
 
 @pytest.mark.nightly
@@ -217,6 +245,13 @@ def test_the_engines_tests_pass_without_it(environment: dict[str, str]) -> None:
     runs more of them.
     """
     done = run(
-        environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/engine", timeout=NIGHTLY_TIMEOUT_S
+        environment,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/engine",
+        timeout=NIGHTLY_TIMEOUT_S,
     )
     assert done.returncode == 0, done.stdout[-4000:]

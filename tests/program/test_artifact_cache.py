@@ -80,7 +80,9 @@ def test_no_directory_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_readers_see_all_or_nothing(tmp_path: Path) -> None:
-    """While writers replace an artifact over and over, a reader gets one whole payload or another."""
+    """While writers replace an artifact over and over, a reader gets one whole payload or
+    another.
+    """
     payloads = [bytes([n]) * 100_000 for n in range(3)]
     cache = ArtifactCache(str(tmp_path))
     cache.put("k", "key", payloads[0])
@@ -102,8 +104,12 @@ def test_readers_see_all_or_nothing(tmp_path: Path) -> None:
     assert len(list((tmp_path / "k").iterdir())) == 1
 
 
-def test_what_is_not_taken_goes_to_a_spare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a file in its kind's way an artifact is kept elsewhere, found there by the next cache, and the trouble told."""
+def test_what_is_not_taken_goes_to_a_spare_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a file in its kind's way an artifact is kept elsewhere, found there by the next cache,
+    and the trouble told.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     own = tmp_path / "own"
     own.mkdir()
@@ -126,7 +132,9 @@ def test_what_is_not_taken_goes_to_a_spare_place(tmp_path: Path, monkeypatch: py
 def test_a_folder_that_anybody_could_have_made(
     tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a folder where everybody may write, one is trusted only if it is this user's, and nobody else may write to it."""
+    """In a folder where everybody may write, one is trusted only if it is this user's, and nobody
+    else may write to it.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     everybodys = tmp_path / "everybodys"
     everybodys.mkdir()

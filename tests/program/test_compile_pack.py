@@ -15,12 +15,16 @@ from vyre_dist.program.compiled import MAX_MATCH_BYTES_LIMIT
 from vyre_dist.rules import RulePack
 from vyre_dist.rules.model import PackData, Rule
 
-# A class of 128 ranges, 300 000 times: more instructions than google-re2 takes, whatever its memory.
+# A class of 128 ranges, 300 000 times: more instructions than google-re2 takes, whatever its
+# memory.
 TOO_LARGE = ("[" + "".join(f"\\x{byte:02x}" for byte in range(0, 256, 2)) + "]{1000}") * 300
 
 FINE = Rule("fine", "abc")
 REFUSED = {
-    "too-large": (Rule("too-large", TOO_LARGE), "google-re2 refuses the regex, given 1024 MiB of memory"),
+    "too-large": (
+        Rule("too-large", TOO_LARGE),
+        "google-re2 refuses the regex, given 1024 MiB of memory",
+    ),
     "syntax": (Rule("syntax", "a(b"), "missing"),
     "repeat": (Rule("repeat", "(?:(a)|b){1200}"), "exceeds RE2's limit"),
     "cap": (Rule("cap", "a+", max_match_bytes=MAX_MATCH_BYTES_LIMIT + 1), "at most 1073741824"),
@@ -34,7 +38,9 @@ def as_pack(*rules: Rule) -> PackData:
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_refused_by_name(name: str, backend: str) -> None:
-    """A rule that cannot be used keeps a Scanner from being made, and the error names it and the reason."""
+    """A rule that cannot be used keeps a Scanner from being made, and the error names it and the
+    reason.
+    """
     rule, reason = REFUSED[name]
     with pytest.raises(RulesRefusedError) as caught:
         Scanner(as_pack(FINE, rule), backend)
@@ -54,11 +60,17 @@ def test_all_refused_rules_are_named() -> None:
 
 
 def test_rules_check_reports_what_is_refused(tmp_path: Path) -> None:
-    """`rules check` names a rule that only the compiler can refuse, says why, and looks at the others."""
+    """`rules check` names a rule that only the compiler can refuse, says why, and looks at the
+    others.
+    """
     (tmp_path / "p.toml").write_text(
-        "[[rules]]\nid = 'large'\nregex = '''" + TOO_LARGE + "'''\n[[rules]]\nid = 'fine'\nregex = 'abc'\n"
+        "[[rules]]\nid = 'large'\nregex = '''"
+        + TOO_LARGE
+        + "'''\n[[rules]]\nid = 'fine'\nregex = 'abc'\n"
     )
-    done = CliRunner().invoke(cli, ["rules", "check", str(tmp_path / "p.toml")], standalone_mode=False)
+    done = CliRunner().invoke(
+        cli, ["rules", "check", str(tmp_path / "p.toml")], standalone_mode=False
+    )
     assert done.return_value == 2
     assert "BAD large" in done.output
     assert "google-re2 refuses the regex" in done.output
@@ -66,7 +78,9 @@ def test_rules_check_reports_what_is_refused(tmp_path: Path) -> None:
 
 
 def test_widths_and_caps() -> None:
-    """Only a rule of unbounded width is cut, at its own cap or the engine's; the overlap covers the widest."""
+    """Only a rule of unbounded width is cut, at its own cap or the engine's; the overlap covers the
+    widest.
+    """
     rules = (
         Rule("a", "a{5}b?"),
         Rule("b", "a+"),
@@ -104,19 +118,24 @@ def test_keywords_stand_in_for_dear_regexes_only(rule: Rule, gate: bytes | None)
     else:
         assert compiled.gate_pattern is not None
         assert all(
-            re.search(compiled.gate_pattern, text) for text in (gate, gate.upper(), b"-" + gate.title())
+            re.search(compiled.gate_pattern, text)
+            for text in (gate, gate.upper(), b"-" + gate.title())
         )
         assert not re.search(compiled.gate_pattern, gate[1:])
 
 
 def test_cached_pack_is_the_same(tmp_path: Path) -> None:
-    """What comes from the cache equals what was put in; another cap is another artifact, as is another rule."""
+    """What comes from the cache equals what was put in; another cap is another artifact, as is
+    another rule.
+    """
     cache = ArtifactCache(str(tmp_path))
     pack = RulePack.builtin().data
     fresh = compile_pack(pack)
     assert compile_pack(pack, cache=cache) == fresh
     assert compile_pack(pack, cache=cache) == fresh
-    assert compile_pack(pack, cache=cache, max_match_bytes=9) == compile_pack(pack, max_match_bytes=9)
+    assert compile_pack(pack, cache=cache, max_match_bytes=9) == compile_pack(
+        pack, max_match_bytes=9
+    )
     assert compile_pack(as_pack(FINE), cache=cache) == compile_pack(as_pack(FINE))
     assert len(list((tmp_path / "pack").iterdir())) == 3
 

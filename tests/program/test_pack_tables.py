@@ -1,4 +1,6 @@
-"""load_tables: the cache changes nothing but the time; damage is a miss; many processes at once are fine."""
+"""load_tables: the cache changes nothing but the time; damage is a miss; many processes at once are
+fine.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ from vyre_dist.rules import RulePack
 ROOT = Path(__file__).parents[2]
 GITLEAKS = ROOT.parent / "shared" / "data" / "gitleaks.toml"
 
-PATTERNS = {"path-like": r"a.c/\w+", "literal": "token_", "alone": r"(?m)^x+$", "wide": "[a-f0-9]{40}"}
+PATTERNS = {
+    "path-like": r"a.c/\w+",
+    "literal": "token_",
+    "alone": r"(?m)^x+$",
+    "wide": "[a-f0-9]{40}",
+}
 
 
 @pytest.fixture
@@ -73,14 +80,22 @@ def test_rule_numbers_are_places_in_the_pack() -> None:
     assert (number, compiled.rules[number].index) == (0, 1)
 
 
-def test_damage_is_a_miss(compiled: CompiledPack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_is_a_miss(
+    compiled: CompiledPack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stored file that was cut, changed or overwritten is compiled anew and replaced."""
     seen = count_compilations(monkeypatch)
     cache = ArtifactCache(str(tmp_path))
     first = load_tables(compiled, cache)
     path = artifact(tmp_path)
     good = path.read_bytes()
-    for bad in (b"", good[:100], good[:-1], good[:500] + bytes([good[500] ^ 1]) + good[501:], b"nonsense"):
+    for bad in (
+        b"",
+        good[:100],
+        good[:-1],
+        good[:500] + bytes([good[500] ^ 1]) + good[501:],
+        b"nonsense",
+    ):
         path.write_bytes(bad)
         before = len(seen)
         assert same(load_tables(compiled, cache), first)
@@ -91,7 +106,9 @@ def test_damage_is_a_miss(compiled: CompiledPack, tmp_path: Path, monkeypatch: p
 def test_other_contents_under_the_same_key_are_a_miss(
     compiled: CompiledPack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An artifact in good order whose tables are of another schema is compiled anew; another schema has another key."""
+    """An artifact in good order whose tables are of another schema is compiled anew; another schema
+    has another key.
+    """
     cache = ArtifactCache(str(tmp_path))
     first = load_tables(compiled, cache)
     with monkeypatch.context() as patch:
@@ -133,7 +150,9 @@ print(*digests)
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
-    """Processes that fill one cache at the same moment all get the same tables and leave one file."""
+    """Processes that fill one cache at the same moment all get the same tables and leave one
+    file.
+    """
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(tmp_path)],
@@ -170,7 +189,8 @@ print(seconds, next(line.split()[1] for line in open("/proc/self/status") if lin
 def test_gitleaks_in_time_and_memory(tmp_path: Path) -> None:
     """gitleaks' pack compiles cold within seconds and a GB, and comes from the cache within 50 ms.
 
-    The target for a quiet machine is 3 s of one core; the bound here is twice that, in processor time.
+    The target for a quiet machine is 3 s of one core; the bound here is twice that, in processor
+    time.
     """
     if not GITLEAKS.exists():
         pytest.skip("third-party test data is absent: gitleaks.toml")
@@ -189,4 +209,6 @@ def test_gitleaks_in_time_and_memory(tmp_path: Path) -> None:
         times.append(time.process_time() - began)
     assert min(times) < 0.05
     assert tables.routes.size == 221
-    assert same(tables, compile_tables([parse(r.pattern).root for r in compile_pack(pack).rules]).tables)
+    assert same(
+        tables, compile_tables([parse(r.pattern).root for r in compile_pack(pack).rules]).tables
+    )

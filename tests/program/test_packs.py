@@ -38,8 +38,12 @@ def kept(cache: ArtifactCache) -> int:
     ],
 )
 @pytest.mark.parametrize("schema", ["", "schema = 1\n"])
-def test_a_changed_base_is_seen(extend: str, schema: str, tmp_path: Path, cache: ArtifactCache) -> None:
-    """However a pack says that it extends another, a change of that one's file counts from the next load on."""
+def test_a_changed_base_is_seen(
+    extend: str, schema: str, tmp_path: Path, cache: ArtifactCache
+) -> None:
+    """However a pack says that it extends another, a change of that one's file counts from the next
+    load on.
+    """
     base, own = tmp_path / "base.toml", tmp_path / "own.toml"
     own.write_text(schema + extend + RULES.format("own"))
     for rule in ("one", "two"):
@@ -53,7 +57,9 @@ def test_a_changed_base_is_seen(extend: str, schema: str, tmp_path: Path, cache:
 def test_plain_packs_come_from_the_cache(
     tmp_path: Path, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pack whose files are all named is read once while they stay the same, also where they speak of `extend`."""
+    """A pack whose files are all named is read once while they stay the same, also where they speak
+    of `extend`.
+    """
     files = [tmp_path / "a.toml", tmp_path / "b.toml"]
     files[0].write_text("# [extend]\n" + RULES.format("a") + "description = '''\n[extend]\n'''\n")
     files[1].write_text(RULES.format("b"))
@@ -71,7 +77,9 @@ def test_plain_packs_come_from_the_cache(
 def test_a_file_that_changes_while_it_is_loaded_is_not_kept(
     tmp_path: Path, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Content that was saved between the look at the file and its loading never counts as what the file held before."""
+    """Content that was saved between the look at the file and its loading never counts as what the
+    file held before.
+    """
     file = tmp_path / "a.toml"
     file.write_text(RULES.format("old"))
     load_all = RulePack.load_all

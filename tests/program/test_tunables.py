@@ -59,7 +59,9 @@ def test_refused_values(values: dict[str, Any], reason: str) -> None:
 
 def test_every_field_has_another_value_here() -> None:
     """The alternatives below cover each field once."""
-    assert [name for values in OTHERS for name in values] == [f.name for f in dataclasses.fields(Tunables)]
+    assert [name for values in OTHERS for name in values] == [
+        f.name for f in dataclasses.fields(Tunables)
+    ]
 
 
 def test_round_trips() -> None:
@@ -98,7 +100,9 @@ def test_keys_tell_programs_apart() -> None:
     programs = [ScanProgram(kind, pack) for kind in KINDS for pack in ("a", "b")]
     programs += [ScanProgram("fused", "a", Tunables(**values)) for values in OTHERS]
     assert len({program.spec_key for program in programs}) == len(programs)
-    assert len({AutotuneKey.of(program.spec_key, "adapter") for program in programs}) == len(programs)
+    assert len({AutotuneKey.of(program.spec_key, "adapter") for program in programs}) == len(
+        programs
+    )
     fused = ScanProgram("fused", "a").spec_key
     assert fused.workgroup_size == (256, 1, 1)
     assert ScanProgram("prefilter", "a").spec_key.binding_sig == fused.binding_sig
@@ -109,7 +113,8 @@ def test_keys_tell_programs_apart() -> None:
 def test_keys_do_not_depend_on_the_process() -> None:
     """Another process, with other hash seeds, computes the same key."""
     script = (
-        "from vyre_dist.program.scan_program import ScanProgram; print(ScanProgram('fused', 'a').spec_key)"
+        "from vyre_dist.program.scan_program import ScanProgram; print(ScanProgram('fused', "
+        "'a').spec_key)"
     )
     keys = {
         subprocess.run(
@@ -123,12 +128,16 @@ def test_keys_do_not_depend_on_the_process() -> None:
 
 @pytest.fixture(scope="module")
 def tables() -> PackTables:
-    return compile_tables([parse(p).root for p in ("tok_[0-9]{4}", "xqzj", r"key\s*=\s*\w{4}")]).tables
+    return compile_tables(
+        [parse(p).root for p in ("tok_[0-9]{4}", "xqzj", r"key\s*=\s*\w{4}")]
+    ).tables
 
 
 @pytest.mark.parametrize("bits", [10, 15, 18, 19, MAX_BITMAP_BITS])
 def test_bitmaps_of_other_sizes_lose_no_candidate(tables: PackTables, bits: int) -> None:
-    """Whatever size of the bitmap tunables ask for, candidates are the same; the bitmap's hits are not."""
+    """Whatever size of the bitmap tunables ask for, candidates are the same; the bitmap's hits are
+    not.
+    """
     text = np.random.default_rng(1).integers(0, 256, 50_000, np.uint8)
     arena = Arena.pack([b"tok_1234 key = abcd " * 9, bytes(text), b"xqzj"])
     other = dataclasses.replace(tables, bitmap=make_bitmap(tables.grams, tables.multiplier, bits))

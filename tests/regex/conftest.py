@@ -1,4 +1,6 @@
-"""What the regex tests share: random patterns and haystacks, google-re2 and Hyperscan, and a slow matcher."""
+"""What the regex tests share: random patterns and haystacks, google-re2 and Hyperscan, and a slow
+matcher.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ HAYSTACK = [
 
 
 def random_pattern(rng: random.Random, *, depth: int = 4, broken: bool = False) -> str:
-    """A pattern from a grammar of RE2's syntax; with `broken`, sprinkled with pieces that are often errors."""
+    """A pattern from a grammar of RE2's syntax; with `broken`, sprinkled with pieces that are often
+    errors.
+    """
 
     atoms = ATOMS if broken or rng.random() < 0.5 else DENSE
 
@@ -72,7 +76,9 @@ def random_pattern(rng: random.Random, *, depth: int = 4, broken: bool = False) 
             text = rng.choice(BROKEN)
         elif level > 0 and rng.random() < 0.35:
             head = rng.choice(GROUPS).format(f"n{rng.randrange(1000)}")
-            text = head + "|".join(sequence(level - 1) for _ in range(rng.choice((1, 1, 2, 3)))) + ")"
+            text = (
+                head + "|".join(sequence(level - 1) for _ in range(rng.choice((1, 1, 2, 3)))) + ")"
+            )
         else:
             text = rng.choice(atoms)
         if text and rng.random() < 0.35:
@@ -110,13 +116,16 @@ def spans(compiled: object, haystack: bytes) -> list[list[tuple[int, int]]]:
 
 
 def hyperscan_database(pattern: bytes) -> Any:
-    """The pattern compiled by Hyperscan, empty matches allowed; raises hyperscan.error where it refuses.
+    """The pattern compiled by Hyperscan, empty matches allowed; raises hyperscan.error where it
+    refuses.
 
     Skips the test where Hyperscan is not installed.
     """
     hyperscan = pytest.importorskip("hyperscan")
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=[pattern], ids=[0], elements=1, flags=[hyperscan.HS_FLAG_ALLOWEMPTY])
+    database.compile(
+        expressions=[pattern], ids=[0], elements=1, flags=[hyperscan.HS_FLAG_ALLOWEMPTY]
+    )
     return database
 
 
@@ -132,7 +141,9 @@ def hyperscan_ends(database: Any, haystack: bytes) -> set[int]:
 
 
 def match_ends(node: Node, text: bytes, starts: set[int]) -> set[int]:
-    """All ends of all matches that begin at one of `starts`, straight from the tree, with no engine."""
+    """All ends of all matches that begin at one of `starts`, straight from the tree, with no
+    engine.
+    """
     match node:
         case CharClass(mask=mask):
             return {i + 1 for i in starts if i < len(text) and mask >> text[i] & 1}

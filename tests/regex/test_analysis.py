@@ -83,7 +83,13 @@ def test_what_a_tree_contains() -> None:
 
 def test_empty_classes_never_match() -> None:
     """An empty class poisons what needs it and nothing else, and needs no factors."""
-    never = {r"a\P{Any}": True, r"a|\P{Any}": False, r"\P{Any}*": False, r"\P{Any}+": True, "": False}
+    never = {
+        r"a\P{Any}": True,
+        r"a|\P{Any}": False,
+        r"\P{Any}*": False,
+        r"\P{Any}+": True,
+        "": False,
+    }
     assert {p: never_matches(parse(p).root) for p in never} == never
     assert factors(parse(r"ab\P{Any}").root) == FactorSet((), 0.0)
     assert factors(parse(r"ab|\P{Any}").root) == factors(parse("ab").root)
@@ -100,7 +106,9 @@ SMALL = [bytes(text) for size in range(6) for text in itertools.product(b"a\n ",
     r"(?:a|\n){3}\b\b\B", r"(?m)(?:$\n){3}\ba", r"(?:a$)*", r"(?m)a(?:$|\b)a", r"(?s).{5}\Aa",
 ])  # fmt: skip
 def test_what_never_matches_is_what_no_text_has(pattern: str) -> None:
-    """google-re2, given every text of at most five bytes of three kinds, finds a match of exactly the others."""
+    """google-re2, given every text of at most five bytes of three kinds, finds a match of exactly
+    the others.
+    """
     root = parse(pattern).root
     compiled = re2.compile(to_re2(root).decode("latin-1"))
     found = any(compiled.search(text.decode()) for text in SMALL)
@@ -108,7 +116,11 @@ def test_what_never_matches_is_what_no_text_has(pattern: str) -> None:
 
 
 def text_of(found: FactorSet | None) -> set[bytes] | None:
-    return None if found is None else {to_re2(concat(map(CharClass, factor))) for factor in found.factors}
+    return (
+        None
+        if found is None
+        else {to_re2(concat(map(CharClass, factor))) for factor in found.factors}
+    )
 
 
 # Pattern, factor width -> the factors.
@@ -139,7 +151,9 @@ def test_factors(query: tuple[str, int], expected: set[bytes] | None) -> None:
 
 
 def test_factors_stay_within_bounds() -> None:
-    """However many branches there are, no more than `max_factors` factors of at most `width` bytes come back."""
+    """However many branches there are, no more than `max_factors` factors of at most `width` bytes
+    come back.
+    """
     rng = random.Random(1)
     words = ["".join(rng.choices("abcdefgh", k=rng.randrange(1, 12))) for _ in range(500)]
     root = parse("(?:" + "|".join(words) + ")X?(?:" + "|".join(words) + ")").root
@@ -159,7 +173,9 @@ def test_the_cost_model_decides() -> None:
 
     def dislikes(letters: bytes) -> set[bytes] | None:
         mask = charclass.of(letters)
-        return text_of(factors(root, width=4, cost=lambda f: 5.0 - len(f) + sum(bool(m & mask) for m in f)))
+        return text_of(
+            factors(root, width=4, cost=lambda f: 5.0 - len(f) + sum(bool(m & mask) for m in f))
+        )
 
     assert dislikes(b"comn_") == {b"rare"}
     assert dislikes(b"rae_") == {b"comm"}

@@ -1,4 +1,6 @@
-"""Patterns of public packs, broken at random: refused when google-re2 refuses them, for its reason, at its place."""
+"""Patterns of public packs, broken at random: refused when google-re2 refuses them, for its reason,
+at its place.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,9 @@ def check(pattern: str) -> str:
         phrase, quoted = theirs
         if phrase == "invalid repetition size" and not raw[error.position :].startswith(quoted):
             # more than 1000 copies, from which ours goes on to what is broken
-            assert error.reason.startswith("missing )") or raw.find(quoted) < error.position, pattern
+            assert error.reason.startswith("missing )") or raw.find(quoted) < error.position, (
+                pattern
+            )
             return "extended"
         assert error.reason.startswith(REASONS[phrase]), (pattern, phrase, error.reason)
         rest = raw[error.position :]
@@ -114,9 +118,13 @@ def test_as_they_are(patterns: list[str]) -> None:
 
 
 def test_broken_patterns(patterns: list[str]) -> None:
-    """Of thousands of broken patterns the same ones are refused, each for the same reason at the same place."""
+    """Of thousands of broken patterns the same ones are refused, each for the same reason at the
+    same place.
+    """
     rng = random.Random(5)
-    kinds = collections.Counter(check(broken(rng, pattern)) for _ in range(4) for pattern in patterns)
+    kinds = collections.Counter(
+        check(broken(rng, pattern)) for _ in range(4) for pattern in patterns
+    )
     assert kinds["accepted"] > 1000
     assert sum(kinds.values()) - kinds["accepted"] - kinds["extended"] > 800
     assert set(REASONS) <= set(kinds)

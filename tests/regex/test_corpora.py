@@ -46,7 +46,9 @@ def test_gitleaks_patterns(lab: SimpleNamespace, shared_data: Finder) -> None:
 
 
 def test_gitleaks_matches(lab: SimpleNamespace, shared_data: Finder) -> None:
-    """On text made of noseyparker's examples, gitleaks' patterns and their canonical forms find the same."""
+    """On text made of noseyparker's examples, gitleaks' patterns and their canonical forms find the
+    same.
+    """
     rules = noseyparker(shared_data)
     text = "\n".join(example for rule in rules for example in rule.get("examples") or ()).encode()
     text = bytes(b for b in text if b < 0x80)
@@ -69,7 +71,9 @@ def test_noseyparker_examples(lab: SimpleNamespace, shared_data: Finder) -> None
         wanted += [(text, False) for text in rule.get("negative_examples") or ()]
         examples += len(wanted)
         wrong += [
-            (rule["id"], text) for text, hit in wanted if (compiled.search(text.encode()) is not None) != hit
+            (rule["id"], text)
+            for text, hit in wanted
+            if (compiled.search(text.encode()) is not None) != hit
         ]
     assert examples > 400
     assert verbose > 100
@@ -77,7 +81,9 @@ def test_noseyparker_examples(lab: SimpleNamespace, shared_data: Finder) -> None
 
 
 def test_hyperscan_takes_every_rule(lab: SimpleNamespace, shared_data: Finder) -> None:
-    """Hyperscan compiles the PCRE form of every real rule and agrees with RE2 on which texts have a match."""
+    """Hyperscan compiles the PCRE form of every real rule and agrees with RE2 on which texts have a
+    match.
+    """
     rules = noseyparker(shared_data)
     texts = [text.encode() for rule in rules[::4] for text in (rule.get("examples") or ())[:1]]
     for pattern in [rule["pattern"] for rule in rules[::3]] + gitleaks(shared_data)[::5]:
@@ -85,7 +91,9 @@ def test_hyperscan_takes_every_rule(lab: SimpleNamespace, shared_data: Finder) -
         database = lab.hyperscan_database(to_pcre(regex))
         compiled = lab.re2_compile(to_re2(regex))
         for text in texts:
-            assert bool(lab.hyperscan_ends(database, text)) == (compiled.search(text) is not None), pattern
+            assert bool(lab.hyperscan_ends(database, text)) == (
+                compiled.search(text) is not None
+            ), pattern
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,9 @@ def cases(shared_data: Finder) -> Iterator[Case]:
             if test.get("anchored"):
                 pattern = rf"\A(?:{pattern})"
             limit = test.get("match-limit")
-            yield Case(f"{file.stem}/{test['name']}", pattern, haystack, test["matches"], limit, reason)
+            yield Case(
+                f"{file.stem}/{test['name']}", pattern, haystack, test["matches"], limit, reason
+            )
 
 
 # Rust's syntax for what RE2 has not, or reads in another way.
@@ -140,12 +150,16 @@ def why_left_out(
     if RUST_ONLY.search(pattern):
         return "Rust-only syntax"
     by_code_point = regex_lite or (test.get("unicode", True) and not switched)
-    ascii_only = pattern.isascii() and haystack.isascii() and not re.search(r"\\[xuU]\{?[89a-fA-F]", pattern)
+    ascii_only = (
+        pattern.isascii() and haystack.isascii() and not re.search(r"\\[xuU]\{?[89a-fA-F]", pattern)
+    )
     return "code points" if by_code_point and not ascii_only else None
 
 
 def test_rust_test_data(lab: SimpleNamespace, shared_data: Finder) -> None:
-    """The Rust regex crate's leftmost-first cases over bytes have the matches that its test data lists."""
+    """The Rust regex crate's leftmost-first cases over bytes have the matches that its test data
+    lists.
+    """
     left_out: collections.Counter[str] = collections.Counter()
     failed, ran = [], 0
     for case in cases(shared_data):
@@ -170,13 +184,18 @@ def parse_or_none(pattern: str) -> Regex | None:
 
 
 def same_matches(compiled: Any, case: Case) -> bool:
-    """Whether the matches are those listed: each a span, a list of groups' spans, or a table with either."""
+    """Whether the matches are those listed: each a span, a list of groups' spans, or a table with
+    either.
+    """
     expected = []
     for entry in case.matches:
         spans = entry.get("spans", entry.get("span")) if isinstance(entry, dict) else entry
         expected.append(spans if isinstance(spans[0], list) else [spans])
     found = [
-        [[] if span == (-1, -1) else list(span) for span in map(match.span, range(compiled.groups + 1))]
+        [
+            [] if span == (-1, -1) else list(span)
+            for span in map(match.span, range(compiled.groups + 1))
+        ]
         for match in itertools.islice(all_matches(compiled, case.haystack), case.limit)
     ]
     if all(len(spans) == 1 for spans in expected):

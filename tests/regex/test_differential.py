@@ -1,4 +1,6 @@
-"""Random patterns: our parser, printers and analysis against google-re2, Hyperscan and a slow matcher."""
+"""Random patterns: our parser, printers and analysis against google-re2, Hyperscan and a slow
+matcher.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +59,18 @@ def check_same_matches(lab: SimpleNamespace, pattern: str, haystacks: list[bytes
     assert canonical is not None, (pattern, to_re2(regex))
     assert canonical.groups == regex.groups == original.groups
     assert canonical.groupindex == original.groupindex
-    assert {name.encode(): index for name, index in regex.group_names.items()} == original.groupindex
+    assert {
+        name.encode(): index for name, index in regex.group_names.items()
+    } == original.groupindex
     assert parse(to_re2(regex)).root == regex.root
     ascii_only = folds_high_bytes(pattern)
     for haystack in haystacks:
         text = bytes(b for b in haystack if b < 0x80) if ascii_only else haystack
-        assert lab.spans(original, text) == lab.spans(canonical, text), (pattern, to_re2(regex), text)
+        assert lab.spans(original, text) == lab.spans(canonical, text), (
+            pattern,
+            to_re2(regex),
+            text,
+        )
 
 
 def check_facts(lab: SimpleNamespace, pattern: str, haystack: bytes) -> None:
@@ -85,7 +93,9 @@ def check_facts(lab: SimpleNamespace, pattern: str, haystack: bytes) -> None:
             found,
         )
         assert end in lab.match_ends(root, haystack, {start})
-    assert lab.match_ends(strip_captures(root), haystack, {0}) == lab.match_ends(root, haystack, {0})
+    assert lab.match_ends(strip_captures(root), haystack, {0}) == lab.match_ends(
+        root, haystack, {0}
+    )
 
 
 def occurs(factor: tuple[int, ...], match: bytes) -> bool:
@@ -96,7 +106,9 @@ def occurs(factor: tuple[int, ...], match: bytes) -> bool:
 
 
 def check_hyperscan(lab: SimpleNamespace, pattern: str, haystacks: list[bytes]) -> bool:
-    """False where Hyperscan refuses the pattern, by its own rules: anchors within, or nothing can match."""
+    """False where Hyperscan refuses the pattern, by its own rules: anchors within, or nothing can
+    match.
+    """
     hyperscan = pytest.importorskip("hyperscan")
     regex = parse_or_none(pattern)
     if regex is None or regex.extended:
@@ -134,14 +146,18 @@ def test_verdicts_on_punctuation(lab: SimpleNamespace, pattern: str) -> None:
 @settings(max_examples=800, deadline=None)
 @given(rng=randoms)
 def test_same_matches(lab: SimpleNamespace, rng: random.Random) -> None:
-    """The canonical pattern finds the spans and groups of the original and keeps its group names."""
+    """The canonical pattern finds the spans and groups of the original and keeps its group
+    names.
+    """
     check_same_matches(lab, lab.random_pattern(rng), [lab.random_haystack(rng) for _ in range(4)])
 
 
 @settings(max_examples=500, deadline=None)
 @given(rng=randoms)
 def test_facts(lab: SimpleNamespace, rng: random.Random) -> None:
-    """Every match keeps to the widths, edge bytes and factors of the analysis, and is one of the tree's."""
+    """Every match keeps to the widths, edge bytes and factors of the analysis, and is one of the
+    tree's.
+    """
     check_facts(lab, lab.random_pattern(rng, depth=3), lab.random_haystack(rng))
 
 
@@ -149,7 +165,9 @@ def test_hyperscan_ends(lab: SimpleNamespace) -> None:
     """Hyperscan, given the PCRE form, reports exactly the ends of the tree's matches."""
     rng = random.Random(20)
     accepted = [
-        check_hyperscan(lab, lab.random_pattern(rng, depth=2), [lab.random_haystack(rng) for _ in range(3)])
+        check_hyperscan(
+            lab, lab.random_pattern(rng, depth=2), [lab.random_haystack(rng) for _ in range(3)]
+        )
         for _ in range(400)
     ]
     assert sum(accepted) > 200
@@ -158,7 +176,9 @@ def test_hyperscan_ends(lab: SimpleNamespace) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(8))
 def test_many_cases(lab: SimpleNamespace, seed: int) -> None:
-    """Over a hundred thousand cases a run: verdicts, matches, facts and Hyperscan's ends all agree."""
+    """Over a hundred thousand cases a run: verdicts, matches, facts and Hyperscan's ends all
+    agree.
+    """
     rng = random.Random(seed)
     for i in range(15_000):
         check_verdict(lab, lab.random_pattern(rng, broken=True))

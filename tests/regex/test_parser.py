@@ -126,7 +126,9 @@ def test_refusal(lab: SimpleNamespace, pattern: str, where: tuple[int, str]) -> 
 
 
 def test_bytes_and_str() -> None:
-    """A str stands for its UTF-8 bytes; a bytes pattern counts columns in bytes and may hold any byte."""
+    """A str stands for its UTF-8 bytes; a bytes pattern counts columns in bytes and may hold any
+    byte.
+    """
     assert parse("é\n").root == parse(b"\xc3\xa9\n").root
     assert parse(b"\xe9\x00").pattern == b"\xe9\x00"
     with pytest.raises(RegexSyntaxError) as caught:
@@ -135,7 +137,9 @@ def test_bytes_and_str() -> None:
 
 
 def test_groups_and_names() -> None:
-    """Groups are numbered by their opening parenthesis; a name used twice means its first group, as in RE2."""
+    """Groups are numbered by their opening parenthesis; a name used twice means its first group, as
+    in RE2.
+    """
     regex = parse("(a)(?P<x>b(?<y>c))(?:d)(?P<x>e)")
     assert regex.groups == 4
     assert regex.group_names == {"x": 2, "y": 3}
@@ -158,7 +162,9 @@ def test_latin1_group_names(lab: SimpleNamespace) -> None:
 def test_named_classes_hold_what_re2s_hold(lab: SimpleNamespace) -> None:
     """Every POSIX, Perl and Unicode class has the 256 verdicts of google-re2's."""
     every = bytes(range(256))
-    patterns = [rf"{p}{{{name}}}" for name in UNICODE_NAMES.split() for p in (r"\p", r"\P", r"[^\p")]
+    patterns = [
+        rf"{p}{{{name}}}" for name in UNICODE_NAMES.split() for p in (r"\p", r"\P", r"[^\p")
+    ]
     patterns = [p + "]" if p.startswith("[") else p for p in patterns]
     patterns += [f"[[:{sign}{name.decode()}:]]" for name in charclass.POSIX for sign in ("", "^")]
     patterns += [rf"\{letter}" for letter in "dDsSwW"] + [".", "(?s).", r"\C"]
@@ -183,12 +189,23 @@ def test_folding_is_ascii_only() -> None:
 def test_verbose_patterns_and_large_repeats_are_extended() -> None:
     """`extended` tells the patterns that google-re2 itself refuses."""
     plain = ["a{1000}", "(?:a{100}){10}", "a*", "(?i)a"]
-    extended = ["(?x)a", "(?x:a)", "a{1001}", "a{1001,}", "(?:a{100}){11}", "(?:(?:a{11}){11}b){11}"]
-    assert [parse(p).extended for p in plain + extended] == [False] * len(plain) + [True] * len(extended)
+    extended = [
+        "(?x)a",
+        "(?x:a)",
+        "a{1001}",
+        "a{1001,}",
+        "(?:a{100}){11}",
+        "(?:(?:a{11}){11}b){11}",
+    ]
+    assert [parse(p).extended for p in plain + extended] == [False] * len(plain) + [True] * len(
+        extended
+    )
 
 
 def test_nesting_limit() -> None:
-    """A thousand levels of groups are read, analysed, printed, compared and pickled; one more is refused."""
+    """A thousand levels of groups are read, analysed, printed, compared and pickled; one more is
+    refused.
+    """
     deepest = "(" * MAX_NESTING + "x" + ")*" * MAX_NESTING
     regex = parse(deepest)
     assert (regex.groups, node_count(regex.root), max_width(regex.root)) == (
@@ -224,7 +241,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_time_is_linear(piece: str) -> None:
-    """Eight times as many copies of an awkward piece take nowhere near the 64 times of a quadratic reader."""
+    """Eight times as many copies of an awkward piece take nowhere near the 64 times of a quadratic
+    reader.
+    """
 
     def seconds(copies: int) -> float:
         start = time.process_time()

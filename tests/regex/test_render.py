@@ -109,7 +109,9 @@ def test_rewritten(lab: SimpleNamespace, pattern: str, rewritten: bytes) -> None
 
 @pytest.mark.parametrize(("pattern", "reason"), NO_REWRITE.items())
 def test_not_rewritten(pattern: str, reason: str) -> None:
-    """What cannot be split without changing groups or preferences is refused, saying why; stripped it may pass."""
+    """What cannot be split without changing groups or preferences is refused, saying why; stripped
+    it may pass.
+    """
     with pytest.raises(RepeatRewriteError, match=reason) as caught:
         to_re2(parse(pattern))
     assert caught.value.limit == 1000
@@ -121,7 +123,9 @@ def test_not_rewritten(pattern: str, reason: str) -> None:
 def test_large_repeats_count(lab: SimpleNamespace) -> None:
     """Rewritten repeats match exactly as many copies as they say, at both bounds."""
     bounded = lab.re2_compile(to_re2(parse("^(?:ab){1200,2500}$")))
-    verdicts = {n: bounded.search(b"ab" * n) is not None for n in (1199, 1200, 1201, 2499, 2500, 2501)}
+    verdicts = {
+        n: bounded.search(b"ab" * n) is not None for n in (1199, 1200, 1201, 2499, 2500, 2501)
+    }
     assert verdicts == {1199: False, 1200: True, 1201: True, 2499: True, 2500: True, 2501: False}
     nested = lab.re2_compile(to_re2(parse(r"((\d{50},){40};)")))
     text = (b"7" * 50 + b",") * 40 + b";"
@@ -167,7 +171,20 @@ PARTS = [
     "x",
 ]
 PARTS += ["(?:a{2}b)", "([ab]*c)", "(a+b)", "(?:b|a{1,3}c)", "(?:|a)", r"\b", "(?:(a)|b)"]
-COUNTS = ["{0,7}", "{3,9}", "{5}", "{4,}", "{2,8}?", "{0,7}?", "{1,9}", "{6,}?", "{3,4}", "*", "+?", "?"]
+COUNTS = [
+    "{0,7}",
+    "{3,9}",
+    "{5}",
+    "{4,}",
+    "{2,8}?",
+    "{0,7}?",
+    "{1,9}",
+    "{6,}?",
+    "{3,4}",
+    "*",
+    "+?",
+    "?",
+]
 
 
 def counted_pattern(rng: random.Random, depth: int) -> str:
@@ -183,7 +200,9 @@ def counted_pattern(rng: random.Random, depth: int) -> str:
 @settings(max_examples=800, deadline=None)
 @given(rng=st.randoms(use_true_random=False))
 def test_rewriting_keeps_every_span(lab: SimpleNamespace, rng: random.Random) -> None:
-    """Rewritten under a tiny limit, repeats find the spans and groups that RE2 finds for the original."""
+    """Rewritten under a tiny limit, repeats find the spans and groups that RE2 finds for the
+    original.
+    """
     pattern = counted_pattern(rng, 2)
     original = lab.re2_compile(pattern.encode())
     if original is None:
@@ -197,10 +216,22 @@ def test_rewriting_keeps_every_span(lab: SimpleNamespace, rng: random.Random) ->
         text = b"".join(
             rng.choice((b"a", b"b", b"ab", b"c", b"aab", b"abc")) for _ in range(rng.randrange(16))
         )
-        assert lab.spans(original, text) == lab.spans(rewritten, text), (pattern, to_re2(fitted), text)
+        assert lab.spans(original, text) == lab.spans(rewritten, text), (
+            pattern,
+            to_re2(fitted),
+            text,
+        )
 
 
-LOOPS_IN_LOOPS = ["(?:|a)*", "(?:|a)+", "(?:|a|b)??", "(?:a|)*?", "(?:|a){0,}", "(?:|a)*(?:)", "(?:|a){1,}"]
+LOOPS_IN_LOOPS = [
+    "(?:|a)*",
+    "(?:|a)+",
+    "(?:|a|b)??",
+    "(?:a|)*?",
+    "(?:|a){0,}",
+    "(?:|a)*(?:)",
+    "(?:|a){1,}",
+]
 
 
 @pytest.mark.parametrize("inner", LOOPS_IN_LOOPS)
@@ -209,7 +240,9 @@ LOOPS_IN_LOOPS = ["(?:|a)*", "(?:|a)+", "(?:|a|b)??", "(?:a|)*?", "(?:|a){0,}", 
     "form", ["(?:{}){}", "(?:{})(?s){}", "(?s:{}){}", "(?U)(?:{}){}", "(?:(?:{}){{1}}){}"]
 )
 def test_loops_in_loops(lab: SimpleNamespace, inner: str, outer: str, form: str) -> None:
-    """RE2 merges some directly nested loops, depending on flags; the canonical pattern is merged alike."""
+    """RE2 merges some directly nested loops, depending on flags; the canonical pattern is merged
+    alike.
+    """
     pattern = form.format(inner, outer).encode()
     original, canonical = lab.re2_compile(pattern), lab.re2_compile(to_re2(parse(pattern)))
     for text in (b"", b"a", b"aab", b"baa"):
@@ -221,7 +254,9 @@ def test_loops_in_loops(lab: SimpleNamespace, inner: str, outer: str, form: str)
 
 
 def test_pcre_line_start_at_the_end_of_text(lab: SimpleNamespace) -> None:
-    """Where a line may start at the end of text, and PCRE's `^` does not look, the end of text is reported."""
+    """Where a line may start at the end of text, and PCRE's `^` does not look, the end of text is
+    reported.
+    """
     assert to_pcre(parse("(?m)^a")) == rb"(?m:^)a"
     assert to_pcre(parse("(?m)(?:^|x)*a")) == rb"(?:(?m:^)|x)*a"
     assert to_pcre(parse("(?m)^a?$")) == rb"(?m:^)a?(?m:$)|\z"

@@ -1,6 +1,8 @@
-"""The built-in rule pack: it is well formed, every rule does what its examples say, and it is quiet.
+"""The built-in rule pack: it is well formed, every rule does what its examples say, and it is
+quiet.
 
-Matching here is google-re2 over whole documents with the pack's filters; engines are tested elsewhere.
+Matching here is google-re2 over whole documents with the pack's filters; engines are tested
+elsewhere.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ class Scanner:
             for found in self.programs[index].finditer(data):
                 start, end = found.span()
                 line = data[data.rfind(b"\n", 0, start) + 1 : (data + b"\n").find(b"\n", end)]
-                kept = self.filters.judge(index, path, found.group(), found.groups(), lambda line=line: line)
+                kept = self.filters.judge(
+                    index, path, found.group(), found.groups(), lambda line=line: line
+                )
                 if kept is not None:
                     number = data.count(b"\n", 0, start) + 1
                     hits.append(Hit(self.pack.rules[index].id, number, found.group(), kept[0]))
@@ -91,12 +95,16 @@ def test_ids_are_unique_kebab_case(sources: dict[str, str]) -> None:
     """No two rules of all files share an id, and every id is kebab-case."""
     ids = [rule["id"] for text in sources.values() for rule in tomllib.loads(text)["rules"]]
     assert [rule_id for rule_id, count in Counter(ids).items() if count > 1] == []
-    assert [rule_id for rule_id in ids if not re.fullmatch(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", rule_id)] == []
+    assert [
+        rule_id for rule_id in ids if not re.fullmatch(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", rule_id)
+    ] == []
 
 
 def test_every_rule_is_described(pack: RulePack) -> None:
     """Every rule has a description of its own, tags, examples and near misses."""
-    bare = [r.id for r in pack if not (r.description and r.tags and r.examples and r.negative_examples)]
+    bare = [
+        r.id for r in pack if not (r.description and r.tags and r.examples and r.negative_examples)
+    ]
     assert bare == []
     descriptions = Counter(rule.description for rule in pack)
     assert [text for text, count in descriptions.items() if count > 1] == []
@@ -130,8 +138,12 @@ def test_examples(pack: RulePack) -> None:
     ],
     ids=["lines", "crlf", "binary"],
 )
-def test_examples_inside_a_document(pack: RulePack, scanner: Scanner, before: bytes, after: bytes) -> None:
-    """An example is reported with the same secret, on its own line, when other lines surround it."""
+def test_examples_inside_a_document(
+    pack: RulePack, scanner: Scanner, before: bytes, after: bytes
+) -> None:
+    """An example is reported with the same secret, on its own line, when other lines surround
+    it.
+    """
     for index, rule in enumerate(pack):
         for example in rule.examples:
             data = example.encode()
@@ -161,7 +173,9 @@ def _sampler(regex: rx.Regex, rng: random.Random) -> Callable[[], bytes]:
 
 
 def test_keywords_occur_in_every_match(pack: RulePack, scanner: Scanner) -> None:
-    """Whatever a rule's regex matches holds one of its keywords, so that the gate never closes on a match."""
+    """Whatever a rule's regex matches holds one of its keywords, so that the gate never closes on a
+    match.
+    """
     rng = random.Random(20)
     unsampled = []
     for rule, regex, program in zip(pack, pack.regexes, scanner.programs, strict=True):
@@ -169,7 +183,9 @@ def test_keywords_occur_in_every_match(pack: RulePack, scanner: Scanner) -> None
         words = [word.encode() for word in rule.keywords]
         assert all(word == word.lower() for word in words), rule.id
         sample = _sampler(regex, rng)
-        texts = [b"\n" + sample() + b"\n" for _ in range(20)] + [text.encode() for text in rule.examples]
+        texts = [b"\n" + sample() + b"\n" for _ in range(20)] + [
+            text.encode() for text in rule.examples
+        ]
         matches = [found.group() for text in texts for found in program.finditer(text)]
         for match in matches if words else ():
             assert any(word in match.lower() for word in words), (rule.id, match)
@@ -180,7 +196,9 @@ def test_keywords_occur_in_every_match(pack: RulePack, scanner: Scanner) -> None
 
 def test_regexes_stay_small(pack: RulePack, scanner: Scanner) -> None:
     """No regex compiles to a program of more than 20 000 instructions."""
-    sizes = {rule.id: program.programsize for rule, program in zip(pack, scanner.programs, strict=True)}
+    sizes = {
+        rule.id: program.programsize for rule, program in zip(pack, scanner.programs, strict=True)
+    }
     assert {rule_id: size for rule_id, size in sizes.items() if size >= MAX_PROGRAM_SIZE} == {}
 
 
@@ -191,14 +209,18 @@ def test_hyperscan_takes_every_regex(pack: RulePack) -> None:
     for rule, regex in zip(pack, pack.regexes, strict=True):
         assert regex is not None
         try:
-            hyperscan.Database().compile(expressions=[rx.to_pcre(regex)], ids=[0], elements=1, flags=0)
+            hyperscan.Database().compile(
+                expressions=[rx.to_pcre(regex)], ids=[0], elements=1, flags=0
+            )
         except hyperscan.error as error:
             refused[rule.id] = str(error)
     assert refused == {}
 
 
 def test_unbounded_rules_carry_a_cap(pack: RulePack) -> None:
-    """A regex without a longest match says where it may be cut; one with a longest match needs no cap."""
+    """A regex without a longest match says where it may be cut; one with a longest match needs no
+    cap.
+    """
     for rule, regex in zip(pack, pack.regexes, strict=True):
         assert regex is not None
         unbounded = rx.max_width(regex.root) is None
@@ -208,13 +230,17 @@ def test_unbounded_rules_carry_a_cap(pack: RulePack) -> None:
 def test_no_rule_matches_nothing(pack: RulePack) -> None:
     """Every match is at least ten bytes long."""
     short = [
-        r.id for r, regex in zip(pack, pack.regexes, strict=True) if regex and rx.min_width(regex.root) < 10
+        r.id
+        for r, regex in zip(pack, pack.regexes, strict=True)
+        if regex and rx.min_width(regex.root) < 10
     ]
     assert short == []
 
 
 def test_files_share_one_allowlist(sources: dict[str, str]) -> None:
-    """Every file starts with the same placeholders: a file's allow lists hold for its own rules only."""
+    """Every file starts with the same placeholders: a file's allow lists hold for its own rules
+    only.
+    """
     assert len({json.dumps(tomllib.loads(text)["allowlists"]) for text in sources.values()}) == 1
 
 
@@ -242,23 +268,34 @@ def test_placeholders_are_dropped(scanner: Scanner, secret: str) -> None:
 
 
 def test_example_corpus(scanner: Scanner) -> None:
-    """In examples/ exactly the planted secrets of EXPECTED.json are found, by rule, path and line."""
+    """In examples/ exactly the planted secrets of EXPECTED.json are found, by rule, path and
+    line.
+    """
     expected = [
-        (e["path"], e["line"], e["rule_id"]) for e in json.loads((EXAMPLES / "EXPECTED.json").read_text())
+        (e["path"], e["line"], e["rule_id"])
+        for e in json.loads((EXAMPLES / "EXPECTED.json").read_text())
     ]
     found = []
     for file in EXAMPLES.rglob("*"):
         if file.is_file():
             path = file.relative_to(EXAMPLES).as_posix()
-            found += [(path, hit.line, hit.rule_id) for hit in scanner.scan(file.read_bytes(), path)]
+            found += [
+                (path, hit.line, hit.rule_id) for hit in scanner.scan(file.read_bytes(), path)
+            ]
     assert expected == sorted(expected)
     assert sorted(found) == expected
     assert len(expected) >= 25
 
 
 def test_example_corpus_is_varied() -> None:
-    """examples/ stays small and keeps its odd files: CRLF, Latin-1, NUL bytes, long line, no last newline."""
-    files = {f.relative_to(EXAMPLES).as_posix(): f.read_bytes() for f in EXAMPLES.rglob("*") if f.is_file()}
+    """examples/ stays small and keeps its odd files: CRLF, Latin-1, NUL bytes, long line, no last
+    newline.
+    """
+    files = {
+        f.relative_to(EXAMPLES).as_posix(): f.read_bytes()
+        for f in EXAMPLES.rglob("*")
+        if f.is_file()
+    }
     assert sum(map(len, files.values())) < 200_000
     assert b"\r\n" in files["legacy/settings.properties"]
     assert b"\0" in files["data/session.bin"]
@@ -272,5 +309,7 @@ def test_quiet_on_ordinary_code(scanner: Scanner) -> None:
     """Nothing is found in the modules of Python's own library."""
     found = []
     for file in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
-        found += [(file.name, hit.line, hit.rule_id) for hit in scanner.scan(file.read_bytes(), file.name)]
+        found += [
+            (file.name, hit.line, hit.rule_id) for hit in scanner.scan(file.read_bytes(), file.name)
+        ]
     assert found == []

@@ -17,9 +17,18 @@ def pack(*rules: Rule) -> RulePack:
 def test_widths_and_notes() -> None:
     """Widths, groups and emptiness are told, and what makes a rule costly is noted."""
     bounded, free, path_only = check_pack(
-        pack(Rule("b", "(a)b{2,5}", keywords=("ab",)), Rule("f", "(?:x|y)*"), Rule("p", None, path="x"))
+        pack(
+            Rule("b", "(a)b{2,5}", keywords=("ab",)),
+            Rule("f", "(?:x|y)*"),
+            Rule("p", None, path="x"),
+        )
     )
-    assert (bounded.groups, bounded.min_width, bounded.max_width, bounded.nullable) == (1, 3, 6, False)
+    assert (bounded.groups, bounded.min_width, bounded.max_width, bounded.nullable) == (
+        1,
+        3,
+        6,
+        False,
+    )
     assert bounded.notes == ()
     assert (free.min_width, free.max_width, free.nullable) == (0, None, True)
     assert [note.split()[0] for note in free.notes] == ["matches", "matches", "has"]
@@ -29,7 +38,11 @@ def test_widths_and_notes() -> None:
 def test_examples() -> None:
     """Examples that the rule misses and negative ones that it reports are told by number."""
     rule = Rule(
-        "r", "k_([a-z]+)", entropy=1.0, keywords=("k_",), allowlists=(Allowlist(stopwords=("example",)),)
+        "r",
+        "k_([a-z]+)",
+        entropy=1.0,
+        keywords=("k_",),
+        allowlists=(Allowlist(stopwords=("example",)),),
     )
     rule = replace(
         rule,
@@ -44,13 +57,17 @@ def test_examples() -> None:
 
 def test_examples_stand_in_a_fitting_place() -> None:
     """A rule's path pattern and path allowlists do not keep its examples from matching."""
-    rule = Rule("r", "abc", path=r"\.tf$", allowlists=(Allowlist(paths=(".*",)),), examples=("abc",))
+    rule = Rule(
+        "r", "abc", path=r"\.tf$", allowlists=(Allowlist(paths=(".*",)),), examples=("abc",)
+    )
     (report,) = check_pack(pack(rule))
     assert report.ok
 
 
 def test_examples_of_a_path_are_not_judged() -> None:
-    """Examples are texts, and a rule with a path only looks at none: that they were passed over is told."""
+    """Examples are texts, and a rule with a path only looks at none: that they were passed over is
+    told.
+    """
     bare, with_examples, with_negatives = check_pack(
         pack(
             Rule("b", None, path="x"),
@@ -78,7 +95,9 @@ def test_lines_of_examples() -> None:
 
 
 def test_large_regexes_are_told_by_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A regex that needs more than the default memory says how much; one past the limit is a problem."""
+    """A regex that needs more than the default memory says how much; one past the limit is a
+    problem.
+    """
     large = pack(Rule("s", "abc"), Rule("l", "(?:[acegikmoqsuwy]{1000}){60}"))
     assert [(r.re2_memory, r.ok) for r in check_pack(large)] == [(8 << 20, True), (64 << 20, True)]
     monkeypatch.setattr(search, "MAX_MEM_STEPS", (8 << 20,))
@@ -88,7 +107,9 @@ def test_large_regexes_are_told_by_their_memory(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_route_is_asked_for_every_regex() -> None:
-    """The caller's route callback is asked once for each rule with a regex, and its answer is told."""
+    """The caller's route callback is asked once for each rule with a regex, and its answer is
+    told.
+    """
     asked = []
 
     def route(index: int, rule: Rule, regex: Regex) -> str:

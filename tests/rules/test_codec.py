@@ -14,7 +14,9 @@ from vyre_dist.rules.codec import SCHEMA, PackCodecError, pack_from_bytes, pack_
 from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
 
 # lone surrogates of the kind that os.fsdecode makes are part of it
-texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff"), max_size=8)
+texts = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff"), max_size=8
+)
 many = st.lists(texts, max_size=3).map(tuple)
 allowlists = st.builds(
     Allowlist,
@@ -99,8 +101,16 @@ def _changed(path: tuple[Any, ...], value: Any) -> bytes:
         (("rules", 0, "keywords"), "ab", "pack.rules[0].keywords"),
         (("rules", 0, "keywords"), ["a", 1], "pack.rules[0].keywords[1]"),
         (("rules", 0, "origin"), None, "pack.rules[0].origin"),
-        (("rules", 0, "allowlists", 0, "condition"), "XOR", "pack.rules[0].allowlists[0].condition"),
-        (("rules", 0, "allowlists", 0, "condition"), ["OR"], "pack.rules[0].allowlists[0].condition"),
+        (
+            ("rules", 0, "allowlists", 0, "condition"),
+            "XOR",
+            "pack.rules[0].allowlists[0].condition",
+        ),
+        (
+            ("rules", 0, "allowlists", 0, "condition"),
+            ["OR"],
+            "pack.rules[0].allowlists[0].condition",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(path: tuple[Any, ...], value: Any, where: str) -> None:

@@ -44,7 +44,9 @@ def extended(base: Path, text: str, name: str = "own.toml") -> RulePack:
 
 
 def test_own_values_win_and_lists_are_appended(base: Path) -> None:
-    """An own rule with a base rule's id changes what it states and adds to the lists; the rest stays."""
+    """An own rule with a base rule's id changes what it states and adds to the lists; the rest
+    stays.
+    """
     pack = extended(
         base,
         "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'three'\nregex = 'three'\n"
@@ -70,7 +72,9 @@ def test_checks_see_the_merged_rule(base: Path) -> None:
 @pytest.mark.parametrize("extending", ["", "disabledRules = ['n']\n"])
 @pytest.mark.parametrize("where", ["own", "base"])
 def test_ids_are_unique_in_packs_that_extend(base: Path, where: str, extending: str) -> None:
-    """Two rules with one id are refused in a pack that extends and in one that is extended, as they are in any other."""
+    """Two rules with one id are refused in a pack that extends and in one that is extended, as they
+    are in any other.
+    """
     twice = "[[rules]]\nid = 'n'\nregex = 'a'\n[[rules]]\nid = 'n'\nregex = 'b'\n"
     text = "[extend]\npath = 'base.toml'\n" + extending
     if where == "own":
@@ -85,8 +89,8 @@ def test_ids_are_unique_in_packs_that_extend(base: Path, where: str, extending: 
 
 
 def test_disabled_rules(base: Path) -> None:
-    """Disabled rules of the base are gone; an id that the base does not have is a warning with the nearest
-    one.
+    """Disabled rules of the base are gone; an id that the base does not have is a warning with the
+    nearest one.
     """
     pack = extended(base, "[extend]\npath = 'base.toml'\ndisabledRules = ['one', 'twoo']\n")
     assert [rule.id for rule in pack] == ["two"]
@@ -94,7 +98,9 @@ def test_disabled_rules(base: Path) -> None:
 
 
 def test_a_disabled_rule_that_an_allowlist_targets(base: Path) -> None:
-    """It is gone from the allowlist, too, beside other packs and below a further level; one with no other target is gone."""
+    """It is gone from the allowlist, too, beside other packs and below a further level; one with no
+    other target is gone.
+    """
     base.write_text(
         BASE + '[[allowlists]]\ntargetRules = ["two", "one"]\nregexes = ["both"]\n'
         '[[allowlists]]\ntargetRules = ["two"]\nregexes = ["gone"]\n'
@@ -115,7 +121,9 @@ def test_a_disabled_rule_that_an_allowlist_targets(base: Path) -> None:
 def test_an_own_rule_survives_its_disabled_namesake(base: Path) -> None:
     """Disabling a base rule leaves an own rule of that id as it is written, unmerged."""
     pack = extended(
-        base, "[extend]\npath = 'base.toml'\ndisabledRules = ['one']\n[[rules]]\nid = 'one'\nregex = 'mine'\n"
+        base,
+        "[extend]\npath = 'base.toml'\ndisabledRules = ['one']\n[[rules]]\nid = 'one'\nregex = "
+        "'mine'\n",
     )
     assert (pack["one"].regex, pack["one"].entropy) == ("mine", None)
 
@@ -133,13 +141,17 @@ def test_enabled_false_takes_out_a_base_rule(base: Path) -> None:
 
 def test_targets_in_the_base(base: Path) -> None:
     """A global allowlist may target a rule that comes from the base."""
-    text = "[extend]\npath = 'base.toml'\n[[allowlists]]\ntargetRules = ['two']\nstopwords = ['x']\n"
+    text = (
+        "[extend]\npath = 'base.toml'\n[[allowlists]]\ntargetRules = ['two']\nstopwords = ['x']\n"
+    )
     pack = extended(base, text)
     assert pack.allowlists[1].target_rules == ("two",)
 
 
 def test_keywords_for_a_base_rule_with_a_path_only(base: Path) -> None:
-    """Keywords that an override adds to a rule that has only a path are refused, unless it adds a regex, too."""
+    """Keywords that an override adds to a rule that has only a path are refused, unless it adds a
+    regex, too.
+    """
     base.write_text("[[rules]]\nid = 'file'\npath = 'x'\n")
     own = "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'file'\nkeywords = ['k']\n"
     with pytest.raises(PackError, match="has keywords and no regex") as caught:
@@ -149,7 +161,9 @@ def test_keywords_for_a_base_rule_with_a_path_only(base: Path) -> None:
 
 
 def test_a_pack_knows_that_it_extends(base: Path) -> None:
-    """A pack knows whether files take part that were not named, and does not forget it when it travels."""
+    """A pack knows whether files take part that were not named, and does not forget it when it
+    travels.
+    """
     assert not RulePack.load(base).extends
     for pack in (
         extended(base, "[extend]\npath = 'base.toml'\n"),
@@ -166,10 +180,12 @@ def test_a_rule_without_its_base_is_told(base: Path) -> None:
 
 
 def test_two_levels_but_not_three(base: Path) -> None:
-    """Packs extend each other two deep, as in gitleaks; a third level is a problem instead of being passed
-    over.
+    """Packs extend each other two deep, as in gitleaks; a third level is a problem instead of being
+    passed over.
     """
-    extended(base, "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'm'\nregex = 'm'\n", "middle.toml")
+    extended(
+        base, "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'm'\nregex = 'm'\n", "middle.toml"
+    )
     pack = extended(base, "[extend]\npath = 'middle.toml'\n", "top.toml")
     assert [rule.id for rule in pack] == ["one", "two", "m"]
     with pytest.raises(PackError, match="more than 2 deep"):
@@ -177,8 +193,8 @@ def test_two_levels_but_not_three(base: Path) -> None:
 
 
 def test_circles(base: Path) -> None:
-    """Packs that extend each other in a circle are told by name, and a pack that extends itself is such a
-    circle.
+    """Packs that extend each other in a circle are told by name, and a pack that extends itself is
+    such a circle.
     """
     with pytest.raises(PackError, match=r"circle: self\.toml -> self\.toml"):
         extended(base, "[extend]\npath = 'self.toml'\n", "self.toml")
@@ -194,8 +210,12 @@ def test_a_missing_base(base: Path) -> None:
     assert caught.value.problems[0].line == 2
 
 
-def test_paths_are_looked_up_beside_the_file_first(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path means the file's folder, and the current folder only where nothing is there."""
+def test_paths_are_looked_up_beside_the_file_first(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path means the file's folder, and the current folder only where nothing is
+    there.
+    """
     elsewhere = base.parent / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "base.toml").write_text("[[rules]]\nid = 'wrong'\nregex = 'x'\n")

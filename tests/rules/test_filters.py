@@ -18,7 +18,9 @@ RULE = Rule("r", "x")
 
 
 def filters(*allowlists: Allowlist, rule: Rule = RULE, own: bool = False) -> CompiledFilters:
-    """Filters of a pack with two rules, `rule` and a bare one; the allowlists are global, or `rule`'s own."""
+    """Filters of a pack with two rules, `rule` and a bare one; the allowlists are global, or
+    `rule`'s own.
+    """
     other = Rule("other", "y")
     if own:
         return CompiledFilters(PackData("p", (replace(rule, allowlists=allowlists), other)))
@@ -67,9 +69,11 @@ def test_entropy(secret: bytes, bits: float) -> None:
         (1, b"abc", (b"a\n", b"b"), b"a\n"),
     ],
 )
-def test_pick_secret(group: int, match: bytes, groups: tuple[bytes | None, ...], secret: bytes) -> None:
-    """The secret is the group asked for, else the first that is not empty, else the match without outer line
-    breaks.
+def test_pick_secret(
+    group: int, match: bytes, groups: tuple[bytes | None, ...], secret: bytes
+) -> None:
+    """The secret is the group asked for, else the first that is not empty, else the match without
+    outer line breaks.
     """
     assert pick_secret(replace(RULE, secret_group=group), match, groups) == secret
 
@@ -78,7 +82,10 @@ def test_entropy_must_be_exceeded() -> None:
     """A secret whose entropy equals the rule's is dropped; a rule without entropy drops nothing."""
     at_limit = filters(rule=replace(RULE, entropy=3.0))
     assert at_limit.judge(0, "f", b"abcdefgh", (), no_line) is None
-    assert at_limit.judge(0, "f", b"abcdefghi", (), no_line) == (b"abcdefghi", entropy(b"abcdefghi"))
+    assert at_limit.judge(0, "f", b"abcdefghi", (), no_line) == (
+        b"abcdefghi",
+        entropy(b"abcdefghi"),
+    )
     assert filters().judge(0, "f", b"aaaa", (), no_line) == (b"aaaa", 0.0)
 
 
@@ -89,7 +96,9 @@ def test_entropy_must_be_exceeded() -> None:
     ),
 )
 def test_entropy_decides(secret: bytes, least: float) -> None:
-    """A secret is dropped if its entropy is not above a limit other than 0, however it is found that it is not."""
+    """A secret is dropped if its entropy is not above a limit other than 0, however it is found
+    that it is not.
+    """
     judged = filters(rule=replace(RULE, entropy=least)).judge(0, "f", secret, (secret,), no_line)
     secret = secret or pick_secret(RULE, secret, (secret,))
     kept = least == 0 or entropy(secret) > least
@@ -97,8 +106,8 @@ def test_entropy_decides(secret: bytes, least: float) -> None:
 
 
 def test_keyword_gate() -> None:
-    """A rule applies where one of its keywords occurs in the lowered document, in whatever case it was
-    written.
+    """A rule applies where one of its keywords occurs in the lowered document, in whatever case it
+    was written.
     """
     gated = filters(rule=replace(RULE, keywords=("AKIA", "ключ")))
     assert gated.gate_open(0, b"xx AkiA xx".lower())
@@ -140,13 +149,15 @@ CASES = [
 
 @pytest.mark.parametrize(("allowlist", "dropped"), CASES)
 def test_global_allowlists(allowlist: Allowlist, dropped: bool) -> None:
-    """A global allowlist drops a match by its condition, its target, its kinds of checks and its target
-    rules.
+    """A global allowlist drops a match by its condition, its target, its kinds of checks and its
+    target rules.
     """
     check_allowlist(filters(allowlist), allowlist, dropped)
 
 
-@pytest.mark.parametrize(("allowlist", "dropped"), [case for case in CASES if not case[0].target_rules])
+@pytest.mark.parametrize(
+    ("allowlist", "dropped"), [case for case in CASES if not case[0].target_rules]
+)
 def test_own_allowlists(allowlist: Allowlist, dropped: bool) -> None:
     """A rule's own allowlist does what a global one does, and leaves other rules alone."""
     compiled = filters(allowlist, own=True)
@@ -161,14 +172,18 @@ def check_allowlist(compiled: CompiledFilters, allowlist: Allowlist, dropped: bo
 
 
 def test_an_empty_text_is_on_no_allowlist() -> None:
-    """A pattern that matches the empty string does not drop an empty secret, and does drop any other."""
+    """A pattern that matches the empty string does not drop an empty secret, and does drop any
+    other.
+    """
     compiled = filters(Allowlist(regexes=("",)))
     assert not compiled.allowed(0, "f", b"", b"match", no_line)
     assert compiled.allowed(0, "f", b"s", b"match", no_line)
 
 
 def test_a_document_without_path_is_on_no_path_allowlist() -> None:
-    """Path patterns of allowlists, even those that match everything, leave documents without a path alone."""
+    """Path patterns of allowlists, even those that match everything, leave documents without a path
+    alone.
+    """
     compiled = filters(Allowlist(paths=("",)))
     assert not compiled.document_skipped("")
     assert compiled.document_skipped("x")
@@ -212,7 +227,9 @@ def test_paths_are_bytes(pattern: str, path: str) -> None:
 
 def test_named_groups_may_repeat() -> None:
     """Patterns of one allowlist may use the same group name."""
-    compiled = filters(Allowlist(regexes=("(?P<n>a)", "(?P<n>b)"), paths=("(?P<n>a)$", "(?P<n>b)$")))
+    compiled = filters(
+        Allowlist(regexes=("(?P<n>a)", "(?P<n>b)"), paths=("(?P<n>a)$", "(?P<n>b)$"))
+    )
     assert compiled.allowed(0, "x", b"b", b"b", no_line)
     assert compiled.document_skipped("b")
 
@@ -226,7 +243,9 @@ def test_a_set_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     without = filters(*allowlists)
     assert with_set.paths._set is not None
     assert without.paths._set is None
-    assert [without.document_skipped(p) for p in paths] == [with_set.document_skipped(p) for p in paths]
+    assert [without.document_skipped(p) for p in paths] == [
+        with_set.document_skipped(p) for p in paths
+    ]
     assert sum(with_set.document_skipped(p) for p in paths) == 40
 
 

@@ -13,7 +13,9 @@ from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
 from vyre_dist.rules.search import Renderings
 
 IDS = ("r0", "r1", "r2")
-PATTERNS = st.sampled_from(["a", "^b", "c$", "a.c", "(?i)B", "[^a]b", "a{2}", r"\bc\b", "", "(a|b)c"])
+PATTERNS = st.sampled_from(
+    ["a", "^b", "c$", "a.c", "(?i)B", "[^a]b", "a{2}", r"\bc\b", "", "(a|b)c"]
+)
 PATHS = st.sampled_from([r"\.c$", "^a/", "b/", "(?i)C", "a/b", "^$"])
 WORDS = st.text("abC", min_size=1, max_size=3)
 TEXTS = st.text("abcABC \n", max_size=6).map(str.encode)
@@ -39,10 +41,15 @@ allowlists = st.builds(
 def packs() -> st.SearchStrategy[PackData]:
     def rule(rule_id: str) -> st.SearchStrategy[Rule]:
         own = st.lists(allowlists, max_size=2).map(tuple)
-        return st.builds(Rule, st.just(rule_id), st.just("x"), path=st.none() | PATHS, allowlists=own)
+        return st.builds(
+            Rule, st.just(rule_id), st.just("x"), path=st.none() | PATHS, allowlists=own
+        )
 
     return st.builds(
-        PackData, st.just("p"), st.tuples(*map(rule, IDS)), st.lists(allowlists, max_size=3).map(tuple)
+        PackData,
+        st.just("p"),
+        st.tuples(*map(rule, IDS)),
+        st.lists(allowlists, max_size=3).map(tuple),
     )
 
 
@@ -66,7 +73,9 @@ def path_allowed(allowlist: Allowlist, path: str) -> bool:
     return hit
 
 
-def match_allowed(allowlist: Allowlist, path: str, secret: bytes, match: bytes, line: bytes) -> bool:
+def match_allowed(
+    allowlist: Allowlist, path: str, secret: bytes, match: bytes, line: bytes
+) -> bool:
     text = {"secret": secret, "match": match.strip(b"\n"), "line": line}[allowlist.regex_target]
     regex = bool(text) and found(allowlist.regexes, text)
     stop = any(word.encode().lower() in secret.lower() for word in allowlist.stopwords)
@@ -88,8 +97,8 @@ def match_allowed(allowlist: Allowlist, path: str, secret: bytes, match: bytes, 
 def test_filters_agree_with_the_slow_reading(
     pack: PackData, cases: list[tuple[str, bytes, bytes, bytes]]
 ) -> None:
-    """Path verdicts and dropped matches are those of the rules as written down, for any pack and order of
-    questions.
+    """Path verdicts and dropped matches are those of the rules as written down, for any pack and
+    order of questions.
     """
     filters = CompiledFilters(pack)
     for path, secret, match, line in cases:
@@ -107,7 +116,9 @@ def test_filters_agree_with_the_slow_reading(
 
 
 @given(packs(), DOCUMENTS, TEXTS)
-def test_the_line_is_asked_for_only_when_announced(pack: PackData, path: str, secret: bytes) -> None:
+def test_the_line_is_asked_for_only_when_announced(
+    pack: PackData, path: str, secret: bytes
+) -> None:
     """`allowed` asks for the line only for rules that `needs_line` says so of."""
     filters = CompiledFilters(pack)
     for index in range(len(pack.rules)):
@@ -123,7 +134,9 @@ def test_the_line_is_asked_for_only_when_announced(pack: PackData, path: str, se
 
 @given(st.binary(max_size=300))
 def test_entropy_is_shannons(secret: bytes) -> None:
-    """Entropy agrees with the textbook sum, is 0 to 8, and does not depend on the order of bytes."""
+    """Entropy agrees with the textbook sum, is 0 to 8, and does not depend on the order of
+    bytes.
+    """
     slow = sum(n / len(secret) * math.log2(len(secret) / n) for n in Counter(secret).values())
     assert math.isclose(entropy(secret), slow, rel_tol=1e-12, abs_tol=1e-12)
     assert 0 <= entropy(secret) <= 8
@@ -135,7 +148,9 @@ def test_stop_words_are_literal(words: list[bytes], secret: bytes) -> None:
     """Stop words are plain text, whatever characters they hold, and ASCII case does not count."""
     texts = [word.decode("latin-1") for word in words]
     secret = secret + texts[0].encode() * (len(secret) % 2)
-    filters = CompiledFilters(PackData("p", (Rule("r", "x"),), (Allowlist(stopwords=tuple(texts)),)))
+    filters = CompiledFilters(
+        PackData("p", (Rule("r", "x"),), (Allowlist(stopwords=tuple(texts)),))
+    )
     expected = any(text.encode().lower() in secret.lower() for text in texts)
     assert filters.allowed(0, "f", secret, secret, bytes) is expected
 
@@ -144,7 +159,9 @@ def test_stop_words_are_literal(words: list[bytes], secret: bytes) -> None:
 def test_a_folders_verdict_is_that_of_each_of_its_files(
     pack: PackData, prefix: str, names: list[str]
 ) -> None:
-    """Where a folder's paths share a verdict it is the one that each gets alone, line breaks in names or not."""
+    """Where a folder's paths share a verdict it is the one that each gets alone, line breaks in
+    names or not.
+    """
     filters = CompiledFilters(pack)
     shared = filters.folder_verdict(prefix, names)
     if shared is not None:
@@ -155,7 +172,9 @@ def test_a_folders_verdict_is_that_of_each_of_its_files(
 
 
 def test_folders_of_no_interest_share_a_verdict() -> None:
-    """It is not by asking for every path that folders are judged; one path of interest makes it necessary."""
+    """It is not by asking for every path that folders are judged; one path of interest makes it
+    necessary.
+    """
     rule = Rule("r", "x", allowlists=(Allowlist(paths=(r"(?:^|/)go\.sum$", r"\.png$")),))
     filters = CompiledFilters(PackData("p", (rule,)))
     assert filters.folder_verdict("a/", ["b", "c.pngx", "xgo.sum"]) is not None

@@ -78,7 +78,9 @@ def test_our_own_dialect(native: RulePack) -> None:
     )
     assert token.origin.line == 5
     assert native["camel"].secret_group == 2
-    assert native.allowlists == (Allowlist(commits=("abc",), paths=("x",), target_rules=("camel",)),)
+    assert native.allowlists == (
+        Allowlist(commits=("abc",), paths=("x",), target_rules=("camel",)),
+    )
 
 
 def test_examples_go_through_the_whole_rule(native: RulePack) -> None:
@@ -89,13 +91,22 @@ def test_examples_go_through_the_whole_rule(native: RulePack) -> None:
 
 @pytest.mark.parametrize(
     ("condition", "both"),
-    [("", False), ("or", False), ("||", False), ("OR", False), ("and", True), ("And", True), ("&&", True)],
+    [
+        ("", False),
+        ("or", False),
+        ("||", False),
+        ("OR", False),
+        ("and", True),
+        ("And", True),
+        ("&&", True),
+    ],
 )
 def test_conditions(tmp_path: Path, condition: str, both: bool) -> None:
     """A condition is written as gitleaks takes it."""
     file = tmp_path / "p.toml"
     file.write_text(
-        f"[[rules]]\nid = 'a'\nregex = 'x'\n[rules.allowlist]\ncondition = '{condition}'\npaths = ['p']\n"
+        f"[[rules]]\nid = 'a'\nregex = 'x'\n[rules.allowlist]\ncondition = '{condition}'\npaths = "
+        "['p']\n"
     )
     assert RulePack.load(file)["a"].allowlists[0].condition == ("AND" if both else "OR")
 
@@ -131,7 +142,9 @@ def test_unchecked_data_is_not_taken_for_path_rules() -> None:
         _ = pack.regexes
 
 
-BASE = Rule("a", "x", "text", "p", 0, 2.5, ("k",), ("t",), (Allowlist(paths=("p",)),), max_match_bytes=5)
+BASE = Rule(
+    "a", "x", "text", "p", 0, 2.5, ("k",), ("t",), (Allowlist(paths=("p",)),), max_match_bytes=5
+)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +183,16 @@ def test_the_hash_sees_what_changes_findings(change: dict[str, object]) -> None:
 
 
 def test_the_hash_is_stable() -> None:
-    """Texts for people, places and examples do not change the content hash, and it is the same in every
-    process.
+    """Texts for people, places and examples do not change the content hash, and it is the same in
+    every process.
     """
     told = replace(
-        BASE, description="other", tags=(), origin=Origin("f", 3), examples=("x",), negative_examples=("y",)
+        BASE,
+        description="other",
+        tags=(),
+        origin=Origin("f", 3),
+        examples=("x",),
+        negative_examples=("y",),
     )
     told = replace(told, allowlists=(replace(BASE.allowlists[0], description="d"),))
     data = PackData("p", (BASE,))
@@ -187,12 +205,17 @@ def test_the_hash_sees_order_and_split() -> None:
     a, b = Rule("a", "x"), Rule("b", "y")
     assert PackData("p", (a, b)).content_hash() != PackData("p", (b, a)).content_hash()
     allowlists = (Allowlist(paths=("p",)),)
-    own, shared = PackData("p", (replace(a, allowlists=allowlists),)), PackData("p", (a,), allowlists)
+    own, shared = (
+        PackData("p", (replace(a, allowlists=allowlists),)),
+        PackData("p", (a,), allowlists),
+    )
     assert own.content_hash() != shared.content_hash()
 
 
 def test_folders_keep_allowlists_apart(tmp_path: Path) -> None:
-    """A folder's files become one pack, in name order; a file's global allowlists cover its own rules."""
+    """A folder's files become one pack, in name order; a file's global allowlists cover its own
+    rules.
+    """
     (tmp_path / "sub").mkdir()
     rule = "[[rules]]\nid = '{0}'\nregex = '{0}'\n[[allowlists]]\npaths = ['{0}']\n"
     (tmp_path / "b.toml").write_text(rule.format("b"))
@@ -201,7 +224,10 @@ def test_folders_keep_allowlists_apart(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a pack")
     pack = RulePack.load(tmp_path)
     assert [rule.id for rule in pack] == ["y", "b", "c"]
-    assert [(a.paths, a.target_rules) for a in pack.allowlists] == [(("b",), ("b",)), (("c",), ("c",))]
+    assert [(a.paths, a.target_rules) for a in pack.allowlists] == [
+        (("b",), ("b",)),
+        (("c",), ("c",)),
+    ]
     assert pack.dialect == "mixed"
 
 
@@ -211,8 +237,8 @@ ALLOWLIST = "[[allowlists]]\nstopwords = ['secret']\n"
 @pytest.mark.parametrize("own", ["", "schema = 1\n"])
 @pytest.mark.parametrize("as_folder", [False, True], ids=["files", "folder"])
 def test_allowlists_without_rules_cover_none(own: str, as_folder: bool, tmp_path: Path) -> None:
-    """A file of allowlists only silences no rule of the files beside it, and is told where its allowlist stands; one that
-    names its rules does as it says.
+    """A file of allowlists only silences no rule of the files beside it, and is told where its
+    allowlist stands; one that names its rules does as it says.
     """
     files = [tmp_path / name for name in ("a.toml", "b.toml", "c.toml")]
     files[0].write_text(own + ALLOWLIST)
@@ -269,7 +295,9 @@ NOSEY_PARKER_SYNTAX = [
 
 @pytest.mark.parametrize(("pattern", "rewritten"), NOSEY_PARKER_SYNTAX)
 def test_nosey_parkers_syntax_is_rewritten_where_it_is_syntax(pattern: str, rewritten: str) -> None:
-    """Comments and white space in counts go; what looks like them in a class, quotes or a line comment stays."""
+    """Comments and white space in counts go; what looks like them in a class, quotes or a line
+    comment stays.
+    """
     assert to_re2_syntax(pattern) == rewritten
 
 
@@ -282,7 +310,9 @@ def test_rewriting_takes_no_time(unit: str) -> None:
 
 
 def test_a_count_that_does_not_end_takes_no_time() -> None:
-    """White space that could belong to either side of a number that is not there is gone through once."""
+    """White space that could belong to either side of a number that is not there is gone through
+    once.
+    """
     pattern = "a{1," + " " * 100_000
     began = time.process_time()
     assert to_re2_syntax(pattern) == pattern
@@ -290,9 +320,13 @@ def test_a_count_that_does_not_end_takes_no_time() -> None:
 
 
 def test_comments_and_spaced_counts_of_nosey_parker(tmp_path: Path) -> None:
-    """What Nosey Parker's regex syntax has beyond RE2's is rewritten, and escapes are left alone."""
+    """What Nosey Parker's regex syntax has beyond RE2's is rewritten, and escapes are left
+    alone.
+    """
     file = tmp_path / "p.yml"
-    file.write_text("rules:\n- id: a\n  pattern: |\n    (?x) \\(?(?# a comment ) x{1, 5} \\{ 2 \\}\n")
+    file.write_text(
+        "rules:\n- id: a\n  pattern: |\n    (?x) \\(?(?# a comment ) x{1, 5} \\{ 2 \\}\n"
+    )
     rule = RulePack.load(file)["a"]
     assert rule.regex == "(?x) \\(? x{1,5} \\{ 2 \\}\n"
 
@@ -322,4 +356,9 @@ def test_the_documented_example_works(tmp_path: Path) -> None:
     pack = RulePack.load(file)
     assert (pack.dialect, pack.warnings, pack.name) == ("vyre", (), "acme")
     (report,) = check_pack(pack)
-    assert (report.ok, report.examples, report.negative_examples, report.problems) == (True, 1, 1, ())
+    assert (report.ok, report.examples, report.negative_examples, report.problems) == (
+        True,
+        1,
+        1,
+        (),
+    )

@@ -117,7 +117,12 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
             0,
             "keywords and no regex: a rule with a path only does not look",
         ),
-        ("schema = 1\n" + PATH_ONLY + "keywords = ['x']\n", 2, 0, "write the keywords as its regex"),
+        (
+            "schema = 1\n" + PATH_ONLY + "keywords = ['x']\n",
+            2,
+            0,
+            "write the keywords as its regex",
+        ),
         (GOOD + "filter = 'true'\n", 4, 1, "filter is not supported"),
         (GOOD + "[[rules.components]]\nid = 'x'\n", 4, 1, "components is not supported"),
         ("rules = 3\n", 1, 1, "rules is an integer"),
@@ -182,7 +187,9 @@ def test_yaml_problems(tmp_path: Path, text: str, line: int, column: int, words:
 
 @pytest.mark.parametrize(("name", "start"), [("pack.toml", "a = "), ("pack.yml", "rules: ")])
 def test_nesting_that_no_parser_follows(tmp_path: Path, name: str, start: str) -> None:
-    """A file whose brackets are nested deeper than its parser can go is a problem of the pack, not a bug."""
+    """A file whose brackets are nested deeper than its parser can go is a problem of the pack, not
+    a bug.
+    """
     (problem,) = problems(tmp_path, start + "[" * 5000 + "]" * 5000 + "\n", name)
     assert "nested too deep" in problem.message
 
@@ -198,14 +205,20 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_unknown_keys_of_gitleaks_refuse_their_rule(tmp_path: Path) -> None:
-    """A key that nothing is known of may change what a rule finds: it is told, with the nearest known one."""
-    text = GOOD + "keyword = ['x']\nconfidence = 'high'\nseverity = 'low'\ntokenEfficiency = false\n"
+    """A key that nothing is known of may change what a rule finds: it is told, with the nearest
+    known one.
+    """
+    text = (
+        GOOD + "keyword = ['x']\nconfidence = 'high'\nseverity = 'low'\ntokenEfficiency = false\n"
+    )
     (problem,) = problems(tmp_path, text)
     assert (problem.line, problem.rule_id, problem.hint) == (4, "good", "did you mean 'keywords'?")
 
 
 def test_gitleaks_has_no_keys_with_underscores(tmp_path: Path) -> None:
-    """What gitleaks does not know as secretGroup is none here either, but told; in our own dialect both are one key."""
+    """What gitleaks does not know as secretGroup is none here either, but told; in our own dialect
+    both are one key.
+    """
     rule = "[[rules]]\nid = 'a'\nregex = '(x)(y)'\nsecret_group = 2\n"
     allowlist = "[[allowlists]]\nregexes = ['x']\nregex_target = 'line'\nTARGETRULES = ['a']\n"
     assert [(p.line, p.hint) for p in problems(tmp_path, rule + allowlist)] == [
@@ -215,7 +228,11 @@ def test_gitleaks_has_no_keys_with_underscores(tmp_path: Path) -> None:
     file = tmp_path / "pack.toml"
     file.write_text("schema = 1\n" + rule + allowlist)
     pack = RulePack.load(file)
-    assert (pack["a"].secret_group, pack.allowlists[0].regex_target, pack.warnings) == (2, "line", ())
+    assert (pack["a"].secret_group, pack.allowlists[0].regex_target, pack.warnings) == (
+        2,
+        "line",
+        (),
+    )
 
 
 def test_skip_report_leaves_a_rule_out(tmp_path: Path) -> None:

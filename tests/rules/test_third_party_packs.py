@@ -1,4 +1,6 @@
-"""Real packs of other tools: what the loaders make of them, against numbers taken from the files."""
+"""Real packs of other tools: what the loaders make of them, against numbers taken from the
+files.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ LATER = DATA.parent / "later" / "packs-data"
 KINGFISHER = LATER / "kingfisher" / "rules"
 BETTERLEAKS = LATER / "betterleaks"
 
-needs_gitleaks = pytest.mark.skipif(not GITLEAKS.exists(), reason="third-party data absent: gitleaks.toml")
+needs_gitleaks = pytest.mark.skipif(
+    not GITLEAKS.exists(), reason="third-party data absent: gitleaks.toml"
+)
 needs_noseyparker = pytest.mark.skipif(
     not NOSEYPARKER.exists(), reason="third-party data absent: noseyparker"
 )
@@ -46,8 +50,8 @@ def noseyparker() -> RulePack:
 
 @needs_gitleaks
 def test_gitleaks_counts(gitleaks: RulePack) -> None:
-    """The gitleaks pack has 222 rules, one of them with a path only, and as many filters as its file has
-    lines for.
+    """The gitleaks pack has 222 rules, one of them with a path only, and as many filters as its
+    file has lines for.
     """
     assert len(gitleaks) == 222
     assert sum(regex is not None for regex in gitleaks.regexes) == 221
@@ -55,7 +59,9 @@ def test_gitleaks_counts(gitleaks: RulePack) -> None:
     assert sum(bool(rule.keywords) for rule in gitleaks) == 221
     assert sum(len(rule.allowlists) for rule in gitleaks) == 13
     assert sum(rule.path is not None for rule in gitleaks) == 5
-    assert {rule.id: rule.secret_group for rule in gitleaks if rule.secret_group} == {"sonar-api-token": 2}
+    assert {rule.id: rule.secret_group for rule in gitleaks if rule.secret_group} == {
+        "sonar-api-token": 2
+    }
     assert gitleaks.warnings == ()
     assert gitleaks.dialect == "gitleaks"
 
@@ -74,7 +80,10 @@ def test_gitleaks_fields(gitleaks: RulePack) -> None:
     curl = gitleaks["curl-auth-header"]
     assert (curl.keywords, curl.entropy) == (("curl",), 2.75)
     generic = gitleaks["generic-api-key"].allowlists
-    shape = [(a.condition, a.regex_target, len(a.paths), len(a.regexes), len(a.stopwords)) for a in generic]
+    shape = [
+        (a.condition, a.regex_target, len(a.paths), len(a.regexes), len(a.stopwords))
+        for a in generic
+    ]
     assert shape == GENERIC
     (only,) = gitleaks.allowlists
     assert (len(only.paths), only.condition, only.target_rules) == (25, "OR", ())
@@ -112,7 +121,9 @@ def test_gitleaks_paths(gitleaks: RulePack, path: str, skipped: bool) -> None:
 
 @needs_gitleaks
 def test_gitleaks_path_rules(gitleaks: RulePack) -> None:
-    """A rule with a path pattern applies to the paths it matches; one with a path only reports such files."""
+    """A rule with a path pattern applies to the paths it matches; one with a path only reports such
+    files.
+    """
     filters = CompiledFilters(gitleaks)
     pkcs12, nuget = gitleaks.index_of("pkcs12-file"), gitleaks.index_of("nuget-config-password")
     assert filters.rule_applies_to_path(pkcs12, "a/b.p12")
@@ -123,7 +134,9 @@ def test_gitleaks_path_rules(gitleaks: RulePack) -> None:
 
 @needs_noseyparker
 def test_noseyparker_counts(noseyparker: RulePack) -> None:
-    """The Nosey Parker rules are 189, with unique ids, the descriptions being their names, and no filters."""
+    """The Nosey Parker rules are 189, with unique ids, the descriptions being their names, and no
+    filters.
+    """
     assert len(noseyparker) == 189
     assert noseyparker["np.aws.1"].description == "AWS API Key"
     assert noseyparker["np.aws.1"].tags == ("api", "identifier")
@@ -138,7 +151,9 @@ def test_noseyparker_examples(noseyparker: RulePack) -> None:
     reports = check_pack(noseyparker)
     assert sum(report.examples for report in reports) == 430
     assert sum(report.negative_examples for report in reports) == 144
-    wrong = {r.rule_id: (r.missed_examples, r.matched_negatives, r.problems) for r in reports if not r.ok}
+    wrong = {
+        r.rule_id: (r.missed_examples, r.matched_negatives, r.problems) for r in reports if not r.ok
+    }
     assert wrong == {}
 
 
@@ -154,7 +169,9 @@ def test_noseyparker_single_file() -> None:
 
 @needs_living_packs
 def test_kingfishers_rules() -> None:
-    """Of kingfisher's rules those are refused that ask for more; the others know their entropy, and no warning is left."""
+    """Of kingfisher's rules those are refused that ask for more; the others know their entropy, and
+    no warning is left.
+    """
     with pytest.raises(PackError) as caught:
         RulePack.load(KINGFISHER)
     assert all(problem.unsupported for problem in caught.value.problems)
@@ -177,7 +194,9 @@ def test_kingfishers_rules() -> None:
     [("v1.1.2", 253, 4), ("v1.2.0", 0, 0), ("v1.7.0", 0, 0), ("v2.0.0-rc.4-shown", 0, 0)],
 )
 def test_betterleaks_packs(version: str, rules: int, left_out: int) -> None:
-    """What the README says of betterleaks' packs: of v1.1 a few rules are refused, from v1.2.0 on all of them."""
+    """What the README says of betterleaks' packs: of v1.1 a few rules are refused, from v1.2.0 on
+    all of them.
+    """
     file = BETTERLEAKS / f"betterleaks-{version}.toml"
     with pytest.raises(PackError):
         RulePack.load(file)

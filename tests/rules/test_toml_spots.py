@@ -38,7 +38,9 @@ def test_strings_are_found_where_they_stand() -> None:
     checked = 0
     for path, value in leaves(tomllib.loads(TRICKY)):
         if isinstance(value, str) and '\\"' not in TRICKY.split("\n")[spots.place(path)[0] - 1]:
-            assert TRICKY.startswith(value, offset_of(TRICKY, spots.place_inside(path, value, 0))), path
+            assert TRICKY.startswith(
+                value, offset_of(TRICKY, spots.place_inside(path, value, 0))
+            ), path
             checked += 1
     assert checked == 20
 
@@ -79,7 +81,9 @@ def written(value: str, style: int) -> str:
 
 @given(st.lists(st.tuples(texts, st.integers(0, 3), st.integers(0, 2)), max_size=8))
 def test_any_mix_of_strings_is_followed(items: list[tuple[str, int, int]]) -> None:
-    """However strings are quoted and nested, every leaf of the document has a place of its own, in order."""
+    """However strings are quoted and nested, every leaf of the document has a place of its own, in
+    order.
+    """
     text = ""
     for index, (value, style, form) in enumerate(items):
         string = written(value, style)
@@ -115,4 +119,6 @@ def test_builtin_packs_are_followed(pack: Path) -> None:
         line, _ = spots.place(("rules", index))
         assert text.split("\n")[line - 1].startswith("[[rules]]")
         if "regex" in rule:
-            assert text.split("\n")[spots.place(("rules", index, "regex"))[0] - 1].startswith("regex")
+            assert text.split("\n")[spots.place(("rules", index, "regex"))[0] - 1].startswith(
+                "regex"
+            )

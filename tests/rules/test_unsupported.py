@@ -89,7 +89,11 @@ def test_a_yaml_key_that_changes_verdicts_refuses_its_rule(tmp_path: Path, key: 
 def test_a_yaml_key_that_changes_nothing_is_read_past(tmp_path: Path, key: str) -> None:
     """Labels, validation and values that say nothing neither refuse a rule nor cause a warning."""
     pack = load(tmp_path, YAML_GOOD + YAML_RULE + key + "\n", "pack.yml")
-    assert ([rule.id for rule in pack], pack.warnings, pack["bad"].entropy) == (["good", "bad"], (), None)
+    assert ([rule.id for rule in pack], pack.warnings, pack["bad"].entropy) == (
+        ["good", "bad"],
+        (),
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,11 +158,15 @@ def test_a_toml_key_that_changes_verdicts_refuses_its_rule(tmp_path: Path, key: 
     (problem,) = caught.value.problems
     assert (problem.rule_id, problem.unsupported) == ("bad", TOML_KEYS[key])
     pack = load(tmp_path, text, "pack.toml", skip=True)
-    assert ([rule.id for rule in pack], by_reason(pack.left_out)) == (["good"], {TOML_KEYS[key]: ("bad",)})
+    assert ([rule.id for rule in pack], by_reason(pack.left_out)) == (
+        ["good"],
+        {TOML_KEYS[key]: ("bad",)},
+    )
 
 
 @pytest.mark.parametrize(
-    "key", ["filter = 'x'\n", "prefilter = 'x'\n", "[whitelist]\nfiles = ['x']\n", "[unheard]\nof = 1\n"]
+    "key",
+    ["filter = 'x'\n", "prefilter = 'x'\n", "[whitelist]\nfiles = ['x']\n", "[unheard]\nof = 1\n"],
 )
 def test_a_key_of_the_whole_pack_concerns_all_its_rules(tmp_path: Path, key: str) -> None:
     """A global filter that is not evaluated leaves out all rules of its file, and none of another
@@ -170,7 +178,10 @@ def test_a_key_of_the_whole_pack_concerns_all_its_rules(tmp_path: Path, key: str
         RulePack.load(tmp_path)
     assert [(p.rule_id, Path(p.file).name) for p in caught.value.problems] == [("", "a.toml")]
     pack = RulePack.load(tmp_path, skip_unsupported=True)
-    assert ([rule.id for rule in pack], [one.rule_id for one in pack.left_out]) == (["good"], ["bad"])
+    assert ([rule.id for rule in pack], [one.rule_id for one in pack.left_out]) == (
+        ["good"],
+        ["bad"],
+    )
     with pytest.raises(PackError, match="no rules but such as are not supported: 1 rule left out"):
         RulePack.load(tmp_path / "a.toml", skip_unsupported=True)
 
@@ -201,7 +212,9 @@ def test_of_two_rules_with_one_id_the_later_is_kept(tmp_path: Path) -> None:
 
 def test_ids_repeat_in_packs_that_extend(tmp_path: Path) -> None:
     """An extended pack with a repeated id is merged with the later of them."""
-    (tmp_path / "base.toml").write_text(TOML_GOOD + TOML_GOOD.replace("regex = 'good'", "regex = 'later'"))
+    (tmp_path / "base.toml").write_text(
+        TOML_GOOD + TOML_GOOD.replace("regex = 'good'", "regex = 'later'")
+    )
     own = "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'good'\ntags = ['t']\n"
     with pytest.raises(PackError, match="already taken"):
         load(tmp_path, own, "own.toml")
@@ -221,12 +234,18 @@ def test_a_rule_that_is_switched_off_is_not_refused(tmp_path: Path) -> None:
 
 def test_an_allowlist_for_a_rule_that_was_left_out(tmp_path: Path) -> None:
     """Global allowlists may name rules that were left out, and do not become everybody's."""
-    text = TOML_GOOD + TOML_RULE + "filter = 'x'\n[[allowlists]]\ntargetRules = ['bad']\npaths = ['a']\n"
+    text = (
+        TOML_GOOD
+        + TOML_RULE
+        + "filter = 'x'\n[[allowlists]]\ntargetRules = ['bad']\npaths = ['a']\n"
+    )
     pack = load(tmp_path, text, "pack.toml", skip=True)
     assert (len(pack), pack.allowlists) == (1, ())
 
 
-@pytest.mark.parametrize("text", [TOML_GOOD + "entropy = -1\n", "[[rules]]\nid = 'a'\nregex = '('\n"])
+@pytest.mark.parametrize(
+    "text", [TOML_GOOD + "entropy = -1\n", "[[rules]]\nid = 'a'\nregex = '('\n"]
+)
 def test_mistakes_are_not_excused(tmp_path: Path, text: str) -> None:
     """--skip-unsupported leaves out what does not exist here, not what is wrong."""
     with pytest.raises(PackError) as caught:
@@ -234,7 +253,10 @@ def test_mistakes_are_not_excused(tmp_path: Path, text: str) -> None:
     assert "--skip-unsupported" not in str(caught.value)
 
 
-SEMGREP = "rules:\n- id: a\n  pattern: exec(...)\n  message: m\n  languages: [python]\n  severity: ERROR\n"
+SEMGREP = (
+    "rules:\n- id: a\n  pattern: exec(...)\n  message: m\n  languages: [python]\n  severity: "
+    "ERROR\n"
+)
 FOREIGN = {
     SEMGREP: "semgrep",
     "rules:\n- {id: a, patterns: [{pattern: 'f($X)'}], message: m}\n": "semgrep",

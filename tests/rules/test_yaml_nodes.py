@@ -58,7 +58,10 @@ def test_merged_keys_are_read(tmp_path: Path) -> None:
 
 def test_merged_keys_that_are_not_supported_refuse_each_rule(tmp_path: Path) -> None:
     """A key that comes by a merge counts as one that is written out."""
-    text = "x: &x {visible: false}\nrules:\n- {<<: *x, id: a, name: A, pattern: y}\n- {id: b, name: B, pattern: y}\n"
+    text = (
+        "x: &x {visible: false}\nrules:\n- {<<: *x, id: a, name: A, pattern: y}\n- {id: b, name: "
+        "B, pattern: y}\n"
+    )
     with pytest.raises(PackError) as caught:
         load(tmp_path, text)
     assert [problem.rule_id for problem in caught.value.problems] == ["a"]

@@ -38,7 +38,12 @@ def hostile_findings() -> list[Finding]:
         ),
         finding(path="/abs/ä b/%41?#:c.py", tags=("a", "a", "\x1b[3m")),
         finding(path="-rf", match="ü€𝄞".encode() * 100, secret="€".encode()),
-        finding(path="=1+1|' /C calc'!A0", match=b"=HYPERLINK(1)", secret=b"=HYPERLINK(1)", rule_id="@rule"),
+        finding(
+            path="=1+1|' /C calc'!A0",
+            match=b"=HYPERLINK(1)",
+            secret=b"=HYPERLINK(1)",
+            rule_id="@rule",
+        ),
         finding(path="a:b//../c", match=b"'quoted\"\n,;\t", secret=b"\t+1", groups=()),
         finding(
             rule_id="path-only",
@@ -52,7 +57,9 @@ def hostile_findings() -> list[Finding]:
             groups=(),
         ),
         finding(match=b"A" * 100_000, secret=b"A" * 100_000, groups=()),
-        finding(match=b"\xed\xa0\x80", secret=b"\xc0\x80", groups=(b"\xf5",), description="", tags=()),
+        finding(
+            match=b"\xed\xa0\x80", secret=b"\xc0\x80", groups=(b"\xf5",), description="", tags=()
+        ),
     ]
 
 

@@ -28,9 +28,13 @@ from vyre_dist.sinks.human import MAX_SHOWN
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "data" / "sarif-schema-2.1.0.json").read_text())
-VALIDATOR = jsonschema.Draft4Validator(SCHEMA, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER)
+VALIDATOR = jsonschema.Draft4Validator(
+    SCHEMA, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER
+)
 
-BYTES = st.binary(max_size=40) | st.text(max_size=20).map(lambda t: t.encode("utf-8", "surrogatepass"))
+BYTES = st.binary(max_size=40) | st.text(max_size=20).map(
+    lambda t: t.encode("utf-8", "surrogatepass")
+)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 PATHS = st.binary(min_size=1, max_size=20).filter(lambda b: 0 not in b).map(os.fsdecode)
 FINDINGS = st.builds(
@@ -89,7 +93,9 @@ def check_jsonl(data: bytes, findings: Sequence[Finding]) -> None:
 
 
 def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary) -> None:
-    """Each finding is a line from which its exact bytes can be had; the last line is the summary."""
+    """Each finding is a line from which its exact bytes can be had; the last line is the
+    summary.
+    """
     data = render("jsonl", hostile, summary)
     check_jsonl(data, hostile)
     last = json.loads(data.splitlines()[-1])
@@ -147,7 +153,9 @@ def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary
                 "bytes_by_backend": {"cpu": 1_000_000},
             },
         ],
-        "workers_left_out": ["no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\ufffd"],
+        "workers_left_out": [
+            "no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\ufffd"
+        ],
     }
 
 
@@ -184,10 +192,17 @@ def check_sarif(data: bytes, findings: Sequence[Finding]) -> dict[str, Any]:
             )
             snippet = region["snippet"]
             assert f.match == (
-                snippet["text"].encode() if "text" in snippet else base64.b64decode(snippet["binary"])
+                snippet["text"].encode()
+                if "text" in snippet
+                else base64.b64decode(snippet["binary"])
             )
         else:
-            assert place["region"] == {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
+            assert place["region"] == {
+                "startLine": 1,
+                "startColumn": 1,
+                "endLine": 1,
+                "endColumn": 1,
+            }
     return run  # type: ignore[no-any-return]
 
 
@@ -200,7 +215,9 @@ def test_sarif_validates(hostile: list[Finding], summary: RunSummary) -> None:
     assert told == [("vanished", "error"), ("device", "error"), ("grew", "note")]
     messages = [r["message"]["text"] for r in run["results"]]
     assert (
-        "d\x1b[5m\u2028{0} [x](http://y).".replace("[", "\\[").replace("]", "\\]").replace("{0}", "{{0}}")
+        "d\x1b[5m\u2028{0} [x](http://y).".replace("[", "\\[")
+        .replace("]", "\\]")
+        .replace("{0}", "{{0}}")
         in messages
     )
 
@@ -255,7 +272,9 @@ def test_csv_takes_any_finding(findings: list[Finding]) -> None:
     check_csv(render("csv", findings, RunSummary()), findings)
 
 
-def test_parquet_gives_every_byte_back(tmp_path: Path, hostile: list[Finding], summary: RunSummary) -> None:
+def test_parquet_gives_every_byte_back(
+    tmp_path: Path, hostile: list[Finding], summary: RunSummary
+) -> None:
     """The table holds the findings' bytes as they are, the summary is in its metadata."""
     target = tmp_path / "out.parquet"
     with open_sinks([("parquet", str(target))]) as sinks:
@@ -266,7 +285,17 @@ def test_parquet_gives_every_byte_back(tmp_path: Path, hostile: list[Finding], s
     assert table.num_rows == len(hostile)
     for row, f in zip(table.to_pylist(), hostile, strict=True):
         assert row["path_bytes"] == os.fsencode(f.path)
-        for key in ("rule_id", "match", "secret", "start", "end", "line", "column", "entropy", "description"):
+        for key in (
+            "rule_id",
+            "match",
+            "secret",
+            "start",
+            "end",
+            "line",
+            "column",
+            "entropy",
+            "description",
+        ):
             assert row[key] == getattr(f, key)
         assert row["groups"] == list(f.groups)
         assert row["tags"] == list(f.tags)
@@ -314,12 +343,21 @@ def test_human_is_one_block_a_finding(hostile: list[Finding], summary: RunSummar
     assert r"not scanned: gone\x1b[31m\xff: vanished (No such\x1b[2J file)" in lines
     assert "not scanned: /dev/x: device" in lines
     assert r"note: log\x1b[1m: grew (by 3)" in lines
-    assert "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cuda, cpu, local, 4 workers" in lines
-    assert r"workers: 1 × cpu on Some Processor, vyre-dist 0.1.0, at host\x1b[1m: 1.0 MB by cpu" in lines
     assert (
-        "workers: 1 × cuda on NVIDIA H200, vyre-dist 0.1.0, at host-a: 3.0 MB by cuda, 1.0 MB by cpu" in lines
+        "10 findings in 1,234 documents; 5.0 MB in 2.50 s (2.0 MB/s); cuda, cpu, local, 4 workers"
+        in lines
     )
-    assert r"left out: no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\xff" in lines
+    assert (
+        r"workers: 1 × cpu on Some Processor, vyre-dist 0.1.0, at host\x1b[1m: 1.0 MB by cpu"
+        in lines
+    )
+    assert (
+        "workers: 1 × cuda on NVIDIA H200, vyre-dist 0.1.0, at host-a: 3.0 MB by cuda, 1.0 MB by "
+        "cpu" in lines
+    )
+    assert (
+        r"left out: no worker can run on host-c (node cd34): it runs vyre-dist 0.0.9\xff" in lines
+    )
     assert "speculation: 30 of 40 tiles committed (75.0 %)" in lines
     assert "capped: 1 match longer than the rule's cap" in lines
     assert "left out on purpose: 12 gitignored (--no-gitignore takes them), 1 too-large" in lines
@@ -347,7 +385,9 @@ def bare_controls(data: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("format_name", [f for f in FORMATS if f != "parquet"])
-def test_no_control_character_gets_out(format_name: str, hostile: list[Finding], summary: RunSummary) -> None:
+def test_no_control_character_gets_out(
+    format_name: str, hostile: list[Finding], summary: RunSummary
+) -> None:
     """No text format lets a control, a direction mark or a lone surrogate through as itself."""
     data = render(format_name, hostile, summary)
     assert (
@@ -359,9 +399,14 @@ def test_no_control_character_gets_out(format_name: str, hostile: list[Finding],
 
 @pytest.mark.parametrize("terminal", [Terminal, AsciiTerminal])
 def test_a_terminal_gets_only_our_own_colours(
-    terminal: type[Terminal], hostile: list[Finding], summary: RunSummary, monkeypatch: pytest.MonkeyPatch
+    terminal: type[Terminal],
+    hostile: list[Finding],
+    summary: RunSummary,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a terminal the only escape sequences are colours, and the secret is among what is coloured."""
+    """On a terminal the only escape sequences are colours, and the secret is among what is
+    coloured.
+    """
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = terminal()

@@ -1,4 +1,6 @@
-"""Destinations: files appear whole or not at all, special files are written through, mistakes are named."""
+"""Destinations: files appear whole or not at all, special files are written through, mistakes are
+named.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ ONE = Finding("r", "p", 0, 1, 1, 1, b"match", b"secret")
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_file_appears_at_close(tmp_path: Path, format_name: str) -> None:
-    """Until close there is nothing at the destination; then the whole, private to its owner, and no rest."""
+    """Until close there is nothing at the destination; then the whole, private to its owner, and no
+    rest.
+    """
     target = tmp_path / "out"
     with open_sinks([(format_name, str(target))]) as sinks:
         sinks.write([ONE] * 1000)
@@ -69,10 +73,13 @@ def test_a_killed_process_leaves_no_half_file(tmp_path: Path) -> None:
         "import sys; from vyre_dist.finding import Finding; from vyre_dist.sinks import *\n"
         "s = open_sinks([('jsonl', sys.argv[1])])\n"
         "while True:\n"
-        "    s.write([Finding('r', 'p', 0, 1, 1, 1, b'm' * 100, b's')] * 10000); print('.', flush=True)\n"
+        "    s.write([Finding('r', 'p', 0, 1, 1, 1, b'm' * 100, b's')] * 10000); print('.', "
+        "flush=True)\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(target)], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, str(target)],
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
     )
     assert child.stdout is not None
     child.stdout.readline()
@@ -99,7 +106,9 @@ def test_a_replaced_file_hands_on_its_mode_and_a_link_its_target(tmp_path: Path)
 def test_an_end_while_outputs_are_opened_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
 ) -> None:
-    """Ctrl-C while a sink is made, which may have to import pyarrow first, drops its file and those before it."""
+    """Ctrl-C while a sink is made, which may have to import pyarrow first, drops its file and those
+    before it.
+    """
     during: list[str] = []
 
     def interrupted(*_: object) -> Sink:
@@ -130,7 +139,9 @@ def test_parquet_without_pyarrow_says_what_is_missing(
     ids=["ASCII", "UTF-8", "no UTF-8", "short"],
 )
 def test_a_long_name_has_room_for_the_temporary_one(tmp_path: Path, name: str) -> None:
-    """What a file system takes as a name is one, in any script; the temporary name begins with whole characters of it."""
+    """What a file system takes as a name is one, in any script; the temporary name begins with
+    whole characters of it.
+    """
     with open_sinks([("jsonl", str(tmp_path / name))]) as sinks:
         (temporary,) = os.listdir(tmp_path)
         sinks.close(RunSummary())
@@ -140,11 +151,17 @@ def test_a_long_name_has_room_for_the_temporary_one(tmp_path: Path, name: str) -
 
 
 def test_what_is_open_already_is_written_to_as_it_is(tmp_path: Path) -> None:
-    """/dev/fd/N, by any name, is the descriptor: a file that it leads to is not replaced, nor written from its beginning."""
+    """/dev/fd/N, by any name, is the descriptor: a file that it leads to is not replaced, nor
+    written from its beginning.
+    """
     (tmp_path / "log").write_text("precious\n")
     with open(tmp_path / "log", "ab") as log:
         (tmp_path / "link").symlink_to(f"/dev/fd/{log.fileno()}")
-        for name in (f"/dev/fd/{log.fileno()}", f"/proc/self/fd/{log.fileno()}", str(tmp_path / "link")):
+        for name in (
+            f"/dev/fd/{log.fileno()}",
+            f"/proc/self/fd/{log.fileno()}",
+            str(tmp_path / "link"),
+        ):
             with open_sinks([("jsonl", name)]) as sinks:
                 sinks.write([ONE])
                 sinks.close(RunSummary())
@@ -156,7 +173,9 @@ def test_what_is_open_already_is_written_to_as_it_is(tmp_path: Path) -> None:
 
 
 def test_descriptors_that_cannot_be_written_to_are_named(tmp_path: Path) -> None:
-    """One that is not open, and one that is open for reading only, are known before anything is scanned."""
+    """One that is not open, and one that is open for reading only, are known before anything is
+    scanned.
+    """
     (tmp_path / "a").touch()
     with open(tmp_path / "a", "rb") as readable:
         for number, why in ((readable.fileno(), "for reading only"), (999, "Bad file descriptor")):
@@ -205,7 +224,9 @@ def test_several_sinks_get_the_same(tmp_path: Path) -> None:
 
 def test_unknown_formats_name_the_allowed(tmp_path: Path) -> None:
     """The error carries what was found and what is allowed, and nothing has been opened."""
-    with pytest.raises(SinkFormatError, match=r"'xml'.*human, jsonl, sarif, csv, parquet") as caught:
+    with pytest.raises(
+        SinkFormatError, match=r"'xml'.*human, jsonl, sarif, csv, parquet"
+    ) as caught:
         open_sinks([("csv", str(tmp_path / "a")), ("xml", str(tmp_path / "b"))])
     assert (caught.value.found, caught.value.allowed) == ("xml", FORMATS)
     assert isinstance(caught.value, UsageError)
@@ -227,7 +248,9 @@ def test_two_outputs_cannot_share_a_destination(tmp_path: Path) -> None:
 
 
 def test_destinations_that_cannot_be_written_are_named(tmp_path: Path) -> None:
-    """A missing directory, a directory or an impossible name is an OutputError; earlier outputs are dropped."""
+    """A missing directory, a directory or an impossible name is an OutputError; earlier outputs are
+    dropped.
+    """
     (tmp_path / "file").write_text("x")
     for bad in (tmp_path / "none" / "x", tmp_path, tmp_path / "file" / "x", "nul\0"):
         with pytest.raises(OutputError) as caught:
@@ -252,14 +275,19 @@ def test_parquet_refuses_a_terminal() -> None:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path: Path, format_name: str) -> None:
-    """Where the system refuses to write more, the error carries format, destination and errno; no file stays."""
+    """Where the system refuses to write more, the error carries format, destination and errno; no
+    file stays.
+    """
     target = tmp_path / "out"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     big = Finding("r", "p", 0, 1, 1, 1, os.urandom(1 << 20), b"s")
     try:
-        with pytest.raises(SinkWriteError) as caught, open_sinks([(format_name, str(target))]) as sinks:
+        with (
+            pytest.raises(SinkWriteError) as caught,
+            open_sinks([(format_name, str(target))]) as sinks,
+        ):
             for _ in range(80 if format_name != "human" else 5000):
                 sinks.write([big])
             sinks.close(RunSummary())

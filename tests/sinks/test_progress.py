@@ -64,7 +64,9 @@ def test_a_run_without_updates_has_one_line() -> None:
 
 @pytest.mark.parametrize("style", ["json", "plain", "bar"])
 def test_a_run_that_does_not_come_to_its_end_shows_nothing(style: str) -> None:
-    """Before anything was scanned there is nothing to show: a usage error that takes its time stands alone."""
+    """Before anything was scanned there is nothing to show: a usage error that takes its time
+    stands alone.
+    """
     clock, out = Clock(), io.StringIO()
     progress = open_progress(out, style, clock=clock)
     for _ in range(100 if style != "bar" else 1):
@@ -75,7 +77,9 @@ def test_a_run_that_does_not_come_to_its_end_shows_nothing(style: str) -> None:
 
 
 def test_plain_lines_come_every_half_minute() -> None:
-    """A stream that is no terminal gets a line of text every 30 seconds, and none at the end: the summary follows."""
+    """A stream that is no terminal gets a line of text every 30 seconds, and none at the end: the
+    summary follows.
+    """
     clock, out = Clock(), io.StringIO()
     progress = open_progress(out, clock=clock)
     for second in range(1, 72):
@@ -103,7 +107,9 @@ def test_a_style_can_be_asked_for_anywhere() -> None:
 
 
 def test_a_terminal_gets_a_bar() -> None:
-    """On a real terminal the bar shows size, rate, files, findings and commit rate, and not too often."""
+    """On a real terminal the bar shows size, rate, files, findings and commit rate, and not too
+    often.
+    """
     leader, follower = pty.openpty()
     seen = bytearray()
 

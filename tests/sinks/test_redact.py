@@ -29,7 +29,18 @@ def secret_findings(draw: st.DrawFn) -> Finding:
     inner = secret[draw(st.integers(0, 2)) : len(secret) - draw(st.integers(0, 2))]
     groups = draw(st.permutations([None, secret, inner, match, before, before + secret, b""]))
     return Finding(
-        "rule", "path", 3, 3 + len(match), 2, 1, match, secret, tuple(groups), 4.0, "about", ("tag",)
+        "rule",
+        "path",
+        3,
+        3 + len(match),
+        2,
+        1,
+        match,
+        secret,
+        tuple(groups),
+        4.0,
+        "about",
+        ("tag",),
     )
 
 
@@ -103,8 +114,12 @@ def test_the_disguises_are_what_formats_write() -> None:
         (100, b"", b"", (b"", b"")),
     ],
 )
-def test_what_is_masked(percent: int, secret: bytes, match: bytes, expected: tuple[bytes, bytes]) -> None:
-    """The start that may stay stays, occurrences that overlap go together, doubt hides everything."""
+def test_what_is_masked(
+    percent: int, secret: bytes, match: bytes, expected: tuple[bytes, bytes]
+) -> None:
+    """The start that may stay stays, occurrences that overlap go together, doubt hides
+    everything.
+    """
     masked = redact(Finding("r", "p", 0, 1, 1, 1, match, secret), percent)
     assert (masked.secret, masked.match) == expected
     assert (masked.rule_id, masked.path, masked.start, masked.end) == ("r", "p", 0, 1)

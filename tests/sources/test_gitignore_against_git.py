@@ -40,7 +40,9 @@ def lay_out(top: Path, files: Mapping[bytes, bytes]) -> None:
 
 
 def git_sees(top: Path) -> set[bytes]:
-    return {n for n in git(top, "ls-files", "-z", "--others", "--exclude-standard").split(b"\0") if n}
+    return {
+        n for n in git(top, "ls-files", "-z", "--others", "--exclude-standard").split(b"\0") if n
+    }
 
 
 def we_see(top: Path) -> set[bytes]:
@@ -213,18 +215,54 @@ def test_same_files_as_git(repository: Path, ignore_files: dict[bytes, bytes]) -
 
 ATOM = st.sampled_from(
     [
-        *(b"a", b"b", b"o", b"x", b"foo", b"bar", b"dir", b"deep", b".", b"-", b" ", b"#", b"!", b"\xff"),
-        *(b"*", b"**", b"?", b"/", b"/", b"\\", b"[", b"]", b"[ab]", b"[!a]", b"[a-", b"[[:alnum:]]"),
+        *(
+            b"a",
+            b"b",
+            b"o",
+            b"x",
+            b"foo",
+            b"bar",
+            b"dir",
+            b"deep",
+            b".",
+            b"-",
+            b" ",
+            b"#",
+            b"!",
+            b"\xff",
+        ),
+        *(
+            b"*",
+            b"**",
+            b"?",
+            b"/",
+            b"/",
+            b"\\",
+            b"[",
+            b"]",
+            b"[ab]",
+            b"[!a]",
+            b"[a-",
+            b"[[:alnum:]]",
+        ),
     ]
 )
 LINE = st.lists(ATOM, min_size=1, max_size=6).map(b"".join)
 TEXT = st.lists(LINE, min_size=1, max_size=4).map(b"\n".join)
 PLACES = st.sampled_from(
-    [b".gitignore", b"dir/.gitignore", b"foo.d/bar/.gitignore", b"deep/.gitignore", b".git/info/exclude"]
+    [
+        b".gitignore",
+        b"dir/.gitignore",
+        b"foo.d/bar/.gitignore",
+        b"deep/.gitignore",
+        b".git/info/exclude",
+    ]
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.dictionaries(PLACES, TEXT, min_size=1, max_size=3))
 def test_random_patterns_agree_with_git(repository: Path, ignore_files: dict[bytes, bytes]) -> None:
     """Random lines in random places leave the files that git leaves."""
@@ -249,7 +287,10 @@ def test_rules_above_the_argument_count(repository: Path) -> None:
 def test_nested_repository_starts_afresh(tmp_path: Path) -> None:
     """The outer repository's rules end where an inner one begins, whose own exclude file counts."""
     git(tmp_path, "init", "-q")
-    lay_out(tmp_path, {b".gitignore": b"*.log\n", b"inner/x.log": b"", b"inner/y.tmp": b"", b"x.log": b""})
+    lay_out(
+        tmp_path,
+        {b".gitignore": b"*.log\n", b"inner/x.log": b"", b"inner/y.tmp": b"", b"x.log": b""},
+    )
     git(tmp_path / "inner", "init", "-q")
     lay_out(tmp_path, {b"inner/.git/info/exclude": b"*.tmp\n"})
     assert we_see(tmp_path) == {b".gitignore", b"inner/x.log"}
@@ -276,10 +317,19 @@ def test_symlinked_ignore_file_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_outside_a_repository_ignore_files_count_from_the_argument_down(tmp_path: Path) -> None:
-    """Without a repository a .gitignore holds for what is below it, unless a repository is asked for."""
+    """Without a repository a .gitignore holds for what is below it, unless a repository is asked
+    for.
+    """
     lay_out(
         tmp_path,
-        {b".gitignore": b"a\n", b"a": b"", b"d/a": b"", b"d/b": b"", b"e/.gitignore": b"*\n", b"e/c": b""},
+        {
+            b".gitignore": b"a\n",
+            b"a": b"",
+            b"d/a": b"",
+            b"d/b": b"",
+            b"e/.gitignore": b"*\n",
+            b"e/c": b"",
+        },
     )
     assert we_see(tmp_path) == {b".gitignore", b"d/b"}
     everything = {b".gitignore", b"a", b"d/a", b"d/b", b"e/.gitignore", b"e/c"}
@@ -288,7 +338,9 @@ def test_outside_a_repository_ignore_files_count_from_the_argument_down(tmp_path
 
 
 def test_an_arguments_own_ignore_file_cannot_hide_all_of_it(tmp_path: Path) -> None:
-    """Outside a repository a list that leaves nothing of a named folder is put aside and noted; inside one it holds."""
+    """Outside a repository a list that leaves nothing of a named folder is put aside and noted;
+    inside one it holds.
+    """
     lay_out(tmp_path, {b".gitignore": b"*\n", b"a": b"", b"d/b": b"", b"d/.gitignore": b"b\n"})
     stats = WalkStats()
     found = seen(walk([tmp_path], stats=stats), tmp_path)
@@ -299,7 +351,9 @@ def test_an_arguments_own_ignore_file_cannot_hide_all_of_it(tmp_path: Path) -> N
 
 
 def test_explicit_arguments_are_taken_whatever_ignore_files_say(repository: Path) -> None:
-    """An ignored file or directory that is named is scanned; what lies in it is judged by its own names."""
+    """An ignored file or directory that is named is scanned; what lies in it is judged by its own
+    names.
+    """
     lay_out(repository, {b".gitignore": b"dir/\n*.o\n"})
     try:
         assert [i.path for i in walk([repository / "a.o"])] == [str(repository / "a.o")]
@@ -309,7 +363,9 @@ def test_explicit_arguments_are_taken_whatever_ignore_files_say(repository: Path
         (repository / ".gitignore").unlink()
 
 
-def test_patterns_beyond_one_regex_all_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_beyond_one_regex_all_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An ignore file too large for one RE2 program is split, and its first and last lines count."""
     monkeypatch.setattr(wildmatch, "_MAX_MEM", 1 << 20)
     lines = [b"q%d*" % i + b"?" * 230 for i in range(270)]

@@ -18,7 +18,14 @@ from typing import Any, BinaryIO
 import pytest
 
 from vyre_dist.errors import UsageError
-from vyre_dist.sources import FileListError, SpoolError, StdinTooLargeError, read_file_list, spool_stdin, walk
+from vyre_dist.sources import (
+    FileListError,
+    SpoolError,
+    StdinTooLargeError,
+    read_file_list,
+    spool_stdin,
+    walk,
+)
 from vyre_dist.sources.lists import MAX_LISTED_PATH
 
 
@@ -32,7 +39,9 @@ class Dribble(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        piece = self.data[self.given : self.given + min(self.step, size if size >= 0 else self.step)]
+        piece = self.data[
+            self.given : self.given + min(self.step, size if size >= 0 else self.step)
+        ]
         self.given += len(piece)
         return piece
 
@@ -54,7 +63,9 @@ class Zeros(io.RawIOBase):
 
 @pytest.fixture(params=[0, 1 << 16], ids=["raw", "buffered"])
 def slow_pipe(request: pytest.FixtureRequest) -> Iterator[BinaryIO]:
-    """A pipe in non-blocking mode that has nothing between its two lines, nor for a while before its end."""
+    """A pipe in non-blocking mode that has nothing between its two lines, nor for a while before
+    its end.
+    """
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     waited = threading.Event()
@@ -77,7 +88,9 @@ def slow_pipe(request: pytest.FixtureRequest) -> Iterator[BinaryIO]:
 
 
 def test_a_pipe_that_has_nothing_yet_is_not_at_its_end(slow_pipe: BinaryIO, tmp_path: Path) -> None:
-    """Standard input in non-blocking mode, as some programs leave it, is waited for, and left in that mode."""
+    """Standard input in non-blocking mode, as some programs leave it, is waited for, and left in
+    that mode.
+    """
     with spool_stdin(slow_pipe, str(tmp_path)) as ref:
         assert Path(ref.open_path).read_bytes() == b"a\nb\n"
 
@@ -143,7 +156,9 @@ def test_unusable_lists_are_usage_errors(tmp_path: Path) -> None:
 
 
 def test_a_list_is_opened_before_its_paths_are_asked_for(tmp_path: Path) -> None:
-    """Whoever has other paths to scan first knows by then that the list is there; it is closed if nothing is read."""
+    """Whoever has other paths to scan first knows by then that the list is there; it is closed if
+    nothing is read.
+    """
     for source in (str(tmp_path / "none"), str(tmp_path), "-", "nul\0byte"):
         with pytest.raises(FileListError):
             read_file_list(source)
@@ -171,7 +186,9 @@ def has_no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stdin_becomes_a_private_file_without_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
 ) -> None:
-    """It is copied whole; the document shows <stdin> and opens the copy from any directory, and from other processes."""
+    """It is copied whole; the document shows <stdin> and opens the copy from any directory, and
+    from other processes.
+    """
     if not unnamed:
         has_no_unnamed_files(monkeypatch)
     data = os.urandom(3_000_001)
@@ -186,7 +203,9 @@ def test_stdin_becomes_a_private_file_without_a_name(
             )
         assert os.stat(ref.open_path).st_dev == os.stat(tmp_path).st_dev
         assert stat.S_IMODE(os.stat(ref.open_path).st_mode) == 0o600
-        assert subprocess.run(["cat", ref.open_path], capture_output=True, check=True).stdout == data
+        assert (
+            subprocess.run(["cat", ref.open_path], capture_output=True, check=True).stdout == data
+        )
     assert not os.path.exists(ref.open_path)
 
 
@@ -234,9 +253,9 @@ def test_a_folder_that_cannot_take_stdin_is_named(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert str(tmp_path) in str(caught.value) and "File too large (2097152 bytes of it had come)" in str(
+    assert str(tmp_path) in str(
         caught.value
-    )
+    ) and "File too large (2097152 bytes of it had come)" in str(caught.value)
     assert caught.value.directory == str(tmp_path)
 
 

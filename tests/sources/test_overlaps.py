@@ -1,4 +1,6 @@
-"""walk() over arguments that overlap: each brings what it would bring alone, and no document comes twice."""
+"""walk() over arguments that overlap: each brings what it would bring alone, and no document comes
+twice.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["g/sub"], ["g/sub/a.log", "g/sub/deep/c.log"], {"gitignored": 5, "duplicate": 1}),
         (["g/sub/deep"], ["g/sub/deep/c.log"], {"gitignored": 5}),
-        (["g/sub", "g/sub/deep"], ["g/sub/a.log", "g/sub/deep/c.log"], {"gitignored": 5, "duplicate": 2}),
-        (["g/sub/a.log", "g/sub"], ["g/sub/a.log", "g/sub/deep/c.log"], {"gitignored": 5, "duplicate": 1}),
+        (
+            ["g/sub", "g/sub/deep"],
+            ["g/sub/a.log", "g/sub/deep/c.log"],
+            {"gitignored": 5, "duplicate": 2},
+        ),
+        (
+            ["g/sub/a.log", "g/sub"],
+            ["g/sub/a.log", "g/sub/deep/c.log"],
+            {"gitignored": 5, "duplicate": 1},
+        ),
         (["g/venv"], ["g/venv/.gitignore", "g/venv/lib/m"], {"gitignored": 5}),
         (["g/whole"], [], {"gitignored": 5, "duplicate": 1}),
         (["g", "g"], [], {"gitignored": 5, "duplicate": 2}),
@@ -45,11 +55,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_later_argument_brings_what_an_earlier_one_left_out(
     here: Path, arguments: list[str], more: list[str], skipped: dict[str, int]
 ) -> None:
-    """An ignore file above an argument says nothing of it, also where the folder was met on the way down from there."""
+    """An ignore file above an argument says nothing of it, also where the folder was met on the way
+    down from there.
+    """
     stats = WalkStats()
     assert paths(["g", *arguments], stats) == ["g/f", "g/sub/b", "g/whole/w", *more]
     assert stats.skipped == skipped
-    assert sorted(paths([*reversed(arguments), "g"])) == sorted(["g/f", "g/sub/b", "g/whole/w", *more])
+    assert sorted(paths([*reversed(arguments), "g"])) == sorted(
+        ["g/f", "g/sub/b", "g/whole/w", *more]
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +85,9 @@ def test_a_glob_that_counts_from_the_argument_is_asked_for_each(
 
 
 def test_a_link_that_leads_to_what_was_met_brings_the_rest_of_it(here: Path) -> None:
-    """What was left out behind a link that was passed over counts as left out of the folder that the link lies in."""
+    """What was left out behind a link that was passed over counts as left out of the folder that
+    the link lies in.
+    """
     (here / "t").mkdir()
     (here / "t/link").symlink_to("../g/sub")
     found = paths(["g", "t"], follow_symlinks=True)
@@ -79,7 +95,9 @@ def test_a_link_that_leads_to_what_was_met_brings_the_rest_of_it(here: Path) -> 
 
 
 def make_tree(rng: random.Random) -> list[str]:
-    """Folders, files, links to either, ignore files, and perhaps a repository, in the working directory: what there is."""
+    """Folders, files, links to either, ignore files, and perhaps a repository, in the working
+    directory: what there is.
+    """
     folders, there = ["."], []
     for i in range(rng.randint(1, 5)):
         folders.append(os.path.join(rng.choice(folders), f"d{i}"))
@@ -119,17 +137,25 @@ def test_arguments_bring_together_what_each_brings_alone(
             "follow_symlinks": rng.random() < 0.6,
             "respect_gitignore": rng.random() < 0.8,
             "max_file_size": 50 if rng.random() < 0.2 else None,
-            "exclude": [rng.choice(["*.c", "d1", "f1*", "/d2", "l*/"])] if rng.random() < 0.3 else [],
-            "include": [rng.choice(["*.c", "d1", "f1*", "/d2", "l*/"])] if rng.random() < 0.3 else [],
+            "exclude": [rng.choice(["*.c", "d1", "f1*", "/d2", "l*/"])]
+            if rng.random() < 0.3
+            else [],
+            "include": [rng.choice(["*.c", "d1", "f1*", "/d2", "l*/"])]
+            if rng.random() < 0.3
+            else [],
         }
         together = [os.path.realpath(p) for p in paths(arguments, **options)]
-        alone = {os.path.realpath(p) for argument in arguments for p in paths([argument], **options)}
+        alone = {
+            os.path.realpath(p) for argument in arguments for p in paths([argument], **options)
+        }
         assert sorted(together) == sorted(alone), (arguments, options)
         monkeypatch.chdir(tmp_path)
         shutil.rmtree(top)
 
 
-def test_a_folder_named_again_says_its_problems_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_again_says_its_problems_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever was left out of it the first time: the second one would leave out the same."""
     monkeypatch.chdir(tmp_path)
     make(tmp_path, "g/a", "g/b.o")

@@ -24,7 +24,9 @@ from vyre_dist.sources import WalkStats, walk
 def test_what_the_scan_writes_is_left_out(
     here: Path, arguments: list[str], expected: list[str], count: int, options: dict[str, object]
 ) -> None:
-    """Files told by device and inode, wherever they are met, also by another name; no other file is."""
+    """Files told by device and inode, wherever they are met, also by another name; no other file
+    is.
+    """
     make(here, "a", "mine", "d/b")
     os.link("mine", "d/mine too")
     stats = WalkStats()
@@ -38,7 +40,11 @@ def test_what_the_scan_will_replace_is_left_out(here: Path) -> None:
     """An older result; but not where it has another name, which stays as it is."""
     make(here, "a", "older", "document")
     os.link("document", "linked")
-    assert shown(walk(["."], own_files=regular_files(["older", "linked"]))) == ["a", "document", "linked"]
+    assert shown(walk(["."], own_files=regular_files(["older", "linked"]))) == [
+        "a",
+        "document",
+        "linked",
+    ]
 
 
 def test_a_followed_link_to_what_the_scan_writes_is_left_out(here: Path) -> None:

@@ -1,4 +1,6 @@
-"""Named pipes as documents: read to their end, several at the same time, and never waited for where nobody named them."""
+"""Named pipes as documents: read to their end, several at the same time, and never waited for where
+nobody named them.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_a_pipe_is_read_to_its_end(fifo: Path, tmp_path: Path, write: Write, siz
 
 
 def test_pipes_that_one_program_writes_to_in_turn(here: Path, tmp_path: Path) -> None:
-    """A program that writes to several pipes in turn is not kept waiting by the one that is not read yet."""
+    """A program that writes to several pipes in turn is not kept waiting by the one that is not
+    read yet.
+    """
     paths = [here / f"p{i}" for i in range(3)]
     for path in paths:
         os.mkfifo(path)
@@ -85,7 +89,9 @@ def test_pipes_that_one_program_writes_to_in_turn(here: Path, tmp_path: Path) ->
     thread.join(20)
 
 
-def test_a_pipe_that_is_named_twice_is_one_document(fifo: Path, tmp_path: Path, write: Write) -> None:
+def test_a_pipe_that_is_named_twice_is_one_document(
+    fifo: Path, tmp_path: Path, write: Write
+) -> None:
     """Whichever way the second argument leads there: by a link, by another spelling."""
     Path("link").symlink_to("p")
     write(fifo, b"once")
@@ -108,7 +114,9 @@ def test_globs_hold_for_pipes(
 
 
 def test_what_nobody_named_is_not_read(fifo: Path, tmp_path: Path) -> None:
-    """A pipe in a folder, in a list or under a glob is a problem, and nothing waits for its writer."""
+    """A pipe in a folder, in a list or under a glob is a problem, and nothing waits for its
+    writer.
+    """
     for items in (walk(["."]), walk([], names=["p"]), walk(["[p]"])):
         [problem] = items
         assert isinstance(problem, InputProblem) and (problem.path, problem.reason) == ("p", "fifo")
@@ -116,7 +124,9 @@ def test_what_nobody_named_is_not_read(fifo: Path, tmp_path: Path) -> None:
         assert pipes == {}
 
 
-def test_a_pipe_that_nobody_writes_to_is_told_once(fifo: Path, tmp_path: Path, write: Write) -> None:
+def test_a_pipe_that_nobody_writes_to_is_told_once(
+    fifo: Path, tmp_path: Path, write: Write
+) -> None:
     """Whoever waits is told what for; when a writer comes, it is read as any other."""
     told: list[list[str]] = []
 
@@ -136,11 +146,16 @@ def test_a_pipe_that_may_not_be_read_is_a_problem(fifo: Path, tmp_path: Path) ->
     fifo.chmod(0)
     with without_privileges(), spool_pipes(["p"], str(tmp_path)) as pipes:
         [problem] = walk(["p"], pipes=pipes)
-    assert isinstance(problem, InputProblem) and (problem.path, problem.reason) == ("p", "permission")
+    assert isinstance(problem, InputProblem) and (problem.path, problem.reason) == (
+        "p",
+        "permission",
+    )
 
 
 def test_a_copy_that_has_no_room_is_an_error(fifo: Path, tmp_path: Path) -> None:
-    """Where temporary files can't be made, the message names the pipe, the folder and what to do."""
+    """Where temporary files can't be made, the message names the pipe, the folder and what to
+    do.
+    """
     with (
         pytest.raises(SpoolError, match=r"p cannot be kept in '.*/missing': .*set TMPDIR"),
         spool_pipes(["p"], str(tmp_path / "missing")),
@@ -151,7 +166,9 @@ def test_a_copy_that_has_no_room_is_an_error(fifo: Path, tmp_path: Path) -> None
 def test_only_pipes_are_pipes(fifo: Path) -> None:
     """Files, folders, devices, what is not there and what is no name have no pipe's identity."""
     Path("f").write_text("x")
-    assert [pipe_id(path) is not None for path in ("p", "f", ".", "/dev/null", "missing", "a\0b")] == [
+    assert [
+        pipe_id(path) is not None for path in ("p", "f", ".", "/dev/null", "missing", "a\0b")
+    ] == [
         True,
         *[False] * 5,
     ]
@@ -162,5 +179,8 @@ def test_a_scanner_reads_a_pipe(fifo: Path, write: Write) -> None:
     Path("f").write_text("tok_b")
     write(fifo, b"x" * 100 + b"tok_a")
     result = Scanner({"r": "tok_[a-z]"}, shard_bytes=30).scan_paths(["p", "f"])
-    assert [(f.path, f.start, f.match) for f in result] == [("p", 100, b"tok_a"), ("f", 0, b"tok_b")]
+    assert [(f.path, f.start, f.match) for f in result] == [
+        ("p", 100, b"tok_a"),
+        ("f", 0, b"tok_b"),
+    ]
     assert result.complete and result.documents == 2

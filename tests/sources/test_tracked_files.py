@@ -53,7 +53,9 @@ def write(top: Path, *names: str) -> None:
 
 def listed(top: Path, *arguments: str) -> set[str]:
     out = git(top, "ls-files", "-z", *arguments)
-    return {name for name in map(os.fsdecode, out.split(b"\0")) if name and os.path.isfile(top / name)}
+    return {
+        name for name in map(os.fsdecode, out.split(b"\0")) if name and os.path.isfile(top / name)
+    }
 
 
 def seen(items: Iterable[DocumentRef | InputProblem], top: Path) -> set[str]:
@@ -61,12 +63,15 @@ def seen(items: Iterable[DocumentRef | InputProblem], top: Path) -> set[str]:
     for item in items:
         assert isinstance(item, DocumentRef), item
         found.add(os.path.relpath(item.location(), top))
-    # a linked work tree's pointer to its repository, which git lists as little as the folder of that name
+    # a linked work tree's pointer to its repository, which git lists as little as the folder of
+    # that name
     return found - {".git"}
 
 
 def agrees(top: Path) -> None:
-    """The walk takes what git tracks and what it would offer to add, and reads the names that git reads."""
+    """The walk takes what git tracks and what it would offer to add, and reads the names that git
+    reads.
+    """
     assert seen(walk([top]), top) == listed(top, "--cached", "--others", "--exclude-standard")
     location = os.fsdecode(git(top, "rev-parse", "--git-dir")).strip()
     folder = str(top / location)
@@ -77,11 +82,22 @@ def agrees(top: Path) -> None:
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    """A repository whose ignore files leave out a file and two folders, with tracked files among them."""
+    """A repository whose ignore files leave out a file and two folders, with tracked files among
+    them.
+    """
     top = tmp_path / "repo"
     top.mkdir()
     git(top, "init", "-q")
-    write(top, "a.txt", "s.env", "u.env", "build/x/s.txt", "build/x/u.txt", "build/u.txt", "build/y/u.txt")
+    write(
+        top,
+        "a.txt",
+        "s.env",
+        "u.env",
+        "build/x/s.txt",
+        "build/x/u.txt",
+        "build/u.txt",
+        "build/y/u.txt",
+    )
     write(top, "lib/s.env", "lib/out/deep/er/s", "lib/out/u", "out/u")
     (top / ".gitignore").write_text("*.env\nbuild/\nout\n")
     git(top, "add", ".")
@@ -93,7 +109,9 @@ WANTED = {".gitignore", "a.txt", "s.env", "build/x/s.txt", "lib/s.env", "lib/out
 
 
 def test_tracked_files_are_scanned_whatever_ignore_files_say(top: Path) -> None:
-    """What was added with force is taken, also below ignored folders; what is ignored and untracked is counted and left."""
+    """What was added with force is taken, also below ignored folders; what is ignored and untracked
+    is counted and left.
+    """
     stats = WalkStats()
     assert seen(walk([top], stats=stats), top) == WANTED
     # u.env, build/u.txt, build/y, build/x/u.txt, lib/out/u, out
@@ -114,7 +132,9 @@ def test_folders_without_tracked_files_are_not_listed(top: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["build", "build/x", "lib", "lib/out", "lib/out/deep"])
 def test_a_part_of_a_repository_has_its_tracked_files(top: Path, argument: str) -> None:
-    """An argument below the top level sees its repository's index; one that is ignored itself is taken whole, as named."""
+    """An argument below the top level sees its repository's index; one that is ignored itself is
+    taken whole, as named.
+    """
     whole = {name for name in WANTED if name.startswith(argument + "/")}
     found = seen(walk([top / argument]), top)
     assert whole <= found
@@ -123,9 +143,13 @@ def test_a_part_of_a_repository_has_its_tracked_files(top: Path, argument: str) 
 
 
 def test_overlapping_arguments_bring_tracked_files_once(top: Path) -> None:
-    """A folder that was entered for its tracked files brings the others when it is named as well, and none twice."""
+    """A folder that was entered for its tracked files brings the others when it is named as well,
+    and none twice.
+    """
     found = [
-        item.path for item in walk([top, top / "build", top / "build" / "x"]) if isinstance(item, DocumentRef)
+        item.path
+        for item in walk([top, top / "build", top / "build" / "x"])
+        if isinstance(item, DocumentRef)
     ]
     assert len(found) == len(set(found))
     build = {"build/u.txt", "build/x/u.txt", "build/y/u.txt"}
@@ -134,7 +158,9 @@ def test_overlapping_arguments_bring_tracked_files_once(top: Path) -> None:
 
 @pytest.mark.parametrize("link", ["a", "z"])
 def test_a_followed_link_hides_no_tracked_files(top: Path, link: str) -> None:
-    """A folder that is reached by a link, before or after its own name, has what git tracks in it, each file once."""
+    """A folder that is reached by a link, before or after its own name, has what git tracks in it,
+    each file once.
+    """
     other = top.with_name("other")
     other.mkdir()
     git(other, "init", "-q")
@@ -167,7 +193,9 @@ def test_every_version_of_the_index(top: Path, version: str) -> None:
 
 
 def test_long_and_odd_names(top: Path) -> None:
-    """Names of 4095 bytes and more, whose length the index does not say, and names that are no text."""
+    """Names of 4095 bytes and more, whose length the index does not say, and names that are no
+    text.
+    """
     deep = "/".join(["d" * 200] * 20 + ["e" * 100])
     git(top, "update-index", "--index-info", stdin=b"100644 %s\t%s\n" % (blob(top), deep.encode()))
     odd = os.fsdecode(b'\xff\n".env')
@@ -183,7 +211,9 @@ def blob(top: Path) -> bytes:
 
 
 def test_a_split_index(top: Path) -> None:
-    """Entries of the shared file count but for those that the split one deletes; what it replaces or adds counts, too."""
+    """Entries of the shared file count but for those that the split one deletes; what it replaces
+    or adds counts, too.
+    """
     git(top, "config", "splitIndex.maxPercentChange", "100")
     git(top, "update-index", "--split-index")
     write(top, "new.env")
@@ -200,7 +230,9 @@ def test_a_split_index(top: Path) -> None:
 
 
 def test_a_split_index_of_a_linked_work_tree(top: Path) -> None:
-    """A work tree has an index of its own, whose shared part lies with it or with the repository's."""
+    """A work tree has an index of its own, whose shared part lies with it or with the
+    repository's.
+    """
     git(top, "commit", "-qm", "all")
     other = top.with_name("other")
     git(top, "worktree", "add", "-q", str(other))
@@ -214,7 +246,9 @@ def test_a_split_index_of_a_linked_work_tree(top: Path) -> None:
 
 
 def test_a_sparse_index(top: Path) -> None:
-    """A directory that the index lists as one entry is taken to be tracked with all that is in it."""
+    """A directory that the index lists as one entry is taken to be tracked with all that is in
+    it.
+    """
     write(top, "kept/a", "left/out/a", "left/b")
     git(top, "add", "-f", "kept", "left")
     git(top, "commit", "-qm", "all")
@@ -226,7 +260,9 @@ def test_a_sparse_index(top: Path) -> None:
 
 
 def test_entries_that_are_not_in_the_work_tree(top: Path) -> None:
-    """skip-worktree and assume-unchanged change nothing; a tracked file that was deleted is not looked for."""
+    """skip-worktree and assume-unchanged change nothing; a tracked file that was deleted is not
+    looked for.
+    """
     git(top, "update-index", "--skip-worktree", "s.env")
     git(top, "update-index", "--assume-unchanged", "lib/s.env")
     (top / "build" / "x" / "s.txt").unlink()
@@ -242,7 +278,9 @@ def test_conflicting_entries_are_tracked(top: Path) -> None:
 
 
 def test_what_took_a_tracked_files_place_is_untracked(top: Path) -> None:
-    """A folder where the index has a file, and a file where it has a folder, are ignored as git ignores them."""
+    """A folder where the index has a file, and a file where it has a folder, are ignored as git
+    ignores them.
+    """
     (top / "s.env").unlink()
     write(top, "s.env/x")
     shutil.rmtree(top / "lib" / "out")
@@ -274,7 +312,9 @@ def test_submodules_are_tracked_by_their_folder(top: Path) -> None:
 
 
 def test_nested_repositories_have_their_own_index(top: Path) -> None:
-    """A repository that git does not track starts afresh where it is reached, and stays out where it is ignored."""
+    """A repository that git does not track starts afresh where it is reached, and stays out where
+    it is ignored.
+    """
     for place in ("nested", "out"):
         inner = top / place
         inner.mkdir(exist_ok=True)
@@ -372,17 +412,25 @@ DAMAGES: list[tuple[Callable[[bytes], bytes], str]] = [
 
 
 @pytest.mark.parametrize(("damage", "told"), DAMAGES)
-def test_a_damaged_index_is_a_problem(damage: Callable[[bytes], bytes], told: str, top: Path) -> None:
-    """An index that is not whole, or not understood, is listed with what was found, once for all arguments."""
+def test_a_damaged_index_is_a_problem(
+    damage: Callable[[bytes], bytes], told: str, top: Path
+) -> None:
+    """An index that is not whole, or not understood, is listed with what was found, once for all
+    arguments.
+    """
     index = top / ".git" / "index"
     index.write_bytes(damage(index.read_bytes()))
     problem = problem_of(top)
     assert problem.path == str(index) and told in problem.detail
-    again = [item for item in walk([top, top / "lib", top / "build"]) if isinstance(item, InputProblem)]
+    again = [
+        item for item in walk([top, top / "lib", top / "build"]) if isinstance(item, InputProblem)
+    ]
     assert len(again) == 1
 
 
-def test_an_index_that_may_not_be_read_is_a_problem(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_may_not_be_read_is_a_problem(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without permission nobody knows what is tracked."""
     for folder in (top.parent, top, top / ".git"):
         os.chmod(folder, 0o755)  # noqa: S103 - another user has to get in
@@ -400,7 +448,9 @@ def test_what_is_no_index_is_a_problem_and_no_hang(kind: str, top: Path) -> None
     """Something else in the index's place is not waited for."""
     index = top / ".git" / "index"
     index.unlink()
-    {"fifo": os.mkfifo, "folder": os.mkdir, "loop": lambda path: os.symlink(path, path)}[kind](index)
+    {"fifo": os.mkfifo, "folder": os.mkdir, "loop": lambda path: os.symlink(path, path)}[kind](
+        index
+    )
     assert problem_of(top).path == str(index)
 
 
@@ -410,7 +460,11 @@ def test_a_folder_in_place_of_gits_own_files_says_nothing(name: str, top: Path) 
     with contextlib.suppress(FileNotFoundError):
         (top / name).unlink()
     (top / name).mkdir()
-    wanted = WANTED if name != ".gitignore" else listed(top, "--cached", "--others", "--exclude-standard")
+    wanted = (
+        WANTED
+        if name != ".gitignore"
+        else listed(top, "--cached", "--others", "--exclude-standard")
+    )
     assert seen(walk([top]), top) == wanted
 
 
@@ -452,7 +506,9 @@ BASE = b"b" * 20
 
 
 def _small_index() -> bytes:
-    """Version 4, three entries, and bitmaps of all 65 entries of the shared index: one of them deleted, all replaced."""
+    """Version 4, three entries, and bitmaps of all 65 entries of the shared index: one of them
+    deleted, all replaced.
+    """
     names = [b"\0\0", b"\0abc\0", b"\2x/y\0"]
     return _index(names, BASE + _bitmap(65, 1 << 33, 1) + _bitmap(65, 1 | 1 << 1 | 1 << 33, 1))
 
@@ -460,7 +516,10 @@ def _small_index() -> bytes:
 def _shared_index(entries: int) -> bytes:
     """Names in version 4: 000, 001, …"""
     return _index(
-        [b"\3" * (number > 0) + b"\0" * (number == 0) + b"%03d\0" % number for number in range(entries)]
+        [
+            b"\3" * (number > 0) + b"\0" * (number == 0) + b"%03d\0" % number
+            for number in range(entries)
+        ]
     )
 
 
@@ -476,7 +535,9 @@ def _index(names: list[bytes], link: bytes = b"") -> bytes:
 
 
 def test_the_index_of_the_random_damage_is_whole(tmp_path: Path) -> None:
-    """What the damage is done to is read: an entry of the shared index is deleted, and two are added."""
+    """What the damage is done to is read: an entry of the shared index is deleted, and two are
+    added.
+    """
     (tmp_path / "index").write_bytes(_small_index())
     (tmp_path / f"sharedindex.{BASE.hex()}").write_bytes(_shared_index(65))
     names = {b"%03d" % number for number in range(1, 65)} | {b"abc", b"ax/y"}
@@ -529,7 +590,9 @@ def test_random_trees_agree_with_git(
         top = Path(folder).resolve()
         git(top, "init", "-q")
         for path in paths:
-            with contextlib.suppress(OSError):  # a file is where a folder would be, or the other way
+            with contextlib.suppress(
+                OSError
+            ):  # a file is where a folder would be, or the other way
                 write(top, path)
         files = [path for path in dict.fromkeys(paths) if (top / path).is_file()]
         (top / ".gitignore").write_text("\n".join(lines))

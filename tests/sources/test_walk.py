@@ -53,7 +53,9 @@ def test_order_is_files_then_directories_by_name_bytes(here: Path) -> None:
     ],
 )
 def test_paths_are_shown_as_given(here: Path, argument: str, expected: list[str]) -> None:
-    """A path is the argument, without what says nothing, joined with what lies below it, and can be opened."""
+    """A path is the argument, without what says nothing, joined with what lies below it, and can be
+    opened.
+    """
     make(here, "f", "d/g")
     assert shown(walk([argument])) == expected
     for item in walk([argument]):
@@ -68,7 +70,11 @@ def test_a_document_carries_what_stat_says(here: Path) -> None:
     (item,) = walk(["f"])
     (same,) = walk(["."])
     info = os.stat("f")
-    assert item == same == DocumentRef("f", 1234, info.st_mtime_ns, info.st_ino, ctime_ns=info.st_ctime_ns)
+    assert (
+        item
+        == same
+        == DocumentRef("f", 1234, info.st_mtime_ns, info.st_ino, ctime_ns=info.st_ctime_ns)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,14 +86,20 @@ def test_a_document_carries_what_stat_says(here: Path) -> None:
         max_size=8,
     )
 )
-def test_any_name_comes_through(tmp_path_factory: pytest.TempPathFactory, names: set[bytes]) -> None:
-    """Newlines, escapes, undecodable bytes: each name is yielded, and opens; `!` and what reads like one are escaped."""
+def test_any_name_comes_through(
+    tmp_path_factory: pytest.TempPathFactory, names: set[bytes]
+) -> None:
+    """Newlines, escapes, undecodable bytes: each name is yielded, and opens; `!` and what reads
+    like one are escaped.
+    """
     top = os.fsencode(tmp_path_factory.mktemp("names"))
     for name in names:
         with open(os.path.join(top, name), "wb") as file:
             file.write(name)
     items = list(walk([top]))
-    assert [os.fsencode(i.path) for i in items] == [os.path.join(top, escaped(n)) for n in sorted(names)]
+    assert [os.fsencode(i.path) for i in items] == [
+        os.path.join(top, escaped(n)) for n in sorted(names)
+    ]
     for item in items:
         assert isinstance(item, DocumentRef)
         with open(item.location(), "rb") as file:
@@ -108,7 +120,9 @@ def escaped(name: bytes) -> bytes:
 
 
 def test_special_files_are_listed(here: Path) -> None:
-    """Pipes, sockets and devices are problems, in directories and as arguments; nothing blocks on them."""
+    """Pipes, sockets and devices are problems, in directories and as arguments; nothing blocks on
+    them.
+    """
     make(here, "d/f")
     os.mkfifo("d/pipe")
     with socket.socket(socket.AF_UNIX) as server:
@@ -123,7 +137,9 @@ def test_special_files_are_listed(here: Path) -> None:
 
 
 def test_missing_arguments_are_listed(here: Path) -> None:
-    """What was named and does not exist, or cannot be a name, is a problem, and the rest goes on."""
+    """What was named and does not exist, or cannot be a name, is a problem, and the rest goes
+    on.
+    """
     make(here, "f")
     os.symlink("gone", "dangling")
     os.symlink("loop", "loop")
@@ -153,7 +169,9 @@ def test_links_are_counted_unless_followed(here: Path) -> None:
 
 
 def test_followed_links_yield_each_document_once(here: Path) -> None:
-    """When links are followed, a file comes under the first path that reaches it, and loops are listed."""
+    """When links are followed, a file comes under the first path that reaches it, and loops are
+    listed.
+    """
     make(here, "a/f", "b/g")
     os.symlink("../b", "a/to_b")
     os.symlink("..", "a/up")
@@ -184,7 +202,9 @@ def test_followed_links_yield_each_document_once(here: Path) -> None:
 def test_a_followed_link_to_a_neighbour_that_is_left_out_is_scanned(
     here: Path, link: str, options: dict[str, object], skipped: dict[str, int]
 ) -> None:
-    """Which of the two comes first by name does not matter, and a second link is a duplicate of the first."""
+    """Which of the two comes first by name does not matter, and a second link is a duplicate of the
+    first.
+    """
     make(here, "d/z")
     (here / "d" / link).symlink_to("z")
     os.mkdir("more")
@@ -198,7 +218,9 @@ def test_a_followed_link_to_a_neighbour_that_is_left_out_is_scanned(
 
 
 def test_a_followed_link_to_a_neighbour_that_is_hidden_is_scanned(here: Path) -> None:
-    """A link that sorts before the hidden file it leads to brings that in; the file itself is counted as hidden."""
+    """A link that sorts before the hidden file it leads to brings that in; the file itself is
+    counted as hidden.
+    """
     make(here, ".z")
     (here / "-a").symlink_to(".z")
     stats = WalkStats()
@@ -220,7 +242,9 @@ def test_a_followed_link_to_a_neighbour_that_is_hidden_is_scanned(here: Path) ->
 def test_a_followed_link_to_a_folder_is_a_folder_for_globs(
     here: Path, options: dict[str, object], expected: list[str], skipped: dict[str, int]
 ) -> None:
-    """It is entered for what an include glob may find in it, and left out by a glob with a final slash."""
+    """It is entered for what an include glob may find in it, and left out by a glob with a final
+    slash.
+    """
     make(here, "real/c", "real/x.py", "real/s/x.py", "other", "d/plain")
     (here / "d/link").symlink_to("../real")
     (here / "d/file").symlink_to("../other")
@@ -230,7 +254,9 @@ def test_a_followed_link_to_a_folder_is_a_folder_for_globs(
 
 
 def test_a_link_that_cannot_be_followed_is_no_answer_to_a_glob(here: Path) -> None:
-    """Where what is behind it can't be told, it is a problem, whatever is to be included; a dangling one is no folder."""
+    """Where what is behind it can't be told, it is a problem, whatever is to be included; a
+    dangling one is no folder.
+    """
     make(here, "f")
     for name, target in {"loop": "loop", "gone": "nowhere", "through": "f/x"}.items():
         (here / name).symlink_to(target)
@@ -250,7 +276,9 @@ def test_git_takes_a_followed_link_for_a_file(here: Path) -> None:
 
 @pytest.mark.parametrize("link", ["a", "zz"])
 def test_a_followed_link_is_as_large_as_its_file(here: Path, link: str) -> None:
-    """A link to a file over the size limit is left out for its size, too, whichever comes first by name."""
+    """A link to a file over the size limit is left out for its size, too, whichever comes first by
+    name.
+    """
     make(here, "z", size=100)
     (here / link).symlink_to("z")
     stats = WalkStats()
@@ -276,7 +304,9 @@ def test_a_followed_link_is_as_large_as_its_file(here: Path, link: str) -> None:
 def test_the_folder_above_a_link_is_that_of_its_target(
     here: Path, argument: str, options: dict[str, object], expected: list[str]
 ) -> None:
-    """`link/..` is not the folder that the link lies in: what is listed there is opened there, and globs know it."""
+    """`link/..` is not the folder that the link lies in: what is listed there is opened there, and
+    globs know it.
+    """
     make(here, "mine", "f", "other/sub/inner/g", "other/sub/f", size=1)
     (here / "other/sub/inner/deep").mkdir()
     (here / "f").write_bytes(b"not this one")
@@ -325,7 +355,9 @@ def test_hard_links_are_separate_documents(here: Path) -> None:
 
 
 def test_a_file_left_out_by_policy_can_still_be_named(here: Path) -> None:
-    """A file that ignore rules kept out of its directory is yielded when it is an argument of its own."""
+    """A file that ignore rules kept out of its directory is yielded when it is an argument of its
+    own.
+    """
     subprocess.run(["git", "init", "-q"], check=True, cwd=here)
     make(here, "d/f", "d/f.log")
     (here / ".gitignore").write_text("*.log\n")
@@ -354,7 +386,9 @@ def test_globs_are_expanded(here: Path, pattern: str, expected: list[str]) -> No
     make(here, "a.py", "src/b.py", "src/deep/c.py", "src/deep/.h/d.py", "src/[x].txt")
     assert shown(walk([pattern])) == expected
     absolute = f"{here}/{pattern}"
-    assert [os.path.relpath(p) for p in shown(walk([absolute]))] == [os.path.normpath(e) for e in expected]
+    assert [os.path.relpath(p) for p in shown(walk([absolute]))] == [
+        os.path.normpath(e) for e in expected
+    ]
 
 
 def test_a_globs_final_slash_takes_no_file(here: Path) -> None:
@@ -438,7 +472,9 @@ def test_a_glob_with_a_slash_counts_from_the_working_directory_too(
 def test_globs_know_the_folders_of_a_file_that_is_named(
     here: Path, options: dict[str, object], expected: list[str], before: str
 ) -> None:
-    """A folder that a glob takes is taken with all that is in it, also where its files come one by one."""
+    """A folder that a glob takes is taken with all that is in it, also where its files come one by
+    one.
+    """
     make(here, "src/y.c", "src/sub/y.c", "vendor/x.c")
     before = before.format(here=here)
     named = [before + name for name in ("src/y.c", "src/sub/y.c", "vendor/x.c")]
@@ -451,15 +487,21 @@ def test_globs_know_the_folders_of_a_file_that_is_named(
 def test_globs_know_the_folders_above_a_folder_that_is_named(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those in the working directory; what leads there or elsewhere tells where things were put, not what they are."""
+    """Those in the working directory; what leads there or elsewhere tells where things were put,
+    not what they are.
+    """
     make(here, "build/src/sub/f", "build/vendor/lib/g")
     monkeypatch.chdir("build")
     for top in ("", f"{here}/build/"):
         assert shown(walk([f"{top}vendor/lib"], exclude=["vendor"])) == []
         assert shown(walk([f"{top}src/sub"], include=["src"])) == [f"{top}src/sub/f"]
-        assert shown(walk([f"{top}src/sub", f"{top}src/sub/f"], exclude=["build"])) == [f"{top}src/sub/f"]
+        assert shown(walk([f"{top}src/sub", f"{top}src/sub/f"], exclude=["build"])) == [
+            f"{top}src/sub/f"
+        ]
         assert shown(walk([f"{top}src"], exclude=["src/sub"])) == []
-        assert shown(walk([f"{top}src"], exclude=[f"{here}/build/src/sub"])) == ([] if top else ["src/sub/f"])
+        assert shown(walk([f"{top}src"], exclude=[f"{here}/build/src/sub"])) == (
+            [] if top else ["src/sub/f"]
+        )
     monkeypatch.chdir("vendor")
     for top in ("../", f"{here}/build/"):
         assert shown(walk([f"{top}src/sub"], exclude=["src", "build"])) == [f"{top}src/sub/f"]
@@ -472,7 +514,13 @@ def test_hidden_files_and_git_directories(here: Path) -> None:
     stats = WalkStats()
     assert shown(walk(["."], stats=stats)) == [".env", "f", "sub/.hid/x"]
     assert stats.skipped == {"git-dir": 2}
-    assert shown(walk(["."], git_dir=True)) == [".env", "f", ".git/config", "sub/.git/config", "sub/.hid/x"]
+    assert shown(walk(["."], git_dir=True)) == [
+        ".env",
+        "f",
+        ".git/config",
+        "sub/.git/config",
+        "sub/.hid/x",
+    ]
     stats = WalkStats()
     assert shown(walk(["."], hidden=False, stats=stats)) == ["f"]
     assert stats.skipped == {"git-dir": 2, "hidden": 2}
@@ -532,7 +580,9 @@ for item in walk(["."]):
 
 
 def test_unreadable_inputs_are_listed(here: Path) -> None:
-    """Without permission, a directory is the walk's problem, a file its reader's, an ignore file both's."""
+    """Without permission, a directory is the walk's problem, a file its reader's, an ignore file
+    both's.
+    """
     make(here, "ok", "noread", "closed/f", "repo/.gitignore", "repo/x")
     make(here, "repo/.git/HEAD")
     for parent in here.parents:  # pytest's own directories are private to this user
@@ -545,7 +595,11 @@ def test_unreadable_inputs_are_listed(here: Path) -> None:
     try:
         run = subprocess.run(
             [sys.executable, "-c", UNPRIVILEGED, str(here)],
-            env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                "PYTHONPATH": str(ROOT),
+                "PATH": os.environ["PATH"],
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             capture_output=True,
             text=True,
             check=True,
@@ -605,7 +659,9 @@ def test_import_stays_quick() -> None:
 def test_folders_come_with_their_names_and_no_file_is_asked_for(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder of files is one item; its files' sizes are not looked up, and together they are what walk() gives."""
+    """A folder of files is one item; its files' sizes are not looked up, and together they are what
+    walk() gives.
+    """
     make(here, "a", "b", "d/x", "d/y", "d/e/z")
     (here / "link").symlink_to("a")
     found = walk_folders(["."])
@@ -619,8 +675,14 @@ def test_folders_come_with_their_names_and_no_file_is_asked_for(
 
         patch.setattr(os, "stat", stat)
         items = list(found)
-    assert asked and not {"a", "b", "d/x", "d/y", "d/e/z"}.intersection(map(os.path.normpath, asked))
-    assert items == [FolderFiles("", ["a", "b"]), FolderFiles("d/", ["x", "y"]), FolderFiles("d/e/", ["z"])]
+    assert asked and not {"a", "b", "d/x", "d/y", "d/e/z"}.intersection(
+        map(os.path.normpath, asked)
+    )
+    assert items == [
+        FolderFiles("", ["a", "b"]),
+        FolderFiles("d/", ["x", "y"]),
+        FolderFiles("d/e/", ["z"]),
+    ]
     assert shown(walk(["."])) == [f.prefix + n for f in items for n in f.names]  # type: ignore[union-attr]
 
 

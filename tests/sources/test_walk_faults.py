@@ -1,4 +1,6 @@
-"""What cannot be listed, entered or told apart: each is a problem in the walk's stream, and nothing else is lost by it."""
+"""What cannot be listed, entered or told apart: each is a problem in the walk's stream, and nothing
+else is lost by it.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ def shown(items: object) -> list[str]:
 
 
 @pytest.fixture
-def modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, int]], None]]:
-    """The working directory with `open/x.txt`, `open/sub/x.txt` and the same in further folders, of the modes given."""
+def modes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[dict[str, int]], None]]:
+    """The working directory with `open/x.txt`, `open/sub/x.txt` and the same in further folders, of
+    the modes given.
+    """
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o755)
     made: list[Path] = []
@@ -49,7 +55,11 @@ CLOSED, ENTERED_ONLY, LISTED_ONLY = 0, 0o111, 0o444
         (CLOSED, "*/sub/x.txt", ["permission:d/sub", "open/sub/x.txt"]),
         (CLOSED, "*/*/x.txt", ["permission:d", "open/sub/x.txt"]),
         (CLOSED, "*/nothing", ["permission:d/nothing"]),
-        (CLOSED, "**/x.txt", ["permission:d/x.txt", "permission:d", "open/x.txt", "open/sub/x.txt"]),
+        (
+            CLOSED,
+            "**/x.txt",
+            ["permission:d/x.txt", "permission:d", "open/x.txt", "open/sub/x.txt"],
+        ),
         (ENTERED_ONLY, "*/x.txt", ["d/x.txt", "open/x.txt"]),
         (ENTERED_ONLY, "*/sub/x.txt", ["d/sub/x.txt", "open/sub/x.txt"]),
         (ENTERED_ONLY, "*/*/x.txt", ["permission:d", "open/sub/x.txt"]),
@@ -62,7 +72,9 @@ CLOSED, ENTERED_ONLY, LISTED_ONLY = 0, 0o111, 0o444
 def test_a_glob_lists_what_it_cannot_look_into(
     modes: Callable[[dict[str, int]], None], mode: int, pattern: str, expected: list[str]
 ) -> None:
-    """Where a match may lie behind a directory that can't be listed or entered, that is a problem, not "no match"."""
+    """Where a match may lie behind a directory that can't be listed or entered, that is a problem,
+    not "no match".
+    """
     modes({"d": mode})
     stats = WalkStats()
     with without_privileges():
@@ -108,7 +120,9 @@ def test_a_directory_that_cannot_be_listed_stands_for_none_of_its_files(
 
 
 class Listing:
-    """os.scandir's, of a filesystem that fails after `whole` entries, or tells no kinds: `untold` can't be asked for."""
+    """os.scandir's, of a filesystem that fails after `whole` entries, or tells no kinds: `untold`
+    can't be asked for.
+    """
 
     def __init__(self, entries: list[os.DirEntry[str]], whole: int, untold: frozenset[str]) -> None:
         self.entries = entries
@@ -157,7 +171,9 @@ class Entry:
 def fake_listing(
     patch: pytest.MonkeyPatch, top: str, *, whole: int = -1, untold: tuple[str, ...] = ()
 ) -> None:
-    """No filesystem that a test may mount does this: the entries are real, what they answer is not."""
+    """No filesystem that a test may mount does this: the entries are real, what they answer is
+    not.
+    """
     real = os.scandir
 
     def scandir(path: str) -> object:
@@ -193,7 +209,9 @@ def test_an_entry_whose_kind_cannot_be_told_is_a_problem(
     expected: list[str],
     skipped: dict[str, int],
 ) -> None:
-    """On a filesystem without d_type each entry is asked for; one that does not answer is listed, the others come."""
+    """On a filesystem without d_type each entry is asked for; one that does not answer is listed,
+    the others come.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d/s").mkdir(parents=True)
     for name in ("a", "b", "c", "s/f"):
@@ -215,7 +233,9 @@ def test_an_entry_whose_kind_cannot_be_told_is_a_problem(
 def test_a_listing_that_breaks_off_stands_for_the_files_it_gave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: list[str]
 ) -> None:
-    """What came before the error is scanned once; what was left out of it, or came after, when it is named."""
+    """What came before the error is scanned once; what was left out of it, or came after, when it
+    is named.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d").mkdir()
     for name in ("a", "b", "c"):

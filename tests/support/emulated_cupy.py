@@ -1,7 +1,8 @@
-"""CuPy's place taken by host memory, as far as kernels/cuda uses it: the whole package runs unchanged, without a GPU.
+"""CuPy's place taken by host memory, as far as kernels/cuda uses it: the whole package runs
+unchanged, without a GPU.
 
-Streams are as lazy as CUDA allows: what is queued runs when somebody waits for it. So is the default one, for which no
-other stream waits (all are non-blocking).
+Streams are as lazy as CUDA allows: what is queued runs when somebody waits for it. So is the
+default one, for which no other stream waits (all are non-blocking).
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ class _Block:
 
 
 class DeviceArray:
-    """A cupy.ndarray of one dimension: what the launchers do with one, and no more, so that nothing else slips in."""
+    """A cupy.ndarray of one dimension: what the launchers do with one, and no more, so that nothing
+    else slips in.
+    """
 
     def __init__(self, block: _Block, address: int, dtype: npt.DTypeLike, size: int) -> None:
         self._block, self.dtype, self.size = block, np.dtype(dtype), size
@@ -141,7 +144,9 @@ class DeviceArray:
         """On the stream that was entered."""
         _submit(lambda: self._host().fill(value))
 
-    def get(self, stream: Stream | None = None, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+    def get(
+        self, stream: Stream | None = None, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
         """A copy on the host, when all that is queued on the stream is done."""
         (stream or current_stream()).synchronize()
         if out is None:
@@ -161,7 +166,9 @@ class DeviceArray:
 
 
 class EmulatedCupy:
-    """The modules. `memory`: of the device; `compiler`: with its kernels, which are watched for races if `races`."""
+    """The modules. `memory`: of the device; `compiler`: with its kernels, which are watched for
+    races if `races`.
+    """
 
     def __init__(self, capacity: int = 1 << 30, seed: int = 0, races: bool = False) -> None:
         self.memory = Memory(capacity)

@@ -1,4 +1,6 @@
-"""A GPU's process without a GPU: what GpuProcess starts, on the emulated device. In a module of its own, for spawn."""
+"""A GPU's process without a GPU: what GpuProcess starts, on the emulated device. In a module of its
+own, for spawn.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from vyre_dist.engine.config import EngineConfig
 _own_gpu = gpu_process._own_gpu
 
 
-def own_gpu(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
+def own_gpu(
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
+) -> None:
     """In the place of gpu_process._own_gpu."""
     emulation = EmulatedCupy()
     sys.modules.update(emulation.modules())
@@ -26,7 +30,9 @@ def own_gpu(parent: Connection, listener: socket.socket, pack: Connection, confi
         emulation.compiler.close()
 
 
-def never_ready(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
+def never_ready(
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
+) -> None:
     """One that takes for ever to find out more, and hears nothing meanwhile."""
     del listener, pack, config
     parent.send_bytes(gpu_process._message("promising", ""))
@@ -66,7 +72,9 @@ def taken_by_another(
     _own_gpu(parent, listener, pack, config)
 
 
-def breaks(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
+def breaks(
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
+) -> None:
     """One in which something happens that nobody foresaw."""
     emulation = EmulatedCupy()
     sys.modules.update(emulation.modules())
@@ -74,7 +82,9 @@ def breaks(parent: Connection, listener: socket.socket, pack: Connection, config
     _own_gpu(parent, listener, pack, config)
 
 
-def dies_at_once(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
+def dies_at_once(
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
+) -> None:
     """One that never comes to be of use."""
     del parent, listener, pack, config
     sys.exit(7)

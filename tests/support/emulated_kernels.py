@@ -1,6 +1,7 @@
 """Kernels on the host: NVRTC's and the driver's places taken by a C++ compiler and tests/emulation.
 
-What NVRTC would get, headers and the lines that instantiate a template, becomes a shared library instead of a cubin.
+What NVRTC would get, headers and the lines that instantiate a template, becomes a shared library
+instead of a cubin.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ _COMMON = ("-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unk
 _SHARED = ("-fvisibility=hidden", "-fno-extern-tls-init")
 # No run-time library: what they find is a trap, which fibers.cpp catches. Not shifts: by 32 a GPU
 # shifts everything out, which idle lanes do to nothing.
-_SANITIZERS = ("-fsanitize=alignment,bounds,integer-divide-by-zero", "-fsanitize-undefined-trap-on-error")
-# calls before each access of memory, to races.cpp instead of the run-time library; lines for its messages
+_SANITIZERS = (
+    "-fsanitize=alignment,bounds,integer-divide-by-zero",
+    "-fsanitize-undefined-trap-on-error",
+)
+# calls before each access of memory, to races.cpp instead of the run-time library; lines for its
+# messages
 _RACES = ("-fsanitize=thread", "-g")
 _SHARED_BYTES_WITHOUT_ASKING = 48 << 10
 _DYNAMIC_SHARED_BYTES = 228 << 10  # cuda.h
@@ -80,7 +85,9 @@ def _build(folder: Path, name: str, sources: Sequence[Path], options: Sequence[s
 
 @cache
 def _launcher() -> Any:
-    """fibers.cpp's launch_kernel. Once in a process: kernels find `meet` and the indices by their names."""
+    """fibers.cpp's launch_kernel. Once in a process: kernels find `meet` and the indices by their
+    names.
+    """
     with tempfile.TemporaryDirectory() as folder:
         sources = [EMULATION / f"{name}.cpp" for name in ("fibers", "races")]
         library = _build(Path(folder), "fibers", sources, ["-O2"])
@@ -124,7 +131,9 @@ class Library:
         return [ctypes.string_at(at, kernel.sizes[i]) for i, at in enumerate(addresses)]
 
     def with_lines(self, message: str) -> str:
-        """A fault's message with lines of the source for places in the code, if binutils are there."""
+        """A fault's message with lines of the source for places in the code, if binutils are
+        there.
+        """
         tool = shutil.which("addr2line")
 
         def line(place: re.Match[str]) -> str:
@@ -140,9 +149,11 @@ class Library:
 
 
 class Compiler:
-    """The modules cupy.cuda.nvrtc, cupy.cuda.function and cupy_backends.cuda.api.driver, as far as kernels/cuda uses them.
+    """The modules cupy.cuda.nvrtc, cupy.cuda.function and cupy_backends.cuda.api.driver, as far as
+    kernels/cuda uses them.
 
-    `streams(pointer)` is called for the queue of launches that a pointer stands for. Launches draw their order from `seed`.
+    `streams(pointer)` is called for the queue of launches that a pointer stands for. Launches draw
+    their order from `seed`.
     """
 
     def __init__(self, streams: Callable[[int], Any], seed: int = 0, races: bool = False) -> None:
@@ -177,7 +188,9 @@ class Compiler:
         """Remove the compiled files."""
         self._folder.cleanup()
 
-    def _create(self, source: str, name: str, texts: Sequence[bytes], names: Sequence[bytes]) -> Any:
+    def _create(
+        self, source: str, name: str, texts: Sequence[bytes], names: Sequence[bytes]
+    ) -> Any:
         kernel = name.removesuffix(".cu")
         headers = tuple(zip((n.decode() for n in names), texts, strict=True))
         return SimpleNamespace(kernel=kernel, source=source, headers=headers, log="", binary=b"")
@@ -192,9 +205,13 @@ class Compiler:
             for header, content in program.headers:
                 (folder / header).write_bytes(content)
             source = folder / f"{program.kernel}.cpp"
-            source.write_text(f'#include "cuda.h"\n{program.source}\nEMULATION_KERNEL({program.kernel})\n')
+            source.write_text(
+                f'#include "cuda.h"\n{program.source}\nEMULATION_KERNEL({program.kernel})\n'
+            )
             try:
-                library = _build(Path(self._folder.name), name, [source], (*self._options, f"-I{folder}"))
+                library = _build(
+                    Path(self._folder.name), name, [source], (*self._options, f"-I{folder}")
+                )
             except EmulatedNvrtcError as error:
                 program.log = str(error)
                 raise
@@ -242,17 +259,26 @@ class Compiler:
             raise KernelFaultError(f"{grid} blocks of {threads} threads can't be launched")
         static = self._functions[function].static_shared_bytes
         if shared_bytes > self._room.get(function, _SHARED_BYTES_WITHOUT_ASKING - static):
-            raise KernelFaultError(f"{shared_bytes} bytes of dynamic shared memory were not asked for")
+            raise KernelFaultError(
+                f"{shared_bytes} bytes of dynamic shared memory were not asked for"
+            )
         library = self._functions[function]
         arguments = library.arguments(pointers)  # CUDA copies them as well
 
         def run() -> None:
-            held = [ctypes.create_string_buffer(argument, len(argument) + 16) for argument in arguments]
+            held = [
+                ctypes.create_string_buffer(argument, len(argument) + 16) for argument in arguments
+            ]
             addresses = (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held))
             kernel = library.description()
             self.launches += 1
             problem = self._launch(
-                ctypes.byref(kernel), addresses, grid, threads, shared_bytes, self._random.getrandbits(32)
+                ctypes.byref(kernel),
+                addresses,
+                grid,
+                threads,
+                shared_bytes,
+                self._random.getrandbits(32),
             )
             if problem is not None:
                 raise KernelFaultError(library.with_lines(problem.decode()))

@@ -1,4 +1,6 @@
-"""Scans whose workers get stuck, or die, in a backend of ours: the process registers it before it calls main."""
+"""Scans whose workers get stuck, or die, in a backend of ours: the process registers it before it
+calls main.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-# What a worker does at a marker: STUCK says who it is and waits for ever, HELD waits for SIGUSR1 (once,
-# as a window may be dispatched twice), POISON ends the process.
+# What a worker does at a marker: STUCK says who it is and waits for ever, HELD waits for SIGUSR1
+# (once, as a window may be dispatched twice), POISON ends the process.
 PROGRAM = """
 import os, signal, sys
 from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class

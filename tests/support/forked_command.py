@@ -1,8 +1,8 @@
-"""`vyre-dist` in a process of its own, which is a fork of one that has imported it: interpreter and imports, 0.2 s of
-each run, are paid for once.
+"""`vyre-dist` in a process of its own, which is a fork of one that has imported it: interpreter and
+imports, 0.2 s of each run, are paid for once.
 
-Not for what Python does as it starts (import paths, variables of its own, how long that takes), nor for what should not be
-imported, nor for runs that should each have hashes of their own.
+Not for what Python does as it starts (import paths, variables of its own, how long that takes), nor
+for what should not be imported, nor for runs that should each have hashes of their own.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ class ForkedCommand:
         stderr: int | None = None,
         timeout: float,
     ) -> subprocess.CompletedProcess[bytes]:
-        """The command's exit code and what it wrote, but for what went to the descriptors `stdout` and `stderr`.
+        """The command's exit code and what it wrote, but for what went to the descriptors `stdout`
+        and `stderr`.
 
-        After `timeout` seconds the command is ended, and TimeoutError raised; so it is where a process that the command
-        has left behind could still write.
+        After `timeout` seconds the command is ended, and TimeoutError raised; so it is where a
+        process that the command has left behind could still write.
         """
         until = time.monotonic() + timeout
         read, write = os.pipe()
@@ -77,7 +78,9 @@ class ForkedCommand:
             raise ValueError(
                 f"arguments and environment have {len(request)} bytes: start the command instead"
             )
-        socket.send_fds(self._control, [request], [read if each == CLOSED else each for each in streams])
+        socket.send_fds(
+            self._control, [request], [read if each == CLOSED else each for each in streams]
+        )
         os.close(read)
         for each in told:
             each.begin()
@@ -96,7 +99,9 @@ class ForkedCommand:
         self._control.settimeout(None if until is None else max(0.001, until - time.monotonic()))
         said = self._control.recv(_NUMBER.size)
         if not said:
-            raise RuntimeError(f"the process that forks commands has ended: {self._server.wait(_END_S)}")
+            raise RuntimeError(
+                f"the process that forks commands has ended: {self._server.wait(_END_S)}"
+            )
         return int(_NUMBER.unpack(said)[0])
 
     def close(self) -> None:
@@ -129,7 +134,9 @@ class _Reader:
         if self._read is not None:
             self._thread.join(max(0.0, until - time.monotonic()))
             if self._thread.is_alive():
-                raise TimeoutError("the command has ended, and a process that it started has its output open")
+                raise TimeoutError(
+                    "the command has ended, and a process that it started has its output open"
+                )
         return self._data
 
 
@@ -178,7 +185,9 @@ def _become(request: dict[str, Any], streams: Sequence[int], control: socket.soc
 
 
 def _open_stream(number: int, *, closed: bool) -> None:
-    """Have a standard stream as Python has it when it starts: what it remembers of a file is that file's."""
+    """Have a standard stream as Python has it when it starts: what it remembers of a file is that
+    file's.
+    """
     name = _STREAMS[number]
     if closed:
         os.close(number)

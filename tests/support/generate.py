@@ -1,7 +1,8 @@
-r"""Random patterns and haystacks that have much to do with each other: few letters, newlines, a byte above 0x7F.
+r"""Random patterns and haystacks that have much to do with each other: few letters, newlines, a
+byte above 0x7F.
 
-google-re2's Latin-1 mode folds 0xE9 with 0xC9 where `(?i)` is on, ours does not (design: folding is ASCII only), so a
-pattern has either `(?i)` or \xe9.
+google-re2's Latin-1 mode folds 0xE9 with 0xC9 where `(?i)` is on, ours does not (design: folding is
+ASCII only), so a pattern has either `(?i)` or \xe9.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
             if len(text) > 1 and text[0] not in "(\\[" and "|" not in text:
                 text = f"(?:{text})"
         if text and "|" not in text[-2:] and draw(st.integers(0, 2)) == 0:
-            text = (f"(?:{text})" if text[-1] in "}*+?" else text) + draw(st.sampled_from(OPERATORS))
+            text = (f"(?:{text})" if text[-1] in "}*+?" else text) + draw(
+                st.sampled_from(OPERATORS)
+            )
         return text
 
     return "|".join(branch(depth) for _ in range(draw(st.integers(1, 2))))
@@ -81,7 +84,9 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
 def packs() -> st.SearchStrategy[dict[str, str]]:
     """One to three rules by id; now and then one that matches nearly everywhere."""
     one = st.one_of(patterns(), patterns(depth=1), patterns(depth=0), st.sampled_from(DENSE))
-    return st.lists(one, min_size=1, max_size=3).map(lambda ps: {f"r{i}": p for i, p in enumerate(ps)})
+    return st.lists(one, min_size=1, max_size=3).map(
+        lambda ps: {f"r{i}": p for i, p in enumerate(ps)}
+    )
 
 
 def haystacks(max_size: int = 24) -> st.SearchStrategy[bytes]:

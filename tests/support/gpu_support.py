@@ -20,7 +20,8 @@ from vyre_dist.rules.model import Rule
 
 PATTERNS = [
     r"token[=:]\s*[0-9a-f]{8}",
-    r"(?i)[\w.-]{0,50}?(?:key|secret)(?:[ \t\w.-]{0,20})[=:]{1,3}['\"]?([\w=-]{10,40})(?:['\"\s;]|$)",
+    r"(?i)[\w.-]{0,50}?(?:key|secret)(?:[ "
+    r"\t\w.-]{0,20})[=:]{1,3}['\"]?([\w=-]{10,40})(?:['\"\s;]|$)",
     r"\bghp_[0-9A-Za-z]{12}\b",
     r"AKIA[A-Z2-7]{8}",
     r"(?m)^begin.*end$",
@@ -41,10 +42,21 @@ PATTERNS = [
 ]
 
 # more of them than the kernel asks for at once
-MANY_EVERYWHERE = [*PATTERNS, *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)), "xy", r"\By\d", "q.$"]
+MANY_EVERYWHERE = [
+    *PATTERNS,
+    *(rf"\b{chr(97 + n)}{n % 10}" for n in range(26)),
+    "xy",
+    r"\By\d",
+    "q.$",
+]
 
 PIECES = [
-    *(b"token=deadbeef", b"token: 0123456789", b"my.key = 'abcdef-0123456'\n", b"secret:=0123456789abc;"),
+    *(
+        b"token=deadbeef",
+        b"token: 0123456789",
+        b"my.key = 'abcdef-0123456'\n",
+        b"secret:=0123456789abc;",
+    ),
     *(
         b" ghp_abcDEF012345 ",
         b"xghp_abcDEF012345",
@@ -61,7 +73,16 @@ PIECES = [
         b"0123456789abcdef" * 5,
         b"s.abcdef",
     ),
-    *(b"-----BEGIN KEY-----", b"-----END", b"abcxxy", b"cdey", b"zzzz", b"zzz", b"\x00\x01\x02\xff", b"kEy="),
+    *(
+        b"-----BEGIN KEY-----",
+        b"-----END",
+        b"abcxxy",
+        b"cdey",
+        b"zzzz",
+        b"zzz",
+        b"\x00\x01\x02\xff",
+        b"kEy=",
+    ),
     *(
         b"curl -u me:pass ",
         b"curl x\n\n--user=abc:d",
@@ -95,7 +116,9 @@ def random_document(rng: random.Random, pieces: int) -> bytes:
 def placed(rows: Rows) -> list[tuple[int, int, int]]:
     """Rows with a place, sorted: what the programs on the GPU put out."""
     own = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
-    return sorted(zip(own["document"].tolist(), own["rule"].tolist(), own["place"].tolist(), strict=True))
+    return sorted(
+        zip(own["document"].tolist(), own["rule"].tolist(), own["place"].tolist(), strict=True)
+    )
 
 
 def device_rows(verdicts: ArenaVerdicts) -> Any:
@@ -137,7 +160,9 @@ def found(rows: Any) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, i
 
 
 def matches_of(spans: PackSpans, arena: Arena, rows: Any) -> Any:
-    """MATCH_DTYPE: what the device's search gives for each of `rows` (ROW_DTYPE of the device), by the reference."""
+    """MATCH_DTYPE: what the device's search gives for each of `rows` (ROW_DTYPE of the device), by
+    the reference.
+    """
     out = np.zeros(rows.size, MATCH_DTYPE)
     out["slots"] = NO_SLOT
     for i, (place, document, rule) in enumerate(rows.tolist()):
@@ -146,17 +171,26 @@ def matches_of(spans: PackSpans, arena: Arena, rows: Any) -> Any:
         program = spans.programs[rule]
         if program is None:
             continue
-        start, back, ahead = int(arena.starts[document]), *spans.rules[rule][["back", "ahead"]].tolist()
+        start, back, ahead = (
+            int(arena.starts[document]),
+            *spans.rules[rule][["back", "ahead"]].tolist(),
+        )
         text = arena.data[start : arena.ends[document]].tobytes()
         found = find_span(program, text, place - start, back, ahead)
         if found is None:
             continue
         slots = found.slots
-        out[i]["first_back"], out[i]["start_back"] = place - start - found.first, place - start - found.start
+        out[i]["first_back"], out[i]["start_back"] = (
+            place - start - found.first,
+            place - start - found.start,
+        )
         out[i]["length"] = found.end - found.start
-        out[i]["slots"][: len(slots)] = [slot - found.start if slot >= 0 else NO_GROUP for slot in slots]
+        out[i]["slots"][: len(slots)] = [
+            slot - found.start if slot >= 0 else NO_GROUP for slot in slots
+        ]
         groups = [
-            text[low:high] if low >= 0 else None for low, high in zip(slots[::2], slots[1::2], strict=True)
+            text[low:high] if low >= 0 else None
+            for low, high in zip(slots[::2], slots[1::2], strict=True)
         ]
         screen = spans.screens[rule]
         secret = pick_secret(

@@ -1,7 +1,8 @@
 """Which modules Python processes look for, and where: a sitecustomize for all processes of a test.
 
-A process appends to the file that RECORDED_IMPORTS names: the name of each top-level module that it looks for, whether or
-not there is one; and "!" with the process's command line, when its `sys.path` has the folder that GUARDED_TREE names.
+A process appends to the file that RECORDED_IMPORTS names: the name of each top-level module that it
+looks for, whether or not there is one; and "!" with the process's command line, when its `sys.path`
+has the folder that GUARDED_TREE names.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ if "RECORDED_IMPORTS" in os.environ:
 
 
 class Recorder:
-    """`environment`: what processes need to be recorded, besides a PYTHONPATH with `folder` in it."""
+    """`environment`: what processes need to be recorded, besides a PYTHONPATH with `folder` in
+    it.
+    """
 
     def __init__(self, folder: Path, tree: Path) -> None:
         self.folder = folder

@@ -1,4 +1,6 @@
-"""A machine that is different for one process: mounts of its own, where the kernel lets us make them."""
+"""A machine that is different for one process: mounts of its own, where the kernel lets us make
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ def _unshare() -> tuple[str, ...] | None:
     if unshare is None:
         return None
     own = [unshare, "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-    tried = subprocess.run([*own, "mount", "--bind", "/dev/null", "/etc/passwd"], capture_output=True)
+    tried = subprocess.run(
+        [*own, "mount", "--bind", "/dev/null", "/etc/passwd"], capture_output=True
+    )
     return tuple(own) if tried.returncode == 0 else None
 
 
 def with_mounts(mounts: Sequence[Sequence[str]], command: Sequence[str]) -> list[str]:
-    """`command`, run where `mounts` (arguments of mount) have been made. Skips the test where that is not allowed."""
+    """`command`, run where `mounts` (arguments of mount) have been made. Skips the test where that
+    is not allowed.
+    """
     own = _unshare()
     if own is None:
         pytest.skip("no mounts of our own: unshare is missing or refused")

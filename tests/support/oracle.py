@@ -1,7 +1,8 @@
-"""The oracle: what must be found, by google-re2 over the whole document with the pattern as it was written.
+"""The oracle: what must be found, by google-re2 over the whole document with the pattern as it was
+written.
 
-Nothing here knows of windows, shards, prefilters or our own parser, except that `rx.max_width` tells which rules
-have no longest match, and so a cap.
+Nothing here knows of windows, shards, prefilters or our own parser, except that `rx.max_width`
+tells which rules have no longest match, and so a cap.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def is_unbounded(pattern: str) -> bool:
 
 
 def chain(pattern: str, document: bytes, max_match_bytes: int) -> list[Any]:
-    """The pattern's matches: leftmost-first, non-overlapping, no empty one at the end of the one before.
+    """The pattern's matches: leftmost-first, non-overlapping, no empty one at the end of the one
+    before.
 
     For a rule of unbounded width, a match is the best of those that have at most `max_match_bytes`.
     """
@@ -94,12 +96,17 @@ def hits(patterns: dict[str, str], document: bytes, max_match_bytes: int = 1 << 
 
 
 def hits_of(findings: Iterable[Finding]) -> list[Hit]:
-    """The same view of what was found; checks on the way that the bytes are those of the offsets."""
+    """The same view of what was found; checks on the way that the bytes are those of the
+    offsets.
+    """
     return [Hit(f.start, f.end, f.rule_id, f.groups, f.line, f.column) for f in findings]
 
 
-def filtered(rules: Sequence[Rule], document: bytes, path: str, max_match_bytes: int = 1 << 16) -> list[Hit]:
-    """What rules with filters must report: path pattern, keywords, secret group, entropy, line and stop word allowlists.
+def filtered(
+    rules: Sequence[Rule], document: bytes, path: str, max_match_bytes: int = 1 << 16
+) -> list[Hit]:
+    """What rules with filters must report: path pattern, keywords, secret group, entropy, line and
+    stop word allowlists.
 
     Only what the tests that call it use: allowlists of condition OR.
     """
@@ -117,7 +124,9 @@ def filtered(rules: Sequence[Rule], document: bytes, path: str, max_match_bytes:
             if rule.entropy and _entropy(secret) <= rule.entropy:
                 continue
             if not _is_allowed(rule, document, m, secret):
-                hit = Hit(m.start(), m.end(), rule.id, m.groups(), *line_and_column(document, m.start()))
+                hit = Hit(
+                    m.start(), m.end(), rule.id, m.groups(), *line_and_column(document, m.start())
+                )
                 out.append((number, hit))
     return [hit for _, hit in sorted(out, key=_report_order)]
 

@@ -1,4 +1,6 @@
-"""Being refused: root may read and enter everything, and the tests of permissions are run by root as well."""
+"""Being refused: root may read and enter everything, and the tests of permissions are run by root
+as well.
+"""
 
 from __future__ import annotations
 

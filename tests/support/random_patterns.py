@@ -1,4 +1,6 @@
-"""Random patterns with something to anchor on, text that they match, and a model that likes all windows."""
+"""Random patterns with something to anchor on, text that they match, and a model that likes all
+windows.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ HAYSTACK = [w.replace("\\n", "\n").replace("\\", "").encode() for w in WORDS] + 
 
 
 def random_pattern(rng: random.Random, depth: int = 2) -> str:
-    """A pattern of words, classes, assertions and repeats: dense enough to match, with literals to find."""
+    """A pattern of words, classes, assertions and repeats: dense enough to match, with literals to
+    find.
+    """
 
     def sequence(level: int) -> str:
         return "".join(piece(level) for _ in range(rng.choice((1, 2, 2, 3, 3, 4))))
@@ -43,7 +47,9 @@ def random_pattern(rng: random.Random, depth: int = 2) -> str:
             return f"(?:{text}){rng.choice(OPERATORS)}" if rng.random() < 0.15 else text
         if kind < 0.62 and level:
             head = rng.choice(("(?:", "(", "(?i:", "(?s:", "(?m:"))
-            text = head + "|".join(sequence(level - 1) for _ in range(rng.choice((1, 2, 2, 3)))) + ")"
+            text = (
+                head + "|".join(sequence(level - 1) for _ in range(rng.choice((1, 2, 2, 3)))) + ")"
+            )
         else:
             text = rng.choice(CLASSES)
         return text + (rng.choice(OPERATORS) if rng.random() < 0.4 else "")
@@ -67,4 +73,6 @@ def parse_or_none(pattern: str) -> Any:
 
 def flat_model() -> GramModel:
     """A model in which nothing is frequent, so that every narrow window is worth having."""
-    return GramModel.from_bytes(pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256)))
+    return GramModel.from_bytes(
+        pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
+    )

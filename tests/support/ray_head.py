@@ -1,4 +1,6 @@
-"""A Ray head of a test's own: `ray start --head` in a process, with ports, a home and a token that nobody else has."""
+"""A Ray head of a test's own: `ray start --head` in a process, with ports, a home and a token that
+nobody else has.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ JOB_TIMEOUT_S = 120.0
 
 @dataclass
 class Head:
-    """A running head node. `environment` is a client's, without the token, which is "" for a head that asks for none."""
+    """A running head node. `environment` is a client's, without the token, which is "" for a head
+    that asks for none.
+    """
 
     process: subprocess.Popen[bytes]
     http: str
@@ -36,7 +40,9 @@ class Head:
 
     def said(self, pattern: str) -> str:
         """The ends of what Ray's processes whose logs are called so have written."""
-        return "\n".join(f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted(self.logs.glob(pattern)))
+        return "\n".join(
+            f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted(self.logs.glob(pattern))
+        )
 
     def vyre(
         self, *arguments: str, token: bool = True, cwd: Path | None = None, **more: str
@@ -59,8 +65,8 @@ class Head:
 def free_ports(count: int) -> list[str]:
     """TCP ports that are free, and that nobody is given unasked.
 
-    Ray's workers take 10002 to 19999, its servers of clients 23000 to 23999, and its other servers, as they start, those
-    that the system hands out (from 32768 on).
+    Ray's workers take 10002 to 19999, its servers of clients 23000 to 23999, and its other servers,
+    as they start, those that the system hands out (from 32768 on).
     """
     found: list[str] = []
     for port in random.sample(range(24_000, 32_768), 1000):
@@ -74,14 +80,23 @@ def free_ports(count: int) -> list[str]:
 
 @contextlib.contextmanager
 def running_head(
-    folder: Path, temporary: Path, *, token: bool = True, environment: Mapping[str, str] | None = None
+    folder: Path,
+    temporary: Path,
+    *,
+    token: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Head]:
-    """`ray start --head --block` with two CPUs. `temporary`: for Ray's own files, with a short path."""
+    """`ray start --head --block` with two CPUs. `temporary`: for Ray's own files, with a short
+    path.
+    """
     dashboard, gcs, client, agent, agent_grpc, metrics, runtime_env = free_ports(7)
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
-    # PYTHONSAFEPATH: a test that has imported the command has it, and it would hide what the command is to do
-    of_all = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") and k != "PYTHONSAFEPATH"} | {
+    # PYTHONSAFEPATH: a test that has imported the command has it, and it would hide what the
+    # command is to do
+    of_all = {
+        k: v for k, v in os.environ.items() if not k.startswith("RAY_") and k != "PYTHONSAFEPATH"
+    } | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "RAY_TMPDIR": str(temporary),
@@ -94,12 +109,24 @@ def running_head(
     if token:
         (folder / "token").write_text(secrets.token_hex(32))
         with_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
-    # as in cluster.yaml: without it many a start of a client's server fails on a busy machine (Ray's issue 63202)
+    # as in cluster.yaml: without it many a start of a client's server fails on a busy machine
+    # (Ray's issue 63202)
     of_the_head = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=2",
+    ]
     command += ["--node-ip-address=127.0.0.1", f"--port={gcs}"]
     command += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
-    command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
+    command += [
+        f"--dashboard-agent-listen-port={agent}",
+        f"--dashboard-agent-grpc-port={agent_grpc}",
+    ]
     command += [f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={runtime_env}"]
     command += ["--object-store-memory=100000000"]
     log = folder / "log"

@@ -1,7 +1,8 @@
-"""The Rust regex crate's test data (../shared/data/regex-testdata) as cases of ours, and why some are left out.
+"""The Rust regex crate's test data (../shared/data/regex-testdata) as cases of ours, and why some
+are left out.
 
-Ours are leftmost-first matches over bytes. A set of regexes is as many cases as it has regexes, each on its own.
-An anchored search for one match is a search for `\\A(?:...)`.
+Ours are leftmost-first matches over bytes. A set of regexes is as many cases as it has regexes,
+each on its own. An anchored search for one match is a search for `\\A(?:...)`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _OURS = {"match-kind": "leftmost-first", "search-kind": "leftmost", "line-termin
 
 @dataclass(frozen=True)
 class Case:
-    """`expected`: the spans of group 0 and up of the first `limit` matches; None: only `hit` is known."""
+    """`expected`: the spans of group 0 and up of the first `limit` matches; None: only `hit` is
+    known.
+    """
 
     name: str
     pattern: str
@@ -93,9 +96,12 @@ def _why_left_out(
         return "does not compile in Rust"
     for option, ours in _OURS.items():
         value = test.get(option, ours)
-        # of a set, only whether each regex matches is asked, and every kind of search agrees on that
+        # of a set, only whether each regex matches is asked, and every kind of search agrees on
+        # that
         if value != ours and not (is_set and option in ("match-kind", "search-kind")):
-            return f"{option} = {value}" if option != "line-terminator" else "another line terminator"
+            return (
+                f"{option} = {value}" if option != "line-terminator" else "another line terminator"
+            )
     if test.get("bounds"):
         return "search within bounds"
     if test.get("anchored") and test.get("match-limit") != 1:
@@ -103,7 +109,9 @@ def _why_left_out(
     if _BOUNDARY_NAME.search(pattern):
         return r"\b{start} and the like"
     by_code_point = stem == "regex-lite" or (test.get("unicode", True) and not switched)
-    ascii_only = pattern.isascii() and haystack.isascii() and not re.search(r"\\[xuU]\{?[89a-fA-F]", pattern)
+    ascii_only = (
+        pattern.isascii() and haystack.isascii() and not re.search(r"\\[xuU]\{?[89a-fA-F]", pattern)
+    )
     if by_code_point and not ascii_only:
         return "code points instead of bytes"
     try:

@@ -1,7 +1,9 @@
-"""The published rules for SARIF logs, as far as they say something of a log like ours, in our own words.
+"""The published rules for SARIF logs, as far as they say something of a log like ours, in our own
+words.
 
-SARIF1xxx and SARIF2xxx are the SDK's (errors and warnings; its notes are advice on style), GH1xxx and GH2xxx what GitHub's
-code scanning asks of a log that it takes in. `violations` gives (rule, where) for each one that is broken.
+SARIF1xxx and SARIF2xxx are the SDK's (errors and warnings; its notes are advice on style), GH1xxx
+and GH2xxx what GitHub's code scanning asks of a log that it takes in. `violations` gives (rule,
+where) for each one that is broken.
 """
 
 from __future__ import annotations
@@ -84,11 +86,15 @@ def sarif1002(log: Log) -> Iterator[str]:
 
 
 def sarif1004(log: Log) -> Iterator[str]:
-    """A base is for relative URIs, which begin with no slash; bases are absolute, and end in a slash."""
+    """A base is for relative URIs, which begin with no slash; bases are absolute, and end in a
+    slash.
+    """
     for where, key, value in _walk(log):
         if key == "artifactLocation" and "uri" in value:
             absolute = _ABSOLUTE.match(value["uri"]) is not None
-            if (absolute and "uriBaseId" in value) or (not absolute and value["uri"].startswith("/")):
+            if (absolute and "uriBaseId" in value) or (
+                not absolute and value["uri"].startswith("/")
+            ):
                 yield where
         if key == "originalUriBaseIds":
             for name, base in value.items():
@@ -96,7 +102,9 @@ def sarif1004(log: Log) -> Iterator[str]:
                 good = uri is None or (
                     uri.endswith("/") and ".." not in uri.split("/") and not set("?#") & {*uri}
                 )
-                if not good or (uri is not None and _ABSOLUTE.match(uri) is None and "uriBaseId" not in base):
+                if not good or (
+                    uri is not None and _ABSOLUTE.match(uri) is None and "uriBaseId" not in base
+                ):
                     yield f"{where}/{name}"
 
 
@@ -121,7 +129,9 @@ def sarif1007(log: Log) -> Iterator[str]:
         line, end = region.get("startLine"), region.get("endLine", region.get("startLine"))
         first, after = region.get("startColumn", 1), region.get("endColumn")
         begins = line is not None or "charOffset" in region or "byteOffset" in region
-        backwards = line is not None and (end < line or (end == line and after is not None and after < first))
+        backwards = line is not None and (
+            end < line or (end == line and after is not None and after < first)
+        )
         if not begins or backwards:
             yield f"{where}/region"
 
@@ -152,7 +162,9 @@ def sarif1010(log: Log) -> Iterator[str]:
 
 def sarif1011(log: Log) -> Iterator[str]:
     """The schema is that of the final version."""
-    return iter(["/$schema"] if not log.get("$schema", "").endswith(("2.1.0.json", "2.1.0")) else [])
+    return iter(
+        ["/$schema"] if not log.get("$schema", "").endswith(("2.1.0.json", "2.1.0")) else []
+    )
 
 
 def sarif1012(log: Log) -> Iterator[str]:
@@ -180,7 +192,9 @@ def sarif2004(log: Log) -> Iterator[str]:
 def sarif2005(log: Log) -> Iterator[str]:
     """A tool has a short name and a version."""
     for where, driver in _drivers(log):
-        if len(driver.get("name", "").split()) > 3 or not {"version", "semanticVersion"} & set(driver):
+        if len(driver.get("name", "").split()) > 3 or not {"version", "semanticVersion"} & set(
+            driver
+        ):
             yield where
 
 
@@ -237,7 +251,9 @@ def gh1006(log: Log) -> Iterator[str]:
         here = [i.get("workingDirectory", {}).get("uri", "?") for i in run.get("invocations", [])]
         for location in result.get("locations", []):
             uri = location["physicalLocation"]["artifactLocation"]["uri"]
-            if uri.startswith("file:") and not uri.startswith(tuple(h.rstrip("/") + "/" for h in here)):
+            if uri.startswith("file:") and not uri.startswith(
+                tuple(h.rstrip("/") + "/" for h in here)
+            ):
                 yield where
 
 
@@ -259,7 +275,9 @@ def gh1014(log: Log) -> Iterator[str]:
 def gh1015(log: Log) -> Iterator[str]:
     """A result has a message, places and partial fingerprints."""
     for where, _, result in _results(log):
-        if not (result.get("message") and result.get("locations") and result.get("partialFingerprints")):
+        if not (
+            result.get("message") and result.get("locations") and result.get("partialFingerprints")
+        ):
             yield where
 
 
@@ -281,13 +299,17 @@ def gh1018(log: Log) -> Iterator[str]:
 def gh2012(log: Log) -> Iterator[str]:
     """A rule has an id, both descriptions and a help text."""
     for where, rule in _descriptors(log):
-        texts = [rule.get(n, {}).get("text") for n in ("shortDescription", "fullDescription", "help")]
+        texts = [
+            rule.get(n, {}).get("text") for n in ("shortDescription", "fullDescription", "help")
+        ]
         if any(map(_blank, (rule.get("id"), *texts))):
             yield where
 
 
 def github_documentation(log: Log) -> Iterator[str]:
-    """What GitHub's page on SARIF requires or recommends beyond its rules: all of a region, limits, the severity."""
+    """What GitHub's page on SARIF requires or recommends beyond its rules: all of a region, limits,
+    the severity.
+    """
     for where, _, result in _results(log):
         for location in result["locations"]:
             region = location["physicalLocation"]["region"]
@@ -298,7 +320,10 @@ def github_documentation(log: Log) -> Iterator[str]:
         severity = float(properties.get("security-severity", "0"))
         tags = properties.get("tags", [])
         if not (
-            0 < severity <= 10 and "security" in tags and len(tags) <= 20 and len(set(tags)) == len(tags)
+            0 < severity <= 10
+            and "security" in tags
+            and len(tags) <= 20
+            and len(set(tags)) == len(tags)
         ):
             yield where
         too_long = any(len(rule[n]["text"]) > 1024 for n in ("shortDescription", "fullDescription"))
@@ -312,7 +337,17 @@ def github_documentation(log: Log) -> Iterator[str]:
 RULES: dict[str, Callable[[Log], Iterator[str]]] = {
     f.__name__: f
     for f in (
-        *(sarif1001, sarif1002, sarif1004, sarif1005, sarif1006, sarif1007, sarif1008, sarif1009, sarif1010),
+        *(
+            sarif1001,
+            sarif1002,
+            sarif1004,
+            sarif1005,
+            sarif1006,
+            sarif1007,
+            sarif1008,
+            sarif1009,
+            sarif1010,
+        ),
         *(sarif1011, sarif1012, sarif2001, sarif2004, sarif2005, sarif2008, sarif2017),
         *(gh1001, gh1002, gh1003, gh1004, gh1005, gh1006, gh1007),
         *(gh1013, gh1014, gh1015, gh1016, gh1017, gh1018, gh2012, github_documentation),

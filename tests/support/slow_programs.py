@@ -1,5 +1,5 @@
-"""The programs' definition once more, in plain Python: one place, one candidate, one byte at a time, with no NumPy in the
-loops. What arena_executor.py computes all at once must be this.
+"""The programs' definition once more, in plain Python: one place, one candidate, one byte at a
+time, with no NumPy in the loops. What arena_executor.py computes all at once must be this.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ Row = tuple[int, int, int]
 
 
 class Slow(NamedTuple):
-    """`confirmed`, `for_host`: (document, rule, place) rows, sorted; `candidates`: (place, entry, document) after probes."""
+    """`confirmed`, `for_host`: (document, rule, place) rows, sorted; `candidates`: (place, entry,
+    document) after probes.
+    """
 
     candidates: list[tuple[int, int, int]]
     confirmed: list[Row]
@@ -47,9 +49,13 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
         at = grams[window]
         exact += [
             (place, entry)
-            for entry in tables.gram_entries[tables.gram_starts[at] : tables.gram_starts[at + 1]].tolist()
+            for entry in tables.gram_entries[
+                tables.gram_starts[at] : tables.gram_starts[at + 1]
+            ].tolist()
         ]
-    exact += [(place, entry) for place in range(len(data)) for entry in tables.always_entries.tolist()]
+    exact += [
+        (place, entry) for place in range(len(data)) for entry in tables.always_entries.tolist()
+    ]
     for place, entry in exact:
         row = tables.entries[entry]
         pivot = place + int(row["pivot_offset"])
@@ -69,7 +75,9 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
         else:
             verdict = _outward(tables, row, "forward", data, pivot, low, high, edges, max_steps)
             if verdict != DEAD:
-                before = _outward(tables, row, "backward", data, pivot - 1, low, high, edges, max_steps)
+                before = _outward(
+                    tables, row, "backward", data, pivot - 1, low, high, edges, max_steps
+                )
                 verdict = DEAD if before == DEAD else max(verdict, before)
         if verdict == ACCEPT:
             confirmed.add((document, rule, pivot - int(row["distance"])))
@@ -77,7 +85,9 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
             for_host.add((document, rule, pivot))
         if verdict != DEAD:
             committed.add(pivot // tile_bytes)
-    elsewhere = {int(rule) for rule in tables.entries["rule"]} | {int(run["rule"]) for run in tables.runs}
+    elsewhere = {int(rule) for rule in tables.entries["rule"]} | {
+        int(run["rule"]) for run in tables.runs
+    }
     for document, (low, high) in enumerate(spans):
         for run in tables.runs:
             for place in _long_runs(tables, run, data, low, high):
@@ -103,9 +113,17 @@ def _long_runs(tables: PackTables, run: Any, data: bytes, low: int, high: int) -
 
 
 def _probes_pass(
-    tables: PackTables, row: Any, data: bytes, pivot: int, low: int, high: int, edges: tuple[bool, bool]
+    tables: PackTables,
+    row: Any,
+    data: bytes,
+    pivot: int,
+    low: int,
+    high: int,
+    edges: tuple[bool, bool],
 ) -> bool:
-    for offset, probe_class in zip(row["probe_offset"].tolist(), row["probe_class"].tolist(), strict=True):
+    for offset, probe_class in zip(
+        row["probe_offset"].tolist(), row["probe_class"].tolist(), strict=True
+    ):
         at = pivot + offset
         members = tables.probe_classes[probe_class & ~EDGE_PASSES]
         if low <= at < high:

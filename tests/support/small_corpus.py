@@ -6,7 +6,9 @@ from pathlib import Path
 
 
 def write_small_files(root: Path, count: int) -> None:
-    """`count` files in three folders of `root`, each with an AKIA key and a port on one to seven pairs of lines."""
+    """`count` files in three folders of `root`, each with an AKIA key and a port on one to seven
+    pairs of lines.
+    """
     for i in range(count):
         path = root / f"d{i % 3}" / f"f{i:02d}"
         path.parent.mkdir(exist_ok=True)

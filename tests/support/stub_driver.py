@@ -1,4 +1,6 @@
-"""NVIDIA's driver as far as the first look asks it, compiled from C: it shows what a test wants it to show."""
+"""NVIDIA's driver as far as the first look asks it, compiled from C: it shows what a test wants it
+to show.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ int cuDeviceGetAttribute(int* value, int attribute, int device) {
 def make_driver(
     folder: Path, *, init: int = 0, count: int = 1, capability: tuple[int, int] = (9, 0)
 ) -> dict[str, str]:
-    """A libcuda.so.1 in `folder`; the environment that makes processes load it. Skips the test without g++.
+    """A libcuda.so.1 in `folder`; the environment that makes processes load it. Skips the test
+    without g++.
 
-    `init`: what cuInit answers; `count`: how many devices there are; `capability`: of the first one.
+    `init`: what cuInit answers; `count`: how many devices there are; `capability`: of the first
+    one.
     """
     gcc = compiler()
     if gcc is None:
@@ -36,5 +40,7 @@ def make_driver(
     values = {"INIT": init, "COUNT": count, "MAJOR": capability[0], "MINOR": capability[1]}
     defines = [f"-D{name}={value}" for name, value in values.items()]
     library = str(folder / "libcuda.so.1")
-    subprocess.run([gcc, "-x", "c", "-shared", "-fPIC", *defines, str(source), "-o", library], check=True)
+    subprocess.run(
+        [gcc, "-x", "c", "-shared", "-fPIC", *defines, str(source), "-o", library], check=True
+    )
     return {"LD_LIBRARY_PATH": str(folder)}

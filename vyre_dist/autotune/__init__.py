@@ -1,1 +1,3 @@
-"""What tuning found out, and where it is kept: records, codec, stores (memory, SQLite, Redis, tiered)."""
+"""What tuning found out, and where it is kept: records, codec, stores (memory, SQLite, Redis,
+tiered).
+"""

@@ -12,7 +12,9 @@ REPLY_BYTES = 32 * 1024 * 1024
 
 
 class BoundedSocket:
-    """A socket whose every reply, counted from the last send, is bounded in bytes and, if asked, in time."""
+    """A socket whose every reply, counted from the last send, is bounded in bytes and, if asked, in
+    time.
+    """
 
     def __init__(self, sock: Any, deadline_s: float | None) -> None:
         self._sock = sock

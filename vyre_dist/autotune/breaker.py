@@ -13,7 +13,8 @@ LONGEST_PAUSE_S = 60.0
 class CircuitBreaker:
     """Closed: every call may go. Open: none. Half open, once the pause is over: one call may go.
 
-    That call's result closes the breaker or doubles the pause. `clock` gives seconds, monotonic. Thread-safe.
+    That call's result closes the breaker or doubles the pause. `clock` gives seconds, monotonic.
+    Thread-safe.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class CircuitBreaker:
 
     def failed(self) -> None:
         with self._lock:
-            # Calls that were under way when the breaker opened must not lengthen the pause one after another.
+            # Calls that were under way when the breaker opened must not lengthen the pause one
+            # after another.
             if self._open_until is None or self._trial_running:
                 if self._trial_running:
                     self._pause_s = min(self._pause_s * 2, self._longest_pause_s)

@@ -1,7 +1,7 @@
 """Stored records as bytes: msgpack maps of plain types, read back with suspicion.
 
-Every field is checked for type and range on reading, because the bytes may come from a shared server.
-Whether a valid record answers a question is decided in store.py.
+Every field is checked for type and range on reading, because the bytes may come from a shared
+server. Whether a valid record answers a question is decided in store.py.
 """
 
 from __future__ import annotations
@@ -10,13 +10,20 @@ from typing import Any
 
 import msgpack
 
-from vyre_dist.autotune.record import MAX_LOSERS, MAX_VERSIONS, LoserTiming, Provenance, StoredRecord
+from vyre_dist.autotune.record import (
+    MAX_LOSERS,
+    MAX_VERSIONS,
+    LoserTiming,
+    Provenance,
+    StoredRecord,
+)
 from vyre_dist.dispatch.keys import MAX_ADAPTER_ID_CHARS, AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.errors import UsageError, VyreError
 
 SCHEMA_VERSION = 1
-# Far above the largest record that the limits of record.py admit in ASCII, far below what could hurt.
+# Far above the largest record that the limits of record.py admit in ASCII, far below what could
+# hurt.
 MAX_RECORD_BYTES = 64 * 1024
 
 _FIELDS = (
@@ -55,7 +62,10 @@ def encode(stored: StoredRecord) -> bytes:
         spec and [spec.shader_hash, spec.binding_sig, list(spec.workgroup_size), spec.spec_hash],
         [list(record.workgroup_size), record.unroll, list(record.tile), record.recorded_at],
         timing and [timing.compile_ns, timing.dispatch_ns],
-        [[loser.name, loser.timing.compile_ns, loser.timing.dispatch_ns] for loser in stored.losers],
+        [
+            [loser.name, loser.timing.compile_ns, loser.timing.dispatch_ns]
+            for loser in stored.losers
+        ],
         stored.threshold_pct,
         [list(pair) for pair in stored.provenance.versions],
         stored.provenance.host,
@@ -71,13 +81,20 @@ def encode(stored: StoredRecord) -> bytes:
 
 
 def decode(payload: bytes) -> StoredRecord:
-    """The record in `payload`. Raises InvalidRecordError for anything else, and nothing but that."""
+    """The record in `payload`. Raises InvalidRecordError for anything else, and nothing but
+    that.
+    """
     if len(payload) > MAX_RECORD_BYTES:
         raise InvalidRecordError(f"{len(payload)} bytes, at most {MAX_RECORD_BYTES} are allowed")
     fields = _unpack(payload)
     if not isinstance(fields, dict) or fields.keys() != set(_FIELDS):
-        # Sorted by repr: the unpacker lets an empty bytes key through, which does not compare with text.
-        found = ", ".join(sorted(map(repr, fields))) if isinstance(fields, dict) else type(fields).__name__
+        # Sorted by repr: the unpacker lets an empty bytes key through, which does not compare with
+        # text.
+        found = (
+            ", ".join(sorted(map(repr, fields)))
+            if isinstance(fields, dict)
+            else type(fields).__name__
+        )
         raise InvalidRecordError(f"expected a map of {', '.join(_FIELDS)}, found {found:.300}")
     if type(fields["schema"]) is not int or fields["schema"] != SCHEMA_VERSION:
         raise InvalidRecordError(f"schema {fields['schema']!r:.40}")

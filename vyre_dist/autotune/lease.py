@@ -1,4 +1,6 @@
-"""A lease: one worker of a kind tunes while the others run the incumbent. Scripts: redis_scripts.py."""
+"""A lease: one worker of a kind tunes while the others run the incumbent. Scripts:
+redis_scripts.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ MAX_LEASE_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Lease:
-    """A granted lease. `token` is larger than that of every earlier lease of this name: a fence for writes.
+    """A granted lease. `token` is larger than that of every earlier lease of this name: a fence for
+    writes.
 
     `renew` and `release` say False when the lease has lapsed, and also when no server answers.
     """
@@ -26,7 +29,9 @@ class Lease:
     run_script: Callable[..., int]
 
     @classmethod
-    def requested(cls, name: str, ttl_s: float, owner: str, run_script: Callable[..., int]) -> Lease:
+    def requested(
+        cls, name: str, ttl_s: float, owner: str, run_script: Callable[..., int]
+    ) -> Lease:
         """What is asked for, before it is granted. Raises UsageError for a time out of range."""
         if not (math.isfinite(ttl_s) and 0.001 <= ttl_s <= MAX_LEASE_S):
             raise UsageError(f"a lease lasts 0.001 to {MAX_LEASE_S:.0f} seconds, found {ttl_s!r}")
@@ -46,4 +51,6 @@ class Lease:
 
     def release(self) -> bool:
         """Give the lease back; False: it was no longer ours."""
-        return self.run_script(scripts.LEASE_RELEASE, [scripts.lease_key(self.name)], self._mark) == 1
+        return (
+            self.run_script(scripts.LEASE_RELEASE, [scripts.lease_key(self.name)], self._mark) == 1
+        )

@@ -21,7 +21,9 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRace:
-    """A race's outcome, the winner's record, and whether the store took it (see AutotuneStore.put)."""
+    """A race's outcome, the winner's record, and whether the store took it (see
+    AutotuneStore.put).
+    """
 
     outcome: RaceOutcome
     winner: StoredRecord
@@ -37,7 +39,8 @@ def race_and_store(
     threshold_pct: int | None = None,
     provenance: Provenance | None = None,
 ) -> PublishedRace:
-    """Race the two by their timings and offer the winner's record under the winner's own AutotuneKey.
+    """Race the two by their timings and offer the winner's record under the winner's own
+    AutotuneKey.
 
     Raises what `store.put` raises.
     """

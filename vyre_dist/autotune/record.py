@@ -1,4 +1,5 @@
-"""What a store keeps for one key: the tuner's record, its measurement, its origin; and which one wins.
+"""What a store keeps for one key: the tuner's record, its measurement, its origin; and which one
+wins.
 
 Bytes on the wire are codec.py's business, places to keep them the stores'.
 """
@@ -48,7 +49,9 @@ class LoserTiming:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a measurement comes from: versions of what took part, sorted by name; the host; the date."""
+    """Where a measurement comes from: versions of what took part, sorted by name; the host; the
+    date.
+    """
 
     versions: tuple[tuple[str, str], ...] = ()
     host: str = ""
@@ -77,9 +80,9 @@ class Provenance:
 class StoredRecord:
     """One entry of a store.
 
-    `spec` is the whole key that `key` folds; None for records imported from Vyre's file, which does not carry
-    it. `timing` is what the winner cost (None: never measured here). `threshold_pct` is the measured
-    break-even commit rate, 0 to 100, where there is one.
+    `spec` is the whole key that `key` folds; None for records imported from Vyre's file, which does
+    not carry it. `timing` is what the winner cost (None: never measured here). `threshold_pct` is
+    the measured break-even commit rate, 0 to 100, where there is one.
     """
 
     key: AutotuneKey
@@ -109,11 +112,12 @@ class StoredRecord:
 
 
 def beats(challenger: StoredRecord, incumbent: StoredRecord | None) -> bool:
-    """Whether `challenger` replaces `incumbent` under the same key. Every store decides by this rule.
+    """Whether `challenger` replaces `incumbent` under the same key. Every store decides by this
+    rule.
 
-    Strictly cheaper wins and a tie keeps the incumbent, as in the race. An incumbent of another spec (a
-    collision of the fold) could never be a hit for the challenger's, so it gives way. A record without its
-    spec cannot be checked and replaces nothing.
+    Strictly cheaper wins and a tie keeps the incumbent, as in the race. An incumbent of another
+    spec (a collision of the fold) could never be a hit for the challenger's, so it gives way. A
+    record without its spec cannot be checked and replaces nothing.
     """
     if incumbent is None:
         return True
@@ -133,6 +137,7 @@ class LaunchLimits:
         """Whether `record`'s workgroup is one that the device can run."""
         x, y, z = record.workgroup_size
         within = all(
-            1 <= n <= most for n, most in zip(record.workgroup_size, self.max_workgroup, strict=True)
+            1 <= n <= most
+            for n, most in zip(record.workgroup_size, self.max_workgroup, strict=True)
         )
         return within and x * y * z <= self.max_threads

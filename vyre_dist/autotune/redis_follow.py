@@ -1,4 +1,6 @@
-"""Following what other workers publish on a server: pub/sub for promptness, the revision for certainty."""
+"""Following what other workers publish on a server: pub/sub for promptness, the revision for
+certainty.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ import time
 from collections.abc import Callable
 
 from vyre_dist.autotune import redis_scripts as scripts
-from vyre_dist.autotune.redis_store import TIMEOUT_S, RedisStore, ServerUnavailableError, Subscription
+from vyre_dist.autotune.redis_store import (
+    TIMEOUT_S,
+    RedisStore,
+    ServerUnavailableError,
+    Subscription,
+)
 from vyre_dist.autotune.store import StoreClosedError
 from vyre_dist.dispatch.keys import AutotuneKey
 
@@ -22,9 +29,10 @@ def follow(
 ) -> None:
     """Call `on_change` with each key that changes on the server, until `stop` is set.
 
-    None instead of a key: anything may have changed (at the start, after a reconnect, after lost messages).
-    Pub/sub loses messages, so the revision is compared every `check_s` seconds as well, which also notices a
-    server that hangs. Faults are counted by the store; then it tries again after `check_s`.
+    None instead of a key: anything may have changed (at the start, after a reconnect, after lost
+    messages). Pub/sub loses messages, so the revision is compared every `check_s` seconds as well,
+    which also notices a server that hangs. Faults are counted by the store; then it tries again
+    after `check_s`.
     """
     while not stop.is_set():
         # Closed or out of reach: the loop's own conditions say what to do about it.
@@ -37,7 +45,11 @@ def follow(
 
 
 def _follow_once(
-    store: RedisStore, stop: threading.Event, on_change: OnChange, subscription: Subscription, check_s: float
+    store: RedisStore,
+    stop: threading.Event,
+    on_change: OnChange,
+    subscription: Subscription,
+    check_s: float,
 ) -> None:
     # The revision is read after the subscription stands, so that nothing falls between the two.
     seen = store.revision()

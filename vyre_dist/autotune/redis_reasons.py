@@ -1,4 +1,5 @@
-"""Why a Redis server was of no use, in one line: its own words where it gave any, and never a password.
+"""Why a Redis server was of no use, in one line: its own words where it gave any, and never a
+password.
 
 With redis_store.py, the only file that imports redis.
 """
@@ -25,7 +26,9 @@ _ARGUMENTS = "with args beginning with"
 
 
 class TellingParser(_RESP2Parser):
-    """redis-py's parser; its errors have the server's whole line as `said`, of which the code is else cut off."""
+    """redis-py's parser; its errors have the server's whole line as `said`, of which the code is
+    else cut off.
+    """
 
     @classmethod
     def parse_error(cls, response: str) -> Any:
@@ -37,8 +40,9 @@ class TellingParser(_RESP2Parser):
 def reason_of(error: BaseException, target: RedisTarget, *, ask_s: float = 0.0) -> str:
     """The reason for `error`, which came of asking the server at `target`.
 
-    `ask_s`: how long a server that closed the connection may be listened to once more: one that lets nobody in
-    (protected mode, too many clients) says so at once and unasked, which redis-py does not read.
+    `ask_s`: how long a server that closed the connection may be listened to once more: one that
+    lets nobody in (protected mode, too many clients) says so at once and unasked, which redis-py
+    does not read.
     """
     said = getattr(error, "said", None)
     if said is not None:

@@ -1,7 +1,7 @@
 """Names of keys in Redis, and the Lua scripts that change more than one thing at once.
 
-Commands are those of Redis 6.2 (also Valkey's). The braces put all keys of one schema into one hash slot, so
-that a script may touch them together on a cluster.
+Commands are those of Redis 6.2 (also Valkey's). The braces put all keys of one schema into one hash
+slot, so that a script may touch them together on a cluster.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def fence_key(name: str) -> str:
     return f"{PREFIX}:fence:{name}"
 
 
-# Reads records without moving an oversized or ill-typed value: those come back as 1, missing ones as nil.
-# KEYS: record keys.
+# Reads records without moving an oversized or ill-typed value: those come back as 1, missing ones
+# as nil. KEYS: record keys.
 FETCH = f"""
 local found = {{}}
 for i, key in ipairs(KEYS) do
@@ -57,13 +57,14 @@ end
 return found
 """
 
-# Better wins, in one step: two workers that offer at the same time cannot both believe that they won.
-# The cost is 20 decimal digits, so that it compares as text: Lua's numbers are doubles and lose a u64's end.
-# An incumbent that the client found invalid is named by its hash and then counts as absent; so does one of
-# another spec, or of a type that is not ours. The revision and the message tell the other workers.
-# KEYS: record, revision, fence. ARGV: payload, cost, spec ('' for none), SHA-1 of the condemned incumbent,
-# fencing token ('' for none), channel, the record's key as the message names it.
-# Returns 1 (held), 2 (the lease is no longer the newest), or the incumbent's payload (it stays).
+# Better wins, in one step: two workers that offer at the same time cannot both believe that they
+# won. The cost is 20 decimal digits, so that it compares as text: Lua's numbers are doubles and
+# lose a u64's end. An incumbent that the client found invalid is named by its hash and then counts
+# as absent; so does one of another spec, or of a type that is not ours. The revision and the
+# message tell the other workers. KEYS: record, revision, fence. ARGV: payload, cost, spec ('' for
+# none), SHA-1 of the condemned incumbent, fencing token ('' for none), channel, the record's key as
+# the message names it. Returns 1 (held), 2 (the lease is no longer the newest), or the incumbent's
+# payload (it stays).
 PUT = f"""
 if ARGV[5] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[5] then
     return 2
@@ -91,9 +92,10 @@ redis.call('PUBLISH', ARGV[6], revision .. ' ' .. ARGV[7])
 return 1
 """
 
-# The token grows with every grant, so a write can be refused to a holder whose lease has passed to another.
-# The same owner asking again gets its token again: the reply to its first request may have been lost.
-# KEYS: lease, fence. ARGV: owner, milliseconds. Returns the token, or 0 when another holds the lease.
+# The token grows with every grant, so a write can be refused to a holder whose lease has passed to
+# another. The same owner asking again gets its token again: the reply to its first request may have
+# been lost. KEYS: lease, fence. ARGV: owner, milliseconds. Returns the token, or 0 when another
+# holds the lease.
 LEASE_ACQUIRE = """
 local held = redis.call('GET', KEYS[1])
 if held then
@@ -109,7 +111,8 @@ redis.call('SET', KEYS[1], ARGV[1] .. ':' .. string.format('%d', token), 'NX', '
 return token
 """
 
-# KEYS: lease. ARGV: what the holder wrote there, milliseconds. Returns 1 if the lease is still the holder's.
+# KEYS: lease. ARGV: what the holder wrote there, milliseconds. Returns 1 if the lease is still the
+# holder's.
 LEASE_RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return 0

@@ -1,9 +1,9 @@
 """The store in a Redis (or Valkey) server: with redis_reasons.py, the only file that imports redis.
 
-No server can stop or slow a caller much: every wait is bounded, one retry is made, and after that a breaker
-keeps further calls away for a while. Replies are taken as claims: checked, and counted when wrong.
-Keeping Redis off the hot path altogether is tiered.py's work; the Lua scripts are in redis_scripts.py,
-following what others publish in redis_follow.py.
+No server can stop or slow a caller much: every wait is bounded, one retry is made, and after that a
+breaker keeps further calls away for a while. Replies are taken as claims: checked, and counted when
+wrong. Keeping Redis off the hot path altogether is tiered.py's work; the Lua scripts are in
+redis_scripts.py, following what others publish in redis_follow.py.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ _TRANSPORT = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, 
 
 
 class ServerUnavailableError(VyreError):
-    """The server at `address` was not asked, did not answer, refused, or answered nonsense; already counted.
+    """The server at `address` was not asked, did not answer, refused, or answered nonsense; already
+    counted.
 
     The message ends with the reason, the server's own where it gave one.
     """
@@ -91,10 +92,12 @@ def _client(target: RedisTarget, timeout_s: float, deadline_s: float | None) -> 
         password=target.password,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        # Retrying is done in one place, below; redis-py would retry connecting and commanding, multiplied.
+        # Retrying is done in one place, below; redis-py would retry connecting and commanding,
+        # multiplied.
         retry=Retry(NoBackoff(), 0),
         protocol=2,
-        # Not hiredis: told of an array of 2·10⁹ entries, it allocates them all before the first has come (6 s).
+        # Not hiredis: told of an array of 2·10⁹ entries, it allocates them all before the first has
+        # come (6 s).
         parser_class=TellingParser,
         **_anonymous(),
         **place,
@@ -103,16 +106,22 @@ def _client(target: RedisTarget, timeout_s: float, deadline_s: float | None) -> 
 
 
 def _anonymous() -> dict[str, None]:
-    """The options that keep redis-py from sending CLIENT SETINFO, which servers before 7.2 do not know."""
+    """The options that keep redis-py from sending CLIENT SETINFO, which servers before 7.2 do not
+    know.
+    """
     # redis-py renamed them, and warns about the old ones.
     known = inspect.signature(AbstractConnection.__init__).parameters
-    return {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    return (
+        {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    )
 
 
 class Subscription:
     """What is published on one channel, for as long as RedisLink.subscribed keeps it open."""
 
-    def __init__(self, pubsub: Any, claims: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+    def __init__(
+        self, pubsub: Any, claims: Callable[[], contextlib.AbstractContextManager[None]]
+    ) -> None:
         self._pubsub = pubsub
         self._claims = claims
 
@@ -151,7 +160,9 @@ class RedisLink:
         """`work` with the client; it may run twice. Raises ServerUnavailableError, counted."""
         if not self.breaker.allow():
             self._counters.add("skipped")
-            raise ServerUnavailableError(self.target.address, "it failed a moment ago and is left alone")
+            raise ServerUnavailableError(
+                self.target.address, "it failed a moment ago and is left alone"
+            )
         try:
             try:
                 result = work(self._client)
@@ -173,12 +184,16 @@ class RedisLink:
         return result
 
     def eval(self, script: str, keys: Sequence[str], *args: str | bytes | int) -> Any:
-        """One script, guarded. EVAL, not EVALSHA: calls are rare, and no script cache can be missing."""
+        """One script, guarded. EVAL, not EVALSHA: calls are rare, and no script cache can be
+        missing.
+        """
         return self.call(lambda client: client.eval(script, len(keys), *keys, *args))
 
     @contextlib.contextmanager
     def subscribed(self, channel: str) -> Iterator[Subscription]:
-        """A subscription to `channel`, closed at the end. Raises ServerUnavailableError, counted."""
+        """A subscription to `channel`, closed at the end. Raises ServerUnavailableError,
+        counted.
+        """
         pubsub: Any = self._listener.pubsub()  # type: ignore[no-untyped-call]
         try:
             with self._claims():
@@ -192,13 +207,17 @@ class RedisLink:
 
     @contextlib.contextmanager
     def _claims(self) -> Iterator[None]:
-        """What goes wrong inside is the server's fault: counted, and raised as ServerUnavailableError."""
+        """What goes wrong inside is the server's fault: counted, and raised as
+        ServerUnavailableError.
+        """
         try:
             yield
         except (redis.RedisError, OSError, *_ODD_REPLY) as error:
             # not the store's trouble: what is published is only heard of later without it
             self._counters.add("errors")
-            raise ServerUnavailableError(self.target.address, reason_of(error, self.target)) from None
+            raise ServerUnavailableError(
+                self.target.address, reason_of(error, self.target)
+            ) from None
 
     def _unavailable(self, error: Exception) -> ServerUnavailableError:
         """What to raise for `error`, counted."""
@@ -217,10 +236,16 @@ class RedisLink:
 
 
 class RedisStore(RecordStore):
-    """Records as hashes (payload, cost, spec) on one server. Nothing is contacted before the first use."""
+    """Records as hashes (payload, cost, spec) on one server. Nothing is contacted before the first
+    use.
+    """
 
     def __init__(
-        self, target: RedisTarget, *, timeout_s: float = TIMEOUT_S, breaker: CircuitBreaker | None = None
+        self,
+        target: RedisTarget,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         super().__init__()
         self.link = RedisLink(target, self._counters, timeout_s=timeout_s, breaker=breaker)
@@ -259,7 +284,10 @@ class RedisStore(RecordStore):
                 raise ValueError("a reply of another length than the question")
             return [payload for reply in replies for payload in reply]
 
-        return [self._checked(payload, key) for payload, key in zip(self.link.call(read), keys, strict=True)]
+        return [
+            self._checked(payload, key)
+            for payload, key in zip(self.link.call(read), keys, strict=True)
+        ]
 
     def offer(self, record: StoredRecord) -> Offer:
         return self.offer_leased(record, None)
@@ -284,7 +312,9 @@ class RedisStore(RecordStore):
                     break
                 incumbent = self.decoded(reply, record.key)
                 # Only an incumbent that is what the server made of it may stand in the way.
-                if incumbent is not None and (record.spec is None or _holds_against(incumbent, record)):
+                if incumbent is not None and (
+                    record.spec is None or _holds_against(incumbent, record)
+                ):
                     return Offer.KEPT
                 condemned = hashlib.sha1(reply, usedforsecurity=False).hexdigest()
         except ServerUnavailableError:
@@ -292,7 +322,9 @@ class RedisStore(RecordStore):
         self._counters.failed(NOT_REDIS)
         return Offer.FAILED
 
-    def _put(self, record: StoredRecord, payload: bytes, condemned: str, lease: Lease | None) -> object:
+    def _put(
+        self, record: StoredRecord, payload: bytes, condemned: str, lease: Lease | None
+    ) -> object:
         name = scripts.record_key(record.key)
         fence = scripts.fence_key(lease.name) if lease else scripts.REVISION_KEY
         reply: object = self.link.eval(
@@ -329,18 +361,23 @@ class RedisStore(RecordStore):
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Subscription]:
-        """The changes that others publish, see redis_follow.py. Raises ServerUnavailableError, counted."""
+        """The changes that others publish, see redis_follow.py. Raises ServerUnavailableError,
+        counted.
+        """
         self.check_open()
         with self.link.subscribed(scripts.CHANNEL) as subscription:
             yield subscription
 
     def lease(self, name: str, ttl_s: float) -> Lease | None:
-        """The right to tune `name` alone for `ttl_s` seconds; None: another has it, or no server says so.
+        """The right to tune `name` alone for `ttl_s` seconds; None: another has it, or no server
+        says so.
 
         Raises UsageError for a name or a time out of range.
         """
         self.check_open()
-        lease = Lease.requested(check_text("lease name", name), ttl_s, uuid.uuid4().hex, self._lease_script)
+        lease = Lease.requested(
+            check_text("lease name", name), ttl_s, uuid.uuid4().hex, self._lease_script
+        )
         reply = self._lease_script(
             scripts.LEASE_ACQUIRE,
             [scripts.lease_key(name), scripts.fence_key(name)],

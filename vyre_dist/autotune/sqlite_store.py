@@ -1,7 +1,7 @@
 """The store in one local SQLite file: the default, shared by all processes of a host.
 
-A file of our own that turns out corrupted is moved aside and begun anew; a place that cannot be written only costs
-the records. Nothing here raises for the medium's faults.
+A file of our own that turns out corrupted is moved aside and begun anew; a place that cannot be
+written only costs the records. Nothing here raises for the medium's faults.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS record_v1 (
 """
 # The size is looked at before the bytes are read; -1 stands for an entry that cannot be a record.
 _PAYLOAD = (
-    f"CASE WHEN typeof(payload) = 'blob' AND length(payload) <= {MAX_RECORD_BYTES} THEN payload ELSE -1 END"
+    f"CASE WHEN typeof(payload) = 'blob' AND length(payload) <= {MAX_RECORD_BYTES} THEN payload "
+    f"ELSE -1 END"
 )
 _SELECT = f"SELECT {_PAYLOAD} FROM record_v1 WHERE key = ? AND adapter = ?"  # noqa: S608 - constants only
 _SELECT_ALL = f"SELECT {_PAYLOAD} FROM record_v1"  # noqa: S608 - constants only
@@ -47,16 +48,21 @@ _BUSY_TIMEOUT_S = 0.5
 class SqliteStore(RecordStore):
     """Records in the file at `path`, which is made, with its folder, at the first use.
 
-    Several processes may use one file. An operation waits at most `busy_timeout_s` for another process's
-    lock, and then counts as an error. The journal is a rollback journal and not a write-ahead log, because
-    cache folders are often on network file systems, where the log's shared memory does not work.
+    Several processes may use one file. An operation waits at most `busy_timeout_s` for another
+    process's lock, and then counts as an error. The journal is a rollback journal and not a
+    write-ahead log, because cache folders are often on network file systems, where the log's shared
+    memory does not work.
 
-    `recover`: a file that is broken, or not ours, is moved aside and begun anew; without it the file is left as it is, and
-    operations on it count as errors.
+    `recover`: a file that is broken, or not ours, is moved aside and begun anew; without it the
+    file is left as it is, and operations on it count as errors.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, busy_timeout_s: float = _BUSY_TIMEOUT_S, recover: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        busy_timeout_s: float = _BUSY_TIMEOUT_S,
+        recover: bool = True,
     ) -> None:
         super().__init__()
         self.path = Path(path)
@@ -76,7 +82,10 @@ class SqliteStore(RecordStore):
 
     def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
         def read(connection: sqlite3.Connection) -> list[object]:
-            rows = (connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone() for key in keys)
+            rows = (
+                connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
+                for key in keys
+            )
             return [row[0] if row else None for row in rows]
 
         payloads = self._run(read)
@@ -92,7 +101,8 @@ class SqliteStore(RecordStore):
         payloads = [encode(record) for record in records]
 
         def replace(connection: sqlite3.Connection) -> list[Offer]:
-            # IMMEDIATE takes the write lock before reading: nobody can write between our look and our write.
+            # IMMEDIATE takes the write lock before reading: nobody can write between our look and
+            # our write.
             connection.execute("BEGIN IMMEDIATE")
             offered = zip(records, payloads, strict=True)
             outcomes = [self._replace(connection, record, payload) for record, payload in offered]
@@ -103,11 +113,15 @@ class SqliteStore(RecordStore):
 
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
-        payloads = self._run(lambda connection: [row[0] for row in connection.execute(_SELECT_ALL)]) or []
+        payloads = (
+            self._run(lambda connection: [row[0] for row in connection.execute(_SELECT_ALL)]) or []
+        )
         found = (self._checked(payload, None) for payload in payloads)
         return (stored for stored in found if stored is not None)
 
-    def _replace(self, connection: sqlite3.Connection, record: StoredRecord, payload: bytes) -> Offer:
+    def _replace(
+        self, connection: sqlite3.Connection, record: StoredRecord, payload: bytes
+    ) -> Offer:
         key = record.key
         row = connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
         if row and row[0] == payload:
@@ -149,7 +163,8 @@ class SqliteStore(RecordStore):
             return work(connection)
         except BaseException:
             if connection.in_transaction:
-                # The first error is the one to report; a connection that cannot roll back is dropped.
+                # The first error is the one to report; a connection that cannot roll back is
+                # dropped.
                 try:
                     connection.execute("ROLLBACK")
                 except sqlite3.Error:
@@ -164,7 +179,10 @@ class SqliteStore(RecordStore):
             self.check_open()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
-                self.path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
+                self.path,
+                timeout=self._busy_timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
             )
             self._connection = connection
             self._inode = _inode(self.path)
@@ -177,10 +195,11 @@ class SqliteStore(RecordStore):
             connection.close()
 
     def _move_aside(self) -> bool:
-        """Rename the broken file and its journal; False when that may not, or not once more, or cannot be done.
+        """Rename the broken file and its journal; False when that may not, or not once more, or
+        cannot be done.
 
-        Of several processes that find the file broken, one moves it: under a lock, and only while the file
-        at the path is still the one that this process had opened.
+        Of several processes that find the file broken, one moves it: under a lock, and only while
+        the file at the path is still the one that this process had opened.
         """
         self._disconnect()
         if not self._recoveries_left:
@@ -192,7 +211,8 @@ class SqliteStore(RecordStore):
                 if self._inode is not None and _inode(self.path) == self._inode:
                     aside = f"{self.path}.corrupt-{time.time_ns()}-{os.getpid()}"
                     os.replace(self.path, aside)
-                    # The journal belongs to the broken file and must not be replayed into the new one.
+                    # The journal belongs to the broken file and must not be replayed into the new
+                    # one.
                     with contextlib.suppress(FileNotFoundError):
                         os.replace(f"{self.path}-journal", f"{aside}-journal")
                     self._counters.failed(
@@ -204,16 +224,22 @@ class SqliteStore(RecordStore):
 
 
 def what_is_wrong(path: Path) -> str:
-    """Why the file at `path` can't be a store, as the end of a sentence that begins with it; "" if it can, or can't be
-    looked at. It is not written to.
+    """Why the file at `path` can't be a store, as the end of a sentence that begins with it; "" if
+    it can, or can't be looked at. It is not written to.
     """
-    # to read a database with a write-ahead log makes files beside it, but for one that nobody changes: ours have no such log
+    # to read a database with a write-ahead log makes files beside it, but for one that nobody
+    # changes: ours have no such log
     mode = "immutable=1" if _has_unused_log(path) else "mode=ro"
     place = f"file://{quote(os.fsencode(path))}?{mode}"
     try:
-        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT_S)
+        ) as connection:
             tables = {
-                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'"
+                )
             }
             if tables and "record_v1" not in tables:
                 return f"is the SQLite database of another program (it has a table {min(tables)!r})"
@@ -221,7 +247,11 @@ def what_is_wrong(path: Path) -> str:
                 connection.execute(_SELECT, ("", "")).fetchone()
                 # last, and only of a file that seems ours: it reads all of it
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                return "" if found == "ok" else f"is a damaged SQLite database ({' '.join(found.split())})"
+                return (
+                    ""
+                    if found == "ok"
+                    else f"is a damaged SQLite database ({' '.join(found.split())})"
+                )
     except sqlite3.Error as error:
         code = _primary_code(error)
         if code == sqlite3.SQLITE_ERROR:

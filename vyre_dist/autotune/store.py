@@ -1,6 +1,7 @@
 """The store's interface, its counters, and the judgement that every implementation shares.
 
-Where records are kept is each implementation's own: memory.py, sqlite_store.py, redis_store.py, tiered.py.
+Where records are kept is each implementation's own: memory.py, sqlite_store.py, redis_store.py,
+tiered.py.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class StoreStats:
     misses: int = 0
     unverified: int = 0  # hits whose record carries no spec to check (imported from Vyre's file)
     invalid: int = 0  # entries whose bytes are not a record
-    mismatched: int = 0  # valid records of another key: a collision of the fold, or a misfiled entry
+    mismatched: int = (
+        0  # valid records of another key: a collision of the fold, or a misfiled entry
+    )
     unfit: int = 0  # records asking for a launch that the device cannot do
     stored: int = 0  # puts after which the store holds that very record
     kept: int = 0  # puts refused because the incumbent is as good or better
@@ -47,10 +50,10 @@ class StoreStats:
 class AutotuneStore(Protocol):
     """Keeps the best record per key.
 
-    What may be raised, by any method: StoreClosedError after close(); UsageError from put() for a record too
-    large to store. A dead, slow or lying medium raises nothing: lookups miss, puts return False, and
-    `stats` counts it. There is no `contains`: the answer would be stale when used. All methods are safe to
-    call from several threads.
+    What may be raised, by any method: StoreClosedError after close(); UsageError from put() for a
+    record too large to store. A dead, slow or lying medium raises nothing: lookups miss, puts
+    return False, and `stats` counts it. There is no `contains`: the answer would be stale when
+    used. All methods are safe to call from several threads.
     """
 
     @property
@@ -61,7 +64,8 @@ class AutotuneStore(Protocol):
     def trouble(self) -> str:
         """What kept the store from being of use, in one line without secrets; "" for nothing.
 
-        It names the store and, where there is one, the server's or the file system's own reason: the first.
+        It names the store and, where there is one, the server's or the file system's own reason:
+        the first.
         """
 
     def get(
@@ -77,12 +81,14 @@ class AutotuneStore(Protocol):
     def put(self, record: StoredRecord) -> bool:
         """Offer a record: it replaces an incumbent that it beats (`record.beats`).
 
-        True: the store now holds this very record (already did, or will once written in the background).
-        False: the incumbent stays, or the medium failed; `stats` tells which.
+        True: the store now holds this very record (already did, or will once written in the
+        background). False: the incumbent stays, or the medium failed; `stats` tells which.
         """
 
     def put_many(self, records: Sequence[StoredRecord]) -> int:
-        """`put` for each of `records`, in order, as one transaction where the medium has those; how many are held now."""
+        """`put` for each of `records`, in order, as one transaction where the medium has those; how
+        many are held now.
+        """
 
     def items(self) -> Iterator[StoredRecord]:
         """Every valid record, in no particular order; invalid ones are counted and left out."""
@@ -114,7 +120,9 @@ class Counters:
             self._counts[name] += count
 
     def failed(self, reason: str, name: str = "errors") -> None:
-        """Count one more error, or `name`. `reason`: for people, without secrets; the first one is kept."""
+        """Count one more error, or `name`. `reason`: for people, without secrets; the first one is
+        kept.
+        """
         with self._lock:
             self._counts[name] += 1
             self.reason = self.reason or reason
@@ -125,7 +133,9 @@ class Counters:
 
 
 class RecordStore(abc.ABC):
-    """What the implementations share: judging and counting. Hooks count their own faults and raise none."""
+    """What the implementations share: judging and counting. Hooks count their own faults and raise
+    none.
+    """
 
     def __init__(self) -> None:
         self._counters = Counters()
@@ -134,7 +144,9 @@ class RecordStore(abc.ABC):
 
     @abc.abstractmethod
     def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
-        """What is filed under each of `keys`, unjudged; None for nothing, invalid bytes or a fault."""
+        """What is filed under each of `keys`, unjudged; None for nothing, invalid bytes or a
+        fault.
+        """
 
     @abc.abstractmethod
     def offer(self, record: StoredRecord) -> Offer:
@@ -179,7 +191,10 @@ class RecordStore(abc.ABC):
     ) -> list[StoredRecord | None]:
         self.check_open()
         found = self.fetch([key for key, _ in wanted])
-        return [self._judge(stored, spec, limits) for stored, (_, spec) in zip(found, wanted, strict=True)]
+        return [
+            self._judge(stored, spec, limits)
+            for stored, (_, spec) in zip(found, wanted, strict=True)
+        ]
 
     def put(self, record: StoredRecord) -> bool:
         self.check_open()
@@ -207,7 +222,10 @@ class RecordStore(abc.ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -217,7 +235,9 @@ class RecordStore(abc.ABC):
             raise StoreClosedError(f"{self!r} is closed; open another one with open_store(url)")
 
     def decoded(self, payload: bytes, key: AutotuneKey | None) -> StoredRecord | None:
-        """The record in `payload`, if it is valid and filed under its own key (None: any); else counted."""
+        """The record in `payload`, if it is valid and filed under its own key (None: any); else
+        counted.
+        """
         try:
             stored = decode(payload)
         except InvalidRecordError:

@@ -1,4 +1,6 @@
-"""Memory, then a local store, then Redis on background threads: lookups and puts never wait for a server."""
+"""Memory, then a local store, then Redis on background threads: lookups and puts never wait for a
+server.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,10 @@ class TierStats:
 class TieredStore(RecordStore):
     """`local` and `remote` now belong to this store and are closed with it.
 
-    A lookup reads memory, then the local store; what both lack is asked of the server in the background and
-    found by a later lookup. A put is in memory at once, and on disk and on the server soon after (`flush`
-    waits). Changes that others publish come in by themselves, for the keys that were ever asked for here.
+    A lookup reads memory, then the local store; what both lack is asked of the server in the
+    background and found by a later lookup. A put is in memory at once, and on disk and on the
+    server soon after (`flush` waits). Changes that others publish come in by themselves, for the
+    keys that were ever asked for here.
     """
 
     def __init__(
@@ -84,12 +87,16 @@ class TieredStore(RecordStore):
         return TierStats(self._local.stats, self._remote.stats)
 
     def warm(self, keys: Sequence[AutotuneKey]) -> None:
-        """Ask the server for all `keys` in one round trip, in the background; `flush` waits for it."""
+        """Ask the server for all `keys` in one round trip, in the background; `flush` waits for
+        it.
+        """
         self.check_open()
         self._ask_about(keys)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was asked for is done or has failed; False when `timeout_s` passed first."""
+        """Wait until all that was asked for is done or has failed; False when `timeout_s` passed
+        first.
+        """
         self.check_open()
         deadline = time.monotonic() + timeout_s
         done = threading.Event()
@@ -100,7 +107,8 @@ class TieredStore(RecordStore):
         return done.wait(max(0.0, deadline - time.monotonic()))
 
     def publish(self, keys: Sequence[AutotuneKey]) -> int:
-        """Bring the server up to what this store has under `keys`; how many of these the server did not take.
+        """Bring the server up to what this store has under `keys`; how many of these the server did
+        not take.
 
         Waits for what was put so far and for the server, as its answer is what is wanted.
         """
@@ -108,12 +116,16 @@ class TieredStore(RecordStore):
         return self._refresh(keys)
 
     def lease(self, name: str, ttl_s: float) -> Lease | None:
-        """See RedisStore.lease. This one does wait for the server, as its answer is what is wanted."""
+        """See RedisStore.lease. This one does wait for the server, as its answer is what is
+        wanted.
+        """
         self.check_open()
         return self._remote.lease(name, ttl_s)
 
     def put_leased(self, record: StoredRecord, lease: Lease) -> bool:
-        """`put`, refused everywhere if `lease` has since passed to another holder. Waits for the server."""
+        """`put`, refused everywhere if `lease` has since passed to another holder. Waits for the
+        server.
+        """
         self.check_open()
         if self._remote.offer_leased(record, lease) is Offer.FENCED:
             return self.settle(Offer.FENCED)
@@ -149,7 +161,8 @@ class TieredStore(RecordStore):
             self._known.update(keys)
             self._unwritten.update(new)
         if new and not self._enqueue(lambda: self._write(new)):
-            # They go to the server with the next refresh of their keys; for this host they must not be lost.
+            # They go to the server with the next refresh of their keys; for this host they must not
+            # be lost.
             for number, outcome in zip(taken, self._write_here(new), strict=True):
                 outcomes[number] = outcome
         return outcomes
@@ -190,7 +203,9 @@ class TieredStore(RecordStore):
                 logger.exception("a background job of %r failed", self)
 
     def _write_here(self, records: Sequence[StoredRecord]) -> list[Offer]:
-        """Offer them to the local store; for STORED, FAILED and KEPT alike there is nothing left to be written."""
+        """Offer them to the local store; for STORED, FAILED and KEPT alike there is nothing left to
+        be written.
+        """
         outcomes = self._local.offer_many(records)
         for outcome in outcomes:
             self._local.settle(outcome)
@@ -211,9 +226,11 @@ class TieredStore(RecordStore):
             self._enqueue(lambda: self._refresh(known))
 
     def _refresh(self, keys: Sequence[AutotuneKey]) -> int:
-        """Take what the server has and is better; give it what we have and is better. How many it did not take.
+        """Take what the server has and is better; give it what we have and is better. How many it
+        did not take.
 
-        The latter is how records reach a server that was away, or lost its memory, when they were put.
+        The latter is how records reach a server that was away, or lost its memory, when they were
+        put.
         """
         try:
             there = self._remote.fetch_or_raise(keys)

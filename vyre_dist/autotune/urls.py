@@ -1,4 +1,6 @@
-"""Which store a URL names, and how to open it. Passwords in URLs stay out of every message and repr."""
+"""Which store a URL names, and how to open it. Passwords in URLs stay out of every message and
+repr.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from vyre_dist.cache_folder import choose, default_folder
 from vyre_dist.errors import UsageError
 
 ALLOWED = (
-    "memory:, sqlite:///absolute/path, redis://[user[:password]@]host[:port][/db], rediss://… (TLS; options "
+    "memory:, sqlite:///absolute/path, redis://[user[:password]@]host[:port][/db], rediss://… "
+    "(TLS; options "
     "ssl_ca_certs, ssl_certfile, ssl_keyfile) or unix://[user[:password]@]/path/to/socket[?db=N]"
 )
 _QUOTE = "write special characters of a password as %XX"
@@ -26,17 +29,23 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 class StoreUrlError(UsageError):
-    """A store's URL that names no store; `reason` says why, `url` is the URL without its secrets."""
+    """A store's URL that names no store; `reason` says why, `url` is the URL without its
+    secrets.
+    """
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = redact(url)
         self.reason = reason
-        super().__init__(f"cannot open the autotune store {self.url!r}: {reason}. Allowed: {ALLOWED}")
+        super().__init__(
+            f"cannot open the autotune store {self.url!r}: {reason}. Allowed: {ALLOWED}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RedisTarget:
-    """Where a Redis server is and how to log in. With a `path`, a Unix socket's, there is no host."""
+    """Where a Redis server is and how to log in. With a `path`, a Unix socket's, there is no
+    host.
+    """
 
     host: str = ""
     port: int = DEFAULT_REDIS_PORT
@@ -58,7 +67,9 @@ class RedisTarget:
 
 
 def redact(url: str) -> str:
-    """`url` as it may be shown: scheme and place, no login, no options; less where that is not certain."""
+    """`url` as it may be shown: scheme and place, no login, no options; less where that is not
+    certain.
+    """
     scheme, colon, _ = url.partition(":")
     if not colon:
         return "…" if "@" in url else url[:100]
@@ -89,22 +100,29 @@ def has_password(url: str) -> bool:
 
 
 def _spills(parts: SplitResult) -> bool:
-    """Whether an unquoted / ? or # in a password may have ended the login early: any part may be secret."""
+    """Whether an unquoted / ? or # in a password may have ended the login early: any part may be
+    secret.
+    """
     return any("@" in part for part in (parts.path, parts.query, parts.fragment))
 
 
 def uses_folder(url: str | None) -> bool:
-    """Whether the store that `url` names keeps a file in a cache folder; also if it could not be opened."""
+    """Whether the store that `url` names keeps a file in a cache folder; also if it could not be
+    opened.
+    """
     return url is None or url.partition("://")[0].lower() in _OPTIONS
 
 
-def open_store(url: str | None, *, local_path: str | os.PathLike[str] | None = None) -> AutotuneStore:
-    """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's cache folder; where it
-    is not known where that is, a spare place, or this process's memory).
+def open_store(
+    url: str | None, *, local_path: str | os.PathLike[str] | None = None
+) -> AutotuneStore:
+    """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's
+    cache folder; where it is not known where that is, a spare place, or this process's memory).
 
-    A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the background. Opening
-    contacts no server. Raises StoreUrlError (a UsageError) for a URL that names no store, or a file of another kind, or
-    one that is damaged: only the local file, which is ours, is moved aside and begun anew.
+    A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the
+    background. Opening contacts no server. Raises StoreUrlError (a UsageError) for a URL that names
+    no store, or a file of another kind, or one that is damaged: only the local file, which is ours,
+    is moved aside and begun anew.
     """
     if url is None:
         return _local(local_path)
@@ -131,13 +149,17 @@ def _local(path: str | os.PathLike[str] | None) -> RecordStore:
 
 
 def parse_redis_url(url: str) -> RedisTarget:
-    """The server that `url` names. Raises StoreUrlError, also for options that only redis-py knows."""
+    """The server that `url` names. Raises StoreUrlError, also for options that only redis-py
+    knows.
+    """
     parts = _split(url)
     if parts.scheme not in _OPTIONS:
         raise StoreUrlError(url, f"no such kind of store as {parts.scheme[:20]!r}")
     try:
         port = parts.port or DEFAULT_REDIS_PORT
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        options = dict(
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        )
     except ValueError:
         # urllib's own message may quote the part of the URL with the password in it.
         raise StoreUrlError(url, f"its port or its options cannot be read ({_QUOTE})") from None
@@ -155,7 +177,10 @@ def parse_redis_url(url: str) -> RedisTarget:
         if not path.startswith("/") or parts.hostname:
             raise StoreUrlError(url, "unix:// needs the absolute path of a socket")
         return RedisTarget(
-            path=path, db=_database(url, options.get("db", "")), username=username, password=password
+            path=path,
+            db=_database(url, options.get("db", "")),
+            username=username,
+            password=password,
         )
     if not parts.hostname:
         raise StoreUrlError(url, "no host")
@@ -186,7 +211,8 @@ def _sqlite_path(url: str, parts: SplitResult) -> Path:
 
 
 def _refuse_other_file(url: str, path: Path) -> None:
-    """Raise StoreUrlError for a file that can't be a store: who named it gets no records from it, and must know why.
+    """Raise StoreUrlError for a file that can't be a store: who named it gets no records from it,
+    and must know why.
 
     What cannot be looked at is left to SqliteStore, for which it is a medium that fails.
     """

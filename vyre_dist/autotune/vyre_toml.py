@@ -1,4 +1,5 @@
-"""Vyre's own store, one TOML file: read with all its problems named, written so that Vyre reads it back.
+"""Vyre's own store, one TOML file: read with all its problems named, written so that Vyre reads it
+back.
 
 The file does not carry the whole SpecCacheKey, so records read from it have `spec` None.
 """
@@ -30,7 +31,9 @@ _ALLOWED = _REQUIRED | {"recorded_at"}
 
 @dataclass(frozen=True, slots=True)
 class TomlProblem:
-    """One thing wrong in the file: `record` counts the [[record]] tables from 0 (None: the file itself)."""
+    """One thing wrong in the file: `record` counts the [[record]] tables from 0 (None: the file
+    itself).
+    """
 
     record: int | None
     text: str
@@ -40,7 +43,9 @@ class TomlProblem:
 
 
 class VyreTomlError(UsageError):
-    """A file that is not Vyre's store, or records that do not go into one; `problems` lists all found."""
+    """A file that is not Vyre's store, or records that do not go into one; `problems` lists all
+    found.
+    """
 
     def __init__(self, path: Path, problems: Iterable[TomlProblem]) -> None:
         self.path = path
@@ -52,8 +57,9 @@ class VyreTomlError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many records the file had, how many of those the store took (the rest beat nothing), and how many of all
-    did not reach the server behind it."""
+    """How many records the file had, how many of those the store took (the rest beat nothing), and
+    how many of all did not reach the server behind it.
+    """
 
     read: int
     stored: int
@@ -66,10 +72,12 @@ def import_toml(
     *,
     publish: Callable[[Sequence[AutotuneKey]], int] | None = None,
 ) -> ImportResult:
-    """Offer every record of the file to `store`; nothing is offered unless the whole file is in order.
+    """Offer every record of the file to `store`; nothing is offered unless the whole file is in
+    order.
 
-    `publish`, TieredStore's, is called for every few records: it waits, so that more is never queued than has room.
-    Raises VyreTomlError, OSError if the file cannot be read, and what `store.put_many` raises.
+    `publish`, TieredStore's, is called for every few records: it waits, so that more is never
+    queued than has room. Raises VyreTomlError, OSError if the file cannot be read, and what
+    `store.put_many` raises.
     """
     records = read_toml(path)
     stored = unpublished = 0
@@ -82,14 +90,18 @@ def import_toml(
 
 
 def export_toml(store: AutotuneStore, path: str | os.PathLike[str]) -> int:
-    """Write all records of `store` to the file; their number. Raises VyreTomlError (too large), OSError."""
+    """Write all records of `store` to the file; their number. Raises VyreTomlError (too large),
+    OSError.
+    """
     records = list(store.items())
     write_toml(path, records)
     return len(records)
 
 
 def read_toml(path: str | os.PathLike[str]) -> tuple[StoredRecord, ...]:
-    """The records of Vyre's file, in its order. Raises VyreTomlError with every problem, and OSError."""
+    """The records of Vyre's file, in its order. Raises VyreTomlError with every problem, and
+    OSError.
+    """
     path = Path(path)
     with open(path, "rb") as file:
         raw = file.read(MAX_FILE_BYTES + 1)
@@ -106,15 +118,16 @@ def read_toml(path: str | os.PathLike[str]) -> tuple[StoredRecord, ...]:
 def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) -> Sequence[str]:
     """Write `records` as Vyre's file, sorted by key; it replaces the old file in one step.
 
-    Returns the paths of what killed writers of the same file had left, which is gone now. Raises VyreTomlError for more
-    than Vyre reads, and OSError.
+    Returns the paths of what killed writers of the same file had left, which is gone now. Raises
+    VyreTomlError for more than Vyre reads, and OSError.
     """
     path = Path(path)
     tables = [_table(stored) for stored in sorted(records, key=lambda stored: stored.key)]
     raw = "\n".join([f"schema = {SCHEMA}\n", *tables]).encode()
     if len(raw) > MAX_FILE_BYTES:
         raise _whole(
-            path, f"{len(tables)} records take {len(raw)} bytes; Vyre reads at most {MAX_FILE_BYTES}"
+            path,
+            f"{len(tables)} records take {len(raw)} bytes; Vyre reads at most {MAX_FILE_BYTES}",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     file = AtomicFile(str(path), mode=0o666)
@@ -146,7 +159,8 @@ def _records(path: Path, document: dict[str, Any]) -> tuple[StoredRecord, ...]:
         found, stored = _record(table)
         if stored is not None and stored.key in records:
             found.append(
-                f"{stored.key.key_hex} of adapter {stored.key.adapter_id!r} stands twice in the file"
+                f"{stored.key.key_hex} of adapter {stored.key.adapter_id!r} stands twice in the "
+                "file"
             )
         elif stored is not None:
             records[stored.key] = stored
@@ -160,7 +174,9 @@ def _record(table: dict[str, Any]) -> tuple[list[str], StoredRecord | None]:
     """All that is wrong with one table, or the record in it."""
     problems = [f"{name} is missing" for name in sorted(_REQUIRED - table.keys())]
     allowed = ", ".join(sorted(_ALLOWED))
-    problems += [f"unknown key {name!r:.60}; allowed: {allowed}" for name in sorted(table.keys() - _ALLOWED)]
+    problems += [
+        f"unknown key {name!r:.60}; allowed: {allowed}" for name in sorted(table.keys() - _ALLOWED)
+    ]
     # Every field is tried against harmless neighbours, so that each one's own problem is reported.
     tried: dict[str, Callable[[Any], object]] = {
         "key": lambda value: AutotuneKey(value, "-"),
@@ -179,7 +195,10 @@ def _record(table: dict[str, Any]) -> tuple[list[str], StoredRecord | None]:
     if problems:
         return problems, None
     record = AutotuneRecord(
-        tuple(table["workgroup_size"]), table["unroll"], tuple(table["tile"]), table.get("recorded_at", "")
+        tuple(table["workgroup_size"]),
+        table["unroll"],
+        tuple(table["tile"]),
+        table.get("recorded_at", ""),
     )
     return [], StoredRecord(AutotuneKey(table["key"], table["adapter"]), record)
 

@@ -1,4 +1,6 @@
-"""The command line. Options in, calls to the layers below; no decision about a scan is made in here."""
+"""The command line. Options in, calls to the layers below; no decision about a scan is made in
+here.
+"""
 
 from vyre_dist.import_path import guard_this_process
 

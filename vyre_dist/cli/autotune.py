@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from vyre_dist.autotune.record import StoredRecord
     from vyre_dist.autotune.store import AutotuneStore, StoreStats
 
-# The command line of a process, and of a Ray job, can be read by others: a password needs another way in.
+# The command line of a process, and of a Ray job, can be read by others: a password needs another
+# way in.
 STORE_VARIABLE = "VYRE_DIST_STORE"
 STORE = click.option(
     "--store",
@@ -60,7 +61,9 @@ def list_records(store: str | None) -> int:
 
 
 def _open(url: str | None) -> AutotuneStore:
-    """The store; where the user's cache folder is of no use, that is said, and which one is used instead."""
+    """The store; where the user's cache folder is of no use, that is said, and which one is used
+    instead.
+    """
     from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
     from vyre_dist.cache_folder import choose
 
@@ -69,11 +72,15 @@ def _open(url: str | None) -> AutotuneStore:
     folder = choose(None)
     if folder.trouble:
         _say(folder.trouble)
-    return open_store(url, local_path=None if folder.path is None else os.path.join(folder.path, FILE_NAME))
+    return open_store(
+        url, local_path=None if folder.path is None else os.path.join(folder.path, FILE_NAME)
+    )
 
 
 def _trouble(store: AutotuneStore) -> str:
-    """Why what was read of the store may not be all of it, or "": a scan goes on without, but here somebody asked for it."""
+    """Why what was read of the store may not be all of it, or "": a scan goes on without, but here
+    somebody asked for it.
+    """
     from vyre_dist.autotune.tiered import TieredStore
 
     if isinstance(store, TieredStore) and store.tiers.remote.errors:
@@ -90,7 +97,11 @@ def _local_stats(store: AutotuneStore) -> StoreStats:
 
 def _timing(record: StoredRecord) -> dict[str, object]:
     timing = record.timing
-    return {} if timing is None else {"compile_ns": timing.compile_ns, "dispatch_ns": timing.dispatch_ns}
+    return (
+        {}
+        if timing is None
+        else {"compile_ns": timing.compile_ns, "dispatch_ns": timing.dispatch_ns}
+    )
 
 
 @autotune.command("export", short_help="Write the records to a TOML file.")
@@ -141,18 +152,24 @@ def import_records(file: Path, store: str | None) -> int:
     if not result.unpublished and not lost:
         return ExitCode.CLEAN
     if not result.unpublished:
-        _say(f"not all records could be kept on this machine: {opened.trouble}; import the file again")
+        _say(
+            f"not all records could be kept on this machine: {opened.trouble}; import the file "
+            "again"
+        )
         return ExitCode.INCOMPLETE
     here = "nor could they all be kept" if lost else "they are kept"
     _say(
-        f"the server did not take {result.unpublished} of {result.read} records ({opened.trouble}); {here} on this "
+        f"the server did not take {result.unpublished} of {result.read} records "
+        f"({opened.trouble}); {here} on this "
         "machine: import the file again when the server takes them"
     )
     return ExitCode.INCOMPLETE
 
 
 def _say(message: str) -> None:
-    """A line on standard error, with nothing in it that could steer a terminal: a server's words may be in it."""
+    """A line on standard error, with nothing in it that could steer a terminal: a server's words
+    may be in it.
+    """
     from vyre_dist.sinks.text import visible
 
     click.echo(f"vyre-dist: {visible(message)}", err=True)

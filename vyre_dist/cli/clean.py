@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Remove what killed runs have left.")
 @click.argument("paths", nargs=-1, type=click.Path(readable=False))
-@click.option("--dry-run", "-n", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option(
+    "--dry-run", "-n", is_flag=True, help="Say what would be removed, and remove nothing."
+)
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 def clean(paths: tuple[str, ...], dry_run: bool, cache_dir: str | None) -> int:
     """Remove the unfinished files of runs that were killed: they hold what was found, in clear.
 
-    A folder of PATHS is looked through with all that is below it; a file stands for what was left beside it under its
-    name. Default: the cache directory, and the folder for temporary files (not what is below that). What a run is still
-    writing stays, and so does whatever vyre-dist has not made, or another user has.
+    A folder of PATHS is looked through with all that is below it; a file stands for what was left
+    beside it under its name. Default: the cache directory, and the folder for temporary files (not
+    what is below that). What a run is still writing stays, and so does whatever vyre-dist has not
+    made, or another user has.
 
-    Exit codes: 0 nothing is left over, 2 bad usage, 3 something could not be looked at or removed (it is listed).
+    Exit codes: 0 nothing is left over, 2 bad usage, 3 something could not be looked at or removed
+    (it is listed).
     """
     from vyre_dist.leftovers import Fate
     from vyre_dist.sinks.text import visible

@@ -1,6 +1,8 @@
-"""Console: what a scan tells the person who started it, on standard error, while findings go elsewhere.
+"""Console: what a scan tells the person who started it, on standard error, while findings go
+elsewhere.
 
-It keeps messages, the progress bar and findings out of each other's way where they share a terminal.
+It keeps messages, the progress bar and findings out of each other's way where they share a
+terminal.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ _NAMING = frozenset({"human", "jsonl", "sarif", "parquet", "report"})
 class Console:
     """Messages and progress. `close` takes the bar away; it may be called twice.
 
-    Standard error may be closed, or full, or lose its reader: that ends no scan, but `lost` says that not all was said.
+    Standard error may be closed, or full, or lose its reader: that ends no scan, but `lost` says
+    that not all was said.
     """
 
     def __init__(self, progress: str, outputs: Sequence[tuple[str, str]]) -> None:
-        """`progress`: one of sinks.progress.STYLES, or never. `outputs`: (format, destination); the report is one, too."""
+        """`progress`: one of sinks.progress.STYLES, or never. `outputs`: (format, destination); the
+        report is one, too.
+        """
         from vyre_dist.sinks import open_progress
 
         self._progress = open_progress(style=progress) if progress != "never" else None
@@ -59,10 +64,14 @@ class Console:
         return self._named_by == "human" and _one_place()
 
     def problem(self, problem: InputProblem) -> None:
-        """Name an input that was not scanned, unless the end of what goes to a standard stream does."""
+        """Name an input that was not scanned, unless the end of what goes to a standard stream
+        does.
+        """
         self._problems += 1
         if self._named_by is None:
-            self.say(f"not scanned: {problem.path or repr('')}: {problem.reason} ({problem.detail})")
+            self.say(
+                f"not scanned: {problem.path or repr('')}: {problem.reason} ({problem.detail})"
+            )
 
     def given_up(self, why: str) -> None:
         """Say that the scan did not come to its end; why, unless the summary for people says so."""
@@ -75,8 +84,12 @@ class Console:
             self.say(f"{number} not scanned to the end; the end of the output says which")
 
     def writing(self) -> AbstractContextManager[None]:
-        """To be held while findings are written: takes the bar off the terminal if they go to the same one."""
-        return self._progress.aside() if self._progress is not None and self._shared else nullcontext()
+        """To be held while findings are written: takes the bar off the terminal if they go to the
+        same one.
+        """
+        return (
+            self._progress.aside() if self._progress is not None and self._shared else nullcontext()
+        )
 
     def update(self, totals: Totals, plan: Plan) -> None:
         """Show how far the scan is."""
@@ -117,7 +130,9 @@ class Console:
 
 
 def _naming_format(outputs: Sequence[tuple[str, str]]) -> str | None:
-    """The format that names problems on standard output or standard error; None if none does, or nobody sees it."""
+    """The format that names problems on standard output or standard error; None if none does, or
+    nobody sees it.
+    """
     from vyre_dist.sinks.output import STDOUT, identity
 
     streams = {STDOUT: _OUT, f"/dev/fd/{_ERR}": _ERR}

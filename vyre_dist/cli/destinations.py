@@ -33,9 +33,11 @@ _ENDING = re.compile(r"\.[a-z][a-z0-9]{0,8}")
 def destinations(
     formats: Sequence[tuple[str, str]], outputs: Sequence[str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """(format, file) for each output, and what is to be said about formats that were taken from a name's ending.
+    """(format, file) for each output, and what is to be said about formats that were taken from a
+    name's ending.
 
-    `formats`: (format, file) of --format, "-" where it names no file. `outputs`: the files of --output. Raises UsageError.
+    `formats`: (format, file) of --format, "-" where it names no file. `outputs`: the files of
+    --output. Raises UsageError.
     """
     free = [form for form, file in formats if file == STDOUT]
     if not outputs:
@@ -47,11 +49,13 @@ def destinations(
     if free or (formats and not all(map(_ending_of, outputs))):
         named = "names one file" if len(outputs) == 1 else f"names {len(outputs)} files"
         raise UsageError(
-            f"--output {named}, and {len(free)} formats have none: write --format FORMAT=FILE for each"
+            f"--output {named}, and {len(free)} formats have none: write --format FORMAT=FILE for "
+            "each"
         )
     inferred = [(_inferred(file), file) for file in outputs]
     notes = [
-        f"{file} is written as {form}, as its name ends in {_ending_of(file)}; --format says otherwise"
+        f"{file} is written as {form}, as its name ends in {_ending_of(file)}; --format says "
+        "otherwise"
         for form, file in inferred
         if form != "human"
     ]
@@ -73,8 +77,8 @@ def _inferred(file: str) -> str:
         return "human"
     if ending not in _FORMAT_OF:
         raise UsageError(
-            f"--output {file!r}: no format is known for {ending}; name one (--format human --output {file}), or use one of "
-            + ", ".join(_FORMAT_OF)
+            f"--output {file!r}: no format is known for {ending}; name one (--format human "
+            f"--output {file}), or use one of " + ", ".join(_FORMAT_OF)
         )
     return _FORMAT_OF[ending]
 
@@ -86,5 +90,7 @@ def _doubts(chosen: Sequence[tuple[str, str]]) -> list[str]:
         ending = _ending_of(file)
         promised = _FORMAT_OF.get(ending, "human")
         if promised not in ("human", form) and (ending, form) not in _ALSO_FITTING:
-            notes.append(f"{file} is written as {form}, as --format says, though its name ends in {ending}")
+            notes.append(
+                f"{file} is written as {form}, as --format says, though its name ends in {ending}"
+            )
     return notes

@@ -15,7 +15,10 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Bad options, bad rules, or resources that do not exist; nothing was scanned."""
     INCOMPLETE = 3
-    """Some input could not be scanned to its end (it is listed), or the results could not be written, whether or not
-    something was found."""
+    """Some input could not be scanned to its end (it is listed), or the results could not be
+    written, whether or not something was found.
+    """
     INTERRUPTED = 130
-    """Ctrl-C. What went to standard output stays, output files are left as they were. (Ended by signal N: 128 + N.)"""
+    """Ctrl-C. What went to standard output stays, output files are left as they were. (Ended by
+    signal N: 128 + N.)
+    """

@@ -58,13 +58,15 @@ class _LazyGroup(click.Group):
 def cli() -> None:
     """Scan very large corpora with whole rule packs: on this machine, or on a Ray cluster of GPUs.
 
-    Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned.
+    Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be
+    scanned.
     """
 
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with an ExitCode."""
-    # imports, and a plan, are many small objects and no cycles: the collector's usual rhythm takes 3 % of either
+    # imports, and a plan, are many small objects and no cycles: the collector's usual rhythm takes
+    # 3 % of either
     gc.set_threshold(50_000, 20, 100)
     _fill_closed_streams()
     end_in_order()
@@ -76,8 +78,9 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def _fill_closed_streams() -> None:
-    """Give standard streams that whoever started us has closed a file that can't be written: were they left so, the next
-    file to be opened would take their place; and what is written to them is lost, which is an error.
+    """Give standard streams that whoever started us has closed a file that can't be written: were
+    they left so, the next file to be opened would take their place; and what is written to them is
+    lost, which is an error.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
@@ -95,7 +98,9 @@ def _fill_closed_streams() -> None:
 
 
 def _is_open(number: int) -> bool:
-    """Whether something has that descriptor: what Python itself loaded may have opened a file that it keeps."""
+    """Whether something has that descriptor: what Python itself loaded may have opened a file that
+    it keeps.
+    """
     try:
         os.fstat(number)
     except OSError:
@@ -104,7 +109,9 @@ def _is_open(number: int) -> bool:
 
 
 def _run(args: list[str]) -> int:
-    """Run the command line; its exit code. click's own `main` would say 1, as for findings, where a pipe has no reader."""
+    """Run the command line; its exit code. click's own `main` would say 1, as for findings, where a
+    pipe has no reader.
+    """
     try:
         if instruction := os.environ.get(_COMPLETE):
             from click.shell_completion import shell_complete
@@ -137,7 +144,9 @@ def _run(args: list[str]) -> int:
 
         with contextlib.suppress(OSError):
             traceback.print_exc()
-        return _failed("this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE)
+        return _failed(
+            "this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE
+        )
     return code if isinstance(code, int) else ExitCode.CLEAN
 
 
@@ -159,8 +168,8 @@ def end_in_order() -> None:
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt or SystemExit, but not in a finalizer: Python reports what is raised there and goes on as if
-    nothing had been.
+    """Raise KeyboardInterrupt or SystemExit, but not in a finalizer: Python reports what is raised
+    there and goes on as if nothing had been.
     """
     global _left_at
     if _left_at is not None and time.monotonic() - _left_at < _CLEAN_UP_SECONDS:
@@ -176,8 +185,8 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 
 def _signals_done() -> None:
-    """Once one has been heeded the end is near, at which Python lets go of its handlers: a further one would end the
-    process by itself, whatever its exit code was to be.
+    """Once one has been heeded the end is near, at which Python lets go of its handlers: a further
+    one would end the process by itself, whatever its exit code was to be.
     """
     if _left_at is not None:
         for each in _ENDING:
@@ -185,7 +194,9 @@ def _signals_done() -> None:
 
 
 def _in_finalizer(frame: FrameType | None) -> bool:
-    """Whether the frame is, or was called by, a `__del__` or one of multiprocessing's finalizers."""
+    """Whether the frame is, or was called by, a `__del__` or one of multiprocessing's
+    finalizers.
+    """
     while frame is not None:
         code = frame.f_code
         if code.co_name == "__del__" or (
@@ -197,7 +208,9 @@ def _in_finalizer(frame: FrameType | None) -> bool:
 
 
 def _exit(code: int) -> NoReturn:
-    """Leave, with nothing in a buffer that the interpreter could fail to write, and complain about, once more."""
+    """Leave, with nothing in a buffer that the interpreter could fail to write, and complain about,
+    once more.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -207,7 +220,8 @@ def _exit(code: int) -> NoReturn:
             code = ExitCode.INCOMPLETE if stream is sys.stdout else code
     if outcome.VARIABLE in os.environ:
         outcome.tell(code)
-    # the process ends: to look for garbage in all that it has loaded takes longer than a tenth of a small scan
+    # the process ends: to look for garbage in all that it has loaded takes longer than a tenth of a
+    # small scan
     gc.freeze()
     gc.disable()
     sys.exit(code)

@@ -1,4 +1,6 @@
-"""Why a scan had no document: an exit code of 0 says that nothing was found, and here nothing was looked at."""
+"""Why a scan had no document: an exit code of 0 says that nothing was found, and here nothing was
+looked at.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ def cause(
 ) -> str:
     """A sentence without its full stop, nothing where there is no cause but problems.
 
-    `skipped`: what was left out, by reason. `empty_list`: a list without a name in it. `places`: what was asked for,
-    None where not all of it could be scanned.
+    `skipped`: what was left out, by reason. `empty_list`: a list without a name in it. `places`:
+    what was asked for, None where not all of it could be scanned.
     """
     told = [
         text.format(_entries(skipped[reason]))
@@ -31,7 +33,11 @@ def cause(
 
 
 def _causes(include: Sequence[str]) -> dict[str, str]:
-    given = " ".join(f"--include {pattern}" for pattern in include).replace("{", "{{").replace("}", "}}")
+    given = (
+        " ".join(f"--include {pattern}" for pattern in include)
+        .replace("{", "{{")
+        .replace("}", "}}")
+    )
     return {
         "not-included": f"{given or '--include'} matches nothing of what there is ({{}} left out)",
         "excluded-glob": "--exclude leaves out {}",

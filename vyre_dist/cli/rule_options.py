@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 SKIP_UNSUPPORTED = click.option(
     "--skip-unsupported",
     is_flag=True,
-    help="Go on without rules whose keys or regexes do not exist here and would change what they find, "
-    "and of two rules with one id with the later; they are named once, by reason. Without it such a "
+    help="Go on without rules whose keys or regexes do not exist here and would change what they "
+    "find, "
+    "and of two rules with one id with the later; they are named once, by reason. Without it such "
+    "a "
     "pack is refused.",
 )
 

@@ -26,7 +26,9 @@ def rules() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @SKIP_UNSUPPORTED
 def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
-    """List the rules of PACK (a file, a folder, a built-in pack's name; default: everything built in)."""
+    """List the rules of PACK (a file, a folder, a built-in pack's name; default: everything built
+    in).
+    """
     loaded = _load(pack, skip_unsupported)
     for message in loading_messages((), loaded.left_out):
         click.echo(message, err=True)
@@ -59,10 +61,12 @@ def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
 @click.option("--quiet", "-q", is_flag=True, help="Only what is wrong.")
 @SKIP_UNSUPPORTED
 def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) -> int:
-    """Check PACK: syntax, what its libraries and our tables make of each rule, and whether its examples match.
+    """Check PACK: syntax, what its libraries and our tables make of each rule, and whether its
+    examples match.
 
-    For each rule is said: its anchors and how often they are expected in ordinary text, its automata, or why the host has
-    to do the work. Every problem is printed, with its file, line or rule. Exit code 0: fit for use; 2: not.
+    For each rule is said: its anchors and how often they are expected in ordinary text, its
+    automata, or why the host has to do the work. Every problem is printed, with its file, line or
+    rule. Exit code 0: fit for use; 2: not.
     """
     from vyre_dist.compiler import compile_tables, default_model
     from vyre_dist.compiler.explain import summarize, summarize_pack
@@ -115,7 +119,9 @@ def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) 
 @click.option("--dot", is_flag=True, help="For Graphviz, small automata state by state.")
 @SKIP_UNSUPPORTED
 def explain(rule_id: str, pack: str | None, dot: bool, skip_unsupported: bool) -> int:
-    """Draw how the rule ID of PACK (default: everything built in) finds its matches: windows, probes, automata."""
+    """Draw how the rule ID of PACK (default: everything built in) finds its matches: windows,
+    probes, automata.
+    """
     from vyre_dist.compiler import compile_rule, default_model
     from vyre_dist.compiler.drawing import draw_dot, draw_text
     from vyre_dist.errors import UsageError
@@ -128,7 +134,9 @@ def explain(rule_id: str, pack: str | None, dot: bool, skip_unsupported: bool) -
         hint = f"is it one of {', '.join(near)}?" if near else "`vyre-dist rules list` names all"
         raise UsageError(f"{loaded.name} has no rule {rule_id!r}: {hint}")
     if rule.regex is None:
-        raise UsageError(f"rule {rule_id!r} has only a path pattern: it reports files, and searches nothing")
+        raise UsageError(
+            f"rule {rule_id!r} has only a path pattern: it reports files, and searches nothing"
+        )
     program = compile_rule(parse(rule.regex).root, default_model())
     title = f"rule {rule_id} of {loaded.name}"
     click.echo(draw_dot(program, title) if dot else draw_text(program, title, rule.regex), nl=False)

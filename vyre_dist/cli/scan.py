@@ -32,7 +32,9 @@ class _Destination(_DestinationType):
         form, _, file = str(value).partition("=")
         if form not in _FORMATS:
             self.fail(
-                f"unknown format {form!r}: use one of {', '.join(_FORMATS)}, or FORMAT=FILE", param, ctx
+                f"unknown format {form!r}: use one of {', '.join(_FORMATS)}, or FORMAT=FILE",
+                param,
+                ctx,
             )
         return form, file or "-"
 
@@ -55,7 +57,8 @@ class _ScanCommand(click.Command):
     "packs",
     multiple=True,
     metavar="PACK",
-    help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file, a folder of such files, or a built-in pack's "
+    help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file, a folder of such "
+    "files, or a built-in pack's "
     "name. May be given several times. Default: everything built in.",
 )
 @SKIP_UNSUPPORTED
@@ -65,7 +68,8 @@ class _ScanCommand(click.Command):
     "outputs",
     multiple=True,
     type=_Destination(),
-    help="How findings are written: human, jsonl, sarif, csv or parquet, to standard output or FORMAT=FILE. "
+    help="How findings are written: human, jsonl, sarif, csv or parquet, to standard output or "
+    "FORMAT=FILE. "
     "May be given several times. Default: human.",
 )
 @click.option(
@@ -73,7 +77,8 @@ class _ScanCommand(click.Command):
     "-o",
     multiple=True,
     type=click.Path(readable=False),
-    help="The file for the --format that names none. Without one the name's ending says the format (.sarif, .json, .jsonl, "
+    help="The file for the --format that names none. Without one the name's ending says the format "
+    "(.sarif, .json, .jsonl, "
     ".csv, .parquet, .txt), and it may be given several times.",
 )
 @click.option(
@@ -86,12 +91,14 @@ class _ScanCommand(click.Command):
     "--secret-key-file",
     type=click.Path(readable=False),
     metavar="FILE",
-    help="Give each finding a secret_id, by which the same secret is found elsewhere: an HMAC under the key in FILE.",
+    help="Give each finding a secret_id, by which the same secret is found elsewhere: an HMAC "
+    "under the key in FILE.",
 )
 @click.option(
     "--files-from",
     type=click.Path(),
-    help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL bytes. Names are no globs.",
+    help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL "
+    "bytes. Names are no globs.",
 )
 @click.option(
     "--no-gitignore",
@@ -100,7 +107,10 @@ class _ScanCommand(click.Command):
 )
 @click.option("--follow", is_flag=True, help="Follow symbolic links to files and folders.")
 @click.option(
-    "--exclude", multiple=True, metavar="GLOB", help="Leave out paths that match, in gitignore's language."
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out paths that match, in gitignore's language.",
 )
 @click.option("--include", multiple=True, metavar="GLOB", help="Scan only paths that match.")
 @click.option("--max-file-size", type=SIZE, help="Leave out larger files; they are counted.")
@@ -115,7 +125,8 @@ class _ScanCommand(click.Command):
     "--workers",
     "-j",
     type=click.IntRange(min=1),
-    help="How many workers at most; they start as there is work for them. Default: one for each processor, or each GPU "
+    help="How many workers at most; they start as there is work for them. Default: one for each "
+    "processor, or each GPU "
     "of the cluster.",
 )
 @click.option(
@@ -125,13 +136,15 @@ class _ScanCommand(click.Command):
 )
 @click.option(
     "--address",
-    help="The Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for a new one on this machine.",
+    help="The Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for a new one on this "
+    "machine.",
 )
 @click.option(
     "--backend",
     default="auto",
     show_default=True,
-    help="auto, cpu (Hyperscan and google-re2), cuda (an NVIDIA GPU) or reference (the compiled tables in NumPy, slow). "
+    help="auto, cpu (Hyperscan and google-re2), cuda (an NVIDIA GPU) or reference (the compiled "
+    "tables in NumPy, slow). "
     "auto is cuda on cluster workers that own a GPU, cpu elsewhere.",
 )
 @click.option(
@@ -156,7 +169,8 @@ class _ScanCommand(click.Command):
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
-    help="Where compiled packs are kept and, without --store, the autotune store. Default: the user's cache directory.",
+    help="Where compiled packs are kept and, without --store, the autotune store. Default: the "
+    "user's cache directory.",
 )
 @click.option(
     "--no-cache",
@@ -174,13 +188,15 @@ class _ScanCommand(click.Command):
     type=click.Choice(["auto", "bar", "plain", "json", "never"]),
     default="auto",
     show_default=True,
-    help="Progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. auto: a bar on a terminal, "
+    help="Progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. "
+    "auto: a bar on a terminal, "
     "plain elsewhere.",
 )
 def scan(**options: Any) -> int:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
-    Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned (it is listed).
+    Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned
+    (it is listed).
     """
     from vyre_dist.cli.scan_run import ScanRun
 

@@ -1,4 +1,6 @@
-"""The inputs of `vyre-dist scan`: its arguments, a list, standard input and named pipes, as a plan takes them."""
+"""The inputs of `vyre-dist scan`: its arguments, a list, standard input and named pipes, as a plan
+takes them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from vyre_dist.temporary import temporary_directory
 
 
 class ScanInputs:
-    """`options`: the command's, by their parameter names. `stack` holds the copies of what is no file.
+    """`options`: the command's, by their parameter names. `stack` holds the copies of what is no
+    file.
 
     `listed`: how many names of the list have been asked for.
     """
@@ -42,8 +45,11 @@ class ScanInputs:
         self._stack = stack
         self.listed = 0
 
-    def items(self, own_files: Set[tuple[int, int]]) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
-        """Documents, folders' files and problems, without the regular files `own_files` (device, inode).
+    def items(
+        self, own_files: Set[tuple[int, int]]
+    ) -> Iterator[FolderFiles | DocumentRef | InputProblem]:
+        """Documents, folders' files and problems, without the regular files `own_files` (device,
+        inode).
 
         Standard input and named pipes are read here, to their end. Raises UsageError.
         """
@@ -52,10 +58,14 @@ class ScanInputs:
         parts: list[Iterable[FolderFiles | DocumentRef | InputProblem]] = []
         own_pipe = pipe_id(0) if "-" in o["paths"] or o["files_from"] == "-" else None
         if o["files_from"] == "-" and ("-" in o["paths"] or _is_among(own_pipe, paths)):
-            raise UsageError("standard input can be a document (-) or a list (--files-from -), not both")
+            raise UsageError(
+                "standard input can be a document (-) or a list (--files-from -), not both"
+            )
         if "-" in o["paths"]:
             parts.append([self._stack.enter_context(spool_stdin(_stdin(), temporary_directory()))])
-        pipes = self._pipes([path for path in paths if own_pipe is None or pipe_id(path) != own_pipe])
+        pipes = self._pipes(
+            [path for path in paths if own_pipe is None or pipe_id(path) != own_pipe]
+        )
         if own_pipe is not None:
             pipes[own_pipe] = None
         names: Iterable[str] = ()
@@ -83,7 +93,9 @@ class ScanInputs:
         parts.append(list_problems)
         return chain.from_iterable(parts)
 
-    def _pipes(self, paths: Sequence[str]) -> dict[tuple[int, int], DocumentRef | InputProblem | None]:
+    def _pipes(
+        self, paths: Sequence[str]
+    ) -> dict[tuple[int, int], DocumentRef | InputProblem | None]:
         named = [path for path in paths if pipe_id(path) is not None]
         if not named:
             return {}
@@ -95,7 +107,9 @@ class ScanInputs:
             yield name
 
 
-def own_files_of(destinations: Sequence[tuple[str, str]], report: str | None) -> frozenset[tuple[int, int]]:
+def own_files_of(
+    destinations: Sequence[tuple[str, str]], report: str | None
+) -> frozenset[tuple[int, int]]:
     """(device, inode) of the regular files that the scan writes or will replace."""
     streams = [fd for fd, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is not None]
     files = [file for _, file in (*destinations, ("", report or "-")) if file != "-"]
@@ -113,9 +127,11 @@ def _waiting(pipes: Sequence[str]) -> None:
     click.echo(f"vyre-dist: waiting for somebody to write to {visible(', '.join(pipes))}", err=True)
 
 
-def _as_far_as_it_goes(listed: Iterator[str], problems: list[InputProblem], *, alone: bool) -> Iterator[str]:
-    """The paths of a list. One that can't be read at all and is all there is to scan (`alone`) is bad usage; one that
-    breaks off when documents have been scanned is a problem of the run.
+def _as_far_as_it_goes(
+    listed: Iterator[str], problems: list[InputProblem], *, alone: bool
+) -> Iterator[str]:
+    """The paths of a list. One that can't be read at all and is all there is to scan (`alone`) is
+    bad usage; one that breaks off when documents have been scanned is a problem of the run.
     """
     begun = not alone
     try:

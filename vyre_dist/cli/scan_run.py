@@ -1,4 +1,5 @@
-"""What `vyre-dist scan` does with its options: a plan, a pool, sinks and progress, handed to the driver.
+"""What `vyre-dist scan` does with its options: a plan, a pool, sinks and progress, handed to the
+driver.
 
 The options themselves are in scan.py.
 """
@@ -53,7 +54,9 @@ class ScanRun:
         return o["pool"] == "ray" or bool(o["address"]) or (o["pool"] == "auto" and _in_ray_job())
 
     def run(self, written: Callable[[int], object] = lambda _: None) -> int:
-        """Scan, and give the exit code; `written` gets it, too, as soon as all outputs are in their places."""
+        """Scan, and give the exit code; `written` gets it, too, as soon as all outputs are in their
+        places.
+        """
         from vyre_dist.cli.console import Console
         from vyre_dist.cli.scan_inputs import ScanInputs, own_files_of
         from vyre_dist.driver.plan import Plan
@@ -114,7 +117,9 @@ class ScanRun:
                 outcome, aborted = error.outcome, str(error)
             console.close(ended=True)
             for path in stats.unused_ignore_files:
-                console.say(f"{path} would leave out all of a folder that was asked for; it is not used")
+                console.say(
+                    f"{path} would leave out all of a folder that was asked for; it is not used"
+                )
             if aborted is not None:
                 console.given_up(aborted)
             self._tell_of_cache(console, [packs.trouble, *pool.notes()])
@@ -198,7 +203,9 @@ class ScanRun:
         )
 
     def _with_store(self, work: Callable[[AutotuneStore], T]) -> T:
-        """`work` with the autotune store, whose first trouble is kept: until it is closed, it may still be waited for."""
+        """`work` with the autotune store, whose first trouble is kept: until it is closed, it may
+        still be waited for.
+        """
         from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
 
         o = self._o
@@ -217,23 +224,30 @@ class ScanRun:
             self._store_problem = self._store_problem or store.trouble
 
     def _tell_of_store(self, console: Console) -> None:
-        """Say once what the matter is with the store, unless the summary will where messages appear as well."""
+        """Say once what the matter is with the store, unless the summary will where messages appear
+        as well.
+        """
         if self._store_problem and not self._store_told and not console.summed_up_here:
             self._store_told = True
             console.say(f"warning: {self._store_problem}; the scan does without it")
 
     def _tell_of_cache(self, console: Console, troubles: Iterable[str]) -> None:
-        """Say once that the cache folder can't be used: what was found before the scan, or the first that it met."""
+        """Say once that the cache folder can't be used: what was found before the scan, or the
+        first that it met.
+        """
         known = self.__dict__.get("_folder")
         first = known.trouble if known is not None else ""
         if message := first or next(filter(None, troubles), ""):
-            console.say(f"warning: {message}; --cache-dir names another folder, --no-cache does without")
+            console.say(
+                f"warning: {message}; --cache-dir names another folder, --no-cache does without"
+            )
 
     def _open_pool(self, spec: WorkerSpec, stack: ExitStack) -> WorkerPool:
         o = self._o
         if o["pool"] == "local" and o["address"]:
             raise UsageError(
-                "--address names a Ray cluster, which --pool local does not use: leave one of them out"
+                "--address names a Ray cluster, which --pool local does not use: leave one of them "
+                "out"
             )
         if self.on_ray:
             from vyre_dist.actors.ray_pool import RayPool
@@ -257,14 +271,20 @@ class ScanRun:
 
         return destinations(self._o["outputs"], self._o["output"])
 
-    def _summary(self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None) -> RunSummary:
+    def _summary(
+        self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None
+    ) -> RunSummary:
         from vyre_dist.kernels import resolve_backend
         from vyre_dist.rules.left_out import by_reason
         from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary, WorkerSummary
 
         totals = outcome.totals
-        backends = dict.fromkeys(use.backend for use in sorted(outcome.uses, key=lambda use: -use.bytes))
-        skipped: dict[str, int] = {reason: count for reason, count in stats.skipped.items() if count}
+        backends = dict.fromkeys(
+            use.backend for use in sorted(outcome.uses, key=lambda use: -use.bytes)
+        )
+        skipped: dict[str, int] = {
+            reason: count for reason, count in stats.skipped.items() if count
+        }
         if totals.skipped:
             skipped["allowlisted-path"] = totals.skipped
         problems = [Problem(p.path, p.reason, p.detail) for p in outcome.problems]

@@ -18,7 +18,9 @@ else:
 
 
 class SizeType(_IntType):
-    """A click parameter type for byte counts; K, M, G and T are powers of 1024, as are KiB and KB."""
+    """A click parameter type for byte counts; K, M, G and T are powers of 1024, as are KiB and
+    KB.
+    """
 
     name = "size"
 
@@ -29,13 +31,16 @@ class SizeType(_IntType):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", str(value).strip().lower())
         if found is None:
             self.fail(
-                f"{value!r} is no size: write a number of bytes, or one with K, M, G or T, such as 64K",
+                f"{value!r} is no size: write a number of bytes, or one with K, M, G or T, such as "
+                "64K",
                 param,
                 ctx,
             )
         size = float(found[1]) * (1 << _UNITS[found[2]])
         if size >= _MOST:
-            self.fail(f"{value!r:.30} is more than any file has: write a smaller number", param, ctx)
+            self.fail(
+                f"{value!r:.30} is more than any file has: write a smaller number", param, ctx
+            )
         return int(size)
 
 

@@ -11,17 +11,20 @@ from vyre_dist.errors import UsageError
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True}, short_help="Run a scan as a job of a Ray cluster."
+    context_settings={"ignore_unknown_options": True},
+    short_help="Run a scan as a job of a Ray cluster.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option(
     "--address",
-    help="The cluster's dashboard, HOST:PORT or http://HOST:PORT. Default: RAY_ADDRESS, else a cluster on this machine.",
+    help="The cluster's dashboard, HOST:PORT or http://HOST:PORT. Default: RAY_ADDRESS, else a "
+    "cluster on this machine.",
 )
 @click.option(
     "--working-dir",
     type=click.Path(exists=True, file_okay=False),
-    help="A folder to upload: the job runs in it, and finds rule packs, say, there. No code in it is run.",
+    help="A folder to upload: the job runs in it, and finds rule packs, say, there. No code in it "
+    "is run.",
 )
 @click.option(
     "--ship-package",
@@ -36,7 +39,8 @@ def submit(
     ship_package: bool,
     no_wait: bool,
 ) -> int:
-    """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan /data.
+    """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan
+    /data.
 
     The job's output is streamed; the exit code is the scan's. Ctrl-C stops the job.
     """
@@ -45,8 +49,10 @@ def submit(
 
     if any(has_password(argument.removeprefix("--store=")) for argument in arguments):
         click.echo(
-            "vyre-dist: warning: a store's password is among the job's arguments, where all who may list the cluster's "
-            f"jobs see it: set {STORE_VARIABLE} in the environment of the cluster's head node instead",
+            "vyre-dist: warning: a store's password is among the job's arguments, where all who "
+            "may list the cluster's "
+            f"jobs see it: set {STORE_VARIABLE} in the environment of the cluster's head node "
+            "instead",
             err=True,
         )
     if working_dir is not None:
@@ -63,7 +69,9 @@ def submit(
 
 
 def _keep_key_here(arguments: tuple[str, ...], working_dir: str) -> None:
-    """Raise UsageError where the folder that is uploaded holds the secret key: the cluster's users could read it."""
+    """Raise UsageError where the folder that is uploaded holds the secret key: the cluster's users
+    could read it.
+    """
     name = "--secret-key-file"
     for position, argument in enumerate(arguments):
         if argument == name:
@@ -76,6 +84,8 @@ def _keep_key_here(arguments: tuple[str, ...], working_dir: str) -> None:
         real = os.path.realpath(os.path.join(folder, path))
         if os.path.isfile(real) and os.path.commonpath((folder, real)) == folder:
             raise UsageError(
-                f"{name} {path} lies in --working-dir {working_dir}, which is uploaded to the cluster, where others may "
-                "read it: put the key on the cluster's head node yourself, and name it by its absolute path"
+                f"{name} {path} lies in --working-dir {working_dir}, which is uploaded to the "
+                "cluster, where others may "
+                "read it: put the key on the cluster's head node yourself, and name it by its "
+                "absolute path"
             )

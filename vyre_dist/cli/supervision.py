@@ -1,8 +1,9 @@
-"""A driver of Ray's in a process of its own, so that its exit code can be told from one that Ray gave it.
+"""A driver of Ray's in a process of its own, so that its exit code can be told from one that Ray
+gave it.
 
-Ray's library ends a driver on the spot when the cluster's head is gone, with exit code 1: a scan's code for "findings".
-The process that was started stays apart from Ray, and takes a 0 or a 1 for true only from a driver that said so itself, when
-its outputs were written.
+Ray's library ends a driver on the spot when the cluster's head is gone, with exit code 1: a scan's
+code for "findings". The process that was started stays apart from Ray, and takes a 0 or a 1 for
+true only from a driver that said so itself, when its outputs were written.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ Written = Callable[[int], None]
 
 
 def supervised(work: Callable[[Written], int]) -> int:
-    """Do `work` in a child of this process; the exit code, in both. For a process that has no other threads yet.
+    """Do `work` in a child of this process; the exit code, in both. For a process that has no other
+    threads yet.
 
-    Ctrl-C, SIGTERM and SIGHUP go to the child, and are its to act on. A child that a signal ended takes this process along.
+    Ctrl-C, SIGTERM and SIGHUP go to the child, and are its to act on. A child that a signal ended
+    takes this process along.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -70,7 +73,9 @@ def _say(said: int, code: int) -> None:
 
 
 def _wait(child: int, forwarded: set[signal.Signals]) -> tuple[int, int]:
-    """The child's status, as of os.waitpid, and the last signal that came before, 0 for none; they are passed on."""
+    """The child's status, as of os.waitpid, and the last signal that came before, 0 for none; they
+    are passed on.
+    """
     signalled = 0
     while True:
         got = signal.sigwaitinfo({*forwarded, signal.SIGCHLD})
@@ -80,13 +85,17 @@ def _wait(child: int, forwarded: set[signal.Signals]) -> tuple[int, int]:
                 return status, signalled
             continue
         signalled = got.si_signo
-        if got.si_code != _SI_KERNEL:  # a terminal's go to its whole foreground: the child has had them
+        if (
+            got.si_code != _SI_KERNEL
+        ):  # a terminal's go to its whole foreground: the child has had them
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signalled)
 
 
 def _exit_code(status: int, word: bytes, signalled: int) -> int:
-    """What the process that waited says of a child that ended so, had said `word`, and had been `signalled` to end."""
+    """What the process that waited says of a child that ended so, had said `word`, and had been
+    `signalled` to end.
+    """
     if os.WIFSIGNALED(status):
         _end_by(os.WTERMSIG(status))
     code = os.waitstatus_to_exitcode(status)
@@ -97,8 +106,10 @@ def _exit_code(status: int, word: bytes, signalled: int) -> int:
     if signalled:  # Ray's own end of a driver that is leaving can be faster than the driver's
         return 128 + signalled
     click.echo(
-        f"vyre-dist: the scan's process ended with exit code {code} before the outputs were written: it is not the scan's. "
-        "Ray ends a driver so when the cluster's head is gone (see ray status): what was found is not known; scan again",
+        f"vyre-dist: the scan's process ended with exit code {code} before the outputs were "
+        "written: it is not the scan's. "
+        "Ray ends a driver so when the cluster's head is gone (see ray status): what was found is "
+        "not known; scan again",
         err=True,
     )
     return ExitCode.INCOMPLETE

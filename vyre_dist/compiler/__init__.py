@@ -1,4 +1,5 @@
-"""The rule compiler: from syntax trees to tables that find every match's place and run outward from there.
+"""The rule compiler: from syntax trees to tables that find every match's place and run outward from
+there.
 
 compiled = compile_tables([parse(pattern).root for pattern in patterns])
 verdicts = execute(compiled.tables, text)  # or execute_arena, for many documents at once

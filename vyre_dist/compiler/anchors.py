@@ -1,14 +1,15 @@
-"""Anchors: for one expression, the cheapest windows of four byte classes such that every match contains one
-that begins at an even place of the text.
+"""Anchors: for one expression, the cheapest windows of four byte classes such that every match
+contains one that begins at an even place of the text.
 
-A window is a path of four positions. The windows that are narrow enough to enumerate are the edges of a
-network that spells out the paths from a match's start to its end; a minimum cut of it is the cheapest set of
-windows that no match avoids, through alternations, optional parts and repeats alike. A window costs its
-expected hits per place looked at plus what its grams add to a shared bitmap's false hits.
+A window is a path of four positions. The windows that are narrow enough to enumerate are the edges
+of a network that spells out the paths from a match's start to its end; a minimum cut of it is the
+cheapest set of windows that no match avoids, through alternations, optional parts and repeats
+alike. A window costs its expected hits per place looked at plus what its grams add to a shared
+bitmap's false hits.
 
-Looking at every second place halves a prefilter's work (hashing and look-ups are what bounds it on a GPU). A match
-may begin at an even or an odd place, so the network has every node twice, once for each parity of the byte
-read last, and only windows that begin at an even place can be bought.
+Looking at every second place halves a prefilter's work (hashing and look-ups are what bounds it on
+a GPU). A match may begin at an even or an odd place, so the network has every node twice, once for
+each parity of the byte read last, and only windows that begin at an even place can be bought.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from vyre_dist.regex import charclass
 from vyre_dist.regex.context import CONTEXT_CLASSES
 
 GRAM_PRICE = 5e-7
-"""What one gram costs beside its hits: what its two bits add to the bitmap's false hits (see hashing.py)."""
+"""What one gram costs beside its hits: what its two bits add to the bitmap's false hits (see
+hashing.py).
+"""
 
 MAX_GRAMS = 8192
 """The most folded grams that one window may stand for."""
@@ -40,10 +43,12 @@ STRIDE = 2
 _MAX_PATHS = 8_000
 _MAX_PRICED_GRAMS = 1 << 20
 
-# Nearly all rules have a cut that is cheaper than a window of this many grams: the others need not be priced.
+# Nearly all rules have a cut that is cheaper than a window of this many grams: the others need not
+# be priced.
 _FIRST_GRAMS = 48
 
-# A cut counts a window once for every path that spells it; how often that is the same window shows afterwards.
+# A cut counts a window once for every path that spells it; how often that is the same window shows
+# afterwards.
 _DOUBLE_COUNTING = 4
 
 Path = tuple[int, ...]
@@ -51,10 +56,12 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One window. `classes`: four byte classes; a match shorter than that is padded with classes of all bytes.
+    """One window. `classes`: four byte classes; a match shorter than that is padded with classes of
+    all bytes.
 
-    `pivot`: the position that the automata run outward from; it takes the window's byte number `pivot_offset`.
-    `rate`: expected hits per byte of text, folded; `grams`: the folded grams that the window stands for.
+    `pivot`: the position that the automata run outward from; it takes the window's byte number
+    `pivot_offset`. `rate`: expected hits per byte of text, folded; `grams`: the folded grams that
+    the window stands for.
     """
 
     classes: tuple[int, ...]
@@ -96,7 +103,10 @@ def choose_anchors(positions: Positions, model: GramModel, stride: int = STRIDE)
         return AnchorSet((), "")  # nothing can match, so nothing has to be found
     windows = _usable_windows(sketch, model, _FIRST_GRAMS)
     chosen = _cheapest_cut(sketch, windows, stride)
-    if chosen is None or (cost := sum(windows[path].cost for path in chosen)) > GRAM_PRICE * _FIRST_GRAMS:
+    if (
+        chosen is None
+        or (cost := sum(windows[path].cost for path in chosen)) > GRAM_PRICE * _FIRST_GRAMS
+    ):
         # No window with more grams than the price of this cut can be part of a cheaper one.
         limit = MAX_GRAMS if chosen is None else min(MAX_GRAMS, int(cost / GRAM_PRICE))
         windows = _usable_windows(sketch, model, limit)
@@ -110,9 +120,9 @@ def choose_anchors(positions: Positions, model: GramModel, stride: int = STRIDE)
 class _Sketch:
     """The position graph with the copies of long repeats merged, and without what lies on no match.
 
-    `pads`, numbers below 0, come before the starts: a window may begin one byte before a match that begins at an odd
-    place. There is a pad for each set of contexts that a match may begin behind: what may stand behind a word's edge only
-    is no letter, which is most of the text.
+    `pads`, numbers below 0, come before the starts: a window may begin one byte before a match that
+    begins at an odd place. There is a pad for each set of contexts that a match may begin behind:
+    what may stand behind a word's edge only is no letter, which is most of the text.
     """
 
     def __init__(self, positions: Positions) -> None:
@@ -146,8 +156,11 @@ class _Sketch:
         self.fixed = {p: positions.fixed[p] for p in useful}
         behind: dict[int, list[int]] = {}
         for p in self.starts:
-            # a document begins at an even place, so what stands before a match at an odd one is a byte
-            if mask := sum(members for c, members in enumerate(CONTEXT_CLASSES) if starts[p] >> c & 1):
+            # a document begins at an even place, so what stands before a match at an odd one is a
+            # byte
+            if mask := sum(
+                members for c, members in enumerate(CONTEXT_CLASSES) if starts[p] >> c & 1
+            ):
                 behind.setdefault(mask, []).append(p)
         self.pads = range(-len(behind), 0)
         for pad, (mask, heads) in zip(self.pads, behind.items(), strict=True):
@@ -176,12 +189,15 @@ def _reachable(roots: set[int], edges: dict[int, set[int]]) -> set[int]:
 
 
 def _usable_windows(sketch: _Sketch, model: GramModel, max_grams: int) -> dict[Path, _Window]:
-    """The paths of four positions, or of fewer at a match's end, that stand for few enough grams."""
+    """The paths of four positions, or of fewer at a match's end, that stand for few enough
+    grams.
+    """
     pad = (charclass.ALL,) * MAX_WINDOW
     spelled: dict[Path, tuple[int, ...]] = {}
     sizes: dict[tuple[int, ...], int] = {}
     total = 0
-    # An absurd number of alternatives is cut short: the windows that are left out just can't be used.
+    # An absurd number of alternatives is cut short: the windows that are left out just can't be
+    # used.
     for path, grams in itertools.islice(_narrow_paths(sketch, max_grams), _MAX_PATHS):
         classes = spelled[path] = (*(sketch.classes[p] for p in path), *pad[len(path) :])
         if classes not in sizes:
@@ -198,7 +214,9 @@ def _usable_windows(sketch: _Sketch, model: GramModel, max_grams: int) -> dict[P
 
 
 def _narrow_paths(sketch: _Sketch, max_grams: int) -> Iterator[tuple[Path, int]]:
-    """(path, the grams that its window stands for); a path of less than four positions ends a match."""
+    """(path, the grams that its window stands for); a path of less than four positions ends a
+    match.
+    """
     pad = len(folded_bytes(charclass.ALL))
     width = {p: len(folded_bytes(sketch.classes[p])) for p in sketch.follow}
     stack: list[tuple[Path, int]] = [((p,), width[p]) for p in sorted(sketch.follow, reverse=True)]
@@ -219,9 +237,12 @@ def _narrow_paths(sketch: _Sketch, max_grams: int) -> Iterator[tuple[Path, int]]
 
 def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) -> list[Path] | None:
     """The paths of the cheapest set of windows that no match avoids."""
-    # A state is the longest end of the way so far that begins some window (at least its last position): the
-    # states of an Aho-Corasick automaton over positions; and where the way's last byte lies, modulo the stride.
-    begun = {path[:length] for path in windows for length in range(2, min(len(path), MAX_WINDOW - 1) + 1)}
+    # A state is the longest end of the way so far that begins some window (at least its last
+    # position): the states of an Aho-Corasick automaton over positions; and where the way's last
+    # byte lies, modulo the stride.
+    begun = {
+        path[:length] for path in windows for length in range(2, min(len(path), MAX_WINDOW - 1) + 1)
+    }
     network = FlowNetwork(2)
     source, sink = 0, 1
     states: dict[tuple[Path, int], int] = {}
@@ -246,7 +267,11 @@ def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) ->
         number = states[path, phase]
         if path[-1] in sketch.ends:
             first = phase - len(path) + 1
-            short = [path[i:] for i in range(len(path)) if (first + i) % stride == 0 and path[i:] in windows]
+            short = [
+                path[i:]
+                for i in range(len(path))
+                if (first + i) % stride == 0 and path[i:] in windows
+            ]
             if short:
                 best = min(short, key=lambda w: windows[w].cost)
                 bought[network.add_edge(number, sink, windows[best].cost)] = best
@@ -267,8 +292,11 @@ def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) ->
     return None if cut is None else list(dict.fromkeys(bought[edge] for edge in cut))
 
 
-def _with_pivots(chosen: list[Path], windows: dict[Path, _Window], sketch: _Sketch) -> Iterator[Anchor]:
-    """The windows with as few distinct pivots as a greedy choice finds: each is a start state of the automata.
+def _with_pivots(
+    chosen: list[Path], windows: dict[Path, _Window], sketch: _Sketch
+) -> Iterator[Anchor]:
+    """The windows with as few distinct pivots as a greedy choice finds: each is a start state of
+    the automata.
 
     Only a position that stands for itself alone can be one.
     """
@@ -289,5 +317,10 @@ def _with_pivots(chosen: list[Path], windows: dict[Path, _Window], sketch: _Sket
 
 def _why_not(windows: dict[Path, _Window]) -> str:
     if not windows:
-        return f"no four bytes in a row of it stand for {MAX_GRAMS} grams or fewer, with few enough hits"
-    return f"the windows that every match contains would hit more than {MAX_COST:.0%} of ordinary text"
+        return (
+            f"no four bytes in a row of it stand for {MAX_GRAMS} grams or fewer, with few enough "
+            f"hits"
+        )
+    return (
+        f"the windows that every match contains would hit more than {MAX_COST:.0%} of ordinary text"
+    )

@@ -1,4 +1,5 @@
-"""Arena: many documents, or stretches of documents, side by side, as one launch of a program sees them.
+"""Arena: many documents, or stretches of documents, side by side, as one launch of a program sees
+them.
 
 What the programs do with one is in arena_executor.py.
 """
@@ -29,15 +30,18 @@ def packed_size(sizes: Sequence[int], alignment: int = ALIGNMENT) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arena:
-    """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64 [documents].
+    """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64
+    [documents].
 
-    Every document begins at an even place: a window may begin one byte before a match, and only where the match begins
-    at an odd place, so that byte is the document's own. What lies between documents is never looked at for its own sake.
-    `at_start`, `at_end` bool [documents]: whether the whole document begins (ends) where its stretch does. Where it
-    does not, the bytes beyond are not known, and whatever would have to read them is left open.
+    Every document begins at an even place: a window may begin one byte before a match, and only
+    where the match begins at an odd place, so that byte is the document's own. What lies between
+    documents is never looked at for its own sake. `at_start`, `at_end` bool [documents]: whether
+    the whole document begins (ends) where its stretch does. Where it does not, the bytes beyond are
+    not known, and whatever would have to read them is left open.
 
     Raises:
-        UsageError: documents overlap, are out of order, lie outside of the data or begin at an odd place, or a length is
+        UsageError: documents overlap, are out of order, lie outside of the data or begin at an odd
+        place, or a length is
             wrong.
     """
 
@@ -51,7 +55,8 @@ class Arena:
         starts, ends, count = self.starts, self.ends, self.starts.size
         if not count == ends.size == self.at_start.size == self.at_end.size:
             raise UsageError(
-                f"an arena of {count} documents has {ends.size} ends, {self.at_start.size} at_start and "
+                f"an arena of {count} documents has {ends.size} ends, {self.at_start.size} "
+                "at_start and "
                 f"{self.at_end.size} at_end flags; give one of each for each document"
             )
         wrong = starts % _STRIDE != 0
@@ -60,7 +65,8 @@ class Arena:
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])
             raise UsageError(
-                f"document {i} of an arena lies at [{starts[i]}, {ends[i]}): documents must begin at even places, "
+                f"document {i} of an arena lies at [{starts[i]}, {ends[i]}): documents must begin "
+                "at even places, "
                 f"follow each other without overlap and end within its {self.data.size} bytes"
             )
 
@@ -74,11 +80,11 @@ class Arena:
         alignment: int = ALIGNMENT,
         memory: npt.NDArray[np.uint8] | None = None,
     ) -> Arena:
-        """The arena of these stretches, in order, each at a multiple of `alignment` (even), with zeros between them;
-        whole documents unless the flags say otherwise.
+        """The arena of these stretches, in order, each at a multiple of `alignment` (even), with
+        zeros between them; whole documents unless the flags say otherwise.
 
-        `memory`: where to put them, with packed_size bytes or more; None: in memory of its own, or, of one stretch,
-        where it is.
+        `memory`: where to put them, with packed_size bytes or more; None: in memory of its own, or,
+        of one stretch, where it is.
         """
         count = len(stretches)
         sizes = np.array([len(stretch) for stretch in stretches], np.int64)
@@ -97,7 +103,9 @@ class Arena:
             data = np.frombuffer(stretches[0], np.uint8)
         else:
             gaps = (room - sizes).tolist()
-            parts = [part for s, gap in zip(stretches, gaps, strict=True) for part in (s, bytes(gap))]
+            parts = [
+                part for s, gap in zip(stretches, gaps, strict=True) for part in (s, bytes(gap))
+            ]
             data = np.frombuffer(b"".join(parts[:-1]), np.uint8)
         return cls(
             data,
@@ -113,7 +121,9 @@ class Arena:
         return int(self.starts.size)
 
     def part(self, low: int, high: int) -> Arena:
-        """The documents [low, high) as an arena, which begins where the first of them does; nothing is copied."""
+        """The documents [low, high) as an arena, which begins where the first of them does; nothing
+        is copied.
+        """
         begin, end = (int(self.starts[low]), int(self.ends[high - 1])) if low < high else (0, 0)
         own = slice(low, high)
         return Arena(

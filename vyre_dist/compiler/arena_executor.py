@@ -1,22 +1,26 @@
-"""The programs on compiled tables, executed in NumPy exactly as a kernel executes them: the oracle for the kernels.
+"""The programs on compiled tables, executed in NumPy exactly as a kernel executes them: the oracle
+for the kernels.
 
-1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded little-endian 4-byte window that
-   begins there, over documents' edges, zeros past the arena's end; both bits of its hash.
-2. grams: the window is one of the grams, and leads to entries.
-   Besides, every place of the arena, whatever is there, leads to the always-on rules' entries, the pivot at that place.
-3. probes: the pivot, `pivot_offset` after the place, must lie in a document.
-   Probes look at that document only: beyond its edge they pass if they may, where its bytes are not known they pass.
-4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A candidate is dead if either
-   is, confirmed if both accept, and left to the host if one is undecided or the rule's route is HOST. What is confirmed
-   was read: no verdict but the host's depends on bytes that are not known.
+1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded
+   little-endian 4-byte window that begins there, over documents' edges, zeros past the arena's end;
+   both bits of its hash.
+2. grams: the window is one of the grams, and leads to entries. Besides, every place of the arena,
+   whatever is there, leads to the always-on rules' entries, the pivot at that place.
+3. probes: the pivot, `pivot_offset` after the place, must lie in a document. Probes look at that
+   document only: beyond its edge they pass if they may, where its bytes are not known they pass.
+4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A
+   candidate is dead if either is, confirmed if both accept, and left to the host if one is
+   undecided or the rule's route is HOST. What is confirmed was read: no verdict but the host's
+   depends on bytes that are not known.
 
-A row's place is its candidate's pivot; but of a rule whose matches are all of one width a confirmed row has the match's
-start, `distance` before the pivot: [start, start + width) is a match.
+A row's place is its candidate's pivot; but of a rule whose matches are all of one width a confirmed
+row has the match's start, `distance` before the pivot: [start, start + width) is a match.
 
-Rules that are looked for by runs go to the host for every run that is long enough and whose first whole block (of 16
-bytes, at a multiple of 16 in the arena) lies in the document with it; the place is the run's start. Of host rules with
-neither anchors nor runs every document has a row without a place. What is put out are sorted rows; extraction is not done
-here: a confirmed row says that its rule matches through that pivot, google-re2 says where unless the width does.
+Rules that are looked for by runs go to the host for every run that is long enough and whose first
+whole block (of 16 bytes, at a multiple of 16 in the arena) lies in the document with it; the place
+is the run's start. Of host rules with neither anchors nor runs every document has a row without a
+place. What is put out are sorted rows; extraction is not done here: a confirmed row says that its
+rule matches through that pivot, google-re2 says where unless the width does.
 """
 
 from __future__ import annotations
@@ -38,23 +42,29 @@ from vyre_dist.compiler.runs import BLOCK
 from vyre_dist.compiler.tables import EDGE_PASSES, PackTables
 
 DEFAULT_MAX_STEPS = 64 << 10
-"""How far an automaton runs from its pivot before the host takes over: the default cap on a match's length."""
+"""How far an automaton runs from its pivot before the host takes over: the default cap on a match's
+length.
+"""
 
 ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("place", "<u8")])
-"""`rule`: the tables' number; `place`: in the arena: the pivot's, the match's start (confirmed rows of rules of one
-width), a run's start, or NO_PLACE."""
+"""`rule`: the tables' number; `place`: in the arena: the pivot's, the match's start (confirmed rows
+of rules of one width), a run's start, or NO_PLACE.
+"""
 
 NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
 
 Rows = npt.NDArray[np.void]
 _Row = tuple[int, int, int]
 
-# Places whose windows are looked at together: what that takes stays in a processor's second-level cache.
+# Places whose windows are looked at together: what that takes stays in a processor's second-level
+# cache.
 _CHUNK = 1 << 16
 
 
 class Candidates(NamedTuple):
-    """Parallel arrays: the window's place, the entry that it leads to, the document that holds the pivot."""
+    """Parallel arrays: the window's place, the entry that it leads to, the document that holds the
+    pivot.
+    """
 
     places: Places
     entries: npt.NDArray[np.uint32]
@@ -72,10 +82,12 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArenaVerdicts:
-    """`confirmed`, `for_host`: arrays of ROW_DTYPE, sorted by document, rule, place, without repeats.
+    """`confirmed`, `for_host`: arrays of ROW_DTYPE, sorted by document, rule, place, without
+    repeats.
 
-    A tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its probes lies in it,
-    committed if besides the pivot of a row does. `steps`: the symbols that automata read.
+    A tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its
+    probes lies in it, committed if besides the pivot of a row does. `steps`: the symbols that
+    automata read.
     """
 
     confirmed: Rows
@@ -94,7 +106,11 @@ class ArenaVerdicts:
         both = np.concatenate((self.confirmed, self.for_host))
         keys = np.unique(both["document"].astype(np.uint64) << np.uint64(32) | both["rule"])
         return list(
-            zip((keys >> np.uint64(32)).tolist(), (keys & np.uint64(0xFFFF_FFFF)).tolist(), strict=True)
+            zip(
+                (keys >> np.uint64(32)).tolist(),
+                (keys & np.uint64(0xFFFF_FFFF)).tolist(),
+                strict=True,
+            )
         )
 
 
@@ -103,16 +119,24 @@ def bitmap_places(tables: PackTables, data: npt.NDArray[np.uint8]) -> Places:
     stride = tables.stride
     found = []
     for begin in range(0, data.size, _CHUNK):
-        windows = folded_windows(data[begin : begin + _CHUNK + MAX_WINDOW - 1], stride)[: _CHUNK // stride]
-        found.append(np.flatnonzero(passes(tables.bitmap, windows, tables.multiplier)) * stride + begin)
+        windows = folded_windows(data[begin : begin + _CHUNK + MAX_WINDOW - 1], stride)[
+            : _CHUNK // stride
+        ]
+        found.append(
+            np.flatnonzero(passes(tables.bitmap, windows, tables.multiplier)) * stride + begin
+        )
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def folded_windows(data: npt.NDArray[np.uint8], stride: int = 1) -> npt.NDArray[np.uint32]:
-    """The folded 4-byte window at every multiple of `stride`; past the end there are zeros, folded as well."""
+    """The folded 4-byte window at every multiple of `stride`; past the end there are zeros, folded
+    as well.
+    """
     folded = np.full(data.size + MAX_WINDOW - 1, FOLD, np.uint8)
     np.bitwise_or(data, FOLD, out=folded[: data.size])
-    return np.ndarray((-(-data.size // stride),), "<u4", folded.data, 0, (stride,)).astype(np.uint32)
+    return np.ndarray((-(-data.size // stride),), "<u4", folded.data, 0, (stride,)).astype(
+        np.uint32
+    )
 
 
 def gram_candidates(tables: PackTables, arena: Arena, places: Places) -> Candidates:
@@ -153,7 +177,9 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
         before = at < arena.starts[found.documents]
         after = at >= arena.ends[found.documents]
         inside = ~(before | after)
-        unknown = (before & ~arena.at_start[found.documents]) | (after & ~arena.at_end[found.documents])
+        unknown = (before & ~arena.at_start[found.documents]) | (
+            after & ~arena.at_end[found.documents]
+        )
         byte = arena.data[np.where(inside, at, 0)]
         member = tables.probe_classes[classes & (EDGE_PASSES - 1), byte >> 3] >> (byte & 7) & 1
         keep = np.where(inside, member == 1, unknown | (classes & EDGE_PASSES != 0))
@@ -162,7 +188,9 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
 
 
 def always_candidates(tables: PackTables, arena: Arena) -> Iterator[Candidates]:
-    """Stage 2 of always-on rules: their entries at every place that lies in a document, a limited number at a time."""
+    """Stage 2 of always-on rules: their entries at every place that lies in a document, a limited
+    number at a time.
+    """
     for begin in range(0, arena.data.size, _CHUNK) if tables.always_entries.size else ():
         places = np.arange(begin, min(begin + _CHUNK, arena.data.size))
         documents = arena.document_at(places)
@@ -191,7 +219,9 @@ def confirm(
     rules, pivots, documents = entries["rule"], found.pivots(tables), found.documents
     to_host = tables.routes[rules] == Route.HOST
     after, steps = _outward(tables, arena, found, max_steps, ~to_host, forward=True)
-    before, more = _outward(tables, arena, found, max_steps, ~to_host & (after != DEAD), forward=False)
+    before, more = _outward(
+        tables, arena, found, max_steps, ~to_host & (after != DEAD), forward=False
+    )
     verdict = np.where((after == DEAD) | (before == DEAD), DEAD, np.maximum(after, before))
     accepted, left = verdict == ACCEPT, to_host | (verdict == UNDECIDED)
     shift = tile_bytes.bit_length() - 1
@@ -219,21 +249,35 @@ def execute_arena(
 
 
 def _outward(
-    tables: PackTables, arena: Arena, found: Candidates, max_steps: int, wanted: Flags, *, forward: bool
+    tables: PackTables,
+    arena: Arena,
+    found: Candidates,
+    max_steps: int,
+    wanted: Flags,
+    *,
+    forward: bool,
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """The verdicts of the wanted candidates in one direction, DEAD for the others; and the steps taken."""
+    """The verdicts of the wanted candidates in one direction, DEAD for the others; and the steps
+    taken.
+    """
     verdicts = np.full(wanted.size, DEAD, np.int64)
     if not wanted.any():  # as in most small arenas
         return verdicts, 0
     chosen = found.chosen(wanted)
-    entries, pivots, documents = tables.entries[chosen.entries], chosen.pivots(tables), chosen.documents
+    entries, pivots, documents = (
+        tables.entries[chosen.entries],
+        chosen.pivots(tables),
+        chosen.documents,
+    )
     if forward:
         ways = Ways(pivots, arena.ends[documents] - pivots, arena.at_end[documents])
         automata, starts, stride = entries["forward"], entries["forward_start"], 1
     else:
         ways = Ways(pivots - 1, pivots - arena.starts[documents], arena.at_start[documents])
         automata, starts, stride = entries["backward"], entries["backward_start"], -1
-    verdicts[wanted], steps = run_outward(tables, arena.data, automata, starts, ways, stride, max_steps)
+    verdicts[wanted], steps = run_outward(
+        tables, arena.data, automata, starts, ways, stride, max_steps
+    )
     return verdicts, steps
 
 
@@ -243,9 +287,15 @@ def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
     data, size = arena.data, arena.data.size
     for run in tables.runs:
         rule, length = int(run["rule"]), int(run["length"])
-        members = np.unpackbits(tables.probe_classes[run["byte_class"]], bitorder="little").view(bool)[data]
-        blocks = np.flatnonzero(members[: size // BLOCK * BLOCK].reshape(-1, BLOCK).all(axis=1)) * BLOCK
-        for block, document in zip(blocks.tolist(), arena.document_at(blocks).tolist(), strict=True):
+        members = np.unpackbits(tables.probe_classes[run["byte_class"]], bitorder="little").view(
+            bool
+        )[data]
+        blocks = (
+            np.flatnonzero(members[: size // BLOCK * BLOCK].reshape(-1, BLOCK).all(axis=1)) * BLOCK
+        )
+        for block, document in zip(
+            blocks.tolist(), arena.document_at(blocks).tolist(), strict=True
+        ):
             if document < 0 or block + BLOCK > arena.ends[document]:
                 continue
             before = members[max(block - BLOCK, int(arena.starts[document])) : block]
@@ -261,10 +311,14 @@ def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
 def _everywhere(tables: PackTables, arena: Arena) -> list[_Row]:
     """(document, rule, NO_PLACE) of the host rules that nothing else looks for."""
     everywhere = np.flatnonzero((tables.routes == Route.HOST) & ~tables.anchored()).tolist()
-    return [(document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere]
+    return [
+        (document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere
+    ]
 
 
-def _rows(documents: Places, rules: npt.NDArray[np.uint32], places: Places, whole: list[_Row]) -> Rows:
+def _rows(
+    documents: Places, rules: npt.NDArray[np.uint32], places: Places, whole: list[_Row]
+) -> Rows:
     """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
     rows = np.empty(documents.size + len(whole), ROW_DTYPE)
     rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules

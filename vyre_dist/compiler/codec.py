@@ -1,4 +1,5 @@
-"""PackTables as bytes and back: a msgpack map of plain types, versioned, with a checksum over all of it.
+"""PackTables as bytes and back: a msgpack map of plain types, versioned, with a checksum over all
+of it.
 
 Whatever is wrong with stored tables is one error, TableFormatError: to a cache it is a miss.
 """
@@ -15,10 +16,18 @@ import numpy as np
 
 from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
-from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, ENTRY_DTYPE, RUN_DTYPE, PackTables
+from vyre_dist.compiler.tables import (
+    AUTOMATON_DTYPE,
+    EDGE_PASSES,
+    ENTRY_DTYPE,
+    RUN_DTYPE,
+    PackTables,
+)
 
 TABLES_SCHEMA = 10
-"""Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of tables."""
+"""Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of
+tables.
+"""
 
 _MAGIC = b"vyre-dist tables\n"
 _WHAT = "compiled tables"
@@ -43,13 +52,17 @@ _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
 
 
 def table_layout() -> tuple[str, ...]:
-    """What a program has to know to read the arrays: names, types and row lengths, in the order of the fields."""
+    """What a program has to know to read the arrays: names, types and row lengths, in the order of
+    the fields.
+    """
     arrays = tuple(f"{name} {dtype.descr} {row}" for name, (dtype, row) in _ARRAYS.items())
     return (*arrays, f"{MAX_PROBES} probes", f"edge passes {EDGE_PASSES}")
 
 
 def pack_tables(tables: PackTables) -> bytes:
-    """The tables as bytes for unpack_tables: the same tables give the same bytes on every machine."""
+    """The tables as bytes for unpack_tables: the same tables give the same bytes on every
+    machine.
+    """
     values: dict[str, Any] = {"schema": TABLES_SCHEMA, "probes": MAX_PROBES}
     for f in fields(PackTables):
         value = getattr(tables, f.name)
@@ -77,14 +90,22 @@ def unpack_tables(blob: bytes) -> PackTables:
         schema, probes = values.pop("schema"), values.pop("probes")
         if (schema, probes) != (TABLES_SCHEMA, MAX_PROBES):
             raise TableFormatError(
-                _WHAT, f"schema {schema!r} with {probes!r} probes, not {TABLES_SCHEMA} with {MAX_PROBES}"
+                _WHAT,
+                f"schema {schema!r} with {probes!r} probes, not {TABLES_SCHEMA} with {MAX_PROBES}",
             )
         for name, (dtype, row) in _ARRAYS.items():
             array = np.frombuffer(values[name], dtype)
             values[name] = array.reshape(-1, row) if row else array
         values["reasons"] = tuple(values["reasons"])
         tables = PackTables(**values)
-    except (zlib.error, ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
+    except (
+        zlib.error,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        msgpack.UnpackException,
+    ) as error:
         raise TableFormatError(_WHAT, f"it can't be read ({error})") from error
     _check(tables)
     return tables

@@ -1,4 +1,6 @@
-"""compile_tables: a pack's syntax trees to PackTables, with what was decided for each rule kept for people."""
+"""compile_tables: a pack's syntax trees to PackTables, with what was decided for each rule kept for
+people.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ class CompiledTables:
 
 
 def compile_tables(roots: Sequence[Node], model: GramModel | None = None) -> CompiledTables:
-    """Compile syntax trees (`vyre_dist.regex.parse(...).root`); `model`: the shipped one unless another is given.
+    """Compile syntax trees (`vyre_dist.regex.parse(...).root`); `model`: the shipped one unless
+    another is given.
 
-    Equal trees are compiled once. Never fails for a tree's sake: what does not fit takes the route HOST.
+    Equal trees are compiled once. Never fails for a tree's sake: what does not fit takes the route
+    HOST.
     """
     model = model or default_model()
     done: dict[Node, RuleProgram] = {}
@@ -42,7 +46,9 @@ def compile_tables(roots: Sequence[Node], model: GramModel | None = None) -> Com
             program = done[root] = compile_rule(root, model)
         runs += program.run is not None
         if program.run is not None and runs > MAX_RUNS:
-            why = f"{program.reason}; {MAX_RUNS} other rules are looked for by runs of bytes already"
+            why = (
+                f"{program.reason}; {MAX_RUNS} other rules are looked for by runs of bytes already"
+            )
             program = replace(program, run=None, reason=why)
         programs.append(program)
     return CompiledTables(tuple(programs), build_tables(programs, model))

@@ -1,9 +1,11 @@
-"""Automata that run outward from a pivot: subset construction over positions, with bounds on what it may cost.
+"""Automata that run outward from a pivot: subset construction over positions, with bounds on what
+it may cost.
 
-A state is (positions that may come next, contexts in which the match is complete); sets with the same future
-meet early that way. State 0 is dead and state 1 has accepted: whoever gets there stops. The last column of a table
-is the edge of the text. Existence is all that is asked, so as soon as a match is certain the state is 1: an
-optional prefix costs nothing. What happens to a table afterwards is in minimize.py.
+A state is (positions that may come next, contexts in which the match is complete); sets with the
+same future meet early that way. State 0 is dead and state 1 has accepted: whoever gets there stops.
+The last column of a table is the edge of the text. Existence is all that is asked, so as soon as a
+match is certain the state is 1: an optional prefix costs nothing. What happens to a table
+afterwards is in minimize.py.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _MAX_WORK = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Dfa:
-    """`columns[symbol]` (257 of them: the bytes and the edge) is a column of `table`, uint16 [states, columns].
+    """`columns[symbol]` (257 of them: the bytes and the edge) is a column of `table`, uint16
+    [states, columns].
 
     `entries`: the states to begin in, one for each pivot that was asked for.
     """
@@ -50,8 +53,9 @@ class Dfa:
 class Alphabet:
     """Bytes that no position tells apart, as one column each.
 
-    `columns`: see Dfa. `reach[c]`: the positions that take the bytes of column c. `contexts[c]`: their context,
-    as a 4-bit mask (several bits only where no final position cares). The edge's column comes last.
+    `columns`: see Dfa. `reach[c]`: the positions that take the bytes of column c. `contexts[c]`:
+    their context, as a 4-bit mask (several bits only where no final position cares). The edge's
+    column comes last.
     """
 
     columns: bytes
@@ -60,7 +64,9 @@ class Alphabet:
 
 
 def reachable(direction: Direction, roots: int) -> int:
-    """The positions that can be read from `roots` on, those included, and that lead to a complete match."""
+    """The positions that can be read from `roots` on, those included, and that lead to a complete
+    match.
+    """
     seen = fresh = roots
     while fresh:
         ahead = 0
@@ -81,7 +87,9 @@ def reachable(direction: Direction, roots: int) -> int:
 
 
 def make_alphabet(classes: Sequence[int], members: int, *, by_context: bool) -> Alphabet:
-    """The columns for the positions in `members`. Raises RegexTooLargeError when all bytes have one of their own."""
+    """The columns for the positions in `members`. Raises RegexTooLargeError when all bytes have one
+    of their own.
+    """
     takers: dict[int, int] = {}
     for p in bits_of(members):
         takers[classes[p]] = takers.get(classes[p], 0) | 1 << p
@@ -134,7 +142,9 @@ class _Subsets:
         self._direction = direction
         self._alive = alive
         self._alphabet = alphabet
-        self._ladders = [bits & alive for bits in direction.ladders if (bits & alive).bit_count() > 1]
+        self._ladders = [
+            bits & alive for bits in direction.ladders if (bits & alive).bit_count() > 1
+        ]
         self._numbers: dict[tuple[int, int], int] = {}
         self._after: dict[int, int] = {}
         self._keys: list[tuple[int, int]] = []
@@ -177,11 +187,15 @@ class _Subsets:
         return number
 
     def _reduced(self, read: int) -> int:
-        """Without positions that another one outdoes: of a repeat's optional copies, one has the most left."""
+        """Without positions that another one outdoes: of a repeat's optional copies, one has the
+        most left.
+        """
         for ladder in self._ladders:
             rungs = read & ladder
             if rungs & (rungs - 1):
-                best = rungs & -rungs if self._direction.lowest_wins else 1 << rungs.bit_length() - 1
+                best = (
+                    rungs & -rungs if self._direction.lowest_wins else 1 << rungs.bit_length() - 1
+                )
                 read ^= rungs ^ best
         return read
 

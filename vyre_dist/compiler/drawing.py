@@ -1,4 +1,6 @@
-"""One rule's way through the tables, drawn: as text for a terminal, and for Graphviz. Nothing is decided here."""
+"""One rule's way through the tables, drawn: as text for a terminal, and for Graphviz. Nothing is
+decided here.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,14 @@ _DRAWN_STATES = 40
 
 
 def draw_text(program: RuleProgram, title: str, regex: str) -> str:
-    """The stages from top to bottom, each with what it looks at and why the rule takes no better route."""
+    """The stages from top to bottom, each with what it looks at and why the rule takes no better
+    route.
+    """
     summary = summarize(program)
     shown = (
-        ["regex:", *(f"    {line}" for line in regex.splitlines())] if "\n" in regex else [f"regex: {regex}"]
+        ["regex:", *(f"    {line}" for line in regex.splitlines())]
+        if "\n" in regex
+        else [f"regex: {regex}"]
     )
     lines = [title, *shown, f"route: {summary.route.replace('_', ' ')}"]
     if summary.reason:
@@ -47,25 +53,39 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
         return
     if anchors:
         windows = list(dict.fromkeys((window_text(a.classes), a.rate) for a in anchors))
-        details = [f"{hits_per_mb(rate):10.3f} hits/MB  {text}" for text, rate in windows[:_SHOWN_WINDOWS]]
+        details = [
+            f"{hits_per_mb(rate):10.3f} hits/MB  {text}" for text, rate in windows[:_SHOWN_WINDOWS]
+        ]
         if len(windows) > _SHOWN_WINDOWS:
             rest = sum(rate for _, rate in windows[_SHOWN_WINDOWS:])
-            details.append(f"{hits_per_mb(rest):10.3f} hits/MB  {len(windows) - _SHOWN_WINDOWS} more windows")
+            details.append(
+                f"{hits_per_mb(rest):10.3f} hits/MB  {len(windows) - _SHOWN_WINDOWS} more windows"
+            )
         details.append(
-            f"{summary.chance_hits_per_mb:10.3f} hits/MB  by chance, of {summary.grams} grams in the bitmap"
+            f"{summary.chance_hits_per_mb:10.3f} hits/MB  by chance, of {summary.grams} grams in "
+            "the bitmap"
         )
         yield "bitmap, then grams: every match contains one of these windows", details
-        yield "probes: bytes around the window, by their distance from the pivot", list(_probe_lines(program))
+        yield (
+            "probes: bytes around the window, by their distance from the pivot",
+            list(_probe_lines(program)),
+        )
     if program.route is Route.ALWAYS_ON:
         yield "every place: a match may begin there", [f"{len(program.pivots)} ways to begin"]
         yield "probes: bytes around the place", list(_probe_lines(program))
         yield "automaton after, from the place's own byte on", [_size(program.forward)]
         yield "automaton before: the byte before the place", [_size(program.backward)]
-        yield "confirmed", ["google-re2 finds the spans in documents where a candidate comes this far"]
+        yield (
+            "confirmed",
+            ["google-re2 finds the spans in documents where a candidate comes this far"],
+        )
     elif program.route is Route.AUTOMATA:
         yield "automaton after, from the pivot's own byte on", [_size(program.forward)]
         yield "automaton before, from the byte before the pivot back", [_size(program.backward)]
-        yield "confirmed", ["google-re2 finds the spans in documents where a candidate comes this far"]
+        yield (
+            "confirmed",
+            ["google-re2 finds the spans in documents where a candidate comes this far"],
+        )
     else:
         if program.run is not None:
             yield (
@@ -125,7 +145,10 @@ def draw_dot(program: RuleProgram, title: str) -> str:
         lines.append(f"  p{number} [shape=ellipse, label={_quoted(label)}];")
         for anchor in program.anchors.anchors:
             if anchor.pivot == pivot:
-                edge = f"  {windows[window_text(anchor.classes)]} -> p{number} [label={_quoted(f'+{anchor.pivot_offset}')}];"
+                edge = (
+                    f"  {windows[window_text(anchor.classes)]} -> p{number} "
+                    f"[label={_quoted(f'+{anchor.pivot_offset}')}];"
+                )
                 if edge not in lines:
                     lines.append(edge)
     lines += _dot_automata(program)
@@ -174,7 +197,9 @@ def _is_drawn(automaton: Dfa | Nfa) -> bool:
 
 
 def _dot_automaton(prefix: str, label: str, automaton: Dfa | Nfa) -> Iterator[str]:
-    """A cluster whose states are named by prefix and number; just one node, the accepting one, for large ones."""
+    """A cluster whose states are named by prefix and number; just one node, the accepting one, for
+    large ones.
+    """
     yield f"  subgraph cluster_{prefix} {{ label={_quoted(label)};"
     if not isinstance(automaton, Dfa) or not _is_drawn(automaton):
         yield f"    {prefix}1 [label={_quoted(_size(automaton))}];"
@@ -200,7 +225,8 @@ def _dot_automaton(prefix: str, label: str, automaton: Dfa | Nfa) -> Iterator[st
             texts = [to_re2(CharClass(mask)).decode("latin-1")] if mask else []
             texts += ["edge"] if target == ACCEPT == at_edge else []
             if texts:
-                yield f"    {prefix}{state} -> {prefix}{target} [label={_quoted(' or '.join(texts))}];"
+                label = _quoted(" or ".join(texts))
+                yield f"    {prefix}{state} -> {prefix}{target} [label={label}];"
         if at_edge == ACCEPT and ACCEPT not in to:
             yield f"    {prefix}{state} -> {prefix}{ACCEPT} [label=edge];"
     yield "  }"

@@ -1,4 +1,6 @@
-"""The compiler's typed errors. A rule that the tables can't take is no error: it is routed to the host with a reason."""
+"""The compiler's typed errors. A rule that the tables can't take is no error: it is routed to the
+host with a reason.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ class TableFormatError(VyreError):
     def __init__(self, what: str, found: str) -> None:
         self.what = what
         self.found = found
-        super().__init__(f"the {what} is unusable: {found}; make it anew with this version of vyre-dist")
+        super().__init__(
+            f"the {what} is unusable: {found}; make it anew with this version of vyre-dist"
+        )
 
 
 class RegexTooLargeError(VyreError):
     """An expression needs more than the compiler may spend on one rule.
 
-    `resource` is what ran out ("positions", "edges", "states", ...), `needed` how much was asked for at the
-    point where it stopped, `limit` the bound.
+    `resource` is what ran out ("positions", "edges", "states", ...), `needed` how much was asked
+    for at the point where it stopped, `limit` the bound.
     """
 
     def __init__(self, resource: str, needed: int, limit: int) -> None:

@@ -13,9 +13,11 @@ _ONE_TILE = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """`confirmed`: (rule, place) pairs, sorted: the rule matches, through the byte at that place for anchored rules.
+    """`confirmed`: (rule, place) pairs, sorted: the rule matches, through the byte at that place
+    for anchored rules.
 
-    `for_host`: pairs that the tables leave open. The place is -1 where none is known. `steps`: see ArenaVerdicts.
+    `for_host`: pairs that the tables leave open. The place is -1 where none is known. `steps`: see
+    ArenaVerdicts.
     """
 
     confirmed: list[tuple[int, int]]
@@ -38,9 +40,10 @@ def execute(
 ) -> Verdicts:
     """All that the tables can say about a text: a document, or a piece of one.
 
-    `at_start`, `at_end`: whether the document begins (ends) where the text does. Whatever would need to know
-    the byte beyond another edge is left to the host; of a rule with anchors, every match that lies inside the text
-    with a byte of context on each side is either confirmed or left to the host.
+    `at_start`, `at_end`: whether the document begins (ends) where the text does. Whatever would
+    need to know the byte beyond another edge is left to the host; of a rule with anchors, every
+    match that lies inside the text with a byte of context on each side is either confirmed or left
+    to the host.
     """
     arena = Arena.pack([text], [at_start], [at_end])
     found = execute_arena(tables, arena, tile_bytes=_ONE_TILE, max_steps=max_steps)

@@ -1,4 +1,5 @@
-"""What was decided for a rule, and for a whole pack, in numbers and words for people. Nothing is decided here.
+"""What was decided for a rule, and for a whole pack, in numbers and words for people. Nothing is
+decided here.
 
 Drawings of one rule's way are in drawing.py.
 """
@@ -22,10 +23,11 @@ _SHOWN_WINDOWS = 3
 
 @dataclass(frozen=True, slots=True)
 class RuleSummary:
-    """`windows`: the anchors as regexes. `hits_per_mb`: expected true hits in 10^6 bytes; `grams`: what they add to the
-    bitmap; `chance_hits_per_mb`: the false hits that cost. `run`: what is looked for in place of windows, such as `40 or
-    more of [0-9a-f] in a row`. `after`, `before`: the automata, such as `table, 26 states`; empty where there is none.
-    `reason`: why the rule takes no better route.
+    """`windows`: the anchors as regexes. `hits_per_mb`: expected true hits in 10^6 bytes; `grams`:
+    what they add to the bitmap; `chance_hits_per_mb`: the false hits that cost. `run`: what is
+    looked for in place of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
+    the automata, such as `table, 26 states`; empty where there is none. `reason`: why the rule
+    takes no better route.
     """
 
     route: str
@@ -50,7 +52,9 @@ class RuleSummary:
         if self.run:
             parts.append(f"documents with {self.run}")
         parts += [
-            f"{side}: {text}" for side, text in (("after", self.after), ("before", self.before)) if text
+            f"{side}: {text}"
+            for side, text in (("after", self.after), ("before", self.before))
+            if text
         ]
         if self.reason:
             parts.append(f"because {self.reason}")
@@ -59,9 +63,9 @@ class RuleSummary:
 
 @dataclass(frozen=True, slots=True)
 class PackSummary:
-    """A whole pack. `routes`: rules by route. Rates are estimates for ordinary text and source code, by the shipped model:
-    `bitmap_percent` and `gram_percent` of positions; the latter hold a window of four bytes of some rule. How many of those
-    pass their probes is not estimated.
+    """A whole pack. `routes`: rules by route. Rates are estimates for ordinary text and source
+    code, by the shipped model: `bitmap_percent` and `gram_percent` of positions; the latter hold a
+    window of four bytes of some rule. How many of those pass their probes is not estimated.
     """
 
     routes: dict[str, int]
@@ -77,8 +81,10 @@ class PackSummary:
             f"{count} {route.replace('_', ' ')}" for route, count in self.routes.items() if count
         )
         return (
-            f"tables: {ways or 'no rules'}; {self.grams} grams, {self.table_bytes / 1e6:.2f} MB; expected in ordinary "
-            f"text: {self.bitmap_percent:.2g} % of positions hit the bitmap, {self.gram_percent:.2g} % hold a window"
+            f"tables: {ways or 'no rules'}; {self.grams} grams, {self.table_bytes / 1e6:.2f} MB; "
+            "expected in ordinary "
+            f"text: {self.bitmap_percent:.2g} % of positions hit the bitmap, "
+            f"{self.gram_percent:.2g} % hold a window"
         )
 
 

@@ -1,8 +1,8 @@
 """Fragments: Glushkov's construction, node by node, with conditions on its edges.
 
-A fragment is what a sub-expression becomes: positions (one for every byte class once counted repeats are
-written out), who may follow whom, where matches start and end. Sets of positions are integers, bit p for
-position p. How fragments become a position automaton is in positions.py.
+A fragment is what a sub-expression becomes: positions (one for every byte class once counted
+repeats are written out), who may follow whom, where matches start and end. Sets of positions are
+integers, bit p for position p. How fragments become a position automaton is in positions.py.
 
 Source: V. M. Glushkov, "The abstract theory of automata", Russian Mathematical Surveys 16 (1961).
 """
@@ -15,20 +15,31 @@ from dataclasses import dataclass, field
 
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.regex.context import ALWAYS, CONDITIONS
-from vyre_dist.regex.nodes import Alternate, Assertion, Capture, CharClass, Concat, Node, Repeat, fold
+from vyre_dist.regex.nodes import (
+    Alternate,
+    Assertion,
+    Capture,
+    CharClass,
+    Concat,
+    Node,
+    Repeat,
+    fold,
+)
 
-# Of a long counted repeat only these copies at either end may hold an anchor: the rest would only show
-# the same windows again.
+# Of a long counted repeat only these copies at either end may hold an anchor: the rest would only
+# show the same windows again.
 _EDGE_COPIES = 4
 
 
 @dataclass(slots=True)
 class Fragment:
-    """`first`, `last`: condition -> positions. `null`: when the empty string matches, as a condition.
+    """`first`, `last`: condition -> positions. `null`: when the empty string matches, as a
+    condition.
 
-    `conditional`: (from, to, condition) edges beside the plain ones in `follow`. `rep`: for each position the
-    one that stands for it when anchors are chosen; `fixed`: whether it may lie in an anchor. `ladders`: sets
-    of positions (ascending) that are the same spot of the optional copies of one repeat.
+    `conditional`: (from, to, condition) edges beside the plain ones in `follow`. `rep`: for each
+    position the one that stands for it when anchors are chosen; `fixed`: whether it may lie in an
+    anchor. `ladders`: sets of positions (ascending) that are the same spot of the optional copies
+    of one repeat.
     """
 
     classes: list[int] = field(default_factory=list)
@@ -45,9 +56,9 @@ class Fragment:
 class FragmentBuilder:
     """Builds the fragment of a tree.
 
-    The optional copies of x{2,5} are nested, (x(x(x)?)?)?, so that there is one edge and not many between
-    them. `mirrored` nests them the other way round, (((x)?x)?x)?, which suits an automaton that runs backwards;
-    positions have the same numbers either way.
+    The optional copies of x{2,5} are nested, (x(x(x)?)?)?, so that there is one edge and not many
+    between them. `mirrored` nests them the other way round, (((x)?x)?x)?, which suits an automaton
+    that runs backwards; positions have the same numbers either way.
     """
 
     def __init__(self, *, mirrored: bool, max_positions: int, max_work: int) -> None:

@@ -1,10 +1,10 @@
 """GramModel: how often a window of byte classes occurs in ordinary text and source code.
 
-The model is a table of 4-gram frequencies made by benchmarks/make_gram_model.py. Grams are folded with
-`| 0x20` as the prefilter folds its input: upper case becomes lower, and a few other bytes meet as well.
-The commonest grams are kept exactly; of the others, those with the same kinds of bytes in the same order share
-their mean rate, so the sum over a wide window is right although a single rare gram's rate is a guess. What to
-do with the rates is not decided here.
+The model is a table of 4-gram frequencies made by benchmarks/make_gram_model.py. Grams are folded
+with `| 0x20` as the prefilter folds its input: upper case becomes lower, and a few other bytes meet
+as well. The commonest grams are kept exactly; of the others, those with the same kinds of bytes in
+the same order share their mean rate, so the sum over a wide window is right although a single rare
+gram's rate is a guess. What to do with the rates is not decided here.
 """
 
 from __future__ import annotations
@@ -66,12 +66,16 @@ class GramModel:
             fields = msgpack.unpackb(zlib.decompress(blob))
             schema = fields["schema"]
             gaps = np.frombuffer(fields["gaps"], "<u2").astype(np.uint64)
-            tables = [_dequantized(np.frombuffer(fields[name], np.uint8)) for name in ("exact", "rest")]
+            tables = [
+                _dequantized(np.frombuffer(fields[name], np.uint8)) for name in ("exact", "rest")
+            ]
             single = np.frombuffer(fields["single"], "<f4").astype(np.float64)
         except (zlib.error, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise TableFormatError("4-gram model", f"it can't be read ({error})") from error
         if schema != _SCHEMA or gaps.size != 2 * tables[0].size or single.size != 256:
-            raise TableFormatError("4-gram model", f"schema {schema} or its sizes are not those of {_SCHEMA}")
+            raise TableFormatError(
+                "4-gram model", f"schema {schema} or its sizes are not those of {_SCHEMA}"
+            )
         keys = np.cumsum(gaps[0::2] | gaps[1::2] << np.uint64(16)).astype(np.uint32)
         return cls(keys, tables[0], tables[1], single)
 
@@ -95,8 +99,9 @@ class GramModel:
     def expected_rate(self, window: Sequence[int], *, fold: bool = True) -> float:
         """Expected hits of a window of 1..4 byte classes (256-bit masks), per byte of text.
 
-        `fold`: with text and classes both folded, as the prefilter compares them. Without, only what the
-        classes really hold is counted; letter case is then guessed from the least likely position.
+        `fold`: with text and classes both folded, as the prefilter compares them. Without, only
+        what the classes really hold is counted; letter case is then guessed from the least likely
+        position.
 
         Raises:
             ValueError: the window is empty, longer than 4, or too wide to enumerate.
@@ -114,7 +119,9 @@ class GramModel:
         if fold:
             return self.folded_rates([window])[0]
         rates = self.rates(cross(classes))
-        return float((rates.reshape([len(c) for c in reversed(classes)]) * self._case(window, classes)).sum())
+        return float(
+            (rates.reshape([len(c) for c in reversed(classes)]) * self._case(window, classes)).sum()
+        )
 
     def folded_rates(self, windows: Sequence[Sequence[int]]) -> list[float]:
         """`expected_rate` of many windows of four classes each, at once."""
@@ -124,24 +131,36 @@ class GramModel:
         ends = np.cumsum([g.size for g in grams])
         return np.add.reduceat(self.rates(np.concatenate(grams)), np.append(0, ends[:-1])).tolist()  # type: ignore[no-any-return]
 
-    def _case(self, window: Sequence[int], classes: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
-        """For each gram of the window, what share of its spellings the classes allow; last position first."""
+    def _case(
+        self, window: Sequence[int], classes: Sequence[tuple[int, ...]]
+    ) -> npt.NDArray[np.float64]:
+        """For each gram of the window, what share of its spellings the classes allow; last position
+        first.
+        """
         weights = np.ones([1] * len(window))
         for place, (mask, members) in enumerate(zip(window, classes, strict=True)):
-            own = [sum(self._given_fold[b] for b in {f, f ^ FOLD} if mask >> b & 1) for f in members]
+            own = [
+                sum(self._given_fold[b] for b in {f, f ^ FOLD} if mask >> b & 1) for f in members
+            ]
             shape = [1] * len(window)
             shape[len(window) - 1 - place] = len(own)
             weights = np.minimum(weights, np.array(own).reshape(shape))
         return weights
 
-    def _short_rate(self, window: Sequence[int], classes: Sequence[tuple[int, ...]], fold: bool) -> float:
+    def _short_rate(
+        self, window: Sequence[int], classes: Sequence[tuple[int, ...]], fold: bool
+    ) -> float:
         """The rate of a window of less than four bytes, from the grams that are known exactly."""
         inside = np.ones(self._keys.size, bool)
         weights = np.ones(self._keys.size)
         for place, (mask, members) in enumerate(zip(window, classes, strict=True)):
             allowed = np.zeros(256)
             for f in members:
-                allowed[f] = 1.0 if fold else sum(self._given_fold[b] for b in {f, f ^ FOLD} if mask >> b & 1)
+                allowed[f] = (
+                    1.0
+                    if fold
+                    else sum(self._given_fold[b] for b in {f, f ^ FOLD} if mask >> b & 1)
+                )
             byte = self._keys >> np.uint32(8 * place) & np.uint32(255)
             inside &= allowed[byte] > 0
             weights = np.minimum(weights, allowed[byte])
@@ -156,7 +175,9 @@ def default_model() -> GramModel:
 
 @functools.cache
 def default_model_digest() -> str:
-    """A hash of the model that ships with the package: part of the key of whatever was compiled with it."""
+    """A hash of the model that ships with the package: part of the key of whatever was compiled
+    with it.
+    """
     return hashlib.sha256(_default_blob()).hexdigest()[:16]
 
 
@@ -184,10 +205,14 @@ def window_grams(window: Sequence[int]) -> Grams:
 
 
 def cross(classes: Sequence[tuple[int, ...]]) -> Grams:
-    """Every gram with one byte out of each class (first byte lowest); the first class varies fastest."""
+    """Every gram with one byte out of each class (first byte lowest); the first class varies
+    fastest.
+    """
     grams = np.zeros(1, np.uint32)
     for place, members in enumerate(classes):
-        grams = (np.array(members, np.uint32)[:, None] << np.uint32(8 * place) | grams[None, :]).ravel()
+        grams = (
+            np.array(members, np.uint32)[:, None] << np.uint32(8 * place) | grams[None, :]
+        ).ravel()
     return grams
 
 
@@ -201,7 +226,9 @@ def pack_grams(grams: Grams, rates: Rates, single: Rates) -> bytes:
     gaps = wide - np.append(np.zeros(1, np.uint64), wide[:-1])
     halves = np.stack((gaps & np.uint64(0xFFFF), gaps >> np.uint64(16)), axis=1).astype("<u2")
     cells = np.bincount(_kinds(grams[rest]), rates[rest], minlength=1 << 4 * _BITS_PER_KIND)
-    sizes = np.bincount(_kind_table()[np.unique(np.arange(256) | FOLD)], minlength=1 << _BITS_PER_KIND)
+    sizes = np.bincount(
+        _kind_table()[np.unique(np.arange(256) | FOLD)], minlength=1 << _BITS_PER_KIND
+    )
     members = functools.reduce(np.multiply.outer, [sizes.astype(np.float64)] * 4).ravel()
     members -= np.bincount(_kinds(keys), minlength=members.size)
     fields = {

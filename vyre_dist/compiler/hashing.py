@@ -1,11 +1,14 @@
-"""The prefilter's bitmap: which 4-byte windows are worth a second look, two bits of one word per hash value.
+"""The prefilter's bitmap: which 4-byte windows are worth a second look, two bits of one word per
+hash value.
 
-A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window passes if both are set. Both
-lie in one word, so that one look-up fetches them: a second bit costs two instructions, and lets through far fewer than one
-bit does. The multiplier is chosen for the grams at hand, so that what ordinary text is full of rarely falls on bits that are
-set for something else.
+A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window
+passes if both are set. Both lie in one word, so that one look-up fetches them: a second bit costs
+two instructions, and lets through far fewer than one bit does. The multiplier is chosen for the
+grams at hand, so that what ordinary text is full of rarely falls on bits that are set for something
+else.
 
-Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (2007), with a block of one word.
+Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (2007),
+with a block of one word.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import numpy.typing as npt
 from vyre_dist.compiler.gram_model import GramModel, Grams
 
 BITMAP_BITS = 20
-"""2^20 bits are 128 KiB, which fit a multiprocessor's shared memory on A100, H100 and newer of their line."""
+"""2^20 bits are 128 KiB, which fit a multiprocessor's shared memory on A100, H100 and newer of
+their line.
+"""
 
 FOLD_WORD = 0x20202020
 
@@ -36,8 +41,9 @@ def hash_grams(grams: Grams, multiplier: int, bits: int) -> Words:
 def places_of(grams: Grams, multiplier: int, bits: int) -> tuple[Words, Words]:
     """(word number, the one or two bits in it) of each folded gram, in a bitmap of 2^bits bits.
 
-    Of the 64-bit product the low half's top bits are the word, the lowest five of either half a bit in it: all bytes
-    have a say in the middle of a product, and a shift by a whole half takes its lowest five without another instruction.
+    Of the 64-bit product the low half's top bits are the word, the lowest five of either half a bit
+    in it: all bytes have a say in the middle of a product, and a shift by a whole half takes its
+    lowest five without another instruction.
     """
     product = grams.astype(np.uint64) * np.uint64(multiplier)
     low, high = product.astype(np.uint32), (product >> np.uint64(32)).astype(np.uint32)
@@ -62,10 +68,13 @@ def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
-    """(a multiplier, its expected hits per place that is looked at, true ones included): the one with
-    the fewest of those that are tried, or the first with next to no false ones."""
+    """(a multiplier, its expected hits per place that is looked at, true ones included): the one
+    with the fewest of those that are tried, or the first with next to no false ones.
+    """
     common, rates = model.common()
-    candidates = np.random.default_rng(bits).integers(1 << 31, 1 << 32, _TRIED_MULTIPLIERS, np.uint32) | 1
+    candidates = (
+        np.random.default_rng(bits).integers(1 << 31, 1 << 32, _TRIED_MULTIPLIERS, np.uint32) | 1
+    )
     best, least = 0, np.inf
     true_hits = float(rates[np.isin(common, grams)].sum())
     unknown = max(1.0 - rates.sum(), 0.0)
@@ -75,7 +84,8 @@ def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -
         filled = np.bitwise_count(words[words != 0]) / 32.0
         by_chance = float((filled * filled).sum()) / words.size
         # Most of a small pack's words are empty. The word's number needs a product of 32 bits only,
-        # so the 64-bit one is left to grams whose word is not: a seventh of the time for small packs.
+        # so the 64-bit one is left to grams whose word is not: a seventh of the time for small
+        # packs.
         near = words[(common * np.uint32(multiplier)) >> np.uint32(37 - bits)] != 0
         hit = passes(bitmap, common[near], multiplier)
         hits = float(rates[near][hit].sum()) + unknown * by_chance

@@ -1,7 +1,7 @@
 """Minimum cuts: which edges to pay for so that no free way is left from source to sink.
 
-Source: E. A. Dinic, "Algorithm for solution of a problem of maximum flow in networks with power estimation"
-(1970). Capacities are floats; an infinite one can't be cut.
+Source: E. A. Dinic, "Algorithm for solution of a problem of maximum flow in networks with power
+estimation" (1970). Capacities are floats; an infinite one can't be cut.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class FlowNetwork:
         return level
 
     def _augment(self, source: int, sink: int, level: list[int], start: list[int]) -> float:
-        """Push flow along one path of the level graph; returns how much, 0 if there is none left."""
+        """Push flow along one path of the level graph; returns how much, 0 if there is none
+        left.
+        """
         path: list[int] = []
         node = source
         while node != sink:

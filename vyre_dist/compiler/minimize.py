@@ -1,7 +1,8 @@
-"""Minimization of a Dfa, its states and its columns. The automaton's meaning is determinize.py's business.
+"""Minimization of a Dfa, its states and its columns. The automaton's meaning is determinize.py's
+business.
 
-Source: E. F. Moore, "Gedanken-experiments on sequential machines" (1956), with rows compared by a hash of
-64 bits and the final partition checked without it.
+Source: E. F. Moore, "Gedanken-experiments on sequential machines" (1956), with rows compared by a
+hash of 64 bits and the final partition checked without it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from vyre_dist.compiler.determinize import ACCEPT, DEAD, Dfa
 
 
 def minimize(dfa: Dfa) -> Dfa:
-    """The least automaton with the same answers from every entry; states 0 and 1 keep their numbers."""
+    """The least automaton with the same answers from every entry; states 0 and 1 keep their
+    numbers.
+    """
     table, entries = dfa.table, np.array(dfa.entries, np.int64)
     while (certain := np.flatnonzero((table == ACCEPT).all(axis=1))).size > 1:
         # Whatever comes next, there is a match: no need to wait for it.
@@ -34,7 +37,9 @@ def minimize(dfa: Dfa) -> Dfa:
 
 
 def _partition(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
-    """The block of each state; that of DEAD is 0, that of ACCEPT 1, the rest by first occurrence."""
+    """The block of each state; that of DEAD is 0, that of ACCEPT 1, the rest by first
+    occurrence.
+    """
     states, columns = table.shape
     weights = np.random.default_rng(columns).integers(1, 1 << 62, columns, np.int64) * 2 + 1
     blocks = np.zeros(states, np.int64)
@@ -57,7 +62,9 @@ def _partition(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
 def _narrowed(columns: bytes, table: npt.NDArray[np.uint16], entries: tuple[int, ...]) -> Dfa:
     """Equal columns joined; the order is that of first occurrence."""
     seen: dict[bytes, int] = {}
-    rename = bytes(seen.setdefault(column.tobytes(), len(seen)) for column in np.ascontiguousarray(table.T))
+    rename = bytes(
+        seen.setdefault(column.tobytes(), len(seen)) for column in np.ascontiguousarray(table.T)
+    )
     if len(seen) == len(rename):
         return Dfa(columns, table, entries)
     kept = [rename.index(number) for number in range(len(seen))]

@@ -1,8 +1,10 @@
-"""Bit-parallel automata: what runs outward from a pivot when a table of all subsets would be too large.
+"""Bit-parallel automata: what runs outward from a pivot when a table of all subsets would be too
+large.
 
-The state is a set of positions in 64-bit words. A step looks at the next symbol: if a position of the set
-is final in that symbol's context, there is a match; else the set becomes the union of what follows its positions,
-cut down to what takes the symbol. An empty set is dead. Running them is the executor's business.
+The state is a set of positions in 64-bit words. A step looks at the next symbol: if a position of
+the set is final in that symbol's context, there is a match; else the set becomes the union of what
+follows its positions, cut down to what takes the symbol. An empty set is dead. Running them is the
+executor's business.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ Words = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Nfa:
-    """`columns`: as in Dfa. For n positions in w words: `follow` [n, w], `reach` [columns, w], `final` [columns, w].
+    """`columns`: as in Dfa. For n positions in w words: `follow` [n, w], `reach` [columns, w],
+    `final` [columns, w].
 
-    `entries`: the position (state: that one alone) to begin in, for each pivot; -1 where nothing can match.
+    `entries`: the position (state: that one alone) to begin in, for each pivot; -1 where nothing
+    can match.
     """
 
     columns: bytes
@@ -52,7 +56,8 @@ def make_nfa(positions: Positions, pivots: Sequence[int], *, forward: bool) -> N
     direction = positions.forward if forward else positions.backward
     alive = reachable(direction, sum(1 << p for p in set(pivots)))
     members = bits_of(alive)
-    # Forward, the pivot's own byte is still to be read: a position before it, of no byte, is where to begin.
+    # Forward, the pivot's own byte is still to be read: a position before it, of no byte, is where
+    # to begin.
     before = list(dict.fromkeys(p for p in pivots if forward and alive >> p & 1))
     size = len(members) + len(before)
     if size > MAX_NFA_POSITIONS:
@@ -66,7 +71,8 @@ def make_nfa(positions: Positions, pivots: Sequence[int], *, forward: bool) -> N
 
     follow = [renamed(direction.follow[p]) for p in members] + [1 << number[p] for p in before]
     final = [
-        sum(1 << number[p] for p in members if direction.final[p] & context) for context in alphabet.contexts
+        sum(1 << number[p] for p in members if direction.final[p] & context)
+        for context in alphabet.contexts
     ]
     if forward:
         entry = {p: len(members) + i for i, p in enumerate(before)}

@@ -1,8 +1,10 @@
-"""The position automaton: what all later stages work on. Assertions are gone; only contexts at the edges are left.
+"""The position automaton: what all later stages work on. Assertions are gone; only contexts at the
+edges are left.
 
-A position whose edges depend on the byte's context is split into one position per context (newline, word,
-other), after which every edge either exists or does not. What remains of assertions is which contexts may
-stand before a match's first byte (`start`) and after its last (`accept`), 4-bit masks per position.
+A position whose edges depend on the byte's context is split into one position per context (newline,
+word, other), after which every edge either exists or does not. What remains of assertions is which
+contexts may stand before a match's first byte (`start`) and after its last (`accept`), 4-bit masks
+per position.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ _MAX_WORK = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """The automaton for reading one way from a position: `follow[p]` is the set of positions read after p.
+    """The automaton for reading one way from a position: `follow[p]` is the set of positions read
+    after p.
 
-    `final[p]`: the contexts (4-bit mask) of the byte after p, in reading order, with which a match is complete.
-    `ladders`: (positions, whether the lowest of them accepts whatever the others do; else the highest).
+    `final[p]`: the contexts (4-bit mask) of the byte after p, in reading order, with which a match
+    is complete. `ladders`: (positions, whether the lowest of them accepts whatever the others do;
+    else the highest).
     """
 
     follow: tuple[int, ...]
@@ -43,9 +47,10 @@ class Direction:
 class Positions:
     """One expression's positions. `classes[p]`: the bytes that position p takes, a 256-bit mask.
 
-    `forward` reads a match onwards from a position, `backward` towards its start. `start[p]`, `accept[p]`:
-    the contexts before (after) p with which a match may begin (end) there; 0 if it can't. `empty`: the condition
-    (see context.py) under which the empty string matches. `rep`, `fixed`: see Fragment.
+    `forward` reads a match onwards from a position, `backward` towards its start. `start[p]`,
+    `accept[p]`: the contexts before (after) p with which a match may begin (end) there; 0 if it
+    can't. `empty`: the condition (see context.py) under which the empty string matches. `rep`,
+    `fixed`: see Fragment.
     """
 
     classes: tuple[int, ...]
@@ -64,10 +69,14 @@ def build_positions(root: Node) -> Positions:
     Raises:
         RegexTooLargeError: more than MAX_POSITIONS, or too many edges between them.
     """
-    plain = FragmentBuilder(mirrored=False, max_positions=MAX_POSITIONS, max_work=_MAX_WORK).build(root)
+    plain = FragmentBuilder(mirrored=False, max_positions=MAX_POSITIONS, max_work=_MAX_WORK).build(
+        root
+    )
     mirrored = plain
     if plain.ladders:
-        mirrored = FragmentBuilder(mirrored=True, max_positions=MAX_POSITIONS, max_work=_MAX_WORK).build(root)
+        mirrored = FragmentBuilder(
+            mirrored=True, max_positions=MAX_POSITIONS, max_work=_MAX_WORK
+        ).build(root)
     split = _Split(plain, _to_split(plain, mirrored))
     follow, start, accept = split.edges(plain)
     follow_mirrored, start_mirrored, _accept_mirrored = split.edges(mirrored)
@@ -75,7 +84,9 @@ def build_positions(root: Node) -> Positions:
     return Positions(
         tuple(split.classes),
         Direction(tuple(follow), tuple(accept), ladders, lowest_wins=True),
-        Direction(tuple(_reversed(follow_mirrored)), tuple(start_mirrored), ladders, lowest_wins=False),
+        Direction(
+            tuple(_reversed(follow_mirrored)), tuple(start_mirrored), ladders, lowest_wins=False
+        ),
         tuple(start),
         tuple(accept),
         plain.null,
@@ -101,7 +112,9 @@ def _to_split(*fragments: Fragment) -> int:
 
 
 class _Split:
-    """Old positions to new ones: `parts[p]` are (new position, context) pairs; context None where p stayed whole."""
+    """Old positions to new ones: `parts[p]` are (new position, context) pairs; context None where p
+    stayed whole.
+    """
 
     def __init__(self, fragment: Fragment, need: int) -> None:
         self.parts: list[list[tuple[int, int | None]]] = []
@@ -152,7 +165,11 @@ class _Split:
         for p, q, condition in fragment.conditional:
             for source, before in self.parts[p]:
                 for target, after in self.parts[q]:
-                    if before is not None and after is not None and condition & only(1 << before, 1 << after):
+                    if (
+                        before is not None
+                        and after is not None
+                        and condition & only(1 << before, 1 << after)
+                    ):
                         follow[source] |= 1 << target
         for condition, bits in fragment.first.items():
             for q in bits_of(bits):
@@ -162,7 +179,9 @@ class _Split:
         for condition, bits in fragment.last.items():
             for p in bits_of(bits):
                 for new, context in self.parts[p]:
-                    accept[new] |= ANY_CONTEXT if context is None else next_given(condition, context)
+                    accept[new] |= (
+                        ANY_CONTEXT if context is None else next_given(condition, context)
+                    )
         return follow, start, accept
 
     def _renamed(self, bits: int) -> int:

@@ -1,8 +1,10 @@
-"""Probes: bytes some way off an anchor's pivot that every match must have, looked at before an automaton is started.
+"""Probes: bytes some way off an anchor's pivot that every match must have, looked at before an
+automaton is started.
 
-They lengthen windows, whose four bytes are all that can be hashed: a place is an *exact candidate* if its window is one of
-the grams and its probes pass. Every pivot has them: windows that the model takes for rare are common in some texts. A
-probe is a superset test: what passes is still to be confirmed.
+They lengthen windows, whose four bytes are all that can be hashed: a place is an *exact candidate*
+if its window is one of the grams and its probes pass. Every pivot has them: windows that the model
+takes for rare are common in some texts. A probe is a superset test: what passes is still to be
+confirmed.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from vyre_dist.regex.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 MAX_PROBES = 6
 _REACH_FORWARD = 32
 _REACH_BACKWARD = 12
-# A class that nearly all text is in tells too little. (Several such probes of 90 % each still halve the candidates of
-# gitleaks' generic-api-key, 80 % of that pack's.)
+# A class that nearly all text is in tells too little. (Several such probes of 90 % each still halve
+# the candidates of gitleaks' generic-api-key, 80 % of that pack's.)
 _WORTHWHILE = 0.97
 
 
@@ -40,9 +42,11 @@ class Probe(NamedTuple):
 def choose_probes(
     positions: Positions, pivot: int, anchors: Sequence[Anchor], model: GramModel
 ) -> tuple[Probe, ...]:
-    """The most telling probes around `pivot`, no two of one class side by side. `anchors`: those that lead to it.
+    """The most telling probes around `pivot`, no two of one class side by side. `anchors`: those
+    that lead to it.
 
-    Telling is what few candidates pass: of a byte that the anchor has already seen, only its letter case is news.
+    Telling is what few candidates pass: of a byte that the anchor has already seen, only its letter
+    case is news.
     """
     options = _required(positions.classes, positions.forward, pivot, 1, _REACH_FORWARD)
     options += _required(positions.classes, positions.backward, pivot, -1, _REACH_BACKWARD)[1:]
@@ -83,10 +87,14 @@ def _folded_alike(mask: int) -> int:
 def _required(
     classes: tuple[int, ...], direction: Direction, pivot: int, stride: int, reach: int
 ) -> list[Probe]:
-    """What must be at each distance from the pivot, itself included, until a match may be complete without it."""
+    """What must be at each distance from the pivot, itself included, until a match may be complete
+    without it.
+    """
     level, final, out = 1 << pivot, 0, []
     for distance in range(reach):
-        mask = sum(members for context, members in enumerate(CONTEXT_CLASSES) if final >> context & 1)
+        mask = sum(
+            members for context, members in enumerate(CONTEXT_CLASSES) if final >> context & 1
+        )
         ahead = complete = 0
         for p in bits_of(level):
             mask |= classes[p]

@@ -1,4 +1,5 @@
-"""Relaxing: a larger language of fewer positions, for expressions that are too large to compile as they stand.
+"""Relaxing: a larger language of fewer positions, for expressions that are too large to compile as
+they stand.
 
 What is found for it is a superset, so it can still say where to look; the host has to look.
 """
@@ -12,7 +13,9 @@ from vyre_dist.regex.nodes import Node, Repeat, fold, rebuild
 
 
 def relax(root: Node, budget: int) -> Node:
-    """The expression with counted repeats of more than `budget` positions made shorter at least, unbounded at most."""
+    """The expression with counted repeats of more than `budget` positions made shorter at least,
+    unbounded at most.
+    """
 
     def loosen(node: Node, parts: Sequence[Node]) -> Node:
         if not isinstance(node, Repeat):

@@ -1,4 +1,6 @@
-"""One rule compiled: how its matches are found and confirmed. Putting rules together is tables.py's business."""
+"""One rule compiled: how its matches are found and confirmed. Putting rules together is tables.py's
+business.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ MAX_BACK = 1024
 """A pivot that may lie further in a match than this says nothing about where the match begins."""
 
 MAX_ALWAYS_SHARE = 0.1
-"""A rule without windows that may begin at more places than this share of them is searched for by the host: it has so many
-matches, or so many starts of each, that to list them costs more than to go from one to the next."""
+"""A rule without windows that may begin at more places than this share of them is searched for by
+the host: it has so many matches, or so many starts of each, that to list them costs more than to go
+from one to the next.
+"""
 
 MAX_ALWAYS_PIVOTS = 32
-"""The most ways to begin that a rule without windows may have: each is an entry that is asked at every place."""
+"""The most ways to begin that a rule without windows may have: each is an entry that is asked at
+every place.
+"""
 
 _RELAXED_REPEAT = 64
 
@@ -40,9 +46,9 @@ _RELAXED_REPEAT = 64
 class Route(enum.IntEnum):
     """How a rule is decided. The numbers are stored.
 
-    AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: the same with every place of the text for a
-    candidate, as one where a match may begin. HOST: candidates (from anchors or runs; without either, all documents) go to
-    the host. NEVER: it can't match anything.
+    AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: the same with every
+    place of the text for a candidate, as one where a match may begin. HOST: candidates (from
+    anchors or runs; without either, all documents) go to the host. NEVER: it can't match anything.
     """
 
     AUTOMATA = 0
@@ -53,11 +59,12 @@ class Route(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleProgram:
-    """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those of `pivots`.
-    An always-on rule has no anchors, and the first bytes of matches for pivots. `run`: for a rule without anchors, what else
-    says where to look. `back`: the most bytes that a match has before its pivot, None where that is not bounded. `width`:
-    that of every match, where it is the same for all and the automata decide (else 0); then `distances`, by pivot: how many
-    bytes of a match lie before it.
+    """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those
+    of `pivots`. An always-on rule has no anchors, and the first bytes of matches for pivots. `run`:
+    for a rule without anchors, what else says where to look. `back`: the most bytes that a match
+    has before its pivot, None where that is not bounded. `width`: that of every match, where it is
+    the same for all and the automata decide (else 0); then `distances`, by pivot: how many bytes of
+    a match lie before it.
 
     `reason`: why the rule takes no better route; empty for AUTOMATA with tables in both directions.
     """
@@ -76,7 +83,9 @@ class RuleProgram:
 
 
 def compile_rule(root: Node, model: GramModel) -> RuleProgram:
-    """Compile one expression. Bounded in time and memory; what does not fit is routed to the host with a reason."""
+    """Compile one expression. Bounded in time and memory; what does not fit is routed to the host
+    with a reason.
+    """
     tree = strip_captures(root)
     try:
         positions = build_positions(tree)
@@ -100,7 +109,12 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
     )
     if forward is None or backward is None:
         return RuleProgram(
-            Route.HOST, anchors, pivots, probes, reason="; ".join(reasons), back=_back(positions, pivots)
+            Route.HOST,
+            anchors,
+            pivots,
+            probes,
+            reason="; ".join(reasons),
+            back=_back(positions, pivots),
         )
     width, distances = _fixed_width(tree, positions, pivots)
     return RuleProgram(
@@ -128,8 +142,12 @@ def _pivots(
     return pivots, tuple(probes)
 
 
-def _fixed_width(tree: Node, positions: Positions, pivots: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-    """(width, distances): as in RuleProgram. If all ways through an expression are equally long, so are those to a pivot."""
+def _fixed_width(
+    tree: Node, positions: Positions, pivots: Sequence[int]
+) -> tuple[int, tuple[int, ...]]:
+    """(width, distances): as in RuleProgram. If all ways through an expression are equally long, so
+    are those to a pivot.
+    """
     width = max_width(tree)
     if not width or width > MAX_BACK or width != min_width(tree):
         return 0, ()
@@ -146,7 +164,9 @@ def _back(positions: Positions, pivots: Sequence[int]) -> int | None:
 
 
 def _distances(positions: Positions, pivots: Sequence[int]) -> list[int] | None:
-    """How many bytes a match can have before one of the pivots, ascending; None if there may be more than MAX_BACK."""
+    """How many bytes a match can have before one of the pivots, ascending; None if there may be
+    more than MAX_BACK.
+    """
     level = sum(1 << pivot for pivot in pivots)
     begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
     follow = positions.backward.follow
@@ -166,7 +186,9 @@ def _distances(positions: Positions, pivots: Sequence[int]) -> list[int] | None:
 def _automaton(
     positions: Positions, pivots: Sequence[int], reasons: list[str], what: str, *, forward: bool
 ) -> Dfa | Nfa | None:
-    """The automaton of one direction; why `what` it reads is no table (or none at all) is added to `reasons`."""
+    """The automaton of one direction; why `what` it reads is no table (or none at all) is added to
+    `reasons`.
+    """
     try:
         dfa = minimize(determinize(positions, pivots, forward=forward))
         if dfa.table.nbytes <= MAX_TABLE_BYTES:
@@ -183,8 +205,12 @@ def _automaton(
     return nfa
 
 
-def _without_window(tree: Node, positions: Positions, anchors: AnchorSet, model: GramModel) -> RuleProgram:
-    """A rule whose candidates are all places; for the host if it may match the empty string, or nearly anywhere."""
+def _without_window(
+    tree: Node, positions: Positions, anchors: AnchorSet, model: GramModel
+) -> RuleProgram:
+    """A rule whose candidates are all places; for the host if it may match the empty string, or
+    nearly anywhere.
+    """
     if positions.empty:
         return RuleProgram(Route.HOST, anchors, reason=anchors.reason)
     begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
@@ -201,7 +227,10 @@ def _without_window(tree: Node, positions: Positions, anchors: AnchorSet, model:
     probes = tuple(choose_probes(positions, pivot, anywhere, model) for pivot in pivots)
     share = sum(math.prod(model.byte_share(probe.mask) for probe in own) for own in probes)
     if share > MAX_ALWAYS_SHARE:
-        why = f"it may begin at {100 * share:.0f} % of all places, and {100 * MAX_ALWAYS_SHARE:.0f} % are allowed"
+        why = (
+            f"it may begin at {100 * share:.0f} % of all places, and {100 * MAX_ALWAYS_SHARE:.0f} "
+            f"% are allowed"
+        )
         return RuleProgram(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
     reasons = [anchors.reason]
     forward = _automaton(positions, pivots, reasons, "the expression", forward=True)
@@ -231,4 +260,6 @@ def _relaxed(tree: Node, model: GramModel, reason: str) -> RuleProgram:
         why = f"{reason}; {anchors.reason}" if anchors.reason else reason
         return RuleProgram(Route.HOST, nothing, reason=why, run=choose_run(tree, model))
     pivots, probes = _pivots(positions, anchors, model)
-    return RuleProgram(Route.HOST, anchors, pivots, probes, reason=reason, back=_back(positions, pivots))
+    return RuleProgram(
+        Route.HOST, anchors, pivots, probes, reason=reason, back=_back(positions, pivots)
+    )

@@ -1,8 +1,9 @@
 """The executor's automata, step for step: from pivots outward, all candidates together.
 
-A step reads one symbol: a byte, or the document's edge where it has no more bytes. Whoever comes to where the
-document goes on but its bytes are not known, or has taken `max_steps` steps without an answer, is UNDECIDED. Steps
-of many candidates are taken together in NumPy; the last few candidates go on one by one, which gives the same answers.
+A step reads one symbol: a byte, or the document's edge where it has no more bytes. Whoever comes to
+where the document goes on but its bytes are not known, or has taken `max_steps` steps without an
+answer, is UNDECIDED. Steps of many candidates are taken together in NumPy; the last few candidates
+go on one by one, which gives the same answers.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from vyre_dist.compiler.tables import NOT_STORED, PackTables
 UNDECIDED = 2
 
 BIT_PARALLEL_STEPS = 64
-"""How far a bit-parallel automaton runs at most: a step costs a kernel many times what one along a table does, and a single
-candidate that runs far keeps all others of its launch waiting."""
+"""How far a bit-parallel automaton runs at most: a step costs a kernel many times what one along a
+table does, and a single candidate that runs far keeps all others of its launch waiting.
+"""
 
 # So few candidates are quicker one by one (0.1 µs a step each) than together (some 20 µs a step).
 _FEW = 64
 # Most of those come to an end within it.
 _CHUNK = 256
-# Sets of positions that a bit-parallel automaton remembers the way from, before it forgets them all.
+# Sets of positions that a bit-parallel automaton remembers the way from, before it forgets them
+# all.
 _MAX_REMEMBERED = 1 << 16
 
 
 class Ways(NamedTuple):
-    """What lies ahead of each candidate in one direction: `first` place to read, `left` bytes until the document's
-    stretch is over, and whether the document has its `edge` there."""
+    """What lies ahead of each candidate in one direction: `first` place to read, `left` bytes until
+    the document's stretch is over, and whether the document has its `edge` there.
+    """
 
     first: Places
     left: Places
@@ -48,7 +52,8 @@ def run_outward(
     stride: int,
     max_steps: int,
 ) -> tuple[Places, int]:
-    """Run every candidate along its way; (DEAD, ACCEPT or UNDECIDED for each, steps taken together).
+    """Run every candidate along its way; (DEAD, ACCEPT or UNDECIDED for each, steps taken
+    together).
 
     Candidates whose automaton is NOT_STORED are UNDECIDED.
     """
@@ -103,7 +108,9 @@ def run_outward(
         for i, s, place in zip(which.tolist(), state.tolist(), at.tolist(), strict=True):
             left_here, budget = int(ways.left[i]) - taken, max_steps - taken
             automaton = _Table.of(tables, int(automata[i]))
-            verdict[i], more = automaton.run(data, s, place, stride, left_here, bool(ways.edge[i]), budget)
+            verdict[i], more = automaton.run(
+                data, s, place, stride, left_here, bool(ways.edge[i]), budget
+            )
             steps += more
     return verdict, steps
 
@@ -161,7 +168,9 @@ def _run_nfas(
     max_steps: int,
     verdict: Places,
 ) -> int:
-    """Fill in the verdicts of the candidates in `which`, all of them bit-parallel; the steps taken."""
+    """Fill in the verdicts of the candidates in `which`, all of them bit-parallel; the steps
+    taken.
+    """
     steps = 0
     loaded: dict[int, _BitParallel] = {}
     for i in which.tolist():
@@ -169,20 +178,30 @@ def _run_nfas(
         if number not in loaded:
             loaded[number] = _BitParallel(tables, number)
         first, left, edge = int(ways.first[i]), int(ways.left[i]), bool(ways.edge[i])
-        verdict[i], taken = loaded[number].run(data, int(starts[i]), first, stride, left, edge, max_steps)
+        verdict[i], taken = loaded[number].run(
+            data, int(starts[i]), first, stride, left, edge, max_steps
+        )
         steps += taken
     return steps
 
 
 class _BitParallel:
-    """One bit-parallel automaton; sets of positions are integers. Ways taken once are remembered."""
+    """One bit-parallel automaton; sets of positions are integers. Ways taken once are
+    remembered.
+    """
 
     def __init__(self, tables: PackTables, automaton: int) -> None:
         row = tables.automata[automaton]
-        n, columns, words, base = (int(row[name]) for name in ("states", "columns", "words", "base"))
+        n, columns, words, base = (
+            int(row[name]) for name in ("states", "columns", "words", "base")
+        )
         raw = tables.nfa_words[base : base + (n + 2 * columns) * words].reshape(-1, words)
         sets = [int.from_bytes(r.tobytes(), "little") for r in raw]
-        self._follow, self._reach, self._final = sets[:n], sets[n : n + columns], sets[n + columns :]
+        self._follow, self._reach, self._final = (
+            sets[:n],
+            sets[n : n + columns],
+            sets[n + columns :],
+        )
         self._byte_map = tables.byte_maps[row["byte_map"]].tobytes()
         self._remembered: dict[tuple[int, int], int] = {}
 

@@ -1,8 +1,10 @@
-"""Runs: for an expression without a usable window, a class of bytes that every match has many of in a row.
+"""Runs: for an expression without a usable window, a class of bytes that every match has many of in
+a row.
 
-Forty hexadecimal digits hold no four bytes that are rare in text; but that sixteen bytes in a row, beginning at a
-multiple of sixteen, are all digits is rare, and every run of 31 holds such a block. Blocks are tested with a few operations
-on words (`WordTest`); what passes is looked at byte by byte. A run says in which document to look, the host looks.
+Forty hexadecimal digits hold no four bytes that are rare in text; but that sixteen bytes in a row,
+beginning at a multiple of sixteen, are all digits is rare, and every run of 31 holds such a block.
+Blocks are tested with a few operations on words (`WordTest`); what passes is looked at byte by
+byte. A run says in which document to look, the host looks.
 """
 
 from __future__ import annotations
@@ -11,7 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vyre_dist.compiler.gram_model import FOLD, GramModel, folded_bytes
-from vyre_dist.regex.nodes import Alternate, Assertion, Capture, CharClass, Concat, Node, Repeat, fold
+from vyre_dist.regex.nodes import (
+    Alternate,
+    Assertion,
+    Capture,
+    CharClass,
+    Concat,
+    Node,
+    Repeat,
+    fold,
+)
 
 BLOCK = 16
 """Bytes of a block; blocks begin at multiples of it in the arena."""
@@ -20,7 +31,9 @@ SHORTEST_RUN = 2 * BLOCK - 1
 """A run of this many bytes holds a whole block, wherever it begins."""
 
 MAX_RUNS = 64
-"""Rules of a pack that are looked for by runs. All of them are looked for at each block that passes."""
+"""Rules of a pack that are looked for by runs. All of them are looked for at each block that
+passes.
+"""
 
 _LONGEST = (
     1 << 15
@@ -34,7 +47,8 @@ _MOST = 1 << 20
 class WordTest:
     """A superset test of folded bytes x, four in a word: (x ^ x << shift) & ones == ones.
 
-    That only ones are asked for lets the test of many words be their conjunction, two instructions each.
+    That only ones are asked for lets the test of many words be their conjunction, two instructions
+    each.
     """
 
     shift: int
@@ -47,7 +61,9 @@ class WordTest:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Every match has at least `length` bytes of the class `mask` in a row. `test` lets all of its members pass."""
+    """Every match has at least `length` bytes of the class `mask` in a row. `test` lets all of its
+    members pass.
+    """
 
     mask: int
     length: int
@@ -56,8 +72,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """What every match of a sub-expression has of one class: `whole`, its least length if it is nothing else (else -1),
-    and how long the runs at its start, at its end and anywhere are at least."""
+    """What every match of a sub-expression has of one class: `whole`, its least length if it is
+    nothing else (else -1), and how long the runs at its start, at its end and anywhere are at
+    least.
+    """
 
     whole: int
     first: int
@@ -99,7 +117,10 @@ def shortest_run(root: Node, mask: int) -> int:
             case Alternate():
                 whole = -1 if any(p.whole < 0 for p in parts) else min(p.whole for p in parts)
                 return _Runs(
-                    whole, min(p.first for p in parts), min(p.last for p in parts), min(p.best for p in parts)
+                    whole,
+                    min(p.first for p in parts),
+                    min(p.last for p in parts),
+                    min(p.best for p in parts),
                 )
             case Repeat():
                 return _repeated(parts[0], node)
@@ -124,7 +145,9 @@ def _joined(parts: Sequence[_Runs]) -> _Runs:
 
 
 def _repeated(one: _Runs, node: Repeat) -> _Runs:
-    """Copies that need not be there can only lengthen a run of whole copies, never break the runs of those that must."""
+    """Copies that need not be there can only lengthen a run of whole copies, never break the runs
+    of those that must.
+    """
     if node.min == 0:
         return _Runs(0 if one.whole >= 0 else -1, 0, 0, 0)
     if one.whole >= 0:

@@ -1,9 +1,11 @@
-"""Span programs executed in plain Python, exactly as a kernel executes them: the oracle for the kernel.
+"""Span programs executed in plain Python, exactly as a kernel executes them: the oracle for the
+kernel.
 
-A search for one row begins `back` bytes before the row's place, or where the document begins. The leftmost match from there
-that starts at the place or before is taken; while it ends at the place or before it, the search goes on from its end. What
-is looked at ends `ahead` bytes after the place: first few, then as many as there is room for. A search that would have to
-look further, or takes too many steps or too deep a stack, is given up: the host searches.
+A search for one row begins `back` bytes before the row's place, or where the document begins. The
+leftmost match from there that starts at the place or before is taken; while it ends at the place or
+before it, the search goes on from its end. What is looked at ends `ahead` bytes after the place:
+first few, then as many as there is room for. A search that would have to look further, or takes too
+many steps or too deep a stack, is given up: the host searches.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _CONTEXTS = [context_of_byte(byte) for byte in range(256)]
 
 
 class FoundSpan(NamedTuple):
-    """[start, end): the match that holds the place; `slots`: where its groups begin and end, -1 for those that took no part.
+    """[start, end): the match that holds the place; `slots`: where its groups begin and end, -1 for
+    those that took no part.
 
     `first`: where the first match began that was found on the way.
     """
@@ -38,9 +41,16 @@ class _GivenUpError(Exception):
 
 
 def find_span(
-    program: SpanProgram, text: bytes, place: int, back: int, ahead: int, first_ahead: int = FIRST_AHEAD
+    program: SpanProgram,
+    text: bytes,
+    place: int,
+    back: int,
+    ahead: int,
+    first_ahead: int = FIRST_AHEAD,
 ) -> FoundSpan | None:
-    """The match through `place` in a whole document; None where there is none, or the search was given up."""
+    """The match through `place` in a whole document; None where there is none, or the search was
+    given up.
+    """
     low = max(0, place - back)
     for reach in (min(first_ahead, ahead), ahead):
         limit = min(len(text), place + reach)

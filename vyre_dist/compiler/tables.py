@@ -1,7 +1,7 @@
 """PackTables: the compiled rules of a pack as flat arrays, laid out as a kernel reads them.
 
-Rules are put together here: equal grams lead to one list of entries, equal byte maps, probe classes and
-automata are stored once. How the arrays travel is in codec.py, how they are run in executor.py.
+Rules are put together here: equal grams lead to one list of entries, equal byte maps, probe classes
+and automata are stored once. How the arrays travel is in codec.py, how they are run in executor.py.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ ENTRY_DTYPE = np.dtype(
         ("distance", "<u2"),
     ]
 )
-"""What a gram or, for always-on rules, any place leads to. `probe_class`: a row of probe_classes, with EDGE_PASSES added
-where a place outside the text passes too. Row 0 is the class of all bytes. `distance`: how far before the pivot a match
-begins, for rules of one width; else 0."""
+"""What a gram or, for always-on rules, any place leads to. `probe_class`: a row of probe_classes,
+with EDGE_PASSES added where a place outside the text passes too. Row 0 is the class of all bytes.
+`distance`: how far before the pivot a match begins, for rules of one width; else 0.
+"""
 
 AUTOMATON_DTYPE = np.dtype(
     [
@@ -71,12 +72,13 @@ RUN_DTYPE = np.dtype(
 class PackTables:
     """All arrays of a pack; rule numbers are places in the sequence that was compiled.
 
-    `routes` [rules] (Route); `backs` [rules]: the most bytes of a match before its pivot, NOT_STORED if that is not known;
-    `widths` [rules]: that of all matches, 0 where they differ or automata do not decide; `reasons`: texts by rule number.
-    `grams`: distinct folded grams, ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
-    `always_entries`: the entries, ascending, whose candidates are all places. `bitmap`, `multiplier`: see hashing.py;
-    `stride`: every how many places windows are looked at. `runs`: RUN_DTYPE. `probe_classes` [n, 32]: 256-bit sets.
-    `byte_maps` [n, 257].
+    `routes` [rules] (Route); `backs` [rules]: the most bytes of a match before its pivot,
+    NOT_STORED if that is not known; `widths` [rules]: that of all matches, 0 where they differ or
+    automata do not decide; `reasons`: texts by rule number. `grams`: distinct folded grams,
+    ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
+    `always_entries`: the entries, ascending, whose candidates are all places. `bitmap`,
+    `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`:
+    RUN_DTYPE. `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
     """
 
     routes: npt.NDArray[np.uint8]
@@ -102,10 +104,14 @@ class PackTables:
     @property
     def nbytes(self) -> int:
         """The bytes of all arrays together."""
-        return sum(v.nbytes for name in self.__slots__ if isinstance(v := getattr(self, name), np.ndarray))
+        return sum(
+            v.nbytes for name in self.__slots__ if isinstance(v := getattr(self, name), np.ndarray)
+        )
 
     def anchored(self) -> npt.NDArray[np.bool_]:
-        """By rule: whether its candidates come from anchors, runs or, one by one, from all places."""
+        """By rule: whether its candidates come from anchors, runs or, one by one, from all
+        places.
+        """
         found = np.zeros(self.routes.size, bool)
         found[self.entries["rule"]] = True
         found[self.runs["rule"]] = True
@@ -123,7 +129,8 @@ def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTable
         if (run := program.run) is not None:
             runs.append((rule, run.length, store.byte_class(run.mask), astuple(run.test), (0, 0)))
         sides = [
-            (NOT_STORED if a is None else store.automaton(a), a) for a in (program.forward, program.backward)
+            (NOT_STORED if a is None else store.automaton(a), a)
+            for a in (program.forward, program.backward)
         ]
         windows: list[tuple[int, int, tuple[int, ...] | None]]
         if program.route is Route.ALWAYS_ON:
@@ -180,7 +187,9 @@ def _by_gram(
     if not leads:
         return np.empty(0, np.uint32), np.zeros(1, np.uint32), np.empty(0, np.uint32)
     keys = np.concatenate([grams for grams, _ in leads])
-    numbers = np.repeat(np.array([n for _, n in leads], np.uint32), [grams.size for grams, _ in leads])
+    numbers = np.repeat(
+        np.array([n for _, n in leads], np.uint32), [grams.size for grams, _ in leads]
+    )
     pairs = np.unique(keys.astype(np.uint64) << np.uint64(32) | numbers)
     grams, starts = np.unique((pairs >> np.uint64(32)).astype(np.uint32), return_index=True)
     return grams, np.append(starts, pairs.size).astype(np.uint32), pairs.astype(np.uint32)
@@ -206,7 +215,9 @@ class _Store:
         return offsets, (*classes, *[EDGE_PASSES] * missing)
 
     def _probe_class(self, mask: int) -> int:
-        """The class's number; that of all bytes for one that finds no number left: probes may pass what they like."""
+        """The class's number; that of all bytes for one that finds no number left: probes may pass
+        what they like.
+        """
         number = self.byte_class(mask)
         return number if number < EDGE_PASSES else 0
 

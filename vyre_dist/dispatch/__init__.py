@@ -1,1 +1,3 @@
-"""Speculative dispatch: reports and their wire tail, the speculator, the variant race, and the routing."""
+"""Speculative dispatch: reports and their wire tail, the speculator, the variant race, and the
+routing.
+"""

@@ -1,4 +1,5 @@
-"""What a backend is to the dispatcher: something that runs a program on inputs and returns output buffers.
+"""What a backend is to the dispatcher: something that runs a program on inputs and returns output
+buffers.
 
 Backends themselves (CUDA, CPU, reference) live in kernels/.
 """
@@ -14,7 +15,9 @@ from vyre_dist.dispatch.report import ByteBuffer
 
 
 class SpeculationMode(enum.Enum):
-    """Who decides on the path: the speculator (AUTO), or the caller (FORCE the fused one, DISABLE it)."""
+    """Who decides on the path: the speculator (AUTO), or the caller (FORCE the fused one, DISABLE
+    it).
+    """
 
     AUTO = "auto"
     FORCE = "force"
@@ -29,7 +32,9 @@ class DispatchConfig:
 
 
 class Program(Protocol):
-    """What the dispatcher knows of a program: a name, for messages. It is hashable, and opaque otherwise."""
+    """What the dispatcher knows of a program: a name, for messages. It is hashable, and opaque
+    otherwise.
+    """
 
     @property
     def name(self) -> str: ...

@@ -45,7 +45,9 @@ def check_date(name: str, value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpecCacheKey:
-    """Everything that tells one compiled variant from another: three u64 hashes, workgroup (3 × u32)."""
+    """Everything that tells one compiled variant from another: three u64 hashes, workgroup (3 ×
+    u32).
+    """
 
     shader_hash: int
     binding_sig: int
@@ -61,7 +63,9 @@ class SpecCacheKey:
 
 @dataclass(frozen=True, slots=True)
 class AutotuneRecord:
-    """What the tuner chose. `tile` is all 0 for a program without tiles; `recorded_at` may be empty."""
+    """What the tuner chose. `tile` is all 0 for a program without tiles; `recorded_at` may be
+    empty.
+    """
 
     workgroup_size: Dim3
     unroll: int
@@ -77,7 +81,8 @@ class AutotuneRecord:
 
 @dataclass(frozen=True, slots=True, order=True)
 class AutotuneKey:
-    """Where a record is filed: the folded SpecCacheKey (32 lower-case hex digits) and the adapter's id.
+    """Where a record is filed: the folded SpecCacheKey (32 lower-case hex digits) and the adapter's
+    id.
 
     The fold can collide, so a record is believed only if the whole SpecCacheKey it carries agrees.
     """
@@ -96,12 +101,15 @@ class AutotuneKey:
             or not adapter.isprintable()
         ):
             raise UsageError(
-                f"adapter_id must be 1 to {MAX_ADAPTER_ID_CHARS} printable characters, found {adapter!r}"
+                f"adapter_id must be 1 to {MAX_ADAPTER_ID_CHARS} printable characters, found "
+                f"{adapter!r}"
             )
 
     @classmethod
     def of(cls, spec: SpecCacheKey, adapter_id: str) -> AutotuneKey:
-        """The key under which Vyre files a record of `spec` too: the same 16 bytes, folded the same way."""
+        """The key under which Vyre files a record of `spec` too: the same 16 bytes, folded the same
+        way.
+        """
         x, y, z = spec.workgroup_size
         workgroup = (x ^ y << 16 ^ z << 32) & U64_MAX
         low = (spec.spec_hash ^ workgroup).to_bytes(8, "little")

@@ -1,6 +1,7 @@
 """One dispatch of a prefilter and its confirmer: fused and speculative, or one after the other.
 
-The decision's arithmetic lives in speculator.py; here is routing, and the check of the fused output.
+The decision's arithmetic lives in speculator.py; here is routing, and the check of the fused
+output.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, cast
 
 from vyre_dist.dispatch.backend import Backend, DispatchConfig, ProgramT, SpeculationMode
-from vyre_dist.dispatch.errors import CounterTailError, MissingCounterOutputError, UnsupportedFeatureError
+from vyre_dist.dispatch.errors import (
+    CounterTailError,
+    MissingCounterOutputError,
+    UnsupportedFeatureError,
+)
 from vyre_dist.dispatch.report import (
     COUNTER_TAIL_BYTES,
     ByteBuffer,
@@ -24,7 +29,9 @@ from vyre_dist.dispatch.speculator import Speculator
 
 @dataclass(frozen=True, slots=True)
 class SpeculationPlan(Generic[ProgramT]):
-    """The two ways to do the same work. `counter_output_index` counts the fused program's outputs from 0."""
+    """The two ways to do the same work. `counter_output_index` counts the fused program's outputs
+    from 0.
+    """
 
     fused_program: ProgramT
     prefilter_program: ProgramT
@@ -55,16 +62,17 @@ def dispatch_prefilter_confirm(
 ) -> SpeculationOutcome:
     """Run `plan` on `inputs`, by the path that `config.speculation` and the speculator choose.
 
-    FORCE runs the fused program, DISABLE the prefilter and then `confirm_serial` on its outputs. AUTO (also
-    None) asks `speculator.choose()`, which alone decides: `supports_speculation` is not consulted, so give a
-    backend without fused programs DISABLE. Only a fused dispatch whose output was in order is recorded.
+    FORCE runs the fused program, DISABLE the prefilter and then `confirm_serial` on its outputs.
+    AUTO (also None) asks `speculator.choose()`, which alone decides: `supports_speculation` is not
+    consulted, so give a backend without fused programs DISABLE. Only a fused dispatch whose output
+    was in order is recorded.
 
-    The stripped counter output keeps its type; memoryviews and one-dimensional uint8 arrays are sliced
-    without a copy, bytes and bytearrays are copied.
+    The stripped counter output keeps its type; memoryviews and one-dimensional uint8 arrays are
+    sliced without a copy, bytes and bytearrays are copied.
 
-    Raises UnsupportedFeatureError (FORCE on a backend that cannot speculate; nothing is dispatched),
-    MissingCounterOutputError or CounterTailError (the fused program broke its promise; no sample), and
-    whatever the backend or `confirm_serial` raise.
+    Raises UnsupportedFeatureError (FORCE on a backend that cannot speculate; nothing is
+    dispatched), MissingCounterOutputError or CounterTailError (the fused program broke its promise;
+    no sample), and whatever the backend or `confirm_serial` raise.
     """
     if _use_fused(backend, speculator, config.speculation or SpeculationMode.AUTO):
         return _run_fused(backend, speculator, plan, inputs, config)
@@ -95,7 +103,10 @@ def _run_fused(
     index = plan.counter_output_index
     if index >= len(outputs):
         raise MissingCounterOutputError(
-            backend=backend.name, program=plan.fused_program.name, index=index, output_count=len(outputs)
+            backend=backend.name,
+            program=plan.fused_program.name,
+            index=index,
+            output_count=len(outputs),
         )
     report = parse_counter_tail(outputs[index])
     if report is None:

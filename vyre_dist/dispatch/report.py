@@ -1,7 +1,8 @@
-"""What a speculative dispatch counted: the u32 report, its 8-byte wire form, and the exact sum of many.
+"""What a speculative dispatch counted: the u32 report, its 8-byte wire form, and the exact sum of
+many.
 
-Deciding from these numbers whether to speculate lives in speculator.py; cutting a tail off an output in
-prefilter_confirm.py.
+Deciding from these numbers whether to speculate lives in speculator.py; cutting a tail off an
+output in prefilter_confirm.py.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def _rate_ppm(committed: int, attempted: int) -> int:
 class SpeculationReport:
     """Counts of one fused dispatch, each a u32 as the device writes it.
 
-    A tile counts once: as committed when the confirmer kept output there, as rolled back when it kept none.
-    Counts outside u32 are a UsageError; sums of many reports belong in a MergedReport.
+    A tile counts once: as committed when the confirmer kept output there, as rolled back when it
+    kept none. Counts outside u32 are a UsageError; sums of many reports belong in a MergedReport.
     """
 
     committed_tiles: int = 0
@@ -77,7 +78,9 @@ class SpeculationReport:
 
     @classmethod
     def from_counts(cls, committed: SupportsIndex, rolled_back: SupportsIndex) -> SpeculationReport:
-        """A report of these two u32 counts; numpy integers, as read from a device buffer, will do."""
+        """A report of these two u32 counts; numpy integers, as read from a device buffer, will
+        do.
+        """
         return cls(operator.index(committed), operator.index(rolled_back))
 
     @property
@@ -105,10 +108,12 @@ class SpeculationReport:
 
 @dataclass(frozen=True, slots=True)
 class MergedReport:
-    """The exact sum of `shards` reports. Python ints: a cluster's sum passes u32, so nothing saturates here.
+    """The exact sum of `shards` reports. Python ints: a cluster's sum passes u32, so nothing
+    saturates here.
 
-    Merging is associative and commutative, with `MergedReport()` as its neutral element. A merged report has
-    no wire form; that each shard counts once, however often it was retried, is for the caller to see to.
+    Merging is associative and commutative, with `MergedReport()` as its neutral element. A merged
+    report has no wire form; that each shard counts once, however often it was retried, is for the
+    caller to see to.
     """
 
     committed_tiles: int = 0
@@ -155,7 +160,9 @@ class MergedReport:
 
 
 def merge(reports: Iterable[SpeculationReport | MergedReport]) -> MergedReport:
-    """The sum of `reports`: a SpeculationReport counts as one shard, a MergedReport as its own `shards`."""
+    """The sum of `reports`: a SpeculationReport counts as one shard, a MergedReport as its own
+    `shards`.
+    """
     total = MergedReport()
     for report in reports:
         total += report if isinstance(report, MergedReport) else MergedReport.of(report)
@@ -170,7 +177,9 @@ def as_bytes_view(buf: ByteBuffer) -> memoryview:
     # numpy's stubs declare the buffer protocol from Python 3.12 on only.
     view = memoryview(cast(Any, buf))
     if not view.c_contiguous:
-        raise TypeError("an output buffer must be C-contiguous; copy it with numpy.ascontiguousarray first")
+        raise TypeError(
+            "an output buffer must be C-contiguous; copy it with numpy.ascontiguousarray first"
+        )
     # memoryview.cast refuses shapes with a zero in them.
     return view.cast("B") if view.nbytes else memoryview(b"")
 

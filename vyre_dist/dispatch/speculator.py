@@ -1,7 +1,8 @@
 """Whether the next dispatch should speculate: the adaptive core, and probing beside it.
 
-AdaptiveSpeculator is the contract's arithmetic and nothing else. A disabled one sees no samples and so would
-stay disabled for ever; ProbingSpeculator wraps it and runs one dispatch in N fused all the same.
+AdaptiveSpeculator is the contract's arithmetic and nothing else. A disabled one sees no samples and
+so would stay disabled for ever; ProbingSpeculator wraps it and runs one dispatch in N fused all the
+same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import threading
 from dataclasses import dataclass
 from typing import Protocol
 
-from vyre_dist.dispatch.report import U32_MAX, MergedReport, SpeculationReport, saturating_u32, threshold_ppm
+from vyre_dist.dispatch.report import (
+    U32_MAX,
+    MergedReport,
+    SpeculationReport,
+    saturating_u32,
+    threshold_ppm,
+)
 from vyre_dist.errors import UsageError
 
 DEFAULT_THRESHOLD_PCT = 15
@@ -24,7 +31,9 @@ class Speculator(Protocol):
     """What dispatch_prefilter_confirm needs to know of a speculator."""
 
     def choose(self) -> bool:
-        """Take one decision: True, run the fused program now. Called once per dispatch in Auto mode."""
+        """Take one decision: True, run the fused program now. Called once per dispatch in Auto
+        mode.
+        """
 
     def record(self, report: SpeculationReport) -> None:
         """Learn what a fused dispatch counted."""
@@ -43,9 +52,9 @@ class SpeculatorState:
 class AdaptiveSpeculator:
     """Watches commit rates and switches speculation off below a threshold and on above it.
 
-    The average is kept in ppm, as integers: ema += (observation − ema) >> 2. Speculation goes off below
-    threshold − threshold/4, on again from threshold + threshold/4; between the two nothing changes.
-    Safe to call from several threads.
+    The average is kept in ppm, as integers: ema += (observation − ema) >> 2. Speculation goes off
+    below threshold − threshold/4, on again from threshold + threshold/4; between the two nothing
+    changes. Safe to call from several threads.
     """
 
     def __init__(self, threshold_pct: int = DEFAULT_THRESHOLD_PCT) -> None:
@@ -65,7 +74,9 @@ class AdaptiveSpeculator:
         return self._threshold_ppm
 
     def set_threshold(self, threshold_pct: int) -> None:
-        """Go on with another threshold; before the first sample the average begins there, as in a new speculator."""
+        """Go on with another threshold; before the first sample the average begins there, as in a
+        new speculator.
+        """
         with self._lock:
             self._threshold_ppm = threshold_ppm(threshold_pct)
             if not self._samples:
@@ -93,13 +104,17 @@ class AdaptiveSpeculator:
         return self.should_speculate
 
     def record(self, report: SpeculationReport | MergedReport) -> None:
-        """Fold one report into the average; one that attempted nothing carries no signal and is ignored."""
+        """Fold one report into the average; one that attempted nothing carries no signal and is
+        ignored.
+        """
         if report.attempted_tiles == 0:
             return
         observation = report.commit_rate_ppm
         with self._lock:
             # Python's >> on a negative int rounds toward minus infinity, as the contract asks.
-            self._ema_ppm = saturating_u32(self._ema_ppm + ((observation - self._ema_ppm) >> _EMA_SHIFT))
+            self._ema_ppm = saturating_u32(
+                self._ema_ppm + ((observation - self._ema_ppm) >> _EMA_SHIFT)
+            )
             self._samples += 1
             margin = self._threshold_ppm // 4
             if not self._enabled and self._ema_ppm >= min(self._threshold_ppm + margin, U32_MAX):
@@ -116,9 +131,9 @@ class AdaptiveSpeculator:
 class ProbingSpeculator:
     """An AdaptiveSpeculator that is asked for evidence even while it is disabled.
 
-    While the wrapped speculator says no, `every` − 1 dispatches run serially and the next one runs fused; its
-    report reaches the wrapped speculator like any other. `every` = 1 probes always. Safe to call from
-    several threads: of `every` concurrent decisions exactly one is a probe.
+    While the wrapped speculator says no, `every` − 1 dispatches run serially and the next one runs
+    fused; its report reaches the wrapped speculator like any other. `every` = 1 probes always. Safe
+    to call from several threads: of `every` concurrent decisions exactly one is a probe.
     """
 
     def __init__(self, speculator: AdaptiveSpeculator, every: int = DEFAULT_PROBE_EVERY) -> None:

@@ -1,6 +1,8 @@
-"""What can happen to a scan (events) and what is to be done about it (actions): the driver's vocabulary.
+"""What can happen to a scan (events) and what is to be done about it (actions): the driver's
+vocabulary.
 
-Plain frozen data. Pools make events and carry out actions; the state machine in machine.py turns one into the other.
+Plain frozen data. Pools make events and carry out actions; the state machine in machine.py turns
+one into the other.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker has loaded the pack and waits for tasks, of which it can do `hands` at the same time. `facts`: who it is."""
+    """A worker has loaded the pack and waits for tasks, of which it can do `hands` at the same
+    time. `facts`: who it is.
+    """
 
     worker: int
     hands: int = 1
@@ -25,7 +29,9 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker is gone; what it had in hand may or may not have been done. `blameless`: no task of its can be the reason."""
+    """A worker is gone; what it had in hand may or may not have been done. `blameless`: no task of
+    its can be the reason.
+    """
 
     worker: int
     detail: str
@@ -34,10 +40,11 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRefused:
-    """A worker can't work, for a reason that others in its place would meet again (another version, no such backend).
+    """A worker can't work, for a reason that others in its place would meet again (another version,
+    no such backend).
 
-    `place`: where that is, told once however many workers are refused there. `room`: how many workers the pool
-    can have from now on, those that work included.
+    `place`: where that is, told once however many workers are refused there. `room`: how many
+    workers the pool can have from now on, those that work included.
     """
 
     worker: int
@@ -48,7 +55,9 @@ class WorkerRefused:
 
 @dataclass(frozen=True, slots=True)
 class PoolRefused:
-    """No worker can do what was asked for, not even those that had begun (there is no GPU after all)."""
+    """No worker can do what was asked for, not even those that had begun (there is no GPU after
+    all).
+    """
 
     detail: str
 
@@ -73,7 +82,9 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlanned:
-    """The plan's next shard, in the order of the documents. `documents`: those of the pieces whose first is in it, whole."""
+    """The plan's next shard, in the order of the documents. `documents`: those of the pieces whose
+    first is in it, whole.
+    """
 
     pieces: tuple[Item, ...]
     documents: tuple[Piece, ...]
@@ -136,7 +147,9 @@ class PlanMore:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """These findings are final; they come in the order of the documents, whatever order the work was done in."""
+    """These findings are final; they come in the order of the documents, whatever order the work
+    was done in.
+    """
 
     rows: list[FindingRow]
 
@@ -180,7 +193,9 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The scan can't go on; what was emitted so far stands. `refused`: a worker could not start, and never will."""
+    """The scan can't go on; what was emitted so far stands. `refused`: a worker could not start,
+    and never will.
+    """
 
     detail: str
     refused: bool = False

@@ -1,4 +1,5 @@
-"""ForkServer: a process without threads that loads the pack once and forks workers, for those who may not fork themselves.
+"""ForkServer: a process without threads that loads the pack once and forks workers, for those who
+may not fork themselves.
 
 A worker is there milliseconds after it was asked for, and shares the pack's memory with the others.
 """
@@ -34,8 +35,8 @@ from vyre_dist.errors import VyreError
 from vyre_dist.import_path import guarded_children
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 
-# Neither the working directory (-P) nor its parent's main module is for it, which multiprocessing's spawn would import: in
-# a Ray worker that takes most of a second.
+# Neither the working directory (-P) nor its parent's main module is for it, which multiprocessing's
+# spawn would import: in a Ray worker that takes most of a second.
 _BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[3:]; "
     "from vyre_dist.driver.fork_server import run; run(int(sys.argv[1]), int(sys.argv[2]))"
@@ -49,7 +50,8 @@ _CODE = struct.Struct("=i")
 class ForkedProcess:
     """A worker as its pool sees it, with what LocalPool needs of a multiprocessing.Process.
 
-    `status` is at its end when the worker is gone, whether or not there is still somebody to tell its exit code.
+    `status` is at its end when the worker is gone, whether or not there is still somebody to tell
+    its exit code.
     """
 
     def __init__(self, status: int) -> None:
@@ -155,7 +157,9 @@ class ForkServer:
         return ours
 
     def fork(self, connection: Connection) -> ForkedProcess:
-        """Have it fork a worker that serves `connection`, when it has loaded the pack. Raises OSError."""
+        """Have it fork a worker that serves `connection`, when it has loaded the pack. Raises
+        OSError.
+        """
         control = self._control
         if control is None or self._process is None or self._process.poll() is not None:
             control = self.start()
@@ -175,7 +179,9 @@ class ForkServer:
         return ForkedProcess(ours)
 
     def close(self) -> None:
-        """End it: it has nothing to save. Workers end when their connections do. May be called twice."""
+        """End it: it has nothing to save. Workers end when their connections do. May be called
+        twice.
+        """
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -189,7 +195,9 @@ class ForkServer:
 
 
 def run(control: int, load: int) -> None:
-    """The process's life: load, then fork a worker at each request until the other end of `control` is closed."""
+    """The process's life: load, then fork a worker at each request until the other end of `control`
+    is closed.
+    """
     with open(load, "rb", closefd=False) as f:
         f.seek(0)  # its offset is the parent's, too
         pack, config, gpu = msgpack.unpackb(f.read(), unicode_errors="surrogateescape")
@@ -198,7 +206,9 @@ def run(control: int, load: int) -> None:
 
 
 def _loaded(pack: bytes, config: dict[str, object], gpu: str) -> Callable[[], ScanEngine]:
-    """Gives a worker its engine; what kept it from being opened is raised there, where the pool hears of it."""
+    """Gives a worker its engine; what kept it from being opened is raised there, where the pool
+    hears of it.
+    """
     try:
         engine = ScanEngine(pack_from_bytes(pack), EngineConfig(**config), gpu)  # type: ignore[arg-type]
     except VyreError as error:

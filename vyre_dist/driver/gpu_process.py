@@ -1,4 +1,6 @@
-"""GpuProcess: the process that owns this machine's GPU for a pool of workers, as the pool sees it."""
+"""GpuProcess: the process that owns this machine's GPU for a pool of workers, as the pool sees
+it.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +43,18 @@ _WAITING_WORKERS = 4096
 class GpuProcess:
     """`start` it, and close it whatever happens.
 
-    `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there is no process wait for
-    the next one. `connection`: readable when there is something to `mind`.
-    `promising`: there is a GPU at first sight; `found`: it will do; `ready`: the pack's programs are on it. `device`: its
-    product name, when it is promising.
+    `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there
+    is no process wait for the next one. `connection`: readable when there is something to `mind`.
+    `promising`: there is a GPU at first sight; `found`: it will do; `ready`: the pack's programs
+    are on it. `device`: its product name, when it is promising.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._folder = self.address = self.device = ""
         self._lock = -1
-        # the rules; not among the process's arguments: whoever spawns it waits until it has read those
+        # the rules; not among the process's arguments: whoever spawns it waits until it has read
+        # those
         self._pack = Connection(os.memfd_create("vyre-pack", os.MFD_CLOEXEC))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process: Any = None
@@ -61,14 +64,17 @@ class GpuProcess:
         self.promising = self.found = self.ready = False
 
     def start(self) -> None:
-        """Raises UsageError when the folder for temporary files has too long a path for a socket."""
+        """Raises UsageError when the folder for temporary files has too long a path for a
+        socket.
+        """
         with held_back(spawns=True):
             parent = temporary_directory()
             try:
                 self._folder, self._lock = make_folder(parent, "gpu")
             except OSError as error:
                 raise UsageError(
-                    f"no folder can be made in {parent!r} ({error.strerror or error}), for workers to reach the process "
+                    f"no folder can be made in {parent!r} ({error.strerror or error}), for workers "
+                    "to reach the process "
                     "that owns the GPU: set TMPDIR to another one, or use --backend cpu"
                 ) from error
             self.address = os.path.join(self._folder, "socket")
@@ -76,8 +82,10 @@ class GpuProcess:
                 self._listener.bind(self.address)
             except OSError as error:
                 raise UsageError(
-                    f"no socket can be made at {self.address} ({error}), for workers to reach the process that owns the "
-                    f"GPU; its path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter one, or use --backend cpu"
+                    f"no socket can be made at {self.address} ({error}), for workers to reach the "
+                    "process that owns the "
+                    f"GPU; its path may have {_LONGEST_ADDRESS} bytes: set TMPDIR to a shorter "
+                    "one, or use --backend cpu"
                 ) from error
             self._listener.listen(_WAITING_WORKERS)
             with open(self._pack.fileno(), "wb", closefd=False) as f:
@@ -106,11 +114,14 @@ class GpuProcess:
         return self._process.pid if self._process else None
 
     def mind(self) -> str:
-        """Take in what `connection` has: how far the process is, or its end. One that had been ready is followed by another.
-        Else there is none any more, workers that connect fail, and what is returned is the reason, not "".
+        """Take in what `connection` has: how far the process is, or its end. One that had been
+        ready is followed by another. Else there is none any more, workers that connect fail, and
+        what is returned is the reason, not "".
         """
         try:
-            kind, text = msgpack.unpackb(self.connection.recv_bytes(), unicode_errors="surrogateescape")
+            kind, text = msgpack.unpackb(
+                self.connection.recv_bytes(), unicode_errors="surrogateescape"
+            )
         except (EOFError, OSError):
             self.connection.close()
             self._process.join(STOP_SECONDS)
@@ -121,7 +132,10 @@ class GpuProcess:
                     self._listener.close()
                     return f"no other process could be started to own the GPU ({error})"
                 return ""
-            text = f"the GPU's process {self._process.pid} ended with exit code {self._process.exitcode}"
+            text = (
+                f"the GPU's process {self._process.pid} ended with exit code "
+                f"{self._process.exitcode}"
+            )
         else:
             if kind != "refused":
                 self.promising = True
@@ -133,7 +147,9 @@ class GpuProcess:
         return str(text)
 
     def first_look(self) -> str:
-        """Wait a while until the GPU is promising; why there is none, or "" where nothing has been said yet."""
+        """Wait a while until the GPU is promising; why there is none, or "" where nothing has been
+        said yet.
+        """
         return self._wait(lambda: self.promising, LOOK_SECONDS) or ""
 
     def verdict(self) -> str:
@@ -154,14 +170,17 @@ class GpuProcess:
         return ""
 
     def open_ends(self) -> list[Any]:
-        """What a forked worker has to close: while it is open there, nobody sees that it is closed here."""
+        """What a forked worker has to close: while it is open there, nobody sees that it is closed
+        here.
+        """
         return [self._listener, self._pack, *([] if self.connection.closed else [self.connection])]
 
     def close(self) -> None:
         """End it. May be called twice."""
         self.connection.close()
         if self._process and self._process.pid:
-            # it has nothing to save, on its way to being of use it hears nothing, and tidying up would take it longer
+            # it has nothing to save, on its way to being of use it hears nothing, and tidying up
+            # would take it longer
             self._process.kill()
             end(self._process)
             self._process = None
@@ -179,8 +198,11 @@ def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:
     own_gpu(*arguments)
 
 
-def _own_gpu(parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig) -> None:
-    """The process's life: look at the device, put the rules on it, say so each time; then serve until the parent is gone.
+def _own_gpu(
+    parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
+) -> None:
+    """The process's life: look at the device, put the rules on it, say so each time; then serve
+    until the parent is gone.
 
     `pack`: holds an open file with the rules.
     """
@@ -217,7 +239,9 @@ def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> Devic
     cache = ArtifactCache(config.cache_dir)
     parent.send_bytes(_message("found", open_device(cache).product))
     with open(pack.fileno(), "rb", closefd=False) as f:
-        f.seek(0)  # the file is the parent's, too, which wrote it, and another process may have read it
+        f.seek(
+            0
+        )  # the file is the parent's, too, which wrote it, and another process may have read it
         own = pack_from_bytes(f.read())
     compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
     return DevicePack(compiled, cache, screens_of(own))

@@ -1,4 +1,6 @@
-"""LocalPool: workers that are processes of this machine. No Ray: a small scan is over before Ray would have started."""
+"""LocalPool: workers that are processes of this machine. No Ray: a small scan is over before Ray
+would have started.
+"""
 
 from __future__ import annotations
 
@@ -45,27 +47,35 @@ _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 """Of files, processes or memory there may be more a moment later."""
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 16.0
-"""Seconds between two attempts to start a process in the place of one that was lost. They double."""
+"""Seconds between two attempts to start a process in the place of one that was lost. They
+double.
+"""
 _MOST_STARTING = 16
-"""Processes at a time, or one for each processor: while more start, the first ones may do what there is to do."""
+"""Processes at a time, or one for each processor: while more start, the first ones may do what
+there is to do.
+"""
 
 
 _NVIDIA_DRIVER = "/proc/driver/nvidia"
-"""Without it there is hardly a GPU: to hear so takes less time than to compile a pack, and nothing has to be undone."""
+"""Without it there is hardly a GPU: to hear so takes less time than to compile a pack, and nothing
+has to be undone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """How a process ended in place of an answer. `blameless`: not by its task, which it had not begun or which could not be
-    done there."""
+    """How a process ended in place of an answer. `blameless`: not by its task, which it had not
+    begun or which could not be done there.
+    """
 
     detail: str
     blameless: bool
 
 
 def _fork(process: Any) -> None:
-    """Start it. Where that fails, close the pipes that multiprocessing had made for it by then: it leaves them open, and
-    with one attempt after the other they would take all the files that this process may have.
+    """Start it. Where that fails, close the pipes that multiprocessing had made for it by then: it
+    leaves them open, and with one attempt after the other they would take all the files that this
+    process may have.
     """
     before = _open_files()
     room_to_look = os.open(os.devnull, os.O_RDONLY)
@@ -98,12 +108,13 @@ class _Worker:
 
 
 class LocalPool:
-    """At most `workers` processes (None: one for each processor this process may use). With the cuda backend there is one
-    more: it owns the GPU and scans what the others read.
+    """At most `workers` processes (None: one for each processor this process may use). With the
+    cuda backend there is one more: it owns the GPU and scans what the others read.
 
-    `start_method`: fork where that is safe (Linux, no other threads yet), else spawn: a process that is spawned forks
-    the workers. Either way the pack is loaded once, and a worker is up in milliseconds. `of_many`: this is one of
-    several pools, so what is short here need not be so for the others.
+    `start_method`: fork where that is safe (Linux, no other threads yet), else spawn: a process
+    that is spawned forks the workers. Either way the pack is loaded once, and a worker is up in
+    milliseconds. `of_many`: this is one of several pools, so what is short here need not be so for
+    the others.
     """
 
     name = "local"
@@ -156,8 +167,8 @@ class LocalPool:
         return range(self._count)
 
     def begin(self, worker: int) -> None:
-        """See WorkerPool. Where files, processes or memory are short for another one, those that there are go on; one of
-        many pools raises OSError.
+        """See WorkerPool. Where files, processes or memory are short for another one, those that
+        there are go on; one of many pools raises OSError.
         """
         if self._refused:
             return
@@ -168,7 +179,8 @@ class LocalPool:
                 raise
             started = len(self._workers)
             detail = (
-                f"of {self._count} workers only {started} could be started ({error.strerror}): ask for fewer "
+                f"of {self._count} workers only {started} could be started ({error.strerror}): ask "
+                "for fewer "
                 "(--workers), or raise the limits (ulimit -n, -u, -v)"
             )
             self._held.append(WorkerRefused(worker, detail, room=started))
@@ -190,7 +202,8 @@ class LocalPool:
         return self._server.fork(theirs)
 
     def _fork(self, number: int, ours: Connection, theirs: Connection) -> Any:
-        # a forked child holds copies of all our ends; while it does, its siblings would not see us die
+        # a forked child holds copies of all our ends; while it does, its siblings would not see us
+        # die
         not_theirs: list[Any] = [ours, *(w.connection for w in self._workers.values())]
         if self.gpu:
             not_theirs += self.gpu.open_ends()
@@ -202,7 +215,8 @@ class LocalPool:
         )
         # forked workers have our handlers, too, until they have dropped them
         with held_back(spawns=False), warnings.catch_warnings():
-            # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with a fork
+            # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with
+            # a fork
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
             _fork(process)
         return process
@@ -222,8 +236,9 @@ class LocalPool:
             w.connection.send_bytes(encode_task(task))
 
     def call(self, worker: int, task: bytes) -> bytes | Lost:
-        """The answer to a task, or how the worker ended: for a caller that waits for one worker, and has the others called
-        from other threads. Not to be mixed with `submit` and `poll` once all are ready.
+        """The answer to a task, or how the worker ended: for a caller that waits for one worker,
+        and has the others called from other threads. Not to be mixed with `submit` and `poll` once
+        all are ready.
         """
         w = self._workers[worker]
         try:
@@ -242,7 +257,9 @@ class LocalPool:
         """See WorkerPool."""
         if self._refused:
             return [PoolRefused(self._refused)]
-        by_connection = {w.connection: n for n, w in self._workers.items() if not w.connection.closed}
+        by_connection = {
+            w.connection: n for n, w in self._workers.items() if not w.connection.closed
+        }
         events: list[Event] = []
         gpu = self.gpu if self.gpu and not self.gpu.connection.closed else None
         if self._held and (gpu is None or gpu.promising):
@@ -261,7 +278,8 @@ class LocalPool:
         for number in [number for number, (due, _) in self._later.items() if due <= now]:
             self._held.append(self._later.pop(number)[1])
         if self.gpu is None or self.gpu.promising:
-            # before that workers could begin without it; but nothing is to be scanned where there is none
+            # before that workers could begin without it; but nothing is to be scanned where there
+            # is none
             events += [self._with_facts(event) for event in self._held]
             self._held.clear()
         return events
@@ -310,7 +328,9 @@ class LocalPool:
         return f"process {pid} was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
 
     def replace(self, worker: int) -> None:
-        """See WorkerPool. One that can't be started is lost, too, which `poll` says after a while."""
+        """See WorkerPool. One that can't be started is lost, too, which `poll` says after a
+        while.
+        """
         before = self._workers[worker]
         self._end(before)
         try:

@@ -1,7 +1,8 @@
-"""ScanMachine: the scan's state machine. Events in, actions out; no I/O, no clock, no Ray, no processes.
+"""ScanMachine: the scan's state machine. Events in, actions out; no I/O, no clock, no Ray, no
+processes.
 
-It owns retries, bisection and quarantine, the order of what is emitted, and the counts. A task counts once, whatever
-the attempts: an answer for a task that is not outstanding is ignored.
+It owns retries, bisection and quarantine, the order of what is emitted, and the counts. A task
+counts once, whatever the attempts: an answer for a task that is not outstanding is ignored.
 """
 
 from __future__ import annotations
@@ -56,12 +57,13 @@ from vyre_dist.engine.tasks import (
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
-    """`depth`: tasks in hand per worker and hand of it, the one being done included. `slots_ahead`: shards that may be
-    planned beyond the oldest unfinished one. `deaths`: failures of one task before it is cut in two, or its
-    only document put in quarantine. `lost_in_a_row`: workers lost without a task done in between before the
-    scan is given up; four times the number of workers if that is more, as a node that fails takes many along. Losses
-    that cut a task in two are not counted: they lead somewhere; nor are workers that could not be started while there
-    is another one. `stall_seconds`: silence that is worth a warning.
+    """`depth`: tasks in hand per worker and hand of it, the one being done included. `slots_ahead`:
+    shards that may be planned beyond the oldest unfinished one. `deaths`: failures of one task
+    before it is cut in two, or its only document put in quarantine. `lost_in_a_row`: workers lost
+    without a task done in between before the scan is given up; four times the number of workers if
+    that is more, as a node that fails takes many along. Losses that cut a task in two are not
+    counted: they lead somewhere; nor are workers that could not be started while there is another
+    one. `stall_seconds`: silence that is worth a warning.
     """
 
     depth: int = 2
@@ -100,9 +102,14 @@ class ScanMachine:
     """One scan's state. `handle` takes one event and returns what to do, in order."""
 
     def __init__(
-        self, workers: Iterable[int], config: MachineConfig | None = None, at_once: int | None = None
+        self,
+        workers: Iterable[int],
+        config: MachineConfig | None = None,
+        at_once: int | None = None,
     ) -> None:
-        """`workers`: the numbers of all there may be. `at_once`: how many of them may be starting at the same time."""
+        """`workers`: the numbers of all there may be. `at_once`: how many of them may be starting
+        at the same time.
+        """
         self.config = config or MachineConfig()
         self.totals = Totals()
         self.roster = Roster()
@@ -196,7 +203,9 @@ class ScanMachine:
             # a file of a folder is given up only when the task that holds it is over
             gone = self._given_up
             task = ScanTask(
-                tuple([p for p in task.pieces if isinstance(p, FolderRun) or p.document not in gone])
+                tuple(
+                    [p for p in task.pieces if isinstance(p, FolderRun) or p.document not in gone]
+                )
             )
             if not task.pieces:
                 return
@@ -209,7 +218,9 @@ class ScanMachine:
         self._next_task += 1
 
     def _assign(self, actions: list[Action]) -> None:
-        """Hand queued tasks to the workers with the least in hand, up to the depth, and start workers for the others."""
+        """Hand queued tasks to the workers with the least in hand, up to the depth, and start
+        workers for the others.
+        """
         self._hand_out(range(1, 2), actions)
         while self._force.wanted(len(self._queue)):
             actions.append(StartWorker(self._force.begin()))
@@ -268,7 +279,9 @@ class ScanMachine:
             self._enqueue(ScanTask((part,)), slot, first=True)
 
     def _hand_out_again(self, assignment: _Assignment, undone: int) -> None:
-        """Queue what a worker left of a task, in two halves: there was more in it than anybody knew."""
+        """Queue what a worker left of a task, in two halves: there was more in it than anybody
+        knew.
+        """
         if not isinstance(assignment.task, ScanTask):
             raise AssertionError("a join was left undone")
         pieces = assignment.task.pieces
@@ -278,7 +291,9 @@ class ScanMachine:
                 self._enqueue(ScanTask(half), assignment.slot, assignment.failures, first=True)
 
     def _keep(self, rows: list[FindingRow], assignment: _Assignment) -> None:
-        """Put findings where they wait for their turn; those of a piece wait for the other pieces first."""
+        """Put findings where they wait for their turn; those of a piece wait for the other pieces
+        first.
+        """
         slot_rows = self._slots[assignment.slot].rows
         if not self._split:
             slot_rows += rows
@@ -288,7 +303,9 @@ class ScanMachine:
             (slot_rows if split is None else split.rows).append(row)
 
     def _take(self, worker: int, task_id: int) -> _Assignment | None:
-        """The assignment that `worker` answers for, now off its hands; None for an answer that came too late."""
+        """The assignment that `worker` answers for, now off its hands; None for an answer that came
+        too late.
+        """
         return self._assignments.pop(task_id) if self._force.take(worker, task_id) else None
 
     def _close_task(self, assignment: _Assignment) -> None:
@@ -312,7 +329,9 @@ class ScanMachine:
             self._give_up(document)
             self.totals.skipped += 1
 
-    def _fail_document(self, document: int, reason: str, detail: str, actions: list[Action]) -> None:
+    def _fail_document(
+        self, document: int, reason: str, detail: str, actions: list[Action]
+    ) -> None:
         """List a document once, however many of its pieces failed."""
         if document not in self._given_up:
             self._give_up(document)
@@ -325,7 +344,9 @@ class ScanMachine:
             self._split[task.piece.document] = split
 
     def _give_up(self, document: int) -> None:
-        """Go without the pieces of a document that nobody has begun. What others find, or have found, is reported."""
+        """Go without the pieces of a document that nobody has begun. What others find, or have
+        found, is reported.
+        """
         self._given_up.add(document)
         split = self._split.get(document)
         if split is None:
@@ -372,7 +393,8 @@ class ScanMachine:
             self._again(assignment, event.detail, actions)
 
     def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
-        # what is nobody's fault, of a worker that has not begun: there was no process, and may be none for a while
+        # what is nobody's fault, of a worker that has not begun: there was no process, and may be
+        # none for a while
         unstarted = event.blameless and not self._force.is_ready(event.worker)
         told = event.worker in self._unstarted
         if unstarted:
@@ -386,12 +408,15 @@ class ScanMachine:
             self._over = True
             actions.append(
                 Abort(
-                    f"{self._lost_in_a_row} workers were lost in a row without finishing a task; the last: {event.detail}"
+                    f"{self._lost_in_a_row} workers were lost in a row without finishing a task; "
+                    f"the last: {event.detail}"
                 )
             )
             return
         if not (unstarted and told):
-            actions.append(Warn(f"worker {event.worker} was lost ({event.detail}); starting another"))
+            actions.append(
+                Warn(f"worker {event.worker} was lost ({event.detail}); starting another")
+            )
         actions.append(ReplaceWorker(event.worker))
 
     def _refused(self, event: WorkerRefused, actions: list[Action]) -> None:
@@ -400,19 +425,22 @@ class ScanMachine:
         self._unstarted.discard(event.worker)
         if not self._force.begun and not self._force.most:
             self._over = True
-            actions.append(Abort(f"worker {event.worker} could not start: {event.detail}", refused=True))
+            actions.append(
+                Abort(f"worker {event.worker} could not start: {event.detail}", refused=True)
+            )
         elif event.place not in self._left_places:
             self._left_places.add(event.place)
             self.left_out.append(event.detail)
             actions.append(Warn(f"{event.detail}; the scan goes on with the others"))
 
     def _take_back(self, tasks: list[int], detail: str, actions: list[Action]) -> bool:
-        """Queue again what a worker had in hand. `detail`: how it ended, where its task may be the reason; whether that was
-        then cut in two.
+        """Queue again what a worker had in hand. `detail`: how it ended, where its task may be the
+        reason; whether that was then cut in two.
         """
         cut = False
-        # tasks are begun in the order they were given: the first one was being done; of a worker with several hands some of
-        # the others too, but a document that ends a process of its team is told of by the team, which lives on
+        # tasks are begun in the order they were given: the first one was being done; of a worker
+        # with several hands some of the others too, but a document that ends a process of its team
+        # is told of by the team, which lives on
         for position, task_id in enumerate(reversed(tasks), 1):
             assignment = self._assignments.pop(task_id)
             if position == len(tasks) and detail:
@@ -423,7 +451,9 @@ class ScanMachine:
         return cut
 
     def _again(self, assignment: _Assignment, detail: str, actions: list[Action]) -> bool:
-        """Retry a task that failed; cut it in two when it keeps failing (True); give its last document up."""
+        """Retry a task that failed; cut it in two when it keeps failing (True); give its last
+        document up.
+        """
         self.totals.retries += 1
         self._close_task(assignment)
         failures = assignment.failures + 1
@@ -452,7 +482,11 @@ class ScanMachine:
         if busy:
             first = list(busy.items())[:4]
             return ", ".join(f"worker {w} on {_name(self._assignments[t].task)}" for w, t in first)
-        return "waiting for the list of inputs" if self._force.any_ready else "no worker has started yet"
+        return (
+            "waiting for the list of inputs"
+            if self._force.any_ready
+            else "no worker has started yet"
+        )
 
 
 def _name(task: Task) -> str:

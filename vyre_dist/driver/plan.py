@@ -1,4 +1,6 @@
-"""The plan: inputs in, shards out, lazily. It numbers documents and remembers the paths that results refer to."""
+"""The plan: inputs in, shards out, lazily. It numbers documents and remembers the paths that
+results refer to.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem
 
 
 class Plan:
-    """`inputs` (folders' files, documents and problems, as the sources give them) as a stream of ShardPlanned.
+    """`inputs` (folders' files, documents and problems, as the sources give them) as a stream of
+    ShardPlanned.
 
-    `problems` grows with what the sources could not list; `path_of` answers until `forget`. `documents` counts
-    what has been planned; `ended` tells whether that is the final number.
+    `problems` grows with what the sources could not list; `path_of` answers until `forget`.
+    `documents` counts what has been planned; `ended` tells whether that is the final number.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class Plan:
         return self._paths[document]
 
     def forget(self, documents: Iterable[int]) -> None:
-        """Let go of the paths of documents that nothing more will be said of, nor of any that were planned before them."""
+        """Let go of the paths of documents that nothing more will be said of, nor of any that were
+        planned before them.
+        """
         self._paths.forget_to(max(documents, default=-1))
 
     def _items(self, inputs: Iterable[FolderFiles | DocumentRef | InputProblem]) -> Iterator[Item]:

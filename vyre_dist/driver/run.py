@@ -1,4 +1,6 @@
-"""run_scan: the loop that ties the state machine to a plan, a pool and whoever wants the findings."""
+"""run_scan: the loop that ties the state machine to a plan, a pool and whoever wants the
+findings.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,8 @@ class ScanAbortedError(VyreError):
 class ScanOutcome:
     """What a scan came to. `problems`: inputs that were not scanned to their end.
 
-    `notes`: what is worth a word about others. `workers`: how many there were, and `uses` what each of them did;
-    `left_out`: why some were not used that could have been.
+    `notes`: what is worth a word about others. `workers`: how many there were, and `uses` what each
+    of them did; `left_out`: why some were not used that could have been.
     """
 
     totals: Totals
@@ -87,8 +89,9 @@ class ScanOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Who is told what. `progress` gets the totals after every round of events, and the plan. `threshold` says from which
-    commit rate on speculation pays for a kind of worker, if that is known; it is asked once for each kind.
+    """Who is told what. `progress` gets the totals after every round of events, and the plan.
+    `threshold` says from which commit rate on speculation pays for a kind of worker, if that is
+    known; it is asked once for each kind.
     """
 
     findings: Callable[[Sequence[Finding]], None]
@@ -197,7 +200,9 @@ class _Loop:
                 case ReportProblem(document, reason, detail):
                     self._problem(InputProblem(self._plan.path_of(document), reason, detail))
                 case ReportNote(document, reason, detail):
-                    self._outcome.notes.append(InputNote(self._plan.path_of(document), reason, detail))
+                    self._outcome.notes.append(
+                        InputNote(self._plan.path_of(document), reason, detail)
+                    )
                 case Forget(documents):
                     self._plan.forget(documents)
                 case Warn(message):

@@ -11,16 +11,19 @@ from multiprocessing import resource_tracker
 from vyre_dist.import_path import guarded_children
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
-"""Beside Ctrl-C. A process that was started with them held back lets them through when it has seen to its own handlers."""
+"""Beside Ctrl-C. A process that was started with them held back lets them through when it has seen
+to its own handlers.
+"""
 
 
 @contextlib.contextmanager
 def held_back(spawns: bool) -> Iterator[None]:
-    """Ctrl-C and ENDING wait until the end of this. Processes that are started in it do not get them, from their first
-    moment on: Ctrl-C reaches the whole process group, but it is the driver that ends its processes.
+    """Ctrl-C and ENDING wait until the end of this. Processes that are started in it do not get
+    them, from their first moment on: Ctrl-C reaches the whole process group, but it is the driver
+    that ends its processes.
 
-    `spawns`: by multiprocessing's spawn, which starts a process of its own before the first one, and then lets signals in.
-    None of them looks for code in the working directory.
+    `spawns`: by multiprocessing's spawn, which starts a process of its own before the first one,
+    and then lets signals in. None of them looks for code in the working directory.
     """
     with guarded_children() if spawns else contextlib.nullcontext(), _held_back(spawns):
         yield
@@ -41,7 +44,9 @@ def _held_back(spawns: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
-    """The mask is this thread's. Where another thread, NumPy's say, gets a signal, its handler runs in the main thread."""
+    """The mask is this thread's. Where another thread, NumPy's say, gets a signal, its handler runs
+    in the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -62,8 +67,8 @@ def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def handlers_kept() -> Iterator[None]:
-    """What is done about Ctrl-C and ENDING is the same afterwards, whatever is called in it: ray.init and ray.shutdown set
-    handlers of their own, and leave them there.
+    """What is done about Ctrl-C and ENDING is the same afterwards, whatever is called in it:
+    ray.init and ray.shutdown set handlers of their own, and leave them there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

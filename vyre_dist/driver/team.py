@@ -1,4 +1,5 @@
-"""Team: the processes of one worker that owns a GPU. One reads and finds while others wait for the device.
+"""Team: the processes of one worker that owns a GPU. One reads and finds while others wait for the
+device.
 
 To the driver they are one worker, with as many hands.
 """
@@ -26,8 +27,8 @@ _ATTEMPTS = 8
 
 
 class Team:
-    """At most `processes` workers in a LocalPool, started when there is a task for them. `run` may be called from as many
-    threads. Close it.
+    """At most `processes` workers in a LocalPool, started when there is a task for them. `run` may
+    be called from as many threads. Close it.
     """
 
     def __init__(self, spec: WorkerSpec, processes: int) -> None:
@@ -54,8 +55,8 @@ class Team:
     def start(self, until_found: bool = False) -> None:
         """Return when the first process is ready, and there is a GPU at first sight.
 
-        The processors begin while it is opened. `until_found`: return when it is known to do. Raises
-        UsageError when that can't be, for a reason that others would meet again.
+        The processors begin while it is opened. `until_found`: return when it is known to do.
+        Raises UsageError when that can't be, for a reason that others would meet again.
         """
         try:
             self._unbegun.extend(self._pool.start())
@@ -92,11 +93,11 @@ class Team:
                 return
 
     def run(self, task: bytes) -> bytes:
-        """Have an idle process do a task; the answer, for read_answer. A process that ends instead is replaced: if the task
-        may be the reason the answer says so, else another process does it.
+        """Have an idle process do a task; the answer, for read_answer. A process that ends instead
+        is replaced: if the task may be the reason the answer says so, else another process does it.
 
-        Raises GpuGoneError when nobody owns the GPU any more, WorkerUnusableError when no process lives long enough to
-        begin.
+        Raises GpuGoneError when nobody owns the GPU any more, WorkerUnusableError when no process
+        lives long enough to begin.
         """
         why = ""
         for _ in range(_ATTEMPTS):
@@ -116,7 +117,9 @@ class Team:
                     return failed(why)
             finally:
                 self._idle.put(worker)
-        raise WorkerUnusableError(f"{_ATTEMPTS} processes in a row could not begin a task; the last: {why}")
+        raise WorkerUnusableError(
+            f"{_ATTEMPTS} processes in a row could not begin a task; the last: {why}"
+        )
 
     def _someone(self) -> int:
         """A process that has nothing to do; one more is started rather than waited for."""

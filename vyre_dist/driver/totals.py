@@ -26,7 +26,9 @@ class Totals:
     raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
 
     def add(self, result: TaskResult, skipped: int) -> None:
-        """Count a finished task; `skipped`: how many documents it skipped that no other task will speak of."""
+        """Count a finished task; `skipped`: how many documents it skipped that no other task will
+        speak of.
+        """
         self.documents += result.documents
         self.bytes += result.bytes
         self.skipped += skipped

@@ -1,6 +1,8 @@
-"""Tuning: what earlier runs learned about fused against serial, taken from the autotune store, and what this run learned.
+"""Tuning: what earlier runs learned about fused against serial, taken from the autotune store, and
+what this run learned.
 
-The store is asked when the first worker of a kind is ready, for 0.4 s at most, and told once after all are done.
+The store is asked when the first worker of a kind is ready, for 0.4 s at most, and told once after
+all are done.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from vyre_dist.driver.worker_facts import WorkerFacts
 
 # Both paths are compared by their time for this much of the run's data.
 _WORK_BYTES = 8 << 20
-# Less than this in a lane is no measurement. One worker races four dispatches a lane, of 2 MiB or a little less.
+# Less than this in a lane is no measurement. One worker races four dispatches a lane, of 2 MiB or a
+# little less.
 _ENOUGH_BYTES = 4 << 20
-# A shared store that has not answered by then is done without; its answer is there for the next run.
+# A shared store that has not answered by then is done without; its answer is there for the next
+# run.
 _PATIENCE_SECONDS = 0.4
 _ONE = (1, 1, 1)
 
@@ -43,19 +47,29 @@ class Tuning:
         )
 
     def threshold_pct(self, store: AutotuneStore) -> int | None:
-        """The measured break-even commit rate, if the store has one; waits at most 0.4 s for a server."""
-        wanted = [(AutotuneKey.of(spec, self.adapter_id), spec) for spec in (self._fused, self._serial)]
+        """The measured break-even commit rate, if the store has one; waits at most 0.4 s for a
+        server.
+        """
+        wanted = [
+            (AutotuneKey.of(spec, self.adapter_id), spec) for spec in (self._fused, self._serial)
+        ]
         found = store.get_many(wanted)
         if not any(found) and hasattr(store, "flush"):
-            # a shared store's answer is on its way; not isinstance: its module imports redis, which takes 0.1 s
+            # a shared store's answer is on its way; not isinstance: its module imports redis, which
+            # takes 0.1 s
             store.flush(_PATIENCE_SECONDS)
             found = store.get_many(wanted)
-        known = [record.threshold_pct for record in found if record and record.threshold_pct is not None]
-        # a path is recorded for the data it was fastest on, and these say least of what the other one costs elsewhere
+        known = [
+            record.threshold_pct for record in found if record and record.threshold_pct is not None
+        ]
+        # a path is recorded for the data it was fastest on, and these say least of what the other
+        # one costs elsewhere
         return max(known, default=None)
 
     def publish(self, store: AutotuneStore, uses: Sequence[WorkerUse]) -> PublishedRace | None:
-        """Offer the outcome of the race that workers of this kind ran; None when too little was raced to tell."""
+        """Offer the outcome of the race that workers of this kind ran; None when too little was
+        raced to tell.
+        """
         raced = [sum(lane) for lane in zip(*(use.raced for use in uses), strict=True)]
         fused_ns, fused_bytes, serial_ns, serial_bytes = raced
         if min(fused_bytes, serial_bytes) < _ENOUGH_BYTES:

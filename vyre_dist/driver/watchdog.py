@@ -1,4 +1,6 @@
-"""Watchdog: notices that nothing has been happening for too long, once each time. It has no clock of its own."""
+"""Watchdog: notices that nothing has been happening for too long, once each time. It has no clock
+of its own.
+"""
 
 from __future__ import annotations
 

@@ -15,12 +15,13 @@ from vyre_dist import __version__
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
+    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave
+    it.
 
-    `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its product name.
-    `processes`: how many tasks it does at the same time. `version`: vyre-dist's; `versions`: those of what its
-    speed depends on. `system`: what beside the device its timings hold for. `cache_trouble`: why its cache can't be
-    written, "" if it can.
+    `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its
+    product name. `processes`: how many tasks it does at the same time. `version`: vyre-dist's;
+    `versions`: those of what its speed depends on. `system`: what beside the device its timings
+    hold for. `cache_trouble`: why its cache can't be written, "" if it can.
     """
 
     node: str
@@ -51,7 +52,9 @@ def facts_of(
     processes: int = 1,
     pid: int = 0,
 ) -> WorkerFacts:
-    """The facts of a worker of this machine, by default this process. `gpu`: the product that the cuda backend uses."""
+    """The facts of a worker of this machine, by default this process. `gpu`: the product that the
+    cuda backend uses.
+    """
     on_gpu = backend == "cuda"
     return WorkerFacts(
         node,
@@ -85,15 +88,19 @@ def _nvidia_driver() -> str:
         text = Path("/proc/driver/nvidia/version").read_text(encoding="ascii", errors="replace")
     except OSError:
         return "unknown driver"
-    lines = (line.partition(":")[2] for line in text.splitlines() if line.startswith("NVRM version:"))
+    lines = (
+        line.partition(":")[2] for line in text.splitlines() if line.startswith("NVRM version:")
+    )
     return " ".join(next(lines, "").split()) or "unknown driver"
 
 
 @cache
 def _versions(*names: str) -> dict[str, str]:
-    """The versions of the distributions that are installed, told by the names of their metadata's folders.
+    """The versions of the distributions that are installed, told by the names of their metadata's
+    folders.
 
-    importlib.metadata would read these, with a parser for e-mail that takes as long to import as a tenth of a small scan.
+    importlib.metadata would read these, with a parser for e-mail that takes as long to import as a
+    tenth of a small scan.
     """
     found: dict[str, str] = {}
     for folder in sys.path:

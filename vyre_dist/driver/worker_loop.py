@@ -1,4 +1,6 @@
-"""A worker's side of a pool: bytes of a task in, bytes of an answer out. The same in a process and in a Ray actor."""
+"""A worker's side of a pool: bytes of a task in, bytes of an answer out. The same in a process and
+in a Ray actor.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from vyre_dist.errors import VyreError, WorkerUnusableError
 READY = b"ready"
 REFUSED = b"refused "
 UNUSABLE = b"unusable "
-"""What a process says beside its answers: that it is loaded; why it can't be; and why it ends. Text follows the last two."""
+"""What a process says beside its answers: that it is loaded; why it can't be; and why it ends. Text
+follows the last two.
+"""
 
 
 def serve(
@@ -43,7 +47,8 @@ def serve(
     except VyreError as error:
         connection.send_bytes(REFUSED + str(error).encode(errors="surrogateescape"))
         return
-    # what was loaded lives as long as the worker: the collector need not look at it, nor so often at the rest
+    # what was loaded lives as long as the worker: the collector need not look at it, nor so often
+    # at the rest
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -1,6 +1,7 @@
 """Workforce: which workers a scan has, which of them are started, and how much each has in hand.
 
-Part of the state machine: no I/O, no clock. Workers are started when there is work that nobody is about to do.
+Part of the state machine: no I/O, no clock. Workers are started when there is work that nobody is
+about to do.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Iterable, Iterator
 class Workforce:
     """Workers by number. One is idle until it is begun, then starting, then ready.
 
-    `numbers`: all there may be. `depth`: tasks in hand per worker and hand of it, the one being done
-    included. `at_once`: how many may be starting at the same time; None for all of them.
+    `numbers`: all there may be. `depth`: tasks in hand per worker and hand of it, the one being
+    done included. `at_once`: how many may be starting at the same time; None for all of them.
     """
 
     def __init__(self, numbers: Iterable[int], depth: int, at_once: int | None = None) -> None:
@@ -50,7 +51,9 @@ class Workforce:
     # --- starting
 
     def wanted(self, queued: int) -> bool:
-        """Whether to begin one more worker, as `queued` tasks are more than those that are starting will take."""
+        """Whether to begin one more worker, as `queued` tasks are more than those that are starting
+        will take.
+        """
         return (
             bool(self._idle)
             and queued > len(self._starting)
@@ -74,7 +77,9 @@ class Workforce:
         self._note_room(worker)
 
     def lost(self, worker: int) -> list[int]:
-        """The worker is gone and another is starting under its number. What it had in hand, oldest first."""
+        """The worker is gone and another is starting under its number. What it had in hand, oldest
+        first.
+        """
         self._know(worker)
         tasks = list(self.in_hand[worker])
         self.in_hand[worker].clear()
@@ -84,7 +89,9 @@ class Workforce:
         return tasks
 
     def leave_out(self, worker: int, most: int) -> list[int]:
-        """The worker is gone and nobody is starting; there may be `most` workers from now on. What it had in hand."""
+        """The worker is gone and nobody is starting; there may be `most` workers from now on. What
+        it had in hand.
+        """
         tasks = self.lost(worker)
         self._starting.discard(worker)
         del self.in_hand[worker]
@@ -101,7 +108,8 @@ class Workforce:
     # --- tasks
 
     def takers(self, queued: int, depths: range) -> Iterator[int]:
-        """The workers that get the next of `queued` tasks, one after the other, up to each of `depths` in turn.
+        """The workers that get the next of `queued` tasks, one after the other, up to each of
+        `depths` in turn.
 
         Nobody gets a task behind another one if a worker that is starting can do it sooner.
         """
@@ -136,7 +144,9 @@ class Workforce:
         return {worker: tasks[0] for worker, tasks in self.in_hand.items() if tasks}
 
     def _note_room(self, worker: int) -> None:
-        """Keep `_free` true: the ready workers that may be given more. A thousand are not looked through at every event."""
+        """Keep `_free` true: the ready workers that may be given more. A thousand are not looked
+        through at every event.
+        """
         if worker in self._ready and self._room(worker) > 0:
             self._free.add(worker)
         else:

@@ -9,13 +9,22 @@ if TYPE_CHECKING:
     from vyre_dist.engine.scanner import Scanner, ScanResult
     from vyre_dist.engine.worker import ScanEngine
 
-__all__ = ["DEFAULT_SHARD_BYTES", "MAX_SHARD_BYTES", "EngineConfig", "ScanEngine", "ScanResult", "Scanner"]
+__all__ = [
+    "DEFAULT_SHARD_BYTES",
+    "MAX_SHARD_BYTES",
+    "EngineConfig",
+    "ScanEngine",
+    "ScanResult",
+    "Scanner",
+]
 
 _HOMES = {"Scanner": "scanner", "ScanResult": "scanner", "ScanEngine": "worker"}
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when first used: a driver needs the tasks, not the engine, nor the packs' loaders."""
+    """Public names are imported when first used: a driver needs the tasks, not the engine, nor the
+    packs' loaders.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

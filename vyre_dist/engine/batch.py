@@ -15,7 +15,9 @@ from vyre_dist.extract.spans import pack_spans
 
 
 class Batch:
-    """Windows on their way to one dispatch, and whose they are. `partial`: by window, those that are pieces."""
+    """Windows on their way to one dispatch, and whose they are. `partial`: by window, those that
+    are pieces.
+    """
 
     def __init__(self) -> None:
         self.documents: list[int] = []
@@ -41,7 +43,8 @@ class Batch:
 def part_of(
     piece: Piece, window: Window, found: PieceFindings, overruns: Mapping[int, Overrun]
 ) -> PartResult:
-    """A piece's spans in document coordinates, what is kept of it, and where matches may go on beyond it.
+    """A piece's spans in document coordinates, what is kept of it, and where matches may go on
+    beyond it.
 
     `overruns`: by number, of the rules without a widest match.
     """
@@ -60,5 +63,11 @@ def part_of(
     before = sum(newline_counts(data, 0, window.lo))
     kept = keep(found.rows, base, before, len(owned) - last - 1 if last >= 0 else -1)
     return PartResult(
-        piece.document, piece.start, piece.end, found.newlines, pack_spans(rows), digest_of(data), kept
+        piece.document,
+        piece.start,
+        piece.end,
+        found.newlines,
+        pack_spans(rows),
+        digest_of(data),
+        kept,
     )

@@ -1,7 +1,9 @@
-"""TextColumns: where matches begin and end in the text of their lines, in UTF-16 code units, as editors and SARIF count.
+"""TextColumns: where matches begin and end in the text of their lines, in UTF-16 code units, as
+editors and SARIF count.
 
-Text is UTF-8. What is not is read as most programs do: each longest beginning of a character, or else each byte, is one
-U+FFFD. So every byte offset has a column, and a match that cuts a character begins or ends with all of it.
+Text is UTF-8. What is not is read as most programs do: each longest beginning of a character, or
+else each byte, is one U+FFFD. So every byte offset has a column, and a match that cuts a character
+begins or ends with all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ _CHUNK = 1 << 20
 
 
 class TextColumns:
-    """The columns of one document's ascending matches. Of a line, no byte before a match is looked at twice."""
+    """The columns of one document's ascending matches. Of a line, no byte before a match is looked
+    at twice.
+    """
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -26,10 +30,11 @@ class TextColumns:
         self._begun = b""
 
     def of(self, line_start: int, start: int, match: bytes) -> tuple[int, int, int]:
-        """(newlines in it, column of its first character, column after its last one) of a match at `start`.
+        """(newlines in it, column of its first character, column after its last one) of a match at
+        `start`.
 
-        `line_start`: where its first line begins. Columns count from 1; a byte order mark is no part of the text.
-        Offsets must not descend from call to call.
+        `line_start`: where its first line begins. Columns count from 1; a byte order mark is no
+        part of the text. Offsets must not descend from call to call.
         """
         if line_start != self._line_start:
             self._line_start = self._at = line_start
@@ -56,7 +61,11 @@ class TextColumns:
     def _advance(self, to: int) -> None:
         document, at = self._document, self._at
         if to - at < _CHUNK:  # nearly always, and a loop would take twice the time
-            text = document.data[at:to] if isinstance(document, BytesDocument) else document.read(at, to)
+            text = (
+                document.data[at:to]
+                if isinstance(document, BytesDocument)
+                else document.read(at, to)
+            )
             more, self._begun = _count(self._begun, text)
             self._units += more
         else:
@@ -66,7 +75,9 @@ class TextColumns:
         self._at = to
 
     def _goes_on(self, begun: bytes, offset: int) -> bool:
-        """Whether the byte at `offset` belongs to the same character as `begun`, which comes before it."""
+        """Whether the byte at `offset` belongs to the same character as `begun`, which comes before
+        it.
+        """
         following = self._after(offset, 1)
         return bool(following) and len((begun + following).decode("utf-8", "replace")) == 1
 
@@ -80,14 +91,17 @@ class TextColumns:
 
 
 def _count(begun: bytes, data: bytes) -> tuple[int, bytes]:
-    """The code units of begun + data, and what at its end may be the beginning of one character more."""
+    """The code units of begun + data, and what at its end may be the beginning of one character
+    more.
+    """
     if not begun and data.isascii():
         return len(data), b""
     data = begun + data
     text, used = utf_8_decode(data, "replace", False)
     units, begun = len(text.encode("utf-16-le")) // 2, data[used:]
     if len(begun) > 1 and len(begun.decode("utf-8", "replace")) > 1:
-        # half a surrogate: the decoder waits for the rest of it, which would make no character either
+        # half a surrogate: the decoder waits for the rest of it, which would make no character
+        # either
         more, begun = _count(b"", begun[1:])
         units += 1 + more
     return units, begun

@@ -10,7 +10,8 @@ from vyre_dist.program.compiled import DEFAULT_MAX_MATCH_BYTES
 
 # Hyperscan counts a block's bytes in 32 bits.
 MAX_SHARD_BYTES = 1 << 30
-# some 20 ms of work for a core: with half of it, the messages about it take a thirtieth more of the time
+# some 20 ms of work for a core: with half of it, the messages about it take a thirtieth more of the
+# time
 DEFAULT_SHARD_BYTES = 32 << 20
 
 
@@ -18,8 +19,8 @@ DEFAULT_SHARD_BYTES = 32 << 20
 class EngineConfig:
     """How an engine works; the same on every worker of a run.
 
-    `shard_bytes`: documents larger than this are split into pieces of it. `max_match_bytes`: cap for rules of unbounded
-    width. `cache_dir`: where compiled packs are kept, None for nowhere.
+    `shard_bytes`: documents larger than this are split into pieces of it. `max_match_bytes`: cap
+    for rules of unbounded width. `cache_dir`: where compiled packs are kept, None for nowhere.
     """
 
     backend: str = "auto"
@@ -33,11 +34,13 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.shard_bytes <= MAX_SHARD_BYTES:
             raise UsageError(
-                f"a shard size of {self.shard_bytes} bytes: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
+                f"a shard size of {self.shard_bytes} bytes: allowed are 1 to {MAX_SHARD_BYTES} (1 "
+                "GiB)"
             )
         if not 1 <= self.max_match_bytes <= MAX_SHARD_BYTES:
             raise UsageError(
-                f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 GiB)"
+                f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 "
+                "GiB)"
             )
         if self.speculation not in (allowed := [mode.value for mode in SpeculationMode]):
             raise UsageError(

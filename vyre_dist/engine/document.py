@@ -1,4 +1,6 @@
-"""Document: random access to one document's bytes, wherever they are, and how it is cut into windows."""
+"""Document: random access to one document's bytes, wherever they are, and how it is cut into
+windows.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _NO_FILE = frozenset({errno.EISDIR, errno.EAGAIN, errno.ENXIO})
 
 
 class DocumentError(VyreError):
-    """A document could not be read to its end. `reason` is one of the sources' reason codes, `detail` for people."""
+    """A document could not be read to its end. `reason` is one of the sources' reason codes,
+    `detail` for people.
+    """
 
     def __init__(self, path: str, reason: str, detail: str) -> None:
         super().__init__(f"{path}: {detail}")
@@ -75,11 +79,12 @@ class MemoryDocument:
 
 
 class FileDocument:
-    """The first `size` bytes of an open regular file, planned as a document. It may grow; they must stay as they were.
-    Close it, or use `with`.
+    """The first `size` bytes of an open regular file, planned as a document. It may grow; they must
+    stay as they were. Close it, or use `with`.
 
-    `stamp`: (mtime_ns, inode, ctime_ns; 0: unknown) as planned, None when only the size is known. `evidence`: what
-    its bytes were found to be; they are read again where times and size don't show that they still are.
+    `stamp`: (mtime_ns, inode, ctime_ns; 0: unknown) as planned, None when only the size is known.
+    `evidence`: what its bytes were found to be; they are read again where times and size don't show
+    that they still are.
     """
 
     def __init__(
@@ -90,7 +95,9 @@ class FileDocument:
         stamp: tuple[int, int, int] | None = None,
         evidence: Sequence[Evidence] = (),
     ) -> None:
-        """Open it. Raises DocumentError: it can't be opened, is another file than was planned, or too short."""
+        """Open it. Raises DocumentError: it can't be opened, is another file than was planned, or
+        too short.
+        """
         self.path = path
         self.size = size
         self._stamp = stamp
@@ -116,7 +123,9 @@ class FileDocument:
         os.close(self._fd)
 
     def verify(self) -> None:
-        """Raise DocumentError unless the planned bytes are still what the evidence says, and the file is the one planned."""
+        """Raise DocumentError unless the planned bytes are still what the evidence says, and the
+        file is the one planned.
+        """
         if self._look():
             return
         changed = first_difference(self._evidence, self.read)
@@ -133,7 +142,9 @@ class FileDocument:
         return os.fstat(self._fd).st_size
 
     def _look(self) -> bool:
-        """Whether size and time are as planned. Raises DocumentError for another file, and for one that is shorter."""
+        """Whether size and time are as planned. Raises DocumentError for another file, and for one
+        that is shorter.
+        """
         now = os.fstat(self._fd)
         check_regular(self.path, now.st_mode)
         if self._stamp is not None and now.st_ino != self._stamp[1]:
@@ -174,7 +185,10 @@ class FileDocument:
 
 
 def _shrank(path: str, at: int, planned: int) -> DocumentError:
-    detail = f"the file shrank during the scan: it ends at {at}, planned were {planned} bytes; scan it again"
+    detail = (
+        f"the file shrank during the scan: it ends at {at}, planned were {planned} bytes; scan it "
+        f"again"
+    )
     return DocumentError(path, "changed", detail)
 
 
@@ -189,7 +203,9 @@ def check_regular(path: str, mode: int) -> None:
 def read_error(path: str, error: OSError) -> DocumentError:
     """An OSError from opening or reading, as the DocumentError that the report lists."""
     if error.errno in _NO_FILE:
-        return DocumentError(path, "not-a-file", f"it is no regular file any more: {error.strerror}")
+        return DocumentError(
+            path, "not-a-file", f"it is no regular file any more: {error.strerror}"
+        )
     problem = problem_of(path, error)
     return DocumentError(path, problem.reason, problem.detail)
 
@@ -204,12 +220,14 @@ def window_of(
 ) -> Window:
     """The window that owns the match starts [start, end) of `document`.
 
-    `overlap`: bytes needed after the last owned start (CompiledPack.overlap). `data`: what window_bounds says, where it has
-    been read already, and its place (see Window).
+    `overlap`: bytes needed after the last owned start (CompiledPack.overlap). `data`: what
+    window_bounds says, where it has been read already, and its place (see Window).
     """
     base, stop = window_bounds(document, start, end, overlap)
     held = document.read(base, stop) if data is None else data
-    return Window(held, base, start - base, min(end, document.size) - base, end >= document.size, place)
+    return Window(
+        held, base, start - base, min(end, document.size) - base, end >= document.size, place
+    )
 
 
 def window_bounds(document: Document, start: int, end: int, overlap: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """From rows that a GPU confirmed to findings: where most of a GPU scan's host time goes.
 
-Of an arena only the few documents that have rows are read, and of these only what is near. Where this runs is
-extraction_pool.py's business.
+Of an arena only the few documents that have rows are read, and of these only what is near. Where
+this runs is extraction_pool.py's business.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ _Settled = tuple[int, int, int, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class RowJob:
-    """What there is to do in some documents of an arena. `rows`: ROW_DTYPE, where to search; `settled`: SETTLED_DTYPE, what
-    the device has found. Both count documents from 0 in here.
+    """What there is to do in some documents of an arena. `rows`: ROW_DTYPE, where to search;
+    `settled`: SETTLED_DTYPE, what the device has found. Both count documents from 0 in here.
 
-    `starts`, `ends` int64 [documents]: where they lie; places are of the same arena, shifted by `moved` int64 [documents]
-    where the documents' bytes were copied elsewhere. `paths`, `numbers`: what they are called in finding rows.
+    `starts`, `ends` int64 [documents]: where they lie; places are of the same arena, shifted by
+    `moved` int64 [documents] where the documents' bytes were copied elsewhere. `paths`, `numbers`:
+    what they are called in finding rows.
     """
 
     rows: npt.NDArray[np.void]
@@ -71,7 +72,9 @@ class Extractor:
         return cls(builder, filters, matchers, reading, [rule.index for rule in compiled.rules])
 
     def run(self, data: memoryview, job: RowJob) -> Found:
-        """The findings of the job's documents, in order; `data` is what their starts and ends count in."""
+        """The findings of the job's documents, in order; `data` is what their starts and ends count
+        in.
+        """
         starts = job.starts + job.moved
         pairs: dict[int, list[DocumentRule]] = {}
         for pair in self.reading.pairs(job.rows, starts):
@@ -100,7 +103,9 @@ class Extractor:
         return found, capped
 
     def _search(self, document: _Searched, pairs: Iterable[DocumentRule]) -> None:
-        """Look in a document for rules, from what `pairs` says. Nothing is copied but what they say of it."""
+        """Look in a document for rules, from what `pairs` says. Nothing is copied but what they say
+        of it.
+        """
         filters, text = self.filters, document.text
         window, lowered = whole(text), b""
         for _, ruled, places in pairs:
@@ -110,13 +115,16 @@ class Extractor:
                 continue
             unbounded = self.reading.backs[ruled] is None and self.matchers[rule].max_width is None
             if places is None or unbounded:
-                # where all of a document would have to be searched, its keywords are looked for first
+                # where all of a document would have to be searched, its keywords are looked for
+                # first
                 lowered = lowered or bytes(text).lower()
                 if not filters.gate_open(rule, lowered):
                     continue
             groups = document.groups.setdefault(rule, {})
 
-            def wanted(match: Offsets, rule: int = rule, groups: dict[int, Groups] = groups) -> bool:
+            def wanted(
+                match: Offsets, rule: int = rule, groups: dict[int, Groups] = groups
+            ) -> bool:
                 start, end = match[0]
                 own = groups_of(text, match)
                 if filters.hopeless(rule, bytes(text[start:end]), own):

@@ -1,7 +1,8 @@
 """ExtractionPool: processes that turn a GPU's rows into findings, each at the other end of a pipe.
 
-What drives a GPU has a few milliseconds for each batch. A pool with threads in this process, such as the standard library's
-executor, would compete with it for the interpreter, several times a batch.
+What drives a GPU has a few milliseconds for each batch. A pool with threads in this process, such
+as the standard library's executor, would compete with it for the interpreter, several times a
+batch.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from vyre_dist.rules.model import PackData
 
 
 class ExtractionWorkerError(VyreError):
-    """A job failed, or its worker ended. What was found of its batch is incomplete: scan the batch again."""
+    """A job failed, or its worker ended. What was found of its batch is incomplete: scan the batch
+    again.
+    """
 
 
 class Extraction:
@@ -49,7 +52,9 @@ class Extraction:
         return self._settled
 
     def result(self) -> Found:
-        """The findings, when they are there. Raises ExtractionWorkerError: the job failed, or its worker ended."""
+        """The findings, when they are there. Raises ExtractionWorkerError: the job failed, or its
+        worker ended.
+        """
         while not self._settled:
             self._pool.poll(None)
         if self._found is None:
@@ -76,7 +81,9 @@ class _Worker:
 class ExtractionPool:
     """`workers` processes that extract. `close` it, or use `with`. Not thread-safe."""
 
-    def __init__(self, pack: PackData, compiled: CompiledPack, reading: RowReading, workers: int) -> None:
+    def __init__(
+        self, pack: PackData, compiled: CompiledPack, reading: RowReading, workers: int
+    ) -> None:
         """Start the processes; they need seconds to be ready, and take jobs meanwhile."""
         self.workers = workers
         self._selector = selectors.DefaultSelector()
@@ -103,7 +110,9 @@ class ExtractionPool:
         self.close()
 
     def warm_up(self) -> None:
-        """Return when all workers have started. Raises ExtractionWorkerError when one ends instead."""
+        """Return when all workers have started. Raises ExtractionWorkerError when one ends
+        instead.
+        """
         while not all(worker.ready for worker in self._pool):
             self.poll(None)
             for worker in self._pool:
@@ -111,7 +120,9 @@ class ExtractionPool:
                     raise ExtractionWorkerError(_obituary(worker))
 
     def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Extraction]:
-        """Extract `jobs` from the shared memory called `shared`. Raises ExtractionWorkerError when no worker is left."""
+        """Extract `jobs` from the shared memory called `shared`. Raises ExtractionWorkerError when
+        no worker is left.
+        """
         taken = []
         for job in jobs:
             alive = [worker for worker in self._pool if not worker.connection.closed]
@@ -132,13 +143,17 @@ class ExtractionPool:
         return taken
 
     def forget(self, shared: Sequence[str]) -> None:
-        """Tell the workers that these shared memories are not used any more: while one has them mapped they take room."""
+        """Tell the workers that these shared memories are not used any more: while one has them
+        mapped they take room.
+        """
         for worker in self._pool:
             with contextlib.suppress(OSError):
                 worker.connection.send_bytes(pickle.dumps((tuple(shared), None)))
 
     def poll(self, timeout: float | None) -> None:
-        """Take in what workers have answered; waits for `timeout` seconds (None: as long as it takes) for an answer."""
+        """Take in what workers have answered; waits for `timeout` seconds (None: as long as it
+        takes) for an answer.
+        """
         for key, _ in self._selector.select(timeout):
             self._read(key.data)
 
@@ -159,7 +174,9 @@ class ExtractionPool:
             worker.waiting.popleft().settle(found, error)
 
     def _lose(self, worker: _Worker, why: str) -> None:
-        """Do without `worker`, which is gone, or of which nobody knows any more what its next answer is to."""
+        """Do without `worker`, which is gone, or of which nobody knows any more what its next
+        answer is to.
+        """
         self._selector.unregister(worker.connection)
         worker.connection.close()
         error = why and f"extraction worker {worker.process.pid} was given up: {why}"
@@ -182,9 +199,12 @@ def _obituary(worker: _Worker) -> str:
     return f"extraction worker {worker.process.pid} ended with exit code {worker.process.exitcode}"
 
 
-def _serve(connection: Connection, pack: bytes, compiled: CompiledPack, reading: RowReading) -> None:
+def _serve(
+    connection: Connection, pack: bytes, compiled: CompiledPack, reading: RowReading
+) -> None:
     """The worker's life: load, then answer until the pool is gone."""
-    # Ctrl-C reaches the whole process group; the pool's process ends its workers by closing their pipes
+    # Ctrl-C reaches the whole process group; the pool's process ends its workers by closing their
+    # pipes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     extractor = Extractor.of(pack_from_bytes(pack), compiled, reading)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -214,10 +234,13 @@ def _answer(
 
 
 def _attach(name: str) -> memoryview:
-    """The shared memory's bytes, for reading. The parent owns it: a worker's end must not take it away from the others.
+    """The shared memory's bytes, for reading. The parent owns it: a worker's end must not take it
+    away from the others.
 
-    (Before Python 3.13, SharedMemory registers whatever is attached for removal at this process's end.)
+    (Before Python 3.13, SharedMemory registers whatever is attached for removal at this process's
+    end.)
     """
     with open(f"/dev/shm/{name}", "rb") as file:  # noqa: S108  # where shm_open keeps it, on Linux
-        # pages are mapped as they are read: a worker reads few of them, and to map them all takes longer than a batch
+        # pages are mapped as they are read: a worker reads few of them, and to map them all takes
+        # longer than a batch
         return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))

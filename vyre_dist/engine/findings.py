@@ -32,11 +32,15 @@ _NONE: Mapping[int, Groups] = {}
 class FindingBuilder:
     """Turns the raw spans of one document after the other into finding rows."""
 
-    def __init__(self, pack: PackData, filters: CompiledFilters, matchers: dict[int, RuleMatcher]) -> None:
+    def __init__(
+        self, pack: PackData, filters: CompiledFilters, matchers: dict[int, RuleMatcher]
+    ) -> None:
         self._rules = pack.rules
         self._filters = filters
         self._matchers = matchers
-        self._longest_keyword = max((len(k.encode()) for r in pack.rules for k in r.keywords), default=1)
+        self._longest_keyword = max(
+            (len(k.encode()) for r in pack.rules for k in r.keywords), default=1
+        )
         self._search: Callable[[int, bytes], bool] | None = None
 
     def build(
@@ -47,12 +51,12 @@ class FindingBuilder:
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
     ) -> tuple[list[FindingRow], int]:
-        """The findings among `spans` (in order of start), as rows of document `number`; how many of google-re2's matches are
-        longer than their rule's cap.
+        """The findings among `spans` (in order of start), as rows of document `number`; how many of
+        google-re2's matches are longer than their rule's cap.
 
-        `seen`: matches' groups by rule and start, as far as they are at hand.
-        Matches that are too long count where the rule applies to the document, whatever its other filters say.
-        Raises DocumentError when the document is no longer what the spans were found in.
+        `seen`: matches' groups by rule and start, as far as they are at hand. Matches that are too
+        long count where the rule applies to the document, whatever its other filters say. Raises
+        DocumentError when the document is no longer what the spans were found in.
         """
         rows: list[FindingRow] = []
         marked: set[int] = set()
@@ -84,7 +88,9 @@ class FindingBuilder:
                 groups = self._matchers[rule].groups_at(data, start - base, end - base)
             if groups is None:
                 document.verify()
-                raise AssertionError(f"{document.path}: rule {rule} does not match at [{start}, {end})")
+                raise AssertionError(
+                    f"{document.path}: rule {rule} does not match at [{start}, {end})"
+                )
             on_line = judged_lines.of(start, end) if filters.needs_line(rule) else _no_line
             judged = filters.judge(rule, document.path, match, groups, on_line)
             if judged is None:
@@ -93,13 +99,30 @@ class FindingBuilder:
             line, column, line_start = lines.at(start)
             newlines, first, after = columns.of(line_start, start, match)
             place = (start, end, line, column)
-            rows.append([number, rule, *place, match, secret, groups, entropy, line + newlines, first, after])
-        return rows, sum(self._too_long(rule, document, spans, open_gates.get(rule)) for rule in marked)
+            rows.append(
+                [
+                    number,
+                    rule,
+                    *place,
+                    match,
+                    secret,
+                    groups,
+                    entropy,
+                    line + newlines,
+                    first,
+                    after,
+                ]
+            )
+        return rows, sum(
+            self._too_long(rule, document, spans, open_gates.get(rule)) for rule in marked
+        )
 
     def _too_long(
         self, rule: int, document: Document, spans: Sequence[RawSpan], gate_is_open: bool | None
     ) -> int:
-        """How many matches of a rule are longer than its cap. `gate_is_open`: None where nobody has asked yet."""
+        """How many matches of a rule are longer than its cap. `gate_is_open`: None where nobody has
+        asked yet.
+        """
         if gate_is_open is None:
             applies = self._filters.rule_applies_to_path(rule, document.path)
             gate_is_open = applies and self._gate_open(rule, b"", document)
@@ -113,7 +136,9 @@ class FindingBuilder:
         )
 
     def _gate_open(self, rule: int, match: bytes, document: Document) -> bool:
-        """Whether one of the rule's keywords occurs anywhere in the document; where it matched is the place to begin."""
+        """Whether one of the rule's keywords occurs anywhere in the document; where it matched is
+        the place to begin.
+        """
         if not self._rules[rule].keywords or self._filters.gate_open(rule, match.lower()):
             return True
         if document.size <= _LOWERED_BYTES:
@@ -137,14 +162,18 @@ class FindingBuilder:
 
 
 class _Around:
-    """Enough of the document around ascending matches to find their groups again. Of a file, blocks are read."""
+    """Enough of the document around ascending matches to find their groups again. Of a file, blocks
+    are read.
+    """
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._data, self._base = b"", 0
 
     def context(self, start: int, end: int) -> tuple[bytes, int]:
-        """(data, its offset): a byte before `start` and one after `end` included, where the document has them."""
+        """(data, its offset): a byte before `start` and one after `end` included, where the
+        document has them.
+        """
         document = self._document
         if isinstance(document, BytesDocument):
             return document.data, 0
@@ -179,7 +208,9 @@ class _JudgedLines:
     def _text(self, first: int, last: int) -> bytes | memoryview:
         document = self._document
         if isinstance(document, BytesDocument):
-            return memoryview(document.data)[first:last]  # a copy of a long line would be one of the document
+            return memoryview(document.data)[
+                first:last
+            ]  # a copy of a long line would be one of the document
         return document.read(first, last)
 
 

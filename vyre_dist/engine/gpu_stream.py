@@ -1,8 +1,10 @@
-"""GpuStream: arenas of whole documents through one GPU, so that reading, copying, kernels and extraction overlap.
+"""GpuStream: arenas of whole documents through one GPU, so that reading, copying, kernels and
+extraction overlap.
 
-Each slot has an arena in shared memory (registered with CUDA, read by the extraction workers) and a lane on the device.
-While one slot is being copied, the kernels of the one before run, and the rows of the one before that become findings.
-Nothing waits for the whole device, nothing grows with the run.
+Each slot has an arena in shared memory (registered with CUDA, read by the extraction workers) and a
+lane on the device. While one slot is being copied, the kernels of the one before run, and the rows
+of the one before that become findings. Nothing waits for the whole device, nothing grows with the
+run.
 """
 
 from __future__ import annotations
@@ -44,16 +46,21 @@ class StreamTotals:
 
 
 def fitting_slots(slots: int, slot_bytes: int, device_free: int, shared_free: int) -> int:
-    """`slot_bytes`, halved until so many slots have room. Raises UsageError when not even slots of 1 MiB have."""
+    """`slot_bytes`, halved until so many slots have room. Raises UsageError when not even slots of
+    1 MiB have.
+    """
     while True:
-        # beside its text a slot takes lists and rows: an eighth more is plenty for all but text that hits everywhere
+        # beside its text a slot takes lists and rows: an eighth more is plenty for all but text
+        # that hits everywhere
         on_device, shared = slots * slot_bytes * 9 // 8, slots * slot_bytes
         if on_device <= device_free and shared <= shared_free:
             return slot_bytes
         if slot_bytes >> 1 < 1 << 20:
             raise UsageError(
-                f"{device_free >> 20} MiB of device memory and {shared_free >> 20} MiB of shared memory ({SHARED_MEMORY}) "
-                f"are free: not enough for {slots} slots of 1 MiB; free some, or give a container more (--shm-size)"
+                f"{device_free >> 20} MiB of device memory and {shared_free >> 20} MiB of shared "
+                f"memory ({SHARED_MEMORY}) "
+                f"are free: not enough for {slots} slots of 1 MiB; free some, or give a container "
+                "more (--shm-size)"
             )
         slot_bytes >>= 1
 
@@ -70,8 +77,8 @@ class GpuStream:
         slots: int = 6,
         slot_bytes: int = 256 << 20,
     ) -> None:
-        """`gpu`: best with the pack's screens. `slots` of `slot_bytes` each, halved until the device and shared memory have
-        room for all of them.
+        """`gpu`: best with the pack's screens. `slots` of `slot_bytes` each, halved until the
+        device and shared memory have room for all of them.
 
         Raises UsageError when there is no room for the smallest slots (1 MiB).
         """
@@ -114,17 +121,19 @@ class GpuStream:
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         """Batches with their finding rows, in order, from documents (number, path, bytes).
 
-        Raises UsageError for a document that is larger than a slot, DeviceMemoryError for one that is too much for the
-        device, and ExtractionWorkerError. After an error, or when it is not taken to its end, what is on its way is dropped;
-        when the next scan begins, at the latest: an older one's iterator raises UsageError from then on, and so does a scan
-        that begins while batches are on their way that somebody `put`.
+        Raises UsageError for a document that is larger than a slot, DeviceMemoryError for one that
+        is too much for the device, and ExtractionWorkerError. After an error, or when it is not
+        taken to its end, what is on its way is dropped; when the next scan begins, at the latest:
+        an older one's iterator raises UsageError from then on, and so does a scan that begins while
+        batches are on their way that somebody `put`.
         """
         yield from self._stream(Slot.pack, documents)
 
     def scan_files(
         self, files: Iterable[tuple[int, str, str]]
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """The same from regular files (number, path, path to open), which are read into the slots and copied from there.
+        """The same from regular files (number, path, path to open), which are read into the slots
+        and copied from there.
 
         A file that can't be read, or is larger than a slot, is in `problems` then.
         """
@@ -135,11 +144,14 @@ class GpuStream:
         yield from self._stream(pack, files)
 
     def _stream(
-        self, pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]], documents: Iterable[Any]
+        self,
+        pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]],
+        documents: Iterable[Any],
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         if self._scan is None and (self._copied or self._extracting):
             raise UsageError(
-                "batches that were put are on their way: take what `drain` yields before a scan begins"
+                "batches that were put are on their way: take what `drain` yields before a scan "
+                "begins"
             )
         self._drop_all()
         self._scan = own = object()
@@ -148,7 +160,8 @@ class GpuStream:
                 yield done
                 if self._scan is not own:
                     raise UsageError(
-                        "another scan has begun on this stream: what this one had on its way is gone"
+                        "another scan has begun on this stream: what this one had on its way is "
+                        "gone"
                     )
         except BaseException:
             if self._scan is own:
@@ -159,14 +172,18 @@ class GpuStream:
                 self._scan = None
 
     def _batches(
-        self, pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]], documents: Iterable[Any]
+        self,
+        pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]],
+        documents: Iterable[Any],
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         waiting, left = self._wanted(documents), None
         while True:
             while not self._free:
                 yield self._finish_oldest()
             # not kept: a chain of chains would grow with the run
-            batch, left = pack(self._free[0], waiting if left is None else itertools.chain((left,), waiting))
+            batch, left = pack(
+                self._free[0], waiting if left is None else itertools.chain((left,), waiting)
+            )
             batch.by_path = [
                 path_row(number, rule)
                 for number, path in zip(batch.numbers, batch.paths, strict=True)
@@ -190,13 +207,15 @@ class GpuStream:
                 yield document
 
     def put(self, batch: ArenaBatch) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """Start a batch; yields what has come out meanwhile. The batch's slot is taken until its findings are out.
+        """Start a batch; yields what has come out meanwhile. The batch's slot is taken until its
+        findings are out.
 
-        The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then the documents that have
-        rows are copied into the slot, for the extraction workers to see.
+        The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then
+        the documents that have rows are copied into the slot, for the extraction workers to see.
 
-        Raises UsageError when the documents of such an arena are more than the slot has room for. After an error
-        the slot is free, as if it had not been taken. A scan that has not come to its end ends, as where another begins.
+        Raises UsageError when the documents of such an arena are more than the slot has room for.
+        After an error the slot is free, as if it had not been taken. A scan that has not come to
+        its end ends, as where another begins.
         """
         if self._scan is not None:
             self._drop_all()
@@ -212,7 +231,8 @@ class GpuStream:
             text = int((arena.ends - arena.starts).sum())
             if text > slot.data.size and not np.may_share_memory(slot.data, arena.data):
                 raise UsageError(
-                    f"an arena has {text} bytes of documents, and a slot has room for {slot.data.size}: put it in parts"
+                    f"an arena has {text} bytes of documents, and a slot has room for "
+                    f"{slot.data.size}: put it in parts"
                 )
             self._registry.register_store(arena.data)
             slot.lane.start(arena)
@@ -235,7 +255,9 @@ class GpuStream:
             yield self._finish_oldest()
 
     def free_slot(self) -> Slot | None:
-        """A slot to pack a batch into; None while all are taken: take what `drain` or `put` yield first."""
+        """A slot to pack a batch into; None while all are taken: take what `drain` or `put` yield
+        first.
+        """
         return self._free.popleft() if self._free else None
 
     def _collect_oldest(self) -> None:
@@ -257,7 +279,8 @@ class GpuStream:
         try:
             return slot.lane.finish()
         except DeviceMemoryError:
-            # lanes keep the buffers that their densest arenas took; what was started on one is done anew
+            # lanes keep the buffers that their densest arenas took; what was started on one is done
+            # anew
             for each in self._slots:
                 each.lane.release()
             return slot.lane.fused(slot.taken().arena)
@@ -283,7 +306,9 @@ class GpuStream:
         """The slot is free again, when nobody reads what lies in it any more."""
         slot.lane.wait()
         for extraction in slot.extractions:
-            with contextlib.suppress(ExtractionWorkerError):  # it was raised where the result was asked for
+            with contextlib.suppress(
+                ExtractionWorkerError
+            ):  # it was raised where the result was asked for
                 extraction.result()
         slot.extractions, slot.batch = [], None
         self._free.append(slot)

@@ -1,4 +1,6 @@
-"""The Overruns of a pack: what is worked out of its patterns takes longer than a small scan, so it is kept in the cache."""
+"""The Overruns of a pack: what is worked out of its patterns takes longer than a small scan, so it
+is kept in the cache.
+"""
 
 from __future__ import annotations
 
@@ -22,4 +24,7 @@ def load_overruns(compiled: CompiledPack, cache: ArtifactCache) -> dict[int, Ove
     else:
         # its checksum was right and its key names the schema
         facts = [OverrunFacts(*row) for row in msgpack.unpackb(stored)]
-    return {rule.index: Overrun(own, rule.captures_matter) for rule, own in zip(rules, facts, strict=True)}
+    return {
+        rule.index: Overrun(own, rule.captures_matter)
+        for rule, own in zip(rules, facts, strict=True)
+    }

@@ -1,8 +1,9 @@
-"""What one piece of a split document says by itself: its findings, and which matches no filter will let through.
+"""What one piece of a split document says by itself: its findings, and which matches no filter will
+let through.
 
-Both are made where the piece's bytes are in memory. The findings are kept for the case that the document can't be joined
-(salvage.py). A match that was ruled out need not be judged again when it is, if all that the filters looked at, its line
-and a keyword of its rule, lies in the piece.
+Both are made where the piece's bytes are in memory. The findings are kept for the case that the
+document can't be joined (salvage.py). A match that was ruled out need not be judged again when it
+is, if all that the filters looked at, its line and a keyword of its rule, lies in the piece.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from vyre_dist.rules.finder import Groups
 
 
 class PieceFindings(NamedTuple):
-    """`rows` count from the window's first byte. `spans` are those of the piece in the order in which they came,
-    with the flag REJECTED where it holds for the whole document. `newlines`: in the piece, see PartResult.
+    """`rows` count from the window's first byte. `spans` are those of the piece in the order in
+    which they came, with the flag REJECTED where it holds for the whole document. `newlines`: in
+    the piece, see PartResult.
     """
 
     rows: list[FindingRow]
@@ -45,7 +47,9 @@ def findings_of_piece(
         return PieceFindings([], spans, newlines)
     # a view is of much memory, of which little is asked for
     document = (
-        BytesDocument(data, piece.path) if isinstance(data, bytes) else MemoryDocument(data, piece.path)
+        BytesDocument(data, piece.path)
+        if isinstance(data, bytes)
+        else MemoryDocument(data, piece.path)
     )
     checkpoints, before = [], sum(newline_counts(data, 0, window.lo))
     for number, here in enumerate(newlines):

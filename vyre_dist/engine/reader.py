@@ -1,6 +1,8 @@
-"""Reading whole files for the scan: as few system calls as a small file allows, and every way it can go wrong.
+"""Reading whole files for the scan: as few system calls as a small file allows, and every way it
+can go wrong.
 
-Pieces of big files go through FileDocument; this is the path that tens of thousands of small files take.
+Pieces of big files go through FileDocument; this is the path that tens of thousands of small files
+take.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
     """The bytes of a regular file as it is now.
 
-    `planned` is its size when it was listed: if it is still that, four system calls do. A file that changed
-    is read as it is, but not beyond `limit` bytes. Raises LargeFile for one that outgrew it, and DocumentError: vanished,
-    permission, io-error, not-a-file, or changed (it says that it is no larger than the limit, and is).
+    `planned` is its size when it was listed: if it is still that, four system calls do. A file that
+    changed is read as it is, but not beyond `limit` bytes. Raises LargeFile for one that outgrew
+    it, and DocumentError: vanished, permission, io-error, not-a-file, or changed (it says that it
+    is no larger than the limit, and is).
     """
     try:
         fd = os.open(open_path, _FLAGS)
@@ -28,7 +31,8 @@ def read_whole(open_path: str, path: str, planned: int, limit: int) -> bytes:
         raise read_error(path, error) from error
     try:
         data = os.read(fd, planned + 1)
-        # nothing where something was planned may be a FIFO that took the file's place; an empty plan, a /proc file
+        # nothing where something was planned may be a FIFO that took the file's place; an empty
+        # plan, a /proc file
         if len(data) == planned and planned > 0:
             return data
         return _read_changed(fd, data, path, limit)
@@ -58,7 +62,9 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
     )
 
 
-_ALIGNMENT = 16  # an arena's (compiler/arena.py), which takes longer to import than a small scan to run
+_ALIGNMENT = (
+    16  # an arena's (compiler/arena.py), which takes longer to import than a small scan to run
+)
 
 
 def _private_memory(size: int) -> memoryview:
@@ -75,11 +81,13 @@ class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has
 
 
 class ReadBuffer:
-    """Memory that files are read into one behind the other, and that is used again and again: new memory costs a page
-    fault for every 4 KiB, which takes longer than to read them. A file for which too little is left gets its own.
+    """Memory that files are read into one behind the other, and that is used again and again: new
+    memory costs a page fault for every 4 KiB, which takes longer than to read them. A file for
+    which too little is left gets its own.
 
-    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of up to 16 MiB.
-    `allocate`: gives the memory, when it is first needed. `place`: where in it the latest file lies that was read into it.
+    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of
+    up to 16 MiB. `allocate`: gives the memory, when it is first needed. `place`: where in it the
+    latest file lies that was read into it.
     """
 
     _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
@@ -112,17 +120,18 @@ class ReadBuffer:
         self._at = -(-(at + size) // _ALIGNMENT) * _ALIGNMENT
 
     def clear(self) -> None:
-        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been read, and when what was
-        read is not wanted any more.
+        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been
+        read, and when what was read is not wanted any more.
         """
         self._at = 0
 
     def read(self, path: str) -> bytes | memoryview:
         """The bytes of the regular file at `path` as they are now; a view is good until `clear`.
 
-        A file is at its end where a read gives nothing: fewer bytes than there was room for may also mean an
-        error that the next read will tell. Raises LargeFile, and DocumentError: vanished, permission,
-        io-error, not-a-file, or changed (it says that it is no larger than the limit, and is).
+        A file is at its end where a read gives nothing: fewer bytes than there was room for may
+        also mean an error that the next read will tell. Raises LargeFile, and DocumentError:
+        vanished, permission, io-error, not-a-file, or changed (it says that it is no larger than
+        the limit, and is).
         """
         at = self._at
         try:
@@ -133,7 +142,8 @@ class ReadBuffer:
             view = self._view[at : at + self._AT_FIRST]
             size = os.readv(fd, (view,))
             if not 0 < size < len(view) or size > self._limit:
-                # also what a FIFO gives that took the file's place, nothing, and what the memory's end has room for
+                # also what a FIFO gives that took the file's place, nothing, and what the memory's
+                # end has room for
                 return self._read_on(fd, size, path)
             if more := os.read(fd, 1):
                 return _read_changed(fd, bytes(view[:size]) + more, path, self._limit)
@@ -145,7 +155,9 @@ class ReadBuffer:
             os.close(fd)
 
     def _read_on(self, fd: int, size: int, path: str) -> bytes | memoryview:
-        """The whole of a file of which `size` bytes have been read: none, or all that there was room for at first."""
+        """The whole of a file of which `size` bytes have been read: none, or all that there was
+        room for at first.
+        """
         info = os.fstat(fd)
         check_regular(path, info.st_mode)
         if info.st_size > self._limit:

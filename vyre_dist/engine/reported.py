@@ -1,4 +1,6 @@
-"""From result rows to what callers see: the Finding, with what identifies it and its secret from run to run."""
+"""From result rows to what callers see: the Finding, with what identifies it and its secret from
+run to run.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def fingerprint(rule_id: str, path: str, match: bytes, ordinal: int) -> str:
-    """A finding's identity between runs, as 32 hex digits; docs/output-formats.md says how it is made.
+    """A finding's identity between runs, as 32 hex digits; docs/output-formats.md says how it is
+    made.
 
-    `ordinal`: how many findings of the rule in that document come before it and match the same bytes.
+    `ordinal`: how many findings of the rule in that document come before it and match the same
+    bytes.
     """
     fields = (rule_id.encode("utf-8", "surrogatepass"), os.fsencode(path), match)
     framed = b"".join(b"%d:%b" % (len(field), field) for field in fields)
@@ -35,7 +39,8 @@ class Reporter:
     def findings(
         self, rows: Iterable[FindingRow], path_of: Callable[[int], str]
     ) -> Iterator[tuple[int, Finding]]:
-        """(document, Finding) of each of `rows`, which are in report order, each document's of a rule together.
+        """(document, Finding) of each of `rows`, which are in report order, each document's of a
+        rule together.
 
         `path_of`: the path of a document, by its number.
         """

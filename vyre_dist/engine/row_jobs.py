@@ -1,4 +1,6 @@
-"""What extraction workers have to do for a batch: the documents of which a GPU's rows and matches say something."""
+"""What extraction workers have to do for a batch: the documents of which a GPU's rows and matches
+say something.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ def jobs_of(
     pieces: int,
     matches: npt.NDArray[np.void] | None = None,
 ) -> list[RowJob]:
-    """What the extraction workers have to do for a batch's rows, in at most so many pieces of about equal size.
+    """What the extraction workers have to do for a batch's rows, in at most so many pieces of about
+    equal size.
 
-    `matches`: one for each row, if the device has searched. `memory`: the slot's, which the workers see. Documents of an
-    arena that lies elsewhere are copied there, one behind the other.
+    `matches`: one for each row, if the device has searched. `memory`: the slot's, which the workers
+    see. Documents of an arena that lies elsewhere are copied there, one behind the other.
     """
     arena = batch.arena
     settled = np.empty(0, SETTLED_DTYPE)
@@ -66,8 +69,12 @@ def jobs_of(
     return jobs
 
 
-def _of_documents(items: npt.NDArray[np.void], documents: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
-    """Those of `items` (in order of document) that are about `documents` (ascending), counted from 0 in these."""
+def _of_documents(
+    items: npt.NDArray[np.void], documents: npt.NDArray[np.int64]
+) -> npt.NDArray[np.void]:
+    """Those of `items` (in order of document) that are about `documents` (ascending), counted from
+    0 in these.
+    """
     low, high = np.searchsorted(items["document"], (documents[0], documents[-1] + 1))
     own = items[low:high].copy()
     own["document"] = np.searchsorted(documents, own["document"])

@@ -1,8 +1,9 @@
 """Salvage: the findings of a split document that can't be joined, from the pieces that were read.
 
-A piece builds its findings where its bytes are in memory: when it turns out that the file was replaced or cut, there may
-be nothing left to build them from. They are the piece's own: where a match would have crossed into the next piece, the
-next one's first matches may be others than those of the whole document.
+A piece builds its findings where its bytes are in memory: when it turns out that the file was
+replaced or cut, there may be nothing left to build them from. They are the piece's own: where a
+match would have crossed into the next piece, the next one's first matches may be others than those
+of the whole document.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from vyre_dist.engine.tasks import FindingRow, PartResult
 def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> bytes:
     """A piece's findings for PartResult.kept: `rows` count from the window's first byte.
 
-    `base`: the window's offset in the document. `before`: newlines in the window before the piece's start. `ending`:
-    bytes after the piece's last newline, -1 if it has none.
+    `base`: the window's offset in the document. `before`: newlines in the window before the piece's
+    start. `ending`: bytes after the piece's last newline, -1 if it has none.
     """
     moved = []
     for number, rule, start, end, line, column, *rest, end_line, first, after in rows:
@@ -33,8 +34,8 @@ def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> byt
 def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
     """The findings of `parts`, which may leave gaps, as rows of the document.
 
-    Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no lines. Columns
-    in the text are 0 on a line that began before the window of its piece.
+    Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no
+    lines. Columns in the text are 0 on a line that began before the window of its piece.
     """
     rows: list[FindingRow] = []
     newlines = at = line_began = 0

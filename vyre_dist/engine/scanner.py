@@ -1,4 +1,6 @@
-"""Scanner: the library's front door. One process, no pool; the shell and the cluster go through the driver."""
+"""Scanner: the library's front door. One process, no pool; the shell and the cluster go through the
+driver.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,15 @@ from vyre_dist.finding import Finding
 from vyre_dist.kernels import backend_warning
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.pack import RulePack
-from vyre_dist.sources import DocumentRef, InputNote, InputProblem, Pipes, pipe_id, spool_pipes, walk
+from vyre_dist.sources import (
+    DocumentRef,
+    InputNote,
+    InputProblem,
+    Pipes,
+    pipe_id,
+    spool_pipes,
+    walk,
+)
 from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
@@ -39,10 +49,11 @@ if TYPE_CHECKING:
 class ScanResult(list[Finding]):
     """The findings of a scan, with what else there is to know about it.
 
-    `problems`: inputs that could not be read to their end; when there are any, the list of findings is not
-    known to be complete. `notes`: what is worth a word but lacks nothing, such as a file that grew. `capped`:
-    how many of google-re2's matches are longer than `max_match_bytes`; what is reported in their place is what
-    fits, if anything does. `report`: commits and rollbacks of the speculative dispatches.
+    `problems`: inputs that could not be read to their end; when there are any, the list of findings
+    is not known to be complete. `notes`: what is worth a word but lacks nothing, such as a file
+    that grew. `capped`: how many of google-re2's matches are longer than `max_match_bytes`; what is
+    reported in their place is what fits, if anything does. `report`: commits and rollbacks of the
+    speculative dispatches.
     """
 
     def __init__(self) -> None:
@@ -78,10 +89,10 @@ class ScanResult(list[Finding]):
 class Scanner:
     """Scans bytes and files with one rule pack.
 
-    `pack`: a RulePack, PackData, or a mapping of rule ids to regexes. `backend`: `auto`, `cpu`, `cuda`
-    or `reference`. `config`: everything else; `shard_bytes`, `max_match_bytes` and `speculation` may be given
-    by keyword. `secret_key`: findings have a `secret_id` under it. Raises PackError or UsageError for what it
-    can't work with. Not thread-safe: use one per thread.
+    `pack`: a RulePack, PackData, or a mapping of rule ids to regexes. `backend`: `auto`, `cpu`,
+    `cuda` or `reference`. `config`: everything else; `shard_bytes`, `max_match_bytes` and
+    `speculation` may be given by keyword. `secret_key`: findings have a `secret_id` under it.
+    Raises PackError or UsageError for what it can't work with. Not thread-safe: use one per thread.
     """
 
     def __init__(
@@ -119,29 +130,36 @@ class Scanner:
     def scan(self, data: bytes | bytearray | memoryview, path: str = "<bytes>") -> list[Finding]:
         """The findings in one document, in order of their start.
 
-        `path` is a local path, which is written as that of a file would be (docs/inputs.md), or a URL, which stays as it is.
+        `path` is a local path, which is written as that of a file would be (docs/inputs.md), or a
+        URL, which stays as it is.
         """
         return list(self._scan_pieces([_inline(0, bytes(data), path)], ScanResult()))
 
     def scan_batch(
         self, documents: Iterable[bytes | bytearray | memoryview | tuple[str, bytes]]
     ) -> list[list[Finding]]:
-        """The findings of each document of a batch: bytes, or (path, bytes) pairs. One list for each, in order.
+        """The findings of each document of a batch: bytes, or (path, bytes) pairs. One list for
+        each, in order.
 
         Paths are as for `scan`.
         """
         pieces = []
         for number, document in enumerate(documents):
-            path, data = document if isinstance(document, tuple) else (f"<batch {number}>", document)
+            path, data = (
+                document if isinstance(document, tuple) else (f"<batch {number}>", document)
+            )
             pieces.append(_inline(number, bytes(data), path))
         lists: list[list[Finding]] = [[] for _ in pieces]
         for number, finding in self._scan_rows(pieces, ScanResult()):
             lists[number].append(finding)
         return lists
 
-    def scan_paths(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ScanResult:
-        """Scan files, directories, globs and named pipes, in this process. Inputs that can't be read are listed in the
-        result. A pipe is read to its end before anything is scanned; raises UsageError where there is no room for it.
+    def scan_paths(
+        self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    ) -> ScanResult:
+        """Scan files, directories, globs and named pipes, in this process. Inputs that can't be
+        read are listed in the result. A pipe is read to its end before anything is scanned; raises
+        UsageError where there is no room for it.
         """
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
@@ -167,7 +185,9 @@ class Scanner:
     def _scan_pieces(self, documents: Iterable[Piece], total: ScanResult) -> Iterator[Finding]:
         return (finding for _, finding in self._scan_rows(documents, total))
 
-    def _scan_rows(self, documents: Iterable[Piece], total: ScanResult) -> Iterator[tuple[int, Finding]]:
+    def _scan_rows(
+        self, documents: Iterable[Piece], total: ScanResult
+    ) -> Iterator[tuple[int, Finding]]:
         shard_bytes = self._engine.config.shard_bytes
         paths: dict[int, Piece] = {}
 
@@ -184,13 +204,19 @@ class Scanner:
                 waiting.setdefault(part.document, []).append(part)
             for item in shard:
                 if isinstance(item, Piece) and not item.whole and item.end == item.size:
-                    rows += self._joined(paths[item.document], waiting.pop(item.document, []), total, paths)
+                    rows += self._joined(
+                        paths[item.document], waiting.pop(item.document, []), total, paths
+                    )
             for piece, _ in result.large:  # it has grown since it was listed
                 paths[piece.document] = piece
                 rows += self._in_pieces(piece, total, paths)
-            yield from self._reporter.findings(sorted(rows, key=report_order), lambda n: paths[n].path)
+            yield from self._reporter.findings(
+                sorted(rows, key=report_order), lambda n: paths[n].path
+            )
 
-    def _in_pieces(self, document: Piece, total: ScanResult, paths: dict[int, Piece]) -> list[FindingRow]:
+    def _in_pieces(
+        self, document: Piece, total: ScanResult, paths: dict[int, Piece]
+    ) -> list[FindingRow]:
         """The findings of a document that is larger than it was planned."""
         results = [
             self._run(ScanTask((piece,)), total, paths)
@@ -203,14 +229,18 @@ class Scanner:
     def _joined(
         self, document: Piece, parts: list[PartResult], total: ScanResult, paths: dict[int, Piece]
     ) -> list[FindingRow]:
-        """The findings of a split document; of one that fails, those of the pieces that were read."""
+        """The findings of a split document; of one that fails, those of the pieces that were
+        read.
+        """
         if len(parts) == len(cut(document, self._engine.config.shard_bytes)):
             rows = self._run(StitchTask(document, tuple(parts)), total, paths).findings
             if document.document not in total.failed:
                 return rows
         return salvaged(parts)
 
-    def _run(self, task: ScanTask | StitchTask, total: ScanResult, paths: dict[int, Piece]) -> TaskResult:
+    def _run(
+        self, task: ScanTask | StitchTask, total: ScanResult, paths: dict[int, Piece]
+    ) -> TaskResult:
         result = self._engine.run(task)
         total.documents += result.documents
         total.bytes += result.bytes

@@ -1,4 +1,6 @@
-"""Sharding: documents in, scan tasks out. Small documents are packed together, large ones cut into pieces."""
+"""Sharding: documents in, scan tasks out. Small documents are packed together, large ones cut into
+pieces.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from vyre_dist.engine.tasks import FolderRun, Item, Piece
 # keeps a task of tiny files to about a second's work, and its result to a few megabytes
 DEFAULT_SHARD_DOCUMENTS = 4096
 
-# What a file is taken to have while its size is not known. A worker that finds more than a shard's bytes in a task hands the
-# rest back, so a wrong guess costs a message.
+# What a file is taken to have while its size is not known. A worker that finds more than a shard's
+# bytes in a task hands the rest back, so a wrong guess costs a message.
 ASSUMED_BYTES = 32 << 10
 
 
@@ -21,7 +23,16 @@ def cut(document: Piece, shard_bytes: int) -> list[Piece]:
         return [document]
     d = document
     return [
-        Piece(d.document, d.path, size, at, min(at + shard_bytes, size), d.open_path, d.stamp, d.inline)
+        Piece(
+            d.document,
+            d.path,
+            size,
+            at,
+            min(at + shard_bytes, size),
+            d.open_path,
+            d.stamp,
+            d.inline,
+        )
         for at in range(0, size, shard_bytes)
     ]
 
@@ -31,7 +42,8 @@ def pack_shards(
 ) -> Iterator[list[Item]]:
     """Lists of pieces and runs of about `shard_bytes` each, in the order of the documents.
 
-    A piece of a large document is a shard of its own or shares one with the small documents around it, within the limit.
+    A piece of a large document is a shard of its own or shares one with the small documents around
+    it, within the limit.
     """
     shard: list[Item] = []
     total = number = 0

@@ -34,7 +34,8 @@ File = tuple[int, str, str]
 
 @dataclass(slots=True)
 class ArenaBatch:
-    """Documents packed for one pass. `paths`: one for each document; `numbers`: what they are called in finding rows.
+    """Documents packed for one pass. `paths`: one for each document; `numbers`: what they are
+    called in finding rows.
 
     `by_path`: finding rows of rules that look at paths only.
     """
@@ -65,14 +66,16 @@ class Slot:
             # mapped again: what SharedMemory maps it unmaps when it goes, whoever still reads there
             memory.close()
             with open(os.path.join(SHARED_MEMORY, memory.name), "r+b") as file:
-                # all of it is there then: memory that is full would end whoever touches it, without a word
+                # all of it is there then: memory that is full would end whoever touches it, without
+                # a word
                 os.posix_fallocate(file.fileno(), 0, size)
                 return cls(memory, np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8), lane)
         except BaseException as error:
             memory.unlink()
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM):
                 raise UsageError(
-                    f"shared memory ({SHARED_MEMORY}) has no room for a slot of {size >> 20} MiB ({error}); free some, give "
+                    f"shared memory ({SHARED_MEMORY}) has no room for a slot of {size >> 20} MiB "
+                    f"({error}); free some, give "
                     "a container more (--shm-size), or use fewer or smaller slots"
                 ) from error
             raise
@@ -84,7 +87,8 @@ class Slot:
         return self.batch
 
     def pack(self, documents: Iterable[Bytes]) -> tuple[ArenaBatch, Bytes | None]:
-        """(the batch of as many `documents` (number, path, bytes) as fit, the first one that did not or None).
+        """(the batch of as many `documents` (number, path, bytes) as fit, the first one that did
+        not or None).
 
         Raises UsageError for a document that would not fit into an empty slot.
         """
@@ -94,15 +98,19 @@ class Slot:
             if packing.at + len(data) > self.data.size:
                 if not packing.starts:
                     raise UsageError(
-                        f"{path} has {len(data)} bytes, and a batch has room for {self.data.size}; scan it with a Scanner"
+                        f"{path} has {len(data)} bytes, and a batch has room for {self.data.size}; "
+                        "scan it with a Scanner"
                     )
                 return packing.batch(), document
             self.data[packing.at : packing.at + len(data)] = np.frombuffer(data, np.uint8)
             packing.add(number, path, len(data))
         return packing.batch(), None
 
-    def pack_files(self, files: Iterable[File], problems: list[Problem]) -> tuple[ArenaBatch, File | None]:
-        """The same from regular files (number, path, path to open), read as they are now straight into the slot.
+    def pack_files(
+        self, files: Iterable[File], problems: list[Problem]
+    ) -> tuple[ArenaBatch, File | None]:
+        """The same from regular files (number, path, path to open), read as they are now straight
+        into the slot.
 
         A file that can't be read, or would not fit into an empty slot, is added to `problems`.
         """
@@ -120,7 +128,10 @@ class Slot:
             elif packing.starts:
                 return packing.batch(), file
             else:
-                detail = f"it has more than the {self.data.size} bytes that a batch has room for; scan it with a Scanner"
+                detail = (
+                    f"it has more than the {self.data.size} bytes that a batch has room for; scan "
+                    f"it with a Scanner"
+                )
                 problems.append((number, "too-large", detail))
         return packing.batch(), None
 
@@ -148,12 +159,16 @@ class _Packing:
         """All of it."""
         whole = np.ones(len(self.starts), bool)
         used = self._slot.data[: min(self.at, self._slot.data.size)]
-        arena = Arena(used, np.array(self.starts, np.int64), np.array(self._ends, np.int64), whole, whole)
+        arena = Arena(
+            used, np.array(self.starts, np.int64), np.array(self._ends, np.int64), whole, whole
+        )
         return ArenaBatch(arena, self._paths, self._numbers, self._slot)
 
 
 def _read_into(room: memoryview, open_path: str, path: str) -> int | None:
-    """Read a regular file to its end; its size, or None if there is too little room. Raises DocumentError."""
+    """Read a regular file to its end; its size, or None if there is too little room. Raises
+    DocumentError.
+    """
     try:
         fd = os.open(open_path, _FLAGS)
     except OSError as error:

@@ -1,8 +1,10 @@
-"""Stitching: the chains of matches that neighbouring pieces found, joined into the one chain of the whole document.
+"""Stitching: the chains of matches that neighbouring pieces found, joined into the one chain of the
+whole document.
 
-Each piece found its matches as if its first byte were free. Where an earlier piece's last match reaches into the next, the
-true chain begins there only after that match; it is searched anew from its end until it falls in step with what
-the piece found: from a common match on, two chains of the same rule are the same.
+Each piece found its matches as if its first byte were free. Where an earlier piece's last match
+reaches into the next, the true chain begins there only after that match; it is searched anew from
+its end until it falls in step with what the piece found: from a common match on, two chains of the
+same rule are the same.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ def stitch(
 ) -> list[Match]:
     """The rule's matches in the whole of `document`.
 
-    `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps. Reads
-    the document only where a match crosses into the next piece and hits one found there. `searched`: is given
-    [from, to) of where that was so.
+    `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps.
+    Reads the document only where a match crosses into the next piece and hits one found there.
+    `searched`: is given [from, to) of where that was so.
     """
     chain: list[Match] = []
     pos, last_end = 0, -1
@@ -62,7 +64,9 @@ def _catch_up(
     pos: int,
     last_end: int,
 ) -> int:
-    """Search from `pos` on, appending to `chain`, until a match is one of `found`; its index (the length if none is)."""
+    """Search from `pos` on, appending to `chain`, until a match is one of `found`; its index (the
+    length if none is).
+    """
     start, end = bounds
     window = window_of(document, min(max(pos, start), end), end, matcher.cap + 1)
     base = window.base

@@ -1,7 +1,7 @@
 """Tasks and results: what travels between the driver and its workers, as msgpack of plain values.
 
-Descriptors only: a task names byte ranges of files, a result carries findings and spans; no document crosses (but for
-`inline` documents, which no worker could open).
+Descriptors only: a task names byte ranges of files, a result carries findings and spans; no
+document crosses (but for `inline` documents, which no worker could open).
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ SCHEMA = 4
 
 
 class Piece(NamedTuple):
-    """The part [start, end) of document number `document`; the whole of it when start is 0 and end is its size.
+    """The part [start, end) of document number `document`; the whole of it when start is 0 and end
+    is its size.
 
-    `open_path`: what to open when that is not `path`. `inline`: the document's bytes when there is no file.
-    `stamp`: (mtime_ns, inode, ctime_ns) as planned, checked when a document is scanned in several pieces.
+    `open_path`: what to open when that is not `path`. `inline`: the document's bytes when there is
+    no file. `stamp`: (mtime_ns, inode, ctime_ns) as planned, checked when a document is scanned in
+    several pieces.
 
-    A NamedTuple, as two are made for every file of a tree, and it takes a third of a dataclass's time.
+    A NamedTuple, as two are made for every file of a tree, and it takes a third of a dataclass's
+    time.
     """
 
     document: int
@@ -49,9 +52,11 @@ def piece_of(number: int, ref: DocumentRef) -> Piece:
 
 
 class FolderRun(NamedTuple):
-    """Whole files of one folder, documents number `first`, `first` + 1, …, whose sizes nobody has looked up.
+    """Whole files of one folder, documents number `first`, `first` + 1, …, whose sizes nobody has
+    looked up.
 
-    Their paths are `prefix` + name. `open_prefix`: what to put before a name to open it, where that is not `prefix`.
+    Their paths are `prefix` + name. `open_prefix`: what to put before a name to open it, where that
+    is not `prefix`.
     """
 
     first: int
@@ -65,11 +70,13 @@ Item: TypeAlias = Piece | FolderRun
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """What scanning one piece of a split document gave: raw spans, before filters, in document coordinates.
+    """What scanning one piece of a split document gave: raw spans, before filters, in document
+    coordinates.
 
-    `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start, end), for each
-    NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for it (content.py). `kept`: the piece's own findings,
-    for the case that the document can't be joined (salvage.py); they do not travel back to a worker.
+    `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start,
+    end), for each NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for it
+    (content.py). `kept`: the piece's own findings, for the case that the document can't be joined
+    (salvage.py); they do not travel back to a worker.
     """
 
     document: int
@@ -123,8 +130,8 @@ def split_at(pieces: Sequence[Item], position: int) -> tuple[tuple[Item, ...], t
 
 
 FindingRow: TypeAlias = list[Any]
-"""[document, rule number, start, end, line, column, match, secret, groups, entropy, end line, and the columns in UTF-16 code
-units of the first character and after the last one]
+"""[document, rule number, start, end, line, column, match, secret, groups, entropy, end line, and
+the columns in UTF-16 code units of the first character and after the last one]
 """
 
 
@@ -134,25 +141,29 @@ def path_row(document: int, rule: int) -> FindingRow:
 
 
 def report_order(row: FindingRow) -> tuple[int, int, int]:
-    """The key that sorts rows as they are reported: by document, what its path alone says first, then by start and rule."""
+    """The key that sorts rows as they are reported: by document, what its path alone says first,
+    then by start and rule.
+    """
     return row[0], row[2] if row[4] else -1, row[1]
 
 
 RaceSums: TypeAlias = list[int]
-"""[nanoseconds fused, bytes fused, nanoseconds serial, bytes serial] of the dispatches that raced."""
+"""[nanoseconds fused, bytes fused, nanoseconds serial, bytes serial] of the dispatches that
+raced.
+"""
 
 
 @dataclass(slots=True)
 class TaskResult:
-    """What a worker did. Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`,
-    `large`, or among the `undone`.
+    """What a worker did. Every document of the task is in exactly one of: finished, `parts`,
+    `problems`, `skipped`, `large`, or among the `undone`.
 
-    `problems`: (document, reason, detail). `notes`: the same, of what is worth a word but lacks nothing.
-    `skipped`: those that a global allowlist's path rules out. `large`: files that turned out to be larger than
-    a shard, with the size to cut them to; nothing was scanned of them. `undone`: how many at the task's end
-    were not begun, as its files held a shard's bytes before.
-    `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by path.
-    `scanned`: bytes by the backend that scanned them.
+    `problems`: (document, reason, detail). `notes`: the same, of what is worth a word but lacks
+    nothing. `skipped`: those that a global allowlist's path rules out. `large`: files that turned
+    out to be larger than a shard, with the size to cut them to; nothing was scanned of them.
+    `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
+    `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by
+    path. `scanned`: bytes by the backend that scanned them.
     """
 
     findings: list[FindingRow] = field(default_factory=list)
@@ -179,7 +190,8 @@ class WireError(VyreError):
 
     def __init__(self, what: str, found: str) -> None:
         super().__init__(
-            f"cannot read a {what}: {found}; driver and workers must run the same version of vyre-dist"
+            f"cannot read a {what}: {found}; driver and workers must run the same version of "
+            "vyre-dist"
         )
         self.what = what
 
@@ -220,7 +232,9 @@ def encode_result(result: TaskResult) -> bytes:
         r.raced,
         r.scanned,
     ]
-    return _pack([SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, counts])
+    return _pack(
+        [SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, counts]
+    )
 
 
 def decode_result(data: bytes) -> TaskResult:
@@ -282,7 +296,9 @@ def _piece(row: list[Any]) -> Piece:
         document, path, size = row
         return Piece(document, path, size, 0, size)
     document, path, size, start, end, open_path, stamp, inline = row
-    return Piece(document, path, size, start, end, open_path, tuple(stamp) if stamp else None, inline)
+    return Piece(
+        document, path, size, start, end, open_path, tuple(stamp) if stamp else None, inline
+    )
 
 
 def _part_row(p: PartResult) -> list[Any]:

@@ -1,4 +1,5 @@
-"""ScanEngine: does tasks. One pack, one backend, one speculator; no Ray, no processes, no retries in here.
+"""ScanEngine: does tasks. One pack, one backend, one speculator; no Ray, no processes, no retries
+in here.
 
 A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with what the driver sent.
 """
@@ -74,7 +75,9 @@ class ScanEngine:
     """One worker's scanner. Not thread-safe."""
 
     def __init__(self, pack: PackData, config: EngineConfig, gpu: str = "") -> None:
-        """Compile `pack` (or load it from the cache) and open the backend. `gpu`: see BackendOptions. Raises UsageError."""
+        """Compile `pack` (or load it from the cache) and open the backend. `gpu`: see
+        BackendOptions. Raises UsageError.
+        """
         require_backend(config.backend, gpu)  # before the pack is compiled, which may take seconds
         cache = self.cache = ArtifactCache(config.cache_dir)
         self.pack = pack
@@ -84,13 +87,17 @@ class ScanEngine:
             config.backend, self.compiled, cache, BackendOptions(lambda: _screens(pack), gpu)
         )
         self.filters = _filters(pack, self.compiled.key, cache)
-        self.speculator = ProbingSpeculator(AdaptiveSpeculator(config.threshold_pct), config.probe_every)
+        self.speculator = ProbingSpeculator(
+            AdaptiveSpeculator(config.threshold_pct), config.probe_every
+        )
         fused, prefilter = programs(self.compiled)
         self._plan: SpeculationPlan[ScanProgram] = SpeculationPlan(fused, prefilter, 0, True)
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
-        self._read_buffer = ReadBuffer(self.backend.most_bytes, config.shard_bytes, self.backend.read_memory)
+        self._read_buffer = ReadBuffer(
+            self.backend.most_bytes, config.shard_bytes, self.backend.read_memory
+        )
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
@@ -137,7 +144,9 @@ class ScanEngine:
             result.problems.append((piece.document, error.reason, error.detail))
             return
         except LargeFile as large:  # it has grown since it was listed
-            grown = Piece(piece.document, piece.path, large.size, 0, large.size, piece.open_path, large.stamp)
+            grown = Piece(
+                piece.document, piece.path, large.size, 0, large.size, piece.open_path, large.stamp
+            )
             result.large.append((grown, self.config.shard_bytes))
             return
         if piece.start == 0:  # once for a document, however many pieces it has
@@ -149,8 +158,12 @@ class ScanEngine:
         if batch.bytes >= backend.dispatch_bytes or len(batch.windows) >= backend.dispatch_windows:
             self._dispatch(batch, result)
 
-    def _scan_run(self, run: FolderRun, batch: Batch, read: int, result: TaskResult) -> tuple[int, int]:
-        """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read, files begun)."""
+    def _scan_run(
+        self, run: FolderRun, batch: Batch, read: int, result: TaskResult
+    ) -> tuple[int, int]:
+        """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read,
+        files begun).
+        """
         buffer, limit, path_rules = self._read_buffer, self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
         documents, paths, windows = batch.documents, batch.paths, batch.windows
@@ -181,7 +194,9 @@ class ScanEngine:
             read += size
             documents.append(run.first + i)
             paths.append(path)
-            windows.append(Window(data, 0, 0, size, True, buffer.place if type(data) is memoryview else -1))
+            windows.append(
+                Window(data, 0, 0, size, True, buffer.place if type(data) is memoryview else -1)
+            )
             batch.bytes += size
             if batch.bytes >= most_bytes or len(windows) >= most_windows:
                 self._dispatch(batch, result)
@@ -196,7 +211,10 @@ class ScanEngine:
     def _read(self, piece: Piece) -> Window:
         if piece.inline is not None:
             return window_of(
-                BytesDocument(piece.inline, piece.path), piece.start, piece.end, self.compiled.overlap
+                BytesDocument(piece.inline, piece.path),
+                piece.start,
+                piece.end,
+                self.compiled.overlap,
             )
         open_path = piece.open_path or piece.path
         if piece.whole:
@@ -255,7 +273,9 @@ class ScanEngine:
             result.parts.append(part_of(piece, windows[w], found, self._overruns))
         for w, spans in by_window.items():
             document = BytesDocument(bytes(windows[w].data), batch.paths[w])
-            self._finish(batch.documents[w], document, spans, result, seen=self.backend.groups.get(w))
+            self._finish(
+                batch.documents[w], document, spans, result, seen=self.backend.groups.get(w)
+            )
         batch.clear()
         self._read_buffer.clear()
 
@@ -267,8 +287,9 @@ class ScanEngine:
     def _next_config(self) -> tuple[DispatchConfig, bool]:
         """(how to dispatch, whether its time counts in the race).
 
-        In auto mode a worker's first dispatches race the two paths on its real data, turn by turn, after a
-        pair that warms up; their answers are as good as any. From then on the speculator decides.
+        In auto mode a worker's first dispatches race the two paths on its real data, turn by turn,
+        after a pair that warms up; their answers are as good as any. From then on the speculator
+        decides.
         """
         turn = self._dispatches
         if self._dispatch_config.speculation is not SpeculationMode.AUTO or turn >= _RACE_UNTIL:
@@ -311,12 +332,21 @@ class ScanEngine:
         except DocumentError as error:
             result.problems.append((piece.document, error.reason, error.detail))
         else:
-            result.findings, result.documents, result.capped = done.findings, done.documents, done.capped
+            result.findings, result.documents, result.capped = (
+                done.findings,
+                done.documents,
+                done.capped,
+            )
 
     def _evidence(self, task: StitchTask) -> list[Evidence]:
-        """What the pieces found the document's bytes to be, each with the bytes around it that it looked at."""
+        """What the pieces found the document's bytes to be, each with the bytes around it that it
+        looked at.
+        """
         overlap, size = self.compiled.overlap, task.piece.size
-        return [Evidence(*bounds_of(size, part.start, part.end, overlap), part.digest) for part in task.parts]
+        return [
+            Evidence(*bounds_of(size, part.start, part.end, overlap), part.digest)
+            for part in task.parts
+        ]
 
     def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
         """One split document's parts to its findings."""
@@ -327,7 +357,9 @@ class ScanEngine:
         marks: list[RawSpan] = []
         checkpoints, newlines = [], 0
         for i, part in enumerate(parts):
-            for at, here in zip(range(part.start, part.end, NEWLINE_BLOCK), part.newlines, strict=True):
+            for at, here in zip(
+                range(part.start, part.end, NEWLINE_BLOCK), part.newlines, strict=True
+            ):
                 checkpoints.append((at, newlines))
                 newlines += here
             for _, rule, start, length, flags in unpack_spans(part.spans):
@@ -352,7 +384,10 @@ class ScanEngine:
 
 
 def _grew(planned: int, now: int) -> str:
-    return f"its first {planned} bytes were scanned, as many as it had when its turn came; now it has {now}"
+    return (
+        f"its first {planned} bytes were scanned, as many as it had when its turn came; now it has "
+        f"{now}"
+    )
 
 
 def _screens(pack: PackData) -> Sequence[Screen]:

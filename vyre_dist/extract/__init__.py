@@ -1,4 +1,6 @@
-"""From candidates to exact spans: windows of documents, span records, and google-re2 chains over them."""
+"""From candidates to exact spans: windows of documents, span records, and google-re2 chains over
+them.
+"""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ class Automaton:
         self._jumps.clear()
 
     def end_within(self, read: Read, size: int, start: int, limit: int) -> tuple[int | None, bool]:
-        """(where the match at `start` ends that is preferred of those that end by `limit`, whether one
-        that is preferred to it may end later).
+        """(where the match at `start` ends that is preferred of those that end by `limit`, whether
+        one that is preferred to it may end later).
 
         `read(low, high)`: the text's bytes, of which there are `size`. One start after the other
         costs what is between them: for later starts it is remembered how far a run has come.
@@ -189,13 +189,19 @@ class Automaton:
     def _skip_of(self, state: _State) -> Callable[[bytes, int, int], int]:
         """(text, offset, limit) to the first offset whose byte leads away from `state`."""
         others = bytes(
-            byte for byte in range(256) if (state.steps[byte] or self._step(state, byte)) is not state
+            byte
+            for byte in range(256)
+            if (state.steps[byte] or self._step(state, byte)) is not state
         )
         if not others:
             return lambda _text, _offset, limit: limit
         if len(others) == 1:
-            return lambda text, offset, limit: limit if (at := text.find(others, offset, limit)) < 0 else at
-        search = Finder(compile_pattern(b"[%b]" % b"".join(b"\\x%02x" % byte for byte in others))[0]).search
+            return lambda text, offset, limit: (
+                limit if (at := text.find(others, offset, limit)) < 0 else at
+            )
+        search = Finder(
+            compile_pattern(b"[%b]" % b"".join(b"\\x%02x" % byte for byte in others))[0]
+        ).search
 
         def skip(text: bytes, offset: int, limit: int) -> int:
             match = search(text, offset, limit)

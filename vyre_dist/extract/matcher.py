@@ -1,11 +1,12 @@
 """RuleMatcher: the exact matches of one rule in a window, by google-re2.
 
-What is here is the definition of a match: non-overlapping, leftmost-first, at most `cap` bytes long. Finding where to look
-is the backends' business; they may pass the ends of possible matches as a hint.
+What is here is the definition of a match: non-overlapping, leftmost-first, at most `cap` bytes
+long. Finding where to look is the backends' business; they may pass the ends of possible matches as
+a hint.
 
-A match is a local matter: whether one starts at s, and which, depends on the bytes from s - 1 to s + cap and on nothing
-further away, so any window that shows these gives the same answer. (google-re2 looks beyond `endpos` for `\\b` and `$`;
-it only never lets a match go beyond it.)
+A match is a local matter: whether one starts at s, and which, depends on the bytes from s - 1 to s
++ cap and on nothing further away, so any window that shows these gives the same answer. (google-re2
+looks beyond `endpos` for `\\b` and `$`; it only never lets a match go beyond it.)
 """
 
 from __future__ import annotations
@@ -23,26 +24,30 @@ if TYPE_CHECKING:
     from vyre_dist.extract.automaton import Automaton
     from vyre_dist.extract.overrun import Overrun
 
-# more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain from looking for its start
+# more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain
+# from looking for its start
 _MOST_LOOP_BYTES = 128
 _FIRST_LOOK = 64
 _LAST_LOOK = 64 << 10
 
-# when searches of one window may have read so much behind the ends of matches, another way is taken, if there may be one
+# when searches of one window may have read so much behind the ends of matches, another way is
+# taken, if there may be one
 MOST_WASTED = 8 << 20
 
-# google-re2 builds its automata as it goes and throws them away when they are full. With its own 8 MiB the dearest of
-# gitleaks' rules does so again and again over source code, and takes twice as long.
+# google-re2 builds its automata as it goes and throws them away when they are full. With its own 8
+# MiB the dearest of gitleaks' rules does so again and again over source code, and takes twice as
+# long.
 _AUTOMATON_MEMORY = 32 << 20
 
 
 class Reach(NamedTuple):
-    """Where a match without a widest match can begin: all its bytes are in `alphabet`, and at most `outside` of them are
-    not in `loops`.
+    """Where a match without a widest match can begin: all its bytes are in `alphabet`, and at most
+    `outside` of them are not in `loops`.
 
-    `core`: where the pattern begins with up to `lead_max` bytes of `lead` that it can do without, the pattern of what
-    follows them (else empty). Such a beginning, common in rules for "some name, then a keyword", makes an automaton that
-    looks for it remember every start for all those bytes: thousands of states, where the core has few.
+    `core`: where the pattern begins with up to `lead_max` bytes of `lead` that it can do without,
+    the pattern of what follows them (else empty). Such a beginning, common in rules for "some name,
+    then a keyword", makes an automaton that looks for it remember every start for all those bytes:
+    thousands of states, where the core has few.
     """
 
     alphabet: bytes
@@ -54,7 +59,9 @@ class Reach(NamedTuple):
 
     @classmethod
     def of(cls, pattern: bytes) -> Reach | None:
-        """The reach of a canonical pattern; None where its loops take nearly everything, so that it says nothing."""
+        """The reach of a canonical pattern; None where its loops take nearly everything, so that it
+        says nothing.
+        """
         from vyre_dist import regex as rx
 
         root = rx.parse(pattern.decode("latin-1")).root
@@ -63,14 +70,18 @@ class Reach(NamedTuple):
             return None
         reach = cls(bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), bytes_of(loops))
         match root:
-            case rx.Concat(nodes=(rx.Repeat(node=rx.CharClass(mask=mask), min=0, max=int(most)), *rest)):
+            case rx.Concat(
+                nodes=(rx.Repeat(node=rx.CharClass(mask=mask), min=0, max=int(most)), *rest)
+            ):
                 core = rx.concat(rest)
                 if rx.min_width(core) > 0:
                     return reach._replace(lead=bytes_of(mask), lead_max=most, core=rx.to_re2(core))
         return reach
 
     def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
-        """No match that goes to `end` or beyond, and starts at `low` or later, starts before the returned offset."""
+        """No match that goes to `end` or beyond, and starts at `low` or later, starts before the
+        returned offset.
+        """
         step = 0
         while step < end - low:
             step = min(4 * step or _FIRST_LOOK, end - low)
@@ -83,10 +94,12 @@ class Reach(NamedTuple):
         return low
 
     def start_before(self, data: bytes | memoryview, low: int, at: int) -> int:
-        """Where the first match starts that starts at `low` or later, if that of the core starts at `at`.
+        """Where the first match starts that starts at `low` or later, if that of the core starts at
+        `at`.
 
-        Of all the core's matches the first allows for the earliest start. In one run of the lead's bytes that is
-        plain; and what belongs to another run, behind a byte that is none of them, starts behind it.
+        Of all the core's matches the first allows for the earliest start. In one run of the lead's
+        bytes that is plain; and what belongs to another run, behind a byte that is none of them,
+        starts behind it.
         """
         near = bytes(data[max(low, at - self.lead_max) : at])
         return at - len(near) + len(near.rstrip(self.lead))
@@ -100,8 +113,9 @@ def bytes_of(mask: int) -> bytes:
 class RuleMatcher:
     """The matches of one canonical pattern (latin-1 RE2 syntax, flags resolved).
 
-    `max_width`: the widest match in bytes, None when unbounded. Only unbounded rules are cut, to `max_match_bytes`:
-    where the match is longer, the best match that fits is taken, flagged CAPPED, and where none fits there is none.
+    `max_width`: the widest match in bytes, None when unbounded. Only unbounded rules are cut, to
+    `max_match_bytes`: where the match is longer, the best match that fits is taken, flagged CAPPED,
+    and where none fits there is none.
     """
 
     __slots__ = (
@@ -140,7 +154,9 @@ class RuleMatcher:
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
         self.reach: Reach | None = None
-        """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it out."""
+        """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it
+        out.
+        """
         self.overrun: Overrun | None = None
         """For such a pattern: see overrun.py; there if somebody has worked it out."""
         self._in_vain: bool | None = None
@@ -148,7 +164,8 @@ class RuleMatcher:
 
     @property
     def regexp(self) -> Any:
-        """The compiled google-re2 object; compiled when first asked for, most rules of a pack never are.
+        """The compiled google-re2 object; compiled when first asked for, most rules of a pack never
+        are.
 
         compile_pack has made sure that it compiles.
         """
@@ -178,7 +195,9 @@ class RuleMatcher:
         if self._groupless is None and self.captures_matter:
             self._groupless = self.with_groups
         elif self._groupless is None:
-            self._groupless = self._finder(compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0])
+            self._groupless = self._finder(
+                compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0]
+            )
         return self._groupless
 
     def occurs(self, data: bytes | memoryview) -> bool:
@@ -188,15 +207,18 @@ class RuleMatcher:
     def _finder(self, regexp: Any) -> Finder:
         if self._loose_pattern is None:
             return Finder(regexp)
-        return CountedFinder(regexp, Finder(compile_pattern(self._loose_pattern)[0]), self.max_width)
+        return CountedFinder(
+            regexp, Finder(compile_pattern(self._loose_pattern)[0]), self.max_width
+        )
 
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
     ) -> Iterator[tuple[int, int, int]]:
-        """The chain of matches (start, end, flags) in window coordinates that begins at `pos` (default: window.lo).
+        """The chain of matches (start, end, flags) in window coordinates that begins at `pos`
+        (default: window.lo).
 
-        `last_end` is where the previous match ended: an empty match there is not another one (the rule of Go's and
-        Rust's iterators). Rows flagged DROPPED among them are no matches.
+        `last_end` is where the previous match ended: an empty match there is not another one (the
+        rule of Go's and Rust's iterators). Rows flagged DROPPED among them are no matches.
         """
         pos = window.lo if pos is None else pos
         if self.max_width is None:
@@ -227,16 +249,18 @@ class RuleMatcher:
     ) -> Iterator[tuple[int, int, int]]:
         """iter_matches for a rule of unbounded width. `ends`, `seen_groups`: see matches_at_ends.
 
-        A match that is too long has shown all there is up to its end, `seen`. Searching all of that again from each
-        later start would be quadratic, so until then searches end at pos + cap + reach: all that fits
-        and starts within `reach` bytes is in there. `reach` halves whenever something too long without anything
-        that fits turns up, and doubles otherwise, so that a long stretch of such starts costs a logarithm.
+        A match that is too long has shown all there is up to its end, `seen`. Searching all of that
+        again from each later start would be quadratic, so until then searches end at pos + cap +
+        reach: all that fits and starts within `reach` bytes is in there. `reach` halves whenever
+        something too long without anything that fits turns up, and doubles otherwise, so that a
+        long stretch of such starts costs a logarithm.
         """
         search, match = self._spans.search if ends is None else self._search, self._spans.match
         data, last_start, cap = window.data, window.last_start, self.cap
         size = len(data)
-        # Is that where the document ends? Unless it is known to be, nothing that ends there is known to be a match: `\z` and
-        # `\b` hold there for want of a next byte. And all that ends there is too long.
+        # Is that where the document ends? Unless it is known to be, nothing that ends there is
+        # known to be a match: `\z` and `\b` hold there for want of a next byte. And all that ends
+        # there is too long.
         if not window.at_end and size > window.hi + cap:
             size -= 1
         if ends:
@@ -247,7 +271,11 @@ class RuleMatcher:
         grouped = seen_groups if reach_back is not None and reach_back.core else None
         wasted = 0
         while pos <= last_start:
-            if wasted > MOST_WASTED and self.may_search_in_vain and (automaton := self.automaton) is not None:
+            if (
+                wasted > MOST_WASTED
+                and self.may_search_in_vain
+                and (automaton := self.automaton) is not None
+            ):
                 yield from self._step_by_step(automaton, window, pos, last_end)
                 return
             if ends is not None:
@@ -287,7 +315,9 @@ class RuleMatcher:
 
     @property
     def may_search_in_vain(self) -> bool:
-        """Whether google-re2 may have to look for a match's tail, which may be missing, through all of the text."""
+        """Whether google-re2 may have to look for a match's tail, which may be missing, through all
+        of the text.
+        """
         if self._in_vain is None:
             from vyre_dist import regex as rx
 
@@ -299,8 +329,8 @@ class RuleMatcher:
     def _step_by_step(
         self, automaton: Automaton, window: Window, pos: int, last_end: int
     ) -> Iterator[tuple[int, int, int]]:
-        """The rest of _capped_chain where google-re2 would look for the same tail behind every match: an automaton
-        remembers that it is not there.
+        """The rest of _capped_chain where google-re2 would look for the same tail behind every
+        match: an automaton remembers that it is not there.
         """
         from vyre_dist.extract.overrun import overrun_of
 
@@ -333,12 +363,16 @@ class RuleMatcher:
             pos = last_end = end
 
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
-        """google-re2's first match that starts at `pos` or later in all of `data`, whatever its length."""
+        """google-re2's first match that starts at `pos` or later in all of `data`, whatever its
+        length.
+        """
         found = self._spans.search(data, pos, len(data))
         return None if found is None else found[0]
 
     def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
-        """What _spans.search gives, by way of the core if there is one; then with the groups, if it can't exceed the cap."""
+        """What _spans.search gives, by way of the core if there is one; then with the groups, if it
+        can't exceed the cap.
+        """
         reach = self.reach
         if reach is None or not reach.core:
             return self._spans.search(data, pos, limit)
@@ -348,21 +382,23 @@ class RuleMatcher:
         if found is None:
             return None
         start = reach.start_before(data, pos, found[0][0])
-        # to work out a short match's groups as well costs less than to match once more for them; a long one's cost more
-        # than all of the search
+        # to work out a short match's groups as well costs less than to match once more for them; a
+        # long one's cost more than all of the search
         finder = self.with_groups if limit - start <= self.cap else self._spans
         return finder.match(data, start, limit)
 
     def matches_at_ends(
         self, window: Window, ends: Sequence[int], seen: dict[int, Groups] | None = None
     ) -> list[tuple[int, int, int]]:
-        """What iter_matches gives, found faster from `ends`: sorted offsets among which every match's end is.
+        """What iter_matches gives, found faster from `ends`: sorted offsets among which every
+        match's end is.
 
-        For rules without empty matches. Each search is confined to the neighbourhood of one end: with the widest match w,
-        no match ends before end e and starts before e - w. If data[e-w : e+w] holds a match that starts at or
-        before e, the first such is the next match (an earlier one would end before e and so be in `ends`); if not,
-        e belongs to a match that overlaps an earlier one, and the next end is tried. For a rule without a width
-        Reach says how far back the match that goes to an end can start. `seen`: is given matches' groups by start, where
+        For rules without empty matches. Each search is confined to the neighbourhood of one end:
+        with the widest match w, no match ends before end e and starts before e - w. If data[e-w :
+        e+w] holds a match that starts at or before e, the first such is the next match (an earlier
+        one would end before e and so be in `ends`); if not, e belongs to a match that overlaps an
+        earlier one, and the next end is tried. For a rule without a width Reach says how far back
+        the match that goes to an end can start. `seen`: is given matches' groups by start, where
         they were worked out on the way.
         """
         if self.max_width is None:
@@ -386,10 +422,11 @@ class RuleMatcher:
         return out
 
     def groups_at(self, data: bytes, start: int, end: int) -> Groups | None:
-        """The capture groups of the match data[start:end] that one of the methods above found; None if it is no match.
+        """The capture groups of the match data[start:end] that one of the methods above found; None
+        if it is no match.
 
-        `data` must hold a byte before `start` and one after `end`, where the document has them: what is preferred of all
-        matches that fit is so of those that end at `end` or before.
+        `data` must hold a byte before `start` and one after `end`, where the document has them:
+        what is preferred of all matches that fit is so of those that end at `end` or before.
         """
         finder = self.with_groups if self.regexp.groups else self._spans
         found = finder.match(data, start, min(end, start + self.cap))

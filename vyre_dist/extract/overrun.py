@@ -1,4 +1,6 @@
-"""Overrun: from where on a match may go on where a window ends, for expressions without a widest match."""
+"""Overrun: from where on a match may go on where a window ends, for expressions without a widest
+match.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,13 @@ _MOST_COUNTED = 512
 class OverrunFacts(NamedTuple):
     """What is worked out of an expression once.
 
-    `head`: a pattern of `head_width` bytes at most that every match of more begins with; empty where it does not begin with
-    two bytes that google-re2 can look for. `cut`: the pattern with the text's end allowed in the place of each of its parts;
-    `begun`: the same, without large counts and groups; `middle`: with the text's beginning, too, and all of the text to be
-    matched. Empty where google-re2 does not take that. `cut` is empty as well where the counts are
-    large, and where something that can be empty is repeated: loops in it prefer other matches once
-    their own parts can be empty, too (`(.*?)*a` with the text's end allowed goes as far as `.*a`).
+    `head`: a pattern of `head_width` bytes at most that every match of more begins with; empty
+    where it does not begin with two bytes that google-re2 can look for. `cut`: the pattern with the
+    text's end allowed in the place of each of its parts; `begun`: the same, without large counts
+    and groups; `middle`: with the text's beginning, too, and all of the text to be matched. Empty
+    where google-re2 does not take that. `cut` is empty as well where the counts are large, and
+    where something that can be empty is repeated: loops in it prefer other matches once their own
+    parts can be empty, too (`(.*?)*a` with the text's end allowed goes as far as `.*a`).
     """
 
     head: bytes
@@ -69,7 +72,9 @@ def _accepted(root: rx.Node, *, at_both_ends: bool = False) -> bytes:
 
 @dataclass(slots=True)
 class Overrun:
-    """Of one rule. `captures`: google-re2 has to capture groups to find the right spans (CompiledRule.captures_matter)."""
+    """Of one rule. `captures`: google-re2 has to capture groups to find the right spans
+    (CompiledRule.captures_matter).
+    """
 
     facts: OverrunFacts
     captures: bool = False
@@ -87,18 +92,19 @@ class Overrun:
 
     @property
     def cut(self) -> Finder | None:
-        """The `cut` pattern: a match that ends where the data does may be the beginning of a longer one, and if none does,
-        nothing that is preferred to the match goes on there.
+        """The `cut` pattern: a match that ends where the data does may be the beginning of a longer
+        one, and if none does, nothing that is preferred to the match goes on there.
         """
         if self._cut is None and self.facts.cut:
             self._cut = Finder(compile_pattern(self.facts.cut, captures=self.captures)[0])
         return self._cut
 
     def open_from(self, window: Window, found: Sequence[tuple[int, int, int]]) -> int | None:
-        """Of the starts that `window` owns, the first whose match depends on what comes after the window.
+        """Of the starts that `window` owns, the first whose match depends on what comes after the
+        window.
 
-        `found`: the rule's matches (start, end, flags) in the window, in order. Starts in a match are passed over. None: of
-        all starts it is certain what begins there.
+        `found`: the rule's matches (start, end, flags) in the window, in order. Starts in a match
+        are passed over. None: of all starts it is certain what begins there.
         """
         data, last = window.data, window.last_start
         if window.at_end or last < window.lo:
@@ -122,10 +128,13 @@ class Overrun:
         return None
 
     def _first_possible(self, data: bytes | memoryview, low: int, last: int) -> int | None:
-        """No match that starts in [low, last] and before the returned offset goes to the end of `data`; None: none does."""
+        """No match that starts in [low, last] and before the returned offset goes to the end of
+        `data`; None: none does.
+        """
         head, head_width = self.facts.head, self.facts.head_width
         size = len(data)
-        # is it in the middle of a match that the bytes before the end can be? In most text it is not
+        # is it in the middle of a match that the bytes before the end can be? In most text it is
+        # not
         if self.middle is not None:
             near = memoryview(data)[max(last, size - _NEAR) :]
             if self.middle.match(near, 0, len(near)) is None:
@@ -138,9 +147,11 @@ class Overrun:
         return match[0][0] if match is not None and match[0][0] <= last else None
 
     def _first_at_end(self, data: bytes | memoryview, low: int) -> int | None:
-        """The first offset from `low` on from which all bytes to the end of `data` may be the beginning of a match.
+        """The first offset from `low` on from which all bytes to the end of `data` may be the
+        beginning of a match.
 
-        For a pattern with the text's end behind it google-re2 reads backwards from there, as far as that can be.
+        For a pattern with the text's end behind it google-re2 reads backwards from there, as far as
+        that can be.
         """
         if not self.facts.begun:
             return low
@@ -151,14 +162,18 @@ class Overrun:
 
 
 def _from_first_byte(node: rx.Node) -> rx.Node:
-    """The expression without the assertions that it begins with: these keep google-re2 from looking for its first bytes."""
+    """The expression without the assertions that it begins with: these keep google-re2 from looking
+    for its first bytes.
+    """
     nodes = node.nodes if isinstance(node, rx.Concat) else (node,)
     return rx.concat(itertools.dropwhile(lambda n: isinstance(n, rx.Assertion), nodes))
 
 
 def _begins_with_bytes(node: rx.Node) -> bool:
     first = node.nodes[:2] if isinstance(node, rx.Concat) else ()
-    return len(first) == 2 and all(isinstance(n, rx.CharClass) and n.mask.bit_count() == 1 for n in first)
+    return len(first) == 2 and all(
+        isinstance(n, rx.CharClass) and n.mask.bit_count() == 1 for n in first
+    )
 
 
 def overrun_of(matcher: RuleMatcher) -> Overrun:

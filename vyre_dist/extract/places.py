@@ -1,7 +1,9 @@
-"""Matches near places: what iter_matches gives, found from places that the tables confirmed, without reading the rest.
+"""Matches near places: what iter_matches gives, found from places that the tables confirmed,
+without reading the rest.
 
-Every match holds one of its rule's places (the pivot of the window that it was found by), at most `back` bytes after its
-start. Of a rule whose matches are all of one width the places may be all starts there are: then nothing is searched.
+Every match holds one of its rule's places (the pivot of the window that it was found by), at most
+`back` bytes after its start. Of a rule whose matches are all of one width the places may be all
+starts there are: then nothing is searched.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ from vyre_dist.rules.finder import Offsets
 _FEW = 64
 
 
-def matches_at_starts(window: Window, starts: Sequence[int], width: int) -> list[tuple[int, int, int]]:
-    """The chain of matches (start, end, flags) in `window` of a rule whose every match has `width` bytes, at least one.
+def matches_at_starts(
+    window: Window, starts: Sequence[int], width: int
+) -> list[tuple[int, int, int]]:
+    """The chain of matches (start, end, flags) in `window` of a rule whose every match has `width`
+    bytes, at least one.
 
-    `starts`: in ascending window coordinates, with or without repeats, every place where the rule matches, whether another
-    match overlaps it or not. What starts outside of what the window owns is left out.
+    `starts`: in ascending window coordinates, with or without repeats, every place where the rule
+    matches, whether another match overlaps it or not. What starts outside of what the window owns
+    is left out.
     """
     low = bisect_left(starts, window.lo)
     high = bisect_right(starts, window.last_start, low)
@@ -59,20 +65,23 @@ def matches_at_places(
     back: int | None = None,
     wanted: Callable[[Offsets], bool] | None = None,
 ) -> list[tuple[int, int, int]]:
-    """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one of `places`.
+    """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one
+    of `places`.
 
-    `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most bytes of a match before
-    its place; None: not known, then it is the rule's width, and a rule of unbounded width is searched as a whole.
-    `wanted`: is asked for each match that was found here, with its groups; those that it does not want are left out of
-    what is returned (not of the chain). Matches that iter_matches had to find are not asked for.
+    `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most
+    bytes of a match before its place; None: not known, then it is the rule's width, and a rule of
+    unbounded width is searched as a whole. `wanted`: is asked for each match that was found here,
+    with its groups; those that it does not want are left out of what is returned (not of the
+    chain). Matches that iter_matches had to find are not asked for.
 
-    Let `place` be the first one at or after `pos`, where the last match ended. No match starts at or after pos and before
-    place - back: it would hold an earlier place. So the leftmost match from there on is the next one, if it starts
-    at `place` or before; if not, `place` belongs to a match that overlaps the last one.
+    Let `place` be the first one at or after `pos`, where the last match ended. No match starts at
+    or after pos and before place - back: it would hold an earlier place. So the leftmost match from
+    there on is the next one, if it starts at `place` or before; if not, `place` belongs to a match
+    that overlaps the last one.
 
-    A search through all of the rest says where the next match starts, and places before that are passed over: else each of
-    many places without a match could read the rest. Where the width is bounded such a search is made only
-    after as much has been read in vain.
+    A search through all of the rest says where the next match starts, and places before that are
+    passed over: else each of many places without a match could read the rest. Where the width is
+    bounded such a search is made only after as much has been read in vain.
     """
     width = matcher.max_width
     if back is None and (back := width) is None:

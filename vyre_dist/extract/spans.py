@@ -1,7 +1,7 @@
 """Spans: the fixed-size records that programs put out, one for each raw match.
 
-As bytes they need no NumPy, which takes longer to import than a small scan to run; the array functions are for backends
-that compute with arrays anyway.
+As bytes they need no NumPy, which takes longer to import than a small scan to run; the array
+functions are for backends that compute with arrays anyway.
 """
 
 from __future__ import annotations
@@ -22,17 +22,27 @@ CAPPED = 1
 """Flag of a span: a longer match was seen and cut at the rule's `max_match_bytes`."""
 
 DROPPED = 2
-"""Flag of a row that is no match: from its start to its end the rule's matches may be others than google-re2's, since one
-that is longer than `max_match_bytes` starts there, or may do so (too_long.py)."""
+"""Flag of a row that is no match: from its start to its end the rule's matches may be others than
+google-re2's, since one that is longer than `max_match_bytes` starts there, or may do so
+(too_long.py).
+"""
 
 REJECTED = 4
-"""Flag of a match that the pack's filters have ruled out: it takes its place in the chain of matches, and is no finding."""
+"""Flag of a match that the pack's filters have ruled out: it takes its place in the chain of
+matches, and is no finding.
+"""
 
 SpanRow: TypeAlias = tuple[int, int, int, int, int]
 """(window, rule, start, length, flags)"""
 
 # 24 bytes, little-endian on every machine, a multiple of the counter tail's 4-byte words
-_FIELDS = [("window", "<u4"), ("rule", "<u4"), ("start", "<u8"), ("length", "<u4"), ("flags", "<u4")]
+_FIELDS = [
+    ("window", "<u4"),
+    ("rule", "<u4"),
+    ("start", "<u8"),
+    ("length", "<u4"),
+    ("flags", "<u4"),
+]
 _RECORD = struct.Struct("<IIQII")
 
 

@@ -1,9 +1,11 @@
-"""How many matches a rule's cap changes: those of google-re2, in the whole document and without a cap, that are longer.
+"""How many matches a rule's cap changes: those of google-re2, in the whole document and without a
+cap, that are longer.
 
-Of a document the chain of matches that fit is known, and `marks`: [from, to) where another one may begin. Up to the first
-mark both chains are one. From there on google-re2's is followed to the mark's end, and further until both are in step
-again: where neither chain is in the middle of a match, they go on alike. So the answer does not depend on where the
-marks are, if no longer match begins outside of them, nor on the pieces in which a document is scanned.
+Of a document the chain of matches that fit is known, and `marks`: [from, to) where another one may
+begin. Up to the first mark both chains are one. From there on google-re2's is followed to the
+mark's end, and further until both are in step again: where neither chain is in the middle of a
+match, they go on alike. So the answer does not depend on where the marks are, if no longer match
+begins outside of them, nor on the pieces in which a document is scanned.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class UncappedChain:
             self._automaton.forget()
 
     def too_long(self, found: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]]) -> int:
-        """How many are longer than the cap. `found`: the matches that fit, `marks`: see above, both in order."""
+        """How many are longer than the cap. `found`: the matches that fit, `marks`: see above, both
+        in order.
+        """
         starts = [start for start, _ in found]
         count, pos, last_end = 0, 0, -1
         for low, high in marks:
@@ -66,7 +70,9 @@ class UncappedChain:
         return count
 
     def _next(self, pos: int, stop: int) -> tuple[int, bool] | None:
-        """(where it ends, whether it is longer than the cap) of the first match that starts in [pos, stop)."""
+        """(where it ends, whether it is longer than the cap) of the first match that starts in
+        [pos, stop).
+        """
         cap, automaton = self._matcher.cap, self._automaton
         if automaton is None:
             return self._next_in_memory(pos, stop)
@@ -84,7 +90,8 @@ class UncappedChain:
             start, end = match[0][0] + base, match[0][1] + base
             if end < shown:
                 return end, end - start > cap
-            # these bytes end in the middle of it, or of what is preferred to it: no match starts before `start`
+            # these bytes end in the middle of it, or of what is preferred to it: no match starts
+            # before `start`
             return self._first_of(automaton, start, stop)
         return None
 
@@ -94,11 +101,15 @@ class UncappedChain:
         if found is None:
             return None
         # is it one of those that start more than the cap before its end?
-        early = automaton.end_of_first(self._read, self._size, pos, min(stop, found - self._matcher.cap))
+        early = automaton.end_of_first(
+            self._read, self._size, pos, min(stop, found - self._matcher.cap)
+        )
         return found, early == found
 
     def _next_in_memory(self, pos: int, stop: int) -> tuple[int, bool] | None:
-        """The same for expressions that are too large for the automaton, with all the rest of the document at once."""
+        """The same for expressions that are too large for the automaton, with all the rest of the
+        document at once.
+        """
         base = max(0, pos - 1)
         found = self._matcher.search(self._read(base, self._size), pos - base)
         if found is None or found[0] + base >= stop:

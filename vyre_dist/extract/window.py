@@ -10,12 +10,13 @@ class Window(NamedTuple):
 
     `data` begins at document offset `base`. The window owns the matches that start in data[lo:hi]
     (window coordinates); what lies outside is context: at least one byte before `lo` unless the
-    document begins there (so that `^`, `\\A` and `\\b` see the truth), and the widest match plus one byte
-    after `hi` unless the document ends there. `at_end`: data ends where the document ends, and the window
-    also owns an empty match at len(data). `place`: where `data` lies in the memory that the backend gave to read documents
-    into (ScanBackend.read_memory); -1: elsewhere.
+    document begins there (so that `^`, `\\A` and `\\b` see the truth), and the widest match plus
+    one byte after `hi` unless the document ends there. `at_end`: data ends where the document ends,
+    and the window also owns an empty match at len(data). `place`: where `data` lies in the memory
+    that the backend gave to read documents into (ScanBackend.read_memory); -1: elsewhere.
 
-    A NamedTuple, not a dataclass: one is made for every file of a tree, and it takes a third of the time.
+    A NamedTuple, not a dataclass: one is made for every file of a tree, and it takes a third of the
+    time.
     """
 
     data: bytes | memoryview
@@ -32,7 +33,9 @@ class Window(NamedTuple):
 
     @property
     def last_start(self) -> int:
-        """The greatest window coordinate at which a match that this window owns may start; may be below lo."""
+        """The greatest window coordinate at which a match that this window owns may start; may be
+        below lo.
+        """
         return self.hi if self.at_end else self.hi - 1
 
 

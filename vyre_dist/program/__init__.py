@@ -1,4 +1,6 @@
-"""What a rule pack is compiled to before any backend sees it, and where compiled things are kept on disk."""
+"""What a rule pack is compiled to before any backend sees it, and where compiled things are kept on
+disk.
+"""
 
 from vyre_dist.program.cache import ArtifactCache
 from vyre_dist.program.compiled import (

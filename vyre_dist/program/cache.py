@@ -1,8 +1,8 @@
 """ArtifactCache: compiled things on disk, by content hash, shared by any number of processes.
 
-What is inside an artifact is the caller's business. Here: names, checksums, atomic publishing. A file that
-is missing, damaged or of another schema is a miss; a directory that can't be written costs the time to
-compile and nothing else.
+What is inside an artifact is the caller's business. Here: names, checksums, atomic publishing. A
+file that is missing, damaged or of another schema is a miss; a directory that can't be written
+costs the time to compile and nothing else.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _MAGIC = b"vyre-dist artifact 1\n"
 class ArtifactCache:
     """Files `<directory>/<kind>/<sha256 of key>`; each is magic, SHA-256 of the payload, payload.
 
-    `directory` None turns the cache off. What can't be written there is kept in a spare place of this user's
-    (cache_folder.spares). No method raises: a cache is never worth failing a scan for. `write_error`: the
-    first OSError that kept something from being stored in `directory`.
+    `directory` None turns the cache off. What can't be written there is kept in a spare place of
+    this user's (cache_folder.spares). No method raises: a cache is never worth failing a scan for.
+    `write_error`: the first OSError that kept something from being stored in `directory`.
     """
 
     def __init__(self, directory: str | None) -> None:
@@ -38,7 +38,9 @@ class ArtifactCache:
             return ""
         reason = self.write_error.strerror or type(self.write_error).__name__
         place = self.write_error.filename or self.directory
-        instead = f"{self._spare} is used instead" if self._spare else "what is compiled is not kept"
+        instead = (
+            f"{self._spare} is used instead" if self._spare else "what is compiled is not kept"
+        )
         return f"the cache can't be written ({place}: {reason}): {instead}"
 
     def get(self, kind: str, key: str) -> bytes | None:
@@ -55,7 +57,8 @@ class ArtifactCache:
         return payload
 
     def put(self, kind: str, key: str, payload: bytes) -> None:
-        """Publish `payload`: written beside its place and renamed, so that a reader sees all or nothing.
+        """Publish `payload`: written beside its place and renamed, so that a reader sees all or
+        nothing.
 
         Losing the race to another process is fine: both wrote the same thing.
         """
@@ -77,7 +80,9 @@ class ArtifactCache:
         return [spare for spare in cache_folder.spares() if spare != self.directory]
 
     def _writable(self, directory: str, kind: str) -> bool:
-        """Whether the directory takes artifacts of this kind, as far as is known without compiling one."""
+        """Whether the directory takes artifacts of this kind, as far as is known without compiling
+        one.
+        """
         if kind not in self._tried:
             # once is enough for the room on the disk, which the kinds share
             room = 0 if self._tried else cache_folder.ENOUGH_BYTES

@@ -1,7 +1,8 @@
 """CompiledPack: a rule pack after parsing and analysis, ready for every backend, in any process.
 
-Parsing a large pack takes tenths of a second in Python, so the result is cached by the pack's content hash.
-Backends derive what they need (Hyperscan databases, tables) from `CompiledRule.pattern` and cache that on their own.
+Parsing a large pack takes tenths of a second in Python, so the result is cached by the pack's
+content hash. Backends derive what they need (Hyperscan databases, tables) from
+`CompiledRule.pattern` and cache that on their own.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ from vyre_dist.rules.search import MAX_MEM_STEPS, compile_pattern
 
 DEFAULT_MAX_MATCH_BYTES = 64 << 10
 
-# A window holds a shard and, after it, the longest match; Hyperscan counts a window's bytes in 32 bits.
+# A window holds a shard and, after it, the longest match; Hyperscan counts a window's bytes in 32
+# bits.
 MAX_MATCH_BYTES_LIMIT = 1 << 30
 
 # bump when the analysis or the rendering changes what is stored
 _SCHEMA = 5
 
-# Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every match contains. A
-# rule without one of two bytes or more costs as much as all the others together (measured with gitleaks' pack over source
-# code: two such rules of 221 take Hyperscan from 1.6 to 0.7 GB/s), unless its keywords can stand in for it.
+# Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every
+# match contains. A rule without one of two bytes or more costs as much as all the others together
+# (measured with gitleaks' pack over source code: two such rules of 221 take Hyperscan from 1.6 to
+# 0.7 GB/s), unless its keywords can stand in for it.
 _WEAK_RUN = 1
 
-# Hyperscan's compiler takes seconds for counts above a few thousand, its scan of `x(?s:.){0,28000}zz` ends in a segmentation
-# fault, and it refuses 32 768: a repeat that has more positions is a loop to it. What it then finds too much, google-re2
-# does not confirm.
+# Hyperscan's compiler takes seconds for counts above a few thousand, its scan of
+# `x(?s:.){0,28000}zz` ends in a segmentation fault, and it refuses 32 768: a repeat that has more
+# positions is a loop to it. What it then finds too much, google-re2 does not confirm.
 MOST_COUNTED = 4096
 
 MOST_SEARCHED = rx.MOST_SEARCHED
@@ -44,16 +47,17 @@ _SHORTEST_GATE = 4
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """One rule with a regex. `index` counts the pack's rules; rules with a path only have no CompiledRule, nor have those
-    whose regex no text can match.
+    """One rule with a regex. `index` counts the pack's rules; rules with a path only have no
+    CompiledRule, nor have those whose regex no text can match.
 
-    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten; `candidate_pattern`: in PCRE syntax
-    without captures, the same language but for repeats beyond MOST_COUNTED, which are loops there. Widths in
-    bytes; `max_width` None: unbounded.
-    `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is dear to search for and
-    that needs one of its keywords, those in PCRE syntax; a whole document without them holds no finding of the rule.
-    `captures_matter`: google-re2 has to capture groups to find the right spans. `loose_pattern`: for a rule with repeats
-    beyond MOST_SEARCHED, one for google-re2 that matches all that `pattern` does, and more, and counts less.
+    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten;
+    `candidate_pattern`: in PCRE syntax without captures, the same language but for repeats beyond
+    MOST_COUNTED, which are loops there. Widths in bytes; `max_width` None: unbounded.
+    `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is
+    dear to search for and that needs one of its keywords, those in PCRE syntax; a whole document
+    without them holds no finding of the rule. `captures_matter`: google-re2 has to capture groups
+    to find the right spans. `loose_pattern`: for a rule with repeats beyond MOST_SEARCHED, one for
+    google-re2 that matches all that `pattern` does, and more, and counts less.
     """
 
     index: int
@@ -68,7 +72,9 @@ class CompiledRule:
 
     @property
     def cap(self) -> int:
-        """The longest match that is reported, in bytes: `max_match_bytes` cuts rules of unbounded width only."""
+        """The longest match that is reported, in bytes: `max_match_bytes` cuts rules of unbounded
+        width only.
+        """
         return self.max_match_bytes if self.max_width is None else self.max_width
 
 
@@ -84,7 +90,9 @@ class CompiledPack:
 
     @property
     def overlap(self) -> int:
-        """How many bytes after a window's last owned start its matches may need, one byte of context included."""
+        """How many bytes after a window's last owned start its matches may need, one byte of
+        context included.
+        """
         return max((rule.cap for rule in self.rules), default=0) + 1
 
 
@@ -94,23 +102,31 @@ class RulesRefusedError(UsageError):
     def __init__(self, refused: Sequence[tuple[str, str]]) -> None:
         self.refused = tuple(refused)
         lines = [f"rule {rule_id!r}: {reason}" for rule_id, reason in self.refused]
-        super().__init__("\n".join([*lines, "Correct or leave out what is named here; nothing was scanned."]))
+        super().__init__(
+            "\n".join([*lines, "Correct or leave out what is named here; nothing was scanned."])
+        )
 
     def __reduce__(self) -> tuple[type[RulesRefusedError], tuple[tuple[tuple[str, str], ...]]]:
         return type(self), (self.refused,)
 
 
 def compile_pack(
-    pack: PackData, *, max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES, cache: ArtifactCache | None = None
+    pack: PackData,
+    *,
+    max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES,
+    cache: ArtifactCache | None = None,
 ) -> CompiledPack:
-    """Compile `pack`, or take the result from `cache`. Every pattern in the result is known to compile in google-re2.
+    """Compile `pack`, or take the result from `cache`. Every pattern in the result is known to
+    compile in google-re2.
 
-    Raises RulesRefusedError, naming all rules that do not parse, have a repeat without an equivalent, are too large for
-    google-re2 with 1 GiB of memory, or ask for more than MAX_MATCH_BYTES_LIMIT.
+    Raises RulesRefusedError, naming all rules that do not parse, have a repeat without an
+    equivalent, are too large for google-re2 with 1 GiB of memory, or ask for more than
+    MAX_MATCH_BYTES_LIMIT.
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:
-        # its checksum was right and its key names the schema: these are the rows that were written below
+        # its checksum was right and its key names the schema: these are the rows that were written
+        # below
         return CompiledPack(key, tuple(CompiledRule(*row) for row in msgpack.unpackb(stored)))
     rules, refused = [], []
     for index, rule in enumerate(pack.rules):
@@ -123,7 +139,10 @@ def compile_pack(
         except re2.error as error:
             memory = MAX_MEM_STEPS[-1] >> 20
             refused.append(
-                (rule.id, f"google-re2 refuses the regex, given {memory} MiB of memory: {_text(error)}")
+                (
+                    rule.id,
+                    f"google-re2 refuses the regex, given {memory} MiB of memory: {_text(error)}",
+                )
             )
         else:
             if compiled is not None:
@@ -141,7 +160,9 @@ def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> C
     pattern, widest = rx.to_re2(parsed), rx.max_width(parsed.root)
     cap = rule.max_match_bytes or max_match_bytes
     if (needed := cap if widest is None else widest) > MAX_MATCH_BYTES_LIMIT:
-        raise UsageError(f"matches of {needed} bytes: at most {MAX_MATCH_BYTES_LIMIT} (1 GiB) are allowed")
+        raise UsageError(
+            f"matches of {needed} bytes: at most {MAX_MATCH_BYTES_LIMIT} (1 GiB) are allowed"
+        )
     # thrown away, but it takes 0.1 ms: better refused here than in the middle of a scan
     compile_pattern(pattern, captures=True)
     if rx.never_matches(parsed.root):
@@ -171,7 +192,9 @@ def _text(error: Exception) -> str:
 
 
 def _gate_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:
-    """The rule's keywords as a pattern, if its regex has no literal worth searching for and they are long enough."""
+    """The rule's keywords as a pattern, if its regex has no literal worth searching for and they
+    are long enough.
+    """
     keywords = [keyword.encode().lower() for keyword in rule.keywords]
     if not keywords or min(map(len, keywords)) < _SHORTEST_GATE:
         return None

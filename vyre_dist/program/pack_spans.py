@@ -1,4 +1,6 @@
-"""PackSpans: the span programs of a compiled pack's rules, with their screens, as arrays that a kernel reads."""
+"""PackSpans: the span programs of a compiled pack's rules, with their screens, as arrays that a
+kernel reads.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ MAX_VISITED = 1 << 19
 """Pairs of a split and a place that one search may need to remember."""
 
 INSTRUCTION_DTYPE = np.dtype([("code", "<u4"), ("other", "<u4")])
-"""`code`: the op in the lowest 3 bits, above it `first`: a class's number, a target, a slot or a condition. `other` of a
-split: its number in the program above 16 bits of its second target. Targets count from the program's start.
+"""`code`: the op in the lowest 3 bits, above it `first`: a class's number, a target, a slot or a
+condition. `other` of a split: its number in the program above 16 bits of its second target. Targets
+count from the program's start.
 """
 
 SPAN_RULE_DTYPE = np.dtype(
@@ -44,13 +47,16 @@ SPAN_RULE_DTYPE = np.dtype(
         )
     ]
 )
-"""By rule of the tables. `program`: its first instruction; NOT_STORED: google-re2 finds the spans. `dull`: a class."""
+"""By rule of the tables. `program`: its first instruction; NOT_STORED: google-re2 finds the spans.
+`dull`: a class.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackSpans:
-    """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8 [classes, 32], bit b
-    of a class's byte i for byte 8i + b. `programs`, `screens`: what these were made of, by rule.
+    """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8
+    [classes, 32], bit b of a class's byte i for byte 8i + b. `programs`, `screens`: what these were
+    made of, by rule.
     """
 
     rules: npt.NDArray[np.void]
@@ -76,15 +82,18 @@ class PackSpans:
 def make_spans(
     compiled: CompiledPack, tables: PackTables, screens: Sequence[Screen] | None = None
 ) -> PackSpans:
-    """The span programs of the rules whose rows say near what place a match is: those decided by automata.
+    """The span programs of the rules whose rows say near what place a match is: those decided by
+    automata.
 
-    A rule of unbounded width whose matches are cut at less than a search may give has none. `screens`: by the pack's rule
-    number, what to drop; None: nothing.
+    A rule of unbounded width whose matches are cut at less than a search may give has none.
+    `screens`: by the pack's rule number, what to drop; None: nothing.
     """
     own = tuple(NO_SCREEN if screens is None else screens[rule.index] for rule in compiled.rules)
     backs = [
         int(back)
-        if back != NOT_STORED and route == Route.AUTOMATA and (rule.max_width or rule.cap >= back + MAX_AHEAD)
+        if back != NOT_STORED
+        and route == Route.AUTOMATA
+        and (rule.max_width or rule.cap >= back + MAX_AHEAD)
         else None
         for rule, back, route in zip(
             compiled.rules, tables.backs.tolist(), tables.routes.tolist(), strict=True
@@ -95,14 +104,18 @@ def make_spans(
         for rule, back in zip(compiled.rules, backs, strict=True)
     ]
     # rows of rules of one width have the match's start
-    before = [0 if width else back or 0 for width, back in zip(tables.widths.tolist(), backs, strict=True)]
+    before = [
+        0 if width else back or 0 for width, back in zip(tables.widths.tolist(), backs, strict=True)
+    ]
     return pack_programs(programs, own, before)
 
 
 def pack_programs(
     programs: Sequence[SpanProgram | None], screens: Sequence[Screen], backs: Sequence[int]
 ) -> PackSpans:
-    """The arrays of `programs`; `backs`: the most bytes of a match before its row's place, by rule."""
+    """The arrays of `programs`; `backs`: the most bytes of a match before its row's place, by
+    rule.
+    """
     rules = np.zeros(len(programs), SPAN_RULE_DTYPE)
     rules["program"] = NOT_STORED
     kept = list(programs)

@@ -1,9 +1,17 @@
-"""load_tables: a compiled pack's tables, from the cache or compiled now. What is in them is the compiler's business."""
+"""load_tables: a compiled pack's tables, from the cache or compiled now. What is in them is the
+compiler's business.
+"""
 
 from __future__ import annotations
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler import PackTables, TableFormatError, compile_tables, pack_tables, unpack_tables
+from vyre_dist.compiler import (
+    PackTables,
+    TableFormatError,
+    compile_tables,
+    pack_tables,
+    unpack_tables,
+)
 from vyre_dist.compiler.codec import TABLES_SCHEMA
 from vyre_dist.compiler.gram_model import default_model_digest
 from vyre_dist.program.cache import ArtifactCache
@@ -15,8 +23,9 @@ _KIND = "tables"
 def load_tables(compiled: CompiledPack, cache: ArtifactCache | None = None) -> PackTables:
     """The tables of `compiled`; rule number r of theirs is `compiled.rules[r]`.
 
-    A stored file that is missing, damaged or of another version is a miss: the tables are compiled (seconds for a
-    large pack) and stored. Any number of processes may do this at once; all of them write the same bytes.
+    A stored file that is missing, damaged or of another version is a miss: the tables are compiled
+    (seconds for a large pack) and stored. Any number of processes may do this at once; all of them
+    write the same bytes.
     """
     cache = cache or ArtifactCache(None)
     key = f"{TABLES_SCHEMA}:{default_model_digest()}:{compiled.key}"

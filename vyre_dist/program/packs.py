@@ -81,7 +81,9 @@ def _load(
 
 def _to_bytes(loaded: LoadedPack) -> bytes:
     told = [[astuple(one) for one in part] for part in (loaded.warnings, loaded.left_out)]
-    packed: bytes = msgpack.packb([pack_to_bytes(loaded.data), *told], unicode_errors="surrogateescape")
+    packed: bytes = msgpack.packb(
+        [pack_to_bytes(loaded.data), *told], unicode_errors="surrogateescape"
+    )
     return packed
 
 
@@ -102,7 +104,9 @@ def _key(names: Sequence[str | os.PathLike[str]], skip_unsupported: bool) -> str
         return None
     if not files:
         folder = resources.files("vyre_dist.rules") / "builtin"
-        contents = [(f.name, f.read_bytes()) for f in sorted(folder.iterdir(), key=lambda f: f.name)]
+        contents = [
+            (f.name, f.read_bytes()) for f in sorted(folder.iterdir(), key=lambda f: f.name)
+        ]
     else:
         try:
             contents = [(str(file), file.read_bytes()) for file in files]

@@ -1,4 +1,5 @@
-"""ScanProgram: a program on a pack's tables, by name and number, and the key that tells it from all others.
+"""ScanProgram: a program on a pack's tables, by name and number, and the key that tells it from all
+others.
 
 What a program does is defined by vyre_dist.compiler.arena_executor; who runs it is in kernels/.
 """
@@ -26,12 +27,13 @@ _MAGIC = b"vyre-dist program\n"
 
 @dataclass(frozen=True, slots=True)
 class ScanProgram:
-    """`prefilter` puts out candidates, `confirm` takes them and puts out rows, `fused` does both and puts out the counter
-    tail besides. What a backend's output buffers hold is the backend's to say, except for the tail.
+    """`prefilter` puts out candidates, `confirm` takes them and puts out rows, `fused` does both
+    and puts out the counter tail besides. What a backend's output buffers hold is the backend's to
+    say, except for the tail.
 
-    `pack_key`: CompiledPack.key. `tunables`: part of `spec_key`; of backends only reference reads them, and of them only
-    `tile_bytes`. The cuda backend runs with those of its DevicePack, whatever is here; the cpu backend, which knows no
-    tiles of bytes, takes a window for a tile.
+    `pack_key`: CompiledPack.key. `tunables`: part of `spec_key`; of backends only reference reads
+    them, and of them only `tile_bytes`. The cuda backend runs with those of its DevicePack,
+    whatever is here; the cpu backend, which knows no tiles of bytes, takes a window for a tile.
 
     Raises:
         UsageError: an unknown kind.
@@ -43,7 +45,9 @@ class ScanProgram:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UsageError(f"unknown kind of program {self.kind!r}: use one of {', '.join(KINDS)}")
+            raise UsageError(
+                f"unknown kind of program {self.kind!r}: use one of {', '.join(KINDS)}"
+            )
 
     @property
     def name(self) -> str:
@@ -52,7 +56,9 @@ class ScanProgram:
 
     @property
     def spec_key(self) -> SpecCacheKey:
-        """The same on every machine: what is run, on what layout, in what blocks, for which pack and tunables."""
+        """The same on every machine: what is run, on what layout, in what blocks, for which pack
+        and tunables.
+        """
         from vyre_dist.compiler.codec import (
             TABLES_SCHEMA,
             table_layout,
@@ -67,7 +73,9 @@ class ScanProgram:
 
     def to_bytes(self) -> bytes:
         """The program as bytes for from_bytes: versioned, with a checksum."""
-        body: bytes = msgpack.packb([PROGRAM_SCHEMA, self.kind, self.pack_key, list(self.tunables.plain())])
+        body: bytes = msgpack.packb(
+            [PROGRAM_SCHEMA, self.kind, self.pack_key, list(self.tunables.plain())]
+        )
         return _MAGIC + hashlib.sha256(body).digest() + body
 
     @classmethod
@@ -86,7 +94,8 @@ class ScanProgram:
         schema, *fields = _unpacked(body)
         if schema != PROGRAM_SCHEMA or len(fields) != 3 or not isinstance(fields[1], str):
             raise UsageError(
-                f"a stored program is of schema {schema!r}, this version reads {PROGRAM_SCHEMA}; store it anew"
+                f"a stored program is of schema {schema!r}, this version reads {PROGRAM_SCHEMA}; "
+                "store it anew"
             )
         return cls(fields[0], fields[1], Tunables.from_plain(fields[2]))
 
@@ -101,4 +110,6 @@ def _unpacked(body: bytes) -> list[Any]:
 
 def _u64(*parts: object) -> int:
     """A 64-bit hash of plain values; lengths keep neighbouring texts apart."""
-    return int.from_bytes(hashlib.sha256(msgpack.packb([str(part) for part in parts])).digest()[:8], "little")
+    return int.from_bytes(
+        hashlib.sha256(msgpack.packb([str(part) for part in parts])).digest()[:8], "little"
+    )

@@ -1,6 +1,8 @@
-"""Tunables: what may be varied about a program without changing what it puts out. Which values are best is measured.
+"""Tunables: what may be varied about a program without changing what it puts out. Which values are
+best is measured.
 
-Limits are those of any device; whether one particular device can launch them is for its backend to say.
+Limits are those of any device; whether one particular device can launch them is for its backend to
+say.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ MAX_BITMAP_BITS = 20
 class ConfirmEngine(enum.StrEnum):
     """Who is to confirm candidates; no backend reads it yet, all do as AS_FOUND says.
 
-    AS_FOUND: a thread each, in the order of their places. BY_RULE: the same, sorted by rule first, so that
-    neighbouring threads run the same automaton. HOST: the list is read back and confirmed there.
+    AS_FOUND: a thread each, in the order of their places. BY_RULE: the same, sorted by rule first,
+    so that neighbouring threads run the same automaton. HOST: the list is read back and confirmed
+    there.
     """
 
     AS_FOUND = "as-found"
@@ -32,11 +35,13 @@ class ConfirmEngine(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tunables:
-    """One instance of the programs. The counter tail counts tiles, so `tile_bytes` shows in it; nothing else shows.
+    """One instance of the programs. The counter tail counts tiles, so `tile_bytes` shows in it;
+    nothing else shows.
 
-    `threads`: per block. `unroll`: vectors of 16 bytes that a thread looks at in one step. `tile_bytes`: what is attempted,
-    committed or rolled back together; a power of two.
-    `bitmap_bits`: log2 of the prefilter bitmap's size. `blocks_per_sm`: how many blocks share a multiprocessor.
+    `threads`: per block. `unroll`: vectors of 16 bytes that a thread looks at in one step.
+    `tile_bytes`: what is attempted, committed or rolled back together; a power of two.
+    `bitmap_bits`: log2 of the prefilter bitmap's size. `blocks_per_sm`: how many blocks share a
+    multiprocessor.
 
     Raises:
         UsageError: a value is out of its range.
@@ -56,7 +61,9 @@ class Tunables:
         _check("bitmap_bits", self.bitmap_bits, 10, MAX_BITMAP_BITS)
         _check("blocks_per_sm", self.blocks_per_sm, 1, 32)
         if self.threads % 32:
-            raise UsageError(f"threads must be a multiple of 32 (whole warps), found {self.threads}")
+            raise UsageError(
+                f"threads must be a multiple of 32 (whole warps), found {self.threads}"
+            )
         if self.tile_bytes & (self.tile_bytes - 1):
             raise UsageError(f"tile_bytes must be a power of two, found {self.tile_bytes}")
         if not isinstance(self.confirm, ConfirmEngine):
@@ -79,7 +86,9 @@ class Tunables:
         """The Tunables that `plain` made these of. Raises UsageError for anything else."""
         try:
             threads, unroll, tile_bytes, bitmap_bits, confirm, blocks_per_sm = values
-            return cls(threads, unroll, tile_bytes, bitmap_bits, ConfirmEngine(confirm), blocks_per_sm)
+            return cls(
+                threads, unroll, tile_bytes, bitmap_bits, ConfirmEngine(confirm), blocks_per_sm
+            )
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"no tunables: found {values!r}, expected what Tunables.plain() gives"

@@ -1,7 +1,8 @@
-"""Regexes: RE2's syntax over bytes, as trees that the rest of the system analyses, compiles and prints.
+"""Regexes: RE2's syntax over bytes, as trees that the rest of the system analyses, compiles and
+prints.
 
-`parse` gives a `Regex`; analysis.py and factor_search.py say things about its tree; `to_re2` and `to_pcre` print it
-for google-re2 and Hyperscan. Nothing here runs a regex.
+`parse` gives a `Regex`; analysis.py and factor_search.py say things about its tree; `to_re2` and
+`to_pcre` print it for google-re2 and Hyperscan. Nothing here runs a regex.
 """
 
 from __future__ import annotations
@@ -50,7 +51,13 @@ if TYPE_CHECKING:
         rebuild,
     )
     from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
-    from vyre_dist.regex.reach import alphabet, bytes_outside, has_optional_loop, lazy_loops, loop_bytes
+    from vyre_dist.regex.reach import (
+        alphabet,
+        bytes_outside,
+        has_optional_loop,
+        lazy_loops,
+        loop_bytes,
+    )
     from vyre_dist.regex.render import to_pcre, to_re2
     from vyre_dist.regex.repeats import MOST_SEARCHED, counts_apart, fit_repeats, loosen_repeats
 

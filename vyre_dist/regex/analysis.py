@@ -1,7 +1,8 @@
-"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains. Required factors are in factor_search.py.
+"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains. Required factors are in
+factor_search.py.
 
-All of them treat an assertion as one that may hold, so widths are bounds and byte sets are supersets where a
-pattern's assertions contradict each other.
+All of them treat an assertion as one that may hold, so widths are bounds and byte sets are
+supersets where a pattern's assertions contradict each other.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def node_count(node: Node) -> int:
 
 
 def position_count(node: Node) -> int:
-    """The number of byte classes once counted repeats are written out: a Glushkov automaton's positions.
+    """The number of byte classes once counted repeats are written out: a Glushkov automaton's
+    positions.
 
     An unbounded repeat counts as its minimum number of copies, at least one.
     """
@@ -156,8 +158,9 @@ def capture_count(node: Node) -> int:
 def captures_matter(node: Node) -> bool:
     """Whether RE2 may find other matches for the same expression when it need not capture groups.
 
-    A loop around something that can be empty keeps what it stands around apart from it only while there is a group between
-    them: without, RE2's parser makes one loop of two, which may prefer another match (`((a*|c)*|a{0})*` on `c`).
+    A loop around something that can be empty keeps what it stands around apart from it only while
+    there is a group between them: without, RE2's parser makes one loop of two, which may prefer
+    another match (`((a*|c)*|a{0})*` on `c`).
     """
     return capture_count(node) > 0 and repeats_empty(node)
 
@@ -183,21 +186,28 @@ def strip_captures(node: Node) -> Node:
 
 
 def anchored_in_lines(node: Node) -> Node:
-    """The expression with the text's beginning and end taken for a line's, without its capture groups."""
+    """The expression with the text's beginning and end taken for a line's, without its capture
+    groups.
+    """
     in_lines = {
         AssertionKind.BEGIN_TEXT: AssertionKind.BEGIN_LINE,
         AssertionKind.END_TEXT: AssertionKind.END_LINE,
     }
 
     def anchor(n: Node, parts: Sequence[Node]) -> Node:
-        return Assertion(in_lines.get(n.kind, n.kind)) if isinstance(n, Assertion) else rebuild(n, parts)
+        return (
+            Assertion(in_lines.get(n.kind, n.kind))
+            if isinstance(n, Assertion)
+            else rebuild(n, parts)
+        )
 
     return fold(strip_captures(node), anchor)
 
 
 def may_be_cut_off(node: Node, *, at_both_ends: bool = False) -> Node:
-    """The expression with the text's end allowed in the place of each byte and assertion: it matches the beginnings of its
-    matches, too, where the text ends with them. `at_both_ends`: and the text's beginning: what lies in their middle.
+    """The expression with the text's end allowed in the place of each byte and assertion: it
+    matches the beginnings of its matches, too, where the text ends with them. `at_both_ends`: and
+    the text's beginning: what lies in their middle.
     """
     edges = [Assertion(AssertionKind.END_TEXT)]
     if at_both_ends:
@@ -210,7 +220,9 @@ def may_be_cut_off(node: Node, *, at_both_ends: bool = False) -> Node:
 
 
 def before_loops(node: Node) -> Node:
-    """What every match begins with before it comes to an unbounded loop, as far as that is plain; without capture groups."""
+    """What every match begins with before it comes to an unbounded loop, as far as that is plain;
+    without capture groups.
+    """
 
     def head(n: Node, parts: Sequence[tuple[Node, bool]]) -> tuple[Node, bool]:
         # (the head, whether it is all of the node)

@@ -1,9 +1,9 @@
 r"""Whether any text at all can match: exact, assertions included.
 
-An assertion asks for the kinds of the two bytes around its place (context.py), so a place in a text is one
-of sixteen: four kinds before by four behind. What a node does is a relation on these: from which place,
-over some text that matches, to which. Relations are composed as the tree says; a regex matches nothing
-where its relation is empty (`a\Ab`, `\b\B`, `[^\x00-\xff]`).
+An assertion asks for the kinds of the two bytes around its place (context.py), so a place in a text
+is one of sixteen: four kinds before by four behind. What a node does is a relation on these: from
+which place, over some text that matches, to which. Relations are composed as the tree says; a regex
+matches nothing where its relation is empty (`a\Ab`, `\b\B`, `[^\x00-\xff]`).
 """
 
 from __future__ import annotations

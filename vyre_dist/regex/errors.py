@@ -15,8 +15,8 @@ class RegexSyntaxError(VyreError):
     """A pattern that the parser refuses.
 
     Attributes: `pattern` (bytes, as the parser saw it), `position` (0-based byte offset into it),
-    `column` (1-based, in characters of the pattern as it was given), `reason` (one phrase), `unsupported` (whether it is
-    other engines' syntax, and no mistake).
+    `column` (1-based, in characters of the pattern as it was given), `reason` (one phrase),
+    `unsupported` (whether it is other engines' syntax, and no mistake).
     """
 
     def __init__(

@@ -1,10 +1,11 @@
 """Required factors: short sequences of byte classes, at least one of which occurs in every match.
 
-A prefilter looks for the factors and leaves the rest of the haystack alone. Which factors are cheapest is for
-a cost model to say (expected hits per byte of haystack); the default here knows only how common single bytes
-are in text. Computed bottom-up as Cox does for trigrams ("Regular expression matching with a trigram index",
-2012), over classes instead of strings: for every node what it matches exactly (if few), what its matches
-start with, what they end with, and the best factors seen inside it.
+A prefilter looks for the factors and leaves the rest of the haystack alone. Which factors are
+cheapest is for a cost model to say (expected hits per byte of haystack); the default here knows
+only how common single bytes are in text. Computed bottom-up as Cox does for trigrams ("Regular
+expression matching with a trigram index", 2012), over classes instead of strings: for every node
+what it matches exactly (if few), what its matches start with, what they end with, and the best
+factors seen inside it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _NOTHING: tuple[Factor, ...] = ((),)
 
 @dataclass(frozen=True, slots=True)
 class FactorSet:
-    """Factors of which every match contains at least one, and their summed cost; if empty, none can be."""
+    """Factors of which every match contains at least one, and their summed cost; if empty, none can
+    be.
+    """
 
     factors: tuple[Factor, ...]
     cost: float
@@ -40,8 +43,8 @@ def factors(
 ) -> FactorSet | None:
     """The cheapest set found of at most `max_factors` factors of at most `width` bytes each.
 
-    Returns None where nothing is required, as in a nullable pattern. `cost` prices one factor; a set costs
-    the sum.
+    Returns None where nothing is required, as in a nullable pattern. `cost` prices one factor; a
+    set costs the sum.
     """
     if width < 1 or max_factors < 1:
         raise ValueError(f"width and max_factors must be at least 1, not {width} and {max_factors}")
@@ -50,7 +53,9 @@ def factors(
 
 @dataclass(frozen=True, slots=True)
 class _Info:
-    """`exact`: all that a node matches, None if too much; `prefix`, `suffix`: how matches start and end."""
+    """`exact`: all that a node matches, None if too much; `prefix`, `suffix`: how matches start and
+    end.
+    """
 
     exact: tuple[Factor, ...] | None
     prefix: tuple[Factor, ...]
@@ -113,9 +118,15 @@ class _Search:
             exact = exact if len(exact) <= self._max else None
         best = None
         if all(part.best is not None for part in parts):
-            best = self._priced(_union(seq for part in parts if part.best for seq in part.best.factors))
-        prefix = self._bounded(_union(seq for part in parts for seq in part.prefix), keep_start=True)
-        suffix = self._bounded(_union(seq for part in parts for seq in part.suffix), keep_start=False)
+            best = self._priced(
+                _union(seq for part in parts if part.best for seq in part.best.factors)
+            )
+        prefix = self._bounded(
+            _union(seq for part in parts for seq in part.prefix), keep_start=True
+        )
+        suffix = self._bounded(
+            _union(seq for part in parts for seq in part.suffix), keep_start=False
+        )
         return _Info(exact, prefix, suffix, best)
 
     def _repeat(self, node: Repeat, part: _Info) -> _Info:
@@ -148,9 +159,13 @@ class _Search:
         return _Info(seqs, seqs, seqs, None)
 
     def _bounded(self, seqs: tuple[Factor, ...], *, keep_start: bool) -> tuple[Factor, ...]:
-        """Sequences cut at the far end until few enough are left: still what matches start (end) with."""
+        """Sequences cut at the far end until few enough are left: still what matches start (end)
+        with.
+        """
         for length in range(self._width, 0, -1):
-            cut = tuple(dict.fromkeys(seq[:length] if keep_start else seq[-length:] for seq in seqs))
+            cut = tuple(
+                dict.fromkeys(seq[:length] if keep_start else seq[-length:] for seq in seqs)
+            )
             if len(cut) <= self._max:
                 return cut
         return _NOTHING
@@ -187,7 +202,9 @@ def _crossed(a: tuple[Factor, ...], b: tuple[Factor, ...]) -> tuple[Factor, ...]
 
 
 def _cheapest(*sets: FactorSet | None) -> FactorSet | None:
-    return min((s for s in sets if s is not None), key=lambda s: (s.cost, len(s.factors)), default=None)
+    return min(
+        (s for s in sets if s is not None), key=lambda s: (s.cost, len(s.factors)), default=None
+    )
 
 
 def byte_cost(factor: Factor) -> float:

@@ -12,7 +12,16 @@ import enum
 from collections.abc import Sequence
 
 from vyre_dist.regex.context import CONDITIONS
-from vyre_dist.regex.nodes import Alternate, Assertion, Capture, CharClass, Concat, Node, Repeat, fold
+from vyre_dist.regex.nodes import (
+    Alternate,
+    Assertion,
+    Capture,
+    CharClass,
+    Concat,
+    Node,
+    Repeat,
+    fold,
+)
 
 
 class Op(enum.IntEnum):

@@ -1,7 +1,8 @@
-r"""The small parts of a pattern, read where they stand: escapes, bracketed classes, \p{...}, counts.
+r"""The small parts of a pattern, read where they stand: escapes, bracketed classes, \p{...},
+counts.
 
-Every function takes the source and an offset and returns what it read with the offset after it. Groups, flags
-and operators are parser.py's.
+Every function takes the source and an offset and returns what it read with the offset after it.
+Groups, flags and operators are parser.py's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ _NUMBER = rb"(0|[1-9][0-9]{0,8})"
 _COUNT = re.compile(rb"\{" + _NUMBER + rb"(?:(,)" + _NUMBER + rb"?)?\}")
 _SPACE = rb"[ \t\n\v\f\r]*"
 _SPACED_COUNT = re.compile(
-    rb"\{" + _SPACE + _NUMBER + _SPACE + rb"(?:(,)" + _SPACE + rb"(?:" + _NUMBER + _SPACE + rb")?)?\}"
+    rb"\{"
+    + _SPACE
+    + _NUMBER
+    + _SPACE
+    + rb"(?:(,)"
+    + _SPACE
+    + rb"(?:"
+    + _NUMBER
+    + _SPACE
+    + rb")?)?\}"
 )
 
 
@@ -41,20 +51,25 @@ class Source:
         object.__setattr__(self, "last_posix_end", self.text.rfind(b":]"))
 
     def error(self, position: int, reason: str, *, unsupported: bool = False) -> RegexSyntaxError:
-        """The error that points at byte `position`. `unsupported`: other engines know what is written there."""
+        """The error that points at byte `position`. `unsupported`: other engines know what is
+        written there.
+        """
         before = self.text[:position]
         column = len(before.decode("utf-8", "ignore")) if self.given_as_str else position
         return RegexSyntaxError(self.text, position, column + 1, reason, unsupported)
 
     def quote(self, start: int, end: int) -> str:
-        """The pattern's bytes from `start` to `end` (to the end of that character), for use in a reason."""
+        """The pattern's bytes from `start` to `end` (to the end of that character), for use in a
+        reason.
+        """
         while self.given_as_str and end < len(self.text) and self.text[end] & 0xC0 == 0x80:
             end += 1
         return self.text[start:end].decode("utf-8" if self.given_as_str else "latin-1", "replace")
 
 
 def read_count(text: bytes, at: int, verbose: bool) -> tuple[int, int | None, int] | None:
-    """`{n}`, `{n,}` or `{n,m}`: (minimum, maximum or None, offset after it); None if the brace is literal.
+    """`{n}`, `{n,}` or `{n,m}`: (minimum, maximum or None, offset after it); None if the brace is
+    literal.
 
     In verbose mode there may be white space between the braces, as in Rust's and Perl's.
     """
@@ -86,7 +101,9 @@ def read_escape(source: Source, at: int) -> tuple[int, int]:
             value = int(text[at + 1 : end], 8)
             if value <= 0xFF:
                 return value, end
-            raise source.error(at, f"octal escape {source.quote(at, end)} is above \\377, the largest byte")
+            raise source.error(
+                at, f"octal escape {source.quote(at, end)} is above \\377, the largest byte"
+            )
     if c == ord("x"):
         return _read_hex(source, at)
     if c in _C_ESCAPES:
@@ -108,11 +125,14 @@ def _read_hex(source: Source, at: int) -> tuple[int, int]:
             end += 1
         if end == start or text[end : end + 1] != b"}":
             raise source.error(
-                at, f"invalid escape sequence {source.quote(at, end + 1)}: \\x{{...}} needs hex digits"
+                at,
+                f"invalid escape sequence {source.quote(at, end + 1)}: \\x{{...}} needs hex digits",
             )
         digits, end = text[start:end].lstrip(b"0"), end + 1
         if len(digits) > 2:
-            raise source.error(at, f"escape {source.quote(at, end)} is above \\x{{ff}}, the largest byte")
+            raise source.error(
+                at, f"escape {source.quote(at, end)} is above \\x{{ff}}, the largest byte"
+            )
         return int(digits or b"0", 16), end
     digits = text[at + 2 : at + 4]
     if len(digits) < 2 or not _HEX.issuperset(digits):
@@ -162,7 +182,11 @@ def read_bracket(source: Source, at: int, fold: bool) -> tuple[int, int]:
         item = _read_named_class(source, i, fold)
         if item is None:
             low, high, i = _read_range(source, i, at)
-            mask |= charclass.fold_case(charclass.span(low, high)) if fold else charclass.span(low, high)
+            mask |= (
+                charclass.fold_case(charclass.span(low, high))
+                if fold
+                else charclass.span(low, high)
+            )
         else:
             mask |= item[0]
             i = item[1]

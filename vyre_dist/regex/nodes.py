@@ -1,8 +1,8 @@
 """The syntax tree: byte classes, assertions and the operators over them, all frozen and hashable.
 
-Flags are gone by the time a tree exists: case folding is in the classes, greediness in the repeats, `^` and
-`$` are one of the assertion kinds. Trees may be a thousand levels deep, so nothing here or in the modules
-that walk them recurses; `fold` is the one way to walk.
+Flags are gone by the time a tree exists: case folding is in the classes, greediness in the repeats,
+`^` and `$` are one of the assertion kinds. Trees may be a thousand levels deep, so nothing here or
+in the modules that walk them recurses; `fold` is the one way to walk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ T = TypeVar("T")
 
 
 class AssertionKind(enum.Enum):
-    r"""Zero-width conditions. Words are runs of [0-9A-Za-z_]; a line ends before \n and starts after it."""
+    r"""Zero-width conditions. Words are runs of [0-9A-Za-z_]; a line ends before \n and starts
+    after it.
+    """
 
     BEGIN_TEXT = r"\A"
     END_TEXT = r"\z"
@@ -46,7 +48,9 @@ class Node:
 
     def __post_init__(self) -> None:
         # Kept, because hashing a deep tree on demand would recurse through it.
-        value = hash((type(self).__name__, self._own(), tuple(child._hash for child in self.children)))
+        value = hash(
+            (type(self).__name__, self._own(), tuple(child._hash for child in self.children))
+        )
         object.__setattr__(self, "_hash", value)
 
     def __reduce__(self) -> tuple[type[Node], tuple[object, ...]]:
@@ -88,7 +92,9 @@ class Empty(Node):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CharClass(Node):
-    """Matches one byte out of a class: a literal byte is a class of one, an empty class never matches."""
+    """Matches one byte out of a class: a literal byte is a class of one, an empty class never
+    matches.
+    """
 
     mask: int
     _hash: int = field(init=False)
@@ -191,9 +197,11 @@ def concat(parts: Iterable[Node]) -> Node:
 
 
 def apart(loop: Repeat) -> Node:
-    """The loop as an operand that RE2 does not merge with the loop around it or the one that follows.
+    """The loop as an operand that RE2 does not merge with the loop around it or the one that
+    follows.
 
-    RE2 reads `(?:x*)+` as `x*`, which prefers other matches where x can be empty; the empty node prevents it.
+    RE2 reads `(?:x*)+` as `x*`, which prefers other matches where x can be empty; the empty node
+    prevents it.
     """
     return Concat((loop, EMPTY))
 
@@ -212,7 +220,9 @@ def alternate(branches: Iterable[Node]) -> Node:
 
 
 def fold(root: Node, combine: Callable[[Node, Sequence[T]], T]) -> T:
-    """Computes a value bottom-up: `combine(node, values of its children)`, once per distinct node object."""
+    """Computes a value bottom-up: `combine(node, values of its children)`, once per distinct node
+    object.
+    """
     done: dict[int, T] = {}
     stack: list[tuple[Node, bool]] = [(root, False)]
     while stack:
@@ -235,7 +245,9 @@ def rebuild(node: Node, children: Sequence[Node]) -> Node:
     match node:
         case Concat(nodes=old):
             # An empty node that was put there on purpose stays; one that has become empty goes.
-            parts = [new for new, was in zip(children, old, strict=True) if new is was or new != EMPTY]
+            parts = [
+                new for new, was in zip(children, old, strict=True) if new is was or new != EMPTY
+            ]
             if len(parts) < 2:
                 return concat(parts)
             flat = (part.nodes if isinstance(part, Concat) else (part,) for part in parts)

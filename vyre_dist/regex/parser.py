@@ -1,10 +1,11 @@
-r"""From a pattern to its syntax tree: RE2's grammar over bytes, plus (?x) and repeat counts above 1000.
+r"""From a pattern to its syntax tree: RE2's grammar over bytes, plus (?x) and repeat counts above
+1000.
 
-The pattern is read as RE2 reads it in Latin-1 mode: every byte (of the UTF-8 form, when given as str) is
-one character. Accepts what google-re2 accepts, with four differences: (?x); large repeats (within
-MAX_EXPANDED_POSITIONS); no more than MAX_NESTING levels of groups; and (?i) folds ASCII letters only.
-Escapes and bracketed classes are read by lexer.py, repeats are judged by pieces.py. Time is linear in the
-pattern, and nothing recurses.
+The pattern is read as RE2 reads it in Latin-1 mode: every byte (of the UTF-8 form, when given as
+str) is one character. Accepts what google-re2 accepts, with four differences: (?x); large repeats
+(within MAX_EXPANDED_POSITIONS); no more than MAX_NESTING levels of groups; and (?i) folds ASCII
+letters only. Escapes and bracketed classes are read by lexer.py, repeats are judged by pieces.py.
+Time is linear in the pattern, and nothing recurses.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from vyre_dist.regex.nodes import Assertion, AssertionKind, Capture, CharClass, 
 from vyre_dist.regex.pieces import Loop, Piece, join
 
 MAX_NESTING = 1000
-# What one pattern's repeats beyond RE2's limits may expand to; RE2 takes seconds for many times this.
+# What one pattern's repeats beyond RE2's limits may expand to; RE2 takes seconds for many times
+# this.
 MAX_EXPANDED_POSITIONS = 65_536
 
 _FOLD, _MULTILINE, _DOT_ALL, _SWAP_GREED, _VERBOSE = 1, 2, 4, 8, 16
@@ -31,7 +33,11 @@ _FLAGS = {
 }
 _WHITE_SPACE = frozenset(b" \t\n\v\f\r")
 _NAME_BYTES = charclass.WORD | charclass.of(b for b in range(0x80, 0x100) if chr(b).isalpha())
-_REPEATS: dict[int, tuple[int, int | None]] = {ord("*"): (0, None), ord("+"): (1, None), ord("?"): (0, 1)}
+_REPEATS: dict[int, tuple[int, int | None]] = {
+    ord("*"): (0, None),
+    ord("+"): (1, None),
+    ord("?"): (0, 1),
+}
 _ESCAPED_ASSERTIONS = {
     ord("A"): AssertionKind.BEGIN_TEXT,
     ord("z"): AssertionKind.END_TEXT,
@@ -44,9 +50,9 @@ _ESCAPED_ASSERTIONS = {
 class Regex:
     """A parsed pattern.
 
-    `pattern` is what was parsed, `root` its tree, `groups` the number of capture groups, `group_names` the
-    first index of each name, `extended` whether google-re2 would refuse `pattern` itself ((?x), or large
-    repeats): such a pattern reaches RE2 only through `to_re2`.
+    `pattern` is what was parsed, `root` its tree, `groups` the number of capture groups,
+    `group_names` the first index of each name, `extended` whether google-re2 would refuse `pattern`
+    itself ((?x), or large repeats): such a pattern reaches RE2 only through `to_re2`.
     """
 
     pattern: bytes
@@ -59,11 +65,12 @@ class Regex:
 def parse(pattern: str | bytes) -> Regex:
     """Parses a pattern; a str stands for its UTF-8 bytes.
 
-    In verbose mode, (?x), white space outside brackets is ignored, also within the braces of a count, and
-    so are `# ...` to the end of the line and `(?# ...)`; `\\ ` and `\\#` are literals.
+    In verbose mode, (?x), white space outside brackets is ignored, also within the braces of a
+    count, and so are `# ...` to the end of the line and `(?# ...)`; `\\ ` and `\\#` are literals.
 
     Raises:
-        RegexSyntaxError: RE2 would refuse it, it is nested too deeply, or its repeats expand too far.
+        RegexSyntaxError: RE2 would refuse it, it is nested too deeply, or its repeats expand too
+        far.
     """
     if isinstance(pattern, str):
         try:
@@ -71,7 +78,9 @@ def parse(pattern: str | bytes) -> Regex:
         except UnicodeEncodeError as error:
             source = Source(pattern.encode("utf-8", "replace"), given_as_str=True)
             at = len(pattern[: error.start].encode("utf-8"))
-            raise source.error(at, "a lone surrogate has no UTF-8 form; give the pattern as bytes") from None
+            raise source.error(
+                at, "a lone surrogate has no UTF-8 form; give the pattern as bytes"
+            ) from None
     else:
         source = Source(bytes(pattern), given_as_str=False)
     return _Parser(source).run()
@@ -104,7 +113,8 @@ class _Parser:
         self._names: dict[str, int] = {}
         self._extended = False
         self._open = [_Group(0, None, None, 0)]
-        # Where the repeat operator just read began, when the last token was one: RE2 forbids stacking them.
+        # Where the repeat operator just read began, when the last token was one: RE2 forbids
+        # stacking them.
         self._operator_at: int | None = None
 
     def run(self) -> Regex:
@@ -146,13 +156,19 @@ class _Parser:
             self._push_node(CharClass(mask), at + 1)
         elif c == 0x5E:  # ^
             many = self._flags & _MULTILINE
-            self._push_node(Assertion(AssertionKind.BEGIN_LINE if many else AssertionKind.BEGIN_TEXT), at + 1)
+            self._push_node(
+                Assertion(AssertionKind.BEGIN_LINE if many else AssertionKind.BEGIN_TEXT), at + 1
+            )
         elif c == 0x24:  # $
             many = self._flags & _MULTILINE
-            self._push_node(Assertion(AssertionKind.END_LINE if many else AssertionKind.END_TEXT), at + 1)
+            self._push_node(
+                Assertion(AssertionKind.END_LINE if many else AssertionKind.END_TEXT), at + 1
+            )
         elif c in _REPEATS:
             self._repeat(*_REPEATS[c], at + 1, operator_at, braces=False)
-        elif c == 0x7B and (count := lexer.read_count(self._text, at, bool(self._flags & _VERBOSE))):  # {
+        elif c == 0x7B and (
+            count := lexer.read_count(self._text, at, bool(self._flags & _VERBOSE))
+        ):  # {
             self._repeat(*count, operator_at, braces=True)
         else:
             self._push_literal(c, at + 1)
@@ -210,7 +226,9 @@ class _Parser:
     def _push_class(self, read: tuple[int, int]) -> None:
         self._push_node(CharClass(read[0]), read[1])
 
-    def _repeat(self, low: int, high: int | None, end: int, operator_at: int | None, *, braces: bool) -> None:
+    def _repeat(
+        self, low: int, high: int | None, end: int, operator_at: int | None, *, braces: bool
+    ) -> None:
         source, at = self._source, self._at
         lazy = self._text[end : end + 1] == b"?"
         end += lazy
@@ -238,7 +256,10 @@ class _Parser:
 
     def _check_expansion(self, positions: int, at: int) -> None:
         if positions > MAX_EXPANDED_POSITIONS:
-            reason = f"repeats expand to {positions} positions; at most {MAX_EXPANDED_POSITIONS} are allowed"
+            reason = (
+                f"repeats expand to {positions} positions; at most {MAX_EXPANDED_POSITIONS} are "
+                f"allowed"
+            )
             raise self._source.error(at, reason, unsupported=True)
 
     def _close(self, group: _Group) -> Piece:

@@ -1,7 +1,8 @@
 """Sub-expressions while they are being read, with what RE2's rules about repeats ask of them.
 
-Two rules need more than the tree shows. Counts are limited, and so are the products of nested ones; and a
-loop directly inside a loop is merged with it, but only when both were read under the same flags.
+Two rules need more than the tree shows. Counts are limited, and so are the products of nested ones;
+and a loop directly inside a loop is merged with it, but only when both were read under the same
+flags.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """How far back a match can begin from where it ends, for expressions without a widest match.
 
-`[\\w.]{0,50}key=[a-z0-9]{10,}` has no bound, but no match of it holds a parenthesis or a blank, and whatever in one
-is not a letter or digit of that last loop belongs to the other parts, which have 54 bytes at most. So a look at the
-bytes before an end says how far back it can reach, which in text is not far.
+`[\\w.]{0,50}key=[a-z0-9]{10,}` has no bound, but no match of it holds a parenthesis or a blank, and
+whatever in one is not a letter or digit of that last loop belongs to the other parts, which have 54
+bytes at most. So a look at the bytes before an end says how far back it can reach, which in text is
+not far.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def loop_bytes(root: Node) -> int:
 
 
 def has_optional_loop(root: Node) -> bool:
-    """Whether an unbounded loop of `root` lies in what may be missing or in one of several branches."""
+    """Whether an unbounded loop of `root` lies in what may be missing or in one of several
+    branches.
+    """
 
     def combine(node: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
         # (whether there is a loop in the node, whether there is one that is optional)
@@ -53,7 +56,9 @@ def has_optional_loop(root: Node) -> bool:
 
 
 def lazy_loops(root: Node) -> Node:
-    """The same language with all unbounded loops lazy: matches that begin where they did, and end early."""
+    """The same language with all unbounded loops lazy: matches that begin where they did, and end
+    early.
+    """
 
     def lazy(node: Node, parts: Sequence[Node]) -> Node:
         if isinstance(node, Repeat) and node.max is None:
@@ -64,7 +69,9 @@ def lazy_loops(root: Node) -> Node:
 
 
 def bytes_outside(root: Node, loops: int) -> int:
-    """The most bytes of one match of `root` that are not in the mask `loops`, which holds at least loop_bytes(root)."""
+    """The most bytes of one match of `root` that are not in the mask `loops`, which holds at least
+    loop_bytes(root).
+    """
 
     def combine(node: Node, parts: Sequence[int]) -> int:
         match node:

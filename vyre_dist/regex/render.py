@@ -1,7 +1,8 @@
-r"""From a syntax tree to text: canonical patterns for google-re2 (Latin-1) and for Hyperscan (PCRE syntax).
+r"""From a syntax tree to text: canonical patterns for google-re2 (Latin-1) and for Hyperscan (PCRE
+syntax).
 
-Both come without flags: classes are explicit, assertions are spelled `\A`, `\z`, `\b`, `\B`, `(?m:^)`,
-`(?m:$)`. What RE2 cannot count is rewritten by repeats.py first.
+Both come without flags: classes are explicit, assertions are spelled `\A`, `\z`, `\b`, `\B`,
+`(?m:^)`, `(?m:$)`. What RE2 cannot count is rewritten by repeats.py first.
 """
 
 from __future__ import annotations
@@ -36,23 +37,28 @@ _Text = tuple[bytes, int]
 
 
 def to_re2(regex: Regex | Node) -> bytes:
-    """The pattern that google-re2 (Latin-1) compiles to the same matches, preferences and capture groups.
+    """The pattern that google-re2 (Latin-1) compiles to the same matches, preferences and capture
+    groups.
 
-    Groups keep their numbers when the node is a whole pattern's root; those of a part are counted anew.
+    Groups keep their numbers when the node is a whole pattern's root; those of a part are counted
+    anew.
 
     Raises:
-        RepeatRewriteError: a repeat beyond RE2's limits that has no equivalent (see repeats.fit_repeats).
+        RepeatRewriteError: a repeat beyond RE2's limits that has no equivalent (see
+        repeats.fit_repeats).
     """
     root = regex.root if isinstance(regex, Regex) else regex
     return fold(fit_repeats(root), _combine)[0]
 
 
 def to_pcre(regex: Regex | Node) -> bytes:
-    r"""The same language for Hyperscan 5.4 (no flags but HS_FLAG_ALLOWEMPTY if nullable), without groups.
+    r"""The same language for Hyperscan 5.4 (no flags but HS_FLAG_ALLOWEMPTY if nullable), without
+    groups.
 
-    One thing differs: in PCRE `(?m:^)` does not hold after a newline that ends the text. Where a match could
-    end right there `|\z` is added, so Hyperscan may also report an end at the end of text that RE2 would not:
-    what it reports is a superset. Greediness is kept in the text but Hyperscan ignores it.
+    One thing differs: in PCRE `(?m:^)` does not hold after a newline that ends the text. Where a
+    match could end right there `|\z` is added, so Hyperscan may also report an end at the end of
+    text that RE2 would not: what it reports is a superset. Greediness is kept in the text but
+    Hyperscan ignores it.
     """
     root = strip_captures(regex.root if isinstance(regex, Regex) else regex)
     if _may_end_at_line_start(root):
@@ -82,7 +88,8 @@ def _combine(node: Node, parts: Sequence[_Text]) -> _Text:
             head = b"(" if name is None else b"(?P<" + name.encode("latin-1") + b">"
             return head + parts[0][0] + b")", _ATOM
         case Repeat():
-            # A repeat is no atom: RE2 and PCRE refuse, or read differently, a second operator after it.
+            # A repeat is no atom: RE2 and PCRE refuse, or read differently, a second operator after
+            # it.
             return _grouped(parts[0], _ATOM) + _operator(node), _SEQUENCE
     raise TypeError(f"not a regex node: {type(node).__name__}")
 
@@ -102,7 +109,9 @@ def _operator(node: Repeat) -> bytes:
 
 
 def _class_text(mask: int) -> bytes:
-    r"""A class as compactly as both dialects read it: a literal, `.`, `\d`, `\w`, `(?s:.)` or brackets."""
+    r"""A class as compactly as both dialects read it: a literal, `.`, `\d`, `\w`, `(?s:.)` or
+    brackets.
+    """
     byte = charclass.single(mask)
     if byte is not None:
         return _byte_text(byte, _META)

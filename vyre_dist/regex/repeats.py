@@ -1,7 +1,8 @@
 """Repeats that RE2 cannot count, rewritten into ones that it can.
 
-RE2 allows 1000 copies in a repeat, and 1000 in the product of nested ones. x{1500} becomes x{1000}x{500}; the
-rules below say when the pieces still prefer the same match and fill the same groups, and refuse otherwise.
+RE2 allows 1000 copies in a repeat, and 1000 in the product of nested ones. x{1500} becomes
+x{1000}x{500}; the rules below say when the pieces still prefer the same match and fill the same
+groups, and refuse otherwise.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from vyre_dist.regex.nodes import (
 from vyre_dist.regex.pieces import RE2_MAX_REPEAT
 
 MOST_SEARCHED = 2048
-"""The positions of a repeat up to which google-re2 searches at its speed: its automaton has a state for
-each set of counts that starts before may be at."""
+"""The positions of a repeat up to which google-re2 searches at its speed: its automaton has a state
+for each set of counts that starts before may be at.
+"""
 
 # A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
 _MAX_NESTED_COPIES = 100
@@ -38,10 +40,12 @@ _LOOSE_SHARE = 4
 
 
 def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
-    """The same expression with no repeat, and no product of nested ones, above `limit` copies (RE2's: 1000).
+    """The same expression with no repeat, and no product of nested ones, above `limit` copies
+    (RE2's: 1000).
 
     Raises:
-        RepeatRewriteError: no equivalent exists within RE2's syntax (a group cannot be written twice).
+        RepeatRewriteError: no equivalent exists within RE2's syntax (a group cannot be written
+        twice).
     """
 
     def fit(node: Node, parts: Sequence[tuple[Node, int]]) -> tuple[Node, int]:
@@ -59,15 +63,16 @@ def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
 
 
 def counts_apart(root: Node) -> bool:
-    """Whether a repeat has more than MOST_SEARCHED positions: it is looked for as a loop, and counted
-    in steps where that one begins."""
+    """Whether a repeat has more than MOST_SEARCHED positions: it is looked for as a loop, and
+    counted in steps where that one begins.
+    """
     plain = strip_captures(root)
     return loosen_repeats(plain, MOST_SEARCHED) != plain
 
 
 def loosen_repeats(root: Node, most: int) -> Node:
-    """An expression of a few positions for one of many: repeats of more than `most` become loops. It matches all that `root`
-    matches, and more.
+    """An expression of a few positions for one of many: repeats of more than `most` become loops.
+    It matches all that `root` matches, and more.
     """
 
     def loosen(node: Node, parts: Sequence[tuple[Node, int]]) -> tuple[Node, int]:
@@ -85,16 +90,23 @@ def loosen_repeats(root: Node, most: int) -> Node:
 
 
 def _split(repeat: Repeat, chunk: int) -> Node:
-    """The repeat as a sequence of repeats of at most `chunk` copies; it has more than `chunk` itself."""
+    """The repeat as a sequence of repeats of at most `chunk` copies; it has more than `chunk`
+    itself.
+    """
     plain = strip_captures(repeat.node)
     if plain == repeat.node:
         return _split_plain(repeat, chunk)
     low, high = repeat.min, repeat.max
     if not _sets_every_group(repeat.node):
-        # The last copy need not overwrite what an earlier one captured, so none can lose its groups.
-        raise RepeatRewriteError(low, high, RE2_MAX_REPEAT, "a capture group takes part in some copies only")
+        # The last copy need not overwrite what an earlier one captured, so none can lose its
+        # groups.
+        raise RepeatRewriteError(
+            low, high, RE2_MAX_REPEAT, "a capture group takes part in some copies only"
+        )
     if high is None:
-        return concat([_exactly(plain, low - chunk, chunk), Repeat(repeat.node, chunk, None, repeat.greedy)])
+        return concat(
+            [_exactly(plain, low - chunk, chunk), Repeat(repeat.node, chunk, None, repeat.greedy)]
+        )
     if high - low < chunk:
         # At least one copy is left for the last part, and it overwrites every group.
         last = Repeat(repeat.node, low - (high - chunk), chunk, repeat.greedy)
@@ -117,21 +129,29 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
     if high - low <= chunk:
         fixed = max(high - chunk, 0)
         last = Repeat(node, low - fixed, high - fixed, repeat.greedy)
-        return concat([_exactly(node, fixed, chunk), node if (last.min, last.max) == (1, 1) else last])
+        return concat(
+            [_exactly(node, fixed, chunk), node if (last.min, last.max) == (1, 1) else last]
+        )
     optional = high - low
     if is_unambiguous(node):
-        # Only the number of copies matters, and there is one way to reach each: a matcher has few places to be at.
-        return concat([_exactly(node, low, chunk), _optional_parts(node, optional, chunk, repeat.greedy)])
+        # Only the number of copies matters, and there is one way to reach each: a matcher has few
+        # places to be at.
+        return concat(
+            [_exactly(node, low, chunk), _optional_parts(node, optional, chunk, repeat.greedy)]
+        )
     if repeat.greedy:
-        # Greedy: what stopping a part early allows was tried before, by staying in it, and so cannot win.
+        # Greedy: what stopping a part early allows was tried before, by staying in it, and so
+        # cannot win.
         parts = [_exactly(node, low, chunk)]
         for done in range(0, optional, chunk):
-            # RE2 would join neighbouring repeats of one class, and compiles x{0,65000} 35 times slower
-            # than 65 times x{0,1000}; the empty node keeps them apart.
+            # RE2 would join neighbouring repeats of one class, and compiles x{0,65000} 35 times
+            # slower than 65 times x{0,1000}; the empty node keeps them apart.
             parts.append(apart(Repeat(node, 0, min(chunk, optional - done), repeat.greedy)))
         return concat(parts)
     if optional - chunk > _MAX_NESTED_COPIES:
-        raise RepeatRewriteError(low, high, RE2_MAX_REPEAT, "it is lazy and can match in several ways")
+        raise RepeatRewriteError(
+            low, high, RE2_MAX_REPEAT, "it is lazy and can match in several ways"
+        )
     nested: Node = Repeat(node, 0, chunk, repeat.greedy)
     for _ in range(optional - chunk):
         nested = Repeat(concat([node, nested]), 0, 1, repeat.greedy)
@@ -139,14 +159,18 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
 
 
 def _optional_parts(node: Node, copies: int, chunk: int, greedy: bool) -> Node:
-    """Up to `copies` of a node that matches in one way only, by powers of two: as a number is written."""
+    """Up to `copies` of a node that matches in one way only, by powers of two: as a number is
+    written.
+    """
     if copies <= chunk:
         return Repeat(node, 0, copies, greedy)
     power = 1 << copies.bit_length() - 1
     fewer = _optional_parts(node, power - 1, chunk, greedy) if power > 1 else EMPTY
     if copies == 2 * power - 1:
         return concat([Repeat(_exactly(node, power, chunk), 0, 1, greedy), fewer])
-    more = concat([_exactly(node, power, chunk), _optional_parts(node, copies - power, chunk, greedy)])
+    more = concat(
+        [_exactly(node, power, chunk), _optional_parts(node, copies - power, chunk, greedy)]
+    )
     return Alternate((more, fewer) if greedy else (fewer, more))
 
 
@@ -169,7 +193,9 @@ def _sets_every_group(node: Node) -> bool:
 
 
 def is_unambiguous(node: Node) -> bool:
-    """Whether the node matches in at most one way at every position; False also where that is hard to see."""
+    """Whether the node matches in at most one way at every position; False also where that is hard
+    to see.
+    """
     return fold(node, _ways).unambiguous
 
 

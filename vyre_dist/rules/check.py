@@ -1,7 +1,7 @@
 """check_pack: what each rule of a pack is like, and whether it does what its examples say.
 
-Backs `vyre-dist rules check`. Which way a rule takes through a backend is not known here: whoever knows
-passes `route`.
+Backs `vyre-dist rules check`. Which way a rule takes through a backend is not known here: whoever
+knows passes `route`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from vyre_dist.rules.model import PackData, Rule
 from vyre_dist.rules.pack import RulePack
 from vyre_dist.rules.search import compile_pattern
 
-# (rule's index, rule, its regex) -> which way it takes through a backend and why; empty: nothing to say
+# (rule's index, rule, its regex) -> which way it takes through a backend and why; empty: nothing to
+# say
 Route = Callable[[int, Rule, rx.Regex], str]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """One rule. Widths in bytes; `max_width` None: unbounded. A rule with a path only has no widths and
-    `groups` 0.
+    """One rule. Widths in bytes; `max_width` None: unbounded. A rule with a path only has no widths
+    and `groups` 0.
 
-    `re2_memory`: google-re2's max_mem, in bytes, at which the regex compiles; None: it does not, or there is
-    none. `missed_examples` and `matched_negatives`: numbers, from 0, of examples that the whole rule
-    (keywords and filters included) decides otherwise than the pack says. `problems` make the rule unfit,
-    `notes` are worth knowing.
+    `re2_memory`: google-re2's max_mem, in bytes, at which the regex compiles; None: it does not, or
+    there is none. `missed_examples` and `matched_negatives`: numbers, from 0, of examples that the
+    whole rule (keywords and filters included) decides otherwise than the pack says. `problems` make
+    the rule unfit, `notes` are worth knowing.
     """
 
     rule_id: str
@@ -89,7 +90,9 @@ def _check(
         if high is None:
             notes.append("matches have no longest length: they are cut at max_match_bytes")
         if never := rx.never_matches(regex.root):
-            notes.append("no text can match the regex: the rule finds nothing, and no backend looks for it")
+            notes.append(
+                "no text can match the regex: the rule finds nothing, and no backend looks for it"
+            )
         if not rule.keywords and not never:
             notes.append("has no keywords: every document is searched for it")
         try:
@@ -100,7 +103,9 @@ def _check(
             verdicts = [_reports(index, regexp, text, filters) for text in rule.examples]
             missed = tuple(i for i, hit in enumerate(verdicts) if not hit)
             matched = tuple(
-                i for i, text in enumerate(rule.negative_examples) if _reports(index, regexp, text, filters)
+                i
+                for i, text in enumerate(rule.negative_examples)
+                if _reports(index, regexp, text, filters)
             )
         way = "" if route is None else route(index, rule, regex)
     return RuleReport(

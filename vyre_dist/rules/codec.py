@@ -1,7 +1,8 @@
 """PackData as bytes, and back: how a pack reaches a worker on another machine.
 
-msgpack of plain values, checked field by field against the types that model.py declares, so that a driver and a worker
-of different versions notice it. Reading rules that people wrote is the loaders' work, not this module's.
+msgpack of plain values, checked field by field against the types that model.py declares, so that a
+driver and a worker of different versions notice it. Reading rules that people wrote is the loaders'
+work, not this module's.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ SCHEMA = 1
 
 
 class PackCodecError(VyreError):
-    """Bytes that are no pack of this version. `where` names the field, `found` what is wrong with it."""
+    """Bytes that are no pack of this version. `where` names the field, `found` what is wrong with
+    it.
+    """
 
     def __init__(self, where: str, found: str) -> None:
         super().__init__(
-            f"cannot read a pack: {where}: {found}; driver and workers must run the same version of vyre-dist"
+            f"cannot read a pack: {where}: {found}; driver and workers must run the same version "
+            "of vyre-dist"
         )
         self.where = where
         self.found = found

@@ -43,7 +43,9 @@ class PlacedAllowlist:
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """What a file builds upon (our built-in pack or the file `path`), and what of it it leaves out."""
+    """What a file builds upon (our built-in pack or the file `path`), and what of it it leaves
+    out.
+    """
 
     use_default: bool = False
     path: str = ""
@@ -92,7 +94,9 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
     disabled = set(extend.disabled_rules)
     # the merge goes by id: of two rules with one id it would lose one without a word
     merged = {
-        draft.rule.id: draft for draft in one_of_each(base.rules, report) if draft.rule.id not in disabled
+        draft.rule.id: draft
+        for draft in one_of_each(base.rules, report)
+        if draft.rule.id not in disabled
     }
     for draft in one_of_each(own.rules, report):
         under = merged.get(draft.rule.id)
@@ -177,7 +181,8 @@ def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
                     _problem(
                         placed.origin,
                         "",
-                        "the allowlist is ignored: it covers its own file's rules, and there are none",
+                        "the allowlist is ignored: it covers its own file's rules, and there are "
+                        "none",
                         "name the rules in targetRules, or the pack in [extend]",
                     )
                 )
@@ -216,7 +221,9 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
         rule = item.rule
         found = [*item.unsupported, *_rule_problems(rule, patterns)]
         if report.skip_unsupported and any(problem.unsupported for problem in found):
-            _leave_out(rule.id, [problem for problem in found if problem.unsupported], rule.origin, report)
+            _leave_out(
+                rule.id, [problem for problem in found if problem.unsupported], rule.origin, report
+            )
             left_out.add(rule.id)
             continue
         rules[rule.id] = rule
@@ -253,11 +260,15 @@ def _costs(rule: Rule, patterns: Patterns) -> list[Problem]:
         return []
     most = rx.MOST_SEARCHED
     message = (
-        f"a repeat of more than {most} positions is counted step by step where it begins: a scan may be slow"
+        f"a repeat of more than {most} positions is counted step by step where it begins: a scan "
+        f"may be slow"
     )
     return [
         _problem(
-            rule.origin, rule.id, message, f"a count of at most {most} or none is searched at full speed"
+            rule.origin,
+            rule.id,
+            message,
+            f"a count of at most {most} or none is searched at full speed",
         )
     ]
 
@@ -281,20 +292,24 @@ def _check_targets(
 def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
     if rule.regex is None and rule.path is None:
         hint = "if it is meant to change a rule of another pack, name that pack in [extend]"
-        yield _problem(rule.origin, rule.id, "has neither regex nor path, so it could never match", hint)
+        yield _problem(
+            rule.origin, rule.id, "has neither regex nor path, so it could never match", hint
+        )
     if rule.regex is None and rule.path is not None and rule.keywords:
         # Refused, as other filters that do not exist here: without them the rule reports every file
         # in a fitting place.
         message = "has keywords and no regex: a rule with a path only does not look into files"
         hint = "write the keywords as its regex, such as '(?i)word', or remove them"
         yield replace(
-            _problem(rule.origin, rule.id, message, hint), unsupported="keywords of a rule with a path only"
+            _problem(rule.origin, rule.id, message, hint),
+            unsupported="keywords of a rule with a path only",
         )
     regex = None if rule.regex is None else patterns.parsed(rule.regex)
     groups = 0 if regex is None else regex.groups
     if rule.secret_group > groups and (regex is not None or rule.regex is None):
         message = (
-            f"secret group {rule.secret_group} asked for, the regex has {groups} group{'s' * (groups != 1)}"
+            f"secret group {rule.secret_group} asked for, the regex has {groups} "
+            f"group{'s' * (groups != 1)}"
         )
         yield _problem(rule.origin, rule.id, message, f"use 0 to {groups}")
 

@@ -1,17 +1,17 @@
 r"""CompiledFilters: what a pack's filters do with a match, in gitleaks' terms and order.
 
-Keyword gate, secret, entropy, allowlists, stop words. Paths are in path_filters.py. Finding matches is not
-done here.
+Keyword gate, secret, entropy, allowlists, stop words. Paths are in path_filters.py. Finding matches
+is not done here.
 
-For one match gitleaks asks in this order, and so must the engine: may anything be reported for this path
-(`document_skipped`); is one of the rule's keywords in the document (`gate_open`); does the rule apply to the
-path (`rule_applies_to_path`); then, for every match, `pick_secret`, `entropy`, `allowed`. `judge` does the
-last three.
+For one match gitleaks asks in this order, and so must the engine: may anything be reported for this
+path (`document_skipped`); is one of the rule's keywords in the document (`gate_open`); does the
+rule apply to the path (`rule_applies_to_path`); then, for every match, `pick_secret`, `entropy`,
+`allowed`. `judge` does the last three.
 
-Known differences, on purpose: entropy counts bytes (gitleaks: characters, over the length in bytes); the
-groups are those of the match in its document (gitleaks matches again within the matched text, where `\b` and
-`$` may see something else); a line has no line break at its start (gitleaks' has one, except the first, so
-that `^` fails there).
+Known differences, on purpose: entropy counts bytes (gitleaks: characters, over the length in
+bytes); the groups are those of the match in its document (gitleaks matches again within the matched
+text, where `\b` and `$` may see something else); a line has no line break at its start (gitleaks'
+has one, except the first, so that `^` fails there).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def entropy(secret: bytes) -> float:
 
 
 def _term(count: int, size: int) -> float:
-    # count/size is exact where it can be, so that eight different letters have 3.0 and not nearly so
+    # count/size is exact where it can be, so that eight different letters have 3.0 and not nearly
+    # so
     return count / size * math.log2(count / size)
 
 
@@ -65,8 +66,8 @@ def _terms(size: int) -> list[float]:
 def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> bytes:
     """The part of a match that is the secret.
 
-    The rule's secret group (empty when it took no part); without one the first group that is not empty;
-    without such a group the match, line breaks at its ends cut off.
+    The rule's secret group (empty when it took no part); without one the first group that is not
+    empty; without such a group the match, line breaks at its ends cut off.
     """
     if rule.secret_group:
         return groups[rule.secret_group - 1] or b""
@@ -75,8 +76,8 @@ def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> byt
 
 @dataclass(frozen=True, slots=True)
 class _ContentCheck:
-    """An allowlist that needs to see the match. `paths`: its path patterns where they count, too (condition
-    AND).
+    """An allowlist that needs to see the match. `paths`: its path patterns where they count, too
+    (condition AND).
     """
 
     both: bool
@@ -87,7 +88,9 @@ class _ContentCheck:
 
 
 class _Search:
-    """A pattern that is compiled when it is first searched for: most allowlists of a pack never are."""
+    """A pattern that is compiled when it is first searched for: most allowlists of a pack never
+    are.
+    """
 
     __slots__ = ("_finder", "_pattern")
 
@@ -102,7 +105,8 @@ class _Search:
 
 
 class JudgedLine:
-    """A line as allowlists ask for it, with what they said: each searches a line once, however many matches are on it.
+    """A line as allowlists ask for it, with what they said: each searches a line once, however many
+    matches are on it.
 
     `text`: gives the line; it is not kept, as a line may be a whole document.
     """
@@ -134,7 +138,9 @@ class CompiledFilters:
         """
         renderings = renderings or Renderings()
         self.rules = pack.rules
-        self.keywords = tuple(tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules)
+        self.keywords = tuple(
+            tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules
+        )
         scoped = in_force(pack.rules, pack.allowlists)
         self.paths = PathFilters(pack.rules, scoped, renderings)
         compiled: dict[Allowlist, _ContentCheck | None] = {}
@@ -146,7 +152,9 @@ class CompiledFilters:
             tuple(check for check in map(compiled.__getitem__, allowlists) if check is not None)
             for allowlists in scoped
         )
-        self._needs_line = tuple(any(check.target == "line" for check in checks) for checks in self._checks)
+        self._needs_line = tuple(
+            any(check.target == "line" for check in checks) for checks in self._checks
+        )
         self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
 
     def path_verdict(self, path: str) -> PathVerdict:
@@ -154,11 +162,15 @@ class CompiledFilters:
         return self.paths.verdict(path)
 
     def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
-        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for."""
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked
+        for.
+        """
         return self.paths.folder_verdict(prefix, names)
 
     def document_skipped(self, path: str) -> bool:
-        """Whether no rule at all can report for this path, so that the document need not be read."""
+        """Whether no rule at all can report for this path, so that the document need not be
+        read.
+        """
         return self.paths.verdict(path).skipped
 
     def rule_applies_to_path(self, rule_index: int, path: str) -> bool:
@@ -181,12 +193,12 @@ class CompiledFilters:
         return self._needs_line[rule_index]
 
     def allowed(self, rule_index: int, path: str, secret: bytes, match: bytes, line: Line) -> bool:
-        """Whether a match is to be dropped: an allowlist in force for the rule covers it, or the path rules
-        it out.
+        """Whether a match is to be dropped: an allowlist in force for the rule covers it, or the
+        path rules it out.
 
-        `line()` is asked only where an allowlist targets lines: from the start of the line where the match
-        starts to the end of the one where it ends, without the line break there. Give the matches of one line
-        the same JudgedLine: else each has the line searched again.
+        `line()` is asked only where an allowlist targets lines: from the start of the line where
+        the match starts to the end of the one where it ends, without the line break there. Give the
+        matches of one line the same JudgedLine: else each has the line searched again.
         """
         verdict = self.paths.verdict(path)
         if not verdict.applies[rule_index]:
@@ -239,8 +251,8 @@ class CompiledFilters:
 def too_few_bytes(least: float | None) -> int:
     """So many different bytes never have more than `least` bits of entropy: n have at most log2(n).
 
-    -1 for no least. To count them takes a third of the time that the entropy takes, and most matches of a loose rule
-    have too few.
+    -1 for no least. To count them takes a third of the time that the entropy takes, and most
+    matches of a loose rule have too few.
     """
     # less than that by more than entropy's rounding could make up for
     return int(2 ** (min(least, 8) - 1e-9)) if least and least > 0 else -1
@@ -267,4 +279,6 @@ def _content_check(allowlist: Allowlist, renderings: Renderings) -> _ContentChec
     regexes = _Search(renderings.alternation(allowlist.regexes)) if allowlist.regexes else None
     words = [word.encode().lower() for word in allowlist.stopwords]
     stopwords = _Search(literal_alternation(words)) if words else None
-    return _ContentCheck(both, allowlist.regex_target, regexes, stopwords, allowlist.paths if both else ())
+    return _ContentCheck(
+        both, allowlist.regex_target, regexes, stopwords, allowlist.paths if both else ()
+    )

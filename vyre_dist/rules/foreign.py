@@ -37,7 +37,11 @@ class _Sign:
     instead: frozenset[str] = _NO_KEYS
 
     def fits(self, top: Set[str], rules: Set[str]) -> bool:
-        if self.rule & rules or self.beside & top or (self.instead & rules and "pattern" not in rules):
+        if (
+            self.rule & rules
+            or self.beside & top
+            or (self.instead & rules and "pattern" not in rules)
+        ):
             return True
         if "rules" in top:
             return False
@@ -55,27 +59,37 @@ _YAML = (
     _Sign(
         Foreign("a semgrep pack", "its patterns are code to look for, not regexes"),
         rule=_keys(
-            "patterns pattern-either pattern-regex pattern-not pattern-inside pattern-sources pattern-sinks "
+            "patterns pattern-either pattern-regex pattern-not pattern-inside pattern-sources "
+            "pattern-sinks "
             "languages match taint r2c-internal-project-depends-on"
         ),
     ),
     _Sign(
-        Foreign("a Nosey Parker rule set", "it chooses among rules; here all rules of a pack are used"),
+        Foreign(
+            "a Nosey Parker rule set", "it chooses among rules; here all rules of a pack are used"
+        ),
         top=_keys("rulesets"),
     ),
     _Sign(
         Foreign("a trivy secret configuration", _REWRITE),
-        beside=_keys("enable-builtin-rules disable-rules disable-allow-rules allow-rules exclude-block"),
+        beside=_keys(
+            "enable-builtin-rules disable-rules disable-allow-rules allow-rules exclude-block"
+        ),
         rule=_keys("secret-group-name allow-rules exclude-block"),
     ),
     _Sign(
-        Foreign("a pack in another tool's format", _REWRITE), instead=_keys("regex regexes regexp condition")
+        Foreign("a pack in another tool's format", _REWRITE),
+        instead=_keys("regex regexes regexp condition"),
     ),
     _Sign(Foreign("a trufflehog configuration", _REWRITE), top=_keys("detectors sources")),
     _Sign(
-        Foreign("a detect-secrets baseline", _NO_RULES), top=_keys("plugins_used filters_used generated_at")
+        Foreign("a detect-secrets baseline", _NO_RULES),
+        top=_keys("plugins_used filters_used generated_at"),
     ),
-    _Sign(Foreign("a Sigma rule", "it is about log events, not files"), all_top=_keys("logsource detection")),
+    _Sign(
+        Foreign("a Sigma rule", "it is about log events, not files"),
+        all_top=_keys("logsource detection"),
+    ),
     _Sign(Foreign("a nuclei template", "it is about hosts, not files"), all_top=_keys("id info")),
     _Sign(
         Foreign("a Bearer rule", "its patterns are code to look for, not regexes"),
@@ -89,9 +103,12 @@ _YAML = (
         Foreign("an ast-grep rule", "its patterns are code to look for, not regexes"),
         all_top=_keys("rule language"),
     ),
-    _Sign(Foreign("a Talisman configuration", _NO_RULES), top=_keys("fileignoreconfig scopeconfig")),
     _Sign(
-        Foreign("a ggshield configuration", _NO_RULES), top=_keys("paths-ignore matches-ignore paths_ignore")
+        Foreign("a Talisman configuration", _NO_RULES), top=_keys("fileignoreconfig scopeconfig")
+    ),
+    _Sign(
+        Foreign("a ggshield configuration", _NO_RULES),
+        top=_keys("paths-ignore matches-ignore paths_ignore"),
     ),
     _Sign(Foreign("a pre-commit configuration", _NO_RULES), top=_keys("repos")),
     _Sign(Foreign("a CI workflow", _NO_RULES), all_top=_keys("jobs on")),
@@ -102,10 +119,13 @@ _TOML = (
 )
 
 _BY_ENDING = {
-    ".yar": "YARA's rules are conditions over strings; rewrite those that are single regexes as TOML",
-    ".yara": "YARA's rules are conditions over strings; rewrite those that are single regexes as TOML",
+    ".yar": "YARA's rules are conditions over strings; rewrite those that are single regexes as "
+    "TOML",
+    ".yara": "YARA's rules are conditions over strings; rewrite those that are single regexes as "
+    "TOML",
     ".baseline": "it is detect-secrets' and holds no rules",
-    ".json": "detect-secrets' baselines, trufflehog's old lists and others' are JSON; write the rules as TOML",
+    ".json": "detect-secrets' baselines, trufflehog's old lists and others' are JSON; write the "
+    "rules as TOML",
 }
 
 
@@ -123,4 +143,6 @@ def foreign_toml(top: Set[str]) -> Foreign | None:
 
 def hint_for_ending(suffix: str) -> str:
     """What is known of files that end so, else what packs end in."""
-    return _BY_ENDING.get(suffix, "gitleaks and vyre packs end in .toml, Nosey Parker's in .yml or .yaml")
+    return _BY_ENDING.get(
+        suffix, "gitleaks and vyre packs end in .toml, Nosey Parker's in .yml or .yaml"
+    )

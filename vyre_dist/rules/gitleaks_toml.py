@@ -1,11 +1,15 @@
-"""The gitleaks and betterleaks TOML dialect: which of their keys are refused, and which change no finding."""
+"""The gitleaks and betterleaks TOML dialect: which of their keys are refused, and which change no
+finding.
+"""
 
 from __future__ import annotations
 
 from vyre_dist.rules.toml_pack import Dialect
 
 _EXPRESSION = "filter expressions are not evaluated; write allowlists and entropy instead"
-_COMPOSITE = "rules made of several rules are not supported; remove it to report the rule on its own"
+_COMPOSITE = (
+    "rules made of several rules are not supported; remove it to report the rule on its own"
+)
 _BEFORE_8 = "it is of a gitleaks before version 8, whose rules are read otherwise"
 
 # what people write about a pack or a rule, beside what the tools read
@@ -38,8 +42,10 @@ GITLEAKS = Dialect(
             "required": _COMPOSITE,
             "components": _COMPOSITE,
             "filter": _EXPRESSION,
-            "tokenEfficiency": "the token efficiency filter does not exist here; entropy is the nearest",
-            "specificity": "every rule reports here, also where a more specific one does; remove it to have that",
+            "tokenEfficiency": "the token efficiency filter does not exist here; entropy is the "
+            "nearest",
+            "specificity": "every rule reports here, also where a more specific one does; remove "
+            "it to have that",
             "entropies": _BEFORE_8,
             "whitelist": _BEFORE_8,
             "file": _BEFORE_8,

@@ -55,8 +55,8 @@ def _builtin_files() -> dict[str, bytes]:
 
 
 class Loader:
-    """Loads drafts into one report. `patterns` holds every pattern of them, parsed; `extends`: whether one of them extends
-    another pack. `skip_unsupported`: see Report.
+    """Loads drafts into one report. `patterns` holds every pattern of them, parsed; `extends`:
+    whether one of them extends another pack. `skip_unsupported`: see Report.
     """
 
     def __init__(self, *, skip_unsupported: bool = False) -> None:
@@ -67,8 +67,8 @@ class Loader:
     def load(self, name: str | os.PathLike[str]) -> PackDraft:
         """The draft of a file, a folder or a built-in pack.
 
-        Raises PackNotFoundError, or PackError where nothing at all could be read; other problems are in
-        `report`.
+        Raises PackNotFoundError, or PackError where nothing at all could be read; other problems
+        are in `report`.
         """
         path = Path(name)
         if path.is_dir():
@@ -85,11 +85,15 @@ class Loader:
             if stem not in files:
                 raise PackNotFoundError(name, builtin_names())
             files = {stem: files[stem]}
-        drafts = [self._toml(data, f"{BUILTIN}:{stem}", stem, None, ()) for stem, data in files.items()]
+        drafts = [
+            self._toml(data, f"{BUILTIN}:{stem}", stem, None, ()) for stem, data in files.items()
+        ]
         return join(name, drafts, self.report)
 
     def _folder(self, folder: Path) -> PackDraft:
-        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in _TOML + _YAML and f.is_file())
+        files = sorted(
+            f for f in folder.rglob("*") if f.suffix.lower() in _TOML + _YAML and f.is_file()
+        )
         if not files:
             raise PackError(
                 [
@@ -103,7 +107,9 @@ class Loader:
                     )
                 ]
             )
-        return join(folder.name, [draft for file in files for draft in self._kept(file)], self.report)
+        return join(
+            folder.name, [draft for file in files for draft in self._kept(file)], self.report
+        )
 
     def _kept(self, file: Path) -> Iterator[PackDraft]:
         # one unreadable file of a folder must not hide what is wrong with the others
@@ -120,9 +126,13 @@ class Loader:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise PackError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+            raise PackError(
+                [Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]
+            ) from error
         if suffix in _YAML:
-            return noseyparker_yaml.read_pack(data, str(path), path.stem, self.report, self.patterns)
+            return noseyparker_yaml.read_pack(
+                data, str(path), path.stem, self.report, self.patterns
+            )
         return self._toml(data, str(path), path.stem, path, below)
 
     def _toml(
@@ -143,15 +153,22 @@ class Loader:
 
     def _base(self, extend: Extend, path: Path | None, below: tuple[Path, ...]) -> PackDraft | None:
         def problem(message: str, hint: str = "") -> None:
-            self.report.problems.append(Problem(extend.origin.file, extend.origin.line, 0, "", message, hint))
+            self.report.problems.append(
+                Problem(extend.origin.file, extend.origin.line, 0, "", message, hint)
+            )
 
         if extend.use_default:
             if path is None:
                 problem("a built-in pack cannot extend the built-in packs")
                 return None
-            message = "useDefault stands for vyre-dist's built-in packs, not for gitleaks' own default rules"
+            message = (
+                "useDefault stands for vyre-dist's built-in packs, not for gitleaks' own default "
+                "rules"
+            )
             hint = "to build upon gitleaks' rules, save its gitleaks.toml and name it with path"
-            self.report.warnings.append(Problem(extend.origin.file, extend.origin.line, 0, "", message, hint))
+            self.report.warnings.append(
+                Problem(extend.origin.file, extend.origin.line, 0, "", message, hint)
+            )
             return self.builtin()
         target = self._extended_file(extend.path, path)
         if target is None:
@@ -163,10 +180,16 @@ class Loader:
         chain = (*below, *(() if path is None else (path.resolve(),)))
         if target.resolve() in chain:
             names = " -> ".join(f.name for f in (*chain, target))
-            problem(f"packs extend each other in a circle: {names}", "remove one of these [extend] tables")
+            problem(
+                f"packs extend each other in a circle: {names}",
+                "remove one of these [extend] tables",
+            )
             return None
         if len(chain) > MAX_EXTEND_DEPTH:
-            problem(f"packs extend each other more than {MAX_EXTEND_DEPTH} deep", "merge two of these files")
+            problem(
+                f"packs extend each other more than {MAX_EXTEND_DEPTH} deep",
+                "merge two of these files",
+            )
             return None
         return self._file(target, chain)
 

@@ -1,7 +1,8 @@
-"""The rule pack as plain frozen data: what every loader produces and every layer below the engine reads.
+"""The rule pack as plain frozen data: what every loader produces and every layer below the engine
+reads.
 
-No parsing, no matching and no I/O happens here; loaders live in the modules named after their format,
-the meaning of the filters in filters.py.
+No parsing, no matching and no I/O happens here; loaders live in the modules named after their
+format, the meaning of the filters in filters.py.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ class Origin:
 class Allowlist:
     """What a match must look like to be dropped, in gitleaks' terms.
 
-    `condition` OR: one of the non-empty kinds (paths, regexes, stopwords) is enough; AND: every non-empty
-    kind must hold, commits included. `regexes` are searched in what `regex_target` names; `paths` in the
-    document's path; `stopwords` are substrings of the secret, ASCII case folded. `target_rules` limits a
-    global allowlist to those rule ids (empty: all). Files have no commits, so `commits` never hold.
+    `condition` OR: one of the non-empty kinds (paths, regexes, stopwords) is enough; AND: every
+    non-empty kind must hold, commits included. `regexes` are searched in what `regex_target` names;
+    `paths` in the document's path; `stopwords` are substrings of the secret, ASCII case folded.
+    `target_rules` limits a global allowlist to those rule ids (empty: all). Files have no commits,
+    so `commits` never hold.
     """
 
     description: str = ""
@@ -47,10 +49,10 @@ class Rule:
     """One rule. `regex` None: a path-only rule, which reports the file itself.
 
     `keywords` gate: the rule applies to a document only if one of them occurs in it, ASCII case
-    folded (none: always); the loaders refuse them for a path-only rule. `secret_group` 0: the first group that
-    matched non-empty, else the whole match.
-    `entropy`: findings whose secret's entropy is not above it are dropped (None: no such filter).
-    `max_match_bytes` overrides the engine's cap for rules of unbounded width.
+    folded (none: always); the loaders refuse them for a path-only rule. `secret_group` 0: the first
+    group that matched non-empty, else the whole match. `entropy`: findings whose secret's entropy
+    is not above it are dropped (None: no such filter). `max_match_bytes` overrides the engine's cap
+    for rules of unbounded width.
     """
 
     id: str
@@ -77,7 +79,9 @@ class PackData:
     allowlists: tuple[Allowlist, ...] = ()
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) over everything that changes findings: not origins, examples and texts for people."""
+        """SHA-256 (hex) over everything that changes findings: not origins, examples and texts for
+        people.
+        """
         parts = [b"vyre-dist pack 1\n"]
         _collect(parts, self.rules)
         _collect(parts, self.allowlists)
@@ -106,7 +110,11 @@ def _collect(parts: list[bytes], value: Any) -> None:
 
 @functools.cache
 def _hashed_fields(kind: type) -> tuple[tuple[str, bytes], ...] | None:
-    """(name, what is hashed of it) of a dataclass's fields, None for another class: a pack has few kinds and many values."""
+    """(name, what is hashed of it) of a dataclass's fields, None for another class: a pack has few
+    kinds and many values.
+    """
     if not is_dataclass(kind):
         return None
-    return tuple((f.name, f.name.encode() + b"=") for f in fields(kind) if f.name not in _NOT_HASHED)
+    return tuple(
+        (f.name, f.name.encode() + b"=") for f in fields(kind) if f.name not in _NOT_HASHED
+    )

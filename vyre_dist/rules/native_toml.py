@@ -1,5 +1,5 @@
-"""Our own TOML dialect: gitleaks' keys in snake_case (or camelCase), plus examples, flags and limits. See
-docs/rule-packs.md.
+"""Our own TOML dialect: gitleaks' keys in snake_case (or camelCase), plus examples, flags and
+limits. See docs/rule-packs.md.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ _HARMLESS = frozenset(
 # as YAML 1.1 has it, and in quotes
 _NO = ("false", "no", "off", "n", "0")
 _REFUSED = {
-    "pattern_requirements": "without what it asks of a secret's characters the rule would report too much",
+    "pattern_requirements": "without what it asks of a secret's characters the rule would report "
+    "too much",
     "path": "the tools that have it do not agree on what it is compared with",
     "base64": "nothing is decoded",
     "noisy": "titus uses such rules only when asked",
@@ -74,7 +75,8 @@ _KEPT = r"""
 _LINE_COMMENT = r"| \# [^\n]*"
 _COMMENT_OR_COUNT, _IN_VERBOSE_MODE = (
     re.compile(
-        rf"(?P<kept> {kept}) | \(\?\# [^)]* \) | (?P<count> \{{\s*+ \d++ \s*+ (?:,\s*+ \d*+ \s*+)?+ \}})",
+        rf"(?P<kept> {kept}) | \(\?\# [^)]* \) | (?P<count> "
+        rf"\{{\s*+ \d++ \s*+ (?:,\s*+ \d*+ \s*+)?+ \}})",
         re.DOTALL | re.VERBOSE,
     )
     for kept in (_KEPT, _KEPT + _LINE_COMMENT)
@@ -88,7 +90,9 @@ def to_re2_syntax(pattern: str) -> str:
     def rewrite(found: re.Match[str]) -> str:
         return found["kept"] or "".join((found["count"] or "").split())
 
-    return (_IN_VERBOSE_MODE if _VERBOSE.match(pattern) else _COMMENT_OR_COUNT).sub(rewrite, pattern)
+    return (_IN_VERBOSE_MODE if _VERBOSE.match(pattern) else _COMMENT_OR_COUNT).sub(
+        rewrite, pattern
+    )
 
 
 def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patterns) -> PackDraft:
@@ -99,7 +103,9 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
     source = YamlFile(file, report)
     root = compose(data, file)
     if root is None:
-        report.problems.append(Problem(file, 0, 0, "", "the file is empty", "it must hold `rules:`"))
+        report.problems.append(
+            Problem(file, 0, 0, "", "the file is empty", "it must hold `rules:`")
+        )
         return draft
     foreign = _foreign(root)
     if foreign is not None:
@@ -149,7 +155,9 @@ def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> 
     label = rule_id or f"#{index}"
     if not rule_id:
         source.problem(node, label, "has no id", "every rule needs one, unique in the pack")
-    texts = {key: source.text(fields[key], key, label) for key in ("name", "pattern") if key in fields}
+    texts = {
+        key: source.text(fields[key], key, label) for key in ("name", "pattern") if key in fields
+    }
     lists = {key: source.texts(fields[key], key, label) for key in _LISTS if key in fields}
     for key, key_node, value in items:
         _tell_if_unsupported(source, label, key, key_node, value)
@@ -169,7 +177,9 @@ def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> 
         judged = judged_group(regex)
         if isinstance(judged, str):
             what = "min_entropy of a text that is chosen otherwise here"
-            source.unsupported(fields["min_entropy"], label, what, f"min_entropy is not supported: {judged}")
+            source.unsupported(
+                fields["min_entropy"], label, what, f"min_entropy is not supported: {judged}"
+            )
         else:
             group = judged
     rule = Rule(
@@ -194,18 +204,28 @@ def _tell_if_unsupported(
         return
     if key == "visible":
         if isinstance(value, yaml.ScalarNode) and str(value.value).lower() in _NO:
-            hint = "kingfisher looks for the rule and does not report it; remove the rule, or the key to have it reported"
-            source.unsupported(key_node, rule_id, "visible: false", "visible: false is not supported", hint)
+            hint = (
+                "kingfisher looks for the rule and does not report it; remove the rule, or the key "
+                "to have it reported"
+            )
+            source.unsupported(
+                key_node, rule_id, "visible: false", "visible: false is not supported", hint
+            )
     elif key == "confidence":
         level = str(value.value) if isinstance(value, yaml.ScalarNode) else kind(value)
         if level.lower() not in ("medium", "high") and not is_empty(value):
-            hint = "kingfisher loads such rules only when asked; remove the rule, or the key to have it used"
+            hint = (
+                "kingfisher loads such rules only when asked; remove the rule, or the key to have "
+                "it used"
+            )
             what = f"confidence: {level.lower()}"
             source.unsupported(key_node, rule_id, what, f"{what} is not supported", hint)
     elif is_empty(value):
         pass
     elif key in _REFUSED:
-        source.unsupported(key_node, rule_id, f"the key {key}", f"{key} is not supported", _REFUSED[key])
+        source.unsupported(
+            key_node, rule_id, f"the key {key}", f"{key} is not supported", _REFUSED[key]
+        )
     else:
         close = difflib.get_close_matches(key, (*_READ, *_REFUSED, *_HARMLESS), n=1)
         hint = (
@@ -213,7 +233,9 @@ def _tell_if_unsupported(
             if close
             else "it may change what is found; remove it if it does not"
         )
-        source.unsupported(key_node, rule_id, f"the unknown key {key}", f"unknown key {key!r}", hint)
+        source.unsupported(
+            key_node, rule_id, f"the unknown key {key}", f"unknown key {key!r}", hint
+        )
 
 
 def judged_group(regex: rx.Regex) -> int | str:

@@ -1,6 +1,8 @@
-"""RulePack: a rule pack that is loaded, checked and ready to compile. The front door of this package.
+"""RulePack: a rule pack that is loaded, checked and ready to compile. The front door of this
+package.
 
-Formats are read in loading.py and the modules named after them; what the filters mean is in filters.py.
+Formats are read in loading.py and the modules named after them; what the filters mean is in
+filters.py.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from vyre_dist.rules.problems import PackError, Problem
 
 
 class RulePack:
-    """A valid pack. Rules are in file order and found by id with `pack["id"]`; two packs are equal when their
-    data are.
+    """A valid pack. Rules are in file order and found by id with `pack["id"]`; two packs are equal
+    when their data are.
 
-    `dialect`: gitleaks, vyre, noseyparker, patterns, or mixed. `warnings`: what is odd in the files but does
-    no harm. `extends`: a file of it extends another pack, so that not only the files that were named have a say.
-    `left_out`: the rules, and files of rules, that `skip_unsupported` has left out.
+    `dialect`: gitleaks, vyre, noseyparker, patterns, or mixed. `warnings`: what is odd in the files
+    but does no harm. `extends`: a file of it extends another pack, so that not only the files that
+    were named have a say. `left_out`: the rules, and files of rules, that `skip_unsupported` has
+    left out.
     """
 
     def __init__(
@@ -45,23 +48,26 @@ class RulePack:
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, skip_unsupported: bool = False) -> RulePack:
-        """Load a .toml file (gitleaks, betterleaks, ours), a Nosey Parker .yml file, a folder of such files,
-        or a built-in pack.
+        """Load a .toml file (gitleaks, betterleaks, ours), a Nosey Parker .yml file, a folder of
+        such files, or a built-in pack.
 
-        An existing path wins over a built-in name. `skip_unsupported`: rules with keys that do not exist here and would
-        change what they find, files of other tools in a folder, and of two rules with one id the earlier, are left out.
-        Raises PackError with everything that is wrong with the pack, and PackNotFoundError when there is no pack of that
-        name.
+        An existing path wins over a built-in name. `skip_unsupported`: rules with keys that do not
+        exist here and would change what they find, files of other tools in a folder, and of two
+        rules with one id the earlier, are left out. Raises PackError with everything that is wrong
+        with the pack, and PackNotFoundError when there is no pack of that name.
         """
         loader = Loader(skip_unsupported=skip_unsupported)
         return cls._finish(loader.load(name), loader)
 
     @classmethod
-    def load_all(cls, names: Iterable[str | os.PathLike[str]], *, skip_unsupported: bool = False) -> RulePack:
-        """Several packs side by side, as `load` finds them; each keeps its global allowlists to its own rules.
+    def load_all(
+        cls, names: Iterable[str | os.PathLike[str]], *, skip_unsupported: bool = False
+    ) -> RulePack:
+        """Several packs side by side, as `load` finds them; each keeps its global allowlists to its
+        own rules.
 
-        `skip_unsupported`: as for `load`. Raises PackError with everything that is wrong with any of them, rule ids that
-        two packs use included.
+        `skip_unsupported`: as for `load`. Raises PackError with everything that is wrong with any
+        of them, rule ids that two packs use included.
         """
         loader = Loader(skip_unsupported=skip_unsupported)
         drafts = [loader.load(name) for name in names]
@@ -76,12 +82,14 @@ class RulePack:
 
     @classmethod
     def from_patterns(cls, patterns: Mapping[str, str], *, name: str = "patterns") -> RulePack:
-        """A pack of plain regexes by rule id, without filters. Raises PackError with every regex that is
-        wrong.
+        """A pack of plain regexes by rule id, without filters. Raises PackError with every regex
+        that is wrong.
         """
         loader = Loader()
         draft = PackDraft(
-            name, "patterns", [RuleDraft(Rule(rule_id, regex)) for rule_id, regex in patterns.items()]
+            name,
+            "patterns",
+            [RuleDraft(Rule(rule_id, regex)) for rule_id, regex in patterns.items()],
         )
         for rule_id, regex in patterns.items():
             fault = loader.patterns.check(regex)
@@ -126,8 +134,11 @@ class RulePack:
 
     @cached_property
     def regexes(self) -> tuple[rx.Regex | None, ...]:
-        """Each rule's parsed regex, None for rules with a path only. Parsed when first asked for."""
-        # parsing again what is at fault raises its error: data that came through no loader may hold such
+        """Each rule's parsed regex, None for rules with a path only. Parsed when first asked
+        for.
+        """
+        # parsing again what is at fault raises its error: data that came through no loader may hold
+        # such
         return tuple(
             None if r.regex is None else self._patterns.parsed(r.regex) or rx.parse(r.regex)
             for r in self.rules

@@ -1,8 +1,9 @@
-"""Which rules apply to a path: rules' own path patterns and the allowlists that a path alone decides.
+"""Which rules apply to a path: rules' own path patterns and the allowlists that a path alone
+decides.
 
-A tree has many more paths than findings, so all patterns run as one set, once a path, and what follows from
-the set's answer is remembered. With gitleaks' pack this costs 1 to 2 µs a path (140 000 paths of
-80 bytes on average, one core).
+A tree has many more paths than findings, so all patterns run as one set, once a path, and what
+follows from the set's answer is remembered. With gitleaks' pack this costs 1 to 2 µs a path (140
+000 paths of 80 bytes on average, one core).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _UNMADE = object()
 
 @dataclass(frozen=True, slots=True)
 class PathVerdict:
-    """What a document's path decides. `applies[i]`: rule i can report there. `skipped`: no rule can.
+    """What a document's path decides. `applies[i]`: rule i can report there. `skipped`: no rule
+    can.
 
     `matched`: the numbers of path patterns that matched, for `PathFilters.matched`.
     """
@@ -36,7 +38,9 @@ class PathVerdict:
 
 
 class PathFilters:
-    """All path patterns of a pack. `scoped[i]`: the allowlists in force for rule i, global ones included."""
+    """All path patterns of a pack. `scoped[i]`: the allowlists in force for rule i, global ones
+    included.
+    """
 
     def __init__(
         self,
@@ -48,14 +52,16 @@ class PathFilters:
         self._slots: dict[tuple[str, ...], int] = {}
         self._rule_slots = tuple(None if r.path is None else self._slot((r.path,)) for r in rules)
         self._deciding = tuple(
-            frozenset(self._slot(a.paths) for a in allowlists if decided_by_path(a)) for allowlists in scoped
+            frozenset(self._slot(a.paths) for a in allowlists if decided_by_path(a))
+            for allowlists in scoped
         )
         for allowlists in scoped:
             for allowlist in allowlists:
                 if allowlist.paths:
                     self._slot(allowlist.paths)
         self._patterns = tuple(map(renderings.alternation, self._slots))
-        # A set that runs out of memory answers "nothing matched", without a word. The canary always matches.
+        # A set that runs out of memory answers "nothing matched", without a word. The canary always
+        # matches.
         self._canary = len(self._patterns)
         self._set: Any = _UNMADE
         self._single: tuple[Any, ...] | None = None
@@ -78,10 +84,11 @@ class PathFilters:
         return verdict
 
     def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
-        """The verdict on every `prefix` + name, if they share one; None when each has to be asked for.
+        """The verdict on every `prefix` + name, if they share one; None when each has to be asked
+        for.
 
-        One search over all the paths, a line each, tells whether any pattern can match any of them: in most
-        folders none does.
+        One search over all the paths, a line each, tells whether any pattern can match any of them:
+        in most folders none does.
         """
         if not self._patterns:
             return self._without_path
@@ -121,10 +128,13 @@ class PathFilters:
                 return tuple(found)
         if self._single is None:
             self._single = tuple(compile_pattern(pattern)[0] for pattern in self._patterns)
-        return tuple(slot for slot, regexp in enumerate(self._single) if regexp.search(path) is not None)
+        return tuple(
+            slot for slot, regexp in enumerate(self._single) if regexp.search(path) is not None
+        )
 
     def _decide_without_path(self) -> PathVerdict:
-        # gitleaks: what has no path is on no allowlist; a rule's own path pattern sees the empty text
+        # gitleaks: what has no path is on no allowlist; a rule's own path pattern sees the empty
+        # text
         return self._decide(frozenset(self._matching(b"")), allowlists=False)
 
     def _decide(self, matched: frozenset[int], *, allowlists: bool = True) -> PathVerdict:
@@ -136,7 +146,9 @@ class PathFilters:
 
 
 def _compile_set(patterns: Iterable[bytes]) -> Any:
-    """A google-re2 set, or None when it does not fit in its memory: then each pattern runs on its own."""
+    """A google-re2 set, or None when it does not fit in its memory: then each pattern runs on its
+    own.
+    """
     made = re2.Set.SearchSet(options(_SET_MEMORY))
     for pattern in patterns:
         made.Add(pattern)
@@ -148,7 +160,9 @@ def _compile_set(patterns: Iterable[bytes]) -> Any:
 
 
 def _compile_lines(renderings: Renderings, slots: Iterable[tuple[str, ...]]) -> Any:
-    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if it gets too large."""
+    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if
+    it gets too large.
+    """
     text = renderings.in_lines([path for paths in slots for path in paths])
     try:
         return compile_pattern(text)[0] if text else None
@@ -160,14 +174,21 @@ def decided_by_path(allowlist: Allowlist) -> bool:
     """Whether a matching path alone puts a document on the allowlist."""
     if not allowlist.paths:
         return False
-    return allowlist.condition == "OR" or not (allowlist.commits or allowlist.regexes or allowlist.stopwords)
+    return allowlist.condition == "OR" or not (
+        allowlist.commits or allowlist.regexes or allowlist.stopwords
+    )
 
 
 def in_force(
     rules: Iterable[Rule], global_allowlists: tuple[Allowlist, ...]
 ) -> tuple[tuple[Allowlist, ...], ...]:
-    """Each rule's allowlists: the global ones without targets or with the rule among them, then its own."""
+    """Each rule's allowlists: the global ones without targets or with the rule among them, then its
+    own.
+    """
     return tuple(
-        (*(a for a in global_allowlists if not a.target_rules or rule.id in a.target_rules), *rule.allowlists)
+        (
+            *(a for a in global_allowlists if not a.target_rules or rule.id in a.target_rules),
+            *rule.allowlists,
+        )
         for rule in rules
     )

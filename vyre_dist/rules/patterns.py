@@ -1,4 +1,5 @@
-"""Every pattern of a pack, parsed once: the loaders check with it, and the pack keeps what it parsed.
+"""Every pattern of a pack, parsed once: the loaders check with it, and the pack keeps what it
+parsed.
 
 The syntax is regex/'s business; google-re2 objects are made in search.py.
 """

@@ -55,7 +55,8 @@ class PackError(UsageError):
         lines = [f"{head}:", *(f"  {problem}" for problem in self.problems)]
         if all(problem.unsupported for problem in self.problems):
             lines.append(
-                "To go on without what is named here, use --skip-unsupported (in Python: skip_unsupported=True)"
+                "To go on without what is named here, use --skip-unsupported (in Python: "
+                "skip_unsupported=True)"
             )
         super().__init__("\n".join(lines))
 
@@ -84,11 +85,15 @@ class Report:
         Whoever reads a rule or a file keeps them with it: they count only if it is used in the end.
         """
         taken = tuple(problem for problem in self.problems[start:] if problem.unsupported)
-        self.problems[start:] = [problem for problem in self.problems[start:] if not problem.unsupported]
+        self.problems[start:] = [
+            problem for problem in self.problems[start:] if not problem.unsupported
+        ]
         return taken
 
     def raise_if_any(self) -> None:
         """Raise PackError when a problem was reported; file by file, each in line order."""
         if self.problems:
             files = list(dict.fromkeys(problem.file for problem in self.problems))
-            raise PackError(sorted(self.problems, key=lambda p: (files.index(p.file), p.line, p.column)))
+            raise PackError(
+                sorted(self.problems, key=lambda p: (files.index(p.file), p.line, p.column))
+            )

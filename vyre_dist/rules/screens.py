@@ -1,6 +1,8 @@
-"""Screens: what of a rule's filters can be said of a secret byte by byte, so that a program drops it, not the host.
+"""Screens: what of a rule's filters can be said of a secret byte by byte, so that a program drops
+it, not the host.
 
-A screen drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of its own.
+A screen drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of its
+own.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from vyre_dist.rules.path_filters import in_force
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A match is dropped whose secret (pick_secret's, by `secret_group`) has at most `too_few` different bytes (-1: no such
-    limit), or is made of `dull` bytes (a 256-bit mask) only and is not empty.
+    """A match is dropped whose secret (pick_secret's, by `secret_group`) has at most `too_few`
+    different bytes (-1: no such limit), or is made of `dull` bytes (a 256-bit mask) only and is not
+    empty.
     """
 
     secret_group: int
@@ -47,7 +50,9 @@ def screens_of(pack: PackData) -> tuple[Screen, ...]:
 
 
 def dull_class(allowlists: Iterable[Allowlist]) -> int:
-    """The largest class C (a 256-bit mask) such that an allowlist alone takes out every secret `^C+$`; 0: none."""
+    """The largest class C (a 256-bit mask) such that an allowlist alone takes out every secret
+    `^C+$`; 0: none.
+    """
     patterns = {
         pattern
         for allowlist in allowlists

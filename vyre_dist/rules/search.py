@@ -1,7 +1,7 @@
 """google-re2 objects for the filters: latin-1, no captures, with the memory they turn out to need.
 
-Matching rules against documents is not done here, only filters' patterns against short texts (paths, secrets,
-lines).
+Matching rules against documents is not done here, only filters' patterns against short texts
+(paths, secrets, lines).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import re2
 
-# google-re2's own default is 8 MiB; large counted repeats need more. Past the last one the pattern is
-# refused.
+# google-re2's own default is 8 MiB; large counted repeats need more. Past the last one the pattern
+# is refused.
 MAX_MEM_STEPS = (8 << 20, 64 << 20, 1 << 30)
 
 
@@ -29,8 +29,8 @@ def options(max_mem: int, *, captures: bool = False) -> Any:
 def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -> tuple[Any, int]:
     """(google-re2 object, max_mem in bytes at which it compiled) of a latin-1 pattern.
 
-    `least`: give it so much memory in any case. Raises re2.error when it does not fit in the last of MAX_MEM_STEPS or is
-    no regex.
+    `least`: give it so much memory in any case. Raises re2.error when it does not fit in the last
+    of MAX_MEM_STEPS or is no regex.
     """
     for max_mem in (max(least, step) for step in MAX_MEM_STEPS[:-1]):
         try:
@@ -42,10 +42,11 @@ def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -
 
 
 class Renderings:
-    """Filters' patterns as google-re2 takes them, remembered: to parse a pack's takes longer than a small scan.
+    """Filters' patterns as google-re2 takes them, remembered: to parse a pack's takes longer than a
+    small scan.
 
-    `known`: what an earlier run's Renderings held in the end; each of those is known to compile. `grown`: there
-    is more in it now.
+    `known`: what an earlier run's Renderings held in the end; each of those is known to compile.
+    `grown`: there is more in it now.
     """
 
     def __init__(self, known: dict[str, bytes] | None = None) -> None:
@@ -53,15 +54,20 @@ class Renderings:
         self.grown = False
 
     def alternation(self, patterns: Iterable[str]) -> bytes:
-        """One latin-1 pattern that matches where any of `patterns` does. Raises RegexSyntaxError and re2.error."""
+        """One latin-1 pattern that matches where any of `patterns` does. Raises RegexSyntaxError
+        and re2.error.
+        """
         return b"|".join([b"(?:" + self._rendered(pattern) + b")" for pattern in patterns])
 
     def in_lines(self, patterns: Iterable[str]) -> bytes:
-        """One latin-1 pattern that matches a text of lines if one of `patterns` matches one of the lines.
+        """One latin-1 pattern that matches a text of lines if one of `patterns` matches one of the
+        lines.
 
         It may match more: a pattern may reach over a line break there.
         """
-        return b"|".join([b"(?:" + self._rendered(pattern, lines=True) + b")" for pattern in patterns])
+        return b"|".join(
+            [b"(?:" + self._rendered(pattern, lines=True) + b")" for pattern in patterns]
+        )
 
     def _rendered(self, pattern: str, lines: bool = False) -> bytes:
         key = f"{'lines' if lines else 'text'}:{pattern}"

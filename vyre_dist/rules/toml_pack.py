@@ -1,7 +1,8 @@
-"""From a parsed TOML document to a PackDraft, for both TOML dialects: gitleaks' own and our superset.
+"""From a parsed TOML document to a PackDraft, for both TOML dialects: gitleaks' own and our
+superset.
 
-One mapping for both; what differs is in a Dialect (gitleaks_toml.py, native_toml.py). Merging and whole-pack
-checks are in draft.py.
+One mapping for both; what differs is in a Dialect (gitleaks_toml.py, native_toml.py). Merging and
+whole-pack checks are in draft.py.
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ from vyre_dist.rules.problems import TOO_DEEP, PackError, Problem, Report
 from vyre_dist.rules.toml_spots import TomlSpots
 from vyre_dist.rules.toml_table import Table, TomlFile
 
-_TARGETS: Mapping[str, RegexTarget] = {"": "secret", "secret": "secret", "match": "match", "line": "line"}
+_TARGETS: Mapping[str, RegexTarget] = {
+    "": "secret",
+    "secret": "secret",
+    "match": "match",
+    "line": "line",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What is special to one TOML dialect.
 
-    `extended`: our additions are read. `strict`: an unknown key is a mistake; else it is one that does not exist here.
-    `refused`: keys of tables ("pack", "rule", "allowlist", "extend") that change findings in ways we do not have, with the
-    reason; `harmless`: keys that change none.
+    `extended`: our additions are read. `strict`: an unknown key is a mistake; else it is one that
+    does not exist here. `refused`: keys of tables ("pack", "rule", "allowlist", "extend") that
+    change findings in ways we do not have, with the reason; `harmless`: keys that change none.
     """
 
     format: str
@@ -38,8 +44,8 @@ class Dialect:
 
 
 def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
-    """The document, and its text with line ends as tomllib sees them. Raises PackError with the place of the
-    first fault.
+    """The document, and its text with line ends as tomllib sees them. Raises PackError with the
+    place of the first fault.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -57,11 +63,14 @@ def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
         line, column = _fault(error, text)
         raise PackError([Problem(file, line, column, "", f"not TOML: {error}")]) from error
     except RecursionError:
-        raise PackError([Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]) from None
+        raise PackError(
+            [Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
+        ) from None
 
 
 def _fault(error: tomllib.TOMLDecodeError, text: str) -> tuple[int, int]:
-    # attributes since Python 3.14; before, the text says "(at line 3, column 7)" or "(at end of document)"
+    # attributes since Python 3.14; before, the text says "(at line 3, column 7)" or "(at end of
+    # document)"
     line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
     if isinstance(line, int) and isinstance(column, int):
         return line, column
@@ -80,8 +89,8 @@ def read_pack(
     report: Report,
     patterns: Patterns,
 ) -> PackDraft:
-    """Read a whole document. Everything that is wrong goes to `report`; what could be read comes back all the
-    same.
+    """Read a whole document. Everything that is wrong goes to `report`; what could be read comes
+    back all the same.
     """
     source = TomlFile(file, TomlSpots(text), report, patterns, snake_case=dialect.extended)
     table = Table(source, document, ())
@@ -94,7 +103,9 @@ def read_pack(
         draft.name = table.text("name") or name
         if table.integer("schema") not in (None, 1):
             table.problem(
-                "schema is not one that this version reads", key="schema", hint="it reads schema = 1"
+                "schema is not one that this version reads",
+                key="schema",
+                hint="it reads schema = 1",
             )
     for index, rule_table in enumerate(table.tables("rules"), 1):
         draft.rules.append(_rule(rule_table, index, dialect))
@@ -163,15 +174,21 @@ def _allowlist_tables(table: Table) -> list[Table]:
 def _allowlist(table: Table, dialect: Dialect, *, is_global: bool) -> Allowlist | None:
     condition = table.text("condition")
     target = table.text("regex_target" if dialect.extended else "regexTarget")
-    targets = table.texts("target_rules" if dialect.extended else "targetRules") if is_global else ()
+    targets = (
+        table.texts("target_rules" if dialect.extended else "targetRules") if is_global else ()
+    )
     both = condition.upper() in ("AND", "&&")
     if not both and condition.upper() not in ("", "OR", "||"):
         table.problem(
-            f"condition is {condition!r}", key="condition", hint='it must be "OR" (the default) or "AND"'
+            f"condition is {condition!r}",
+            key="condition",
+            hint='it must be "OR" (the default) or "AND"',
         )
     if target not in _TARGETS:
         names = ", ".join(f'"{name}"' for name in _TARGETS if name)
-        table.problem(f"regex target is {target!r}", key="regexTarget", hint=f"it must be one of {names}")
+        table.problem(
+            f"regex target is {target!r}", key="regexTarget", hint=f"it must be one of {names}"
+        )
     allowlist = Allowlist(
         description=table.text("description"),
         condition="AND" if both else "OR",
@@ -184,11 +201,14 @@ def _allowlist(table: Table, dialect: Dialect, *, is_global: bool) -> Allowlist 
     )
     _leftovers(table, "allowlist", dialect)
     if not any(table.has(key) for key in ("commits", "paths", "regexes", "stopwords")):
-        table.problem("the allowlist has no checks", hint="give it commits, paths, regexes or stopwords")
+        table.problem(
+            "the allowlist has no checks", hint="give it commits, paths, regexes or stopwords"
+        )
         return None
     if not (allowlist.commits or allowlist.paths or allowlist.regexes or allowlist.stopwords):
         table.problem(
-            "the allowlist's checks are all empty", hint="give it commits, paths, regexes or stopwords"
+            "the allowlist's checks are all empty",
+            hint="give it commits, paths, regexes or stopwords",
         )
         return None
     return allowlist
@@ -203,10 +223,14 @@ def _extend(table: Table, dialect: Dialect) -> Extend:
     )
     if table.has("url") and table.text("url"):
         table.problem(
-            "extending from a url is not supported", key="url", hint="download the file and name it with path"
+            "extending from a url is not supported",
+            key="url",
+            hint="download the file and name it with path",
         )
     if extend.use_default and extend.path:
-        table.problem("useDefault and path are both set", key="path", hint="a pack extends one other pack")
+        table.problem(
+            "useDefault and path are both set", key="path", hint="a pack extends one other pack"
+        )
     _leftovers(table, "extend", dialect)
     return extend
 

@@ -1,8 +1,8 @@
 """Where things stand in a TOML file: tomllib gives values without places, error messages need both.
 
-A scanner over text that tomllib has already accepted, so it does not check anything; it follows TOML's
-grammar just far enough to know which key a value belongs to (headers, arrays of tables, inline tables, four
-kinds of strings, comments).
+A scanner over text that tomllib has already accepted, so it does not check anything; it follows
+TOML's grammar just far enough to know which key a value belongs to (headers, arrays of tables,
+inline tables, four kinds of strings, comments).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _STRINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Character offsets into the text: where the header, key or element starts, and where a string's content
-    does (-1: no string).
+    """Character offsets into the text: where the header, key or element starts, and where a
+    string's content does (-1: no string).
     """
 
     start: int
@@ -38,7 +38,9 @@ class Spot:
 
 
 class TomlSpots:
-    """Places of every table, key and array element of a TOML text (line ends normalised to `\\n`)."""
+    """Places of every table, key and array element of a TOML text (line ends normalised to
+    `\\n`).
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -49,15 +51,15 @@ class TomlSpots:
         self._document()
 
     def place(self, path: TomlPath) -> tuple[int, int]:
-        """(line, column) of `path`, from 1, or of the nearest enclosing thing that has a place; (0, 0) for
-        the document.
+        """(line, column) of `path`, from 1, or of the nearest enclosing thing that has a place; (0,
+        0) for the document.
         """
         spot = self._nearest(path)
         return (0, 0) if spot is None else self._line_column(spot.start)
 
     def place_inside(self, path: TomlPath, value: str, index: int) -> tuple[int, int]:
-        """(line, column) of value[index] where the string `value` at `path` is written without escapes; else
-        of `path`.
+        """(line, column) of value[index] where the string `value` at `path` is written without
+        escapes; else of `path`.
         """
         spot = self._spots.get(path)
         if spot is None or spot.content < 0 or not self._text.startswith(value, spot.content):
@@ -171,5 +173,7 @@ class TomlSpots:
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str]:
         found = pattern.match(self._text, self._pos)
         if found is None:
-            raise AssertionError(f"not TOML at offset {self._pos}: the text must have been parsed before")
+            raise AssertionError(
+                f"not TOML at offset {self._pos}: the text must have been parsed before"
+            )
         return found

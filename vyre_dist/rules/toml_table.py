@@ -1,7 +1,9 @@
-"""Typed reading of TOML tables: a value of the wrong type is a problem with its place, never an exception.
+"""Typed reading of TOML tables: a value of the wrong type is a problem with its place, never an
+exception.
 
-Key spellings are folded, so that both dialects share one reader: `secretGroup` and `secretgroup` are one key, as in
-gitleaks, and in our own dialect `secret_group` is the same. What the keys mean is decided in toml_pack.py.
+Key spellings are folded, so that both dialects share one reader: `secretGroup` and `secretgroup`
+are one key, as in gitleaks, and in our own dialect `secret_group` is the same. What the keys mean
+is decided in toml_pack.py.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ def kind(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TomlFile:
-    """What reading one file needs: its name, the places in it, where to report, and every pattern seen so
-    far. `snake_case`: keys may be written with underscores.
+    """What reading one file needs: its name, the places in it, where to report, and every pattern
+    seen so far. `snake_case`: keys may be written with underscores.
     """
 
     file: str
@@ -62,7 +64,9 @@ class Table:
         for key in raw:
             first = self._keys.setdefault(self.source.fold(key), key)
             if first != key:
-                self.problem(f"{key!r} and {first!r} are the same key", key=key, hint="keep one of them")
+                self.problem(
+                    f"{key!r} and {first!r} are the same key", key=key, hint="keep one of them"
+                )
 
     @property
     def origin(self) -> Origin:
@@ -114,7 +118,9 @@ class Table:
         if not isinstance(value, int | float) or isinstance(value, bool):
             self._wrong(name, "a number", value)
         elif not 0 <= value < float("inf"):
-            self.problem(f"{name} is {value}", key=name, hint="it must be a number that is not negative")
+            self.problem(
+                f"{name} is {value}", key=name, hint="it must be a number that is not negative"
+            )
         else:
             return float(value)
         return None
@@ -138,9 +144,13 @@ class Table:
         good = []
         for index, item in enumerate(value):
             if not isinstance(item, str):
-                self.problem(f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a string")
+                self.problem(
+                    f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a string"
+                )
             elif not item and not empty_ok:
-                self.problem(f"{name}[{index}] is empty", key=name, index=index, hint="leave it out")
+                self.problem(
+                    f"{name}[{index}] is empty", key=name, index=index, hint="leave it out"
+                )
             else:
                 good.append(item)
         return tuple(good)
@@ -161,7 +171,9 @@ class Table:
             if isinstance(item, dict):
                 good.append(Table(self.source, item, (*path, index), self.rule_id))
             else:
-                self.problem(f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a table")
+                self.problem(
+                    f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a table"
+                )
         return good
 
     def pattern(self, name: str, flags: str = "") -> str | None:
@@ -182,8 +194,12 @@ class Table:
                 self._check(item, item, name, index)
         return good
 
-    def problem(self, message: str, *, key: str = "", index: int | None = None, hint: str = "") -> None:
-        """Report a problem at this table, or at one of its keys or at an element of a key's list."""
+    def problem(
+        self, message: str, *, key: str = "", index: int | None = None, hint: str = ""
+    ) -> None:
+        """Report a problem at this table, or at one of its keys or at an element of a key's
+        list.
+        """
         self.source.report.problems.append(self._describe(message, key, index, hint))
 
     def unsupported(self, what: str, message: str, *, key: str = "", hint: str = "") -> None:

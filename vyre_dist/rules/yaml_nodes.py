@@ -30,7 +30,9 @@ def compose(data: bytes, file: str) -> yaml.Node | None:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PackError([_yaml_problem(file, error)]) from error
     except RecursionError:
-        raise PackError([Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]) from None
+        raise PackError(
+            [Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
+        ) from None
 
 
 def kind(node: yaml.Node) -> str:
@@ -73,7 +75,9 @@ class YamlFile:
         """Report a mistake at the node."""
         self.report.problems.append(self._at(node, rule_id, message, hint))
 
-    def unsupported(self, node: yaml.Node, rule_id: str, what: str, message: str, hint: str = "") -> None:
+    def unsupported(
+        self, node: yaml.Node, rule_id: str, what: str, message: str, hint: str = ""
+    ) -> None:
         """Report something sound that does not exist here; `what`: in a few words (see Problem)."""
         self.report.problems.append(self._at(node, rule_id, message, hint, what))
 
@@ -81,9 +85,13 @@ class YamlFile:
         """Report something that is odd but does no harm."""
         self.report.warnings.append(self._at(node, rule_id, message, hint))
 
-    def _at(self, node: yaml.Node, rule_id: str, message: str, hint: str, unsupported: str = "") -> Problem:
+    def _at(
+        self, node: yaml.Node, rule_id: str, message: str, hint: str, unsupported: str = ""
+    ) -> Problem:
         mark = node.start_mark
-        return Problem(self.file, mark.line + 1, mark.column + 1, rule_id, message, hint, unsupported)
+        return Problem(
+            self.file, mark.line + 1, mark.column + 1, rule_id, message, hint, unsupported
+        )
 
     def items(self, node: yaml.Node, rule_id: str = "") -> Iterator[Item]:
         """(key, key node, value node) of a map, its own and those merged into it; a key that is
@@ -94,7 +102,9 @@ class YamlFile:
             return
         yield from self._entries(node, rule_id, ()).values()
 
-    def _entries(self, node: yaml.MappingNode, rule_id: str, within: tuple[int, ...]) -> dict[str, Item]:
+    def _entries(
+        self, node: yaml.MappingNode, rule_id: str, within: tuple[int, ...]
+    ) -> dict[str, Item]:
         known = self._merged.get(id(node))
         if known is not None:
             return known
@@ -115,7 +125,10 @@ class YamlFile:
                 continue
             own[name] = (name, key, value)
         # the map's own keys win over merged ones, and stand first
-        entries = self._merged[id(node)] = {**own, **{k: v for k, v in merged.items() if k not in own}}
+        entries = self._merged[id(node)] = {
+            **own,
+            **{k: v for k, v in merged.items() if k not in own},
+        }
         return entries
 
     def _merge_sources(
@@ -142,7 +155,9 @@ class YamlFile:
         """A list of strings."""
         if not isinstance(node, yaml.SequenceNode):
             if node.tag != _NULL:  # a key with nothing after it is an empty list
-                self.problem(node, rule_id, f"{key} is {kind(node)}", "it must be a list of strings")
+                self.problem(
+                    node, rule_id, f"{key} is {kind(node)}", "it must be a list of strings"
+                )
             return ()
         return tuple(self.text(item, f"{key}[{i}]", rule_id) for i, item in enumerate(node.value))
 
@@ -153,7 +168,9 @@ class YamlFile:
         value = _number(node)
         if value is None or not 0 <= value < math.inf:
             found = repr(node.value) if isinstance(node, yaml.ScalarNode) else kind(node)
-            self.problem(node, rule_id, f"{key} is {found}", "it must be a number that is not negative")
+            self.problem(
+                node, rule_id, f"{key} is {found}", "it must be a number that is not negative"
+            )
             return 0.0
         return value
 

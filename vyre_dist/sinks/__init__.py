@@ -1,4 +1,6 @@
-"""Outputs: findings and a run's summary, to people and files. rich and pyarrow are imported when needed."""
+"""Outputs: findings and a run's summary, to people and files. rich and pyarrow are imported when
+needed.
+"""
 
 from vyre_dist.sinks.output import OutputError
 from vyre_dist.sinks.progress import Progress, open_progress

@@ -1,4 +1,6 @@
-"""A table for spreadsheets: one row a finding, no summary. The columns are in docs/output-formats.md."""
+"""A table for spreadsheets: one row a finding, no summary. The columns are in
+docs/output-formats.md.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,13 @@ COLUMNS = (
     "secret_base64",
 )
 
-# A spreadsheet takes a cell that begins so for a formula (tab and return are cut off first); a leading
-# apostrophe says "text". Cells that begin with an apostrophe get one too: removing one restores any cell.
+# A spreadsheet takes a cell that begins so for a formula (tab and return are cut off first); a
+# leading apostrophe says "text". Cells that begin with an apostrophe get one too: removing one
+# restores any cell.
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def _cell(text: str) -> str:
@@ -42,7 +47,9 @@ def _cell(text: str) -> str:
 
 
 def _texts(data: bytes) -> tuple[str, str]:
-    """A cell of text, and one of base64 where the text is not all of it: no UTF-8, or controls replaced."""
+    """A cell of text, and one of base64 where the text is not all of it: no UTF-8, or controls
+    replaced.
+    """
     text = data.decode("utf-8", "replace")
     shown = _CONTROL.sub("\ufffd", text)
     if shown == text and text.encode() == data:
@@ -69,7 +76,9 @@ class CsvSink:
             path, path64 = _texts(os.fsencode(f.path))
             match, match64 = _texts(f.match)
             secret, secret64 = _texts(f.secret)
-            plain = [_texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags))]
+            plain = [
+                _texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags))
+            ]
             rule_id, description, tags = plain
             numbers = (f.line, f.column, f.start, f.end)
             rest = (f"{f.entropy:.6f}", description, tags, f.fingerprint, path64, match64, secret64)

@@ -1,6 +1,8 @@
-"""Findings and the summary for a person: a block a finding, plain in a file or pipe, coloured on a terminal.
+"""Findings and the summary for a person: a block a finding, plain in a file or pipe, coloured on a
+terminal.
 
-Nothing of a finding reaches the terminal unescaped (text.visible). rich is imported only for a terminal.
+Nothing of a finding reaches the terminal unescaped (text.visible). rich is imported only for a
+terminal.
 """
 
 from __future__ import annotations
@@ -41,25 +43,34 @@ def headline(summary: RunSummary) -> str:
     """The run in one line."""
     parts = [
         f"{_count(summary.findings, 'finding')} in {_count(summary.documents, 'document')}",
-        f"{_size(summary.bytes)} in {summary.seconds:.2f} s ({summary.megabytes_per_second:,.1f} MB/s)",
+        f"{_size(summary.bytes)} in {summary.seconds:.2f} s ({summary.megabytes_per_second:,.1f} "
+        "MB/s)",
     ]
-    where = [summary.backend, summary.pool, _count(summary.workers, "worker") if summary.workers else ""]
+    where = [
+        summary.backend,
+        summary.pool,
+        _count(summary.workers, "worker") if summary.workers else "",
+    ]
     parts.append(", ".join(visible(w) for w in where if w))
     return "; ".join(p for p in parts if p)
 
 
 def details(summary: RunSummary) -> list[str]:
-    """The further lines of the summary: workers, commit rate, caps, what was left out on purpose."""
+    """The further lines of the summary: workers, commit rate, caps, what was left out on
+    purpose.
+    """
     lines = worker_lines(summary)
     commit = summary.commit
     if commit is not None and commit.rate_pct is not None:
         attempted = commit.committed + commit.rolled_back
         lines.append(
-            f"speculation: {commit.committed:,} of {attempted:,} tiles committed ({commit.rate_pct:.1f} %)"
+            f"speculation: {commit.committed:,} of {attempted:,} tiles committed "
+            f"({commit.rate_pct:.1f} %)"
         )
     if summary.capped_matches:
         lines.append(
-            f"capped: {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's cap"
+            f"capped: {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's "
+            "cap"
         )
     if summary.secret_key:
         lines.append(f"secret ids: under the key {summary.secret_key}")
@@ -87,7 +98,11 @@ def worker_lines(summary: RunSummary) -> list[str]:
     kinds: dict[tuple[str, str, str], list[WorkerSummary]] = {}
     for each in used:
         kinds.setdefault((each.backend, each.device, each.version), []).append(each)
-    said = summary.pool != "local" or len(kinds) > 1 or any(set(w.bytes_by_backend) - {"cpu"} for w in used)
+    said = (
+        summary.pool != "local"
+        or len(kinds) > 1
+        or any(set(w.bytes_by_backend) - {"cpu"} for w in used)
+    )
     lines = [_kind_line(*kind, same) for kind, same in sorted(kinds.items())] if said else []
     return lines + [f"left out: {visible(why)}" for why in summary.left_out]
 
@@ -101,9 +116,15 @@ def _kind_line(backend: str, device: str, version: str, same: Sequence[WorkerSum
     for each in same:
         for name, size in each.bytes_by_backend.items():
             scanned[name] = scanned.get(name, 0) + size
-    parts = [f"{_size(size)} by {name}" for name, size in sorted(scanned.items(), key=lambda item: -item[1])]
+    parts = [
+        f"{_size(size)} by {name}"
+        for name, size in sorted(scanned.items(), key=lambda item: -item[1])
+    ]
     on = f" on {device}" if device else ""
-    line = f"workers: {len(same):,} × {backend}{on}, vyre-dist {version}, at {named}: {', '.join(parts) or 'no work'}"
+    line = (
+        f"workers: {len(same):,} × {backend}{on}, vyre-dist {version}, at {named}: "
+        f"{', '.join(parts) or 'no work'}"
+    )
     return visible(line)
 
 
@@ -151,7 +172,12 @@ class HumanSink:
 
         text = io.StringIO()
         console = Console(
-            file=text, force_terminal=True, markup=False, highlight=False, emoji=False, soft_wrap=True
+            file=text,
+            force_terminal=True,
+            markup=False,
+            highlight=False,
+            emoji=False,
+            soft_wrap=True,
         )
         for item in items:
             console.print(item)
@@ -163,14 +189,20 @@ def _where(finding: Finding) -> str:
 
 
 def _about(finding: Finding) -> str:
-    parts = [finding.description, f"entropy {finding.entropy:.2f}" if finding.secret else "", *finding.tags]
+    parts = [
+        finding.description,
+        f"entropy {finding.entropy:.2f}" if finding.secret else "",
+        *finding.tags,
+    ]
     return "; ".join(visible(p) for p in parts if p)
 
 
 def _plain(finding: Finding) -> str:
     shown = shorten(finding.match) if finding.line > 0 else "(the file itself)"
     about = _about(finding)
-    return f"{_where(finding)} {visible(finding.rule_id)}: {shown}\n" + (f"    {about}\n" if about else "")
+    return f"{_where(finding)} {visible(finding.rule_id)}: {shown}\n" + (
+        f"    {about}\n" if about else ""
+    )
 
 
 def _plain_summary(summary: RunSummary) -> list[str]:
@@ -237,7 +269,9 @@ def _coloured_summary(summary: RunSummary) -> list[RenderableType]:
     if summary.findings_by_rule:
         table = Table("rule", box=None, header_style="bold", pad_edge=False)
         table.add_column("findings", justify="right")
-        for rule, count in sorted(summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0])):
+        for rule, count in sorted(
+            summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0])
+        ):
             table.add_row(Text(visible(rule), style="yellow"), f"{count:,}")
         items.append(table)
     items.append(Text(headline(summary), style="bold"))

@@ -1,4 +1,6 @@
-"""One JSON object a line: findings as they come, then the summary. Fields: docs/output-formats.md."""
+"""One JSON object a line: findings as they come, then the summary. Fields:
+docs/output-formats.md.
+"""
 
 from __future__ import annotations
 

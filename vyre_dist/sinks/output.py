@@ -1,4 +1,6 @@
-"""Where a sink's bytes go: standard output, a special file, or a file that appears only when it is whole."""
+"""Where a sink's bytes go: standard output, a special file, or a file that appears only when it is
+whole.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class OutputError(UsageError):
 
 
 class Output(Protocol):
-    """An open destination: write to `stream`, then `commit`, or `abort` to leave things as they were."""
+    """An open destination: write to `stream`, then `commit`, or `abort` to leave things as they
+    were.
+    """
 
     stream: BinaryIO
     is_terminal: bool
@@ -34,10 +38,14 @@ class Output(Protocol):
     """Where the file is when it was committed after `give_up`; None for what is no file."""
 
     def remove_leftovers(self) -> Sequence[str]:
-        """Remove the unfinished files that dead writers of the same destination have left; the paths."""
+        """Remove the unfinished files that dead writers of the same destination have left; the
+        paths.
+        """
 
     def give_up(self) -> None:
-        """What is written is not what was asked for: `commit` is to leave the destination's older file alone."""
+        """What is written is not what was asked for: `commit` is to leave the destination's older
+        file alone.
+        """
 
     def commit(self) -> None:
         """Make what was written count. Raises OSError."""
@@ -46,7 +54,9 @@ class Output(Protocol):
         """Give up; a file destination keeps what it had."""
 
     def lose(self) -> None:
-        """After an error: see that nobody meets it again who flushes the stream, as whoever starts a process does."""
+        """After an error: see that nobody meets it again who flushes the stream, as whoever starts
+        a process does.
+        """
 
 
 class _Direct:
@@ -72,7 +82,9 @@ class _Direct:
 
     def abort(self) -> None:
         if self._owned:
-            with contextlib.suppress(OSError):  # the run has failed already, and this output with it
+            with contextlib.suppress(
+                OSError
+            ):  # the run has failed already, and this output with it
                 self.stream.close()
 
     def lose(self) -> None:
@@ -81,7 +93,9 @@ class _Direct:
 
 
 class _Replacing:
-    """A file that replaces its destination as a whole; readable by its owner only, as findings are secrets."""
+    """A file that replaces its destination as a whole; readable by its owner only, as findings are
+    secrets.
+    """
 
     is_terminal = False
 
@@ -111,7 +125,9 @@ class _Replacing:
 
 
 def lose(stream: BinaryIO | TextIO) -> None:
-    """Have what is still in the buffer of a standard stream, and what is written to it from now on, go nowhere."""
+    """Have what is still in the buffer of a standard stream, and what is written to it from now on,
+    go nowhere.
+    """
     try:
         number = stream.fileno()
     except OSError:  # it is none of the system's
@@ -123,7 +139,9 @@ def lose(stream: BinaryIO | TextIO) -> None:
 
 
 def _descriptor(destination: str) -> int | None:
-    """N for /dev/fd/N and /proc/self/fd/N, for /dev/stdout and /dev/stderr, and for links to them; else None."""
+    """N for /dev/fd/N and /proc/self/fd/N, for /dev/stdout and /dev/stderr, and for links to them;
+    else None.
+    """
     own = os.path.realpath("/proc/self/fd")
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(destination)
@@ -161,9 +179,9 @@ def _open_descriptor(number: int) -> BinaryIO:
 def open_output(destination: str, stdout: BinaryIO) -> Output:
     """Open a path, or `stdout` for "-". Raises OutputError where it cannot be.
 
-    Devices, pipes and sockets (/dev/null, a named pipe) are written to directly: renaming a file onto them would
-    replace them. So is what is open already (/dev/stdout, /dev/fd/N), whatever it is: it may be a file that others
-    append to.
+    Devices, pipes and sockets (/dev/null, a named pipe) are written to directly: renaming a file
+    onto them would replace them. So is what is open already (/dev/stdout, /dev/fd/N), whatever it
+    is: it may be a file that others append to.
     """
     if destination == STDOUT:
         return _Direct(stdout, owned=False)

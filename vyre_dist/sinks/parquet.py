@@ -1,4 +1,5 @@
-"""Findings as a Parquet table with bytes kept as bytes; needs pyarrow, which is imported on first use.
+"""Findings as a Parquet table with bytes kept as bytes; needs pyarrow, which is imported on first
+use.
 
 The columns are in docs/output-formats.md. The summary is in the file's key-value metadata.
 """
@@ -90,7 +91,9 @@ class ParquetSink:
                     "secret_id": f.secret_id,
                 }
             )
-            self._held += len(f.match) + len(f.secret) + sum(len(g) for g in f.groups if g) + 3 * len(f.path)
+            self._held += (
+                len(f.match) + len(f.secret) + sum(len(g) for g in f.groups if g) + 3 * len(f.path)
+            )
             if len(self._rows) >= ROW_GROUP_ROWS or self._held >= ROW_GROUP_BYTES:
                 self._flush()
 
@@ -105,7 +108,9 @@ class ParquetSink:
     def close(self, summary: RunSummary) -> None:
         """Write the last row group and the footer with the summary, and publish the file."""
         self._flush()
-        self._writer.add_key_value_metadata({"vyre_dist.summary": json.dumps(summary_record(summary))})
+        self._writer.add_key_value_metadata(
+            {"vyre_dist.summary": json.dumps(summary_record(summary))}
+        )
         self._writer.close()
         self._output.commit()
 

@@ -1,4 +1,6 @@
-"""How far a run is: a bar, lines of text or lines of JSON. Driven by update(): no thread of its own."""
+"""How far a run is: a bar, lines of text or lines of JSON. Driven by update(): no thread of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Progress(Protocol):
         """While this is held, others may write whole lines to the same terminal."""
 
     def close(self, *, ended: bool = True) -> None:
-        """Take away what is shown. `ended`: the run came to its end, so the last counts are of interest."""
+        """Take away what is shown. `ended`: the run came to its end, so the last counts are of
+        interest.
+        """
 
 
 class _Lines:
@@ -87,7 +91,9 @@ class PlainProgress(_Lines):
 
 
 class JsonProgress(_Lines):
-    """One JSON object a line: at most one every `interval` seconds, and a last one with "final": true."""
+    """One JSON object a line: at most one every `interval` seconds, and a last one with "final":
+    true.
+    """
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
         super().__init__(stream, interval, clock)
@@ -146,7 +152,8 @@ def _for_people(counts: Counts, seconds: float) -> list[str]:
 class BarProgress:
     """rich's bar; redrawn by update(), at most every `interval` seconds.
 
-    It appears with the first counts, or after some seconds without any: what ends before has no bar.
+    It appears with the first counts, or after some seconds without any: what ends before has no
+    bar.
     """
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
@@ -161,7 +168,9 @@ class BarProgress:
             BarColumn(bar_width=None),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
-            console=Console(file=stream, force_terminal=True, markup=False, highlight=False, emoji=False),
+            console=Console(
+                file=stream, force_terminal=True, markup=False, highlight=False, emoji=False
+            ),
             auto_refresh=False,
             get_time=clock,
             transient=True,

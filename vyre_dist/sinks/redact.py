@@ -19,12 +19,13 @@ class RedactionError(UsageError):
 
 
 def redact(finding: Finding, percent: int = 100) -> Finding:
-    """`finding` with `percent` of its secret masked: the start stays (rounded down), the rest becomes `***`.
+    """`finding` with `percent` of its secret masked: the start stays (rounded down), the rest
+    becomes `***`.
 
-    The secret is masked wherever it occurs in the match and in a group; a group that is a part of the secret
-    is masked whole. Where the secret does not occur in the match, the match is masked whole. The length
-    of the mask says nothing; `start` and `end` still do. Paths stay. Raises RedactionError for a percentage
-    outside 1 to 100.
+    The secret is masked wherever it occurs in the match and in a group; a group that is a part of
+    the secret is masked whole. Where the secret does not occur in the match, the match is masked
+    whole. The length of the mask says nothing; `start` and `end` still do. Paths stay. Raises
+    RedactionError for a percentage outside 1 to 100.
     """
     if not 1 <= percent <= 100:
         raise RedactionError(percent)
@@ -47,7 +48,9 @@ def _masked_group(group: bytes, secret: bytes, masked: bytes) -> bytes:
 
 
 def _masked(text: bytes, secret: bytes, masked: bytes) -> bytes:
-    """`text` with each stretch that occurrences of `secret` cover, overlapping or not, as one mask."""
+    """`text` with each stretch that occurrences of `secret` cover, overlapping or not, as one
+    mask.
+    """
     out: list[bytes] = []
     done = 0
     at = text.find(secret)

@@ -1,4 +1,6 @@
-"""What a run came to, for programs: the fields of the jsonl summary as one JSON object, without findings."""
+"""What a run came to, for programs: the fields of the jsonl summary as one JSON object, without
+findings.
+"""
 
 from __future__ import annotations
 

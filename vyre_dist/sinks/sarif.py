@@ -1,4 +1,5 @@
-"""SARIF 2.1.0 (OASIS), written as a stream: results first, then what only the end knows. Only rules are kept.
+"""SARIF 2.1.0 (OASIS), written as a stream: results first, then what only the end knows. Only rules
+are kept.
 
 How findings map to SARIF is in docs/output-formats.md; what is said of a rule is in sarif_rules.py.
 """
@@ -20,17 +21,25 @@ from vyre_dist.sinks.sarif_rules import LEVEL, message, rule_record
 from vyre_dist.sinks.summary import Note, Problem, RunSummary
 from vyre_dist.sinks.text import summary_record
 
-SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+SCHEMA_URI = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
 _BASE = "SRCROOT"
 # how TextColumns counts, and where lines end; a line feed is enough
-_UNITS = {"columnKind": "utf16CodeUnits", "defaultEncoding": "UTF-8", "newlineSequences": ["\r\n", "\n"]}
+_UNITS = {
+    "columnKind": "utf16CodeUnits",
+    "defaultEncoding": "UTF-8",
+    "newlineSequences": ["\r\n", "\n"],
+}
 # of a file as a whole: readers want a line to show
 _FILE_REGION = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def _artifact(path: str) -> dict[str, Any]:
-    """An absolute path as a file URI; a relative one against the directory the scan was started in."""
+    """An absolute path as a file URI; a relative one against the directory the scan was started
+    in.
+    """
     scheme, rest = split_url(path)
     if scheme:
         return {"uri": scheme + quote(os.fsencode(rest), safe="/-_.~")}
@@ -46,7 +55,9 @@ def _artifact(path: str) -> dict[str, Any]:
 
 
 def _without_dots(path: str) -> str:
-    """An absolute path without `..`, which a file URI must not have: it means another folder where links differ."""
+    """An absolute path without `..`, which a file URI must not have: it means another folder where
+    links differ.
+    """
     head, dots, tail = path.rpartition("/..")
     if not dots or not (tail == "" or tail.startswith("/")):
         return path
@@ -96,7 +107,10 @@ class SarifSink:
 
     def _result(self, finding: Finding) -> dict[str, Any]:
         location = {"artifactLocation": _artifact(finding.path), "region": _region(finding)}
-        properties: dict[str, Any] = {"byteColumn": finding.column, "entropy": round(finding.entropy, 6)}
+        properties: dict[str, Any] = {
+            "byteColumn": finding.column,
+            "entropy": round(finding.entropy, 6),
+        }
         if finding.secret_id is not None:
             properties["secretId"] = finding.secret_id
         index, rule = self._rule(finding)
@@ -138,7 +152,9 @@ class SarifSink:
         try:
             # what absolute paths are taken from where results are shown
             here = os.path.join(os.getcwd(), "")
-            invocation["workingDirectory"] = {"uri": "file://" + quote(os.fsencode(here), safe="/-_.~")}
+            invocation["workingDirectory"] = {
+                "uri": "file://" + quote(os.fsencode(here), safe="/-_.~")
+            }
         except FileNotFoundError:  # it was removed
             pass
         tail = {
@@ -172,7 +188,9 @@ def _notification(problem: Problem | Note, level: str, before: str) -> dict[str,
 
 
 def _configuration(summary: RunSummary) -> dict[str, Any]:
-    """What the pack was loaded without, as the invocation's notifications; nothing where that is nothing."""
+    """What the pack was loaded without, as the invocation's notifications; nothing where that is
+    nothing.
+    """
     told = [
         {
             "level": "warning",

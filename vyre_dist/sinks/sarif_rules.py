@@ -1,4 +1,6 @@
-"""What SARIF says of a rule: descriptions, help, severity and tags, as GitHub's code scanning shows them."""
+"""What SARIF says of a rule: descriptions, help, severity and tags, as GitHub's code scanning shows
+them.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,18 @@ _WORD = re.compile(r"[a-z]+|[0-9]+")
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+\-.!|~&]")
 
 _HELP = (
-    "If the match is a credential, take it for known to others: revoke it where it was issued, and issue another one. "
-    "To delete it is not enough, as older versions of the file still have it. Then have the program read it from its "
+    "If the match is a credential, take it for known to others: revoke it where it was issued, and "
+    "issue another one. "
+    "To delete it is not enough, as older versions of the file still have it. Then have the "
+    "program read it from its "
     "environment or from a secret manager. If the match is none, put it on the rule's allowlist."
 )
 
 
 def message(text: str) -> str:
-    """Text as a sentence in SARIF's message syntax: brackets would begin a link, braces a placeholder."""
+    """Text as a sentence in SARIF's message syntax: brackets would begin a link, braces a
+    placeholder.
+    """
     text = lossy_path(text)[0]
     for char, escaped in (("\\", "\\\\"), ("[", "\\["), ("]", "\\]"), ("{", "{{"), ("}", "}}")):
         text = text.replace(char, escaped)
@@ -66,7 +72,9 @@ def _plain(text: str) -> str:
 
 
 def _friendly_name(rule_id: str) -> str:
-    """`AwsAccessKey` for `aws-access-key`, which is never the id itself; "" where the id has too little for one."""
+    """`AwsAccessKey` for `aws-access-key`, which is never the id itself; "" where the id has too
+    little for one.
+    """
     words: list[str] = []
     for word in _WORD.findall(rule_id.lower()):
         # each word is a capital and more: what is too short for that belongs to the one before

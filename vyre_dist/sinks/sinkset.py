@@ -23,7 +23,9 @@ _REPORT = "the report"
 
 
 class Sink(Protocol):
-    """Where findings go. After `close` or `abort` nothing else may be called. All may raise OSError."""
+    """Where findings go. After `close` or `abort` nothing else may be called. All may raise
+    OSError.
+    """
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Take the findings, in the order given."""
@@ -124,8 +126,9 @@ class OpenSink:
 class SinkSet:
     """The sinks of a run as one; a context manager that drops what was not closed.
 
-    A sink that fails is dropped, and the others go on: `close` raises its SinkWriteError when they are done, or `write`
-    does when there are no others. BrokenPipeError passes at once and as it is: nobody reads any more.
+    A sink that fails is dropped, and the others go on: `close` raises its SinkWriteError when they
+    are done, or `write` does when there are no others. BrokenPipeError passes at once and as it is:
+    nobody reads any more.
     """
 
     def __init__(self, sinks: Sequence[OpenSink], redact_percent: int | None) -> None:
@@ -133,7 +136,9 @@ class SinkSet:
         self._redact = redact_percent
         self._failure: Exception | None = None
         self.kept: list[tuple[str, str]] = []
-        """After `close(given_up=True)`: (destination, where its file is), for those that are files."""
+        """After `close(given_up=True)`: (destination, where its file is), for those that are
+        files.
+        """
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Hand the findings, redacted if asked for, to every sink."""
@@ -154,7 +159,8 @@ class SinkSet:
     def close(self, summary: RunSummary, *, given_up: bool = False) -> None:
         """Close every sink, also where one of them fails; then raise the first failure.
 
-        `given_up`: the run did not come to its end. Files are put beside their destinations, which keep what they had.
+        `given_up`: the run did not come to its end. Files are put beside their destinations, which
+        keep what they had.
         """
         sinks, self._sinks = self._sinks, []
         for each in sinks:
@@ -185,7 +191,9 @@ class SinkSet:
             self._failure.add_note(str(failure))
 
     def remove_leftovers(self) -> list[str]:
-        """Remove the unfinished files that killed runs have left at these destinations; the paths."""
+        """Remove the unfinished files that killed runs have left at these destinations; the
+        paths.
+        """
         return [path for each in self._sinks for path in each.output.remove_leftovers()]
 
     def abort(self) -> None:
@@ -198,7 +206,10 @@ class SinkSet:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.abort()
 
@@ -226,13 +237,14 @@ def open_sinks(
     secret_ids: bool = False,
     stdout: BinaryIO | None = None,
 ) -> SinkSet:
-    """Open a sink for each (format, destination), and the last one for the `report`; "-" is standard output.
+    """Open a sink for each (format, destination), and the last one for the `report`; "-" is
+    standard output.
 
     `secret_ids`: tables have that column.
 
-    Everything is checked before anything is opened, and what was opened is dropped where a later one fails.
-    Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them UsageErrors; and
-    SinkWriteError or BrokenPipeError, like the sinks themselves.
+    Everything is checked before anything is opened, and what was opened is dropped where a later
+    one fails. Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them
+    UsageErrors; and SinkWriteError or BrokenPipeError, like the sinks themselves.
     """
     for name, _ in specs:
         if name not in FORMATS:

@@ -9,7 +9,9 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One input that was not scanned to its end: `reason` is a short code, `detail` is for people."""
+    """One input that was not scanned to its end: `reason` is a short code, `detail` is for
+    people.
+    """
 
     path: str
     reason: str
@@ -43,8 +45,9 @@ class CommitReport:
 class WorkerSummary:
     """What one worker was and did. `node`: its host's name; `node_id`: Ray's, "" outside Ray.
 
-    `backend`: the one that scanned most of its bytes, all of which `bytes_by_backend` counts. `device`: the product
-    that this backend's worker runs on. `processes`: how many tasks it could do at the same time.
+    `backend`: the one that scanned most of its bytes, all of which `bytes_by_backend` counts.
+    `device`: the product that this backend's worker runs on. `processes`: how many tasks it could
+    do at the same time.
     """
 
     worker: int
@@ -70,14 +73,17 @@ def _no_rules() -> Mapping[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by reason.
+    """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by
+    reason.
 
-    `capped_matches` counts google-re2's matches that are longer than their rule's cap (docs/compiler.md). `complete`:
-    everything asked for was scanned; otherwise `problems` says what was not. `workers` counts those that were started,
-    `workers_used` tells of each; `left_out` says why others could not be used. `warnings`: sentences for people, about
-    the whole run. `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the files
-    of such), by reason. `secret_key`: the fingerprint of the key that findings have a secret_id under; "" for none.
-    `store_problem`: why the autotune store was of no use, "" if it was.
+    `capped_matches` counts google-re2's matches that are longer than their rule's cap
+    (docs/compiler.md). `complete`: everything asked for was scanned; otherwise `problems` says what
+    was not. `workers` counts those that were started, `workers_used` tells of each; `left_out` says
+    why others could not be used. `warnings`: sentences for people, about the whole run.
+    `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the
+    files of such), by reason. `secret_key`: the fingerprint of the key that findings have a
+    secret_id under; "" for none. `store_problem`: why the autotune store was of no use, "" if it
+    was.
     """
 
     documents: int = 0

@@ -1,4 +1,6 @@
-"""Bytes and names as text that is safe to print or to store, shared by the sinks. No output happens here."""
+"""Bytes and names as text that is safe to print or to store, shared by the sinks. No output happens
+here.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from vyre_dist.sinks.summary import RunSummary, WorkerSummary
 
 
 def visible(text: str) -> str:
-    r"""`text` with everything that could steer a terminal made visible as \n, \x1b, \u202e and so on.
+    r"""`text` with everything that could steer a terminal made visible as \n, \x1b, \u202e and so
+    on.
 
-    That is every character that Unicode does not call printable: controls, direction marks, surrogates,
-    unassigned.
+    That is every character that Unicode does not call printable: controls, direction marks,
+    surrogates, unassigned.
     """
     if text.isprintable():
         return text
@@ -39,7 +42,9 @@ def visible_bytes(data: bytes) -> str:
 
 
 def lossy(data: bytes) -> tuple[str, str | None]:
-    """Text of `data`, and its base64 where the text does not say it all (that is, `data` is not UTF-8)."""
+    """Text of `data`, and its base64 where the text does not say it all (that is, `data` is not
+    UTF-8).
+    """
     try:
         return data.decode("utf-8"), None
     except UnicodeDecodeError:
@@ -105,7 +110,11 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "notes": [_problem(n.path, n.reason, n.detail) for n in summary.notes],
         "warnings": [lossy_path(warning)[0] for warning in summary.warnings],
         "commit": commit
-        and {"committed": commit.committed, "rolled_back": commit.rolled_back, "rate_pct": commit.rate_pct},
+        and {
+            "committed": commit.committed,
+            "rolled_back": commit.rolled_back,
+            "rate_pct": commit.rate_pct,
+        },
         "capped_matches": summary.capped_matches,
         "skipped": dict(sorted(summary.skipped.items())),
         **({"rules_left_out": left_out} if left_out else {}),

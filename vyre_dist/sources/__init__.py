@@ -1,4 +1,6 @@
-"""Inputs: what the user named becomes a stream of document descriptors. No document is opened here."""
+"""Inputs: what the user named becomes a stream of document descriptors. No document is opened
+here.
+"""
 
 from vyre_dist.sources.document import (
     DocumentRef,
@@ -8,7 +10,13 @@ from vyre_dist.sources.document import (
     ProblemReason,
     problem_of,
 )
-from vyre_dist.sources.lists import FileListError, SpoolError, StdinTooLargeError, read_file_list, spool_stdin
+from vyre_dist.sources.lists import (
+    FileListError,
+    SpoolError,
+    StdinTooLargeError,
+    read_file_list,
+    spool_stdin,
+)
 from vyre_dist.sources.pipes import Pipes, pipe_id, spool_pipes
 from vyre_dist.sources.tree import SkipReason, WalkStats
 from vyre_dist.sources.walk import walk, walk_folders

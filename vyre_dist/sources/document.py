@@ -1,6 +1,7 @@
 """What a source yields: documents that can be opened, and inputs that cannot.
 
-Only descriptors live here; no bytes are read. Walking is in walk.py, lists and standard input in lists.py.
+Only descriptors live here; no bytes are read. Walking is in walk.py, lists and standard input in
+lists.py.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ _REASON_OF_ERRNO: dict[int, ProblemReason] = {
 class DocumentRef(NamedTuple):
     """One document to scan.
 
-    `path` is how it is written (document_paths.py): the argument, joined with what was found below it; bytes that
-    are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size` (bytes), `mtime_ns` and `ctime_ns` are
-    those of the moment of listing: a reader must cope with more or fewer bytes, and files of /proc say 0.
-    `inode` serves as a hint for reading in disk order. `open_path` is the file to open where it differs
-    from `path`.
+    `path` is how it is written (document_paths.py): the argument, joined with what was found below
+    it; bytes that are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size`
+    (bytes), `mtime_ns` and `ctime_ns` are those of the moment of listing: a reader must cope with
+    more or fewer bytes, and files of /proc say 0. `inode` serves as a hint for reading in disk
+    order. `open_path` is the file to open where it differs from `path`.
     """
 
     path: str
@@ -58,17 +59,19 @@ class DocumentRef(NamedTuple):
     ctime_ns: int = 0
 
     def location(self, cwd: str = "") -> str:
-        """The path to open; relative ones are joined to `cwd`, for a process that was started elsewhere."""
+        """The path to open; relative ones are joined to `cwd`, for a process that was started
+        elsewhere.
+        """
         return os.path.join(cwd, self.open_path or self.path)
 
 
 class FolderFiles(NamedTuple):
-    """Regular files of one folder, in order: `prefix` before each of `names` is how it is written, and what to open where
-    there is no `open_prefix`.
+    """Regular files of one folder, in order: `prefix` before each of `names` is how it is written,
+    and what to open where there is no `open_prefix`.
 
-    Nothing has been asked about them but what the folder's listing says: whoever reads them finds out their
-    sizes. A folder may come in several of these. A name that is written otherwise than it is called on disk is in the
-    two prefixes, and the one of `names` is empty.
+    Nothing has been asked about them but what the folder's listing says: whoever reads them finds
+    out their sizes. A folder may come in several of these. A name that is written otherwise than it
+    is called on disk is in the two prefixes, and the one of `names` is empty.
     """
 
     prefix: str
@@ -80,8 +83,8 @@ class FolderFiles(NamedTuple):
 class InputProblem:
     """One input that was asked for and cannot be scanned; it belongs in the run's report.
 
-    `path` is how it is written (document_paths.py). `reason` is a short code: a ProblemReason from the
-    sources; readers and workers have more.
+    `path` is how it is written (document_paths.py). `reason` is a short code: a ProblemReason from
+    the sources; readers and workers have more.
     """
 
     path: str
@@ -91,7 +94,9 @@ class InputProblem:
 
 @dataclass(frozen=True, slots=True)
 class InputNote:
-    """What is worth a word about one input that was scanned as planned; `reason` is a short code: `grew`."""
+    """What is worth a word about one input that was scanned as planned; `reason` is a short code:
+    `grew`.
+    """
 
     path: str
     reason: str
@@ -99,7 +104,9 @@ class InputNote:
 
 
 def problem_of(path: str, error: OSError, *, missing: ProblemReason = "vanished") -> InputProblem:
-    """The problem that an OSError on `path` stands for; `missing` is the reason for ENOENT and ENOTDIR."""
+    """The problem that an OSError on `path` stands for; `missing` is the reason for ENOENT and
+    ENOTDIR.
+    """
     reason = _REASON_OF_ERRNO.get(error.errno or 0, "io-error")
     if reason == "vanished":
         reason = missing

@@ -1,9 +1,11 @@
-"""The paths in a git index: which files of a work tree are tracked, whatever ignore files say of them.
+"""The paths in a git index: which files of a work tree are tracked, whatever ignore files say of
+them.
 
-Versions 2 to 4, with path compression, split and sparse indexes, SHA-1 and SHA-256; as gitformat-index(5) has them.
-Only names are read. git itself is not asked: it runs what a repository's configuration names
-(core.fsmonitor). dulwich's reader refuses split indexes and paths of 4 095 bytes and more, and takes six times
-as long (benchmarks/git_index.py, benchmarks/results/git_index.jsonl); pygit2's licence is the GPL.
+Versions 2 to 4, with path compression, split and sparse indexes, SHA-1 and SHA-256; as
+gitformat-index(5) has them. Only names are read. git itself is not asked: it runs what a
+repository's configuration names (core.fsmonitor). dulwich's reader refuses split indexes and paths
+of 4 095 bytes and more, and takes six times as long (benchmarks/git_index.py,
+benchmarks/results/git_index.jsonl); pygit2's licence is the GPL.
 """
 
 from __future__ import annotations
@@ -43,8 +45,9 @@ class GitIndexError(VyreError):
 
 @dataclass(frozen=True, slots=True)
 class GitIndex:
-    """`names`: the entries' paths from the work tree's top, sorted. `gitlinks`: those that are other repositories.
-    `sparse`: directories (with a final slash) that stand for all tracked files below them.
+    """`names`: the entries' paths from the work tree's top, sorted. `gitlinks`: those that are
+    other repositories. `sparse`: directories (with a final slash) that stand for all tracked files
+    below them.
     """
 
     names: list[bytes] = field(default_factory=list)
@@ -68,7 +71,8 @@ class GitIndex:
 
 
 def read_index(git: str, common: str) -> GitIndex:
-    """The index of the git directory `git`, an empty one where there is none. `common`: where work trees share files.
+    """The index of the git directory `git`, an empty one where there is none. `common`: where work
+    trees share files.
 
     Raises GitIndexError.
     """
@@ -123,8 +127,9 @@ def _content(path: str) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """The entries of one file, in order. Of a split index: `base` names the shared one; two compressed bitmaps say which
-    of its entries are deleted, and which are replaced by the entries here that have no name.
+    """The entries of one file, in order. Of a split index: `base` names the shared one; two
+    compressed bitmaps say which of its entries are deleted, and which are replaced by the entries
+    here that have no name.
     """
 
     names: list[bytes]
@@ -142,7 +147,9 @@ def _parse(path: str, data: bytes) -> _Parsed:
         raise GitIndexError(path, f"it has version {version}, and 2 to 4 can be read")
     widths = [width for width in _HASHES if _is_intact(data, width)]
     if not widths:
-        raise GitIndexError(path, "it is damaged: its checksum is another one; `git fsck` may say more")
+        raise GitIndexError(
+            path, "it is damaged: its checksum is another one; `git fsck` may say more"
+        )
     # where git was told to write no checksum, only one width makes sense of what there is
     for width in widths[:-1]:
         try:
@@ -154,7 +161,10 @@ def _parse(path: str, data: bytes) -> _Parsed:
 
 def _is_intact(data: bytes, width: int) -> bool:
     body, checksum = memoryview(data)[:-width], data[-width:]
-    return not any(checksum) or hashlib.new(_HASHES[width], body, usedforsecurity=False).digest() == checksum
+    return (
+        not any(checksum)
+        or hashlib.new(_HASHES[width], body, usedforsecurity=False).digest() == checksum
+    )
 
 
 def _parse_entries(path: str, data: bytes, version: int, count: int, width: int) -> _Parsed:
@@ -167,14 +177,18 @@ def _parse_entries(path: str, data: bytes, version: int, count: int, width: int)
         flags = at + flags_at
         begin = flags + 2
         if begin >= end:
-            raise GitIndexError(path, f"it is damaged: it ends after {len(names)} of {count} entries")
+            raise GitIndexError(
+                path, f"it is damaged: it ends after {len(names)} of {count} entries"
+            )
         if data[flags] & (_EXTENDED >> 8):
             begin += 2
         if version == 4:
             strip, begin = _varint(path, data, begin)
             stop = find(b"\0", begin, end)
             if stop < 0 or strip > len(name):
-                raise GitIndexError(path, f"it is damaged: entry {len(names)} of {count} has no path")
+                raise GitIndexError(
+                    path, f"it is damaged: entry {len(names)} of {count} has no path"
+                )
             name = name[: len(name) - strip] + data[begin:stop]
             kinds.append(data[at + _MODE_AT] >> 4)
             at = stop + 1
@@ -182,14 +196,18 @@ def _parse_entries(path: str, data: bytes, version: int, count: int, width: int)
             length = (data[flags] << 8 | data[flags + 1]) & _NAME_MASK
             stop = begin + length if length < _NAME_MASK else find(b"\0", begin + length, end)
             if not begin <= stop < end or data[stop]:
-                raise GitIndexError(path, f"it is damaged: entry {len(names)} of {count} has no path")
+                raise GitIndexError(
+                    path, f"it is damaged: entry {len(names)} of {count} has no path"
+                )
             name = data[begin:stop]
             kinds.append(data[at + _MODE_AT] >> 4)
             # one to eight zeros follow, up to a multiple of eight bytes
             at += (stop - at + 8) & ~7
         total += len(name)
         if total > _MAX_NAME_BYTES:
-            raise GitIndexError(path, f"its paths have more than the {_MAX_NAME_BYTES} bytes allowed")
+            raise GitIndexError(
+                path, f"its paths have more than the {_MAX_NAME_BYTES} bytes allowed"
+            )
         names.append(name)
     base, bitmaps = None, b""
     for signature, body in _extensions(path, data, at, end):
@@ -199,7 +217,8 @@ def _parse_entries(path: str, data: bytes, version: int, count: int, width: int)
         elif signature != b"sdir" and not signature[:1].isupper():
             shown = signature.decode("ascii", "backslashreplace")
             raise GitIndexError(
-                path, f"it has the extension {shown!r}, which changes what is listed and is not known"
+                path,
+                f"it has the extension {shown!r}, which changes what is listed and is not known",
             )
     return _Parsed(names, kinds, base, bitmaps)
 
@@ -220,20 +239,26 @@ def _extensions(path: str, data: bytes, at: int, end: int) -> Iterator[tuple[byt
         size = _LONG.unpack_from(data, at + 4)[0] if at + 8 <= end else end
         begin = at + 8
         if begin + size > end:
-            raise GitIndexError(path, f"it is damaged: what begins at byte {at} is longer than the index")
+            raise GitIndexError(
+                path, f"it is damaged: what begins at byte {at} is longer than the index"
+            )
         yield data[at : at + 4], data[begin : begin + size]
         at = begin + size
 
 
 def _ewah(path: str, data: bytes, entries: int) -> tuple[list[int], bytes]:
-    """(the bits that are set in a compressed bitmap over `entries`, what follows it); none where there is no bitmap."""
+    """(the bits that are set in a compressed bitmap over `entries`, what follows it); none where
+    there is no bitmap.
+    """
     if not data:
         return [], b""
     if len(data) < 8 or len(data) < 12 + 8 * _LONG.unpack_from(data, 4)[0]:
         raise GitIndexError(path, "it is damaged: a bitmap is cut off")
     bits, words = _LONG.unpack_from(data)[0], _LONG.unpack_from(data, 4)[0]
     if bits > entries:  # few bytes can stand for many bits
-        raise GitIndexError(path, "it is damaged: it changes entries that the shared index does not have")
+        raise GitIndexError(
+            path, "it is damaged: it changes entries that the shared index does not have"
+        )
     found: list[int] = []
     values = struct.unpack_from(f">{words}Q", data, 8)
     at = position = 0
@@ -254,7 +279,9 @@ def _ewah(path: str, data: bytes, entries: int) -> tuple[list[int], bytes]:
 
 
 def _merged(path: str, base: _Parsed, own: _Parsed) -> dict[bytes, int]:
-    """The kinds of all entries by name: those of the shared index, and what the split one changes."""
+    """The kinds of all entries by name: those of the shared index, and what the split one
+    changes.
+    """
     kinds = dict(zip(own.names, own.kinds, strict=True))
     changed = [kind for name, kind in zip(own.names, own.kinds, strict=True) if not name]
     kinds.pop(b"", None)

@@ -1,10 +1,11 @@
-"""Which names of a directory the ignore files above it leave out, decided for the whole directory at once.
+"""Which names of a directory the ignore files above it leave out, decided for the whole directory
+at once.
 
-A pattern without a slash applies to names at any depth; one with a slash is run as a small automaton over
-path segments (`**` stays where it is), so that in each directory only plain name patterns are left to test.
-One set lookup and one RE2 search over all names of the directory then tell whether anything can be ignored
-there; most directories end at that. Finding and reading the files is repository.py's, the glob language
-wildmatch.py's.
+A pattern without a slash applies to names at any depth; one with a slash is run as a small
+automaton over path segments (`**` stays where it is), so that in each directory only plain name
+patterns are left to test. One set lookup and one RE2 search over all names of the directory then
+tell whether anything can be ignored there; most directories end at that. Finding and reading the
+files is repository.py's, the glob language wildmatch.py's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _State = tuple[int, int]  # index of a pattern with a slash, index of its next s
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """One line. `segments`: one for a name pattern, else the path's; `whole`: it must see the whole path."""
+    """One line. `segments`: one for a name pattern, else the path's; `whole`: it must see the whole
+    path.
+    """
 
     order: int
     negated: bool
@@ -54,7 +57,9 @@ class _NameTest:
 
 
 class _NameSet:
-    """Name patterns of one directory, with the quick look for names that one of them might match."""
+    """Name patterns of one directory, with the quick look for names that one of them might
+    match.
+    """
 
     __slots__ = ("_literals", "_regexes", "members")
 
@@ -79,7 +84,8 @@ class _NameSet:
 
 
 class IgnoreFile:
-    """The patterns of one ignore file, or of one list of globs. `lines` are as git reads them from a file.
+    """The patterns of one ignore file, or of one list of globs. `lines` are as git reads them from
+    a file.
 
     With `globs` the lines are globs instead: `#` and `!` mean themselves, and spaces stay.
     """
@@ -136,7 +142,9 @@ class IgnoreFile:
 
     def names_for(self, states: frozenset[_State]) -> list[_NameSet]:
         """The name patterns that count in a directory with `states`."""
-        ends = tuple(sorted(i for i, position in states if position == len(self._slashed[i].segments) - 1))
+        ends = tuple(
+            sorted(i for i, position in states if position == len(self._slashed[i].segments) - 1)
+        )
         sets = [self._floating] if self._floating.members else []
         if ends:
             local = self._local.get(ends)
@@ -152,16 +160,22 @@ class IgnoreFile:
 
 
 class _Layer:
-    """One ignore file as seen from one directory, whose paths from the file's own directory are `paths`."""
+    """One ignore file as seen from one directory, whose paths from the file's own directory are
+    `paths`.
+    """
 
     __slots__ = ("_file", "_ordered", "_paths", "_sets", "_states")
 
-    def __init__(self, file: IgnoreFile, states: frozenset[_State], paths: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, file: IgnoreFile, states: frozenset[_State], paths: tuple[bytes, ...]
+    ) -> None:
         self._file = file
         self._states = states
         self._paths = paths
         self._sets = file.names_for(states)
-        self._ordered: list[tuple[_Pattern, _NameTest | None, re2._Regexp[bytes] | None]] | None = None
+        self._ordered: list[tuple[_Pattern, _NameTest | None, re2._Regexp[bytes] | None]] | None = (
+            None
+        )
 
     def enter(self, name: bytes) -> _Layer | None:
         if not self._states and not self._paths:
@@ -178,7 +192,9 @@ class _Layer:
         return found
 
     def decide(self, name: bytes, is_dir: bool) -> bool | None:
-        """True: ignored; False: taken back in; None: the file says nothing. The last matching line counts."""
+        """True: ignored; False: taken back in; None: the file says nothing. The last matching line
+        counts.
+        """
         if self._ordered is None:
             every = [(p, test, None) for each in self._sets for p, test in each.members]
             whole = [(p, None, regex) for p, regex in self._file.whole_paths()]
@@ -211,8 +227,8 @@ class IgnoreChain:
     def with_file(self, file: IgnoreFile, below: Sequence[bytes] = ()) -> IgnoreChain:
         """This chain with `file` added as the innermost.
 
-        `below` holds further relative directories, as bytes with slashes, at which the same file is also
-        taken to sit (globs count from the argument and from the working directory alike).
+        `below` holds further relative directories, as bytes with slashes, at which the same file is
+        also taken to sit (globs count from the argument and from the working directory alike).
         """
         states = file.start
         paths = [b""]
@@ -232,12 +248,16 @@ class IgnoreChain:
             return self
         raw = os.fsencode(name)
         after = [entered for layer in self._layers if (entered := layer.enter(raw)) is not None]
-        if len(after) == len(self._layers) and all(a is b for a, b in zip(after, self._layers, strict=True)):
+        if len(after) == len(self._layers) and all(
+            a is b for a, b in zip(after, self._layers, strict=True)
+        ):
             return self
         return IgnoreChain(after)
 
     def ignored(self, names: Collection[str], directories: Collection[str]) -> set[str]:
-        """Those of `names`, the names of one directory, that are left out; `directories` are directories."""
+        """Those of `names`, the names of one directory, that are left out; `directories` are
+        directories.
+        """
         if not self._layers or not names:
             return set()
         joined = os.fsencode("/" + "//".join(names) + "/")

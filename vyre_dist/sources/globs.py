@@ -1,6 +1,8 @@
-"""Arguments that are globs (`src/**/*.py`, quoted so that the shell left them alone), expanded by us.
+"""Arguments that are globs (`src/**/*.py`, quoted so that the shell left them alone), expanded by
+us.
 
-The standard library's glob drops directories that it cannot list or enter; here they come back as problems.
+The standard library's glob drops directories that it cannot list or enter; here they come back as
+problems.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ def has_glob(path: str) -> bool:
 
 
 def expand(pattern: str) -> Iterator[str | InputProblem]:
-    """The existing paths that match, in sorted order, and what could not be listed, entered or looked at on the way.
+    """The existing paths that match, in sorted order, and what could not be listed, entered or
+    looked at on the way.
 
-    The language is gitignore's: `**` between slashes is any number of directories, `*` takes hidden names
-    too. Links to directories are followed for `*`, not for `**`. A final `**` is the directory itself; it and a final
-    slash mean directories.
+    The language is gitignore's: `**` between slashes is any number of directories, `*` takes hidden
+    names too. Links to directories are followed for `*`, not for `**`. A final `**` is the
+    directory itself; it and a final slash mean directories.
     """
     parts = pattern.split("/")
     base = ""
@@ -44,7 +47,9 @@ def expand(pattern: str) -> Iterator[str | InputProblem]:
 
 
 def _is_other(path: str) -> bool:
-    """Whether there is something that is no directory; what can't be told is for whoever opens it to say."""
+    """Whether there is something that is no directory; what can't be told is for whoever opens it
+    to say.
+    """
     try:
         return not stat.S_ISDIR(os.stat(path).st_mode)
     except OSError:
@@ -70,7 +75,9 @@ def _expand(base: str, segments: list[str]) -> Iterator[str | InputProblem]:
     except OSError as error:
         yield problem_of(base or ".", error)
         return
-    regex = None if anywhere else wildmatch.compile_bytes(wildmatch.translate_name(os.fsencode(head)))
+    regex = (
+        None if anywhere else wildmatch.compile_bytes(wildmatch.translate_name(os.fsencode(head)))
+    )
     for entry in entries:
         if regex is not None and regex.fullmatch(os.fsencode(entry.name)) is None:
             continue
@@ -90,7 +97,9 @@ def _expand(base: str, segments: list[str]) -> Iterator[str | InputProblem]:
 
 
 def _named(path: str, rest: list[str]) -> Iterator[str | InputProblem]:
-    """What lies at `path`, which has no glob of its own. Only an error that says "not there" means that nothing does."""
+    """What lies at `path`, which has no glob of its own. Only an error that says "not there" means
+    that nothing does.
+    """
     try:
         info = os.stat(path) if rest else os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,6 +1,7 @@
 """Inputs that are not walked: lists of paths (`--files-from`) and a document on standard input.
 
-The paths of a list go to walk() as names, which are no globs; a missing one becomes a problem there.
+The paths of a list go to walk() as names, which are no globs; a missing one becomes a problem
+there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class StdinTooLargeError(UsageError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"standard input is longer than the {limit} bytes allowed; save it to a file or raise the limit"
+            f"standard input is longer than the {limit} bytes allowed; save it to a file or raise "
+            "the limit"
         )
         self.limit = limit
 
@@ -46,19 +48,21 @@ class SpoolError(UsageError):
     def __init__(self, shown: str, directory: str, size: int, error: OSError) -> None:
         came = f" ({size} bytes of it had come)" if size else ""
         super().__init__(
-            f"{shown} cannot be kept in {directory!r}: {error.strerror or error}{came}; set TMPDIR to a folder with room "
+            f"{shown} cannot be kept in {directory!r}: {error.strerror or error}{came}; set TMPDIR "
+            "to a folder with room "
             "for it, or save it to a file and scan that"
         )
         self.directory = directory
 
 
 def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
-    """The paths that the file `source` lists, or `stdin` where it is "-". It is opened here, and read as they are needed.
+    """The paths that the file `source` lists, or `stdin` where it is "-". It is opened here, and
+    read as they are needed.
 
     They are separated by NUL bytes if there is one in the first MiB, otherwise by newlines. Nothing
     else is special: no comments, no quotes, no trimming; empty items are passed over, and so is
-    UTF-8's byte order mark before a list of lines. Bytes that are not UTF-8 become surrogates. Raises
-    FileListError where the list cannot be read or holds an item above 1 MiB.
+    UTF-8's byte order mark before a list of lines. Bytes that are not UTF-8 become surrogates.
+    Raises FileListError where the list cannot be read or holds an item above 1 MiB.
     """
     if source == "-":
         if stdin is None:
@@ -70,7 +74,9 @@ def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
 
 
 def _items_of_file(source: str) -> Iterator[str]:
-    """An empty one once the file is open: whoever asks for no more has it closed with the generator."""
+    """An empty one once the file is open: whoever asks for no more has it closed with the
+    generator.
+    """
     try:
         file = open(source, "rb", buffering=0)  # noqa: SIM115 (closed below, once it is known to open)
     except (OSError, ValueError) as error:
@@ -92,7 +98,8 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
             raise FileListError(source, f"cannot be read: {error.strerror}") from error
         rest += chunk
         if separator is None:
-            # a pipe may hand out its first MiB in small pieces: wait until it is there, or there is no more
+            # a pipe may hand out its first MiB in small pieces: wait until it is there, or there is
+            # no more
             if chunk and len(rest) < _CHUNK:
                 continue
             separator = b"\0" if b"\0" in rest else b"\n"
@@ -112,7 +119,9 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """Up to 1 MiB, and nothing at the end only: a pipe that another process made non-blocking may have nothing yet."""
+    """Up to 1 MiB, and nothing at the end only: a pipe that another process made non-blocking may
+    have nothing yet.
+    """
     # the mode is left as it is: whoever shares the pipe relies on it
     while (chunk := stream.read(_CHUNK)) is None:
         select.select([stream], [], [])
@@ -123,18 +132,25 @@ def _read(stream: BinaryIO) -> bytes:
 def spool_stdin(
     stream: BinaryIO, directory: str, *, shown: str = STDIN_NAME, max_bytes: int | None = None
 ) -> Iterator[DocumentRef]:
-    """Copy `stream` to a new file in `directory`, one MiB at a time, and describe it as the document `shown`.
+    """Copy `stream` to a new file in `directory`, one MiB at a time, and describe it as the
+    document `shown`.
 
-    The file has no name, so that nothing stays however this process ends. While this is held, the `open_path` of the
-    document reaches it through this process's descriptors: for this user's processes on this machine. Raises
-    StdinTooLargeError above `max_bytes`, and SpoolError where the directory cannot take it.
+    The file has no name, so that nothing stays however this process ends. While this is held, the
+    `open_path` of the document reaches it through this process's descriptors: for this user's
+    processes on this machine. Raises StdinTooLargeError above `max_bytes`, and SpoolError where the
+    directory cannot take it.
     """
     fd = -1
     try:
         fd = _copied(stream, directory, shown, max_bytes)
         info = os.fstat(fd)
         yield DocumentRef(
-            shown, info.st_size, info.st_mtime_ns, info.st_ino, f"/proc/{os.getpid()}/fd/{fd}", "stdin"
+            shown,
+            info.st_size,
+            info.st_mtime_ns,
+            info.st_ino,
+            f"/proc/{os.getpid()}/fd/{fd}",
+            "stdin",
         )
     finally:
         if fd >= 0:

@@ -1,7 +1,8 @@
-"""Named pipes as documents: FIFOs that the user named, as `scan <(command)` does, read to their end before the scan begins.
+"""Named pipes as documents: FIFOs that the user named, as `scan <(command)` does, read to their end
+before the scan begins.
 
-All are read at the same time: one program may write to several of them, and would wait for ever where one was read
-after the other.
+All are read at the same time: one program may write to several of them, and would wait for ever
+where one was read after the other.
 """
 
 from __future__ import annotations
@@ -50,10 +51,11 @@ def pipe_id(path: str | int) -> FileId | None:
 def spool_pipes(
     paths: Sequence[str], directory: str, waiting: Callable[[Sequence[str]], None] = lambda _: None
 ) -> Iterator[dict[FileId, DocumentRef | InputProblem | None]]:
-    """What those of `paths` that are pipes give until their writers are gone, each once, copied as spool_stdin does it.
+    """What those of `paths` that are pipes give until their writers are gone, each once, copied as
+    spool_stdin does it.
 
-    `waiting` is called once with those that nobody has opened for writing after two seconds. One that can't be opened is a
-    problem. Raises SpoolError where `directory` cannot take what comes.
+    `waiting` is called once with those that nobody has opened for writing after two seconds. One
+    that can't be opened is a problem. Raises SpoolError where `directory` cannot take what comes.
     """
     found: dict[FileId, DocumentRef | InputProblem | None] = {}
     with contextlib.ExitStack() as stack:
@@ -85,7 +87,9 @@ def spool_pipes(
         yield found
 
 
-def _read_all(pipes: Sequence[_Pipe], directory: str, waiting: Callable[[Sequence[str]], None]) -> None:
+def _read_all(
+    pipes: Sequence[_Pipe], directory: str, waiting: Callable[[Sequence[str]], None]
+) -> None:
     poll = select.poll()
     by_fd = {pipe.fd: pipe for pipe in pipes}
     for fd in by_fd:

@@ -1,6 +1,8 @@
-"""Git repositories on disk, as far as ignoring goes: where one begins, and which ignore files count.
+"""Git repositories on disk, as far as ignoring goes: where one begins, and which ignore files
+count.
 
-The global core.excludesFile is not read: what is scanned should not depend on whose account runs the scan.
+The global core.excludesFile is not read: what is scanned should not depend on whose account runs
+the scan.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ MAX_IGNORE_FILE = 100 << 20
 def read_ignore_file(path: str, errors: list[OSError]) -> IgnoreFile | None:
     """Parse the ignore file at `path`; None where there is none, or no regular file.
 
-    A symbolic link is not followed, as in git. One that cannot be read, or is over 100 MiB, is None too and
-    adds an OSError with its filename to `errors`.
+    A symbolic link is not followed, as in git. One that cannot be read, or is over 100 MiB, is None
+    too and adds an OSError with its filename to `errors`.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -63,7 +65,9 @@ def git_directory(directory: str) -> str | None:
 
 
 def _start_of(path: str) -> bytes:
-    """What a small file has: a path of up to 4096 bytes and a few more. Nothing of a FIFO, which would be waited for."""
+    """What a small file has: a path of up to 4096 bytes and a few more. Nothing of a FIFO, which
+    would be waited for.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         return os.read(fd, 4096 + 8) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
@@ -72,7 +76,9 @@ def _start_of(path: str) -> bytes:
 
 
 class RepositoryRules(NamedTuple):
-    """What is left out in a directory of a repository, before its own ignore file is read, and what never is."""
+    """What is left out in a directory of a repository, before its own ignore file is read, and what
+    never is.
+    """
 
     ignore: IgnoreChain
     tracked: Tracked
@@ -81,13 +87,17 @@ class RepositoryRules(NamedTuple):
 def repository_rules(
     directory: str, repositories: Repositories, errors: list[OSError]
 ) -> RepositoryRules | None:
-    """The rules that a repository starts with (its info/exclude); None where `directory` is no top level."""
+    """The rules that a repository starts with (its info/exclude); None where `directory` is no top
+    level.
+    """
     repository = _repository(directory, repositories)
     if repository is None:
         return None
     exclude = read_ignore_file(os.path.join(repository.common, "info", "exclude"), errors)
     chain = IgnoreChain()
-    return RepositoryRules(chain if exclude is None else chain.with_file(exclude), Tracked(repository))
+    return RepositoryRules(
+        chain if exclude is None else chain.with_file(exclude), Tracked(repository)
+    )
 
 
 def _repository(top: str, repositories: Repositories) -> Repository | None:
@@ -96,12 +106,16 @@ def _repository(top: str, repositories: Repositories) -> Repository | None:
         return None
     common = git
     with contextlib.suppress(OSError):  # the usual case: only linked work trees have that file
-        common = os.path.join(git, os.fsdecode(_start_of(os.path.join(git, "commondir")).rstrip(b"\r\n")))
+        common = os.path.join(
+            git, os.fsdecode(_start_of(os.path.join(git, "commondir")).rstrip(b"\r\n"))
+        )
     return repositories.at(git, common)
 
 
 def tracked_in(directory: str, repositories: Repositories) -> Tracked | None:
-    """What git tracks in `directory`, wherever links have led to it; None outside of repositories."""
+    """What git tracks in `directory`, wherever links have led to it; None outside of
+    repositories.
+    """
     found = _top_level(directory)
     repository = None if found is None else _repository(found[0], repositories)
     if found is None or repository is None:
@@ -110,8 +124,8 @@ def tracked_in(directory: str, repositories: Repositories) -> Tracked | None:
 
 
 def _top_level(directory: str) -> tuple[str, list[str]] | None:
-    """(the top level of the repository that `directory` lies in, the names that lead from there to it); None where it is in
-    no repository, or in git's own directory.
+    """(the top level of the repository that `directory` lies in, the names that lead from there to
+    it); None where it is in no repository, or in git's own directory.
     """
     here = os.path.realpath(directory)
     names: list[str] = []
@@ -124,10 +138,14 @@ def _top_level(directory: str) -> tuple[str, list[str]] | None:
     return here, names[::-1]
 
 
-def rules_above(directory: str, repositories: Repositories, errors: list[OSError]) -> RepositoryRules | None:
-    """The rules in force in `directory` before its own ignore file: from its repository's top level down.
+def rules_above(
+    directory: str, repositories: Repositories, errors: list[OSError]
+) -> RepositoryRules | None:
+    """The rules in force in `directory` before its own ignore file: from its repository's top level
+    down.
 
-    None where the directory is in no repository, is a top level itself, or lies in git's own directory.
+    None where the directory is in no repository, is a top level itself, or lies in git's own
+    directory.
     """
     found = _top_level(directory)
     if found is None or not found[1]:

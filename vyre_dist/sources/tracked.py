@@ -15,7 +15,9 @@ from vyre_dist.sources.git_index import GitIndex, GitIndexError, read_index
 
 @dataclass(slots=True)
 class Repository:
-    """A repository's index, read once. `git`: its git directory; `common`: what its work trees share."""
+    """A repository's index, read once. `git`: its git directory; `common`: what its work trees
+    share.
+    """
 
     git: str
     common: str
@@ -53,9 +55,11 @@ class Repositories:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What is tracked in one directory of a work tree. `path`: from its top level, with a final slash if it is not that.
+    """What is tracked in one directory of a work tree. `path`: from its top level, with a final
+    slash if it is not that.
 
-    `alone`: ignore files leave the directory out; it is listed for what is tracked below it, and nothing else in it counts.
+    `alone`: ignore files leave the directory out; it is listed for what is tracked below it, and
+    nothing else in it counts.
     """
 
     repository: Repository

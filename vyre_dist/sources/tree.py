@@ -1,8 +1,9 @@
 """One directory tree to a stream of folders with their files: the loop that has to be quick.
 
-A directory's files come first, then its subdirectories, each sorted by the bytes of their names. What the
-listing says of an entry's kind is enough: asking for each file's size would cost three times as much as
-the listing itself. Arguments and options belong to walk.py; what is ignored to gitignore.py.
+A directory's files come first, then its subdirectories, each sorted by the bytes of their names.
+What the listing says of an entry's kind is enough: asking for each file's size would cost three
+times as much as the listing itself. Arguments and options belong to walk.py; what is ignored to
+gitignore.py.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ _name_of = attrgetter("name")
 
 @dataclass(slots=True)
 class WalkStats:
-    """What a walk met. `skipped` counts entries by reason; a directory that is left out counts once.
-    `bytes` are those of the files whose sizes were looked up.
+    """What a walk met. `skipped` counts entries by reason; a directory that is left out counts
+    once. `bytes` are those of the files whose sizes were looked up.
 
     `unused_ignore_files`: those that would have left nothing of a folder that the user named.
     """
@@ -58,7 +59,9 @@ class WalkStats:
 
 @dataclass(frozen=True, slots=True)
 class WalkRules:
-    """What holds for a whole walk. `once` None: nothing can be met twice. `own_files`: (device, inode) of regular files."""
+    """What holds for a whole walk. `once` None: nothing can be met twice. `own_files`: (device,
+    inode) of regular files.
+    """
 
     respect_gitignore: bool
     require_git: bool
@@ -75,10 +78,10 @@ class WalkRules:
 class Frame:
     """A directory still to be listed: `location` to open, `prefix` to show before a name.
 
-    `ignore` is the chain before the directory's own ignore file; None: ignore files do not count here.
-    `included`: it lies below a directory that an include glob took (or there are none). `above`: the
-    directories that led here, kept where `once` is. `loose`: an argument outside any repository. `tracked`:
-    what git tracks here; None: nothing does.
+    `ignore` is the chain before the directory's own ignore file; None: ignore files do not count
+    here. `included`: it lies below a directory that an include glob took (or there are none).
+    `above`: the directories that led here, kept where `once` is. `loose`: an argument outside any
+    repository. `tracked`: what git tracks here; None: nothing does.
     """
 
     location: str
@@ -92,7 +95,9 @@ class Frame:
     tracked: Tracked | None = None
 
 
-def walk_tree(root: Frame, rules: WalkRules, stats: WalkStats) -> Iterator[FolderFiles | InputProblem]:
+def walk_tree(
+    root: Frame, rules: WalkRules, stats: WalkStats
+) -> Iterator[FolderFiles | InputProblem]:
     """Yield the files and problems below `root`, and count into `stats`."""
     stack = [root]
     while stack:
@@ -119,7 +124,9 @@ def _walk_folder(
             identity = (info.st_dev, info.st_ino)
             if identity in above:
                 once.mark_partial(above)
-                yield InputProblem(frame.location, "symlink-loop", "leads back to a directory above it")
+                yield InputProblem(
+                    frame.location, "symlink-loop", "leads back to a directory above it"
+                )
                 return
             met = once.claim_directory(identity, above)
             if met is None:
@@ -147,7 +154,9 @@ def _walk_folder(
         own.update(e.name for e in entries if e.inode() in inodes and _is_own(e, rules.own_files))
     try:
         directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
-    except OSError:  # from filesystems whose listings tell no kinds, so that each entry is asked for
+    except (
+        OSError
+    ):  # from filesystems whose listings tell no kinds, so that each entry is asked for
         directories = {e.name for e in entries if _is_directory(e)}
     folders = directories
     if rules.follow_symlinks:
@@ -172,7 +181,8 @@ def _walk_folder(
         if (problem := tracked.repository.take_problem()) is not None:
             yield problem
     if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
-        # Not meant for whoever names this very folder: Debian's unpacked sources end their list in "/*".
+        # Not meant for whoever names this very folder: Debian's unpacked sources end their list in
+        # "/*".
         stats.unused_ignore_files.append(f"{frame.prefix}.gitignore")
         ignore, ignored = frame.ignore, _NOTHING
     # for git a link is a file wherever it leads; for globs it is what will be walked
@@ -254,7 +264,9 @@ def _walk_folder(
                 tracked_below = tracked and tracked.enter(name, alone=name in kept)
             else:  # a link: git knows what it leads to by its own path
                 tracked_below = (
-                    tracked_in(prefix + name, rules.repositories) if rules.respect_gitignore else None
+                    tracked_in(prefix + name, rules.repositories)
+                    if rules.respect_gitignore
+                    else None
                 )
             below.append(
                 Frame(
@@ -279,7 +291,9 @@ def _walk_folder(
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
-    """False where that can't be told; what stands in the way is told when the entry's turn comes."""
+    """False where that can't be told; what stands in the way is told when the entry's turn
+    comes.
+    """
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
@@ -287,7 +301,9 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_link_to_directory(entry: os.DirEntry[str]) -> bool:
-    """True as well where only the way there is barred: what stands in it is told when the entry's turn comes."""
+    """True as well where only the way there is barred: what stands in it is told when the entry's
+    turn comes.
+    """
     try:
         if not entry.is_symlink():
             return False
@@ -312,7 +328,9 @@ def _is_own(entry: os.DirEntry[str], own_files: Set[tuple[int, int]]) -> bool:
 def _own_rules(
     frame: Frame, names: list[str], repositories: Repositories, errors: list[OSError]
 ) -> tuple[IgnoreChain | None, Tracked | None]:
-    """What came from above and the directory's own .gitignore; started anew at a repository's top level."""
+    """What came from above and the directory's own .gitignore; started anew at a repository's top
+    level.
+    """
     ignore, tracked = frame.ignore, frame.tracked
     if ".git" in names:
         fresh = repository_rules(frame.location, repositories, errors)
@@ -334,8 +352,12 @@ def special_file(path: str, info: os.stat_result) -> InputProblem:
     mode = info.st_mode
     if stat.S_ISFIFO(mode):
         return InputProblem(
-            path, "fifo", "a named pipe is read only where it is an argument itself, or as standard input"
+            path,
+            "fifo",
+            "a named pipe is read only where it is an argument itself, or as standard input",
         )
     if stat.S_ISSOCK(mode):
         return InputProblem(path, "socket", "a socket has no content")
-    return InputProblem(path, "device", "devices are not scanned; pipe its content to standard input instead")
+    return InputProblem(
+        path, "device", "devices are not scanned; pipe its content to standard input instead"
+    )

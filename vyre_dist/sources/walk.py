@@ -1,25 +1,27 @@
 """From what the user named (files, directories, globs) to a stream of documents, in a fixed order.
 
-`walk_folders` is what a scan uses: the files of a directory come together, by name only. `walk` gives each of
-them with its size.
+`walk_folders` is what a scan uses: the files of a directory come together, by name only. `walk`
+gives each of them with its size.
 
-Arguments are taken in the order given; tree.py says what order holds inside a directory. What cannot be
-scanned is yielded as an InputProblem; what is left out on purpose is counted in WalkStats. Nothing is
-opened but directories and ignore files: a file that cannot be read is found out by whoever reads it (see
-problem_of).
+Arguments are taken in the order given; tree.py says what order holds inside a directory. What
+cannot be scanned is yielded as an InputProblem; what is left out on purpose is counted in
+WalkStats. Nothing is opened but directories and ignore files: a file that cannot be read is found
+out by whoever reads it (see problem_of).
 
 Decisions that a reader may look for:
-- Paths are those on disk until they leave `_Walk.run`, where they get the form that document_paths.py describes.
-- An argument is taken whatever ignore files say of it, and a link given as an argument is followed. Links
-  met inside a directory are left out and counted, unless `follow_symlinks`.
-- Where arguments overlap or links are followed, a document is yielded once; once.py says what one document
-  is. Each argument brings what it would bring alone, whatever came before it.
-- `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed copies.
-- .gitignore files count in a git repository from its top level down, the part above the argument included; a
-  nested repository starts afresh. That is git's own meaning, and so is that a file which the index lists is never
-  ignored. Outside of repositories they count from the argument
-  down (not with `require_git`), but for an argument's own file that would leave nothing of it, as in Debian's
-  unpacked sources: that one is put aside and noted in WalkStats.
+- Paths are those on disk until they leave `_Walk.run`, where they get the form that
+  document_paths.py describes.
+- An argument is taken whatever ignore files say of it, and a link given as an argument is followed.
+  Links met inside a directory are left out and counted, unless `follow_symlinks`.
+- Where arguments overlap or links are followed, a document is yielded once; once.py says what one
+  document is. Each argument brings what it would bring alone, whatever came before it.
+- `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed
+  copies.
+- .gitignore files count in a git repository from its top level down, the part above the argument
+  included; a nested repository starts afresh. That is git's own meaning, and so is that a file
+  which the index lists is never ignored. Outside of repositories they count from the argument down
+  (not with `require_git`), but for an argument's own file that would leave nothing of it, as in
+  Debian's unpacked sources: that one is put aside and noted in WalkStats.
 """
 
 from __future__ import annotations
@@ -39,7 +41,14 @@ from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
 from vyre_dist.sources.once import Once
 from vyre_dist.sources.pipes import FileId, Pipes
 from vyre_dist.sources.repository import rules_above
-from vyre_dist.sources.tree import Frame, WalkRules, WalkStats, ignore_file_problem, special_file, walk_tree
+from vyre_dist.sources.tree import (
+    Frame,
+    WalkRules,
+    WalkStats,
+    ignore_file_problem,
+    special_file,
+    walk_tree,
+)
 
 Item = FolderFiles | DocumentRef | InputProblem
 
@@ -99,23 +108,30 @@ def walk_folders(
     names: Iterable[str | bytes | os.PathLike[str]] = (),
     pipes: Pipes | None = None,
 ) -> Iterator[Item]:
-    """Yield the files below `paths` folder by folder, files that were named themselves as documents, and a problem for
-    every input that cannot be one.
+    """Yield the files below `paths` folder by folder, files that were named themselves as
+    documents, and a problem for every input that cannot be one.
 
-    `include` and `exclude` are globs in gitignore's language (without `#` and `!`): one without a slash is
-    matched against names at any depth, one with a slash against the path from the argument and from the
-    working directory alike; a final slash means directories. `include` keeps files that match or lie below
-    a directory that does; `exclude` wins over it, and both also apply to the arguments and the directories that
-    those lie in. `max_file_size` is in bytes; larger files are counted as too-large. `hidden` False leaves out
-    names that begin with a dot. `own_files` are (device, inode) of regular files to leave out as the scan's own.
-    `names` come after `paths` and are taken literally: there is no glob among them. Of all these, two are taken at once,
-    and the others as they are needed. `pipes`: what came of named pipes among `paths` (pipes.py); any other is a problem.
+    `include` and `exclude` are globs in gitignore's language (without `#` and `!`): one without a
+    slash is matched against names at any depth, one with a slash against the path from the argument
+    and from the working directory alike; a final slash means directories. `include` keeps files
+    that match or lie below a directory that does; `exclude` wins over it, and both also apply to
+    the arguments and the directories that those lie in. `max_file_size` is in bytes; larger files
+    are counted as too-large. `hidden` False leaves out names that begin with a dot. `own_files` are
+    (device, inode) of regular files to leave out as the scan's own. `names` come after `paths` and
+    are taken literally: there is no glob among them. Of all these, two are taken at once, and the
+    others as they are needed. `pipes`: what came of named pipes among `paths` (pipes.py); any other
+    is a problem.
     """
     given = chain(
-        ((os.fsdecode(path), True) for path in paths), ((os.fsdecode(name), False) for name in names)
+        ((os.fsdecode(path), True) for path in paths),
+        ((os.fsdecode(name), False) for name in names),
     )
     first = list(islice(given, 2))
-    twice = len(first) > 1 or follow_symlinks or any(may and globs.has_glob(path) for path, may in first)
+    twice = (
+        len(first) > 1
+        or follow_symlinks
+        or any(may and globs.has_glob(path) for path, may in first)
+    )
     rules = WalkRules(
         respect_gitignore,
         require_git,
@@ -199,11 +215,17 @@ def _written_prefix(prefix: str) -> str:
 
 
 def _glob_file(patterns: Sequence[str]) -> IgnoreFile | None:
-    return IgnoreFile([os.fsencode(_normal_glob(p)) for p in patterns], globs=True) if patterns else None
+    return (
+        IgnoreFile([os.fsencode(_normal_glob(p)) for p in patterns], globs=True)
+        if patterns
+        else None
+    )
 
 
 def _normal_glob(pattern: str) -> str:
-    """A glob of the options as a path has its form; a final slash stays, as it means directories."""
+    """A glob of the options as a path has its form; a final slash stays, as it means
+    directories.
+    """
     normal = normal_path(pattern)
     if normal in (".", "/"):
         return pattern
@@ -215,7 +237,9 @@ def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
     if file is None:
         return IgnoreChain()
     here, place = _split_here(directory)
-    return IgnoreChain().with_file(file, [os.fsencode(each) for each in (here + place, place) if each])
+    return IgnoreChain().with_file(
+        file, [os.fsencode(each) for each in (here + place, place) if each]
+    )
 
 
 class _Globs:
@@ -229,17 +253,24 @@ class _Globs:
         self._takes_parent: bool | None = None
 
     def take(self, path: str, is_dir: bool) -> bool:
-        """Whether they take an argument, or a directory that it lies in. `path` is as _from_here gives it.
+        """Whether they take an argument, or a directory that it lies in. `path` is as _from_here
+        gives it.
 
-        Where a directory lies outside of the working directory, what is above it is not asked: it tells where this one
-        was put.
+        Where a directory lies outside of the working directory, what is above it is not asked: it
+        tells where this one was put.
         """
         if self.file is None:
             return False
         parent, name = os.path.split(path)
         if parent != self._parent:
-            self._parent, self._in_parent, self._takes_parent = parent, _chain(self.file, parent), None
-        if name not in ("", ".", "..") and self._in_parent.ignored({name}, {name} if is_dir else ()):
+            self._parent, self._in_parent, self._takes_parent = (
+                parent,
+                _chain(self.file, parent),
+                None,
+            )
+        if name not in ("", ".", "..") and self._in_parent.ignored(
+            {name}, {name} if is_dir else ()
+        ):
             return True
         if is_dir and _split_here(path)[1].startswith(("/", "../")):
             return False
@@ -258,7 +289,9 @@ class _Globs:
 
 
 def _split_here(path: str) -> tuple[str, str]:
-    """The working directory, with a final slash, where an absolute path lies in it (otherwise nothing), and the rest."""
+    """The working directory, with a final slash, where an absolute path lies in it (otherwise
+    nothing), and the rest.
+    """
     if path.startswith("/"):
         with suppress(FileNotFoundError):  # it was removed
             here = os.path.join(os.getcwd(), "")
@@ -270,8 +303,8 @@ def _split_here(path: str) -> tuple[str, str]:
 
 
 def _from_here(path: str) -> str:
-    """`path` without `.` and `..`, relative if it was. os.path.normpath takes back a link for the `..` behind it, which
-    leads to the parent of the link's target.
+    """`path` without `.` and `..`, relative if it was. os.path.normpath takes back a link for the
+    `..` behind it, which leads to the parent of the link's target.
     """
     if ".." not in path:
         return os.path.normpath(path)
@@ -324,7 +357,9 @@ class _Walk:
                     yield from self._argument(found, info, named=False)
             if empty:
                 what = "no directory" if path.endswith("/") else "nothing"
-                yield InputProblem(path, "not-found", f"no such file, and as a glob it matches {what}")
+                yield InputProblem(
+                    path, "not-found", f"no such file, and as a glob it matches {what}"
+                )
         else:
             yield from self._argument(path, info, named=may_be_glob)
 
@@ -350,7 +385,9 @@ class _Walk:
                     return
                 self.walked.add(normal)
             errors: list[OSError] = []
-            above = rules_above(path, rules.repositories, errors) if rules.respect_gitignore else None
+            above = (
+                rules_above(path, rules.repositories, errors) if rules.respect_gitignore else None
+            )
             loose = above is None and not rules.require_git
             ignore, tracked = above or (IgnoreChain() if loose else None, None)
             yield from map(ignore_file_problem, errors)
@@ -360,7 +397,9 @@ class _Walk:
             if rules.once is not None:
                 rules.once.next_argument()
             yield from walk_tree(frame, rules, stats)
-        elif not stat.S_ISREG(info.st_mode) and not (named and (info.st_dev, info.st_ino) in self.pipes):
+        elif not stat.S_ISREG(info.st_mode) and not (
+            named and (info.st_dev, info.st_ino) in self.pipes
+        ):
             yield special_file(path, info)
         elif not included:
             stats.skipped["not-included"] += 1
@@ -389,4 +428,6 @@ class _Walk:
 
 
 def _missing(path: str, error: OSError) -> InputProblem:
-    return problem_of(path, error, missing="dangling-symlink" if os.path.islink(path) else "not-found")
+    return problem_of(
+        path, error, missing="dangling-symlink" if os.path.islink(path) else "not-found"
+    )

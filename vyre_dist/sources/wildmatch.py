@@ -1,8 +1,8 @@
 """Git's glob language, translated to RE2: one file name, or a whole path below a directory.
 
-The meaning is that of git's wildmatch with its path flag, bytes and case as they are: `*`, `?` and classes
-never match a slash, `**` does where it stands alone between slashes, an unterminated class matches nothing.
-Which pattern applies where, and in which order, is gitignore.py's affair.
+The meaning is that of git's wildmatch with its path flag, bytes and case as they are: `*`, `?` and
+classes never match a slash, `**` does where it stands alone between slashes, an unterminated class
+matches nothing. Which pattern applies where, and in which order, is gitignore.py's affair.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ def literal_prefix(pattern: bytes) -> int:
 
 
 def split_segments(pattern: bytes) -> list[bytes] | None:
-    """The pattern's parts between slashes, or None where matching segment by segment would not be the same.
+    """The pattern's parts between slashes, or None where matching segment by segment would not be
+    the same.
 
-    That is so for an escaped slash, and for a `**` glued to a literal start (`foo**/x`): git compares the
-    literal start first and then takes the `**` for a leading one.
+    That is so for an escaped slash, and for a `**` glued to a literal start (`foo**/x`): git
+    compares the literal start first and then takes the `**` for a leading one.
     """
     prefix = literal_prefix(pattern)
     if prefix and pattern[prefix : prefix + 2] == b"**" and pattern[prefix - 1 : prefix] != b"/":
@@ -93,7 +94,9 @@ def translate_name(pattern: bytes) -> str:
 
 
 def translate_path(pattern: bytes) -> str:
-    """RE2 text (latin-1) for a pattern that is matched against a path relative to the pattern's directory."""
+    """RE2 text (latin-1) for a pattern that is matched against a path relative to the pattern's
+    directory.
+    """
     prefix = literal_prefix(pattern)
     return _escape(pattern[:prefix]) + _translate(pattern[prefix:], paths=True)
 
@@ -178,7 +181,9 @@ def _translate(pattern: bytes, *, paths: bool) -> str:
 
 
 def _parse_class(pattern: bytes, start: int) -> tuple[frozenset[int], int] | None:
-    """Bytes that the class at `start` matches and the index after it; None where it is malformed."""
+    """Bytes that the class at `start` matches and the index after it; None where it is
+    malformed.
+    """
     n = len(pattern)
     i = start + 1
     negated = i < n and pattern[i] in b"!^"
