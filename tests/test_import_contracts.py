@@ -16,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-LAYERS, RAY, KERNELS, REDIS = [contract["name"] for contract in SETTINGS["contracts"]]
+NAMES = [contract["name"] for contract in SETTINGS["contracts"]]
+LAYERS, RAY, KERNELS, REDIS, AUTOTUNE = NAMES
 LINT = (
     "import sys; from importlinter.cli import lint_imports_command; "
     "sys.exit(lint_imports_command(['--no-cache']))"
@@ -78,7 +79,7 @@ def lint(copy: Path) -> tuple[dict[str, str], str]:
         check=False,
     )
     said = done.stdout + done.stderr
-    became = dict.fromkeys((LAYERS, RAY, KERNELS, REDIS), "?")
+    became = dict.fromkeys(NAMES, "?")
     for line in said.splitlines():
         for name in became:
             if line.startswith(name) and became[name] == "?":
@@ -156,5 +157,18 @@ def test_a_new_part_has_to_be_given_its_layer(copy: Path) -> None:
     (copy / "vyre_dist" / "new_part" / "__init__.py").touch()
     (copy / "vyre_dist" / "new_module.py").touch()
     became, said = lint(copy)
-    assert became == {LAYERS: "BROKEN", RAY: "KEPT", KERNELS: "KEPT", REDIS: "KEPT"}
+    assert became == {**dict.fromkeys(NAMES, "KEPT"), LAYERS: "BROKEN"}
     assert "new_part" in said and "new_module" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [("redis_target", "urls"), ("redis_reasons", "redis_store"), ("store", "memory")],
+)
+def test_a_circle_inside_autotune_is_seen(copy: Path, module: str, imported: str) -> None:
+    """A module there that imports one that imports it breaks the contract, also in a function."""
+    with (copy / "vyre_dist" / "autotune" / f"{module}.py").open("a") as file:
+        file.write(f"\n\ndef planted():\n    import vyre_dist.autotune.{imported}\n")
+    became, said = lint(copy)
+    assert became == {**dict.fromkeys(NAMES, "KEPT"), AUTOTUNE: "BROKEN"}
+    assert f"vyre_dist.autotune.{module} -> vyre_dist.autotune.{imported} " in said

@@ -16,7 +16,8 @@ from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
 from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.redis_follow import follow
 from vyre_dist.autotune.redis_store import RedisStore
-from vyre_dist.autotune.urls import RedisTarget, parse_redis_url
+from vyre_dist.autotune.redis_target import RedisTarget
+from vyre_dist.autotune.urls import parse_redis_url
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.errors import UsageError
 

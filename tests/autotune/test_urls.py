@@ -13,10 +13,10 @@ import pytest
 
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.record import StoredRecord
+from vyre_dist.autotune.redis_target import RedisTarget
 from vyre_dist.autotune.sqlite_store import SqliteStore
 from vyre_dist.autotune.tiered import TieredStore
 from vyre_dist.autotune.urls import (
-    RedisTarget,
     StoreUrlError,
     has_password,
     open_store,

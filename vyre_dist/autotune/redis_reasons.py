@@ -13,7 +13,7 @@ import redis
 from redis._parsers import _RESP2Parser
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
-from vyre_dist.autotune.urls import RedisTarget
+from vyre_dist.autotune.redis_target import RedisTarget
 
 NOT_REDIS = "what it answers is not what a Redis server would answer"
 _PLAIN, _TLS = "redis://…", "rediss://…"

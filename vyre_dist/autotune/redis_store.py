@@ -35,8 +35,8 @@ from vyre_dist.autotune.codec import encode
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.record import StoredRecord, check_text
 from vyre_dist.autotune.redis_reasons import NOT_REDIS, TellingParser, reason_of
+from vyre_dist.autotune.redis_target import RedisTarget
 from vyre_dist.autotune.store import Counters, Offer, RecordStore
-from vyre_dist.autotune.urls import RedisTarget
 from vyre_dist.dispatch.keys import AutotuneKey, SpecCacheKey
 from vyre_dist.errors import VyreError
 

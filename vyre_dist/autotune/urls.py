@@ -5,11 +5,11 @@ repr.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from vyre_dist.autotune.memory import MemoryStore
+from vyre_dist.autotune.redis_target import DEFAULT_PORT, RedisTarget
 from vyre_dist.autotune.sqlite_store import SqliteStore, what_is_wrong
 from vyre_dist.autotune.store import AutotuneStore, RecordStore
 from vyre_dist.cache_folder import choose, default_folder
@@ -23,7 +23,6 @@ ALLOWED = (
 _QUOTE = "write special characters of a password as %XX"
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _OPTIONS = {"redis": frozenset[str](), "rediss": _TLS_OPTIONS, "unix": frozenset({"db"})}
-DEFAULT_REDIS_PORT = 6379
 FILE_NAME = "autotune.sqlite3"
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -38,31 +37,6 @@ class StoreUrlError(UsageError):
         self.reason = reason
         super().__init__(
             f"cannot open the autotune store {self.url!r}: {reason}. Allowed: {ALLOWED}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RedisTarget:
-    """Where a Redis server is and how to log in. With a `path`, a Unix socket's, there is no
-    host.
-    """
-
-    host: str = ""
-    port: int = DEFAULT_REDIS_PORT
-    path: str = ""
-    db: int = 0
-    tls: bool = False
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls_files: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def address(self) -> str:
-        """The server's place, for messages: no login."""
-        return (
-            f"unix://{self.path}"
-            if self.path
-            else f"redis{'s' * self.tls}://{self.host}:{self.port}/{self.db}"
         )
 
 
@@ -156,7 +130,7 @@ def parse_redis_url(url: str) -> RedisTarget:
     if parts.scheme not in _OPTIONS:
         raise StoreUrlError(url, f"no such kind of store as {parts.scheme[:20]!r}")
     try:
-        port = parts.port or DEFAULT_REDIS_PORT
+        port = parts.port or DEFAULT_PORT
         options = dict(
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         )
