@@ -7,6 +7,8 @@ that live beside the code that raises them.
 
 from __future__ import annotations
 
+import operator
+
 
 class VyreError(Exception):
     """Base of every error that vyre-dist raises on purpose."""
@@ -22,3 +24,19 @@ class WorkerUnusableError(VyreError):
 
 class GpuGoneError(WorkerUnusableError):
     """No process can own the worker's GPU: one in its place would find it so, too."""
+
+
+def as_int(name: str, value: object) -> int:
+    """`value` as a plain int: an int, or what stands for one, such as NumPy's integers.
+
+    Raises UsageError for anything else. A bool is an int to Python, but a True among counts is
+    somebody's mix-up.
+    """
+    if type(value) is int:
+        return value
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass  # what was found is said below
+    raise UsageError(f"{name} must be an int, found {type(value).__name__} {value!r:.100}")

@@ -16,8 +16,8 @@ def break_even_pct(
     serial one per committed tile, so they meet where rate = observed rate × fused_ns / serial_ns.
     None when the measurement says nothing about it: no committed tile, or no time.
     """
-    check_count("fused_ns", fused_ns, None)
-    check_count("serial_ns", serial_ns, None)
+    fused_ns = check_count("fused_ns", fused_ns, None)
+    serial_ns = check_count("serial_ns", serial_ns, None)
     if report.committed_tiles == 0 or fused_ns == 0 or serial_ns == 0:
         return None
     ppm = min(-(-report.commit_rate_ppm * fused_ns // serial_ns), PPM)

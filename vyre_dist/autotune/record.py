@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vyre_dist.dispatch.keys import U64_MAX, AutotuneKey, AutotuneRecord, SpecCacheKey, check_date
 from vyre_dist.dispatch.race import VariantTiming
-from vyre_dist.dispatch.report import check_count
+from vyre_dist.dispatch.report import check_counts
 from vyre_dist.errors import UsageError
 
 MAX_LOSERS = 64
@@ -103,7 +103,7 @@ class StoredRecord:
         if len(self.losers) > MAX_LOSERS:
             raise UsageError(f"losers must be at most {MAX_LOSERS}, found {len(self.losers)}")
         if self.threshold_pct is not None:
-            check_count("threshold_pct", self.threshold_pct, 100)
+            check_counts(self, 100, "threshold_pct")
 
     @property
     def cost_ns(self) -> int:

@@ -9,7 +9,7 @@ import datetime
 import re
 from dataclasses import dataclass
 
-from vyre_dist.dispatch.report import U32_MAX, check_count
+from vyre_dist.dispatch.report import U32_MAX, check_count, check_counts
 from vyre_dist.errors import UsageError
 
 U64_MAX = 0xFFFF_FFFF_FFFF_FFFF
@@ -22,11 +22,17 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
 def check_dim3(name: str, value: object) -> Dim3:
-    """`value` if it is a tuple of three u32; a UsageError otherwise."""
+    """`value`, a tuple of three u32, as plain ints. Raises UsageError for anything else."""
     if not isinstance(value, tuple) or len(value) != 3:
         raise UsageError(f"{name} must be a tuple of three u32, found {value!r}")
     x, y, z = (check_count(f"{name}[{i}]", v, U32_MAX) for i, v in enumerate(value))
     return (x, y, z)
+
+
+def check_dims(instance: object, *names: str) -> None:
+    """`check_dim3` for fields of a frozen dataclass; they are plain ints afterwards."""
+    for name in names:
+        object.__setattr__(instance, name, check_dim3(name, getattr(instance, name)))
 
 
 def check_date(name: str, value: object) -> str:
@@ -55,10 +61,8 @@ class SpecCacheKey:
     spec_hash: int
 
     def __post_init__(self) -> None:
-        check_count("shader_hash", self.shader_hash, U64_MAX)
-        check_count("binding_sig", self.binding_sig, U64_MAX)
-        check_dim3("workgroup_size", self.workgroup_size)
-        check_count("spec_hash", self.spec_hash, U64_MAX)
+        check_counts(self, U64_MAX, "shader_hash", "binding_sig", "spec_hash")
+        check_dims(self, "workgroup_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,8 @@ class AutotuneRecord:
     recorded_at: str = ""
 
     def __post_init__(self) -> None:
-        check_dim3("workgroup_size", self.workgroup_size)
-        check_count("unroll", self.unroll, U32_MAX)
-        check_dim3("tile", self.tile)
+        check_dims(self, "workgroup_size", "tile")
+        check_counts(self, U32_MAX, "unroll")
         check_date("recorded_at", self.recorded_at)
 
 

@@ -21,7 +21,7 @@ from vyre_dist.dispatch.report import (
     ByteBuffer,
     SpeculationReport,
     as_bytes_view,
-    check_count,
+    check_counts,
     parse_counter_tail,
 )
 from vyre_dist.dispatch.speculator import Speculator
@@ -40,7 +40,7 @@ class SpeculationPlan(Generic[ProgramT]):
 
     def __post_init__(self) -> None:
         # A negative index would quietly count from the end.
-        check_count("counter_output_index", self.counter_output_index, None)
+        check_counts(self, None, "counter_output_index")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from vyre_dist.dispatch.keys import U64_MAX
-from vyre_dist.dispatch.report import check_count
+from vyre_dist.dispatch.report import check_counts
 
 
 class Variant(enum.Enum):
@@ -27,8 +27,7 @@ class VariantTiming:
     dispatch_ns: int
 
     def __post_init__(self) -> None:
-        check_count("compile_ns", self.compile_ns, U64_MAX)
-        check_count("dispatch_ns", self.dispatch_ns, U64_MAX)
+        check_counts(self, U64_MAX, "compile_ns", "dispatch_ns")
 
     @property
     def total_ns(self) -> int:

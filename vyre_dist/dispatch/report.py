@@ -7,13 +7,12 @@ output in prefilter_confirm.py.
 
 from __future__ import annotations
 
-import operator
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, cast
 
-from vyre_dist.errors import UsageError
+from vyre_dist.errors import UsageError, as_int
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,20 +35,27 @@ def saturating_u32(value: int) -> int:
     return max(0, min(value, U32_MAX))
 
 
-def threshold_ppm(threshold_pct: int) -> int:
+def threshold_ppm(threshold_pct: SupportsIndex) -> int:
     """A threshold in whole percent as parts per million, saturating at u32."""
     return saturating_u32(check_count("threshold_pct", threshold_pct, U32_MAX) * PPM_PER_PCT)
 
 
 def check_count(name: str, value: object, limit: int | None) -> int:
-    """`value` as an int in 0 … `limit` (None: no upper limit); anything else is a UsageError."""
-    # bool is an int to Python, but a True among counters is somebody's mix-up.
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{name} must be an int, found {type(value).__name__} {value!r}")
-    if value < 0 or (limit is not None and value > limit):
+    """`value` as a plain int in 0 … `limit` (None: no upper limit). NumPy's integers are taken.
+
+    Raises UsageError for anything else.
+    """
+    count = as_int(name, value)
+    if count < 0 or (limit is not None and count > limit):
         allowed = "0 or more" if limit is None else f"0 to {limit}"
-        raise UsageError(f"{name} must be {allowed}, found {value}")
-    return value
+        raise UsageError(f"{name} must be {allowed}, found {count}")
+    return count
+
+
+def check_counts(instance: object, limit: int | None, *names: str) -> None:
+    """`check_count` for fields of a frozen dataclass; they are plain ints afterwards."""
+    for name in names:
+        object.__setattr__(instance, name, check_count(name, getattr(instance, name), limit))
 
 
 def _rate_ppm(committed: int, attempted: int) -> int:
@@ -68,8 +74,7 @@ class SpeculationReport:
     rolled_back_tiles: int = 0
 
     def __post_init__(self) -> None:
-        check_count("committed_tiles", self.committed_tiles, U32_MAX)
-        check_count("rolled_back_tiles", self.rolled_back_tiles, U32_MAX)
+        check_counts(self, U32_MAX, "committed_tiles", "rolled_back_tiles")
 
     @classmethod
     def empty(cls) -> SpeculationReport:
@@ -78,10 +83,11 @@ class SpeculationReport:
 
     @classmethod
     def from_counts(cls, committed: SupportsIndex, rolled_back: SupportsIndex) -> SpeculationReport:
-        """A report of these two u32 counts; numpy integers, as read from a device buffer, will
-        do.
-        """
-        return cls(operator.index(committed), operator.index(rolled_back))
+        """A report of these two u32 counts. NumPy's integers are taken, as read from a device."""
+        return cls(
+            check_count("committed", committed, U32_MAX),
+            check_count("rolled_back", rolled_back, U32_MAX),
+        )
 
     @property
     def attempted_tiles(self) -> int:
@@ -101,7 +107,7 @@ class SpeculationReport:
         """`commit_rate_ppm` in whole percent, rounded down."""
         return self.commit_rate_ppm // PPM_PER_PCT
 
-    def worthwhile(self, threshold_pct: int) -> bool:
+    def worthwhile(self, threshold_pct: SupportsIndex) -> bool:
         """Whether the commit rate reaches `threshold_pct` (whole percent, u32)."""
         return self.commit_rate_ppm >= threshold_ppm(threshold_pct)
 
@@ -121,9 +127,7 @@ class MergedReport:
     shards: int = 0
 
     def __post_init__(self) -> None:
-        check_count("committed_tiles", self.committed_tiles, None)
-        check_count("rolled_back_tiles", self.rolled_back_tiles, None)
-        check_count("shards", self.shards, None)
+        check_counts(self, None, "committed_tiles", "rolled_back_tiles", "shards")
 
     @classmethod
     def of(cls, report: SpeculationReport) -> MergedReport:
@@ -145,7 +149,7 @@ class MergedReport:
         """`commit_rate_ppm` in whole percent, rounded down."""
         return self.commit_rate_ppm // PPM_PER_PCT
 
-    def worthwhile(self, threshold_pct: int) -> bool:
+    def worthwhile(self, threshold_pct: SupportsIndex) -> bool:
         """Whether the commit rate reaches `threshold_pct` (whole percent, u32)."""
         return self.commit_rate_ppm >= threshold_ppm(threshold_pct)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, SupportsIndex
 
 from vyre_dist.dispatch.report import (
     U32_MAX,
@@ -18,7 +18,7 @@ from vyre_dist.dispatch.report import (
     saturating_u32,
     threshold_ppm,
 )
-from vyre_dist.errors import UsageError
+from vyre_dist.errors import UsageError, as_int
 
 DEFAULT_THRESHOLD_PCT = 15
 DEFAULT_PROBE_EVERY = 64
@@ -57,7 +57,7 @@ class AdaptiveSpeculator:
     changes. Safe to call from several threads.
     """
 
-    def __init__(self, threshold_pct: int = DEFAULT_THRESHOLD_PCT) -> None:
+    def __init__(self, threshold_pct: SupportsIndex = DEFAULT_THRESHOLD_PCT) -> None:
         self._threshold_ppm = threshold_ppm(threshold_pct)
         self._ema_ppm = self._threshold_ppm
         self._enabled = True
@@ -65,7 +65,7 @@ class AdaptiveSpeculator:
         self._lock = threading.Lock()
 
     @classmethod
-    def calibrated(cls, threshold_pct: int | None) -> AdaptiveSpeculator:
+    def calibrated(cls, threshold_pct: SupportsIndex | None) -> AdaptiveSpeculator:
         """Starts at a stored, measured threshold, or at the default where none was measured."""
         return cls(DEFAULT_THRESHOLD_PCT if threshold_pct is None else threshold_pct)
 
@@ -73,7 +73,7 @@ class AdaptiveSpeculator:
     def threshold_ppm(self) -> int:
         return self._threshold_ppm
 
-    def set_threshold(self, threshold_pct: int) -> None:
+    def set_threshold(self, threshold_pct: SupportsIndex) -> None:
         """Go on with another threshold; before the first sample the average begins there, as in a
         new speculator.
         """
@@ -136,13 +136,15 @@ class ProbingSpeculator:
     to call from several threads: of `every` concurrent decisions exactly one is a probe.
     """
 
-    def __init__(self, speculator: AdaptiveSpeculator, every: int = DEFAULT_PROBE_EVERY) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise UsageError(
-                f"every must be an int of 1 or more (1 dispatch in `every` probes), found {every!r}"
-            )
+    def __init__(
+        self, speculator: AdaptiveSpeculator, every: SupportsIndex = DEFAULT_PROBE_EVERY
+    ) -> None:
         self.speculator = speculator
-        self.every = every
+        self.every = as_int("every", every)
+        if self.every < 1:
+            raise UsageError(
+                f"every must be 1 or more (1 dispatch in `every` probes), found {self.every}"
+            )
         self._serial_in_a_row = 0
         self._probes = 0
         self._lock = threading.Lock()
