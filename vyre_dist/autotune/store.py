@@ -96,6 +96,15 @@ class AutotuneStore(Protocol):
     def close(self) -> None:
         """Release what is held. Calling it again does nothing."""
 
+    def __enter__(self) -> AutotuneStore: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
 
 class Offer(enum.Enum):
     """What became of an offered record."""
