@@ -28,7 +28,7 @@ without-hyperscan: $(STAMP)
 	test -x $(VENV)-plain/bin/python || $(PYTHON) -m venv $(VENV)-plain
 	$(VENV)-plain/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(VENV)-plain/bin/python -m pip uninstall --quiet --yes hyperscan
-	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/extract tests/rules tests/regex tests/driver tests/cli
+	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/stream tests/rows tests/extract tests/rules tests/regex tests/driver tests/cli
 
 # what CI runs besides the tests
 check: lint types layers

@@ -100,9 +100,9 @@ class ScanActor:
         own = _own_gpus()
         wanted, device = config.backend, ""
         if own and wanted in ("auto", "cuda"):
-            from vyre_dist.kernels.cuda.first_look import look
+            from vyre_dist.kernels.cuda import look_for_gpu
 
-            seen = look()
+            seen = look_for_gpu()
             device = seen.device
             if wanted == "auto":
                 config = replace(config, backend="cpu" if seen.missing else "cuda")

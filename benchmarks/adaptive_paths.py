@@ -56,11 +56,14 @@ def adaptive(gpu: Any) -> dict[str, Any]:
     """Rates of fused, serial and adaptive for each corpus, and adaptive's ratio to the better fixed
     one.
     """
-    from vyre_dist.kernels.cuda.adaptive import AdaptivePrograms
-    from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS
-    from vyre_dist.kernels.cuda.programs import CudaPrograms
-    from vyre_dist.kernels.cuda.workspace import Workspace
+    from vyre_dist.kernels.cuda import (
+        DEFAULT_TUNABLES,
+        MAX_STEPS,
+        AdaptivePrograms,
+        CudaPrograms,
+        DeviceArena,
+        Workspace,
+    )
 
     tables = compile_tables([parse(PATTERN).root]).tables
     there: dict[float, DeviceArena] = {}

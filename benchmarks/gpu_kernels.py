@@ -20,10 +20,7 @@ from corpus import read_sample
 from gpu_scan import Gpu, repeated
 
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.kernels.cuda.arenas import DeviceArena
-from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS
-from vyre_dist.kernels.cuda.programs import CudaPrograms
-from vyre_dist.kernels.cuda.workspace import Workspace
+from vyre_dist.kernels.cuda import DEFAULT_TUNABLES, MAX_STEPS, CudaPrograms, DeviceArena, Workspace
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.rules import RulePack

@@ -83,7 +83,7 @@ class Gpu:
     def __init__(self) -> None:
         import cupy
 
-        from vyre_dist.kernels.cuda.device import open_device
+        from vyre_dist.kernels.cuda import open_device
 
         self.cupy = cupy
         self.device = open_device(ArtifactCache(None))
@@ -140,10 +140,13 @@ def resident(
     gpu: Gpu, tables: Any, one: Arena, copies: int, read_rate: float, name: str
 ) -> dict[str, Any]:
     """Rates on data that is on the device already."""
-    from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS
-    from vyre_dist.kernels.cuda.programs import CudaPrograms
-    from vyre_dist.kernels.cuda.workspace import Workspace
+    from vyre_dist.kernels.cuda import (
+        DEFAULT_TUNABLES,
+        MAX_STEPS,
+        CudaPrograms,
+        DeviceArena,
+        Workspace,
+    )
 
     programs = CudaPrograms(gpu.device, tables, DEFAULT_TUNABLES, MAX_STEPS)
     there, space = DeviceArena(), Workspace()
@@ -240,10 +243,8 @@ def stream_rates(
 
     Every batch's findings are checked.
     """
-    from vyre_dist.engine.extraction_pool import ExtractionPool
-    from vyre_dist.engine.gpu_stream import GpuStream
-    from vyre_dist.engine.slots import ArenaBatch
-    from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.kernels.cuda import DevicePack
+    from vyre_dist.stream import ArenaBatch, ExtractionPool, GpuStream
 
     want = [
         list(found)

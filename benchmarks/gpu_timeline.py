@@ -23,12 +23,10 @@ from corpus import read_sample
 from gpu_scan import SLOT_BYTES
 
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.engine import gpu_stream
-from vyre_dist.engine.extraction_pool import ExtractionPool
-from vyre_dist.engine.gpu_stream import GpuStream
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules import RulePack
 from vyre_dist.rules.screens import screens_of
+from vyre_dist.stream import ExtractionPool, GpuStream, gpu_stream
 
 
 class NoExtraction:
@@ -119,7 +117,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--store", action="store_true")
     args = parser.parse_args()
-    from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.kernels.cuda import DevicePack
 
     paths, documents = read_sample(args.sample)
     copies = max(1, SLOT_BYTES // (sum(map(len, documents)) + 16 * len(documents)))

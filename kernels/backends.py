@@ -134,11 +134,10 @@ def _open_cuda(
     compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions
 ) -> ScanBackend:
     if options.gpu:
-        from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
+        from vyre_dist.kernels.cuda import WarmingBackend
 
         return WarmingBackend(compiled, cache, options.gpu)
-    from vyre_dist.kernels.cuda.backend import CudaBackend
-    from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.kernels.cuda import CudaBackend, DevicePack
 
     screens = options.screens() if options.screens else None
     return CudaBackend(compiled, cache, DevicePack(compiled, cache, screens).lane())
@@ -208,9 +207,9 @@ def require_backend(name: str, gpu: str = "") -> None:
     """
     require_known(name)
     if name == "cuda" and not gpu:
-        from vyre_dist.kernels.cuda.first_look import require
+        from vyre_dist.kernels.cuda import require_gpu
 
-        require()
+        require_gpu()
 
 
 def open_backend(

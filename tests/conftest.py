@@ -19,6 +19,9 @@ import pytest
 import re2  # noqa: F401 (where hyperscan is first, pyarrow ends the process)
 from hypothesis import settings
 
+# fixtures of several folders
+pytest_plugins = ["gpu_fixtures"]
+
 # Every run of the suite tries the same examples; the nightly tests ask for random ones themselves.
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.load_profile("suite")

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 NAMES = [contract["name"] for contract in SETTINGS["contracts"]]
-LAYERS, RAY, KERNELS, REDIS, AUTOTUNE = NAMES
+LAYERS, RAY, KERNELS, REDIS, AUTOTUNE, CUDA = NAMES
 LINT = (
     "import sys; from importlinter.cli import lint_imports_command; "
     "sys.exit(lint_imports_command(['--no-cache']))"
@@ -172,3 +172,24 @@ def test_a_circle_inside_autotune_is_seen(copy: Path, module: str, imported: str
     became, said = lint(copy)
     assert became == {**dict.fromkeys(NAMES, "KEPT"), AUTOTUNE: "BROKEN"}
     assert f"vyre_dist.autotune.{module} -> vyre_dist.autotune.{imported} " in said
+
+
+def test_modules_of_the_cuda_package_are_private_to_it(copy: Path) -> None:
+    """An import of one of its modules is seen everywhere but in the package, also of a new module
+    and inside a function. Its own modules import each other.
+    """
+    assert lint(copy)[0][CUDA] == "KEPT"
+    add_new_modules(copy)
+    own = copy / "vyre_dist" / "kernels" / "cuda"
+    planted = []
+    for module in modules(copy):
+        if module.is_relative_to(own):
+            continue
+        planted.append(name_of(copy, module))
+        with module.open("a") as file:
+            file.write("\n\ndef planted():\n    import vyre_dist.kernels.cuda.new_module\n")
+    became, said = lint(copy)
+    assert became[CUDA] == "BROKEN" and len(planted) > 150
+    target = "vyre_dist.kernels.cuda.new_module"
+    missing = [name for name in planted if f"{name} -> {target} " not in said.replace("(", " (")]
+    assert missing == []

@@ -1,5 +1,85 @@
 """The programs on NVIDIA GPUs: CUDA C++ templates, compiled by NVRTC and launched through CuPy.
 
 One launcher and one header of the same name for each program; what they share is in the other
-headers. Nothing here is imported before a GPU is asked for.
+headers. What rows mean once they are on the host is in vyre_dist/rows, batches that overlap are in
+vyre_dist/stream.
+
+Code outside imports from this package, not from its modules; a contract in pyproject.toml says so.
+Nothing is loaded before it is asked for, and CuPy not before a device is opened.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vyre_dist.kernels.cuda.adaptive import AdaptivePrograms
+    from vyre_dist.kernels.cuda.arenas import DeviceArena
+    from vyre_dist.kernels.cuda.backend import CudaBackend
+    from vyre_dist.kernels.cuda.device import open_device
+    from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS, DevicePack
+    from vyre_dist.kernels.cuda.errors import DeviceMemoryError, DeviceUnusableError
+    from vyre_dist.kernels.cuda.first_look import look_for_gpu, require_gpu
+    from vyre_dist.kernels.cuda.host_memory import HostRegistry
+    from vyre_dist.kernels.cuda.lane import Lane
+    from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError
+    from vyre_dist.kernels.cuda.pending import DeviceRows
+    from vyre_dist.kernels.cuda.programs import CudaPrograms
+    from vyre_dist.kernels.cuda.remote_lane import RemoteLane
+    from vyre_dist.kernels.cuda.service import GpuService
+    from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
+    from vyre_dist.kernels.cuda.workspace import Workspace
+
+__all__ = [
+    "DEFAULT_TUNABLES",
+    "MAX_STEPS",
+    "AdaptivePrograms",
+    "CudaBackend",
+    "CudaPrograms",
+    "DeviceArena",
+    "DeviceMemoryError",
+    "DevicePack",
+    "DeviceRows",
+    "DeviceUnusableError",
+    "GpuService",
+    "HostRegistry",
+    "Lane",
+    "NvrtcMissingError",
+    "RemoteLane",
+    "WarmingBackend",
+    "Workspace",
+    "look_for_gpu",
+    "open_device",
+    "require_gpu",
+]
+
+_MODULES = {
+    "DEFAULT_TUNABLES": "device_pack",
+    "MAX_STEPS": "device_pack",
+    "AdaptivePrograms": "adaptive",
+    "CudaBackend": "backend",
+    "CudaPrograms": "programs",
+    "DeviceArena": "arenas",
+    "DeviceMemoryError": "errors",
+    "DevicePack": "device_pack",
+    "DeviceRows": "pending",
+    "DeviceUnusableError": "errors",
+    "GpuService": "service",
+    "HostRegistry": "host_memory",
+    "Lane": "lane",
+    "NvrtcMissingError": "nvrtc",
+    "RemoteLane": "remote_lane",
+    "WarmingBackend": "warming_backend",
+    "Workspace": "workspace",
+    "look_for_gpu": "first_look",
+    "open_device": "device",
+    "require_gpu": "first_look",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the module that has the public name `name`."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -34,9 +34,9 @@ from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.programs import CudaPrograms
-from vyre_dist.kernels.cuda.structs import ROW_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.kernels.programs import ScanProgram
+from vyre_dist.rows.layout import ROW_DTYPE
 
 RACES = 3
 """Arenas that are timed on each path, after one that warms each up; the median of their times

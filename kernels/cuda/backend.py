@@ -23,14 +23,14 @@ from vyre_dist.extract.spans import spans_from_rows
 from vyre_dist.kernels.backends import rule_matchers
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
-from vyre_dist.kernels.cuda.matches import groups_in, settle
 from vyre_dist.kernels.cuda.pending import DeviceRows
-from vyre_dist.kernels.cuda.reading import RowReading
-from vyre_dist.kernels.cuda.structs import OPEN
 from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.rows.layout import OPEN
+from vyre_dist.rows.reading import RowReading
+from vyre_dist.rows.settling import groups_in, settle
 from vyre_dist.rules.finder import Groups
 
 DISPATCH_BYTES = 64 << 20

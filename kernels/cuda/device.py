@@ -10,7 +10,7 @@ import numpy as np
 
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.errors import DeviceUnusableError
-from vyre_dist.kernels.cuda.first_look import OLDEST_CAPABILITY, require
+from vyre_dist.kernels.cuda.first_look import OLDEST_CAPABILITY, require_gpu
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import compile_cubin, nvrtc_module
 from vyre_dist.program import ArtifactCache
@@ -138,7 +138,7 @@ def open_device(artifacts: ArtifactCache) -> Device:
     """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError, the former
     before CuPy is imported.
     """
-    require()
+    require_gpu()
     return Device(artifacts)
 
 

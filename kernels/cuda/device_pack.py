@@ -10,12 +10,12 @@ from dataclasses import replace
 from vyre_dist.kernels.cuda.device import Device, open_device
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.programs import CudaPrograms
-from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.kernels.cuda.spans import Spans
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
+from vyre_dist.rows.reading import RowReading
 from vyre_dist.rules.screens import Screen
 
 MAX_STEPS = 1024

@@ -31,7 +31,7 @@ class FirstLook:
     fix: str = ""
 
 
-def look() -> FirstLook:
+def look_for_gpu() -> FirstLook:
     """Look for CuPy and, through the driver, at the first device. Where all is well open_device may
     still refuse it.
     """
@@ -66,17 +66,12 @@ def look() -> FirstLook:
     return FirstLook(name)
 
 
-def require() -> FirstLook:
+def require_gpu() -> FirstLook:
     """The same. Raises DeviceUnusableError where something is missing."""
-    found = look()
+    found = look_for_gpu()
     if found.missing:
         raise DeviceUnusableError(found.missing, found.fix)
     return found
-
-
-def promising() -> bool:
-    """Whether nothing is missing at first sight."""
-    return not look().missing
 
 
 def _missing(what: str, fix: str) -> FirstLook:

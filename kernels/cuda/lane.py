@@ -18,8 +18,8 @@ from vyre_dist.kernels.cuda.host_memory import landing_place
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import Spans
-from vyre_dist.kernels.cuda.structs import MATCH_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace
+from vyre_dist.rows.layout import MATCH_DTYPE
 
 _LOG = logging.getLogger(__name__)
 

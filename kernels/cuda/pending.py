@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from vyre_dist.dispatch.report import COUNTER_TAIL_BYTES, SpeculationReport, encode_counter_tail
 from vyre_dist.kernels.cuda.host_memory import landing_place
-from vyre_dist.kernels.cuda.structs import ROW_DTYPE
 from vyre_dist.kernels.cuda.workspace import Workspace
+from vyre_dist.rows.layout import ROW_DTYPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from vyre_dist.compiler.arena import Arena
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.pending import DeviceRows
-from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, ROW_DTYPE
+from vyre_dist.rows.layout import MATCH_DTYPE, ROW_DTYPE
 
 
 @dataclass(slots=True)

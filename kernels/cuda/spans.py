@@ -13,10 +13,11 @@ from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.host_memory import landing_place
 from vyre_dist.kernels.cuda.instances import OUTPUT, STRETCH, Instance
-from vyre_dist.kernels.cuda.structs import MATCH_DTYPE, SPAN_DEPTH, SPAN_TABLES_DTYPE
+from vyre_dist.kernels.cuda.structs import SPAN_DEPTH, SPAN_TABLES_DTYPE
 from vyre_dist.kernels.cuda.uploads import upload
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
 from vyre_dist.program.pack_spans import PackSpans
+from vyre_dist.rows.layout import MATCH_DTYPE
 
 _THREADS = 256
 _BLOCKS_PER_SM = 2

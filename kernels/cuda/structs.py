@@ -1,5 +1,7 @@
-"""The structs of tables.cuh as NumPy dtypes: what travels as kernel arguments and in tables. Kept
-in step by a test.
+"""The structs of tables.cuh that only kernels read, as NumPy dtypes: arguments and tables. A test
+compares them with the headers.
+
+What the host reads, too, rows and matches, is in vyre_dist/rows/layout.py.
 """
 
 from __future__ import annotations
@@ -10,12 +12,10 @@ from vyre_dist.compiler.runs import MAX_RUNS
 
 BYTE_MAP_PITCH = 260
 LIST = 0x8000_0000
-HOST = 0x8000_0000
 BIT_PARALLEL = 0x8000_0000
 PAGE_BITS = 12
 MOST_ROOM = 0xFFFF
 
-ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
 PIVOT_BYTES = 16
 SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
 SIDE_DTYPE = np.dtype([("byte_map", "<u4"), ("cells", "<u4"), ("columns", "<u4"), ("start", "<u4")])
@@ -97,18 +97,6 @@ OUTPUT_DTYPE = np.dtype(
 # spans.cuh
 SPAN_STEPS = 1 << 16
 SPAN_DEPTH = 2048
-MAX_SLOTS = 6
-OPEN, FOUND, SCREENED = 0, 1, 2
-NO_GROUP, NO_SLOT = -1, -2
-MATCH_DTYPE = np.dtype(
-    [
-        ("first_back", "<u4"),
-        ("start_back", "<u4"),
-        ("length", "<u4"),
-        ("status", "<u4"),
-        ("slots", "<i4", (MAX_SLOTS,)),
-    ]
-)
 SPAN_TABLES_DTYPE = np.dtype(
     [
         *((name, "<u8") for name in ("rules", "instructions", "classes", "scratch")),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.kernels.cuda.structs import LISTS_DTYPE, OUTPUT_DTYPE, ROW_DTYPE
+from vyre_dist.kernels.cuda.structs import LISTS_DTYPE, OUTPUT_DTYPE
+from vyre_dist.rows.layout import ROW_DTYPE
 
 _FIRST_ROWS = 1 << 16
 _FIRST_HITS = 1 << 16

@@ -48,10 +48,10 @@ def extraction(path: str) -> int:
     from multiprocessing.shared_memory import SharedMemory
 
     from vyre_dist import RulePack
-    from vyre_dist.engine.extraction_pool import ExtractionPool
-    from vyre_dist.kernels.cuda.reading import RowReading
     from vyre_dist.program import compile_pack
     from vyre_dist.program.pack_tables import load_tables
+    from vyre_dist.rows.reading import RowReading
+    from vyre_dist.stream import ExtractionPool
 
     pack = RulePack.from_patterns(PATTERNS)
     compiled = compile_pack(pack.data)

@@ -14,11 +14,11 @@ import pytest
 from emulated_cupy import EmulatedCupy
 from stub_driver import make_driver
 
+from vyre_dist.kernels.cuda import look_for_gpu
 from vyre_dist.kernels.cuda.device import open_device
-from vyre_dist.kernels.cuda.first_look import promising
 from vyre_dist.program import ArtifactCache
 
-ASK = "from vyre_dist.kernels.cuda.first_look import promising; print(promising())"
+ASK = "from vyre_dist.kernels.cuda import look_for_gpu; print(not look_for_gpu().missing)"
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_a_cupy_in_memory_only(
 def test_a_real_one() -> None:
     """What will do is promising."""
     open_device(ArtifactCache(None))
-    assert promising()
+    assert not look_for_gpu().missing

@@ -25,11 +25,11 @@ from vyre_dist.compiler import rule_program
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.kernels.cuda.instances import Instance
-from vyre_dist.kernels.cuda.structs import OPEN
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.tunables import Tunables
+from vyre_dist.rows.layout import OPEN
 from vyre_dist.rules.screens import screens_of
 
 TABLES = make_tables(PATTERNS)

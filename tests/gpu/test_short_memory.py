@@ -1,6 +1,6 @@
 """Device memory that runs out at any allocation costs halving and nothing else.
 
-On the emulated device: a real one can't be told when to refuse (test_backend.py and test_stream.py
+On the emulated device: a real one can't be told when to refuse (test_backend.py and test_lane.py
 fill one up).
 """
 
@@ -22,13 +22,12 @@ from vyre_dist import RulePack
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.engine.extraction_pool import ExtractionPool
-from vyre_dist.engine.gpu_stream import GpuStream
 from vyre_dist.kernels.cuda import pending
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.program import ArtifactCache, compile_pack
+from vyre_dist.stream import ExtractionPool, GpuStream
 
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 TUNED = TUNABLES[3]

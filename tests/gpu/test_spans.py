@@ -11,9 +11,9 @@ from gpu_support import PATTERNS, TUNABLES, matches_of, random_document
 
 from vyre_dist.compiler import Arena, compile_tables
 from vyre_dist.compiler.span_program import compile_span_program
-from vyre_dist.kernels.cuda.structs import FOUND, OPEN, SCREENED
 from vyre_dist.program.pack_spans import pack_programs
 from vyre_dist.regex import parse
+from vyre_dist.rows.layout import FOUND, OPEN, SCREENED
 from vyre_dist.rules.screens import Screen
 
 MORE = [

@@ -64,9 +64,8 @@ def test_counts_of_a_stream_are_google_re2s(gpu: Gpu) -> None:
     """So are those of documents that stream through the device, whose rows extraction workers
     search.
     """
-    from vyre_dist.engine.extraction_pool import ExtractionPool
-    from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.stream import ExtractionPool, GpuStream
 
     pack = RulePack.from_patterns(PATTERNS)
     compiled_pack = compile_pack(pack.data, max_match_bytes=CAP)

@@ -10,11 +10,11 @@ import numpy as np
 from vyre_dist.compiler import Arena, PackTables, compile_tables
 from vyre_dist.compiler.arena_executor import ROW_DTYPE, ArenaVerdicts, Rows
 from vyre_dist.compiler.span_executor import find_span
-from vyre_dist.kernels.cuda import structs
-from vyre_dist.kernels.cuda.structs import FOUND, HOST, MATCH_DTYPE, NO_GROUP, NO_SLOT, SCREENED
 from vyre_dist.program.pack_spans import PackSpans
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex import parse
+from vyre_dist.rows import layout
+from vyre_dist.rows.layout import FOUND, HOST, MATCH_DTYPE, NO_GROUP, NO_SLOT, SCREENED
 from vyre_dist.rules.filters import pick_secret
 from vyre_dist.rules.model import Rule
 
@@ -124,9 +124,9 @@ def placed(rows: Rows) -> list[tuple[int, int, int]]:
 def device_rows(verdicts: ArenaVerdicts) -> Any:
     """The reference's rows in the layout in which the GPU puts them out."""
     parts = []
-    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, structs.HOST)):
+    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, layout.HOST)):
         with_place = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
-        own = np.empty(with_place.size, structs.ROW_DTYPE)
+        own = np.empty(with_place.size, layout.ROW_DTYPE)
         own["document"], own["place"] = with_place["document"], with_place["place"]
         own["rule"] = with_place["rule"] | np.uint32(flag)
         parts.append(own)

@@ -28,7 +28,7 @@ from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
-    from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.kernels.cuda import DevicePack
 
 START_SECONDS = 60.0
 """How long the end of a scan waits for a process that has still to find the GPU."""
@@ -218,7 +218,7 @@ def _own_gpu(
         parent.send_bytes(_message("refused", reason))
         return
 
-    from vyre_dist.kernels.cuda.service import GpuService
+    from vyre_dist.kernels.cuda import GpuService
 
     parent.send_bytes(_message("ready", ""))
     GpuService(listener, parent, device_pack.lane).serve()
@@ -226,13 +226,12 @@ def _own_gpu(
 
 def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> DevicePack:
     """The pack on the device; the parent is told how far it is."""
-    from vyre_dist.kernels.cuda.first_look import require
+    from vyre_dist.kernels.cuda import require_gpu
 
-    if device := require().device:
+    if device := require_gpu().device:
         parent.send_bytes(_message("promising", device))
 
-    from vyre_dist.kernels.cuda.device import open_device
-    from vyre_dist.kernels.cuda.device_pack import DevicePack
+    from vyre_dist.kernels.cuda import DevicePack, open_device
     from vyre_dist.program import ArtifactCache, compile_pack
     from vyre_dist.rules.screens import screens_of
 

@@ -15,8 +15,8 @@ from vyre_dist.compiler import PackTables, Route, compile_tables
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import Window, whole
-from vyre_dist.kernels.cuda.reading import RowReading, Starts
 from vyre_dist.kernels.reference import arena_of
+from vyre_dist.rows.reading import RowReading, Starts
 
 # of one width, and dense: overlaps, touching matches, alternatives, contexts, letter case, groups
 FIXED = [

@@ -8,8 +8,6 @@ document, so every search that covers its start finds it; and a search through a
 begins after the end of the one before it, or comes upon a match of the chain first, by (a) and (b),
 and goes on from its end as the chain does. Where that does not hold, or a search was given up, the
 host searches.
-
-No cupy in here: extraction workers read matches too.
 """
 
 from __future__ import annotations
@@ -19,24 +17,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.kernels.cuda.structs import FOUND, HOST, MAX_SLOTS, NO_SLOT, OPEN
+from vyre_dist.rows.layout import FOUND, HOST, NO_SLOT, OPEN, SETTLED_DTYPE
 from vyre_dist.rules.finder import Groups
 
 _KEY_BITS = 40  # more than an arena has bytes
-
-
-SETTLED_DTYPE = np.dtype(
-    [
-        ("document", "<u4"),
-        ("rule", "<u4"),
-        ("start", "<i8"),
-        ("length", "<u4"),
-        ("slots", "<i4", (MAX_SLOTS,)),
-    ]
-)
-"""A match: of which document (as counted in the rows) and rule it is, where in the arena; `slots`
-count from its start.
-"""
 
 
 def settle(

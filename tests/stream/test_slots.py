@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vyre_dist.engine.gpu_stream import fitting_slots
-from vyre_dist.engine.slots import ArenaBatch, Problem, Slot
 from vyre_dist.errors import UsageError
+from vyre_dist.stream.gpu_stream import fitting_slots
+from vyre_dist.stream.slots import ArenaBatch, Problem, Slot
 
 SIZE = 4096
 

@@ -21,14 +21,14 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from vyre_dist.engine.extraction import Extractor, Found, RowJob
 from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end, receive
 from vyre_dist.errors import VyreError
 from vyre_dist.import_path import guarded_children
-from vyre_dist.kernels.cuda.reading import RowReading
 from vyre_dist.program import CompiledPack
+from vyre_dist.rows.reading import RowReading
 from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
 from vyre_dist.rules.model import PackData
+from vyre_dist.stream.extraction import Extractor, Found, RowJob
 
 
 class ExtractionWorkerError(VyreError):

@@ -1,4 +1,4 @@
-"""What the tests of the GPU programs share: a device. The normal suite emulates one on the host;
+"""Fixtures of tests/gpu and tests/stream: a device. The normal suite emulates one on the host,
 `-m gpu` takes a real one.
 
 Tests are skipped where there is none, or no g++ to emulate one with, and only there.

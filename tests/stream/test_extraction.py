@@ -19,17 +19,16 @@ from hypothesis import strategies as st
 from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
-from vyre_dist.engine.extraction import Extractor, RowJob
-from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
-from vyre_dist.engine.row_jobs import jobs_of
-from vyre_dist.engine.slots import ArenaBatch
-from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
-from vyre_dist.kernels.cuda.reading import RowReading
-from vyre_dist.kernels.cuda.structs import FOUND, ROW_DTYPE
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.rows.layout import FOUND, ROW_DTYPE, SETTLED_DTYPE
+from vyre_dist.rows.reading import RowReading
+from vyre_dist.rows.settling import settle
 from vyre_dist.rules.screens import screens_of
+from vyre_dist.stream import ArenaBatch, ExtractionPool, ExtractionWorkerError
+from vyre_dist.stream.extraction import Extractor, RowJob
+from vyre_dist.stream.row_jobs import jobs_of
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

@@ -9,10 +9,11 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.engine.extraction import RowJob
-from vyre_dist.engine.slots import ArenaBatch
-from vyre_dist.kernels.cuda.matches import SETTLED_DTYPE, settle
-from vyre_dist.kernels.cuda.reading import RowReading
+from vyre_dist.rows.layout import SETTLED_DTYPE
+from vyre_dist.rows.reading import RowReading
+from vyre_dist.rows.settling import settle
+from vyre_dist.stream.extraction import RowJob
+from vyre_dist.stream.slots import ArenaBatch
 
 
 def jobs_of(

@@ -1,8 +1,4 @@
-"""RowReading: what the GPU's rows mean for the host: in which documents to look for which rules,
-and where.
-
-No cupy in here: extraction workers, which have no GPU, read rows too.
-"""
+"""RowReading: in which documents to search for which rules, and where, as a device's rows say."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from vyre_dist.compiler.rule_program import Route
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.extract.places import matches_at_places, matches_at_starts
-from vyre_dist.kernels.cuda.structs import HOST
+from vyre_dist.rows.layout import HOST
 from vyre_dist.rules.finder import Offsets
 
 DocumentRule: TypeAlias = tuple[int, int, Sequence[int] | None]

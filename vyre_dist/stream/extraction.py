@@ -18,9 +18,9 @@ from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.backends import rule_matchers
-from vyre_dist.kernels.cuda.matches import groups_in
-from vyre_dist.kernels.cuda.reading import DocumentRule, RowReading
 from vyre_dist.program import CompiledPack
+from vyre_dist.rows.reading import DocumentRule, RowReading
+from vyre_dist.rows.settling import groups_in
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups, Offsets, groups_of
 from vyre_dist.rules.model import PackData

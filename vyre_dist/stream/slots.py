@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import ALIGNMENT, Arena
 from vyre_dist.engine.document import DocumentError, check_regular, read_error
-from vyre_dist.engine.extraction_pool import Extraction
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import guarded_children
-from vyre_dist.kernels.cuda.lane import Lane
+from vyre_dist.kernels.cuda import Lane
+from vyre_dist.stream.extraction_pool import Extraction
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 """Where shm_open keeps memory, on Linux."""

@@ -21,17 +21,14 @@ import numpy as np
 
 from vyre_dist.compiler.arena import ALIGNMENT
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
-from vyre_dist.engine.row_jobs import jobs_of
-from vyre_dist.engine.slots import SHARED_MEMORY, ArenaBatch, Problem, Slot
 from vyre_dist.engine.tasks import FindingRow, path_row
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels.cuda.device_pack import DevicePack
-from vyre_dist.kernels.cuda.errors import DeviceMemoryError
-from vyre_dist.kernels.cuda.host_memory import HostRegistry
-from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.kernels.cuda import DeviceMemoryError, DevicePack, DeviceRows, HostRegistry
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
+from vyre_dist.stream.extraction_pool import ExtractionPool, ExtractionWorkerError
+from vyre_dist.stream.row_jobs import jobs_of
+from vyre_dist.stream.slots import SHARED_MEMORY, ArenaBatch, Problem, Slot
 
 
 @dataclass(slots=True)

@@ -21,13 +21,11 @@ from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.engine.extraction_pool import ExtractionPool, ExtractionWorkerError
-from vyre_dist.engine.gpu_stream import GpuStream
-from vyre_dist.engine.slots import ArenaBatch
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.program import ArtifactCache, compile_pack
+from vyre_dist.stream import ArenaBatch, ExtractionPool, ExtractionWorkerError, GpuStream
 
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 SLOTS, SLOT_BYTES = 3, 1 << 16
