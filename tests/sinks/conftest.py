@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vyre_dist.finding import Finding
-from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary, WorkerSummary
+from vyre_dist.input_problem import InputNote, InputProblem
+from vyre_dist.metrics import Metrics
+from vyre_dist.sinks import RunSummary, WorkerSummary
 
 
 def finding(**changes: object) -> Finding:
@@ -71,19 +73,16 @@ def hostile() -> list[Finding]:
 @pytest.fixture
 def summary() -> RunSummary:
     return RunSummary(
-        documents=1234,
-        bytes=5_000_000,
+        metrics=Metrics(1234, 5_000_000, capped=1, committed=30, rolled_back=10),
         seconds=2.5,
         findings=10,
         findings_by_rule={"aws-key": 8, "r\x1b[1m": 1, "path-only": 1},
         problems=(
-            Problem("gone\x1b[31m\udcff", "vanished", "No such\x1b[2J file"),
-            Problem("/dev/x", "device"),
+            InputProblem("gone\x1b[31m\udcff", "vanished", "No such\x1b[2J file"),
+            InputProblem("/dev/x", "device"),
         ),
         warnings=("no document\udcff was scanned",),
-        notes=(Note("log\x1b[1m", "grew", "by 3"),),
-        commit=CommitReport(30, 10),
-        capped_matches=1,
+        notes=(InputNote("log\x1b[1m", "grew", "by 3"),),
         workers=4,
         pool="local",
         backend="cuda, cpu",

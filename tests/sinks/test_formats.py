@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.finding import Finding
-from vyre_dist.sinks import FORMATS, Problem, RunSummary, open_sinks
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.sinks import FORMATS, RunSummary, open_sinks
 from vyre_dist.sinks.csv_sink import COLUMNS
 from vyre_dist.sinks.human import MAX_SHOWN
 
@@ -428,7 +429,9 @@ def test_a_terminal_gets_only_our_own_colours(
 def test_human_never_lets_controls_through(found: Finding, path: str) -> None:
     """Any bytes in any field come out printable."""
     summary = RunSummary(
-        problems=(Problem(path, "io-error", path),), findings_by_rule={path: 1}, skipped={path: 1}
+        problems=(InputProblem(path, "io-error", path),),
+        findings_by_rule={path: 1},
+        skipped={path: 1},
     )
     assert bare_controls(render("human", [found], summary)) == []
 

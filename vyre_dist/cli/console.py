@@ -97,7 +97,6 @@ class Console:
             return
         from vyre_dist.sinks.progress import Counts
 
-        attempted = totals.committed + totals.rolled_back
         try:
             self._progress.update(
                 Counts(
@@ -105,7 +104,7 @@ class Console:
                     totals.documents,
                     documents_total=plan.documents - totals.skipped if plan.ended else None,
                     findings=totals.findings,
-                    commit_rate_pct=100.0 * totals.committed / attempted if attempted else None,
+                    commit_rate_pct=totals.commit_rate_pct,
                 )
             )
         except OSError:

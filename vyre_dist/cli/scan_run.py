@@ -154,7 +154,7 @@ class ScanRun:
 
     def _warnings(self, summary: RunSummary, inputs: ScanInputs) -> tuple[str, ...]:
         """What makes a result of no findings worth less than it looks."""
-        if summary.documents or any(problem.reason == "aborted" for problem in summary.problems):
+        if summary.metrics.documents or any(p.reason == "aborted" for p in summary.problems):
             return ()
         from vyre_dist.cli.nothing_scanned import cause
 
@@ -274,9 +274,10 @@ class ScanRun:
     def _summary(
         self, outcome: ScanOutcome, pool: str, stats: WalkStats, aborted: str | None
     ) -> RunSummary:
+        from vyre_dist.input_problem import InputProblem
         from vyre_dist.kernels import resolve_backend
         from vyre_dist.rules.left_out import by_reason
-        from vyre_dist.sinks import CommitReport, Note, Problem, RunSummary, WorkerSummary
+        from vyre_dist.sinks import RunSummary, WorkerSummary
 
         totals = outcome.totals
         backends = dict.fromkeys(
@@ -287,19 +288,16 @@ class ScanRun:
         }
         if totals.skipped:
             skipped["allowlisted-path"] = totals.skipped
-        problems = [Problem(p.path, p.reason, p.detail) for p in outcome.problems]
+        problems = list(outcome.problems)
         if aborted is not None:
-            problems.append(Problem("", "aborted", aborted))
+            problems.append(InputProblem("", "aborted", aborted))
         return RunSummary(
-            documents=totals.documents,
-            bytes=totals.bytes,
+            metrics=totals,
             seconds=outcome.seconds,
             findings=totals.findings,
             findings_by_rule=dict(self._by_rule.most_common()),
             problems=tuple(problems),
-            notes=tuple(Note(n.path, n.reason, n.detail) for n in outcome.notes),
-            commit=CommitReport(totals.committed, totals.rolled_back),
-            capped_matches=totals.capped,
+            notes=tuple(outcome.notes),
             workers=outcome.workers,
             pool=pool,
             backend=", ".join(backends) or resolve_backend(self._o["backend"]),

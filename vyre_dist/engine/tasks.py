@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 import msgpack
 
 from vyre_dist.errors import VyreError
+from vyre_dist.metrics import METRIC_NAMES, Metrics
 from vyre_dist.sources.document import DocumentRef
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class Piece(NamedTuple):
@@ -154,16 +155,15 @@ raced.
 
 
 @dataclass(slots=True)
-class TaskResult:
-    """What a worker did. Every document of the task is in exactly one of: finished, `parts`,
-    `problems`, `skipped`, `large`, or among the `undone`.
+class TaskResult(Metrics):
+    """What a worker did, and its metrics. Every document of the task is in exactly one of:
+    finished, `parts`, `problems`, `skipped`, `large`, or among the `undone`.
 
     `problems`: (document, reason, detail). `notes`: the same, of what is worth a word but lacks
     nothing. `skipped`: those that a global allowlist's path rules out. `large`: files that turned
     out to be larger than a shard, with the size to cut them to; nothing was scanned of them.
     `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
-    `committed` and `rolled_back` are the counter tail's; `fused` and `serial` count dispatches by
-    path. `scanned`: bytes by the backend that scanned them.
+    `scanned`: bytes by the backend that scanned them.
     """
 
     findings: list[FindingRow] = field(default_factory=list)
@@ -173,13 +173,6 @@ class TaskResult:
     skipped: list[int] = field(default_factory=list)
     large: list[tuple[Piece, int]] = field(default_factory=list)
     undone: int = 0
-    documents: int = 0
-    bytes: int = 0
-    capped: int = 0
-    committed: int = 0
-    rolled_back: int = 0
-    fused: int = 0
-    serial: int = 0
     seconds: float = 0.0
     raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
     scanned: dict[str, int] = field(default_factory=dict)
@@ -220,20 +213,9 @@ def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
     parts = [_part_row(p) for p in r.parts]
-    counts = [
-        r.documents,
-        r.bytes,
-        r.capped,
-        r.committed,
-        r.rolled_back,
-        r.fused,
-        r.serial,
-        r.seconds,
-        r.raced,
-        r.scanned,
-    ]
+    sums = [r.metric_values(), r.seconds, r.raced, r.scanned]
     return _pack(
-        [SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, counts]
+        [SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, sums]
     )
 
 
@@ -241,16 +223,20 @@ def decode_result(data: bytes) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, findings, parts, problems, notes, skipped, large, undone, counts = body
+        _, findings, parts, problems, notes, skipped, large, undone, sums = body
+        metrics, seconds, raced, scanned = sums
         return TaskResult(
-            findings,
-            [PartResult(*p) for p in parts],
-            [(d, r, t) for d, r, t in problems],
-            [(d, r, t) for d, r, t in notes],
-            skipped,
-            [(_piece(row), limit) for row, limit in large],
-            undone,
-            *counts,
+            **dict(zip(METRIC_NAMES, metrics, strict=True)),
+            findings=findings,
+            parts=[PartResult(*p) for p in parts],
+            problems=[(d, r, t) for d, r, t in problems],
+            notes=[(d, r, t) for d, r, t in notes],
+            skipped=skipped,
+            large=[(_piece(row), limit) for row, limit in large],
+            undone=undone,
+            seconds=seconds,
+            raced=raced,
+            scanned=scanned,
         )
     except (TypeError, ValueError) as error:
         raise WireError("result", str(error)) from error

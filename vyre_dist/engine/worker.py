@@ -332,11 +332,8 @@ class ScanEngine:
         except DocumentError as error:
             result.problems.append((piece.document, error.reason, error.detail))
         else:
-            result.findings, result.documents, result.capped = (
-                done.findings,
-                done.documents,
-                done.capped,
-            )
+            result.findings = done.findings
+            result.add_metrics(done)
 
     def _evidence(self, task: StitchTask) -> list[Evidence]:
         """What the pieces found the document's bytes to be, each with the bytes around it that it

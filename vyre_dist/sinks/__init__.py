@@ -14,14 +14,11 @@ from vyre_dist.sinks.sinkset import (
     SinkWriteError,
     open_sinks,
 )
-from vyre_dist.sinks.summary import CommitReport, Note, Problem, RunSummary, WorkerSummary
+from vyre_dist.sinks.summary import RunSummary, WorkerSummary
 
 __all__ = [
     "FORMATS",
-    "CommitReport",
-    "Note",
     "OutputError",
-    "Problem",
     "Progress",
     "RedactionError",
     "RunSummary",

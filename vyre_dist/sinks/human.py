@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vyre_dist.finding import Finding
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.sinks.output import Output
-from vyre_dist.sinks.summary import Problem, RunSummary, WorkerSummary
+from vyre_dist.sinks.summary import RunSummary, WorkerSummary
 from vyre_dist.sinks.text import visible, visible_bytes
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ def shorten(data: bytes, limit: int = MAX_SHOWN) -> str:
 
 def headline(summary: RunSummary) -> str:
     """The run in one line."""
+    documents, size = summary.metrics.documents, summary.metrics.bytes
+    speed = f"{summary.megabytes_per_second:,.1f} MB/s"
     parts = [
-        f"{_count(summary.findings, 'finding')} in {_count(summary.documents, 'document')}",
-        f"{_size(summary.bytes)} in {summary.seconds:.2f} s ({summary.megabytes_per_second:,.1f} "
-        "MB/s)",
+        f"{_count(summary.findings, 'finding')} in {_count(documents, 'document')}",
+        f"{_size(size)} in {summary.seconds:.2f} s ({speed})",
     ]
     where = [
         summary.backend,
@@ -60,18 +62,14 @@ def details(summary: RunSummary) -> list[str]:
     purpose.
     """
     lines = worker_lines(summary)
-    commit = summary.commit
-    if commit is not None and commit.rate_pct is not None:
-        attempted = commit.committed + commit.rolled_back
+    metrics = summary.metrics
+    if metrics.commit_rate_pct is not None:
+        attempted = metrics.committed + metrics.rolled_back
         lines.append(
-            f"speculation: {commit.committed:,} of {attempted:,} tiles committed "
-            f"({commit.rate_pct:.1f} %)"
+            f"speculation: {metrics.committed:,} of {attempted:,} tiles committed "
+            f"({metrics.commit_rate_pct:.1f} %)"
         )
-    if summary.capped_matches:
-        lines.append(
-            f"capped: {_count(summary.capped_matches, 'match', 'matches')} longer than the rule's "
-            "cap"
-        )
+    lines += metrics.metric_lines()
     if summary.secret_key:
         lines.append(f"secret ids: under the key {summary.secret_key}")
     if summary.store_problem:
@@ -132,8 +130,8 @@ def _size(number: int) -> str:
     return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.1f} kB"
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _count(number: int, one: str) -> str:
+    return f"{number:,} {one if number == 1 else one + 's'}"
 
 
 class HumanSink:
@@ -216,7 +214,7 @@ def _plain_summary(summary: RunSummary) -> list[str]:
     return lines
 
 
-def _which(problem: Problem) -> str:
+def _which(problem: InputProblem) -> str:
     # a run that was given up has no path to name
     return visible(problem.path) or ("the rest" if problem.reason == "aborted" else "''")
 

@@ -16,9 +16,10 @@ from urllib.parse import quote
 import vyre_dist
 from vyre_dist.document_paths import path_on_disk, split_url
 from vyre_dist.finding import Finding
+from vyre_dist.input_problem import InputNote, InputProblem
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.sarif_rules import LEVEL, message, rule_record
-from vyre_dist.sinks.summary import Note, Problem, RunSummary
+from vyre_dist.sinks.summary import RunSummary
 from vyre_dist.sinks.text import summary_record
 
 SCHEMA_URI = (
@@ -173,7 +174,7 @@ class SarifSink:
         self._output.abort()
 
 
-def _notification(problem: Problem | Note, level: str, before: str) -> dict[str, Any]:
+def _notification(problem: InputProblem | InputNote, level: str, before: str) -> dict[str, Any]:
     detail = f"{problem.reason}: {problem.detail}" if problem.detail else problem.reason
     told: dict[str, Any] = {
         "level": level,

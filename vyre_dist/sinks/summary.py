@@ -1,4 +1,7 @@
-"""RunSummary: what a run came to, as every sink gets it at the end. Plain frozen data."""
+"""RunSummary: the outcome of a run, which every sink gets at the end. Plain data.
+
+What is counted is in metrics.py; how the summary is written is in text.py (JSON) and human.py.
+"""
 
 from __future__ import annotations
 
@@ -6,48 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One input that was not scanned to its end: `reason` is a short code, `detail` is for
-    people.
-    """
-
-    path: str
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What is worth a word about an input that was scanned as planned; fields as Problem's."""
-
-    path: str
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitReport:
-    """Speculation in tiles: those that kept output and those that kept none."""
-
-    committed: int = 0
-    rolled_back: int = 0
-
-    @property
-    def rate_pct(self) -> float | None:
-        """Committed tiles in percent of the attempted ones; None where none was attempted."""
-        attempted = self.committed + self.rolled_back
-        return 100.0 * self.committed / attempted if attempted else None
+from vyre_dist.input_problem import InputNote, InputProblem
+from vyre_dist.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSummary:
-    """What one worker was and did. `node`: its host's name; `node_id`: Ray's, "" outside Ray.
+    """One worker: where it ran and what it did.
 
-    `backend`: the one that scanned most of its bytes, all of which `bytes_by_backend` counts.
-    `device`: the product that this backend's worker runs on. `processes`: how many tasks it could
-    do at the same time.
+    `node`: its host's name. `node_id`: Ray's id of the node, "" outside Ray. `backend`: the one
+    that scanned most of its bytes; `bytes_by_backend` has all. `device`: the product name of the
+    processor or GPU. `processes`: how many tasks it could do at the same time.
     """
 
     worker: int
@@ -73,29 +45,25 @@ def _no_rules() -> Mapping[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A whole run. `seconds` is wall time; `skipped` counts what was left out on purpose, by
-    reason.
+    """The outcome of a whole run.
 
-    `capped_matches` counts google-re2's matches that are longer than their rule's cap
-    (docs/compiler.md). `complete`: everything asked for was scanned; otherwise `problems` says what
-    was not. `workers` counts those that were started, `workers_used` tells of each; `left_out` says
-    why others could not be used. `warnings`: sentences for people, about the whole run.
-    `rules_left_out`: the ids of rules that the pack has and that were not searched for (or the
-    files of such), by reason. `secret_key`: the fingerprint of the key that findings have a
-    secret_id under; "" for none. `store_problem`: why the autotune store was of no use, "" if it
-    was.
+    `metrics`: the sums of all workers; nobody adds to them any more. `seconds`: wall time.
+    `skipped` counts what was left out on purpose, by reason. `complete`: everything asked for was
+    scanned; otherwise `problems` lists what was not. `workers` counts those that were started,
+    `workers_used` describes each; `left_out` says why others could not be used. `warnings`:
+    sentences for people about the whole run. `rules_left_out`: ids of rules of the pack that were
+    not searched for (or the files that hold them), by reason. `secret_key`: the fingerprint of the
+    key that makes each finding's secret_id, "" without one. `store_problem`: why the autotune
+    store could not be used, "" if it could.
     """
 
-    documents: int = 0
-    bytes: int = 0
+    metrics: Metrics = field(default_factory=Metrics)
     seconds: float = 0.0
     findings: int = 0
     findings_by_rule: Mapping[str, int] = field(default_factory=_none)
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[Note, ...] = ()
+    problems: tuple[InputProblem, ...] = ()
+    notes: tuple[InputNote, ...] = ()
     warnings: tuple[str, ...] = ()
-    commit: CommitReport | None = None
-    capped_matches: int = 0
     workers: int = 0
     pool: str = ""
     backend: str = ""
@@ -110,4 +78,4 @@ class RunSummary:
     @property
     def megabytes_per_second(self) -> float:
         """Throughput in 10^6 bytes per second; 0 for a run that took no time."""
-        return self.bytes / self.seconds / 1e6 if self.seconds > 0 else 0.0
+        return self.metrics.bytes / self.seconds / 1e6 if self.seconds > 0 else 0.0

@@ -94,28 +94,27 @@ def finding_record(finding: Finding) -> dict[str, Any]:
 
 def summary_record(summary: RunSummary) -> dict[str, Any]:
     """A run's summary as plain JSON types."""
-    commit = summary.commit
+    metrics = summary.metrics
     left_out = {
         lossy_path(reason)[0]: [lossy_path(rule)[0] for rule in rules]
         for reason, rules in summary.rules_left_out.items()
     }
     return {
         "complete": summary.complete,
-        "documents": summary.documents,
-        "bytes": summary.bytes,
+        "documents": metrics.documents,
+        "bytes": metrics.bytes,
         "seconds": round(summary.seconds, 6),
         "findings": summary.findings,
         "findings_by_rule": dict(sorted(summary.findings_by_rule.items())),
         "problems": [_problem(p.path, p.reason, p.detail) for p in summary.problems],
         "notes": [_problem(n.path, n.reason, n.detail) for n in summary.notes],
         "warnings": [lossy_path(warning)[0] for warning in summary.warnings],
-        "commit": commit
-        and {
-            "committed": commit.committed,
-            "rolled_back": commit.rolled_back,
-            "rate_pct": commit.rate_pct,
+        "commit": {
+            "committed": metrics.committed,
+            "rolled_back": metrics.rolled_back,
+            "rate_pct": metrics.commit_rate_pct,
         },
-        "capped_matches": summary.capped_matches,
+        **metrics.metric_record(),
         "skipped": dict(sorted(summary.skipped.items())),
         **({"rules_left_out": left_out} if left_out else {}),
         "workers": summary.workers,

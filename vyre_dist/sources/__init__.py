@@ -2,14 +2,8 @@
 here.
 """
 
-from vyre_dist.sources.document import (
-    DocumentRef,
-    FolderFiles,
-    InputNote,
-    InputProblem,
-    ProblemReason,
-    problem_of,
-)
+from vyre_dist.input_problem import InputNote, InputProblem
+from vyre_dist.sources.document import DocumentRef, FolderFiles, ProblemReason, problem_of
 from vyre_dist.sources.lists import (
     FileListError,
     SpoolError,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from vyre_dist.input_problem import InputProblem
 
 DocumentKind = Literal["file", "stdin"]
 
@@ -77,30 +78,6 @@ class FolderFiles(NamedTuple):
     prefix: str
     names: list[str]
     open_prefix: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InputProblem:
-    """One input that was asked for and cannot be scanned; it belongs in the run's report.
-
-    `path` is how it is written (document_paths.py). `reason` is a short code: a ProblemReason from
-    the sources; readers and workers have more.
-    """
-
-    path: str
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InputNote:
-    """What is worth a word about one input that was scanned as planned; `reason` is a short code:
-    `grew`.
-    """
-
-    path: str
-    reason: str
-    detail: str = ""
 
 
 def problem_of(path: str, error: OSError, *, missing: ProblemReason = "vanished") -> InputProblem:
