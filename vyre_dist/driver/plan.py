@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, pack_shards
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, piece_of
-from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.sources.document import DocumentRef, FolderFiles
 
 
 class Plan:

@@ -11,8 +11,9 @@ import os
 import stat
 from collections.abc import Iterator
 
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.sources import wildmatch
-from vyre_dist.sources.document import InputProblem, problem_of
+from vyre_dist.sources.document import problem_of
 
 
 def has_glob(path: str) -> bool:

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from vyre_dist.sources.document import DocumentRef, InputProblem, problem_of
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.sources.document import DocumentRef, problem_of
 from vyre_dist.sources.lists import SpoolError, unnamed_file
 
 FileId = tuple[int, int]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from vyre_dist.sources.document import InputProblem
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.sources.git_index import GitIndex, GitIndexError, read_index
 
 

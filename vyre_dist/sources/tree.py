@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal
 
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import SUFFIX
-from vyre_dist.sources.document import FolderFiles, InputProblem, ProblemReason, problem_of
+from vyre_dist.sources.document import FolderFiles, ProblemReason, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Met, Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules, tracked_in

@@ -34,9 +34,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, islice
 
 from vyre_dist.document_paths import needs_escape, normal_path, written_path
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources import globs
-from vyre_dist.sources.document import DocumentRef, FolderFiles, InputProblem, problem_of
+from vyre_dist.sources.document import DocumentRef, FolderFiles, problem_of
 from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
 from vyre_dist.sources.once import Once
 from vyre_dist.sources.pipes import FileId, Pipes
