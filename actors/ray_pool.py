@@ -56,7 +56,8 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.signals import handlers_kept
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
-from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task, encode_task
+from vyre_dist.engine.task_codec import encode_task
+from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import require_backend
 from vyre_dist.rules.codec import pack_to_bytes

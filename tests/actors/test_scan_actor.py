@@ -16,7 +16,8 @@ from vyre_dist import __version__
 from vyre_dist.actors.scan_actor import ScanActor, WorkerFacts, from_wire, read_ready, to_wire
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.tasks import Piece, ScanTask, encode_task
+from vyre_dist.engine.task_codec import encode_task
+from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.rules.codec import pack_to_bytes
 from vyre_dist.rules.model import PackData, Rule
 
@@ -71,7 +72,7 @@ def test_run_answers_with_findings() -> None:
     task = encode_task(ScanTask((Piece(3, "p", len(data), 0, len(data), inline=data),)))
     result, error = read_answer(from_wire(actor.run(task)))
     assert error == ""
-    assert [(row[0], row[2], row[3]) for row in result.findings] == [(3, 2, 8)]
+    assert [(row.document, row.start, row.end) for row in result.findings] == [(3, 2, 8)]
 
 
 def test_run_before_ready_is_a_bug() -> None:

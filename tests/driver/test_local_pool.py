@@ -771,6 +771,6 @@ def test_a_workers_row_is_what_the_library_gives(corpus: Path) -> None:
     finally:
         pool.close()
     assert isinstance(done, TaskDone)
-    rows = sorted(done.result.findings, key=lambda row: row[2])
+    rows = sorted(done.result.findings, key=lambda row: row.start)
     found = Reporter(PACK.rules).findings(rows, {0: "p"}.__getitem__)
     assert [finding for _, finding in found] == Scanner(PACK, "cpu").scan(data, "p")

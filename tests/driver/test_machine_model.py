@@ -37,15 +37,19 @@ from vyre_dist.driver.events import (
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.tasks import (
+    DocumentProblem,
     FindingRow,
     FolderRun,
+    LargeDocument,
     PartResult,
     Piece,
     ScanTask,
+    Stamp,
     StitchTask,
     Task,
     TaskResult,
     count,
+    path_row,
 )
 from vyre_dist.sources import DocumentRef, FolderFiles
 
@@ -89,8 +93,11 @@ fates = st.builds(
 
 def rows_of(number: int, fate: Fate) -> list[FindingRow]:
     """All findings of a document, in the order in which they are to come."""
-    rows: list[FindingRow] = [[number, 7, 0, 0, 0]] if fate.path_rule else []
-    return rows + [[number, 8 - i, i, i + 1, 1] for i in range(fate.rows)]
+    rows = [path_row(number, 7)] if fate.path_rule else []
+    return rows + [
+        FindingRow(number, 8 - i, i, i + 1, 1, i + 1, b"x", b"x", (), 0.0, 1, i + 1, i + 2)
+        for i in range(fate.rows)
+    ]
 
 
 def work(task: Task, corpus: list[Fate]) -> TaskResult:
@@ -100,7 +107,7 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
         assert [p.start for p in task.parts] == [*range(0, task.piece.size, SHARD_BYTES)]
         number = task.piece.document
         result.documents = 1
-        result.findings = [row for row in rows_of(number, corpus[number]) if row[1] != 7]
+        result.findings = [row for row in rows_of(number, corpus[number]) if row.rule != 7]
         return result
     pieces = pieces_of(task)
     for position, piece in enumerate(pieces):
@@ -112,12 +119,11 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
         if fate.skipped:
             result.skipped.append(piece.document)
         elif fate.problem:
-            result.problems.append((piece.document, "vanished", "no such file"))
+            result.problems.append(DocumentProblem(piece.document, "vanished", "no such file"))
         elif unsized and fate.size > SHARD_BYTES:
-            whole = Piece(
-                piece.document, piece.path, fate.size, 0, fate.size, None, (1, piece.document, 1)
-            )
-            result.large.append((whole, SHARD_BYTES))
+            stamp = Stamp(1, piece.document, 1)
+            whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, stamp)
+            result.large.append(LargeDocument(whole, SHARD_BYTES))
         else:
             result.bytes += piece.end - piece.start
             rows = rows_of(piece.document, fate)
@@ -126,8 +132,8 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
                 # the machine sorts: an engine has its own order
                 result.findings += reversed(rows)
             else:
-                result.parts.append(PartResult(piece.document, piece.start, piece.end, [], b""))
-                result.findings += [row for row in rows if row[1] == 7 and piece.start == 0]
+                result.parts.append(PartResult(piece.document, piece.start, piece.end, (), b""))
+                result.findings += [row for row in rows if row.rule == 7 and piece.start == 0]
     return result
 
 
@@ -405,7 +411,7 @@ class Schedules(RuleBasedStateMachine):
 
     @invariant()
     def findings_come_once_and_in_order(self) -> None:
-        keys = [(row[0], row[4] != 0, row[2], row[1]) for row in self.emitted]
+        keys = [(row.document, row.line != 0, row.start, row.rule) for row in self.emitted]
         assert keys == sorted(set(keys))
 
     @invariant()
@@ -445,7 +451,7 @@ class Schedules(RuleBasedStateMachine):
         expected = [
             row for i, fate in enumerate(self.corpus) if self.scanned(i) for row in rows_of(i, fate)
         ]
-        expected.sort(key=lambda row: (row[0], row[4] != 0, row[2], row[1]))
+        expected.sort(key=lambda row: (row.document, row.line != 0, row.start, row.rule))
         assert self.emitted == expected
         for number, fate in enumerate(self.corpus):
             if self.problems[number]:

@@ -60,7 +60,7 @@ def shard(*pieces: Piece) -> ShardPlanned:
 
 
 def row(number: int, start: int = 0, rule: int = 0) -> FindingRow:
-    return [number, rule, start, start + 1, 1, 1, b"x", b"x", (), 0.0, 1, 1, 2]
+    return FindingRow(number, rule, start, start + 1, 1, 1, b"x", b"x", (), 0.0, 1, 1, 2)
 
 
 def tasks(actions: Sequence[Action]) -> list[tuple[int, int, Task]]:

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.shards import ASSUMED_BYTES, cut, pack_shards
+from vyre_dist.engine.task_codec import decode_task, encode_task
 from vyre_dist.engine.tasks import (
     FolderRun,
     Item,
     Piece,
     ScanTask,
+    Stamp,
     count,
-    decode_task,
-    encode_task,
     split_at,
 )
 from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem
@@ -29,7 +29,7 @@ sizes = st.lists(st.integers(0, 50), max_size=40)
 
 
 def document(number: int, size: int) -> Piece:
-    return Piece(number, f"d{number}", size, 0, size, stamp=(number, size, 7))
+    return Piece(number, f"d{number}", size, 0, size, stamp=Stamp(number, size, 7))
 
 
 def ref(number: int, size: int) -> DocumentRef:

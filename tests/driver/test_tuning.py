@@ -13,6 +13,7 @@ from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.tuning import Tuning, publish_all
 from vyre_dist.driver.worker_facts import WorkerFacts, facts_of
+from vyre_dist.engine.tasks import TrialSums
 
 CPU = facts_of("cpu")
 H200 = facts_of("cuda", "NVIDIA H200")
@@ -24,14 +25,14 @@ def use(
     serial_ns: int = 1_000_000,
     committed: int = 3,
 ) -> WorkerUse:
-    """A worker's race, at `committed` of a thousand tiles."""
+    """A worker's trials, at `committed` of a thousand tiles."""
     return WorkerUse(
         0,
         facts,
         committed=committed,
         rolled_back=1000 - committed,
         fused=10,
-        raced=[fused_ns, 64 << 20, serial_ns, 64 << 20],
+        trials=TrialSums(fused_ns, 64 << 20, serial_ns, 64 << 20),
     )
 
 
@@ -79,8 +80,8 @@ def test_another_kind_starts_anew(change: dict[str, Any]) -> None:
 
 
 def test_workers_of_a_kind_are_put_together() -> None:
-    """One alone has raced too little to tell, and two have raced enough."""
-    part = replace(use(), raced=[100_000, 3 << 20, 200_000, 3 << 20])
+    """One alone has tried too little to tell, and two have tried enough."""
+    part = replace(use(), trials=TrialSums(100_000, 3 << 20, 200_000, 3 << 20))
     for together in (1, 2):
         store = MemoryStore()
         publish_all("pack", store, [part] * together)

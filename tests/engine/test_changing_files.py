@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +17,7 @@ from vyre_dist.engine.document import FileDocument
 from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (
+    DocumentProblem,
     FindingRow,
     PartResult,
     Piece,
@@ -48,12 +50,23 @@ def old(path: Path, content: bytes = CONTENT) -> Piece:
     return planned(path)
 
 
-def places(rows: list[FindingRow]) -> list[tuple[object, ...]]:
+class Found(NamedTuple):
+    """What of a row these tests compare."""
+
+    rule: int
+    start: int
+    end: int
+    line: int
+    column: int
+    match: bytes
+
+
+def places(rows: list[FindingRow]) -> list[Found]:
     """Rule, place, line, column and match of each row, in order."""
-    return sorted((row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows)
+    return sorted(Found(r.rule, r.start, r.end, r.line, r.column, r.match) for r in rows)
 
 
-def expected(content: bytes) -> list[tuple[object, ...]]:
+def expected(content: bytes) -> list[Found]:
     """The same of `content`, scanned at once."""
     piece = Piece(0, "f", len(content), 0, len(content), inline=content)
     return places(engine(1 << 20).run(ScanTask((piece,))).findings)
@@ -61,7 +74,7 @@ def expected(content: bytes) -> list[tuple[object, ...]]:
 
 def scan(
     piece: Piece, change: Callable[[], object], after: int
-) -> tuple[TaskResult, list[PartResult], list[tuple[int, str, str]]]:
+) -> tuple[TaskResult, list[PartResult], list[DocumentProblem]]:
     """A scan of the file in pieces, which meets `change` after so many; what joining gave, the
     parts, the problems.
     """
@@ -195,10 +208,10 @@ def test_what_was_read_whole_before_a_change_is_reported(
     kept = salvaged(parts)
     # each of the first pieces, in full, as it was
     read = SHARD * after
-    wanted = [row for row in expected(CONTENT) if row[2] <= read and row[0] == 1]  # type: ignore[operator]
+    wanted = [row for row in expected(CONTENT) if row.end <= read and row.rule == 1]
     assert set(wanted) <= set(places(kept))
     for row in kept:
-        assert row[6] in (CONTENT[row[2] : row[3]], now[row[2] : row[3]])
+        assert row.match in (CONTENT[row.start : row.end], now[row.start : row.end])
 
 
 def test_a_change_while_pieces_are_joined_is_a_problem(
@@ -235,10 +248,11 @@ def test_offsets_beyond_a_piece_that_nobody_read_are_exact(gap: int, tmp_path: P
     parts = engine().run(ScanTask(tuple(cut(piece, SHARD)))).parts
     del parts[gap]
     for row in salvaged(parts):
-        assert row[6] == CONTENT[row[2] : row[3]]
-        if row[2] < gap * SHARD:
-            before = CONTENT[: row[2]]
-            assert (row[4], row[5]) == (before.count(b"\n") + 1, row[2] - before.rfind(b"\n"))
+        assert row.match == CONTENT[row.start : row.end]
+        if row.start < gap * SHARD:
+            before = CONTENT[: row.start]
+            assert row.line == before.count(b"\n") + 1
+            assert row.column == row.start - before.rfind(b"\n")
 
 
 def test_a_match_across_two_kept_pieces_is_one(tmp_path: Path) -> None:
@@ -247,7 +261,7 @@ def test_a_match_across_two_kept_pieces_is_one(tmp_path: Path) -> None:
     """
     piece = old(tmp_path / "f", b"." * 15 + b"needle 123456 needle 7" + b"." * 30)
     parts = engine().run(ScanTask(tuple(cut(piece, SHARD)))).parts
-    assert [bytes(row[6]) for row in salvaged(parts)] == [b"needle 123456", b"needle 7"]
+    assert [row.match for row in salvaged(parts)] == [b"needle 123456", b"needle 7"]
 
 
 @pytest.mark.parametrize("listed", [b"", b"x", CONTENT[:SHARD]])
@@ -281,7 +295,9 @@ def test_a_scanner_cuts_what_has_grown(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(ScanEngine, "run", run)
     result = Scanner(PATTERNS, shard_bytes=SHARD).scan_paths(path)
     assert (result.complete, result.documents) == (True, 1)
-    assert sorted((f.start, f.end) for f in result) == sorted(row[1:3] for row in expected(CONTENT))
+    assert sorted((f.start, f.end) for f in result) == sorted(
+        (row.start, row.end) for row in expected(CONTENT)
+    )
 
 
 @pytest.mark.parametrize("change", [shrink, replace, rotate, Path.unlink])

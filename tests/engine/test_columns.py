@@ -180,7 +180,7 @@ def test_what_is_saved_of_a_changed_document_is_right_or_not_known(shard_bytes: 
         for part in engine.run(ScanTask((piece,))).parts
     ]
     rows = salvaged(parts)
-    assert {row[2] for row in rows} == set(whole) and len(rows) > 40
+    assert {row.start for row in rows} == set(whole) and len(rows) > 40
     known = 0
     for _, _, start, _, line, _, *_, end_line, first, after in rows:
         f = whole[start]

@@ -240,7 +240,7 @@ def test_what_is_gone_from_a_folder_is_a_problem(
     assert [(document, why) for document, why, _ in problems] == [(0, reason)]
     assert problems[0][2]
     assert sum(result.documents for result in results) == 1
-    assert {row[0] for result in results for row in result.findings} == {1}
+    assert {row.document for result in results for row in result.findings} == {1}
 
 
 def test_a_folders_fifo_with_a_silent_writer_is_a_problem(tmp_path: Path) -> None:
@@ -445,4 +445,4 @@ def test_a_shards_bytes_end_a_task(tmp_path: Path) -> None:
         else:
             assert result.undone == undone
             assert result.documents == 10 - undone
-            assert [row[0] for row in result.findings] == [*range(10 - undone)]
+            assert [row.document for row in result.findings] == [*range(10 - undone)]

@@ -20,17 +20,18 @@ from vyre_dist.engine import MAX_SHARD_BYTES, ScanEngine
 from vyre_dist.engine.document import BytesDocument, FileDocument
 from vyre_dist.engine.lines import LineCounter
 from vyre_dist.engine.shards import cut, pack_shards
-from vyre_dist.engine.tasks import (
-    PartResult,
-    Piece,
-    ScanTask,
-    StitchTask,
-    TaskResult,
+from vyre_dist.engine.task_codec import (
     WireError,
     decode_result,
     decode_task,
     encode_result,
     encode_task,
+)
+from vyre_dist.engine.tasks import (
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
 )
 from vyre_dist.rules.problems import PackError
 
@@ -150,7 +151,7 @@ def test_tasks_and_results_survive_the_wire(
         assert decode_task(encode_task(task)) == task
         result = engine.run(task)
         over = decode_result(encode_result(result))
-        assert normal(over) == normal(result)
+        assert over == result
         rows += over.findings
         for part in over.parts:
             parts.setdefault(part.document, []).append(part)
@@ -163,24 +164,15 @@ def test_tasks_and_results_survive_the_wire(
         )
         rows += decode_result(encode_result(engine.run(stitch))).findings
     for number, document in enumerate(documents):
-        mine = [(row[2], row[3], tuple(row[8]), row[4], row[5]) for row in rows if row[0] == number]
+        mine = [
+            (row.start, row.end, row.groups, row.line, row.column)
+            for row in rows
+            if row.document == number
+        ]
         assert sorted(mine, key=repr) == sorted(
             [(h.start, h.end, h.groups, h.line, h.column) for h in hits(patterns, document)],
             key=repr,
         )
-
-
-def normal(result: TaskResult) -> object:
-    rows = [[*row[:8], tuple(row[8]), row[9]] for row in result.findings]
-    return (
-        rows,
-        result.parts,
-        [tuple(p) for p in result.problems],
-        result.skipped,
-        result.documents,
-        result.bytes,
-        result.raced,
-    )
 
 
 @pytest.mark.parametrize(

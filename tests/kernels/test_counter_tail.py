@@ -4,6 +4,7 @@ choices.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter
 
@@ -19,7 +20,7 @@ from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import MergedReport, SpeculationReport, merge, parse_counter_tail
 from vyre_dist.engine import ScanEngine
-from vyre_dist.engine.tasks import Piece, ScanTask
+from vyre_dist.engine.tasks import Piece, ScanTask, TrialSums
 from vyre_dist.extract.spans import spans_from_bytes
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import CANDIDATE_DTYPE, ScanProgram, open_backend
@@ -186,11 +187,11 @@ def test_forced_and_disabled_modes_do_as_told(mode: str, fused: int) -> None:
     ]
     assert sum(r.fused for r in results) == fused
     assert sum(r.serial for r in results) == 30 - fused
-    assert all(len(r.findings) == 1 and r.raced == [0, 0, 0, 0] for r in results)
+    assert all(len(r.findings) == 1 and r.trials == TrialSums() for r in results)
 
 
-def test_the_race_times_both_paths_on_the_same_kind_of_data() -> None:
-    """In auto mode the first dispatches take turns; each lane's bytes are those of its
+def test_trials_time_both_paths_on_the_same_kind_of_data() -> None:
+    """In auto mode the first dispatches take turns; each path's bytes are those of its
     dispatches.
     """
     engine = ScanEngine(GATED, EngineConfig())
@@ -199,10 +200,8 @@ def test_the_race_times_both_paths_on_the_same_kind_of_data() -> None:
         engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),)))
         for _ in range(12)
     ]
-    fused_ns, fused_bytes, serial_ns, serial_bytes = (
-        sum(r.raced[i] for r in results) for i in range(4)
-    )
-    assert fused_bytes == serial_bytes == 4 * len(data)
-    assert fused_ns > 0
-    assert serial_ns > 0
+    tried = functools.reduce(TrialSums.plus, (r.trials for r in results))
+    assert tried.fused_bytes == tried.serial_bytes == 4 * len(data)
+    assert tried.fused_ns > 0
+    assert tried.serial_ns > 0
     assert [r.fused for r in results[:10]] == [1, 0] * 5

@@ -67,7 +67,19 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
         memory.unlink()
     assert len(found) > 100
     rules = [rule.id for rule in pack.rules]
-    got = [(row[0], rules[row[1]], *row[2:8]) for row in found]
+    got = [
+        (
+            row.document,
+            rules[row.rule],
+            row.start,
+            row.end,
+            row.line,
+            row.column,
+            row.match,
+            row.secret,
+        )
+        for row in found
+    ]
     expected = [
         (n, f.rule_id, f.start, f.end, f.line, f.column, f.match, f.secret)
         for n, own in enumerate(want)
@@ -164,7 +176,19 @@ def test_searched_on_the_device(filtered: SimpleNamespace, pieces: list[list[str
     found = [row for job in jobs for row in extractor.run(memoryview(arena.data), job)[0]]
     want = filtered.scanner.scan_batch(list(zip(paths, documents, strict=True)))
     rules = [rule.id for rule in pack.rules]
-    got = sorted((row[0], rules[row[1]], *row[2:8]) for row in found)
+    got = sorted(
+        (
+            row.document,
+            rules[row.rule],
+            row.start,
+            row.end,
+            row.line,
+            row.column,
+            row.match,
+            row.secret,
+        )
+        for row in found
+    )
     assert got == sorted(
         (n, f.rule_id, f.start, f.end, f.line, f.column, f.match, f.secret)
         for n, own in enumerate(want)
@@ -211,7 +235,7 @@ def test_a_refused_job_is_raised() -> None:
             memory.buf[:4] = b"abcd"
             pool.forget(["vyre-dist-no-such-arena"])
             (found,) = pool.submit(memory.name, [job])
-            assert [row[6] for row in found.result()[0]] == [b"abcd"]
+            assert [row.match for row in found.result()[0]] == [b"abcd"]
             assert found.done()
         finally:
             memory.close()

@@ -39,7 +39,9 @@ def test_batches_overlap_and_agree(gpu: Gpu) -> None:
     assert len(batches) > 4
     assert [number for batch, _ in batches for number in batch.numbers] == list(range(count))
     rules = [rule.id for rule in PACK.rules]
-    got = [(row[0], rules[row[1]], row[2], row[3]) for _, rows in batches for row in rows]
+    got = [
+        (row.document, rules[row.rule], row.start, row.end) for _, rows in batches for row in rows
+    ]
     expected = [(n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own]
     assert len(expected) > 12 * count
     assert sorted(got) == sorted(expected)
@@ -79,7 +81,7 @@ def test_paths_count(gpu: Gpu, tmp_path: Path) -> None:
         from_files = [row for _, own in stream.scan_files(files) for row in own]
         assert [(number, reason) for number, reason, _ in stream.problems] == [(3, "vanished")]
     for each in (rows, from_files):
-        assert sorted((row[0], pack.rules[row[1]].id) for row in each) == [
+        assert sorted((row.document, pack.rules[row.rule].id) for row in each) == [
             (1, "token"),
             (2, "key-file"),
         ]

@@ -34,7 +34,8 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.signals import held_back
 from vyre_dist.driver.worker_facts import facts_of
 from vyre_dist.driver.worker_loop import READY, REFUSED, UNUSABLE, read_answer, serve
-from vyre_dist.engine.tasks import Task, encode_task
+from vyre_dist.engine.task_codec import encode_task
+from vyre_dist.engine.tasks import Task
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.engine.worker_process import STOP_SECONDS, end
 from vyre_dist.errors import UsageError

@@ -44,6 +44,7 @@ from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (
     FindingRow,
     FolderRun,
+    LargeDocument,
     PartResult,
     Piece,
     ScanTask,
@@ -258,24 +259,25 @@ class ScanMachine:
         self.roster.did(event.worker, result)
         self.totals.add(result, len(set(result.skipped) - self._split.keys()))
         self._keep(result.findings, assignment)
-        for document, reason, detail in result.problems:
+        for problem in result.problems:
             self._keep_parts(assignment)
-            self._fail_document(document, reason, detail, actions)
-        actions += [ReportNote(*note) for note in result.notes]
+            self._fail_document(problem.document, problem.reason, problem.detail, actions)
+        actions += [ReportNote(n.document, n.reason, n.detail) for n in result.notes]
         for document in result.skipped:
             self._drop_split(document)
         for part in result.parts:
             self._add_part(part)
-        for piece, piece_bytes in result.large:
-            self._cut(piece, piece_bytes, assignment.slot)
+        for large in result.large:
+            self._cut(large, assignment.slot)
         if result.undone:
             self._hand_out_again(assignment, result.undone)
         self._close_task(assignment)
 
-    def _cut(self, piece: Piece, piece_bytes: int, slot: int) -> None:
+    def _cut(self, large: LargeDocument, slot: int) -> None:
         """Plan the pieces of a document that was planned as one, for want of its size."""
+        piece = large.piece
         self._split[piece.document] = _SplitDocument(piece, slot, piece.size)
-        for part in reversed(cut(piece, piece_bytes)):
+        for part in reversed(cut(piece, large.piece_bytes)):
             self._enqueue(ScanTask((part,)), slot, first=True)
 
     def _hand_out_again(self, assignment: _Assignment, undone: int) -> None:
@@ -299,7 +301,7 @@ class ScanMachine:
             slot_rows += rows
             return
         for row in rows:
-            split = self._split.get(row[0])
+            split = self._split.get(row.document)
             (slot_rows if split is None else split.rows).append(row)
 
     def _take(self, worker: int, task_id: int) -> _Assignment | None:
@@ -371,7 +373,7 @@ class ScanMachine:
             split = [d for d in slot.documents if d in self._split] if self._split else []
             if not self._given_up.issuperset(split):
                 return
-            rows = [row for row in slot.rows if row[0] not in self._given_up]
+            rows = [row for row in slot.rows if row.document not in self._given_up]
             for document in split:
                 rows += salvaged(self._split.pop(document).parts)
             if rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.tasks import RaceSums, TaskResult
+from vyre_dist.engine.tasks import NO_TRIALS, TaskResult, TrialSums
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class WorkerUse:
     committed: int = 0
     rolled_back: int = 0
     fused: int = 0
-    raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
+    trials: TrialSums = NO_TRIALS
 
     @property
     def backend(self) -> str:
@@ -41,7 +41,7 @@ class WorkerUse:
         self.committed += result.committed
         self.rolled_back += result.rolled_back
         self.fused += result.fused
-        self.raced = [a + b for a, b in zip(self.raced, result.raced, strict=True)]
+        self.trials = self.trials.plus(result.trials)
 
 
 class Roster:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from vyre_dist.engine.tasks import RaceSums, TaskResult
+from vyre_dist.engine.tasks import NO_TRIALS, TaskResult, TrialSums
 from vyre_dist.metrics import Metrics
 
 
@@ -17,7 +17,7 @@ class Totals(Metrics):
     worker_seconds: float = 0.0
     retries: int = 0
     workers_lost: int = 0
-    raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
+    trials: TrialSums = NO_TRIALS
 
     def add(self, result: TaskResult, skipped: int) -> None:
         """Count a finished task; `skipped`: how many documents it skipped that no other task will
@@ -26,4 +26,4 @@ class Totals(Metrics):
         self.add_metrics(result)
         self.skipped += skipped
         self.worker_seconds += result.seconds
-        self.raced = [a + b for a, b in zip(self.raced, result.raced, strict=True)]
+        self.trials = self.trials.plus(result.trials)

@@ -7,6 +7,7 @@ all are done.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Hashable, Sequence
 
@@ -19,11 +20,12 @@ from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.worker_facts import WorkerFacts
+from vyre_dist.engine.tasks import TrialSums
 
 # Both paths are compared by their time for this much of the run's data.
 _WORK_BYTES = 8 << 20
-# Less than this in a lane is no measurement. One worker races four dispatches a lane, of 2 MiB or a
-# little less.
+# Less than this of a path is no measurement. One worker tries each path in four dispatches of 2 MiB
+# or a little less.
 _ENOUGH_BYTES = 4 << 20
 # A shared store that has not answered by then is done without; its answer is there for the next
 # run.
@@ -67,15 +69,14 @@ class Tuning:
         return max(known, default=None)
 
     def publish(self, store: AutotuneStore, uses: Sequence[WorkerUse]) -> PublishedRace | None:
-        """Offer the outcome of the race that workers of this kind ran; None when too little was
-        raced to tell.
+        """Offer what the trials of workers of this kind showed; None when they were too few to
+        tell.
         """
-        raced = [sum(lane) for lane in zip(*(use.raced for use in uses), strict=True)]
-        fused_ns, fused_bytes, serial_ns, serial_bytes = raced
-        if min(fused_bytes, serial_bytes) < _ENOUGH_BYTES:
+        tried = functools.reduce(TrialSums.plus, (use.trials for use in uses))
+        if min(tried.fused_bytes, tried.serial_bytes) < _ENOUGH_BYTES:
             return None
-        fused = VariantTiming(0, fused_ns * _WORK_BYTES // fused_bytes)
-        serial = VariantTiming(0, serial_ns * _WORK_BYTES // serial_bytes)
+        fused = VariantTiming(0, tried.fused_ns * _WORK_BYTES // tried.fused_bytes)
+        serial = VariantTiming(0, tried.serial_ns * _WORK_BYTES // tried.serial_bytes)
         report = MergedReport(
             sum(use.committed for use in uses),
             sum(use.rolled_back for use in uses),

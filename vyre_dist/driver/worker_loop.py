@@ -16,7 +16,7 @@ from typing import Any
 import msgpack
 
 from vyre_dist.driver.signals import ENDING
-from vyre_dist.engine.tasks import decode_result, decode_task, encode_result
+from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.engine.worker_process import detail_of, receive
 from vyre_dist.errors import VyreError, WorkerUnusableError

@@ -66,7 +66,7 @@ def part_of(
         piece.document,
         piece.start,
         piece.end,
-        found.newlines,
+        tuple(found.newlines),
         pack_spans(rows),
         digest_of(data),
         kept,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vyre_dist.engine.content import Evidence, first_difference
+from vyre_dist.engine.tasks import Stamp
 from vyre_dist.errors import VyreError
 from vyre_dist.extract import Window
 from vyre_dist.sources.document import problem_of
@@ -82,7 +83,7 @@ class FileDocument:
     """The first `size` bytes of an open regular file, planned as a document. It may grow; they must
     stay as they were. Close it, or use `with`.
 
-    `stamp`: (mtime_ns, inode, ctime_ns; 0: unknown) as planned, None when only the size is known.
+    `stamp`: as planned, None when only the size is known.
     `evidence`: what its bytes were found to be; they are read again where times and size don't show
     that they still are.
     """
@@ -92,7 +93,7 @@ class FileDocument:
         open_path: str,
         path: str,
         size: int,
-        stamp: tuple[int, int, int] | None = None,
+        stamp: Stamp | None = None,
         evidence: Sequence[Evidence] = (),
     ) -> None:
         """Open it. Raises DocumentError: it can't be opened, is another file than was planned, or
@@ -147,7 +148,7 @@ class FileDocument:
         """
         now = os.fstat(self._fd)
         check_regular(self.path, now.st_mode)
-        if self._stamp is not None and now.st_ino != self._stamp[1]:
+        if self._stamp is not None and now.st_ino != self._stamp.inode:
             raise DocumentError(
                 self.path, "changed", "another file took its place during the scan; scan it again"
             )
@@ -156,8 +157,8 @@ class FileDocument:
         if self._stamp is None or now.st_size != self.size:
             return now.st_size == self.size
         # who writes can set the time of the last write, but not that of the last change
-        mtime, _, ctime = self._stamp
-        return now.st_mtime_ns == mtime and ctime in (0, now.st_ctime_ns)
+        planned = self._stamp
+        return now.st_mtime_ns == planned.mtime_ns and planned.ctime_ns in (0, now.st_ctime_ns)
 
     def read(self, start: int, end: int) -> bytes:
         """See Document."""

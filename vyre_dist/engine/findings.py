@@ -98,12 +98,14 @@ class FindingBuilder:
             secret, entropy = judged
             line, column, line_start = lines.at(start)
             newlines, first, after = columns.of(line_start, start, match)
-            place = (start, end, line, column)
             rows.append(
-                [
+                FindingRow(
                     number,
                     rule,
-                    *place,
+                    start,
+                    end,
+                    line,
+                    column,
                     match,
                     secret,
                     groups,
@@ -111,7 +113,7 @@ class FindingBuilder:
                     line + newlines,
                     first,
                     after,
-                ]
+                )
             )
         return rows, sum(
             self._too_long(rule, document, spans, open_gates.get(rule)) for rule in marked

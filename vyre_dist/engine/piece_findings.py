@@ -57,7 +57,7 @@ def findings_of_piece(
         before += here
     matches = sorted(span for span in spans if not span[3] & DROPPED)
     rows = builder.build(piece.document, document, matches, checkpoints, seen)[0]
-    found = {(row[1], row[2], row[3]) for row in rows}
+    found = {(row.rule, row.start, row.end) for row in rows}
     begins = 0 if window.base == 0 else first_newline(data) + 1
     ends = len(data) if window.at_end else last_newline(data)
     gate_open = {rule for rule, _, _ in found}

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 
 from vyre_dist.engine.document import DocumentError, check_regular, read_error
+from vyre_dist.engine.tasks import Stamp
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
@@ -56,7 +57,7 @@ def _read_changed(fd: int, data: bytes, path: str, limit: int) -> bytes:
         total += len(data)
     info = os.fstat(fd)
     if info.st_size > limit:
-        raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino, info.st_ctime_ns))
+        raise LargeFile(info.st_size, Stamp.of(info))
     raise DocumentError(
         path, "changed", f"it says that it has {info.st_size} bytes, and gives more than {limit}"
     )
@@ -72,9 +73,9 @@ def _private_memory(size: int) -> memoryview:
 
 
 class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has to be read in pieces
-    """A file that is larger than the reader's limit. `size` in bytes, `stamp` as Piece has it."""
+    """A file that is larger than the reader's limit. `size` in bytes."""
 
-    def __init__(self, size: int, stamp: tuple[int, int, int]) -> None:
+    def __init__(self, size: int, stamp: Stamp) -> None:
         super().__init__(size)
         self.size = size
         self.stamp = stamp
@@ -161,7 +162,7 @@ class ReadBuffer:
         info = os.fstat(fd)
         check_regular(path, info.st_mode)
         if info.st_size > self._limit:
-            raise LargeFile(info.st_size, (info.st_mtime_ns, info.st_ino, info.st_ctime_ns))
+            raise LargeFile(info.st_size, Stamp.of(info))
         view = self._view[self._at : self._at + self._most]
         while size < len(view) and (got := os.readv(fd, (view[size:],))) > 0:
             size += got

@@ -1,6 +1,4 @@
-"""From result rows to what callers see: the Finding, with what identifies it and its secret from
-run to run.
-"""
+"""From finding rows to what callers see: Finding, with what identifies it from run to run."""
 
 from __future__ import annotations
 
@@ -24,9 +22,9 @@ def fingerprint(rule_id: str, path: str, match: bytes, ordinal: int) -> str:
     `ordinal`: how many findings of the rule in that document come before it and match the same
     bytes.
     """
-    fields = (rule_id.encode("utf-8", "surrogatepass"), os.fsencode(path), match)
-    framed = b"".join(b"%d:%b" % (len(field), field) for field in fields)
-    return hashlib.sha256(b"%b%d" % (framed, ordinal)).hexdigest()[:32]
+    rule, name = rule_id.encode("utf-8", "surrogatepass"), os.fsencode(path)
+    fields = (len(rule), rule, len(name), name, len(match), match, ordinal)
+    return hashlib.sha256(b"%d:%b%d:%b%d:%b%d" % fields).hexdigest()[:32]
 
 
 class Reporter:
@@ -39,8 +37,7 @@ class Reporter:
     def findings(
         self, rows: Iterable[FindingRow], path_of: Callable[[int], str]
     ) -> Iterator[tuple[int, Finding]]:
-        """(document, Finding) of each of `rows`, which are in report order, each document's of a
-        rule together.
+        """(document, Finding) of each of `rows`, which must be in report order.
 
         `path_of`: the path of a document, by its number.
         """
@@ -48,7 +45,7 @@ class Reporter:
         document, path = -1, ""
         seen: dict[tuple[int, bytes], int] = {}
         for row in rows:
-            number, rule, start, end, line, column, match, secret, groups, entropy, *region = row
+            number, rule, match, secret = row.document, row.rule, row.match, row.secret
             if number != document:
                 document, path = number, path_of(number)
                 seen.clear()
@@ -59,18 +56,20 @@ class Reporter:
                 Finding(
                     r.id,
                     path,
-                    start,
-                    end,
-                    line,
-                    column,
+                    row.start,
+                    row.end,
+                    row.line,
+                    row.column,
                     match,
                     secret,
-                    tuple(groups),
-                    entropy,
+                    row.groups,
+                    row.entropy,
                     r.description,
                     r.tags,
                     fingerprint(r.id, path, match, ordinal),
                     key.secret_id(secret) if key is not None and secret else None,
-                    *region,
+                    row.end_line,
+                    row.start_column_utf16,
+                    row.end_column_utf16,
                 ),
             )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgpack
 
+from vyre_dist.engine.task_codec import columns_of, rows_of
 from vyre_dist.engine.tasks import FindingRow, PartResult
 
 
@@ -22,13 +23,20 @@ def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> byt
     start. `ending`: bytes after the piece's last newline, -1 if it has none.
     """
     moved = []
-    for number, rule, start, end, line, column, *rest, end_line, first, after in rows:
+    for row in rows:
         # of a line that began before the window, nobody has read the text as a whole
-        columns = (0, 0) if line == 1 and base > 0 else (first, after)
-        place = (start + base, end + base, line - before, column)
-        moved.append([number, rule, *place, *rest, end_line - before, *columns])
-    packed: bytes = msgpack.packb([ending, moved])
-    return packed
+        cut = row.line == 1 and base > 0
+        moved.append(
+            row._replace(
+                start=row.start + base,
+                end=row.end + base,
+                line=row.line - before,
+                end_line=row.end_line - before,
+                start_column_utf16=0 if cut else row.start_column_utf16,
+                end_column_utf16=0 if cut else row.end_column_utf16,
+            )
+        )
+    return bytes(msgpack.packb([ending, columns_of(moved)]))
 
 
 def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
@@ -46,18 +54,16 @@ def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
         at = part.end
         if not part.kept:
             continue
-        ending, kept = msgpack.unpackb(part.kept)
-        for row in kept:
-            rule, start, end = row[1:4]
+        ending, columns = msgpack.unpackb(part.kept, use_list=False)
+        for row in rows_of(columns):
             # a match that reached in from the piece before takes the place of what begins inside it
-            if start < ends.get(rule, 0):
+            if row.start < ends.get(row.rule, 0):
                 continue
-            ends[rule] = end
-            if row[4] == 1:  # the piece's first line may have begun before it
-                row[5] = start - line_began + 1
-            row[4] += newlines
-            row[10] += newlines
-            rows.append(row)
+            ends[row.rule] = row.end
+            # the piece's first line may have begun before it
+            column = row.start - line_began + 1 if row.line == 1 else row.column
+            line, end_line = row.line + newlines, row.end_line + newlines
+            rows.append(row._replace(line=line, column=column, end_line=end_line))
         newlines += sum(part.newlines)
         if ending >= 0:
             line_began = part.end - ending

@@ -207,9 +207,9 @@ class Scanner:
                     rows += self._joined(
                         paths[item.document], waiting.pop(item.document, []), total, paths
                     )
-            for piece, _ in result.large:  # it has grown since it was listed
-                paths[piece.document] = piece
-                rows += self._in_pieces(piece, total, paths)
+            for large in result.large:  # it has grown since it was listed
+                paths[large.piece.document] = large.piece
+                rows += self._in_pieces(large.piece, total, paths)
             yield from self._reporter.findings(
                 sorted(rows, key=report_order), lambda n: paths[n].path
             )
@@ -249,13 +249,12 @@ class Scanner:
         total.committed += result.committed
         total.rolled_back += result.rolled_back
         total.fused += result.fused
-        for number, reason, detail in result.problems:
-            if number not in total.failed:
-                total.failed.add(number)
-                total.problems.append(InputProblem(paths[number].path, reason, detail))
-        total.notes += [
-            InputNote(paths[number].path, reason, detail) for number, reason, detail in result.notes
-        ]
+        for each in result.problems:
+            if each.document not in total.failed:
+                total.failed.add(each.document)
+                path = paths[each.document].path
+                total.problems.append(InputProblem(path, each.reason, each.detail))
+        total.notes += [InputNote(paths[n.document].path, n.reason, n.detail) for n in result.notes]
         return result
 
 

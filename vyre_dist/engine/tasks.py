@@ -1,34 +1,44 @@
-"""Tasks and results: what travels between the driver and its workers, as msgpack of plain values.
+"""Tasks and results: what travels between the driver and its workers.
 
-Descriptors only: a task names byte ranges of files, a result carries findings and spans; no
-document crosses (but for `inline` documents, which no worker could open).
+A task names byte ranges of files, a result carries findings and spans. No document's bytes travel,
+but for those of `inline` documents, which no worker could open. How both look as bytes is in
+task_codec.py.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import msgpack
-
-from vyre_dist.errors import VyreError
-from vyre_dist.metrics import METRIC_NAMES, Metrics
+from vyre_dist.metrics import Metrics
 from vyre_dist.sources.document import DocumentRef
 
-SCHEMA = 5
+if TYPE_CHECKING:
+    from vyre_dist.rules.finder import Groups
+
+
+class Stamp(NamedTuple):
+    """What tells one state of a file from another. `ctime_ns`: 0 if unknown."""
+
+    mtime_ns: int
+    inode: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Stamp:
+        """The stamp of a file that stat told of."""
+        return cls(info.st_mtime_ns, info.st_ino, info.st_ctime_ns)
 
 
 class Piece(NamedTuple):
-    """The part [start, end) of document number `document`; the whole of it when start is 0 and end
-    is its size.
+    """The part [start, end) of document number `document`, which has `size` bytes.
 
     `open_path`: what to open when that is not `path`. `inline`: the document's bytes when there is
-    no file. `stamp`: (mtime_ns, inode, ctime_ns) as planned, checked when a document is scanned in
-    several pieces.
+    no file. `stamp`: as planned; it is checked when a document is scanned in several pieces.
 
-    A NamedTuple, as two are made for every file of a tree, and it takes a third of a dataclass's
-    time.
+    A NamedTuple: two are made for every file of a tree, and it takes a third of a dataclass's time.
     """
 
     document: int
@@ -37,7 +47,7 @@ class Piece(NamedTuple):
     start: int
     end: int
     open_path: str | None = None
-    stamp: tuple[int, int, int] | None = None
+    stamp: Stamp | None = None
     inline: bytes | None = None
 
     @property
@@ -48,15 +58,14 @@ class Piece(NamedTuple):
 
 def piece_of(number: int, ref: DocumentRef) -> Piece:
     """A listed document as the one piece that is all of it."""
-    stamp = (ref.mtime_ns, ref.inode, ref.ctime_ns)
+    stamp = Stamp(ref.mtime_ns, ref.inode, ref.ctime_ns)
     return Piece(number, ref.path, ref.size, 0, ref.size, ref.open_path or None, stamp)
 
 
 class FolderRun(NamedTuple):
-    """Whole files of one folder, documents number `first`, `first` + 1, …, whose sizes nobody has
-    looked up.
+    """Whole files of one folder: documents number `first`, `first` + 1, …, of unknown size.
 
-    Their paths are `prefix` + name. `open_prefix`: what to put before a name to open it, where that
+    Their paths are `prefix` + name. `open_prefix`: what to put before a name to open it, when that
     is not `prefix`.
     """
 
@@ -71,19 +80,21 @@ Item: TypeAlias = Piece | FolderRun
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """What scanning one piece of a split document gave: raw spans, before filters, in document
-    coordinates.
+    """What scanning one piece of a split document gave, before filters, in document coordinates.
 
-    `spans`: buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start,
-    end), for each NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for it
-    (content.py). `kept`: the piece's own findings, for the case that the document can't be joined
+    `spans`: a buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start,
+    end), for each NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for the piece
+    (content.py). `kept`: the piece's own findings, for a document that can't be joined
     (salvage.py); they do not travel back to a worker.
+
+    `spans` and `kept` are bytes because the driver holds those of all pieces until the last one is
+    done, and looks into `kept` only where joining failed.
     """
 
     document: int
     start: int
     end: int
-    newlines: list[int]
+    newlines: tuple[int, ...]
     spans: bytes
     digest: bytes = b""
     kept: bytes = b""
@@ -130,162 +141,108 @@ def split_at(pieces: Sequence[Item], position: int) -> tuple[tuple[Item, ...], t
     return tuple(pieces), ()
 
 
-FindingRow: TypeAlias = list[Any]
-"""[document, rule number, start, end, line, column, match, secret, groups, entropy, end line, and
-the columns in UTF-16 code units of the first character and after the last one]
-"""
+class FindingRow(NamedTuple):
+    """A finding as workers report it: documents and rules are numbers, the rest is as in Finding.
+
+    A NamedTuple: a row is made twice on its way, and takes a fifth of a frozen dataclass's time.
+    """
+
+    document: int
+    rule: int
+    start: int
+    end: int
+    line: int
+    column: int
+    match: bytes
+    secret: bytes
+    groups: Groups
+    entropy: float
+    end_line: int
+    start_column_utf16: int
+    end_column_utf16: int
 
 
 def path_row(document: int, rule: int) -> FindingRow:
-    """What a rule that has only a path says of a document."""
-    return [document, rule, 0, 0, 0, 0, b"", b"", (), 0.0, 0, 0, 0]
+    """The finding of a rule that has only a path."""
+    return FindingRow(document, rule, 0, 0, 0, 0, b"", b"", (), 0.0, 0, 0, 0)
 
 
 def report_order(row: FindingRow) -> tuple[int, int, int]:
-    """The key that sorts rows as they are reported: by document, what its path alone says first,
-    then by start and rule.
+    """The key that sorts rows as they are reported: by document, start and rule.
+
+    What a document's path alone says comes first.
     """
-    return row[0], row[2] if row[4] else -1, row[1]
+    return row.document, row.start if row.line else -1, row.rule
 
 
-RaceSums: TypeAlias = list[int]
-"""[nanoseconds fused, bytes fused, nanoseconds serial, bytes serial] of the dispatches that
-raced.
-"""
+class TrialSums(NamedTuple):
+    """Time and bytes of the trial dispatches: those that compare the fused with the serial path."""
+
+    fused_ns: int = 0
+    fused_bytes: int = 0
+    serial_ns: int = 0
+    serial_bytes: int = 0
+
+    def plus(self, other: TrialSums) -> TrialSums:
+        """Both added up."""
+        return TrialSums(
+            self.fused_ns + other.fused_ns,
+            self.fused_bytes + other.fused_bytes,
+            self.serial_ns + other.serial_ns,
+            self.serial_bytes + other.serial_bytes,
+        )
+
+
+NO_TRIALS = TrialSums()
+
+
+class DocumentProblem(NamedTuple):
+    """Why a document was not scanned to its end. `reason`: a reason code of the sources; `detail`:
+    for people.
+    """
+
+    document: int
+    reason: str
+    detail: str
+
+
+class DocumentNote(NamedTuple):
+    """What is worth a word about a document that was scanned as planned; fields as in
+    DocumentProblem.
+    """
+
+    document: int
+    reason: str
+    detail: str
+
+
+class LargeDocument(NamedTuple):
+    """A file that turned out to be larger than a shard; nothing of it was scanned.
+
+    `piece`: all of it. `piece_bytes`: the size to cut it to.
+    """
+
+    piece: Piece
+    piece_bytes: int
 
 
 @dataclass(slots=True)
 class TaskResult(Metrics):
-    """What a worker did, and its metrics. Every document of the task is in exactly one of:
-    finished, `parts`, `problems`, `skipped`, `large`, or among the `undone`.
+    """What a worker did, and its metrics; mutable, since the engine fills it as it goes.
 
-    `problems`: (document, reason, detail). `notes`: the same, of what is worth a word but lacks
-    nothing. `skipped`: those that a global allowlist's path rules out. `large`: files that turned
-    out to be larger than a shard, with the size to cut them to; nothing was scanned of them.
+    Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`,
+    `large`, or among the `undone`. `skipped`: those that a global allowlist's path rules out.
     `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
     `scanned`: bytes by the backend that scanned them.
     """
 
     findings: list[FindingRow] = field(default_factory=list)
     parts: list[PartResult] = field(default_factory=list)
-    problems: list[tuple[int, str, str]] = field(default_factory=list)
-    notes: list[tuple[int, str, str]] = field(default_factory=list)
+    problems: list[DocumentProblem] = field(default_factory=list)
+    notes: list[DocumentNote] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
-    large: list[tuple[Piece, int]] = field(default_factory=list)
+    large: list[LargeDocument] = field(default_factory=list)
     undone: int = 0
     seconds: float = 0.0
-    raced: RaceSums = field(default_factory=lambda: [0, 0, 0, 0])
+    trials: TrialSums = NO_TRIALS
     scanned: dict[str, int] = field(default_factory=dict)
-
-
-class WireError(VyreError):
-    """Bytes that are no task or result of this version."""
-
-    def __init__(self, what: str, found: str) -> None:
-        super().__init__(
-            f"cannot read a {what}: {found}; driver and workers must run the same version of "
-            "vyre-dist"
-        )
-        self.what = what
-
-
-def encode_task(task: Task) -> bytes:
-    """`task` as bytes."""
-    if isinstance(task, ScanTask):
-        body = [SCHEMA, "scan", [_item_row(p) for p in task.pieces], task.threshold_pct]
-    else:
-        body = [SCHEMA, "stitch", task.piece, [_part_row(p)[:-1] for p in task.parts]]
-    return _pack(body)
-
-
-def decode_task(data: bytes) -> Task:
-    """The inverse of encode_task. Raises WireError."""
-    body = _unpack("task", data)
-    try:
-        if body[1] == "scan":
-            return ScanTask(tuple([_item(row) for row in body[2]]), body[3])
-        return StitchTask(_piece(body[2]), tuple(PartResult(*row) for row in body[3]))
-    except (TypeError, IndexError, ValueError) as error:
-        raise WireError("task", str(error)) from error
-
-
-def encode_result(result: TaskResult) -> bytes:
-    """`result` as bytes."""
-    r = result
-    parts = [_part_row(p) for p in r.parts]
-    sums = [r.metric_values(), r.seconds, r.raced, r.scanned]
-    return _pack(
-        [SCHEMA, r.findings, parts, r.problems, r.notes, r.skipped, r.large, r.undone, sums]
-    )
-
-
-def decode_result(data: bytes) -> TaskResult:
-    """The inverse of encode_result. Raises WireError."""
-    body = _unpack("result", data)
-    try:
-        _, findings, parts, problems, notes, skipped, large, undone, sums = body
-        metrics, seconds, raced, scanned = sums
-        return TaskResult(
-            **dict(zip(METRIC_NAMES, metrics, strict=True)),
-            findings=findings,
-            parts=[PartResult(*p) for p in parts],
-            problems=[(d, r, t) for d, r, t in problems],
-            notes=[(d, r, t) for d, r, t in notes],
-            skipped=skipped,
-            large=[(_piece(row), limit) for row, limit in large],
-            undone=undone,
-            seconds=seconds,
-            raced=raced,
-            scanned=scanned,
-        )
-    except (TypeError, ValueError) as error:
-        raise WireError("result", str(error)) from error
-
-
-def _pack(body: list[Any]) -> bytes:
-    # paths may hold bytes that are no UTF-8
-    packed: bytes = msgpack.packb(body, unicode_errors="surrogateescape")
-    return packed
-
-
-def _unpack(what: str, data: bytes) -> list[Any]:
-    try:
-        body = msgpack.unpackb(data, unicode_errors="surrogateescape")
-    except (ValueError, msgpack.UnpackException) as error:
-        raise WireError(what, str(error)) from error
-    if not isinstance(body, list) or not body or body[0] != SCHEMA:
-        raise WireError(
-            what, f"schema {body[0] if isinstance(body, list) and body else body!r}, not {SCHEMA}"
-        )
-    return body
-
-
-def _item_row(item: Item) -> tuple[Any, ...]:
-    if isinstance(item, FolderRun):
-        return item  # four values, where a piece has three or eight
-    document, path, size, start, end, open_path, _, inline = item
-    if start == 0 and end == size and not open_path and inline is None:
-        # nobody checks the stamp of what is read at once
-        return document, path, size
-    return item
-
-
-def _item(row: list[Any]) -> Item:
-    if len(row) == 4:
-        first, prefix, names, open_prefix = row
-        return FolderRun(first, prefix, names, open_prefix)
-    return _piece(row)
-
-
-def _piece(row: list[Any]) -> Piece:
-    if len(row) == 3:
-        document, path, size = row
-        return Piece(document, path, size, 0, size)
-    document, path, size, start, end, open_path, stamp, inline = row
-    return Piece(
-        document, path, size, start, end, open_path, tuple(stamp) if stamp else None, inline
-    )
-
-
-def _part_row(p: PartResult) -> list[Any]:
-    return [p.document, p.start, p.end, p.newlines, p.spans, p.digest, p.kept]

@@ -37,13 +37,17 @@ from vyre_dist.engine.piece_findings import findings_of_piece
 from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import (
+    DocumentNote,
+    DocumentProblem,
     FolderRun,
+    LargeDocument,
     PartResult,
     Piece,
     ScanTask,
     StitchTask,
     Task,
     TaskResult,
+    TrialSums,
     count,
     path_row,
 )
@@ -63,9 +67,9 @@ from vyre_dist.rules.search import Renderings
 if TYPE_CHECKING:
     from vyre_dist.rules.screens import Screen
 
-# The race: dispatches [from, until) of a worker are timed, the two paths in turn.
-_RACE_FROM, _RACE_UNTIL = 2, 10
-_RACERS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
+# Dispatches [from, until) of a worker are its trials: they are timed, the two paths in turn.
+_TRIALS_FROM, _TRIALS_UNTIL = 2, 10
+_TRIAL_PATHS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
 
 # bump when patterns come to be rendered otherwise
 _FILTERS_SCHEMA = 1
@@ -141,13 +145,13 @@ class ScanEngine:
         try:
             window = self._read(piece)
         except DocumentError as error:
-            result.problems.append((piece.document, error.reason, error.detail))
+            result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
             return
         except LargeFile as large:  # it has grown since it was listed
             grown = Piece(
                 piece.document, piece.path, large.size, 0, large.size, piece.open_path, large.stamp
             )
-            result.large.append((grown, self.config.shard_bytes))
+            result.large.append(LargeDocument(grown, self.config.shard_bytes))
             return
         if piece.start == 0:  # once for a document, however many pieces it has
             self._path_findings(piece.document, verdict, result)
@@ -181,12 +185,12 @@ class ScanEngine:
             try:
                 data = buffer.read(open_path)
             except DocumentError as error:
-                result.problems.append((run.first + i, error.reason, error.detail))
+                result.problems.append(DocumentProblem(run.first + i, error.reason, error.detail))
                 continue
             except LargeFile as large:
                 opened = None if elsewhere is None else open_path
                 file = Piece(run.first + i, path, large.size, 0, large.size, opened, large.stamp)
-                result.large.append((file, limit))
+                result.large.append(LargeDocument(file, limit))
                 continue
             if path_rules:
                 self._path_findings(run.first + i, verdict, result)
@@ -232,7 +236,7 @@ class ScanEngine:
     def _dispatch(self, batch: Batch, result: TaskResult) -> None:
         """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
         windows = batch.windows
-        config, raced = self._next_config()
+        config, is_trial = self._next_config()
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
             self.backend,
@@ -242,10 +246,12 @@ class ScanEngine:
             config,
             lambda outputs: self.backend.confirm_serial(windows, outputs),
         )
-        if raced:
-            lane = 0 if outcome.used_speculative_path else 2
-            result.raced[lane] += time.perf_counter_ns() - began
-            result.raced[lane + 1] += sum(len(window.data) for window in windows)
+        if is_trial:
+            took = time.perf_counter_ns() - began
+            size = sum(len(window.data) for window in windows)
+            fused = outcome.used_speculative_path
+            trial = TrialSums(took, size) if fused else TrialSums(0, 0, took, size)
+            result.trials = result.trials.plus(trial)
         if outcome.report is not None:
             result.fused += 1
             result.committed += outcome.report.committed_tiles
@@ -285,19 +291,19 @@ class ScanEngine:
         return load_overruns(self.compiled, self.cache)
 
     def _next_config(self) -> tuple[DispatchConfig, bool]:
-        """(how to dispatch, whether its time counts in the race).
+        """(how to dispatch, whether its time counts as a trial's).
 
-        In auto mode a worker's first dispatches race the two paths on its real data, turn by turn,
+        In auto mode a worker's first dispatches try the two paths on its real data, turn by turn,
         after a pair that warms up; their answers are as good as any. From then on the speculator
         decides.
         """
         turn = self._dispatches
-        if self._dispatch_config.speculation is not SpeculationMode.AUTO or turn >= _RACE_UNTIL:
+        if self._dispatch_config.speculation is not SpeculationMode.AUTO or turn >= _TRIALS_UNTIL:
             return self._dispatch_config, False
         if not self.backend.warm:
-            return _RACERS[1], False  # the speculator should learn nothing from it
+            return _TRIAL_PATHS[1], False  # the speculator should learn nothing from it
         self._dispatches += 1
-        return _RACERS[turn % 2], turn >= _RACE_FROM
+        return _TRIAL_PATHS[turn % 2], turn >= _TRIALS_FROM
 
     def _finish(
         self,
@@ -328,9 +334,11 @@ class ScanEngine:
                 self._join(task, document, done)
                 document.verify()  # what was read last belongs to the same file, too
                 if (now := document.grown_to()) > piece.size:
-                    result.notes.append((piece.document, "grew", _grew(piece.size, now)))
+                    result.notes.append(
+                        DocumentNote(piece.document, "grew", _grew(piece.size, now))
+                    )
         except DocumentError as error:
-            result.problems.append((piece.document, error.reason, error.detail))
+            result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
         else:
             result.findings = done.findings
             result.add_metrics(done)

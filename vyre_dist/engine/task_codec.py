@@ -1,0 +1,286 @@
+"""Tasks and results as bytes (msgpack), and back with every value checked.
+
+Finding rows travel as columns, numbers as 64-bit little-endian ones: so a column is checked at
+once, and a row with all its checks costs a fifth more than without any. What does not fit raises
+WireError; a message of another schema is refused whatever else is in it. No array or text can be
+longer than its message.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain
+from typing import TypeAlias
+
+import msgpack
+
+from vyre_dist.engine.tasks import (
+    DocumentNote,
+    DocumentProblem,
+    FindingRow,
+    FolderRun,
+    Item,
+    LargeDocument,
+    PartResult,
+    Piece,
+    ScanTask,
+    Stamp,
+    StitchTask,
+    Task,
+    TaskResult,
+    TrialSums,
+)
+from vyre_dist.errors import VyreError
+from vyre_dist.metrics import METRIC_NAMES
+
+SCHEMA = 6
+
+Wire: TypeAlias = Sequence[object]
+"""What msgpack packs as an array."""
+
+# the kinds of items
+_WHOLE, _FOLDER, _PART = range(3)
+
+_BUFFERS = ("match", "secret", "groups")
+"""The fields of a finding that have no fixed size."""
+_TYPECODES = {
+    name: "d" if name == "entropy" else "Q" for name in FindingRow._fields if name not in _BUFFERS
+}
+"""How array.array packs each other one: as unsigned 64-bit numbers, or as doubles."""
+
+_row: Callable[[Iterable[object]], FindingRow] = partial(tuple.__new__, FindingRow)
+"""FindingRow._make, without its check of the number of fields."""
+
+
+class WireError(VyreError):
+    """Bytes that are no task or result of this version."""
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(
+            f"cannot read a {what}: {found}; driver and workers must run the same version of "
+            "vyre-dist"
+        )
+        self.what = what
+
+
+def encode_task(task: Task) -> bytes:
+    """`task` as bytes."""
+    if isinstance(task, ScanTask):
+        return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
+    # `kept` is for the driver
+    parts = [_wire_part(part)[:-1] for part in task.parts]
+    return _pack([SCHEMA, "stitch", task.piece, parts])
+
+
+def decode_task(data: bytes) -> Task:
+    """The inverse of encode_task. Raises WireError."""
+    body = _unpack("task", data)
+    try:
+        _, kind, first, second = _fields(body, 4)
+        if kind == "scan":
+            pieces = tuple([_item(item) for item in _array(first)])
+            return ScanTask(pieces, None if second is None else _number(second))
+        if kind == "stitch":
+            return StitchTask(_piece(first), tuple([_part(p, 6) for p in _array(second)]))
+        raise ValueError(f"a task of kind {kind!r:.60}")
+    except ValueError as error:
+        raise WireError("task", str(error)) from error
+
+
+def encode_result(result: TaskResult) -> bytes:
+    """`result` as bytes."""
+    r = result
+    parts = [_wire_part(part) for part in r.parts]
+    sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned)
+    return _pack(
+        [SCHEMA, columns_of(r.findings), parts, r.problems, r.notes, r.skipped, r.large, sums]
+    )
+
+
+def decode_result(data: bytes) -> TaskResult:
+    """The inverse of encode_result. Raises WireError."""
+    body = _unpack("result", data)
+    try:
+        _, rows, parts, problems, notes, skipped, large, sums = _fields(body, 8)
+        metrics, undone, seconds, trials, scanned = _fields(sums, 5)
+        if not isinstance(seconds, float) or not isinstance(scanned, dict):
+            raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
+        result = TaskResult(
+            findings=rows_of(rows),
+            parts=[_part(part, 7) for part in _array(parts)],
+            problems=[DocumentProblem(*_told(each)) for each in _array(problems)],
+            notes=[DocumentNote(*_told(each)) for each in _array(notes)],
+            skipped=list(_numbers(skipped)),
+            large=[_large(each) for each in _array(large)],
+            undone=_number(undone),
+            seconds=seconds,
+            trials=TrialSums(*_numbers(trials, 4)),
+            scanned={_text(name): _number(size) for name, size in scanned.items()},
+        )
+        for name, value in zip(METRIC_NAMES, _numbers(metrics), strict=True):
+            setattr(result, name, value)
+    except ValueError as error:
+        raise WireError("result", str(error)) from error
+    return result
+
+
+def columns_of(rows: Iterable[FindingRow]) -> Wire:
+    """`rows` as columns, for a message; nothing for no rows."""
+    return [
+        _packed(_TYPECODES[name], column) if name in _TYPECODES else column
+        for name, column in zip(FindingRow._fields, zip(*rows, strict=True), strict=False)
+    ]
+
+
+def rows_of(columns: object) -> list[FindingRow]:
+    """The inverse of columns_of. Raises ValueError."""
+    if not _array(columns):
+        return []
+    table = _fields(columns, len(FindingRow._fields))
+    typed = [_column(*each) for each in zip(FindingRow._fields, table, strict=True)]
+    return list(map(_row, zip(*typed, strict=True)))
+
+
+def _packed(typecode: str, column: Sequence[object]) -> bytes:
+    values: array[float] = array(typecode, column)  # type: ignore[arg-type]
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def _column(name: str, column: object) -> Iterable[object]:
+    if name in _TYPECODES:
+        values: array[float] = array(_TYPECODES[name], _bytes(column))
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values
+    texts = _array(column)
+    if name == "groups":
+        if not {tuple}.issuperset(map(type, texts)):
+            raise ValueError("a finding's groups are no array")
+        group_types = map(type, chain.from_iterable(texts))  # type: ignore[arg-type]
+        if not {bytes, type(None)}.issuperset(group_types):
+            raise ValueError("a finding's group is of another type")
+    elif not {bytes}.issuperset(map(type, texts)):
+        raise ValueError(f"a finding's {name} is of another type")
+    return texts
+
+
+def _pack(body: Wire) -> bytes:
+    # paths may hold bytes that are no UTF-8
+    return bytes(msgpack.packb(body, unicode_errors="surrogateescape"))
+
+
+def _unpack(what: str, data: bytes) -> Wire:
+    try:
+        body = msgpack.unpackb(data, use_list=False, unicode_errors="surrogateescape")
+    except (ValueError, msgpack.UnpackException) as error:
+        raise WireError(what, str(error)) from error
+    schema = body[0] if isinstance(body, tuple) and body else body
+    if not isinstance(body, tuple) or schema != SCHEMA:
+        raise WireError(what, f"schema {schema!r:.60}, not {SCHEMA}")
+    return body
+
+
+def _wire_item(item: Item) -> Wire:
+    if isinstance(item, FolderRun):
+        return (_FOLDER, *item)
+    if item.whole and not item.open_path and item.inline is None:
+        # nobody checks the stamp of what is read at once
+        return _WHOLE, item.document, item.path, item.size
+    return (_PART, *item)
+
+
+def _item(value: object) -> Item:
+    kind, *fields = _array(value)
+    if kind == _WHOLE:
+        document, path, size = _fields(fields, 3)
+        return Piece(_number(document), _text(path), end := _number(size), 0, end)
+    if kind == _FOLDER:
+        first, prefix, names, open_prefix = _fields(fields, 4)
+        return FolderRun(_number(first), _text(prefix), _texts(names), _text_or_none(open_prefix))
+    return _piece(fields)
+
+
+def _piece(value: object) -> Piece:
+    document, path, size, start, end, open_path, stamp, inline = _fields(value, 8)
+    low, high, whole = _numbers((start, end, size), 3)
+    if not low <= high <= whole:
+        raise ValueError(f"a piece [{low}, {high}) of {whole} bytes")
+    return Piece(
+        _number(document),
+        _text(path),
+        whole,
+        low,
+        high,
+        _text_or_none(open_path),
+        None if stamp is None else Stamp(*_numbers(stamp, 3)),
+        None if inline is None else _bytes(inline),
+    )
+
+
+def _wire_part(p: PartResult) -> Wire:
+    return p.document, p.start, p.end, p.newlines, p.spans, p.digest, p.kept
+
+
+def _part(value: object, fields: int) -> PartResult:
+    document, start, end, newlines, *buffers = _fields(value, fields)
+    numbers = _numbers((document, start, end), 3)
+    return PartResult(*numbers, _numbers(newlines), *map(_bytes, buffers))
+
+
+def _large(value: object) -> LargeDocument:
+    piece, piece_bytes = _fields(value, 2)
+    return LargeDocument(_piece(piece), _number(piece_bytes))
+
+
+def _told(value: object) -> tuple[int, str, str]:
+    document, reason, detail = _fields(value, 3)
+    return _number(document), _text(reason), _text(detail)
+
+
+def _array(value: object) -> Wire:
+    if isinstance(value, tuple | list):
+        return value
+    raise ValueError(f"{value!r:.60} where an array belongs")
+
+
+def _fields(value: object, count: int) -> Wire:
+    fields = _array(value)
+    if len(fields) != count:
+        raise ValueError(f"{len(fields)} values where {count} belong")
+    return fields
+
+
+def _number(value: object) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    raise ValueError(f"{value!r:.60} where a number from 0 on belongs")
+
+
+def _numbers(value: object, count: int | None = None) -> tuple[int, ...]:
+    values = _array(value) if count is None else _fields(value, count)
+    return tuple(map(_number, values))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{value!r:.60} where a text belongs")
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _texts(value: object) -> list[str]:
+    return list(map(_text, _array(value)))
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    raise ValueError(f"{value!r:.60} where bytes belong")
