@@ -36,7 +36,10 @@ from vyre_dist.driver.events import (
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import (
+    DocumentNote,
+    DocumentProblem,
     FindingRow,
+    LargeDocument,
     PartResult,
     Piece,
     ScanTask,
@@ -173,7 +176,7 @@ def test_workers_start_as_there_is_work_for_them() -> None:
     assert [(w, t) for w, t, _ in tasks(actions)] == [(0, 0)]
     assert started(machine.handle(shard(whole(2)))) == [2]
     # what was one task turns out to be four
-    large = [(whole(0, 40), 10)]
+    large = [LargeDocument(whole(0, 40), 10)]
     assert started(machine.handle(TaskDone(0, 0, TaskResult(large=large)))) == [3, 4, 5]
 
 
@@ -353,7 +356,7 @@ def split(size: int, step: int = 10, number: int = 0) -> list[Piece]:
 
 
 def part(piece: Piece) -> PartResult:
-    return PartResult(piece.document, piece.start, piece.end, [], b"")
+    return PartResult(piece.document, piece.start, piece.end, (), b"")
 
 
 def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:
@@ -387,7 +390,7 @@ def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
         first = TaskResult(findings=[row(0, 0, rule=5)], parts=[part(pieces[0])])
         assert machine.handle(TaskDone(a[0], a[1], first)) == []
         if fails:
-            problems = [(0, "changed", "it shrank")]
+            problems = [DocumentProblem(0, "changed", "it shrank")]
             actions = machine.handle(TaskDone(b[0], b[1], TaskResult(problems=problems)))
             assert actions == [ReportProblem(0, "changed", "it shrank"), Forget((0,)), Finish()]
         else:
@@ -402,7 +405,7 @@ def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
 def kept(piece: Piece) -> PartResult:
     """A part with one finding of its own, 3 bytes after its start."""
     rows = [row(piece.document, piece.start + 3)]
-    return PartResult(piece.document, piece.start, piece.end, [0], b"", b"", keep(rows, 0, 0, -1))
+    return PartResult(piece.document, piece.start, piece.end, (0,), b"", b"", keep(rows, 0, 0, -1))
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
@@ -413,13 +416,13 @@ def test_pieces_that_were_read_are_reported_of_a_document_that_fails(late: bool)
     pieces = split(30)
     machine, actions = planned(*map(shard, pieces), shard(whole(1)), workers=4)
     a, b, c, d = tasks(actions)
-    failing = [(b, TaskResult(problems=[(0, "changed", "it shrank")]))]
+    failing = [(b, TaskResult(problems=[DocumentProblem(0, "changed", "it shrank")]))]
     reading = [(a, TaskResult(parts=[kept(pieces[0])])), (c, TaskResult(parts=[kept(pieces[2])]))]
     done = machine.handle(TaskDone(d[0], d[1], TaskResult(findings=[row(1)], documents=1)))
     for (worker, task_id, _), result in failing + reading if late else reading + failing:
         done += machine.handle(TaskDone(worker, task_id, result))
-    emitted = [[r[:3] for r in a.rows] for a in done if isinstance(a, Emit)]
-    assert emitted == [[[0, 0, 3], [0, 0, 23]], [[1, 0, 0]]]
+    emitted = [[(r.document, r.rule, r.start) for r in a.rows] for a in done if isinstance(a, Emit)]
+    assert emitted == [[(0, 0, 3), (0, 0, 23)], [(1, 0, 0)]]
     assert [a.reason for a in done if isinstance(a, ReportProblem)] == ["changed"]
     assert done[-1] == Finish() and machine.totals.findings == 3
 
@@ -436,7 +439,9 @@ def test_pieces_are_reported_of_a_document_that_cannot_be_joined(fault: str) -> 
     for _ in range(1 if fault == "problem" else 2):
         ((worker, task_id, _),) = tasks(actions)
         changed = TaskDone(
-            worker, task_id, TaskResult(problems=[(0, "changed", "it is another one")])
+            worker,
+            task_id,
+            TaskResult(problems=[DocumentProblem(0, "changed", "it is another one")]),
         )
         actions = machine.handle(
             changed if fault == "problem" else TaskFailed(worker, task_id, "no memory")
@@ -444,9 +449,9 @@ def test_pieces_are_reported_of_a_document_that_cannot_be_joined(fault: str) -> 
     assert [a.reason for a in actions if isinstance(a, ReportProblem)] == [
         "changed" if fault == "problem" else "quarantined"
     ]
-    assert [[r[:3] for r in a.rows] for a in actions if isinstance(a, Emit)] == [
-        [[0, 0, 3], [0, 0, 13]]
-    ]
+    assert [
+        [(r.document, r.rule, r.start) for r in a.rows] for a in actions if isinstance(a, Emit)
+    ] == [[(0, 0, 3), (0, 0, 13)]]
     assert actions[-1] == Finish()
 
 
@@ -455,7 +460,7 @@ def test_a_note_is_told_before_its_document_is_forgotten() -> None:
     machine, actions = planned(shard(whole(0)))
     ((worker, task_id, _),) = tasks(actions)
     done = machine.handle(
-        TaskDone(worker, task_id, TaskResult(notes=[(0, "grew", "by 3")], documents=1))
+        TaskDone(worker, task_id, TaskResult(notes=[DocumentNote(0, "grew", "by 3")], documents=1))
     )
     assert done == [ReportNote(0, "grew", "by 3"), Forget((0,)), Finish()]
 
@@ -467,7 +472,7 @@ def test_a_problem_of_every_piece_is_one_problem() -> None:
     pieces = split(100)
     machine, actions = planned(*map(shard, pieces), shard(whole(1)))
     assert len(tasks(actions)) == 2
-    changed = TaskResult(problems=[(0, "changed", "it shrank")])
+    changed = TaskResult(problems=[DocumentProblem(0, "changed", "it shrank")])
     first = machine.handle(TaskDone(0, 0, changed))
     assert first[0] == ReportProblem(0, "changed", "it shrank")
     # what comes next is the other document
@@ -669,7 +674,7 @@ def test_a_machine_holds_on_to_nothing_however_long_the_scan() -> None:
         worker, task_id = next((w, ids[0]) for w, ids in machine._force.in_hand.items() if ids)
         task = machine._assignments[task_id].task
         numbers = [p.document for p in task.pieces] if isinstance(task, ScanTask) else []
-        result = TaskResult(problems=[(n, "vanished", "gone") for n in numbers])
+        result = TaskResult(problems=[DocumentProblem(n, "vanished", "gone") for n in numbers])
         actions = machine.handle(TaskDone(worker, task_id, result))
         held.append(sum(len(v) for v in vars(machine).values() if hasattr(v, "__len__")))
     assert max(held) < 50

@@ -159,7 +159,9 @@ def test_a_plan_survives_the_wire(rows: list[tuple[bytes, int, int, bool]]) -> N
     pieces = []
     for number, (path, size, limit, elsewhere) in enumerate(rows):
         shown = path.decode("utf-8", "surrogateescape")
-        whole = Piece(number, shown, size, 0, size, "/elsewhere" if elsewhere else None, (5, 6))
+        whole = Piece(
+            number, shown, size, 0, size, "/elsewhere" if elsewhere else None, Stamp(5, 6, 7)
+        )
         pieces += cut(whole, limit)
     task = decode_task(encode_task(ScanTask(tuple(pieces))))
     assert isinstance(task, ScanTask)

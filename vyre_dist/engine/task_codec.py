@@ -195,14 +195,17 @@ def _wire_item(item: Item) -> Wire:
 
 
 def _item(value: object) -> Item:
-    kind, *fields = _array(value)
+    tag, *fields = _array(value)
+    kind = _number(tag)
     if kind == _WHOLE:
         document, path, size = _fields(fields, 3)
         return Piece(_number(document), _text(path), end := _number(size), 0, end)
     if kind == _FOLDER:
         first, prefix, names, open_prefix = _fields(fields, 4)
         return FolderRun(_number(first), _text(prefix), _texts(names), _text_or_none(open_prefix))
-    return _piece(fields)
+    if kind == _PART:
+        return _piece(fields)
+    raise ValueError(f"an item of kind {kind}")
 
 
 def _piece(value: object) -> Piece:
@@ -228,8 +231,13 @@ def _wire_part(p: PartResult) -> Wire:
 
 def _part(value: object, fields: int) -> PartResult:
     document, start, end, newlines, *buffers = _fields(value, fields)
-    numbers = _numbers((document, start, end), 3)
-    return PartResult(*numbers, _numbers(newlines), *map(_bytes, buffers))
+    return PartResult(
+        _number(document),
+        _number(start),
+        _number(end),
+        _numbers(newlines),
+        *map(_bytes, buffers),
+    )
 
 
 def _large(value: object) -> LargeDocument:

@@ -1,0 +1,151 @@
+"""The codec of tasks and results: all comes back as it went, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vyre_dist.engine.task_codec import (
+    SCHEMA,
+    WireError,
+    decode_result,
+    decode_task,
+    encode_result,
+    encode_task,
+)
+from vyre_dist.engine.tasks import (
+    DocumentNote,
+    DocumentProblem,
+    FindingRow,
+    FolderRun,
+    LargeDocument,
+    PartResult,
+    Piece,
+    ScanTask,
+    Stamp,
+    StitchTask,
+    TaskResult,
+    TrialSums,
+    path_row,
+)
+
+NUMBERS = st.integers(0, 2**63)
+TEXTS = st.text(max_size=8)
+ROWS = st.lists(
+    st.builds(
+        FindingRow,
+        *[NUMBERS] * 6,
+        st.binary(max_size=8),
+        st.binary(max_size=8),
+        st.lists(st.none() | st.binary(max_size=4), max_size=3).map(tuple),
+        st.floats(0, 8),
+        *[NUMBERS] * 3,
+    ),
+    max_size=5,
+)
+
+PIECE = Piece(4, "p\udcff", 30, 10, 20, "/other", Stamp(1, 2, 3))
+PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept")
+RESULT = TaskResult(
+    findings=[FindingRow(1, 2, 3, 4, 5, 6, b"m", b"s", (b"g", None), 2.5, 7, 8, 9), path_row(1, 3)],
+    parts=[PART],
+    problems=[DocumentProblem(2, "vanished", "it is gone")],
+    notes=[DocumentNote(1, "grew", "by 3")],
+    skipped=[5],
+    large=[LargeDocument(PIECE, 16)],
+    undone=2,
+    documents=3,
+    seconds=0.25,
+    trials=TrialSums(1, 2, 3, 4),
+    scanned={"cpu": 30},
+)
+SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
+STITCH = StitchTask(PIECE, (PART,))
+
+
+@settings(max_examples=50)
+@given(ROWS, TEXTS, st.floats(0, 1e6))
+def test_results_come_back_as_they_went(rows: list[FindingRow], text: str, seconds: float) -> None:
+    """Every field, with its type."""
+    result = TaskResult(rows, problems=[DocumentProblem(1, text, text)], seconds=seconds)
+    back = decode_result(encode_result(result))
+    assert back == result
+    assert all(type(row) is FindingRow for row in back.findings)
+    assert decode_result(encode_result(RESULT)) == RESULT
+
+
+def test_another_schema_is_refused() -> None:
+    """Whatever the rest of the message is."""
+    for encoded, decode in (
+        (encode_task(SCAN), decode_task),
+        (encode_result(RESULT), decode_result),
+    ):
+        body = msgpack.unpackb(encoded, unicode_errors="surrogateescape")
+        for schema in (SCHEMA - 1, SCHEMA + 1, str(SCHEMA), None):
+            other = msgpack.packb([schema, *body[1:]], unicode_errors="surrogateescape")
+            with pytest.raises(WireError, match="schema"):
+                decode(other)
+
+
+def places_in(body: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
+    """The ways to all values in nested arrays, those of the outermost array's schema left out."""
+    if not isinstance(body, list):
+        return [path]
+    inner = [each for i, value in enumerate(body) for each in places_in(value, (*path, i))]
+    return ([path] if path else []) + [each for each in inner if each != (0,)]
+
+
+def exchanged(body: Any, path: tuple[int, ...], value: object) -> bytes:
+    """The message with another value at one place."""
+    changed = copy.deepcopy(body)
+    inner = changed
+    for i in path[:-1]:
+        inner = inner[i]
+    inner[path[-1]] = value
+    return bytes(msgpack.packb(changed, unicode_errors="surrogateescape"))
+
+
+@pytest.mark.parametrize("message", [SCAN, STITCH, RESULT], ids=["scan", "stitch", "result"])
+def test_a_value_of_another_type_is_refused(message: ScanTask | StitchTask | TaskResult) -> None:
+    """Wherever it is: a number below 0, a truth value, a table."""
+    is_result = isinstance(message, TaskResult)
+    encoded = encode_result(message) if is_result else encode_task(message)
+    decode = decode_result if is_result else decode_task
+    body = msgpack.unpackb(encoded, unicode_errors="surrogateescape")
+    places = places_in(body)
+    assert len(places) > 20
+    for place in places:
+        for value in (-1, True, {1: 2}):
+            with pytest.raises(WireError, match="same version"):
+                decode(exchanged(body, place, value))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (0, b"1234567"),  # no whole number of 8-byte numbers
+        (0, bytes(8)),  # another number of rows than the other columns have
+        (6, [b"m"]),
+        (6, ["m", "m"]),
+        (8, [b"g", b"g"]),
+        (8, [[1], []]),
+        (9, [2.5, 0.0]),
+    ],
+)
+def test_columns_that_fit_no_rows_are_refused(column: int, value: object) -> None:
+    """Columns of different lengths, and values of another type in them."""
+    body = msgpack.unpackb(encode_result(RESULT), unicode_errors="surrogateescape")
+    with pytest.raises(WireError, match="same version"):
+        decode_result(exchanged(body, (1, column), value))
+
+
+def test_a_piece_that_ends_beyond_its_document_is_refused() -> None:
+    """Its bounds are in order."""
+    for bad in (PIECE._replace(end=31), PIECE._replace(start=21)):
+        with pytest.raises(WireError, match="a piece"):
+            decode_task(encode_task(ScanTask((bad,))))
