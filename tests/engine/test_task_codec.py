@@ -72,7 +72,7 @@ STITCH = StitchTask(PIECE, (PART,))
 @given(ROWS, TEXTS, st.floats(0, 1e6))
 def test_results_come_back_as_they_went(rows: list[FindingRow], text: str, seconds: float) -> None:
     """Every field, with its type."""
-    result = TaskResult(rows, problems=[DocumentProblem(1, text, text)], seconds=seconds)
+    result = TaskResult(findings=rows, problems=[DocumentProblem(1, text, text)], seconds=seconds)
     back = decode_result(encode_result(result))
     assert back == result
     assert all(type(row) is FindingRow for row in back.findings)
