@@ -5,10 +5,10 @@ that they could open.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import ray
 
+from vyre_dist.engine.open_document import open_document
 from vyre_dist.engine.tasks import Item, Piece, ScanTask, Task
 
 MOST_CARRIED_BYTES = 64 << 20
@@ -54,4 +54,5 @@ def _carried(item: Item) -> Item:
         return item
     if not item.whole or item.size > MOST_CARRIED_BYTES:
         return item
-    return item._replace(inline=Path(str(item.open_path)).read_bytes(), open_path=None)
+    with open_document(item) as document:
+        return item._replace(inline=document.read(0, item.size), open_path=None)

@@ -19,7 +19,7 @@ from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask
+from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, Stamp, StitchTask
 from vyre_dist.finding import Finding
 from vyre_dist.rules import RulePack
 from vyre_dist.sources import DocumentRef, spool_stdin
@@ -82,7 +82,7 @@ def test_what_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     file = Piece(2, "x", 5, 0, 5, "/elsewhere/x")
     with spool_stdin(io.BytesIO(b"bytes"), str(tmp_path)) as ref:
         copy = Piece(
-            3, ref.path, ref.size, 0, ref.size, ref.open_path, (ref.mtime_ns, ref.inode, 0)
+            3, ref.path, ref.size, 0, ref.size, ref.open_path, Stamp(ref.mtime_ns, ref.inode, 0)
         )
         task = carried(ScanTask((folder, file, copy)))
         assert isinstance(task, ScanTask)

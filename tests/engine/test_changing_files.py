@@ -13,7 +13,7 @@ import pytest
 
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
-from vyre_dist.engine.document import FileDocument
+from vyre_dist.engine.files import FileDocument
 from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (

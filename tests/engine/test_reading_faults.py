@@ -18,9 +18,10 @@ from privileges import without_privileges
 
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
-from vyre_dist.engine.document import BytesDocument, DocumentError, FileDocument
+from vyre_dist.engine.document import BytesDocument, DocumentError
+from vyre_dist.engine.files import FileDocument, LargeFile, read_whole
 from vyre_dist.engine.lines import NEWLINE_BLOCK, newline_counts
-from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
+from vyre_dist.engine.read_buffer import ReadBuffer
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
@@ -366,14 +367,14 @@ def test_the_arenas_memory_is_given_and_shared_out(tmp_path: Path) -> None:
     assert given == []
     (tmp_path / "f").write_bytes(b"seventeen bytes..")
     arena.read(str(tmp_path / "f"))
-    first = arena.place
+    first = arena.position
     taken = arena.take(33)
     assert taken is not None
     taken[:] = b"x" * 33
-    second = arena.place
+    second = arena.position
     arena.read(str(tmp_path / "f"))
     (memory,) = given
-    assert (first, second, arena.place) == (0, 32, 80)
+    assert (first, second, arena.position) == (0, 32, 80)
     assert memory[:17] == memory[80:97] == b"seventeen bytes.."
     assert memory[32:65] == b"x" * 33
     assert arena.take(len(memory) - 96) is None

@@ -17,7 +17,8 @@ from oracle import hits, hits_of
 
 from vyre_dist import EngineConfig, RulePack, Scanner, UsageError
 from vyre_dist.engine import MAX_SHARD_BYTES, ScanEngine
-from vyre_dist.engine.document import BytesDocument, FileDocument
+from vyre_dist.engine.document import BytesDocument
+from vyre_dist.engine.files import FileDocument
 from vyre_dist.engine.lines import LineCounter
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.task_codec import (

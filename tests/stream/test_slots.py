@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vyre_dist.engine.tasks import DocumentProblem
 from vyre_dist.errors import UsageError
 from vyre_dist.stream.gpu_stream import fitting_slots
-from vyre_dist.stream.slots import ArenaBatch, Problem, Slot
+from vyre_dist.stream.slots import ArenaBatch, Slot
 
 SIZE = 4096
 
@@ -92,7 +93,7 @@ def test_files_fill_slots(slot: Slot, tmp_path: Path) -> None:
         (102, "big", str(big)),
     ]
     files += [(103, "last", "/proc/self/cmdline")]
-    problems: list[Problem] = []
+    problems: list[DocumentProblem] = []
     waiting, packed = iter(files), []
     left = None
     while True:

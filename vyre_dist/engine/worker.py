@@ -21,20 +21,13 @@ from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.content import Evidence
-from vyre_dist.engine.document import (
-    BytesDocument,
-    Document,
-    DocumentError,
-    FileDocument,
-    bounds_of,
-    window_bounds,
-    window_of,
-)
+from vyre_dist.engine.document import BytesDocument, Document, DocumentError, bounds_of
+from vyre_dist.engine.files import LargeFile
 from vyre_dist.engine.findings import FindingBuilder, RawSpan
 from vyre_dist.engine.lines import NEWLINE_BLOCK
+from vyre_dist.engine.open_document import DocumentReader, open_document
 from vyre_dist.engine.overruns import load_overruns
 from vyre_dist.engine.piece_findings import findings_of_piece
-from vyre_dist.engine.reader import LargeFile, ReadBuffer, read_whole
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import (
     DocumentNote,
@@ -54,7 +47,6 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import REJECTED, unpack_spans
-from vyre_dist.extract.window import whole
 from vyre_dist.kernels import ScanProgram, open_backend, require_backend
 from vyre_dist.kernels.backends import BackendOptions, programs
 from vyre_dist.program import ArtifactCache, compile_pack
@@ -99,8 +91,11 @@ class ScanEngine:
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
-        self._read_buffer = ReadBuffer(
-            self.backend.most_bytes, config.shard_bytes, self.backend.read_memory
+        self._reader = DocumentReader(
+            self.compiled.overlap,
+            config.shard_bytes,
+            self.backend.most_bytes,
+            self.backend.read_memory,
         )
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
@@ -119,7 +114,7 @@ class ScanEngine:
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
         batch = Batch()
-        self._read_buffer.clear()  # a task that failed has left there what it had read
+        self._reader.memory.clear()  # a task that failed has left there what it had read
         number = read = 0
         for item in task.pieces:
             if isinstance(item, FolderRun):
@@ -143,7 +138,7 @@ class ScanEngine:
             result.skipped.append(piece.document)
             return
         try:
-            window = self._read(piece)
+            window = self._reader.window(piece)
         except DocumentError as error:
             result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
             return
@@ -168,7 +163,8 @@ class ScanEngine:
         """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read,
         files begun).
         """
-        buffer, limit, path_rules = self._read_buffer, self.config.shard_bytes, self._path_rules
+        read_file, memory = self._reader.read_file, self._reader.memory
+        limit, path_rules = self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
         documents, paths, windows = batch.documents, batch.paths, batch.windows
         most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
@@ -183,7 +179,7 @@ class ScanEngine:
                 continue
             open_path = path if elsewhere is None else elsewhere + name
             try:
-                data = buffer.read(open_path)
+                data = read_file(open_path)
             except DocumentError as error:
                 result.problems.append(DocumentProblem(run.first + i, error.reason, error.detail))
                 continue
@@ -199,7 +195,7 @@ class ScanEngine:
             documents.append(run.first + i)
             paths.append(path)
             windows.append(
-                Window(data, 0, 0, size, True, buffer.place if type(data) is memoryview else -1)
+                Window(data, 0, 0, size, True, memory.position if type(data) is memoryview else -1)
             )
             batch.bytes += size
             if batch.bytes >= most_bytes or len(windows) >= most_windows:
@@ -211,27 +207,6 @@ class ScanEngine:
         for rule in self._path_rules:
             if verdict.applies[rule]:
                 result.findings.append(path_row(document, rule))
-
-    def _read(self, piece: Piece) -> Window:
-        if piece.inline is not None:
-            return window_of(
-                BytesDocument(piece.inline, piece.path),
-                piece.start,
-                piece.end,
-                self.compiled.overlap,
-            )
-        open_path = piece.open_path or piece.path
-        if piece.whole:
-            limit = max(piece.size, self.config.shard_bytes)
-            return whole(read_whole(open_path, piece.path, piece.size, limit))
-        with FileDocument(open_path, piece.path, piece.size, piece.stamp) as document:
-            wanted = document, piece.start, piece.end, self.compiled.overlap
-            if self.backend.read_memory is not None:
-                base, stop = window_bounds(*wanted)
-                if (room := self._read_buffer.take(stop - base)) is not None:
-                    document.read_into(room, base)
-                    return window_of(*wanted, room, self._read_buffer.place)
-            return window_of(*wanted)
 
     def _dispatch(self, batch: Batch, result: TaskResult) -> None:
         """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
@@ -283,7 +258,7 @@ class ScanEngine:
                 batch.documents[w], document, spans, result, seen=self.backend.groups.get(w)
             )
         batch.clear()
-        self._read_buffer.clear()
+        self._reader.memory.clear()
 
     @cached_property
     def _overruns(self) -> dict[int, Overrun]:
@@ -322,18 +297,12 @@ class ScanEngine:
 
     def _stitch(self, task: StitchTask, result: TaskResult) -> None:
         piece = task.piece
+        done = TaskResult()
         try:
-            if piece.inline is not None:
-                self._join(task, BytesDocument(piece.inline, piece.path), result)
-                return
-            done = TaskResult()
-            open_path = piece.open_path or piece.path
-            with FileDocument(
-                open_path, piece.path, piece.size, piece.stamp, self._evidence(task)
-            ) as document:
+            with open_document(piece, self._evidence(task)) as document:
                 self._join(task, document, done)
                 document.verify()  # what was read last belongs to the same file, too
-                if (now := document.grown_to()) > piece.size:
+                if (now := document.size_now()) > piece.size:
                     result.notes.append(
                         DocumentNote(piece.document, "grew", _grew(piece.size, now))
                     )

@@ -21,14 +21,14 @@ import numpy as np
 
 from vyre_dist.compiler.arena import ALIGNMENT
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.tasks import FindingRow, path_row
+from vyre_dist.engine.tasks import DocumentProblem, FindingRow, path_row
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda import DeviceMemoryError, DevicePack, DeviceRows, HostRegistry
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 from vyre_dist.stream.extraction_pool import ExtractionPool, ExtractionWorkerError
 from vyre_dist.stream.row_jobs import jobs_of
-from vyre_dist.stream.slots import SHARED_MEMORY, ArenaBatch, Problem, Slot
+from vyre_dist.stream.slots import SHARED_MEMORY, ArenaBatch, Slot
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class GpuStream:
         pool.warm_up()
         self._reading, self._pool = gpu.reading, pool
         self.totals = StreamTotals()
-        self.problems: list[Problem] = []
+        self.problems: list[DocumentProblem] = []
         self._filters = CompiledFilters(pack)
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
         free = gpu.device.free_bytes() - slots * gpu.scratch_bytes

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import ALIGNMENT, Arena
-from vyre_dist.engine.document import DocumentError, check_regular, read_error
-from vyre_dist.engine.tasks import FindingRow
+from vyre_dist.engine.document import DocumentError
+from vyre_dist.engine.open_document import read_into
+from vyre_dist.engine.tasks import DocumentProblem, FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import guarded_children
 from vyre_dist.kernels.cuda import Lane
@@ -22,11 +23,6 @@ from vyre_dist.stream.extraction_pool import Extraction
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 """Where shm_open keeps memory, on Linux."""
-
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-
-Problem = tuple[int, str, str]
-"""(document's number, reason code, what it is in words)"""
 
 Bytes = tuple[int, str, bytes | memoryview]
 File = tuple[int, str, str]
@@ -107,7 +103,7 @@ class Slot:
         return packing.batch(), None
 
     def pack_files(
-        self, files: Iterable[File], problems: list[Problem]
+        self, files: Iterable[File], problems: list[DocumentProblem]
     ) -> tuple[ArenaBatch, File | None]:
         """The same from regular files (number, path, path to open), read as they are now straight
         into the slot.
@@ -119,9 +115,9 @@ class Slot:
         for file in files:
             number, path, open_path = file
             try:
-                size = _read_into(view[packing.at :], open_path, path)
+                size = read_into(view[packing.at :], open_path, path)
             except DocumentError as error:
-                problems.append((number, error.reason, error.detail))
+                problems.append(DocumentProblem(number, error.reason, error.detail))
                 continue
             if size is not None:
                 packing.add(number, path, size)
@@ -132,7 +128,7 @@ class Slot:
                     f"it has more than the {self.data.size} bytes that a batch has room for; scan "
                     f"it with a Scanner"
                 )
-                problems.append((number, "too-large", detail))
+                problems.append(DocumentProblem(number, "too-large", detail))
         return packing.batch(), None
 
 
@@ -163,27 +159,3 @@ class _Packing:
             used, np.array(self.starts, np.int64), np.array(self._ends, np.int64), whole, whole
         )
         return ArenaBatch(arena, self._paths, self._numbers, self._slot)
-
-
-def _read_into(room: memoryview, open_path: str, path: str) -> int | None:
-    """Read a regular file to its end; its size, or None if there is too little room. Raises
-    DocumentError.
-    """
-    try:
-        fd = os.open(open_path, _FLAGS)
-    except OSError as error:
-        raise read_error(path, error) from error
-    try:
-        info = os.fstat(fd)
-        check_regular(path, info.st_mode)
-        if info.st_size > len(room):
-            return None
-        size = 0
-        # a file is at its end where a read gives nothing; files of /proc say that they have 0 bytes
-        while size < len(room) and (got := os.readv(fd, (room[size:],))) > 0:
-            size += got
-        return None if size == len(room) and os.read(fd, 1) else size
-    except OSError as error:
-        raise read_error(path, error) from error
-    finally:
-        os.close(fd)
