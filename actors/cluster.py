@@ -26,7 +26,7 @@ from ray.job_config import JobConfig
 
 import vyre_dist
 from vyre_dist.actors import authentication
-from vyre_dist.driver.signals import handlers_kept
+from vyre_dist.driver.signals import handlers_restored
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import folder_of_an_uninstalled_package, guarded_children
 
@@ -127,7 +127,7 @@ def connect(
     if runtime_env:
         options["runtime_env"] = dict(runtime_env)
     try:
-        with handlers_kept(), _no_folder_of_uv():
+        with handlers_restored(), _no_folder_of_uv():
             if address == LOCAL:
                 _start_local(local_cpus, local_gpus, options)
             else:

@@ -53,7 +53,7 @@ from vyre_dist.driver.events import (
     WorkerRefused,
 )
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import handlers_kept
+from vyre_dist.driver.signals import handlers_restored
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.task_codec import encode_task
@@ -325,8 +325,8 @@ class RayPool:
         who = f"process {facts.pid} on {facts.host}: " if facts else ""
         self._forget(worker)
         # a node that goes takes along whatever is there
-        blameless = facts is not None and not lives(facts.node)
-        events.append(WorkerLost(worker, who + _in_a_line(error), blameless))
+        unrelated_to_tasks = facts is not None and not lives(facts.node)
+        events.append(WorkerLost(worker, who + _in_a_line(error), unrelated_to_tasks))
 
     def _refuse(self, worker: int, node: str, host: str, why: str, events: list[Event]) -> None:
         """Leave out the worker's node, where any other would meet the same. Others may find room
@@ -353,7 +353,7 @@ class RayPool:
             return
         self._without_gpu.add(worker)
         self._forget(worker)
-        events.append(WorkerLost(worker, f"on {facts.host}: {why}", blameless=True))
+        events.append(WorkerLost(worker, f"on {facts.host}: {why}", unrelated_to_tasks=True))
 
     def _forget(self, worker: int) -> None:
         """Have the actor gone for certain, and what it still had in hand never heard of again."""
@@ -395,7 +395,7 @@ class RayPool:
         the process at once, whatever handler it has: what must not be lost is to be safe before.
         """
         if self._owns_ray and ray.is_initialized():
-            with handlers_kept():
+            with handlers_restored():
                 ray.shutdown()
         self._owns_ray = False
 

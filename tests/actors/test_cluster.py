@@ -445,7 +445,7 @@ while True:
     pool.submit(0, 1, TASK)
     if isinstance(lost := only(TaskDone, WorkerLost), WorkerLost):
         break
-assert lost.blameless, lost
+assert lost.unrelated_to_tasks, lost
 pool.replace(0)
 only(WorkerReady)
 pool.submit(0, 2, TASK)

@@ -60,7 +60,7 @@ for number in numbers:
         assert time.monotonic() < end
     (event,) = events
     ready = isinstance(event, WorkerReady)
-    said.append(["ready", "", event.facts.node, 0] if ready else ["refused", event.detail, event.place, event.room])
+    said.append(["ready", "", event.facts.node, 0] if ready else ["refused", event.detail, event.node, event.capacity])
 pool.close()
 cluster.shutdown()
 print(json.dumps([nodes, said]))

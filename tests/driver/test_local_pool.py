@@ -415,7 +415,7 @@ def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.M
         events_until(pool, lambda events: len(events) == 2)
         os.kill(pool._workers[0].process.pid, signal.SIGKILL)
         (lost,) = events_until(pool, bool)
-        assert isinstance(lost, WorkerLost) and not lost.blameless
+        assert isinstance(lost, WorkerLost) and not lost.unrelated_to_tasks
         with files_left(0):
             for wait_seconds in (0.4, 0.8):
                 began = time.monotonic()
@@ -424,7 +424,7 @@ def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.M
                 both = events_until(pool, lambda events: len(events) == 2)
                 done, lost = sorted(both, key=lambda event: isinstance(event, WorkerLost))
                 assert isinstance(done, TaskDone)
-                assert isinstance(lost, WorkerLost) and lost.worker == 0 and lost.blameless
+                assert isinstance(lost, WorkerLost) and lost.worker == 0 and lost.unrelated_to_tasks
                 assert "no process could be started" in lost.detail
                 assert wait_seconds <= time.monotonic() - began < wait_seconds + 5.0
         pool.replace(0)
@@ -588,7 +588,7 @@ def test_a_worker_without_what_it_needs_says_so() -> None:
         events_until(pool, bool)
         pool.submit(0, 1, ScanTask(()))
         assert events_until(pool, bool) == [
-            WorkerLost(0, "the process that owns the GPU is gone: \udcff", blameless=True)
+            WorkerLost(0, "the process that owns the GPU is gone: \udcff", unrelated_to_tasks=True)
         ]
         pool.replace(0)
         assert events_until(pool, bool) == [WorkerReady(0)]

@@ -7,6 +7,7 @@ The pool is simulated; documents, tasks and results are real, and so is the plan
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -183,8 +184,8 @@ class Schedules(RuleBasedStateMachine):
         workers=st.integers(1, 4),
         depth=st.integers(1, 3),
         ahead=st.integers(1, 6),
-        deaths=st.integers(1, 3),
-        hands=st.integers(1, 3),
+        max_failures=st.integers(1, 3),
+        concurrency=st.integers(1, 3),
         at_once=st.integers(1, 4),
     )
     def begin(
@@ -193,21 +194,21 @@ class Schedules(RuleBasedStateMachine):
         workers: int,
         depth: int,
         ahead: int,
-        deaths: int,
-        hands: int,
+        max_failures: int,
+        concurrency: int,
         at_once: int,
     ) -> None:
         self.corpus = corpus
-        self.hands = hands
+        self.concurrency = concurrency
         self.at_once = at_once
         self.room = workers
         self.refused = False
-        self.config = MachineConfig(depth, ahead, deaths, stall_seconds=STALL)
+        self.config = MachineConfig(depth, ahead, max_failures, stall_seconds=STALL)
         self.plan = Plan(inputs_of(corpus), SHARD_BYTES, SHARD_DOCUMENTS)
         self.machine = ScanMachine(range(workers), self.config, at_once)
         self.idle = set(range(workers))
         self.starting: set[int] = set()
-        self.in_hand: dict[int, deque[tuple[int, Task]]] = {w: deque() for w in range(workers)}
+        self.assigned: dict[int, deque[tuple[int, Task]]] = {w: deque() for w in range(workers)}
         self.stale: list[tuple[int, int, Task]] = []
         self.plan_owed = 0
         self.emitted: list[FindingRow] = []
@@ -238,8 +239,8 @@ class Schedules(RuleBasedStateMachine):
         match action:
             case Submit(worker, task_id, task):
                 assert worker not in self.starting | self.idle
-                self.in_hand[worker].append((task_id, task))
-                assert len(self.in_hand[worker]) <= self.config.depth * self.hands
+                self.assigned[worker].append((task_id, task))
+                assert len(self.assigned[worker]) <= self.config.depth * self.concurrency
             case StartWorker(worker):
                 self.idle.remove(worker)
                 self.starting.add(worker)
@@ -259,7 +260,7 @@ class Schedules(RuleBasedStateMachine):
                 self.forgotten.update(documents)
                 self.plan.forget(documents)
             case ReplaceWorker(worker):
-                assert worker not in self.starting and not self.in_hand[worker]
+                assert worker not in self.starting and not self.assigned[worker]
                 self.starting.add(worker)
             case Finish():
                 self.finished = True
@@ -269,22 +270,22 @@ class Schedules(RuleBasedStateMachine):
                 assert message
 
     def busy(self) -> list[int]:
-        return [w for w, tasks in self.in_hand.items() if tasks]
+        return [w for w, tasks in self.assigned.items() if tasks]
 
     def progress(self) -> None:
         self.progress_at, self.warned = self.now, False
 
     def finish(self, worker: int, hand: int = 0) -> None:
-        """The task in one of the worker's hands is done, unless there is poison in it."""
-        hand %= min(self.hands, len(self.in_hand[worker]))
-        task_id, task = self.in_hand[worker][hand]
+        """The task in one of the worker's concurrency is done, unless there is poison in it."""
+        hand %= min(self.concurrency, len(self.assigned[worker]))
+        task_id, task = self.assigned[worker][hand]
         poisons = [self.corpus[d] for d in documents_of(task) if self.corpus[d].poison]
-        if any(fate.deadly for fate in poisons) and self.hands == 1:
+        if any(fate.deadly for fate in poisons) and self.concurrency == 1:
             self.lose(worker)
         elif poisons:
             self.fail(worker, hand)
         else:
-            del self.in_hand[worker][hand]
+            del self.assigned[worker][hand]
             self.stale.append((worker, task_id, task))
             result = work(task, self.corpus)
             if not self.machine.over:
@@ -294,16 +295,16 @@ class Schedules(RuleBasedStateMachine):
             self.send(TaskDone(worker, task_id, result))
 
     def fail(self, worker: int, hand: int = 0) -> None:
-        hand %= min(self.hands, len(self.in_hand[worker]))
-        task_id, task = self.in_hand[worker][hand]
-        del self.in_hand[worker][hand]
+        hand %= min(self.concurrency, len(self.assigned[worker]))
+        task_id, task = self.assigned[worker][hand]
+        del self.assigned[worker][hand]
         self.stale.append((worker, task_id, task))
         self.failures.update(documents_of(task))
         self.progress()
         self.send(TaskFailed(worker, task_id, "ValueError: poison"))
 
     def lose(self, worker: int) -> None:
-        tasks = self.in_hand[worker]
+        tasks = self.assigned[worker]
         if tasks:
             self.failures.update(documents_of(tasks[0][1]))
         self.stale += [(worker, *item) for item in tasks]
@@ -331,7 +332,7 @@ class Schedules(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         self.starting.discard(worker)
         self.progress()
-        self.send(WorkerReady(worker, self.hands))
+        self.send(WorkerReady(worker, self.concurrency))
 
     @precondition(lambda self: self.starting)
     @rule(data=st.data())
@@ -344,23 +345,23 @@ class Schedules(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         self.starting.discard(worker)
         # one that is left may go on, however often this comes
-        self.lost_in_a_row += self.starting >= set(self.in_hand) - {worker} - self.idle
-        self.send(WorkerLost(worker, "no process could be started", blameless=True))
+        self.lost_in_a_row += self.starting >= set(self.assigned) - {worker} - self.idle
+        self.send(WorkerLost(worker, "no process could be started", unrelated_to_tasks=True))
 
-    @precondition(lambda self: self.starting or set(self.in_hand) - self.idle)
+    @precondition(lambda self: self.starting or set(self.assigned) - self.idle)
     @rule(data=st.data(), place=st.sampled_from("ab"))
     def worker_does_not_fit(self, data: st.DataObject, place: str) -> None:
         """One is left out, in the midst of its work perhaps, and there may be one less from now
         on.
         """
-        worker = data.draw(st.sampled_from(sorted(set(self.in_hand) - self.idle)))
-        tasks = self.in_hand[worker]
+        worker = data.draw(st.sampled_from(sorted(set(self.assigned) - self.idle)))
+        tasks = self.assigned[worker]
         self.stale += [(worker, *item) for item in tasks]
         tasks.clear()
         self.starting.discard(worker)
         self.idle.add(worker)
-        self.room = data.draw(st.integers(0 if self.idle == set(self.in_hand) else 1, self.room))
-        self.room = max(self.room, len(set(self.in_hand) - self.idle))
+        self.room = data.draw(st.integers(0 if self.idle == set(self.assigned) else 1, self.room))
+        self.room = max(self.room, len(set(self.assigned) - self.idle))
         self.refused = not self.room
         self.send(WorkerRefused(worker, "another version", place, self.room))
 
@@ -376,7 +377,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def worker_dies(self, data: st.DataObject) -> None:
-        if alive := sorted(set(self.in_hand) - self.starting - self.idle):
+        if alive := sorted(set(self.assigned) - self.starting - self.idle):
             self.lose(data.draw(st.sampled_from(alive)))
 
     @precondition(lambda self: self.stale)
@@ -407,7 +408,7 @@ class Schedules(RuleBasedStateMachine):
         for document, times in self.problems.items():
             fate = self.corpus[document]
             assert times == 1
-            assert fate.problem or self.failures[document] >= self.config.deaths
+            assert fate.problem or self.failures[document] >= self.config.max_failures
 
     @invariant()
     def findings_come_once_and_in_order(self) -> None:
@@ -444,7 +445,7 @@ class Schedules(RuleBasedStateMachine):
             else:
                 worker = min(self.starting)  # there is one, or the machine would wait for ever
                 self.starting.discard(worker)
-                self.send(WorkerReady(worker, self.hands))
+                self.send(WorkerReady(worker, self.concurrency))
         if self.aborted:
             return
         assert self.finished
@@ -463,13 +464,15 @@ class Schedules(RuleBasedStateMachine):
         assert totals.documents == sum(self.scanned(i) for i in range(len(self.corpus)))
         assert totals.documents + totals.skipped + len(self.problems) == len(self.corpus)
         assert self.forgotten == set(range(len(self.corpus)))
+        machine = self.machine
         held = {
-            k: v
-            for k, v in vars(self.machine).items()
-            if hasattr(v, "__len__") and k not in ("_unstarted", "left_out", "_left_places")
+            (type(room).__name__, k): v
+            for room in (machine, machine._shards, machine._queue, machine._split)
+            for k, v in vars(room).items()
+            if isinstance(v, Collection) and k not in ("_unstarted", "left_out", "_left_out_nodes")
         }
-        assert not any(held.values()), held
-        assert not any(self.machine._force.in_hand.values())
+        assert len(held) >= 6 and not any(map(len, held.values())), held
+        assert not any(machine._workforce.assigned.values())
         assert not self.plan._paths
 
     def scanned(self, number: int) -> bool:

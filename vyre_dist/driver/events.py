@@ -18,39 +18,41 @@ from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker has loaded the pack and waits for tasks, of which it can do `hands` at the same
-    time. `facts`: who it is.
+    """A worker has loaded the pack and waits for tasks.
+
+    `concurrency`: how many tasks it does at the same time. `facts`: who it is.
     """
 
     worker: int
-    hands: int = 1
+    concurrency: int = 1
     facts: WorkerFacts | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker is gone; what it had in hand may or may not have been done. `blameless`: no task of
-    its can be the reason.
+    """A worker is gone; what it was given may or may not have been done.
+
+    `unrelated_to_tasks`: none of its tasks can be the reason.
     """
 
     worker: int
     detail: str
-    blameless: bool = False
+    unrelated_to_tasks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRefused:
-    """A worker can't work, for a reason that others in its place would meet again (another version,
-    no such backend).
+    """A worker can't work, for a reason that others in its place would meet again.
 
-    `place`: where that is, told once however many workers are refused there. `room`: how many
-    workers the pool can have from now on, those that work included.
+    Such as another version, or a missing backend. `node`: where that is; it is told once, however
+    many workers are refused there. `capacity`: how many workers the pool can have from now on,
+    those that work included.
     """
 
     worker: int
     detail: str
-    place: str = ""
-    room: int = 0
+    node: str = ""
+    capacity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class StartWorker:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Give the task to the worker. It may have one in hand already."""
+    """Give the task to the worker, which may have others already."""
 
     worker: int
     task_id: int

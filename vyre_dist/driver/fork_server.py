@@ -26,7 +26,7 @@ from typing import NoReturn
 import msgpack
 
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import held_back
+from vyre_dist.driver.signals import signals_blocked
 from vyre_dist.driver.worker_loop import serve
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker import ScanEngine
@@ -139,7 +139,7 @@ class ForkServer:
         """Begin to start it; nobody waits. The socket that takes requests. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
-            with theirs, guarded_children(), held_back(spawns=False):
+            with theirs, guarded_children(), signals_blocked(spawns=False):
                 files = (theirs.fileno(), self._load)
                 path = [folder for folder in sys.path if os.path.isabs(folder)]
                 executable = os.fsdecode(get_executable())

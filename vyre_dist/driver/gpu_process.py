@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import ENDING, held_back
+from vyre_dist.driver.signals import ENDING, signals_blocked
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end
 from vyre_dist.errors import UsageError, VyreError
@@ -67,7 +67,7 @@ class GpuProcess:
         """Raises UsageError when the folder for temporary files has too long a path for a
         socket.
         """
-        with held_back(spawns=True):
+        with signals_blocked(spawns=True):
             parent = temporary_directory()
             try:
                 self._folder, self._lock = make_folder(parent, "gpu")
@@ -96,7 +96,7 @@ class GpuProcess:
         """A process, in place of the one before it."""
         # spawned: a fork may not use CUDA once its parent has
         context = multiprocessing.get_context("spawn")
-        with held_back(spawns=True):
+        with signals_blocked(spawns=True):
             ours, theirs = context.Pipe()
             self.connection, self.ready = ours, False
             self._process = context.Process(

@@ -31,7 +31,7 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import held_back
+from vyre_dist.driver.signals import signals_blocked
 from vyre_dist.driver.worker_facts import facts_of
 from vyre_dist.driver.worker_loop import READY, REFUSED, UNUSABLE, read_answer, serve
 from vyre_dist.engine.task_codec import encode_task
@@ -65,12 +65,13 @@ has to be undone.
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """How a process ended in place of an answer. `blameless`: not by its task, which it had not
-    begun or which could not be done there.
+    """How a process ended in place of an answer.
+
+    `unrelated_to_tasks`: not by its task, which it had not begun or could not do there.
     """
 
     detail: str
-    blameless: bool
+    unrelated_to_tasks: bool
 
 
 def _fork(process: Any) -> None:
@@ -114,8 +115,8 @@ class LocalPool:
 
     `start_method`: fork where that is safe (Linux, no other threads yet), else spawn: a process
     that is spawned forks the workers. Either way the pack is loaded once, and a worker is up in
-    milliseconds. `of_many`: this is one of several pools, so what is short here need not be so for
-    the others.
+    milliseconds. `raise_when_short`: `begin` raises OSError where files, processes or memory are
+    short, since the caller has other pools for which they need not be.
     """
 
     name = "local"
@@ -126,11 +127,11 @@ class LocalPool:
         workers: int | None = None,
         start_method: str | None = None,
         *,
-        of_many: bool = False,
+        raise_when_short: bool = False,
     ) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
-        self._spec, self._of_many = spec, of_many
+        self._spec, self._of_many = spec, raise_when_short
         processors = len(os.sched_getaffinity(0))
         self._count = workers or processors
         self.at_once = max(_MOST_STARTING, processors)
@@ -184,7 +185,7 @@ class LocalPool:
                 "for fewer "
                 "(--workers), or raise the limits (ulimit -n, -u, -v)"
             )
-            self._held.append(WorkerRefused(worker, detail, room=started))
+            self._held.append(WorkerRefused(worker, detail, capacity=started))
 
     def _spawn(self, number: int) -> _Worker:
         ours, theirs = Pipe()
@@ -215,7 +216,7 @@ class LocalPool:
             daemon=True,
         )
         # forked workers have our handlers, too, until they have dropped them
-        with held_back(spawns=False), warnings.catch_warnings():
+        with signals_blocked(spawns=False), warnings.catch_warnings():
             # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with
             # a fork
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
@@ -247,12 +248,16 @@ class LocalPool:
             while not w.ready:
                 said = w.connection.recv_bytes()
                 if said != READY:
-                    return Lost(_text(said, REFUSED), blameless=True)
+                    return Lost(_text(said, REFUSED), unrelated_to_tasks=True)
                 w.ready = True
             said = w.connection.recv_bytes()
         except (EOFError, OSError):
-            return Lost(self._obituary(w), blameless=not w.ready)
-        return Lost(_text(said, UNUSABLE), blameless=True) if said.startswith(UNUSABLE) else said
+            return Lost(self._obituary(w), unrelated_to_tasks=not w.ready)
+        return (
+            Lost(_text(said, UNUSABLE), unrelated_to_tasks=True)
+            if said.startswith(UNUSABLE)
+            else said
+        )
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
@@ -307,7 +312,7 @@ class LocalPool:
             return PoolRefused(_text(data, REFUSED))
         if data.startswith(UNUSABLE):
             self._obituary(worker)
-            return WorkerLost(number, _text(data, UNUSABLE), blameless=True)
+            return WorkerLost(number, _text(data, UNUSABLE), unrelated_to_tasks=True)
         task_id = worker.tasks.popleft()
         result, error = read_answer(data)
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
@@ -341,7 +346,9 @@ class LocalPool:
             self._workers[worker] = _Worker(None, before.connection)
             pause = self._waits.get(worker, _FIRST_WAIT)
             self._waits[worker] = min(2 * pause, _LONGEST_WAIT)
-            loss = WorkerLost(worker, f"no process could be started ({error})", blameless=True)
+            loss = WorkerLost(
+                worker, f"no process could be started ({error})", unrelated_to_tasks=True
+            )
             self._later[worker] = (time.monotonic() + pause, loss)
 
     def unusable(self) -> str:

@@ -17,20 +17,18 @@ to its own handlers.
 
 
 @contextlib.contextmanager
-def held_back(spawns: bool) -> Iterator[None]:
-    """Ctrl-C and ENDING wait until the end of this. Processes that are started in it do not get
-    them, from their first moment on: Ctrl-C reaches the whole process group, but it is the driver
-    that ends its processes.
+def signals_blocked(spawns: bool) -> Iterator[None]:
+    """Ctrl-C and ENDING wait until the end of this, and processes that are started in it never get
+    them: Ctrl-C reaches the whole process group, but it is the driver that ends its processes.
 
     `spawns`: by multiprocessing's spawn, which starts a process of its own before the first one,
     and then lets signals in. None of them looks for code in the working directory.
     """
-    with guarded_children() if spawns else contextlib.nullcontext(), _held_back(spawns):
-        yield
+    with guarded_children() if spawns else contextlib.nullcontext():
+        yield from _blocked(spawns)
 
 
-@contextlib.contextmanager
-def _held_back(spawns: bool) -> Iterator[None]:
+def _blocked(spawns: bool) -> Iterator[None]:
     if spawns:
         resource_tracker.ensure_running()
     held = {signal.SIGINT, *ENDING}
@@ -66,9 +64,9 @@ def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handlers_kept() -> Iterator[None]:
-    """What is done about Ctrl-C and ENDING is the same afterwards, whatever is called in it:
-    ray.init and ray.shutdown set handlers of their own, and leave them there.
+def handlers_restored() -> Iterator[None]:
+    """Restores the handlers of Ctrl-C and ENDING on exit: ray.init and ray.shutdown set their own
+    and leave them there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

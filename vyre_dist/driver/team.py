@@ -33,7 +33,7 @@ class Team:
 
     def __init__(self, spec: WorkerSpec, processes: int) -> None:
         # spawned: who has a team has threads
-        self._pool = LocalPool(spec, processes, start_method="spawn", of_many=True)
+        self._pool = LocalPool(spec, processes, start_method="spawn", raise_when_short=True)
         self._lock = threading.Lock()
         self._idle: queue.LifoQueue[int] = queue.LifoQueue()
         self._unbegun: deque[int] = deque()
@@ -113,7 +113,7 @@ class Team:
                         raise GpuGoneError(self._refused)
                     self._pool.replace(worker)
                 why = answer.detail
-                if not answer.blameless:
+                if not answer.unrelated_to_tasks:
                     return failed(why)
             finally:
                 self._idle.put(worker)

@@ -1,0 +1,117 @@
+"""SplitDocuments: documents that are scanned in several pieces, until they are joined or given up.
+
+Part of the state machine. What joins a document's parts is a StitchTask of the queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vyre_dist.driver.planned_shards import PlannedShards
+from vyre_dist.driver.task_queue import Assignment, TaskQueue
+from vyre_dist.engine.salvage import salvaged
+from vyre_dist.engine.shards import cut
+from vyre_dist.engine.tasks import (
+    FindingRow,
+    LargeDocument,
+    PartResult,
+    Piece,
+    ScanTask,
+    StitchTask,
+)
+
+
+@dataclass(slots=True)
+class _SplitDocument:
+    """`shard`: where its findings are reported. `missing`: bytes of it that no part covers yet.
+    `rows`: findings by path, which wait for the parts.
+    """
+
+    whole: Piece
+    shard: int
+    missing: int
+    parts: list[PartResult] = field(default_factory=list)
+    rows: list[FindingRow] = field(default_factory=list)
+
+
+class SplitDocuments:
+    """By number. `given_up`: the documents, split or not, of which nothing more is scanned."""
+
+    def __init__(self, shards: PlannedShards, queue: TaskQueue, given_up: set[int]) -> None:
+        self._shards = shards
+        self._queue = queue
+        self._given_up = given_up
+        self._split: dict[int, _SplitDocument] = {}
+
+    def among(self, documents: list[int]) -> list[int]:
+        """Those of `documents` that are split; mostly there are none at all."""
+        return [d for d in documents if d in self._split] if self._split else []
+
+    def number_outside(self, documents: list[int]) -> int:
+        """How many of `documents` are not split."""
+        return len(set(documents) - self._split.keys())
+
+    def plan(self, whole: Piece, shard: int) -> None:
+        """A document's first piece is in `shard`."""
+        self._split[whole.document] = _SplitDocument(whole, shard, whole.size)
+
+    def ends_in(self, document: int, shard: int) -> None:
+        """A document's last piece is in `shard`."""
+        self._split[document].shard = shard
+        self._shards[shard].documents.append(document)
+
+    def cut(self, large: LargeDocument, shard: int) -> None:
+        """Plan the pieces of a document that was planned as one, for want of its size."""
+        self.plan(large.piece, shard)
+        for part in reversed(cut(large.piece, large.piece_bytes)):
+            self._queue.add(ScanTask((part,)), shard, first=True)
+
+    def keep_rows(self, rows: list[FindingRow], shard: int) -> None:
+        """Put findings where they wait for their turn; those of a piece wait for the other pieces
+        first.
+        """
+        shard_rows = self._shards[shard].rows
+        if not self._split:
+            shard_rows += rows
+            return
+        for row in rows:
+            split = self._split.get(row.document)
+            (shard_rows if split is None else split.rows).append(row)
+
+    def add_part(self, part: PartResult) -> None:
+        """A piece was scanned; after the last one the parts are to be joined."""
+        split = self._split.get(part.document)
+        if split is None:
+            return
+        split.parts.append(part)
+        split.missing -= part.end - part.start
+        if split.missing == 0 and part.document not in self._given_up:
+            del self._split[part.document]
+            parts = tuple(sorted(split.parts, key=lambda p: p.start))
+            self._shards[split.shard].rows += split.rows
+            self._queue.add(StitchTask(split.whole, parts), split.shard, first=True)
+
+    def keep_parts(self, assignment: Assignment) -> None:
+        """A document whose join failed: its parts' own findings are what there is of it."""
+        if isinstance(task := assignment.task, StitchTask):
+            split = _SplitDocument(task.piece, assignment.shard, 0, list(task.parts))
+            self._split[task.piece.document] = split
+
+    def give_up(self, document: int) -> bool:
+        """Scan nothing more of a document; whether that is news.
+
+        What other workers find in its pieces, or have found, is reported.
+        """
+        if document in self._given_up:
+            return False
+        self._given_up.add(document)
+        split = self._split.get(document)
+        if split is not None:
+            split.rows.clear()
+            # a piece that ended its worker is no reason to try the others
+            self._queue.drop_pieces(document)
+        return True
+
+    def salvage(self, document: int) -> list[FindingRow]:
+        """The findings of the pieces that were read of a document that was given up; it is over."""
+        return salvaged(self._split.pop(document).parts)

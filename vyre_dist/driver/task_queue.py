@@ -1,0 +1,106 @@
+"""TaskQueue: the tasks that wait for a worker or are at one, each with its shard and failures.
+
+Part of the state machine. Which worker has which task is in workforce.py.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Set
+from dataclasses import dataclass
+
+from vyre_dist.driver.planned_shards import PlannedShards
+from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, Task, count
+
+
+@dataclass(slots=True)
+class Assignment:
+    """A task of a shard, and how often it has failed."""
+
+    task: Task
+    shard: int
+    failures: int = 0
+
+
+class TaskQueue:
+    """Tasks by number. A shard's `outstanding` counts those of its tasks that are in here.
+
+    `given_up`: documents of which nothing more is to be scanned; the caller adds to it.
+    """
+
+    def __init__(self, shards: PlannedShards, given_up: Set[int]) -> None:
+        self._shards = shards
+        self._given_up = given_up
+        self._assignments: dict[int, Assignment] = {}
+        self._queue: deque[int] = deque()
+        self._next = 0
+
+    def __len__(self) -> int:
+        """How many tasks wait for a worker."""
+        return len(self._queue)
+
+    def add(self, task: Task, shard: int, failures: int = 0, first: bool = False) -> None:
+        """Queue a task of `shard`, without the pieces of documents that have been given up."""
+        if self._given_up and isinstance(task, ScanTask):
+            # a file of a folder is given up only when the task that holds it is over
+            gone = self._given_up
+            task = ScanTask(
+                tuple(
+                    [p for p in task.pieces if isinstance(p, FolderRun) or p.document not in gone]
+                )
+            )
+            if not task.pieces:
+                return
+        self._assignments[self._next] = Assignment(task, shard, failures)
+        self._shards[shard].outstanding += 1
+        if first:
+            self._queue.appendleft(self._next)
+        else:
+            self._queue.append(self._next)
+        self._next += 1
+
+    def give_out(self) -> tuple[int, Task]:
+        """The next task and its number. It is outstanding until `close`."""
+        task_id = self._queue.popleft()
+        return task_id, self.task(task_id)
+
+    def take_back(self, task_id: int) -> Assignment:
+        """The assignment of a task that no worker is at any more; to be closed."""
+        return self._assignments.pop(task_id)
+
+    def close(self, assignment: Assignment) -> None:
+        """The task is over, or about to be queued anew."""
+        self._shards[assignment.shard].outstanding -= 1
+
+    def requeue(self, assignment: Assignment) -> None:
+        """Queue a task that was taken back again, as the next one."""
+        self.close(assignment)
+        self.add(assignment.task, assignment.shard, assignment.failures, first=True)
+
+    def drop_pieces(self, document: int) -> None:
+        """Take the pieces of a document that has been given up out of the tasks that wait."""
+        for task_id in reversed([t for t in self._queue if self._has_piece(t, document)]):
+            self._queue.remove(task_id)
+            self.requeue(self.take_back(task_id))
+
+    def _has_piece(self, task_id: int, document: int) -> bool:
+        task = self.task(task_id)
+        return isinstance(task, ScanTask) and any(
+            isinstance(p, Piece) and p.document == document for p in task.pieces
+        )
+
+    def task(self, task_id: int) -> Task:
+        """One that waits or is at a worker."""
+        return self._assignments[task_id].task
+
+    def describe(self, task_id: int) -> str:
+        """What the task is about, for people."""
+        task = self.task(task_id)
+        if isinstance(task, StitchTask):
+            return f"joining {task.piece.path}"
+        first = task.pieces[0]
+        number = count(task.pieces)
+        more = f" and {number - 1} more" if number > 1 else ""
+        if isinstance(first, FolderRun):
+            return f"{first.prefix}{first.names[0]}{more}"
+        return f"{first.path} [{first.start}, {first.end}){more}"
