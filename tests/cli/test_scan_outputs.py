@@ -91,7 +91,7 @@ def test_output_names_the_file_of_the_one_format(cli: Cli, pack: Path, tmp_path:
         (
             ["-o", "x.html"],
             "no format is known for .html; name one (--format human --output x.html), or use one "
-            "of .sarif",
+            "of .txt",
         ),
         (["-o", "x.sarif.gz"], "no format is known for .gz"),
         (["-o", "x.sarif", "-o", "x.sarif"], "two outputs go to 'x.sarif'"),

@@ -196,9 +196,9 @@ def test_a_bug_is_not_reported_as_findings(tree: Path, environment: dict[str, st
     1.
     """
     code = (
-        "import vyre_dist.cli.scan_run as s\n"
-        "def broken(self): raise KeyError('oops')\n"
-        "s.ScanRun.run = broken\n"
+        "import vyre_dist.runs.scan_run as s\n"
+        "def broken(*_): raise KeyError('oops')\n"
+        "s.ScanRun.scan = broken\n"
         "from vyre_dist.cli.main import main\n"
         "main(['scan'])\n"
     )

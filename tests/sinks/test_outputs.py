@@ -31,8 +31,8 @@ from vyre_dist.sinks import (
     SinkFormatError,
     SinkWriteError,
     open_sinks,
-    sinkset,
 )
+from vyre_dist.sinks.formats import OUTPUT_FORMATS
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = Finding("r", "p", 0, 1, 1, 1, b"match", b"secret")
@@ -115,7 +115,8 @@ def test_an_end_while_outputs_are_opened_leaves_no_file(
         during.extend(os.listdir(tmp_path))
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sinkset._FACTORIES, format_name, interrupted)
+    form = OUTPUT_FORMATS[format_name]._replace(open_sink=interrupted)
+    monkeypatch.setitem(OUTPUT_FORMATS, format_name, form)
     other = "jsonl" if format_name != "jsonl" else "csv"
     with pytest.raises(KeyboardInterrupt):
         open_sinks([(other, str(tmp_path / "a")), (format_name, str(tmp_path / "b"))])

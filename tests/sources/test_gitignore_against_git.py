@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vyre_dist.sources import DocumentRef, InputProblem, WalkStats, walk, wildmatch
+from vyre_dist.sources import DocumentRef, InputProblem, WalkOptions, WalkStats, walk, wildmatch
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -333,8 +333,8 @@ def test_outside_a_repository_ignore_files_count_from_the_argument_down(tmp_path
     )
     assert we_see(tmp_path) == {b".gitignore", b"d/b"}
     everything = {b".gitignore", b"a", b"d/a", b"d/b", b"e/.gitignore", b"e/c"}
-    assert seen(walk([tmp_path], require_git=True), tmp_path) == everything
-    assert seen(walk([tmp_path], respect_gitignore=False), tmp_path) == everything
+    assert seen(walk([tmp_path], WalkOptions(require_git=True)), tmp_path) == everything
+    assert seen(walk([tmp_path], WalkOptions(respect_gitignore=False)), tmp_path) == everything
 
 
 def test_an_arguments_own_ignore_file_cannot_hide_all_of_it(tmp_path: Path) -> None:

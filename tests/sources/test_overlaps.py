@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from documents_in_trees import make
 
-from vyre_dist.sources import DocumentRef, InputProblem, WalkStats, walk
+from vyre_dist.sources import DocumentRef, InputProblem, WalkOptions, WalkStats, walk
 
 
 def paths(arguments: list[str], stats: WalkStats | None = None, **options: object) -> list[str]:
-    items = walk(arguments, stats=stats, **options)  # type: ignore[arg-type]
+    items = walk(arguments, WalkOptions(**options), stats=stats)  # type: ignore[arg-type]
     return [item.path for item in items if isinstance(item, DocumentRef)]
 
 
@@ -162,8 +162,8 @@ def test_a_folder_named_again_says_its_problems_once(
     (tmp_path / "g/.gitignore").write_text("*.o\n")
     (tmp_path / "g/dangling").symlink_to("nowhere")
     options = {"follow_symlinks": True}
-    once = list(walk(["g"], **options))  # type: ignore[arg-type]
+    once = list(walk(["g"], WalkOptions(**options)))  # type: ignore[arg-type]
     assert [type(item) for item in once].count(InputProblem) == 1
     stats = WalkStats()
-    assert list(walk(["g", "./g", "g/"], stats=stats, **options)) == once  # type: ignore[arg-type]
+    assert list(walk(["g", "./g", "g/"], WalkOptions(**options), stats=stats)) == once  # type: ignore[arg-type]
     assert stats.skipped["duplicate"] == 2

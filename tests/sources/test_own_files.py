@@ -9,7 +9,7 @@ import pytest
 from documents_in_trees import make, shown
 
 from vyre_dist.own_files import SUFFIX, regular_files
-from vyre_dist.sources import WalkStats, walk
+from vyre_dist.sources import WalkOptions, WalkStats, walk
 
 
 @pytest.mark.parametrize("options", [{}, {"max_file_size": 9}, {"follow_symlinks": True}])
@@ -32,7 +32,7 @@ def test_what_the_scan_writes_is_left_out(
     stats = WalkStats()
     with open("mine", "rb") as stream:
         own = regular_files([stream.fileno(), "d", "no such file"])
-    assert shown(walk(arguments, own_files=own, stats=stats, **options)) == expected  # type: ignore[arg-type]
+    assert shown(walk(arguments, WalkOptions(**options), own_files=own, stats=stats)) == expected  # type: ignore[arg-type]
     assert stats.skipped["own-file"] == count
 
 
@@ -52,7 +52,9 @@ def test_a_followed_link_to_what_the_scan_writes_is_left_out(here: Path) -> None
     make(here, "mine", "d/b")
     (here / "d/link").symlink_to("../mine")
     stats = WalkStats()
-    found = walk(["d"], follow_symlinks=True, own_files=regular_files(["mine"]), stats=stats)
+    found = walk(
+        ["d"], WalkOptions(follow_symlinks=True), own_files=regular_files(["mine"]), stats=stats
+    )
     assert shown(found) == ["d/b"]
     assert stats.skipped == {"own-file": 1}
 

@@ -13,7 +13,15 @@ import pytest
 from privileges import without_privileges
 
 from vyre_dist import Scanner
-from vyre_dist.sources import DocumentRef, InputProblem, WalkStats, pipe_id, spool_pipes, walk
+from vyre_dist.sources import (
+    DocumentRef,
+    InputProblem,
+    WalkOptions,
+    WalkStats,
+    pipe_id,
+    spool_pipes,
+    walk,
+)
 from vyre_dist.sources.lists import SpoolError
 
 Write = Callable[..., None]
@@ -110,7 +118,7 @@ def test_globs_hold_for_pipes(
     """A pipe that is excluded is no document."""
     write(fifo, b"x")
     with spool_pipes(["p"], str(tmp_path)) as pipes:
-        assert list(walk(["p"], pipes=pipes, **options)) == []  # type: ignore[arg-type]
+        assert list(walk(["p"], WalkOptions(**options), pipes=pipes)) == []  # type: ignore[arg-type]
 
 
 def test_what_nobody_named_is_not_read(fifo: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from privileges import without_privileges
 
-from vyre_dist.sources import DocumentRef, InputProblem, WalkStats, walk
+from vyre_dist.sources import DocumentRef, InputProblem, WalkOptions, WalkStats, walk
 from vyre_dist.sources.git_index import GitIndexError, read_index
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -168,7 +168,7 @@ def test_a_followed_link_hides_no_tracked_files(top: Path, link: str) -> None:
     git(other, "add", "-f", "in/o.env")
     (top / link).symlink_to("lib")
     (top / f"{link}2").symlink_to("../other/in")
-    items = list(walk([top], follow_symlinks=True))
+    items = list(walk([top], WalkOptions(follow_symlinks=True)))
     assert all(isinstance(item, DocumentRef) for item in items)
     found = [os.path.realpath(item.path) for item in items]
     assert len(found) == len(set(found))
@@ -178,7 +178,7 @@ def test_a_followed_link_hides_no_tracked_files(top: Path, link: str) -> None:
 def test_nothing_is_tracked_where_ignore_files_do_not_count(top: Path) -> None:
     """Without ignore files everything is taken, and the index is not read."""
     (top / ".git" / "index").write_bytes(b"damaged")
-    assert len(seen(walk([top], respect_gitignore=False), top)) == 12
+    assert len(seen(walk([top], WalkOptions(respect_gitignore=False)), top)) == 12
 
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])

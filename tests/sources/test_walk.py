@@ -15,7 +15,15 @@ from documents_in_trees import make, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vyre_dist.sources import DocumentRef, FolderFiles, InputProblem, WalkStats, walk, walk_folders
+from vyre_dist.sources import (
+    DocumentRef,
+    FolderFiles,
+    InputProblem,
+    WalkOptions,
+    WalkStats,
+    walk,
+    walk_folders,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,7 +141,7 @@ def test_special_files_are_listed(here: Path) -> None:
         assert shown(walk(["d/pipe", "d/sock"])) == ["fifo:d/pipe", "socket:d/sock"]
     os.symlink("/dev/null", "null")
     assert shown(walk(["/dev/null", "null"])) == ["device:/dev/null", "device:null"]
-    assert shown(walk(["."], follow_symlinks=True))[0] == "device:null"
+    assert shown(walk(["."], WalkOptions(follow_symlinks=True)))[0] == "device:null"
 
 
 def test_missing_arguments_are_listed(here: Path) -> None:
@@ -179,7 +187,7 @@ def test_followed_links_yield_each_document_once(here: Path) -> None:
     os.symlink("nowhere", "a/dangling")
     os.symlink("self", "a/self")
     stats = WalkStats()
-    assert shown(walk(["."], follow_symlinks=True, stats=stats)) == [
+    assert shown(walk(["."], WalkOptions(follow_symlinks=True), stats=stats)) == [
         "dangling-symlink:a/dangling",
         "a/f",
         "a/g_too",
@@ -212,7 +220,7 @@ def test_a_followed_link_to_a_neighbour_that_is_left_out_is_scanned(
     if "gitignored" in skipped:
         (here / "d/.gitignore").write_text("z\n.gitignore\n")
     stats = WalkStats()
-    found = walk(["d", "more"], follow_symlinks=True, stats=stats, **options)  # type: ignore[arg-type]
+    found = walk(["d", "more"], WalkOptions(follow_symlinks=True, **options), stats=stats)  # type: ignore[arg-type]
     assert shown(found) == [f"d/{link}"]
     assert stats.skipped == skipped
 
@@ -224,7 +232,9 @@ def test_a_followed_link_to_a_neighbour_that_is_hidden_is_scanned(here: Path) ->
     make(here, ".z")
     (here / "-a").symlink_to(".z")
     stats = WalkStats()
-    assert shown(walk(["."], follow_symlinks=True, hidden=False, stats=stats)) == ["-a"]
+    assert shown(walk(["."], WalkOptions(follow_symlinks=True, hidden=False), stats=stats)) == [
+        "-a"
+    ]
     assert stats.skipped == {"hidden": 1}
 
 
@@ -249,7 +259,10 @@ def test_a_followed_link_to_a_folder_is_a_folder_for_globs(
     (here / "d/link").symlink_to("../real")
     (here / "d/file").symlink_to("../other")
     stats = WalkStats()
-    assert sorted(shown(walk(["d"], follow_symlinks=True, stats=stats, **options))) == expected  # type: ignore[arg-type]
+    assert (
+        sorted(shown(walk(["d"], WalkOptions(follow_symlinks=True, **options), stats=stats)))
+        == expected
+    )  # type: ignore[arg-type]
     assert stats.skipped == skipped
 
 
@@ -261,7 +274,7 @@ def test_a_link_that_cannot_be_followed_is_no_answer_to_a_glob(here: Path) -> No
     for name, target in {"loop": "loop", "gone": "nowhere", "through": "f/x"}.items():
         (here / name).symlink_to(target)
     stats = WalkStats()
-    found = walk(["."], follow_symlinks=True, include=["*.py"], stats=stats)
+    found = walk(["."], WalkOptions(follow_symlinks=True, include=["*.py"]), stats=stats)
     assert shown(found) == ["symlink-loop:loop"]
     assert stats.skipped == {"not-included": 3}
 
@@ -271,7 +284,7 @@ def test_git_takes_a_followed_link_for_a_file(here: Path) -> None:
     make(here, "real/f", "d/g")
     (here / "d/link").symlink_to("../real")
     (here / "d/.gitignore").write_text("link/\n.gitignore\n")
-    assert shown(walk(["d"], follow_symlinks=True)) == ["d/g", "d/link/f"]
+    assert shown(walk(["d"], WalkOptions(follow_symlinks=True))) == ["d/g", "d/link/f"]
 
 
 @pytest.mark.parametrize("link", ["a", "zz"])
@@ -282,7 +295,9 @@ def test_a_followed_link_is_as_large_as_its_file(here: Path, link: str) -> None:
     make(here, "z", size=100)
     (here / link).symlink_to("z")
     stats = WalkStats()
-    assert shown(walk(["."], follow_symlinks=True, max_file_size=10, stats=stats)) == []
+    assert (
+        shown(walk(["."], WalkOptions(follow_symlinks=True, max_file_size=10), stats=stats)) == []
+    )
     assert stats.skipped == {"too-large": 2}
 
 
@@ -311,7 +326,7 @@ def test_the_folder_above_a_link_is_that_of_its_target(
     (here / "other/sub/inner/deep").mkdir()
     (here / "f").write_bytes(b"not this one")
     (here / "link").symlink_to("other/sub/inner")
-    items = list(walk([argument], **options))  # type: ignore[arg-type]
+    items = list(walk([argument], WalkOptions(**options)))  # type: ignore[arg-type]
     assert shown(items) == expected
     for item in items:
         assert isinstance(item, DocumentRef)
@@ -436,7 +451,7 @@ def test_what_globs_and_size_leave_out_is_counted(
     """Each entry left out on purpose is counted under its reason."""
     make(here, "m.py", "d/e/n.txt", "d/e/v/p.py", "d/e/v/q")
     stats = WalkStats()
-    assert shown(walk(["."], stats=stats, **options)) == expected  # type: ignore[arg-type]
+    assert shown(walk(["."], WalkOptions(**options), stats=stats)) == expected  # type: ignore[arg-type]
     assert stats.skipped == skipped
     assert stats.files == stats.bytes == len(expected)
 
@@ -448,9 +463,9 @@ def test_a_glob_with_a_slash_counts_from_the_working_directory_too(
 ) -> None:
     """The same exclude glob works whatever directory above its match is the argument."""
     make(here, "d/e/v/p.py", "d/e/v/q")
-    assert shown(walk([argument], exclude=[pattern])) == ["d/e/v/q"]
-    assert shown(walk(["d/e/v/p.py", "d/e/v/q"], exclude=[pattern])) == ["d/e/v/q"]
-    assert shown(walk([argument], include=[pattern])) == ["d/e/v/p.py"]
+    assert shown(walk([argument], WalkOptions(exclude=[pattern]))) == ["d/e/v/q"]
+    assert shown(walk(["d/e/v/p.py", "d/e/v/q"], WalkOptions(exclude=[pattern]))) == ["d/e/v/q"]
+    assert shown(walk([argument], WalkOptions(include=[pattern]))) == ["d/e/v/p.py"]
 
 
 @pytest.mark.parametrize(
@@ -480,7 +495,9 @@ def test_globs_know_the_folders_of_a_file_that_is_named(
     named = [before + name for name in ("src/y.c", "src/sub/y.c", "vendor/x.c")]
     stats = WalkStats()
     shown_before = before.removeprefix("./")
-    assert shown(walk(named, stats=stats, **options)) == [shown_before + e for e in expected]  # type: ignore[arg-type]
+    assert shown(walk(named, WalkOptions(**options), stats=stats)) == [
+        shown_before + e for e in expected
+    ]  # type: ignore[arg-type]
     assert sum(stats.skipped.values()) == 3 - len(expected)
 
 
@@ -493,19 +510,21 @@ def test_globs_know_the_folders_above_a_folder_that_is_named(
     make(here, "build/src/sub/f", "build/vendor/lib/g")
     monkeypatch.chdir("build")
     for top in ("", f"{here}/build/"):
-        assert shown(walk([f"{top}vendor/lib"], exclude=["vendor"])) == []
-        assert shown(walk([f"{top}src/sub"], include=["src"])) == [f"{top}src/sub/f"]
-        assert shown(walk([f"{top}src/sub", f"{top}src/sub/f"], exclude=["build"])) == [
-            f"{top}src/sub/f"
-        ]
-        assert shown(walk([f"{top}src"], exclude=["src/sub"])) == []
-        assert shown(walk([f"{top}src"], exclude=[f"{here}/build/src/sub"])) == (
+        assert shown(walk([f"{top}vendor/lib"], WalkOptions(exclude=["vendor"]))) == []
+        assert shown(walk([f"{top}src/sub"], WalkOptions(include=["src"]))) == [f"{top}src/sub/f"]
+        assert shown(
+            walk([f"{top}src/sub", f"{top}src/sub/f"], WalkOptions(exclude=["build"]))
+        ) == [f"{top}src/sub/f"]
+        assert shown(walk([f"{top}src"], WalkOptions(exclude=["src/sub"]))) == []
+        assert shown(walk([f"{top}src"], WalkOptions(exclude=[f"{here}/build/src/sub"]))) == (
             [] if top else ["src/sub/f"]
         )
     monkeypatch.chdir("vendor")
     for top in ("../", f"{here}/build/"):
-        assert shown(walk([f"{top}src/sub"], exclude=["src", "build"])) == [f"{top}src/sub/f"]
-        assert shown(walk([f"{top}src/sub/f"], exclude=["src"])) == []
+        assert shown(walk([f"{top}src/sub"], WalkOptions(exclude=["src", "build"]))) == [
+            f"{top}src/sub/f"
+        ]
+        assert shown(walk([f"{top}src/sub/f"], WalkOptions(exclude=["src"]))) == []
 
 
 def test_hidden_files_and_git_directories(here: Path) -> None:
@@ -514,7 +533,7 @@ def test_hidden_files_and_git_directories(here: Path) -> None:
     stats = WalkStats()
     assert shown(walk(["."], stats=stats)) == [".env", "f", "sub/.hid/x"]
     assert stats.skipped == {"git-dir": 2}
-    assert shown(walk(["."], git_dir=True)) == [
+    assert shown(walk(["."], WalkOptions(git_dir=True))) == [
         ".env",
         "f",
         ".git/config",
@@ -522,7 +541,7 @@ def test_hidden_files_and_git_directories(here: Path) -> None:
         "sub/.hid/x",
     ]
     stats = WalkStats()
-    assert shown(walk(["."], hidden=False, stats=stats)) == ["f"]
+    assert shown(walk(["."], WalkOptions(hidden=False), stats=stats)) == ["f"]
     assert stats.skipped == {"git-dir": 2, "hidden": 2}
     assert shown(walk([".git"])) == [".git/config"]
 
@@ -691,7 +710,9 @@ def test_a_size_limit_is_kept_to_by_folders_too(here: Path) -> None:
     make(here, "a", "c")
     make(here, "b", size=100)
     stats = WalkStats()
-    assert list(walk_folders(["."], max_file_size=10, stats=stats)) == [FolderFiles("", ["a", "c"])]
+    assert list(walk_folders(["."], WalkOptions(max_file_size=10), stats=stats)) == [
+        FolderFiles("", ["a", "c"])
+    ]
     assert stats.skipped["too-large"] == 1 and stats.files == 2
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from privileges import without_privileges
 
-from vyre_dist.sources import DocumentRef, WalkStats, walk
+from vyre_dist.sources import DocumentRef, WalkOptions, WalkStats, walk
 
 
 def shown(items: object) -> list[str]:
@@ -218,7 +218,7 @@ def test_an_entry_whose_kind_cannot_be_told_is_a_problem(
         (tmp_path / "d" / name).write_bytes(b"x")
     fake_listing(monkeypatch, "d", untold=("b",))
     stats = WalkStats()
-    assert shown(walk(arguments, stats=stats, **options)) == expected  # type: ignore[arg-type]
+    assert shown(walk(arguments, WalkOptions(**options), stats=stats)) == expected  # type: ignore[arg-type]
     assert stats.skipped == skipped
 
 

@@ -208,10 +208,11 @@ def _open_stream(number: int, *, closed: bool) -> None:
 def _import() -> None:
     """What many runs import and what starts no threads; what is missing here only takes longer."""
     from vyre_dist.autotune import redis_store, sqlite_store, tiered, urls  # noqa: F401
-    from vyre_dist.cli import autotune, console, destinations, rules, scan, scan_inputs, scan_run  # noqa: F401
+    from vyre_dist.cli import autotune, console, destinations, rules, scan, scan_command  # noqa: F401
     from vyre_dist.driver import local_pool, plan, run, tuning  # noqa: F401
     from vyre_dist.kernels import backends  # noqa: F401
     from vyre_dist.program import packs  # noqa: F401
+    from vyre_dist.runs import nothing_scanned, scan_run  # noqa: F401
     from vyre_dist.sinks import csv_sink, human, jsonl, report, sarif, sinkset  # noqa: F401
 
 

@@ -1,8 +1,6 @@
-"""Console: what a scan tells the person who started it, on standard error, while findings go
-elsewhere.
+"""Console: what a scan tells the person who started it, on standard error.
 
-It keeps messages, the progress bar and findings out of each other's way where they share a
-terminal.
+It keeps messages, the progress bar and findings apart where they share a terminal.
 """
 
 from __future__ import annotations
@@ -13,34 +11,32 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from vyre_dist.sinks.formats import OUTPUT_FORMATS, REPORT, STDOUT, Destination, OutputFormat
+
 if TYPE_CHECKING:
     from vyre_dist.driver.plan import Plan
     from vyre_dist.driver.totals import Totals
-    from vyre_dist.sources import InputProblem
+    from vyre_dist.input_problem import InputProblem
 
 _OUT, _ERR = 1, 2
 
-# formats whose end lists what was not scanned
-_NAMING = frozenset({"human", "jsonl", "sarif", "parquet", "report"})
-
 
 class Console:
-    """Messages and progress. `close` takes the bar away; it may be called twice.
+    """The command's RunObserver: messages and progress. `close` may be called twice.
 
-    Standard error may be closed, or full, or lose its reader: that ends no scan, but `lost` says
-    that not all was said.
+    Standard error may be closed, or full, or lose its reader. That ends no scan, but sets `lost`:
+    not all messages were written.
     """
 
-    def __init__(self, progress: str, outputs: Sequence[tuple[str, str]]) -> None:
-        """`progress`: one of sinks.progress.STYLES, or never. `outputs`: (format, destination); the
-        report is one, too.
-        """
-        from vyre_dist.sinks import open_progress
+    def __init__(self, progress: str, outputs: Sequence[Destination]) -> None:
+        """`progress`: one of sinks.progress.STYLES, or never. `outputs`: the report is one, too."""
+        from vyre_dist.sinks.progress import open_progress
 
         self._progress = open_progress(style=progress) if progress != "never" else None
         self._shared = sys.stdout.isatty() and sys.stderr.isatty()
         self._named_by = _naming_format(outputs)
         self._problems = 0
+        self._store_told = False
         self.lost = False
 
     def say(self, message: str) -> None:
@@ -55,43 +51,48 @@ class Console:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
         except OSError:
-            self._lose()
+            self._drop_stderr()
             self.lost = True
 
-    @property
-    def summed_up_here(self) -> bool:
-        """Whether the summary for people comes where messages are shown."""
-        return self._named_by == "human" and _one_place()
-
     def problem(self, problem: InputProblem) -> None:
-        """Name an input that was not scanned, unless the end of what goes to a standard stream
-        does.
-        """
+        """Name an input that was not scanned, unless an output on a standard stream will."""
         self._problems += 1
         if self._named_by is None:
             self.say(
                 f"not scanned: {problem.path or repr('')}: {problem.reason} ({problem.detail})"
             )
 
-    def given_up(self, why: str) -> None:
-        """Say that the scan did not come to its end; why, unless the summary for people says so."""
-        self.say("the scan was given up" + ("" if self._named_by == "human" else f": {why}"))
+    def aborted(self, why: str) -> None:
+        """Say that the scan was given up; why, unless the summary for people says so."""
+        self.say("the scan was given up" + ("" if self._summary_is_read() else f": {why}"))
 
-    def point_to_problems(self) -> None:
-        """Where the problems are named on another stream than this, say that there are some."""
+    def store_failed(self, problem: str) -> None:
+        """Say once why the autotune store is not used, unless the summary for people will say it in
+        the same place.
+        """
+        if not self._store_told and not (self._summary_is_read() and _one_place()):
+            self._store_told = True
+            self.say(f"warning: {problem}; the scan does without it")
+
+    def published(self, kept: Sequence[tuple[str, str]]) -> None:
+        """Say where problems are named, if not here, and where files are that replace nothing."""
         if self._named_by is not None and self._problems and not _one_place():
             number = "1 input was" if self._problems == 1 else f"{self._problems:,} inputs were"
             self.say(f"{number} not scanned to the end; the end of the output says which")
+        for destination, place in kept:
+            self.say(f"{destination} is left as it was; what had been done by then is in {place}")
+
+    def _summary_is_read(self) -> bool:
+        """Whether a summary for people goes to a standard stream."""
+        return self._named_by is not None and self._named_by.for_people
 
     def writing(self) -> AbstractContextManager[None]:
-        """To be held while findings are written: takes the bar off the terminal if they go to the
-        same one.
-        """
+        """Held while findings are written: takes the bar off the terminal that they share."""
         return (
             self._progress.aside() if self._progress is not None and self._shared else nullcontext()
         )
 
-    def update(self, totals: Totals, plan: Plan) -> None:
+    def progress(self, totals: Totals, plan: Plan) -> None:
         """Show how far the scan is."""
         if self._progress is None:
             return
@@ -108,36 +109,44 @@ class Console:
                 )
             )
         except OSError:
-            self._lose()
+            self._drop_stderr()
             self._progress = None  # nobody sees it; that is no loss
 
-    def close(self, *, ended: bool = False) -> None:
-        """Take the bar away, or write the last line of progress of a scan that `ended`."""
+    def ended(self) -> None:
+        """Take the bar away, or write the last line of progress."""
+        self._close(ended=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._close(ended=False)
+
+    def _close(self, *, ended: bool) -> None:
         progress, self._progress = self._progress, None
         if progress is not None:
             try:
                 progress.close(ended=ended)
             except OSError:
-                self._lose()
+                self._drop_stderr()
                 self.lost = self.lost or ended
 
     @staticmethod
-    def _lose() -> None:
-        from vyre_dist.sinks.output import lose
+    def _drop_stderr() -> None:
+        from vyre_dist.sinks.output import drop_stream
 
-        lose(sys.stderr)
+        drop_stream(sys.stderr)
 
 
-def _naming_format(outputs: Sequence[tuple[str, str]]) -> str | None:
+def _naming_format(outputs: Sequence[Destination]) -> OutputFormat | None:
     """The format that names problems on standard output or standard error; None if none does, or
     nobody sees it.
     """
-    from vyre_dist.sinks.output import STDOUT, identity
+    from vyre_dist.sinks.output import identity
 
     streams = {STDOUT: _OUT, f"/dev/fd/{_ERR}": _ERR}
-    for form, destination in outputs:
-        number = streams.get(identity(destination))
-        if number is not None and form in _NAMING and not _goes_nowhere(number):
+    for name, file in outputs:
+        number = streams.get(identity(file))
+        form = OUTPUT_FORMATS.get(name, REPORT)
+        if number is not None and form.names_problems and not _goes_nowhere(number):
             return form
     return None
 

@@ -1,4 +1,4 @@
-"""Destinations: which format goes where, as --format and --output say, and how the names end."""
+"""Which format goes where, as --format, --output and the endings of file names say."""
 
 from __future__ import annotations
 
@@ -7,90 +7,84 @@ import re
 from collections.abc import Sequence
 
 from vyre_dist.errors import UsageError
+from vyre_dist.sinks.formats import (
+    DEFAULT_FORMAT,
+    FORMAT_OF_ENDING,
+    OUTPUT_FORMATS,
+    STDOUT,
+    Destination,
+)
 
-STDOUT = "-"
-
-_FORMAT_OF = {
-    ".sarif": "sarif",
-    ".sarif.json": "sarif",
-    ".json": "jsonl",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".txt": "human",
-    ".text": "human",
-    ".log": "human",
-    ".out": "human",
-}
-# programs that read SARIF want one of these two; any text may be called .txt, .log or .out
-_ALSO_FITTING = {(".json", "sarif"), (".sarif.json", "jsonl")}
 # digits and long words are no ending: results.2024, scan.nightly-build
 _ENDING = re.compile(r"\.[a-z][a-z0-9]{0,8}")
 
 
 def destinations(
-    formats: Sequence[tuple[str, str]], outputs: Sequence[str]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """(format, file) for each output, and what is to be said about formats that were taken from a
-    name's ending.
+    formats: Sequence[Destination], output_files: Sequence[str]
+) -> tuple[list[Destination], list[str]]:
+    """The destination of each output, and remarks about formats and names that disagree.
 
-    `formats`: (format, file) of --format, "-" where it names no file. `outputs`: the files of
+    `formats`: those of --format, with "-" where one names no file. `output_files`: those of
     --output. Raises UsageError.
     """
-    free = [form for form, file in formats if file == STDOUT]
-    if not outputs:
-        chosen = list(formats) or [("human", STDOUT)]
-        return chosen, _doubts(chosen)
-    if len(free) == 1 and len(outputs) == 1:
-        chosen = [(form, outputs[0] if file == STDOUT else file) for form, file in formats]
-        return chosen, _doubts(chosen)
-    if free or (formats and not all(map(_ending_of, outputs))):
-        named = "names one file" if len(outputs) == 1 else f"names {len(outputs)} files"
+    without_file = [each for each in formats if each.file == STDOUT]
+    if not output_files:
+        chosen = list(formats) or [Destination()]
+        return chosen, _disagreements(chosen)
+    if len(without_file) == 1 and len(output_files) == 1:
+        chosen = [
+            each._replace(file=output_files[0]) if each.file == STDOUT else each for each in formats
+        ]
+        return chosen, _disagreements(chosen)
+    if without_file or (formats and not all(map(_ending_of, output_files))):
+        files = "one file" if len(output_files) == 1 else f"{len(output_files)} files"
         raise UsageError(
-            f"--output {named}, and {len(free)} formats have none: write --format FORMAT=FILE for "
-            "each"
+            f"--output names {files}, and {len(without_file)} formats have none: write --format "
+            "FORMAT=FILE for each"
         )
-    inferred = [(_inferred(file), file) for file in outputs]
-    notes = [
-        f"{file} is written as {form}, as its name ends in {_ending_of(file)}; --format says "
-        "otherwise"
-        for form, file in inferred
-        if form != "human"
+    inferred = [Destination(_format_of(file), file) for file in output_files]
+    remarks = [
+        f"{each.file} is written as {each.format}, as its name ends in {_ending_of(each.file)}; "
+        "--format says otherwise"
+        for each in inferred
+        if each.format != DEFAULT_FORMAT
     ]
-    return [*formats, *inferred], _doubts(formats) + notes
+    return [*formats, *inferred], _disagreements(formats) + remarks
 
 
 def _ending_of(file: str) -> str:
     """The ending of a file's name, in small letters; "" if it has none."""
     name = os.path.basename(file).lower()
-    if name.endswith(".sarif.json") and name != ".sarif.json":
-        return ".sarif.json"
+    for ending in FORMAT_OF_ENDING:
+        # .sarif.json has two parts
+        if ending.count(".") > 1 and name.endswith(ending) and name != ending:
+            return ending
     ending = os.path.splitext(name)[1]
     return ending if _ENDING.fullmatch(ending) else ""
 
 
-def _inferred(file: str) -> str:
+def _format_of(file: str) -> str:
+    """The format that a file's name stands for. Raises UsageError for an unknown ending."""
     ending = _ending_of(file)
     if not ending:
-        return "human"
-    if ending not in _FORMAT_OF:
+        return DEFAULT_FORMAT
+    if ending not in FORMAT_OF_ENDING:
         raise UsageError(
             f"--output {file!r}: no format is known for {ending}; name one (--format human "
-            f"--output {file}), or use one of " + ", ".join(_FORMAT_OF)
+            f"--output {file}), or use one of " + ", ".join(FORMAT_OF_ENDING)
         )
-    return _FORMAT_OF[ending]
+    return FORMAT_OF_ENDING[ending]
 
 
-def _doubts(chosen: Sequence[tuple[str, str]]) -> list[str]:
-    """What is said about files whose names promise another format than was asked for."""
-    notes = []
+def _disagreements(chosen: Sequence[Destination]) -> list[str]:
+    """Remarks about files whose names promise another format than was asked for."""
+    remarks = []
     for form, file in chosen:
         ending = _ending_of(file)
-        promised = _FORMAT_OF.get(ending, "human")
-        if promised not in ("human", form) and (ending, form) not in _ALSO_FITTING:
-            notes.append(
+        promised = FORMAT_OF_ENDING.get(ending, DEFAULT_FORMAT)
+        fits = ending in OUTPUT_FORMATS[form].fits_endings
+        if promised not in (DEFAULT_FORMAT, form) and not fits:
+            remarks.append(
                 f"{file} is written as {form}, as --format says, though its name ends in {ending}"
             )
-    return notes
+    return remarks

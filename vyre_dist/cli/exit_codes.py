@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the shell is told."""
+    """How a command ended, for the shell."""
 
     CLEAN = 0
     """Everything was scanned, nothing was found."""
@@ -22,3 +22,12 @@ class ExitCode(IntEnum):
     """Ctrl-C. What went to standard output stays, output files are left as they were. (Ended by
     signal N: 128 + N.)
     """
+
+    @classmethod
+    def of(cls, *, complete: bool, found: int) -> ExitCode:
+        """The code of a scan with `found` findings. `complete`: all inputs were scanned, and all
+        outputs and messages were written.
+        """
+        if not complete:
+            return cls.INCOMPLETE
+        return cls.FINDINGS if found else cls.CLEAN

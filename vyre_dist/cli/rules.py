@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vyre_dist.cli.exit_codes import ExitCode
-from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED, loading_messages
+from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
+from vyre_dist.runs.pack_messages import pack_messages
 
 if TYPE_CHECKING:
     from vyre_dist.rules import RulePack
@@ -30,7 +31,7 @@ def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
     in).
     """
     loaded = _load(pack, skip_unsupported)
-    for message in loading_messages((), loaded.left_out):
+    for message in pack_messages((), loaded.left_out):
         click.echo(message, err=True)
     for rule in loaded:
         if as_json:
@@ -77,7 +78,7 @@ def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) 
     loaded = _load(pack, skip_unsupported)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for message in loading_messages((), loaded.left_out):
+    for message in pack_messages((), loaded.left_out):
         click.echo(message, err=True)
     routes: dict[int, str] = {}
     refused: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""`vyre-dist scan`: its options. What is done with them is in scan_run.py."""
+"""`vyre-dist scan`: its options. What is done with them is in scan_command.py."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ import click
 from vyre_dist.cli.autotune import STORE
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
-
-_FORMATS = ["human", "jsonl", "sarif", "csv", "parquet"]
+from vyre_dist.sinks.formats import DEFAULT_FORMAT, FORMAT_OF_ENDING, FORMATS, STDOUT, Destination
 
 # click's older versions, which are allowed, know no type arguments here
 if TYPE_CHECKING:
-    _DestinationType = click.ParamType[tuple[str, str]]
+    _DestinationType = click.ParamType[Destination]
 else:
     _DestinationType = click.ParamType
 
 
-class _Destination(_DestinationType):
+class _FormatAndFile(_DestinationType):
     """FORMAT or FORMAT=FILE."""
 
     name = "format[=file]"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
+    ) -> Destination:
+        if isinstance(value, Destination):
             return value
         form, _, file = str(value).partition("=")
-        if form not in _FORMATS:
+        if form not in FORMATS:
             self.fail(
-                f"unknown format {form!r}: use one of {', '.join(_FORMATS)}, or FORMAT=FILE",
+                f"unknown format {form!r}: use one of {', '.join(FORMATS)}, or FORMAT=FILE",
                 param,
                 ctx,
             )
-        return form, file or "-"
+        return Destination(form, file or STDOUT)
 
 
 class _ScanCommand(click.Command):
@@ -57,152 +56,155 @@ class _ScanCommand(click.Command):
     "packs",
     multiple=True,
     metavar="PACK",
-    help="A rule pack: a gitleaks or vyre TOML file, a noseyparker YAML file, a folder of such "
-    "files, or a built-in pack's "
-    "name. May be given several times. Default: everything built in.",
+    help="Search for the rules of PACK: a gitleaks or vyre TOML file, a noseyparker YAML file, a "
+    "folder of such files, or the name of a built-in pack. May be given several times. Default: "
+    "everything built in.",
 )
 @SKIP_UNSUPPORTED
 @click.option(
     "--format",
     "-f",
-    "outputs",
+    "formats",
     multiple=True,
-    type=_Destination(),
-    help="How findings are written: human, jsonl, sarif, csv or parquet, to standard output or "
-    "FORMAT=FILE. "
-    "May be given several times. Default: human.",
+    type=_FormatAndFile(),
+    help=f"Write findings as {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, to standard output or to "
+    f"FILE with FORMAT=FILE. May be given several times. Default: {DEFAULT_FORMAT}.",
 )
 @click.option(
     "--output",
     "-o",
+    "output_files",
     multiple=True,
     type=click.Path(readable=False),
-    help="The file for the --format that names none. Without one the name's ending says the format "
-    "(.sarif, .json, .jsonl, "
-    ".csv, .parquet, .txt), and it may be given several times.",
+    help="Write findings to this file, in the --format that names none. Without such a --format "
+    f"the name's ending chooses it ({', '.join(FORMAT_OF_ENDING)}); then -o may be given several "
+    "times.",
 )
 @click.option(
     "--redact",
     type=click.IntRange(1, 100),
     metavar="[=PERCENT]",
-    help="Mask secrets in every output: all of each, or the given share of it.",
+    help="Mask secrets in every output: all of each secret, or this percentage of it.",
 )
 @click.option(
     "--secret-key-file",
     type=click.Path(readable=False),
     metavar="FILE",
-    help="Give each finding a secret_id, by which the same secret is found elsewhere: an HMAC "
-    "under the key in FILE.",
+    help="Give each finding a secret_id that is the same wherever the same secret is found: an "
+    "HMAC under the key in FILE.",
 )
 @click.option(
     "--files-from",
     type=click.Path(),
-    help="Scan the files that FILE lists ('-': standard input), one a line, or separated by NUL "
-    "bytes. Names are no globs.",
+    help="Scan the files that this file lists ('-': standard input), one a line or separated by "
+    "NUL bytes. Names are taken literally: they are no globs.",
 )
 @click.option(
     "--no-gitignore",
     is_flag=True,
-    help="Also scan what .gitignore files exclude. What git tracks is scanned in any case.",
+    help="Also scan what .gitignore files exclude. Files that git tracks are always scanned.",
 )
-@click.option("--follow", is_flag=True, help="Follow symbolic links to files and folders.")
+@click.option(
+    "--follow",
+    "follow_symlinks",
+    is_flag=True,
+    help="Follow symbolic links to files and folders.",
+)
 @click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help="Leave out paths that match, in gitignore's language.",
+    help="Leave out paths that match this gitignore pattern.",
 )
-@click.option("--include", multiple=True, metavar="GLOB", help="Scan only paths that match.")
-@click.option("--max-file-size", type=SIZE, help="Leave out larger files; they are counted.")
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Scan only paths that match this gitignore pattern.",
+)
+@click.option("--max-file-size", type=SIZE, help="Leave out and count larger files.")
 @click.option(
     "--pool",
     type=click.Choice(["auto", "local", "ray"]),
     default="auto",
     show_default=True,
-    help="Where workers run. auto: Ray inside a Ray job or with --address, else local processes.",
+    help="Where workers run. auto: on Ray inside a Ray job or with --address, else as local "
+    "processes.",
 )
 @click.option(
     "--workers",
     "-j",
     type=click.IntRange(min=1),
-    help="How many workers at most; they start as there is work for them. Default: one for each "
-    "processor, or each GPU "
-    "of the cluster.",
+    help="The most workers to use; they start as there is work. Default: one for each processor, "
+    "or for each GPU of the cluster.",
 )
 @click.option(
     "--autoscale",
     is_flag=True,
-    help="The Ray cluster adds nodes when asked: wait for workers that it has no room for now.",
+    help="Wait for workers that the Ray cluster has no room for yet: it will add nodes.",
 )
 @click.option(
     "--address",
-    help="The Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for a new one on this "
-    "machine.",
+    help="Use the Ray cluster at HOST:PORT or ray://HOST:PORT, find it (auto), or start one on "
+    "this machine (local).",
 )
 @click.option(
     "--backend",
     default="auto",
     show_default=True,
-    help="auto, cpu (Hyperscan and google-re2), cuda (an NVIDIA GPU) or reference (the compiled "
-    "tables in NumPy, slow). "
-    "auto is cuda on cluster workers that own a GPU, cpu elsewhere.",
+    help="What searches: cpu (Hyperscan and google-re2), cuda (an NVIDIA GPU) or reference (the "
+    "compiled tables in NumPy, slow). auto: cuda on cluster workers that own a GPU, else cpu.",
 )
 @click.option(
     "--speculation",
     type=click.Choice(["auto", "force", "disable"]),
     default="auto",
     show_default=True,
-    help="Whether tiles are confirmed in the pass that finds candidates.",
+    help="Whether the pass that finds candidates also confirms them.",
 )
 @click.option(
     "--shard-size",
     type=SIZE,
     default=None,
-    help="Bytes given to a worker at a time; larger files are split. Default: 32M.",
+    help="Give workers so many bytes at a time; split larger files. Default: 32M.",
 )
 @click.option(
     "--max-match-bytes",
     type=SIZE,
     default=None,
-    help="The longest match of a rule without an upper bound. Default: 64K.",
+    help="The longest match of rules that have no upper bound. Default: 64K.",
 )
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
-    help="Where compiled packs are kept and, without --store, the autotune store. Default: the "
-    "user's cache directory.",
+    help="Keep compiled packs here and, without --store, the autotune store. Default: the user's "
+    "cache directory.",
 )
 @click.option(
     "--no-cache",
     is_flag=True,
-    help="Keep no compiled packs and, without --store, no autotune store; read none.",
+    help="Neither read nor keep compiled packs nor, without --store, an autotune store.",
 )
 @STORE
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, readable=False),
-    help="Write the run's summary to FILE, as JSON.",
+    help="Write the run's summary to this file, as JSON.",
 )
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "plain", "json", "never"]),
     default="auto",
     show_default=True,
-    help="Progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. "
-    "auto: a bar on a terminal, "
-    "plain elsewhere.",
+    help="Show progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. "
+    "auto: a bar on a terminal, else plain.",
 )
-def scan(**options: Any) -> int:
+def scan(**values: Any) -> int:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
     Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned
     (it is listed).
     """
-    from vyre_dist.cli.scan_run import ScanRun
+    from vyre_dist.cli.scan_command import scan_command
 
-    scan_run = ScanRun(options)
-    if not scan_run.on_ray:
-        return scan_run.run()
-    from vyre_dist.cli.supervision import supervised
-
-    return supervised(scan_run.run)
+    return scan_command(values)

@@ -13,8 +13,8 @@ from typing import BinaryIO, Protocol, TextIO
 
 from vyre_dist.atomic_file import AtomicFile
 from vyre_dist.errors import UsageError
+from vyre_dist.sinks.formats import STDOUT
 
-STDOUT = "-"
 _MOST_LINKS = 40
 _MOST_DIGITS = 10
 
@@ -53,7 +53,7 @@ class Output(Protocol):
     def abort(self) -> None:
         """Give up; a file destination keeps what it had."""
 
-    def lose(self) -> None:
+    def drop_stream(self) -> None:
         """After an error: see that nobody meets it again who flushes the stream, as whoever starts
         a process does.
         """
@@ -87,9 +87,9 @@ class _Direct:
             ):  # the run has failed already, and this output with it
                 self.stream.close()
 
-    def lose(self) -> None:
+    def drop_stream(self) -> None:
         if not self._owned:
-            lose(self.stream)
+            drop_stream(self.stream)
 
 
 class _Replacing:
@@ -120,11 +120,11 @@ class _Replacing:
     def abort(self) -> None:
         self._file.abort()
 
-    def lose(self) -> None:
+    def drop_stream(self) -> None:
         pass
 
 
-def lose(stream: BinaryIO | TextIO) -> None:
+def drop_stream(stream: BinaryIO | TextIO) -> None:
     """Have what is still in the buffer of a standard stream, and what is written to it from now on,
     go nowhere.
     """

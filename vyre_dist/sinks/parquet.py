@@ -1,5 +1,4 @@
-"""Findings as a Parquet table with bytes kept as bytes; needs pyarrow, which is imported on first
-use.
+"""The parquet format: findings as a Parquet table that keeps bytes as bytes. It needs pyarrow.
 
 The columns are in docs/output-formats.md. The summary is in the file's key-value metadata.
 """
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vyre_dist.finding import Finding
-from vyre_dist.sinks.output import Output, OutputError
+from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
 from vyre_dist.sinks.text import lossy_path, summary_record
 
@@ -50,18 +49,8 @@ def schema(secret_ids: bool = False) -> Any:
 class ParquetSink:
     """Writes row groups of at most 65 536 findings or about 64 MiB, whichever comes first."""
 
-    def __init__(self, output: Output, destination: str, secret_ids: bool = False) -> None:
-        if output.is_terminal:
-            raise OutputError(
-                destination, "parquet is binary and this is a terminal; name a file, or use a pipe"
-            )
-        try:
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise OutputError(
-                destination,
-                f"parquet needs pyarrow ({error}): pip install pyarrow, or choose another format",
-            ) from error
+    def __init__(self, output: Output, secret_ids: bool = False) -> None:
+        import pyarrow.parquet as pq
 
         self._output = output
         self._schema = schema(secret_ids)

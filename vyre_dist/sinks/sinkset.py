@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Self
 
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.finding import Finding
-from vyre_dist.sinks.output import STDOUT, Output, OutputError, identity, open_output
-from vyre_dist.sinks.redact import RedactionError, redact
+from vyre_dist.sinks.formats import FORMATS, OUTPUT_FORMATS, REPORT, STDOUT, OutputFormat
+from vyre_dist.sinks.output import Output, OutputError, identity, open_output
+from vyre_dist.sinks.redaction import RedactionError, redact
+from vyre_dist.sinks.sink import Sink
 from vyre_dist.sinks.summary import RunSummary
-
-# no format of findings, but called so in messages
-_REPORT = "the report"
-
-
-class Sink(Protocol):
-    """Where findings go. After `close` or `abort` nothing else may be called. All may raise
-    OSError.
-    """
-
-    def write(self, findings: Sequence[Finding]) -> None:
-        """Take the findings, in the order given."""
-
-    def close(self, summary: RunSummary) -> None:
-        """Finish with the run's summary; a file appears at its destination now."""
-
-    def abort(self) -> None:
-        """Finish without a result; a file destination keeps what it had."""
 
 
 class SinkFormatError(UsageError):
@@ -64,53 +49,6 @@ class SinkWriteError(VyreError):
         self.format = format_name
         self.destination = destination
         self.errno = error.errno
-
-
-def _human(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001 (one signature for all)
-    from vyre_dist.sinks.human import HumanSink
-
-    return HumanSink(output)
-
-
-def _jsonl(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
-    from vyre_dist.sinks.jsonl import JsonLinesSink
-
-    return JsonLinesSink(output)
-
-
-def _sarif(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
-    from vyre_dist.sinks.sarif import SarifSink
-
-    return SarifSink(output)
-
-
-def _csv(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
-    from vyre_dist.sinks.csv_sink import CsvSink
-
-    return CsvSink(output, secret_ids)
-
-
-def _parquet(output: Output, destination: str, secret_ids: bool) -> Sink:
-    from vyre_dist.sinks.parquet import ParquetSink
-
-    return ParquetSink(output, destination, secret_ids)
-
-
-def _report(output: Output, destination: str, secret_ids: bool) -> Sink:  # noqa: ARG001
-    from vyre_dist.sinks.report import ReportSink
-
-    return ReportSink(output)
-
-
-_FACTORIES: dict[str, Callable[[Output, str, bool], Sink]] = {
-    "human": _human,
-    "jsonl": _jsonl,
-    "sarif": _sarif,
-    "csv": _csv,
-    "parquet": _parquet,
-    _REPORT: _report,
-}
-FORMATS = tuple(name for name in _FACTORIES if name != _REPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +120,7 @@ class SinkSet:
     def _drop(self, each: OpenSink, error: OSError) -> None:
         """Do without a sink that failed; it is told of at the end."""
         each.sink.abort()
-        each.output.lose()
+        each.output.drop_stream()
         failure = SinkWriteError(each.format, each.destination, error)
         failure.__cause__ = error
         if self._failure is None:
@@ -214,19 +152,40 @@ class SinkSet:
         self.abort()
 
 
-def _open_sink(name: str, output: Output, destination: str, secret_ids: bool) -> Sink:
+def _open_sink(form: OutputFormat, output: Output, destination: str, secret_ids: bool) -> Sink:
     """A sink, its beginning written. Where that fails, or is interrupted, the output is dropped."""
     sink: Sink | None = None
     try:
-        sink = _FACTORIES[name](output, destination, secret_ids)
+        if form.binary and output.is_terminal:
+            raise OutputError(
+                destination,
+                f"{form.name} is binary and this is a terminal; name a file, or use a pipe",
+            )
+        _require(form, destination)
+        sink = form.open_sink(output, secret_ids)
         # whoever starts a process flushes standard output, and would take the failure for its own
         output.stream.flush()
     except BaseException as error:
         (sink or output).abort()
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise SinkWriteError(name, destination, error) from error
+            raise SinkWriteError(form.name, destination, error) from error
         raise
     return sink
+
+
+def _require(form: OutputFormat, destination: str) -> None:
+    """Raise OutputError where the package that the format needs cannot be imported."""
+    if not form.needs:
+        return
+    try:
+        importlib.import_module(form.needs)
+    except ImportError as error:
+        package = form.needs.partition(".")[0]
+        raise OutputError(
+            destination,
+            f"{form.name} needs {package} ({error}): pip install {package}, or choose another "
+            "format",
+        ) from error
 
 
 def open_sinks(
@@ -247,35 +206,36 @@ def open_sinks(
     UsageErrors; and SinkWriteError or BrokenPipeError, like the sinks themselves.
     """
     for name, _ in specs:
-        if name not in FORMATS:
+        if name not in OUTPUT_FORMATS:
             raise SinkFormatError(name, FORMATS)
+    wanted = [(OUTPUT_FORMATS[name], destination) for name, destination in specs]
     if report is not None:
-        specs = [*specs, (_REPORT, report)]
+        wanted.append((REPORT, report))
     if redact_percent is not None and not 1 <= redact_percent <= 100:
         raise RedactionError(redact_percent)
     seen: set[str] = set()
-    for _, destination in specs:
+    for _, destination in wanted:
         if "\0" in destination:
             raise OutputError(destination, "a file name cannot have a NUL in it")
         real = identity(destination)
         if real in seen and real != os.devnull:
             raise SinkConflictError(destination)
         seen.add(real)
-    for _, destination in specs:
+    for _, destination in wanted:
         # where the file of another output is put when the scan is given up
         if identity(destination) in {incomplete_name(real) for real in seen}:
             raise SinkConflictError(destination)
     opened: list[OpenSink] = []
     with ExitStack() as undo:
         outputs: list[Output] = []
-        for _, destination in specs:
+        for _, destination in wanted:
             output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
             undo.callback(output.abort)
             outputs.append(output)
         # the beginning of one is written when all are known to be writable
-        for (name, destination), output in zip(specs, outputs, strict=True):
-            sink = _open_sink(name, output, destination, secret_ids)
+        for (form, destination), output in zip(wanted, outputs, strict=True):
+            sink = _open_sink(form, output, destination, secret_ids)
             undo.callback(sink.abort)
-            opened.append(OpenSink(name, destination, output, sink))
+            opened.append(OpenSink(form.name, destination, output, sink))
         undo.pop_all()
     return SinkSet(opened, redact_percent)

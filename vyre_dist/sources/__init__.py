@@ -12,8 +12,9 @@ from vyre_dist.sources.lists import (
     spool_stdin,
 )
 from vyre_dist.sources.pipes import Pipes, pipe_id, spool_pipes
-from vyre_dist.sources.tree import SkipReason, WalkStats
 from vyre_dist.sources.walk import walk, walk_folders
+from vyre_dist.sources.walk_options import WalkOptions
+from vyre_dist.sources.walk_stats import SkipReason, WalkStats
 
 __all__ = [
     "DocumentRef",
@@ -26,6 +27,7 @@ __all__ = [
     "SkipReason",
     "SpoolError",
     "StdinTooLargeError",
+    "WalkOptions",
     "WalkStats",
     "pipe_id",
     "problem_of",

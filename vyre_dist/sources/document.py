@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import Literal, NamedTuple
 
 from vyre_dist.input_problem import InputProblem
@@ -88,3 +89,24 @@ def problem_of(path: str, error: OSError, *, missing: ProblemReason = "vanished"
     if reason == "vanished":
         reason = missing
     return InputProblem(path, reason, error.strerror or type(error).__name__)
+
+
+def ignore_file_problem(error: OSError) -> InputProblem:
+    """The problem that an ignore file could not be read: what it would leave out is scanned."""
+    return InputProblem(os.fsdecode(error.filename or ""), "ignore-file", error.strerror or "")
+
+
+def special_file_problem(path: str, info: os.stat_result) -> InputProblem:
+    """The problem with something that is neither a regular file, nor a directory, nor a link."""
+    mode = info.st_mode
+    if stat.S_ISFIFO(mode):
+        return InputProblem(
+            path,
+            "fifo",
+            "a named pipe is read only where it is an argument itself, or as standard input",
+        )
+    if stat.S_ISSOCK(mode):
+        return InputProblem(path, "socket", "a socket has no content")
+    return InputProblem(
+        path, "device", "devices are not scanned; pipe its content to standard input instead"
+    )

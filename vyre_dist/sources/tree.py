@@ -10,66 +10,42 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Literal
 
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import SUFFIX
-from vyre_dist.sources.document import FolderFiles, ProblemReason, problem_of
+from vyre_dist.sources.document import (
+    FolderFiles,
+    ProblemReason,
+    ignore_file_problem,
+    problem_of,
+    special_file_problem,
+)
 from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Met, Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules, tracked_in
 from vyre_dist.sources.tracked import Repositories, Tracked
+from vyre_dist.sources.walk_options import WalkOptions
+from vyre_dist.sources.walk_stats import SkipReason, WalkStats
 
-SkipReason = Literal[
-    "gitignored",
-    "git-dir",
-    "hidden",
-    "symlink",
-    "excluded-glob",
-    "not-included",
-    "too-large",
-    "duplicate",
-    "own-file",
-]
 #: what depends on the argument that a name is reached from
 _BY_ARGUMENT: frozenset[SkipReason] = frozenset({"gitignored", "excluded-glob", "not-included"})
 _NOTHING: frozenset[str] = frozenset()
 _name_of = attrgetter("name")
 
 
-@dataclass(slots=True)
-class WalkStats:
-    """What a walk met. `skipped` counts entries by reason; a directory that is left out counts
-    once. `bytes` are those of the files whose sizes were looked up.
-
-    `unused_ignore_files`: those that would have left nothing of a folder that the user named.
-    """
-
-    files: int = 0
-    directories: int = 0
-    bytes: int = 0
-    problems: int = 0
-    skipped: Counter[SkipReason] = field(default_factory=Counter)
-    unused_ignore_files: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class WalkRules:
-    """What holds for a whole walk. `once` None: nothing can be met twice. `own_files`: (device,
-    inode) of regular files.
+    """What holds for a whole walk.
+
+    `once`: what has been met, None where nothing can be met twice. `own_files`: (device, inode) of
+    regular files.
     """
 
-    respect_gitignore: bool
-    require_git: bool
-    follow_symlinks: bool
-    hidden: bool
-    git_dir: bool
-    max_file_size: int | None
+    options: WalkOptions
     once: Once | None
     own_files: Set[tuple[int, int]] = frozenset()
     repositories: Repositories = field(default_factory=Repositories)
@@ -115,7 +91,8 @@ def _walk_folder(
     frame: Frame, rules: WalkRules, stats: WalkStats, below: list[Frame]
 ) -> Iterator[FolderFiles | InputProblem]:
     """The files and problems of one directory; `below` gets its subdirectories, in order."""
-    skipped, limit, once = stats.skipped, rules.max_file_size, rules.once
+    options, once, skipped = rules.options, rules.once, stats.skipped
+    limit = options.max_file_size
     entries: list[os.DirEntry[str]] = []
     above, identity = frame.above, (0, 0)
     met: Met | None = None
@@ -160,7 +137,7 @@ def _walk_folder(
     ):  # from filesystems whose listings tell no kinds, so that each entry is asked for
         directories = {e.name for e in entries if _is_directory(e)}
     folders = directories
-    if rules.follow_symlinks:
+    if options.follow_symlinks:
         folders = directories.union(e.name for e in entries if _is_link_to_directory(e))
     already: Set[str] = _NOTHING if met is None else met.taken.intersection(names)
     if left_out_before is not None:
@@ -168,7 +145,7 @@ def _walk_folder(
         if already:
             skipped["duplicate"] += 1
     ignore, tracked = frame.ignore, frame.tracked
-    if rules.respect_gitignore:
+    if options.respect_gitignore:
         errors: list[OSError] = []
         ignore, tracked = _own_rules(frame, names, rules.repositories, errors)
         yield from map(ignore_file_problem, errors)
@@ -189,7 +166,7 @@ def _walk_folder(
     # for git a link is a file wherever it leads; for globs it is what will be walked
     excluded = frame.exclude.ignored(names, folders) if frame.exclude else _NOTHING
     wanted = frame.include.ignored(names, folders) if frame.include else _NOTHING
-    all_wanted = frame.included and rules.hidden and not (ignored or excluded or already or own)
+    all_wanted = frame.included and options.hidden and not (ignored or excluded or already or own)
     prefix = frame.prefix
     files: list[str] = []
     if all_wanted and limit is None:
@@ -205,7 +182,7 @@ def _walk_folder(
     if not all_wanted:
         if not frame.included:
             by_name |= dict.fromkeys(set(names).difference(folders, wanted), "not-included")
-        if not rules.hidden:
+        if not options.hidden:
             by_name |= dict.fromkeys([n for n in names if n.startswith(".")], "hidden")
         by_name |= dict.fromkeys(ignored, "gitignored")
         by_name |= dict.fromkeys(excluded, "excluded-glob")
@@ -224,13 +201,13 @@ def _walk_folder(
         is_dir = name in directories
         reason = by_name.get(name)
         if is_dir and name == ".git":
-            reason = None if rules.git_dir else "git-dir"
+            reason = None if options.git_dir else "git-dir"
         if reason is None and not is_dir:
             is_link = False
             try:
                 info = entry.stat(follow_symlinks=False)
                 is_link = stat.S_ISLNK(info.st_mode)
-                if is_link and (once is None or not rules.follow_symlinks):
+                if is_link and (once is None or not options.follow_symlinks):
                     reason = "symlink"
                 elif is_link and once is not None:
                     info = entry.stat()
@@ -254,7 +231,7 @@ def _walk_folder(
                     if files:
                         yield FolderFiles(prefix, files)
                         files = []
-                    yield special_file(prefix + name, info)
+                    yield special_file_problem(prefix + name, info)
                     continue
                 if limit is None or info.st_size <= limit:
                     files.append(name)
@@ -266,7 +243,7 @@ def _walk_folder(
             else:  # a link: git knows what it leads to by its own path
                 tracked_below = (
                     tracked_in(prefix + name, rules.repositories)
-                    if rules.respect_gitignore
+                    if options.respect_gitignore
                     else None
                 )
             below.append(
@@ -341,24 +318,3 @@ def _own_rules(
         own = read_ignore_file(os.path.join(frame.location, ".gitignore"), errors)
         ignore = ignore if own is None else ignore.with_file(own)
     return ignore, tracked
-
-
-def ignore_file_problem(error: OSError) -> InputProblem:
-    """An ignore file that was not used: what it would leave out is scanned."""
-    return InputProblem(os.fsdecode(error.filename or ""), "ignore-file", error.strerror or "")
-
-
-def special_file(path: str, info: os.stat_result) -> InputProblem:
-    """The problem with something that is neither a regular file, nor a directory, nor a link."""
-    mode = info.st_mode
-    if stat.S_ISFIFO(mode):
-        return InputProblem(
-            path,
-            "fifo",
-            "a named pipe is read only where it is an argument itself, or as standard input",
-        )
-    if stat.S_ISSOCK(mode):
-        return InputProblem(path, "socket", "a socket has no content")
-    return InputProblem(
-        path, "device", "devices are not scanned; pipe its content to standard input instead"
-    )

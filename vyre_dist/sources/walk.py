@@ -28,8 +28,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, islice
 
@@ -37,34 +36,29 @@ from vyre_dist.document_paths import needs_escape, normal_path, written_path
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import SUFFIX
 from vyre_dist.sources import globs
-from vyre_dist.sources.document import DocumentRef, FolderFiles, problem_of
-from vyre_dist.sources.gitignore import IgnoreChain, IgnoreFile
+from vyre_dist.sources.document import (
+    DocumentRef,
+    FolderFiles,
+    ignore_file_problem,
+    problem_of,
+    special_file_problem,
+)
+from vyre_dist.sources.gitignore import IgnoreChain
 from vyre_dist.sources.once import Once
+from vyre_dist.sources.path_globs import PathGlobs, from_here
 from vyre_dist.sources.pipes import FileId, Pipes
 from vyre_dist.sources.repository import rules_above
-from vyre_dist.sources.tree import (
-    Frame,
-    WalkRules,
-    WalkStats,
-    ignore_file_problem,
-    special_file,
-    walk_tree,
-)
+from vyre_dist.sources.tree import Frame, WalkRules, walk_tree
+from vyre_dist.sources.walk_options import WalkOptions
+from vyre_dist.sources.walk_stats import WalkStats
 
 Item = FolderFiles | DocumentRef | InputProblem
 
 
 def walk(
     paths: Iterable[str | bytes | os.PathLike[str]],
+    options: WalkOptions = WalkOptions(),  # noqa: B008 (frozen)
     *,
-    respect_gitignore: bool = True,
-    require_git: bool = False,
-    follow_symlinks: bool = False,
-    hidden: bool = True,
-    git_dir: bool = False,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    max_file_size: int | None = None,
     own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
     names: Iterable[str | bytes | os.PathLike[str]] = (),
@@ -72,38 +66,17 @@ def walk(
 ) -> Iterator[DocumentRef | InputProblem]:
     """Yield every document below `paths`, and a problem for every input that cannot be one.
 
-    The options are walk_folders'.
+    The parameters are walk_folders'.
     """
     stats = stats if stats is not None else WalkStats()
-    items = walk_folders(
-        paths,
-        respect_gitignore=respect_gitignore,
-        require_git=require_git,
-        follow_symlinks=follow_symlinks,
-        hidden=hidden,
-        git_dir=git_dir,
-        include=include,
-        exclude=exclude,
-        max_file_size=max_file_size,
-        own_files=own_files,
-        stats=stats,
-        names=names,
-        pipes=pipes,
-    )
+    items = walk_folders(paths, options, own_files=own_files, stats=stats, names=names, pipes=pipes)
     return _with_sizes(items, stats)
 
 
 def walk_folders(
     paths: Iterable[str | bytes | os.PathLike[str]],
+    options: WalkOptions = WalkOptions(),  # noqa: B008 (frozen)
     *,
-    respect_gitignore: bool = True,
-    require_git: bool = False,
-    follow_symlinks: bool = False,
-    hidden: bool = True,
-    git_dir: bool = False,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    max_file_size: int | None = None,
     own_files: Set[tuple[int, int]] = frozenset(),
     stats: WalkStats | None = None,
     names: Iterable[str | bytes | os.PathLike[str]] = (),
@@ -112,16 +85,10 @@ def walk_folders(
     """Yield the files below `paths` folder by folder, files that were named themselves as
     documents, and a problem for every input that cannot be one.
 
-    `include` and `exclude` are globs in gitignore's language (without `#` and `!`): one without a
-    slash is matched against names at any depth, one with a slash against the path from the argument
-    and from the working directory alike; a final slash means directories. `include` keeps files
-    that match or lie below a directory that does; `exclude` wins over it, and both also apply to
-    the arguments and the directories that those lie in. `max_file_size` is in bytes; larger files
-    are counted as too-large. `hidden` False leaves out names that begin with a dot. `own_files` are
-    (device, inode) of regular files to leave out as the scan's own. `names` come after `paths` and
-    are taken literally: there is no glob among them. Of all these, two are taken at once, and the
-    others as they are needed. `pipes`: what came of named pipes among `paths` (pipes.py); any other
-    is a problem.
+    `own_files` are (device, inode) of regular files to leave out as the scan's own. `names` come
+    after `paths` and are taken literally: there is no glob among them. Both are read as they are
+    needed, but for the first two arguments, which are read at once. `pipes`: the content of named
+    pipes among `paths` (pipes.py); any other pipe is a problem. `stats` gets the counts.
     """
     given = chain(
         ((os.fsdecode(path), True) for path in paths),
@@ -130,21 +97,13 @@ def walk_folders(
     first = list(islice(given, 2))
     twice = (
         len(first) > 1
-        or follow_symlinks
+        or options.follow_symlinks
         or any(may and globs.has_glob(path) for path, may in first)
     )
-    rules = WalkRules(
-        respect_gitignore,
-        require_git,
-        follow_symlinks,
-        hidden,
-        git_dir,
-        max_file_size,
-        Once() if twice else None,
-        own_files,
-    )
+    rules = WalkRules(options, Once() if twice else None, own_files)
     stats = stats if stats is not None else WalkStats()
-    walker = _Walk(rules, _Globs(include), _Globs(exclude), stats, dict(pipes or {}))
+    include, exclude = PathGlobs(options.include), PathGlobs(options.exclude)
+    walker = _Walk(rules, include, exclude, stats, dict(pipes or {}))
     return walker.run(chain(first, given))
 
 
@@ -181,7 +140,7 @@ def _document(path: str, info: os.stat_result, open_path: str) -> DocumentRef | 
         return _ref(path, info, open_path)
     if stat.S_ISDIR(info.st_mode):
         return InputProblem(path, "vanished", "a folder has taken the file's place")
-    return special_file(path, info)
+    return special_file_problem(path, info)
 
 
 def _written(item: Item) -> Iterator[Item]:
@@ -215,115 +174,11 @@ def _written_prefix(prefix: str) -> str:
     return written_path(prefix).rstrip("/") + "/" if needs_escape(prefix) else prefix
 
 
-def _glob_file(patterns: Sequence[str]) -> IgnoreFile | None:
-    return (
-        IgnoreFile([os.fsencode(_normal_glob(p)) for p in patterns], globs=True)
-        if patterns
-        else None
-    )
-
-
-def _normal_glob(pattern: str) -> str:
-    """A glob of the options as a path has its form; a final slash stays, as it means
-    directories.
-    """
-    normal = normal_path(pattern)
-    if normal in (".", "/"):
-        return pattern
-    return normal + "/" if pattern.endswith("/") else normal
-
-
-def _chain(file: IgnoreFile | None, directory: str) -> IgnoreChain:
-    """The globs as they stand in `directory`, counting from it and from the working directory."""
-    if file is None:
-        return IgnoreChain()
-    here, place = _split_here(directory)
-    return IgnoreChain().with_file(
-        file, [os.fsencode(each) for each in (here + place, place) if each]
-    )
-
-
-class _Globs:
-    """Globs as arguments meet them."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self.file = _glob_file(patterns)
-        # of the latest argument's directory: arguments come in runs
-        self._parent: str | None = None
-        self._in_parent = IgnoreChain()
-        self._takes_parent: bool | None = None
-
-    def take(self, path: str, is_dir: bool) -> bool:
-        """Whether they take an argument, or a directory that it lies in. `path` is as _from_here
-        gives it.
-
-        Where a directory lies outside of the working directory, what is above it is not asked: it
-        tells where this one was put.
-        """
-        if self.file is None:
-            return False
-        parent, name = os.path.split(path)
-        if parent != self._parent:
-            self._parent, self._in_parent, self._takes_parent = (
-                parent,
-                _chain(self.file, parent),
-                None,
-            )
-        if name not in ("", ".", "..") and self._in_parent.ignored(
-            {name}, {name} if is_dir else ()
-        ):
-            return True
-        if is_dir and _split_here(path)[1].startswith(("/", "../")):
-            return False
-        if self._takes_parent is None:
-            self._takes_parent = self._take_one_of(*_split_here(parent))
-        return self._takes_parent
-
-    def _take_one_of(self, here: str, place: str) -> bool:
-        """The directory `place`, counted from `here`, or one that it lies in."""
-        chain = _chain(self.file, here)
-        for part in filter(None, place.split("/")):
-            if part != ".." and chain.ignored({part}, {part}):
-                return True
-            chain = chain.enter(part)
-        return False
-
-
-def _split_here(path: str) -> tuple[str, str]:
-    """The working directory, with a final slash, where an absolute path lies in it (otherwise
-    nothing), and the rest.
-    """
-    if path.startswith("/"):
-        with suppress(FileNotFoundError):  # it was removed
-            here = os.path.join(os.getcwd(), "")
-            if path.startswith(here):
-                return here, path.removeprefix(here)
-            if path == here[:-1]:
-                return path, ""
-    return "", "" if path == "." else path
-
-
-def _from_here(path: str) -> str:
-    """`path` without `.` and `..`, relative if it was. os.path.normpath takes back a link for the
-    `..` behind it, which leads to the parent of the link's target.
-    """
-    if ".." not in path:
-        return os.path.normpath(path)
-    done = "/" if path.startswith("/") else "."
-    for part in path.split("/"):
-        if part == ".." and os.path.islink(done):
-            parent = os.path.dirname(os.path.realpath(done))
-            done = parent if path.startswith("/") else os.path.relpath(parent)
-        else:
-            done = os.path.normpath(os.path.join(done, part))
-    return done
-
-
 @dataclass(frozen=True, slots=True)
 class _Walk:
     rules: WalkRules
-    include: _Globs
-    exclude: _Globs
+    include: PathGlobs
+    exclude: PathGlobs
     stats: WalkStats
     pipes: dict[FileId, DocumentRef | InputProblem | None]
     walked: set[str] = field(default_factory=set)
@@ -366,18 +221,18 @@ class _Walk:
 
     def _argument(self, path: str, info: os.stat_result, named: bool) -> Iterator[Item]:
         """`named`: by the user, not by a list or as what a glob matches."""
-        rules, stats = self.rules, self.stats
+        rules, options, stats = self.rules, self.rules.options, self.stats
         # after it was asked for as it was given: `file/` is no file
         path = normal_path(path)
-        normal = _from_here(path)
+        normal = from_here(path)
         is_dir = stat.S_ISDIR(info.st_mode)
         if SUFFIX in normal or (info.st_dev, info.st_ino) in rules.own_files:
             stats.skipped["own-file"] += 1
             return
-        if self.exclude.take(normal, is_dir):
+        if self.exclude.match(normal, is_dir):
             stats.skipped["excluded-glob"] += 1
             return
-        included = self.include.file is None or self.include.take(normal, is_dir)
+        included = not self.include or self.include.match(normal, is_dir)
         if is_dir:
             if rules.once is not None:
                 if normal in self.walked:
@@ -387,13 +242,13 @@ class _Walk:
                 self.walked.add(normal)
             errors: list[OSError] = []
             above = (
-                rules_above(path, rules.repositories, errors) if rules.respect_gitignore else None
+                rules_above(path, rules.repositories, errors) if options.respect_gitignore else None
             )
-            loose = above is None and not rules.require_git
+            loose = above is None and not options.require_git
             ignore, tracked = above or (IgnoreChain() if loose else None, None)
             yield from map(ignore_file_problem, errors)
             prefix = "" if path == "." else path.rstrip("/") + "/"
-            globbed = _chain(self.exclude.file, normal), _chain(self.include.file, normal)
+            globbed = self.exclude.chain(normal), self.include.chain(normal)
             frame = Frame(path, prefix, ignore, *globbed, included, loose=loose, tracked=tracked)
             if rules.once is not None:
                 rules.once.next_argument()
@@ -401,12 +256,12 @@ class _Walk:
         elif not stat.S_ISREG(info.st_mode) and not (
             named and (info.st_dev, info.st_ino) in self.pipes
         ):
-            yield special_file(path, info)
+            yield special_file_problem(path, info)
         elif not included:
             stats.skipped["not-included"] += 1
         elif not stat.S_ISREG(info.st_mode):
             yield from self._pipe(path, (info.st_dev, info.st_ino))
-        elif rules.max_file_size is not None and info.st_size > rules.max_file_size:
+        elif options.max_file_size is not None and info.st_size > options.max_file_size:
             stats.skipped["too-large"] += 1
         elif rules.once is not None and not rules.once.claim_file(path):
             stats.skipped["duplicate"] += 1

@@ -1,27 +1,25 @@
-"""The inputs of `vyre-dist scan`: its arguments, a list, standard input and named pipes, as a plan
-takes them.
+"""The inputs of a run: paths, a list of files, standard input and named pipes, as a plan takes
+them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack
 from itertools import chain
-from typing import Any, BinaryIO
-
-import click
+from typing import TYPE_CHECKING, BinaryIO
 
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.document_paths import written_path
 from vyre_dist.errors import UsageError
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import regular_files
 from vyre_dist.sources import (
     DocumentRef,
     FileListError,
     FolderFiles,
-    InputProblem,
     WalkStats,
     pipe_id,
     read_file_list,
@@ -31,18 +29,29 @@ from vyre_dist.sources import (
 )
 from vyre_dist.temporary import temporary_directory
 
+if TYPE_CHECKING:
+    from vyre_dist.runs.options import ScanOptions
+
+STDIN = "-"
+"""Standard input, where an input is named."""
+
+Waiting = Callable[[Sequence[str]], None]
+"""Told of named pipes that nobody has opened for writing yet."""
+
 
 class ScanInputs:
-    """`options`: the command's, by their parameter names. `stack` holds the copies of what is no
-    file.
+    """The inputs that `options` name. `stack` holds the copies of what is no file.
 
-    `listed`: how many names of the list have been asked for.
+    `listed`: how many names of the list have been read.
     """
 
-    def __init__(self, options: dict[str, Any], stats: WalkStats, stack: ExitStack) -> None:
-        self._o = options
+    def __init__(
+        self, options: ScanOptions, stats: WalkStats, stack: ExitStack, waiting: Waiting
+    ) -> None:
+        self._options = options
         self._stats = stats
         self._stack = stack
+        self._waiting = waiting
         self.listed = 0
 
     def items(
@@ -51,17 +60,18 @@ class ScanInputs:
         """Documents, folders' files and problems, without the regular files `own_files` (device,
         inode).
 
-        Standard input and named pipes are read here, to their end. Raises UsageError.
+        Reads standard input and named pipes to their end at once. Raises UsageError.
         """
-        o = self._o
-        paths: Sequence[str] = [path for path in o["paths"] if path != "-"]
+        options = self._options
+        given, file_list = options.paths, options.files_from
+        paths: Sequence[str] = [path for path in given if path != STDIN]
         parts: list[Iterable[FolderFiles | DocumentRef | InputProblem]] = []
-        own_pipe = pipe_id(0) if "-" in o["paths"] or o["files_from"] == "-" else None
-        if o["files_from"] == "-" and ("-" in o["paths"] or _is_among(own_pipe, paths)):
+        own_pipe = pipe_id(0) if STDIN in given or file_list == STDIN else None
+        if file_list == STDIN and (STDIN in given or _is_among(own_pipe, paths)):
             raise UsageError(
                 "standard input can be a document (-) or a list (--files-from -), not both"
             )
-        if "-" in o["paths"]:
+        if STDIN in given:
             parts.append([self._stack.enter_context(spool_stdin(_stdin(), temporary_directory()))])
         pipes = self._pipes(
             [path for path in paths if own_pipe is None or pipe_id(path) != own_pipe]
@@ -70,19 +80,15 @@ class ScanInputs:
             pipes[own_pipe] = None
         names: Iterable[str] = ()
         list_problems: list[InputProblem] = []
-        if o["files_from"]:
-            listed = read_file_list(o["files_from"], _stdin() if o["files_from"] == "-" else None)
-            names = self._counted(_as_far_as_it_goes(listed, list_problems, alone=not o["paths"]))
-        elif not o["paths"]:
+        if file_list:
+            listed = read_file_list(file_list, _stdin() if file_list == STDIN else None)
+            names = self._counted(_readable_names(listed, list_problems, alone=not given))
+        elif not given:
             paths = ["."]
         parts.append(
             walk_folders(
                 paths,
-                respect_gitignore=not o["no_gitignore"],
-                follow_symlinks=o["follow"],
-                include=o["include"],
-                exclude=o["exclude"],
-                max_file_size=o["max_file_size"],
+                options.walk,
                 own_files=own_files,
                 stats=self._stats,
                 names=names,
@@ -99,7 +105,7 @@ class ScanInputs:
         named = [path for path in paths if pipe_id(path) is not None]
         if not named:
             return {}
-        return self._stack.enter_context(spool_pipes(named, temporary_directory(), _waiting))
+        return self._stack.enter_context(spool_pipes(named, temporary_directory(), self._waiting))
 
     def _counted(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
@@ -107,31 +113,27 @@ class ScanInputs:
             yield name
 
 
-def own_files_of(
-    destinations: Sequence[tuple[str, str]], report: str | None
-) -> frozenset[tuple[int, int]]:
-    """(device, inode) of the regular files that the scan writes or will replace."""
+def own_files_of(files: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """(device, inode) of the regular files that a run writes to: standard output and standard
+    error, and those of its outputs' `files` that it will replace.
+    """
     streams = [fd for fd, stream in ((1, sys.stdout), (2, sys.stderr)) if stream is not None]
-    files = [file for _, file in (*destinations, ("", report or "-")) if file != "-"]
-    files += [incomplete_name(os.path.realpath(file)) for file in files]
-    return regular_files([*streams, *files])
+    named = list(files)
+    named += [incomplete_name(os.path.realpath(file)) for file in named]
+    return regular_files([*streams, *named])
 
 
 def _is_among(pipe: tuple[int, int] | None, paths: Sequence[str]) -> bool:
     return pipe is not None and any(pipe_id(path) == pipe for path in paths)
 
 
-def _waiting(pipes: Sequence[str]) -> None:
-    from vyre_dist.sinks.text import visible
-
-    click.echo(f"vyre-dist: waiting for somebody to write to {visible(', '.join(pipes))}", err=True)
-
-
-def _as_far_as_it_goes(
+def _readable_names(
     listed: Iterator[str], problems: list[InputProblem], *, alone: bool
 ) -> Iterator[str]:
-    """The paths of a list. One that can't be read at all and is all there is to scan (`alone`) is
-    bad usage; one that breaks off when documents have been scanned is a problem of the run.
+    """The paths of a list, as far as it can be read.
+
+    A list that cannot be read at all and is all there is to scan (`alone`) is bad usage. A list
+    that breaks off after documents have been scanned is a problem of the run.
     """
     begun = not alone
     try:

@@ -1,4 +1,4 @@
-"""Why a scan had no document: an exit code of 0 says that nothing was found, and here nothing was
+"""Why a run scanned no document. Exit code 0 says that nothing was found, and here nothing was
 looked at.
 """
 
@@ -12,24 +12,24 @@ def cause(
     *,
     include: Sequence[str] = (),
     empty_list: str | None = None,
-    places: Sequence[str] | None = None,
+    paths: Sequence[str] | None = None,
 ) -> str:
-    """A sentence without its full stop, nothing where there is no cause but problems.
+    """A sentence without its full stop; "" where the only cause is problems, which are listed.
 
-    `skipped`: what was left out, by reason. `empty_list`: a list without a name in it. `places`:
-    what was asked for, None where not all of it could be scanned.
+    `skipped`: entries left out, by reason. `empty_list`: a list of files without a name in it.
+    `paths`: what was asked for, None where not all of it could be scanned.
     """
-    told = [
+    causes = [
         text.format(_entries(skipped[reason]))
         for reason, text in _causes(include).items()
         if skipped.get(reason)
     ]
     if empty_list is not None:
         where = "on standard input" if empty_list == "-" else empty_list
-        told.insert(0, f"the list {where} is empty")
-    if not told and places is not None:
-        told = [f"there is no file in {', '.join(places) or 'what was asked for'}"]
-    return "no document was scanned: " + "; ".join(told) if told else ""
+        causes.insert(0, f"the list {where} is empty")
+    if not causes and paths is not None:
+        causes = [f"there is no file in {', '.join(paths) or 'what was asked for'}"]
+    return "no document was scanned: " + "; ".join(causes) if causes else ""
 
 
 def _causes(include: Sequence[str]) -> dict[str, str]:

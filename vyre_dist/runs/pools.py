@@ -1,0 +1,58 @@
+"""Which pool of workers a run uses: local processes, or the actors of a Ray cluster."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from vyre_dist.errors import UsageError
+
+if TYPE_CHECKING:
+    from vyre_dist.driver.pool import WorkerPool, WorkerSpec
+
+
+def uses_ray(kind: str, address: str | None) -> bool:
+    """Whether a pool of this kind (`auto`, `local` or `ray`) is a Ray cluster's: `auto` is, inside
+    of a Ray job.
+    """
+    # RAY_ADDRESS alone is no sign: people export it for `submit`
+    return kind == "ray" or bool(address) or (kind == "auto" and _in_ray_job())
+
+
+def open_pool(
+    spec: WorkerSpec,
+    stack: ExitStack,
+    *,
+    kind: str = "auto",
+    workers: int | None = None,
+    address: str | None = None,
+    autoscale: bool = False,
+) -> WorkerPool:
+    """A pool that is not started yet. `stack` disconnects from Ray when the caller is done.
+
+    Raises UsageError where the arguments contradict each other.
+    """
+    if kind == "local" and address:
+        raise UsageError(
+            "--address names a Ray cluster, which --pool local does not use: leave one of them out"
+        )
+    if uses_ray(kind, address):
+        from vyre_dist.actors.ray_pool import RayPool
+
+        ray_pool = RayPool(spec, workers, address, autoscale=autoscale, stay_connected=True)
+        # when the outputs are whole: a signal during it would take them along
+        stack.callback(ray_pool.disconnect)
+        return ray_pool
+    if autoscale:
+        raise UsageError(
+            "--autoscale is for a Ray cluster: add --pool ray, or --address, or leave it out"
+        )
+    from vyre_dist.driver.local_pool import LocalPool
+
+    return LocalPool(spec, workers)
+
+
+def _in_ray_job() -> bool:
+    from vyre_dist.actors.jobs import in_ray_job
+
+    return in_ray_job()

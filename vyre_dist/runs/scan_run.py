@@ -1,0 +1,191 @@
+"""ScanRun: a plan, a pool, outputs and stores, opened from options and handed to the driver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vyre_dist.driver.plan import Plan
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.errors import UsageError
+from vyre_dist.kernels import backend_warning, require_known
+from vyre_dist.leftovers import removed_line
+from vyre_dist.program import ArtifactCache
+from vyre_dist.program.packs import LoadedPack, load_pack, load_supported
+from vyre_dist.runs.inputs import ScanInputs, Waiting, own_files_of
+from vyre_dist.runs.options import ScanOptions
+from vyre_dist.runs.pack_messages import pack_messages
+from vyre_dist.runs.pools import open_pool
+from vyre_dist.runs.stores import RunStores
+from vyre_dist.runs.summary import summary_of
+from vyre_dist.sinks.formats import STDOUT
+from vyre_dist.sinks.sinkset import SinkWriteError, open_sinks
+from vyre_dist.sources import WalkStats
+
+if TYPE_CHECKING:
+    from vyre_dist.driver.worker_facts import WorkerFacts
+    from vyre_dist.finding import Finding
+    from vyre_dist.runs.observer import RunObserver
+    from vyre_dist.secret_key import SecretKey
+    from vyre_dist.sinks.summary import RunSummary
+
+
+class ScanRun:
+    """One run. Making it checks the options, loads the rules and opens the outputs; `scan` does the
+    work, and `publish` puts the outputs in their places.
+
+    All that it opens is closed with `stack`. Outputs that were not published are dropped then.
+    Raises UsageError.
+    """
+
+    def __init__(self, options: ScanOptions, stack: ExitStack, waiting: Waiting) -> None:
+        require_known(options.backend)
+        self._options = options
+        self._secret_key = _secret_key(options.secret_key_file)
+        self._stores = RunStores(options)
+        self._cache = ArtifactCache(self._stores.pack_folder)
+        self._pack = _load(options, self._cache)
+        self._config = EngineConfig(
+            backend=options.backend,
+            speculation=options.speculation,
+            shard_bytes=options.shard_size,
+            max_match_bytes=options.max_match_bytes,
+            cache_dir=self._stores.pack_folder,
+        )
+        self._pack_key = f"{self._pack.data.content_hash()} {self._config.max_match_bytes}"
+        self._pool = open_pool(
+            WorkerSpec(self._pack.data, self._config),
+            stack,
+            kind=options.pool,
+            workers=options.workers,
+            address=options.address,
+            autoscale=options.autoscale,
+        )
+        self._stats = WalkStats()
+        self._inputs = ScanInputs(options, self._stats, stack, waiting)
+        # neither what is written nor the key is for a report
+        files = [file for _, file in options.destinations if file != STDOUT]
+        own_files = own_files_of([*files, *([options.report] if options.report else [])])
+        if self._secret_key is not None:
+            own_files |= self._secret_key.own_files
+        self._plan = Plan(self._inputs.items(own_files), self._config.shard_bytes)
+        opened = open_sinks(
+            options.destinations,
+            report=options.report,
+            redact_percent=options.redact,
+            secret_ids=self._secret_key is not None,
+        )
+        self._sinks = stack.enter_context(opened)
+        self._by_rule: Counter[str] = Counter()
+        self._aborted: str | None = None
+
+    def opening_messages(self) -> Iterator[str]:
+        """What there is to say before the scan: about leftovers, which are removed, the rules and
+        the backend.
+        """
+        yield from map(removed_line, self._sinks.remove_leftovers())
+        yield from pack_messages(self._pack.warnings, self._pack.left_out)
+        if slow := backend_warning(self._config.backend):
+            yield f"warning: {slow}"
+
+    def scan(self, observer: RunObserver) -> RunSummary:
+        """Scan, and write the findings to the outputs, whose files do not appear yet.
+
+        Raises UsageError where no worker can do what was asked for, and what the outputs raise.
+        """
+        outcome = self._run(observer)
+        observer.ended()
+        for path in self._stats.unused_ignore_files:
+            observer.say(
+                f"{path} would leave out all of a folder that was asked for; it is not used"
+            )
+        if self._aborted is not None:
+            observer.aborted(self._aborted)
+        self._tell_of_cache(observer, [self._cache.trouble, *self._pool.notes()])
+        self._stores.publish(self._pack_key, outcome.uses)
+        self._tell_of_store(observer)
+        summary = summary_of(
+            outcome,
+            options=self._options,
+            pool=self._pool.name,
+            stats=self._stats,
+            by_rule=self._by_rule,
+            left_out=self._pack.left_out,
+            store_problem=self._stores.problem,
+            aborted=self._aborted,
+            list_is_empty=self._inputs.listed == 0,
+        )
+        for warning in summary.warnings:
+            observer.say(f"warning: {warning}")
+        if self._secret_key is not None:
+            summary = replace(summary, secret_key=self._secret_key.fingerprint)
+        return summary
+
+    def publish(self, summary: RunSummary, observer: RunObserver) -> None:
+        """Put the outputs in their places, or beside them where the scan was aborted.
+
+        Raises SinkWriteError, when the others are there, and BrokenPipeError.
+        """
+        failure: SinkWriteError | None = None
+        try:
+            self._sinks.close(summary, given_up=self._aborted is not None)
+        except SinkWriteError as error:
+            failure = error
+        observer.published(self._sinks.kept)
+        if failure is not None:
+            raise failure
+
+    def _run(self, observer: RunObserver) -> ScanOutcome:
+        def on_findings(findings: Sequence[Finding]) -> None:
+            self._by_rule.update(f.rule_id for f in findings)
+            with observer.writing():
+                self._sinks.write(findings)
+
+        def threshold(facts: WorkerFacts) -> int | None:
+            known = self._stores.threshold_pct(self._pack_key, facts)
+            self._tell_of_store(observer)
+            return known
+
+        told = Callbacks(on_findings, observer.problem, observer.say, observer.progress, threshold)
+        try:
+            return run_scan(
+                self._plan, self._pool, self._pack.data.rules, told, secret_key=self._secret_key
+            )
+        except ScanAbortedError as error:
+            if error.refused and not error.outcome.totals.documents:
+                raise UsageError(str(error)) from error
+            self._aborted = str(error)
+            return error.outcome
+
+    def _tell_of_store(self, observer: RunObserver) -> None:
+        if self._stores.problem:
+            observer.store_failed(self._stores.problem)
+
+    def _tell_of_cache(self, observer: RunObserver, troubles: Iterable[str]) -> None:
+        """Say once that the cache folder can't be used: what was found before the scan, or the
+        first that it met.
+        """
+        if message := self._stores.folder_trouble or next(filter(None, troubles), ""):
+            observer.say(
+                f"warning: {message}; --cache-dir names another folder, --no-cache does without"
+            )
+
+
+def _secret_key(file: str | None) -> SecretKey | None:
+    if file is None:
+        return None
+    from vyre_dist.secret_key import SecretKey
+
+    return SecretKey.load(file)
+
+
+def _load(options: ScanOptions, cache: ArtifactCache) -> LoadedPack:
+    if options.skip_unsupported:
+        return load_supported(options.packs, cache)
+    pack, warnings = load_pack(options.packs, cache)
+    return LoadedPack(pack, warnings, ())
