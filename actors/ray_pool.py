@@ -60,7 +60,7 @@ from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import require_backend
-from vyre_dist.rules.codec import pack_to_bytes
+from vyre_dist.rules.codec import encode_pack
 
 # those for which a GPU is reserved where there are any
 _GPU_BACKENDS = frozenset({"auto", "cuda"})
@@ -178,7 +178,7 @@ class RayPool:
             "scheduling_strategy": "SPREAD",
         }
         # once for all workers, however many there are
-        pack = ray.put(pack_to_bytes(self._spec.pack))
+        pack = ray.put(encode_pack(self._spec.pack))
         self._arguments = (pack, asdict(self._spec.config))
         return list(range(count))
 

@@ -25,7 +25,7 @@ from vyre_dist.actors.cluster import cpus_beside
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import GpuGoneError, VyreError, WorkerUnusableError
-from vyre_dist.rules.codec import pack_from_bytes
+from vyre_dist.rules.codec import decode_pack
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class ScanActor:
         """Keep what `ready` will load: an exception in here would cost Ray the actor, and us the
         reason.
 
-        `pack`: from pack_to_bytes. `config`: EngineConfig's fields.
+        `pack`: from encode_pack. `config`: EngineConfig's fields.
         """
         self._pack = pack
         self._config = dict(config)
@@ -107,7 +107,7 @@ class ScanActor:
             if wanted == "auto":
                 config = replace(config, backend="cpu" if seen.missing else "cuda")
         require_backend(config.backend)
-        pack = pack_from_bytes(self._pack)
+        pack = decode_pack(self._pack)
         processes = max(1, min(cpus_beside(len(own)) - 1, MOST_PROCESSES)) if own else 1
         if own:
             # also with one process: calls come from several threads, and an engine is for one

@@ -27,7 +27,7 @@ from corpus import sampled_files
 from vyre_dist import regex as rx
 from vyre_dist.compiler import RegexTooLargeError, default_model
 from vyre_dist.compiler.anchors import AnchorSet, choose_anchors
-from vyre_dist.compiler.positions import build_positions
+from vyre_dist.compiler.position_automaton import build_position_automaton
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.extract import Window
 from vyre_dist.extract.window import whole
@@ -51,7 +51,7 @@ VARIANTS: dict[str, Chosen] = {
 def anchors_of(pattern: bytes) -> AnchorSet:
     """The anchors of a pattern for whoever looks at every place."""
     try:
-        positions = build_positions(rx.strip_captures(rx.parse(pattern).root))
+        positions = build_position_automaton(rx.strip_captures(rx.parse(pattern).root))
     except RegexTooLargeError as error:
         return AnchorSet((), str(error))
     return choose_anchors(positions, default_model(), stride=1)
@@ -72,7 +72,7 @@ def with_anchors(
             windows = dict.fromkeys(anchor.classes for anchor in anchors.anchors)
             texts = [rx.to_pcre(concat(CharClass(mask) for mask in window)) for window in windows]
         else:
-            texts = [rule.gate_pattern or rule.candidate_pattern]
+            texts = [rule.keyword_pattern or rule.candidate_pattern]
         expressions += texts
         ids += [rule.index] * len(texts)
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)

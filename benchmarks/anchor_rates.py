@@ -30,7 +30,7 @@ from corpus import sampled_files
 from vyre_dist import regex as rx
 from vyre_dist.compiler import CompiledTables, PackTables, compile_tables, execute
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import Candidates, bitmap_places, gram_candidates, probed
+from vyre_dist.compiler.arena_executor import Candidates, bitmap_positions, gram_candidates, probed
 from vyre_dist.rules import RulePack
 
 RECORDED_RULES = 5
@@ -46,16 +46,16 @@ def measure(
     bitmap = steps = confirmed = 0
     by_gram, by_whole_window = Stage(), Stage()
     for document in documents:
-        arena = Arena.pack([document])
-        hits = bitmap_places(tables, arena.data)
+        arena = Arena.lay_out([document])
+        hits = bitmap_positions(tables, arena.data)
         bitmap += hits.size
         found = gram_candidates(tables, arena, hits)
         by_gram.add(tables, found)
         by_whole_window.add(tables, probed(tables, arena, found))
     for document in documents[: max(1, len(documents) // 8)]:
-        verdicts = execute(tables, document)
-        steps += verdicts.steps
-        confirmed += len(verdicts.confirmed)
+        result = execute(tables, document)
+        steps += result.steps
+        confirmed += len(result.confirmed)
     record = {
         "tree": os.path.basename(os.path.normpath(tree)),
         "files": len(documents),
@@ -88,11 +88,11 @@ class Stage:
 
     def add(self, tables: PackTables, found: Candidates) -> None:
         """Count one document's."""
-        self.places += int(np.unique(found.places).size)
-        self.pairs += int(found.places.size)
+        self.places += int(np.unique(found.positions).size)
+        self.pairs += int(found.positions.size)
         rules = tables.entries["rule"][found.entries]
         for rule in np.unique(rules).tolist():
-            self.by_rule[rule] += int(np.unique(found.places[rules == rule]).size)
+            self.by_rule[rule] += int(np.unique(found.positions[rules == rule]).size)
 
     def record(self, ids: list[str], positions: int) -> dict[str, object]:
         """Percentages of positions, those of the heaviest rules by name."""

@@ -98,14 +98,14 @@ except ImportError:  # as it was called before
     from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist import RulePack
 from vyre_dist.program import ArtifactCache, compile_pack
-from vyre_dist.rules.screens import screens_of
+from vyre_dist.rules.byte_filters import byte_filters_of
 pack = RulePack.builtin()
 text = (data / "text").read_bytes()
 documents = [text[i:i + 32_000] for i in range(0, len(text), 32_000)]
 documents *= max(1, (200 << 20) // len(text))
 numbered = [(n, f"d{n}", document) for n, document in enumerate(documents)]
 compiled = compile_pack(pack.data)
-device_pack = DevicePack(compiled, ArtifactCache(None), screens_of(pack.data))
+device_pack = DevicePack(compiled, ArtifactCache(None), byte_filters_of(pack.data))
 with (
     ExtractionPool(pack.data, compiled, device_pack.reading, 12) as pool,
     GpuStream(device_pack, pack.data, pool, slots=8, slot_bytes=256 << 20) as stream,

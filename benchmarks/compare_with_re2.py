@@ -67,7 +67,7 @@ def oracle_of(pack_path: str, paths: list[str]) -> list[Row]:
             if regexp is None:
                 if filters.rule_applies_to_path(index, path):
                     rows.append((path, rule.id, 0, 0, 0, 0))
-            elif filters.gate_open(index, lowered) and filters.rule_applies_to_path(index, path):
+            elif filters.has_keyword(index, lowered) and filters.rule_applies_to_path(index, path):
                 for start, end, groups in matches(regexp, data):
                     lines = partial(line, data, start, end)
                     if filters.judge(index, path, data[start:end], groups, lines):

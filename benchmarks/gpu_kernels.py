@@ -38,7 +38,7 @@ def main() -> None:
     gpu = Gpu()
     stream = gpu.stream
     tables = load_tables(compile_pack(RulePack.load(args.rules).data))
-    arena = repeated(Arena.pack(read_sample(args.sample)[1]), args.copies)
+    arena = repeated(Arena.lay_out(read_sample(args.sample)[1]), args.copies)
     there, space = DeviceArena(), Workspace()
     there.upload(arena, stream)
     programs = CudaPrograms(gpu.device, tables, DEFAULT_TUNABLES, MAX_STEPS)

@@ -38,7 +38,7 @@ from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.regex import parse
 from vyre_dist.rules import RulePack
-from vyre_dist.rules.screens import screens_of
+from vyre_dist.rules.byte_filters import byte_filters_of
 
 HERE = Path(__file__).parent
 SLOT_BYTES = 512 << 20
@@ -259,7 +259,7 @@ def stream_rates(
     findings = sum(map(len, want))
     places = sorted((n, f.rule_id, f.start, f.end) for n, own in enumerate(want) for f in own)
     compiled = compile_pack(pack.data)
-    device_pack = DevicePack(compiled, ArtifactCache(None), screens_of(pack.data))
+    device_pack = DevicePack(compiled, ArtifactCache(None), byte_filters_of(pack.data))
     with (
         ExtractionPool(pack.data, compiled, device_pack.reading, workers) as pool,
         GpuStream(device_pack, pack.data, pool, slots=8, slot_bytes=SLOT_BYTES) as stream,
@@ -335,7 +335,7 @@ def main() -> None:
         parser.error("--sample is needed; --write-sample makes one")
 
     paths, documents = read_sample(args.sample)
-    one = Arena.pack(documents)
+    one = Arena.lay_out(documents)
     pack = RulePack.load(args.rules) if args.rules else RulePack.builtin()
     gpu = Gpu()
     record: dict[str, Any] = {

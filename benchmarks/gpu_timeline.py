@@ -25,7 +25,7 @@ from gpu_scan import SLOT_BYTES
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules import RulePack
-from vyre_dist.rules.screens import screens_of
+from vyre_dist.rules.byte_filters import byte_filters_of
 from vyre_dist.stream import ExtractionPool, GpuStream, gpu_stream
 
 
@@ -124,7 +124,7 @@ def main() -> None:
     paths, documents = paths * copies, documents * copies
     pack = RulePack.load(args.rules)
     compiled = compile_pack(pack.data)
-    device_pack = DevicePack(compiled, ArtifactCache(None), screens_of(pack.data))
+    device_pack = DevicePack(compiled, ArtifactCache(None), byte_filters_of(pack.data))
     pool: Any = NoExtraction()
     if args.workers:
         pool = ExtractionPool(pack.data, compiled, device_pack.reading, args.workers)

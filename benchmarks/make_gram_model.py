@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from corpus import shuffled_paths
 
-from vyre_dist.compiler.gram_model import GramModel, pack_grams
+from vyre_dist.compiler.gram_model import GramModel, encode_grams
 
 LARGEST_FILE = 2 << 20
 
@@ -83,7 +83,7 @@ def main() -> None:
     merged, where = np.unique(np.concatenate(keys), return_inverse=True)
     rates: npt.NDArray[np.float64] = np.bincount(where, np.concatenate(shares)).astype(np.float64)
 
-    blob = pack_grams(merged, rates, single)
+    blob = encode_grams(merged, rates, single)
     Path(args.output).write_bytes(blob)
     model = GramModel.from_bytes(blob)
     heavy = np.sort(rates)[::-1]

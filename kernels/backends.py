@@ -17,7 +17,7 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
 
 if TYPE_CHECKING:
-    from vyre_dist.rules.screens import Screen
+    from vyre_dist.rules.byte_filters import ByteFilter
 
 
 class ScanBackend(Backend[ScanProgram], Protocol):
@@ -96,12 +96,12 @@ def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:
 class BackendOptions:
     """What some backends can make use of.
 
-    `screens`: gives, by the pack's rule number, the matches that need not be found, since a filter
-    drops them. `gpu`: the address of the process that owns the GPU (kernels/cuda/service.py), ""
-    for this one.
+    `byte_filters`: gives, by the pack's rule number, the matches that need not be found, since a
+    filter drops them. `gpu`: the address of the process that owns the GPU
+    (kernels/cuda/service.py), "" for this one.
     """
 
-    screens: Callable[[], Sequence[Screen]] | None = None
+    byte_filters: Callable[[], Sequence[ByteFilter]] | None = None
     gpu: str = ""
 
 
@@ -117,7 +117,9 @@ def cpu_backend_class() -> Callable[[CompiledPack, ArtifactCache], ScanBackend]:
 
 
 def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
-    del options  # to find out where a match is costs it the time, so that it has nothing of screens
+    del (
+        options
+    )  # to find out where a match is costs it the time, so that it has nothing of byte_filters
     return cpu_backend_class()(compiled, cache)
 
 
@@ -139,8 +141,8 @@ def _open_cuda(
         return WarmingBackend(compiled, cache, options.gpu)
     from vyre_dist.kernels.cuda import CudaBackend, DevicePack
 
-    screens = options.screens() if options.screens else None
-    return CudaBackend(compiled, cache, DevicePack(compiled, cache, screens).lane())
+    byte_filters = options.byte_filters() if options.byte_filters else None
+    return CudaBackend(compiled, cache, DevicePack(compiled, cache, byte_filters).lane())
 
 
 BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], ScanBackend]] = {

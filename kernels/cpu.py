@@ -44,8 +44,8 @@ class CpuBackend(HostBackend):
         self._cache = cache
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)
-        for rule, reach in self._candidates.reaches.items():
-            self.matchers[rule].reach = reach
+        for rule, lookbehind in self._candidates.lookbehinds.items():
+            self.matchers[rule].lookbehind = lookbehind
         self._every_end = bool(self._candidates.every)
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}

@@ -17,7 +17,7 @@ import hyperscan
 import msgpack
 
 from vyre_dist.errors import UsageError
-from vyre_dist.extract.matcher import Reach
+from vyre_dist.extract.matcher import Lookbehind
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
 _SCHEMA = 7
@@ -36,12 +36,12 @@ def build_database(
     when refused.
 
     `flags`: Hyperscan's, for all rules or for each.
-    `gates`: the rules whose gate_pattern is compiled in place of the regex.
+    `gates`: the rules whose keyword_pattern is compiled in place of the regex.
     """
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=[
-            (r.gate_pattern if r.index in gates else None) or r.candidate_pattern for r in rules
+            (r.keyword_pattern if r.index in gates else None) or r.candidate_pattern for r in rules
         ],
         ids=[r.index for r in rules],
         elements=len(rules),
@@ -82,8 +82,8 @@ class CandidateDatabases:
     whole: the keyword may be in another window. `approximate`: rules that Hyperscan took only in
     prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules
     that it can't help with (they match the empty string, or it refused them): candidates
-    everywhere. `reaches`: of the rules without a widest match, which are found by where they end,
-    as far as it helps.
+    everywhere. `lookbehinds`: of the rules without a widest match, which are found by where they
+    end, as far as it helps.
     """
 
     every: tuple[Any, ...]
@@ -93,7 +93,7 @@ class CandidateDatabases:
     single: frozenset[int]
     approximate: frozenset[int]
     always: tuple[int, ...]
-    reaches: dict[int, Reach]
+    lookbehinds: dict[int, Lookbehind]
 
 
 _LAST_PAIRS = (
@@ -144,7 +144,7 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     searched = [r for r in compiled.rules if r.min_width > 0]
     # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex
     # itself
-    gated = [r.index for r in searched if r.gate_pattern is not None and _accepts(r, _EVERY_END)]
+    gated = [r.index for r in searched if r.keyword_pattern is not None and _accepts(r, _EVERY_END)]
     approximate: list[int] = []
     every = _together(searched, gated, approximate)
     if every is None:
@@ -153,11 +153,13 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
         approximate = [r.index for r in refused if r.index not in unhelped]
         always = sorted(always + unhelped)
         every = _together([r for r in searched if r.index not in unhelped], gated, approximate)
-    reaches = {
-        r.index: reach for r in searched if r.max_width is None and (reach := Reach.of(r.pattern))
+    lookbehinds = {
+        r.index: lookbehind
+        for r in searched
+        if r.max_width is None and (lookbehind := Lookbehind.of(r.pattern))
     }
     blobs = [] if every is None else [hyperscan.dumpb(every)]
-    parts = [blobs, gated, approximate, always, list(reaches.items())]
+    parts = [blobs, gated, approximate, always, list(lookbehinds.items())]
     cache.put("hyperscan", key, msgpack.packb(parts))
     return _opened(compiled, cache, parts)
 
@@ -166,7 +168,7 @@ def _opened(
     compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]
 ) -> CandidateDatabases:
     """The databases from what the cache holds of them."""
-    blobs, gated, approximate, always, reaches = parts
+    blobs, gated, approximate, always, lookbehinds = parts
     unsearched = {*approximate, *always}
     exact = [r for r in compiled.rules if r.index not in unsearched]
     inexact = [r for r in compiled.rules if r.index in frozenset(approximate)]
@@ -188,7 +190,7 @@ def _opened(
         frozenset((*gated, *approximate)),
         frozenset(approximate),
         tuple(always),
-        {rule: Reach(*reach) for rule, reach in reaches},
+        {rule: Lookbehind(*lookbehind) for rule, lookbehind in lookbehinds},
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import ArenaVerdicts, Candidates, candidates, confirm
+from vyre_dist.compiler.arena_executor import ArenaResult, Candidates, candidates, confirm
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
 from vyre_dist.errors import UsageError
@@ -64,33 +64,33 @@ class ReferenceBackend:
         found = candidates(self.tables, arena)
         if program.kind == "prefilter":
             return [_to_bytes(found)]
-        verdicts = confirm(self.tables, arena, found, tile_bytes=program.tunables.tile_bytes)
-        report = SpeculationReport.from_counts(verdicts.committed_tiles, verdicts.rolled_back_tiles)
-        return [self._extract(inputs, verdicts).tobytes() + encode_counter_tail(report)]
+        result = confirm(self.tables, arena, found, tile_bytes=program.tunables.tile_bytes)
+        report = SpeculationReport.from_counts(result.committed_tiles, result.rolled_back_tiles)
+        return [self._extract(inputs, result).tobytes() + encode_counter_tail(report)]
 
     def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
         """See ScanBackend."""
         found, tile_bytes = _from_bytes(outputs[0]), Tunables().tile_bytes
-        verdicts = confirm(self.tables, arena_of(windows), found, tile_bytes=tile_bytes)
-        return [self._extract(windows, verdicts).tobytes()]
+        result = confirm(self.tables, arena_of(windows), found, tile_bytes=tile_bytes)
+        return [self._extract(windows, result).tobytes()]
 
-    def _extract(self, windows: Sequence[Window], verdicts: ArenaVerdicts) -> Spans:
+    def _extract(self, windows: Sequence[Window], result: ArenaResult) -> Spans:
         """Where the rules match in the windows for which that is confirmed or left open."""
         rules = self.compiled.rules
         return spans_from_rows(
             [
                 (w, rules[number].index, start, end - start, flags)
-                for w, number in verdicts.pairs()
+                for w, number in result.pairs()
                 for start, end, flags in self.matchers[rules[number].index].iter_matches(windows[w])
             ]
         )
 
 
 def arena_of(windows: Sequence[Window], memory: npt.NDArray[np.uint8] | None = None) -> Arena:
-    """The windows, packed (see Arena.pack); each knows whether its document begins and ends where
-    it does.
+    """The windows, packed (see Arena.lay_out); each knows whether its document begins and ends
+    where it does.
     """
-    return Arena.pack(
+    return Arena.lay_out(
         [window.data for window in windows],
         [window.base == 0 for window in windows],
         [window.at_end for window in windows],
@@ -99,7 +99,7 @@ def arena_of(windows: Sequence[Window], memory: npt.NDArray[np.uint8] | None = N
 
 
 def _to_bytes(found: Candidates) -> bytes:
-    rows = np.empty(found.places.size, ARENA_CANDIDATE_DTYPE)
+    rows = np.empty(found.positions.size, ARENA_CANDIDATE_DTYPE)
     rows["place"], rows["entry"], rows["document"] = found
     return rows.tobytes()
 

@@ -25,7 +25,7 @@ def rule_routes(compiled: CompiledPack) -> dict[int, str]:
             way = "google-re2 on every document: Hyperscan refuses the regex"
         elif rule.index in approximate:
             way = "Hyperscan (prefilter mode), then google-re2: Hyperscan refuses the exact regex"
-        elif rule.gate_pattern is not None:
+        elif rule.keyword_pattern is not None:
             way = (
                 "keywords, then Hyperscan, then google-re2: the regex has no literal to search for"
             )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.arena import Arena, packed_size
+from vyre_dist.compiler.arena import Arena, arena_size
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.report import encode_counter_tail
 from vyre_dist.errors import UsageError
@@ -133,14 +133,14 @@ class CudaBackend:
         return self._read.data
 
     def _pack(self, windows: Sequence[Window]) -> Arena:
-        starts = np.array([window.place for window in windows], np.int64)
+        starts = np.array([window.memory_offset for window in windows], np.int64)
         if starts.size and starts.min() >= 0:
             ends = starts + np.array([len(window.data) for window in windows], np.int64)
             at_start = np.array([window.base == 0 for window in windows])
             at_end = np.array([window.at_end for window in windows])
             self._packed = Arena(self._read[: int(ends[-1])], starts, ends, at_start, at_end)
             return self._packed
-        size = packed_size([len(window.data) for window in windows])
+        size = arena_size([len(window.data) for window in windows])
         self._packed = arena_of(windows, self.lane.room(size, "packed"))
         return self._packed
 

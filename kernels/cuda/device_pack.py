@@ -12,11 +12,11 @@ from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import Spans
 from vyre_dist.program import ArtifactCache, CompiledPack
-from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.span_tables import build_span_tables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.reading import RowReading
-from vyre_dist.rules.screens import Screen
+from vyre_dist.rules.byte_filters import ByteFilter
 
 MAX_STEPS = 1024
 """How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps
@@ -43,7 +43,7 @@ def fitting_tunables(device: Device) -> Tunables:
 
 
 class DevicePack:
-    """`screens`: by the pack's rule number, the matches that the search for spans need not give.
+    """`byte_filters`: by the pack's rule number, the matches that the search for spans need not give.
     None: it gives all.
 
     `tunables`: None for those that suit the device. Raises DeviceUnusableError, NvrtcMissingError
@@ -54,7 +54,7 @@ class DevicePack:
         self,
         compiled: CompiledPack,
         cache: ArtifactCache,
-        screens: Sequence[Screen] | None = None,
+        byte_filters: Sequence[ByteFilter] | None = None,
         tunables: Tunables | None = None,
     ) -> None:
         self.compiled = compiled
@@ -63,7 +63,7 @@ class DevicePack:
         self.device = open_device(cache)
         tunables = tunables or fitting_tunables(self.device)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
-        spans = make_spans(compiled, self.tables, screens)
+        spans = build_span_tables(compiled, self.tables, byte_filters)
         self._search = Spans(self.device, spans) if spans.any else None
 
     @property

@@ -16,7 +16,7 @@ from vyre_dist.kernels.cuda.instances import OUTPUT, STRETCH, Instance
 from vyre_dist.kernels.cuda.structs import SPAN_DEPTH, SPAN_TABLES_DTYPE
 from vyre_dist.kernels.cuda.uploads import upload
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
-from vyre_dist.program.pack_spans import PackSpans
+from vyre_dist.program.span_tables import SpanTables
 from vyre_dist.rows.layout import MATCH_DTYPE
 
 _THREADS = 256
@@ -37,7 +37,7 @@ def instance() -> Instance:
 class Spans:
     """The kernel for one pack."""
 
-    def __init__(self, device: Device, spans: PackSpans) -> None:
+    def __init__(self, device: Device, spans: SpanTables) -> None:
         self._kernel = device.kernel(instance())
         self._words = -(-spans.visited_bits // 64) * 2 + 2  # even: pairs of words follow
         self._arrays = upload(

@@ -18,10 +18,10 @@ from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Piece, ScanTask
-from vyre_dist.rules.codec import pack_to_bytes
+from vyre_dist.rules.codec import encode_pack
 from vyre_dist.rules.model import PackData, Rule
 
-PACK = pack_to_bytes(PackData("p", (Rule("r", r"key=\d+"),)))
+PACK = encode_pack(PackData("p", (Rule("r", r"key=\d+"),)))
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, (256 << 10) - 1, 256 << 10, 3 << 20])
@@ -49,7 +49,7 @@ def test_ready_tells_who_it_is() -> None:
         (PACK, {"backend": "abacus"}, "abacus"),
         (PACK, {"threshold_pct": 15, "speculation": "never"}, "never"),
         (b"junk", {}, "cannot read a pack"),
-        (pack_to_bytes(PackData("p", (Rule("r", "a("),))), {}, "a("),
+        (encode_pack(PackData("p", (Rule("r", "a("),))), {}, "a("),
     ],
 )
 def test_ready_tells_why_it_cannot(pack: bytes, config: dict[str, object], reason: str) -> None:

@@ -45,8 +45,8 @@ def re2_of(regex: Any) -> Any:
 
 def rules_found(tables: PackTables, text: bytes) -> tuple[set[int], set[int]]:
     """(rules that match for certain, rules that the host has to look at)."""
-    verdicts = execute(tables, text)
-    return verdicts.rules, {rule for rule, _ in verdicts.for_host}
+    result = execute(tables, text)
+    return result.rules, {rule for rule, _ in result.for_host}
 
 
 def match_ends(node: Node, text: bytes, starts: set[int]) -> set[int]:

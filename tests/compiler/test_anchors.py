@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from vyre_dist.compiler import default_model
 from vyre_dist.compiler.anchors import MAX_GRAMS, AnchorSet, choose_anchors
 from vyre_dist.compiler.min_cut import FlowNetwork
-from vyre_dist.compiler.positions import build_positions
+from vyre_dist.compiler.position_automaton import build_position_automaton
 from vyre_dist.regex import charclass, parse, strip_captures
 
 
 def anchors_of(pattern: str, stride: int = 1) -> AnchorSet:
     return choose_anchors(
-        build_positions(strip_captures(parse(pattern).root)), default_model(), stride
+        build_position_automaton(strip_captures(parse(pattern).root)), default_model(), stride
     )
 
 
@@ -67,7 +67,7 @@ def test_chosen_windows(pattern: str, windows: set[str]) -> None:
     ],
 )
 def test_chosen_windows_at_even_places(pattern: str, windows: set[str]) -> None:
-    """Where only even places are looked at, a match that begins at an odd one has another window,
+    """Where only even offsets are looked at, a match that begins at an odd one has another window,
     or a byte before it.
     """
     assert spelled(anchors_of(pattern, stride=2)) == windows
@@ -86,7 +86,7 @@ def test_chosen_windows_at_even_places(pattern: str, windows: set[str]) -> None:
     ],
 )
 def test_byte_before_a_match(pattern: str, before: int | None) -> None:
-    """Before a match at an odd place stands what its assertions allow: nothing where it must begin
+    """Before a match at an odd offset stands what its assertions allow: nothing where it must begin
     at a text's start.
     """
     ahead = {
@@ -102,7 +102,7 @@ def test_byte_before_a_match(pattern: str, before: int | None) -> None:
 def test_every_match_has_a_window_at_an_even_place(
     lab: SimpleNamespace, rng: random.Random
 ) -> None:
-    """Wherever a match begins, one of the anchors begins at an even place of the text and lies on
+    """Wherever a match begins, one of the anchors begins at an even offset of the text and lies on
     it.
     """
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.compiler import GramModel, PackTables, Route, compile_tables
-from vyre_dist.compiler import rule_program as rule_program_module
+from vyre_dist.compiler import routed_rule as rule_program_module
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import (
-    NO_PLACE,
-    bitmap_places,
+    NO_POSITION,
+    bitmap_positions,
     candidates,
     execute_arena,
     gram_candidates,
@@ -35,7 +35,7 @@ def random_arena(lab: SimpleNamespace, rng: random.Random, whole: bool = False) 
     """Up to seven stretches, empty ones among them, each whole or open at either end."""
     stretches = [lab.random_haystack(rng, 9) for _ in range(rng.randrange(8))]
     flags = [[whole or rng.random() < 0.6 for _ in stretches] for _ in range(2)]
-    return Arena.pack(stretches, *flags, alignment=rng.choice((2, 2, 4, 16)))
+    return Arena.lay_out(stretches, *flags, alignment=rng.choice((2, 2, 4, 16)))
 
 
 def random_tables(lab: SimpleNamespace, rng: random.Random, model: GramModel) -> PackTables:
@@ -102,7 +102,8 @@ def test_bit_parallel_as_defined(
 def test_another_stride_as_defined(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
 ) -> None:
-    """With another stride than the tables were made for, other places are looked at, as defined."""
+    """With another stride than the tables were made for, other positions are looked at, as
+    defined."""
     tables = random_tables(lab, rng, flat_model)
     for stride in (1, 2):
         other = replace(tables, stride=stride)
@@ -110,7 +111,7 @@ def test_another_stride_as_defined(
         check_against_plain_python(other, arena, 1 << rng.randrange(7), rng.choice((1, 2, 5, 99)))
         found = candidates(other, arena)
         by_window = ~np.isin(found.entries, other.always_entries)
-        assert not np.any(found.places[by_window] % stride)
+        assert not np.any(found.positions[by_window] % stride)
 
 
 def test_long_arenas(flat_model: GramModel) -> None:
@@ -121,7 +122,7 @@ def test_long_arenas(flat_model: GramModel) -> None:
     window = min(tables.grams.tolist()).to_bytes(4, "little")
     for offset in range(9):
         text = (b"." * offset + window + b".....") * (190_001 // (9 + offset))
-        arena = Arena.pack([text])
+        arena = Arena.lay_out([text])
         grams = {int(gram) for gram in tables.grams}
         wanted = {
             at
@@ -130,11 +131,17 @@ def test_long_arenas(flat_model: GramModel) -> None:
         }
         assert len(wanted) >= text.count(window) > 5000
         assert (
-            set(gram_candidates(tables, arena, bitmap_places(tables, arena.data)).places.tolist())
+            set(
+                gram_candidates(
+                    tables, arena, bitmap_positions(tables, arena.data)
+                ).positions.tolist()
+            )
             == wanted
         )
-        even = gram_candidates(tables, arena, bitmap_places(replace(tables, stride=2), arena.data))
-        assert set(even.places.tolist()) == {at for at in wanted if at % 2 == 0}
+        even = gram_candidates(
+            tables, arena, bitmap_positions(replace(tables, stride=2), arena.data)
+        )
+        assert set(even.positions.tolist()) == {at for at in wanted if at % 2 == 0}
 
 
 RUNS = [r"\b[a-f0-9]{40}\b", "[0-9]{33}x?", "(?i)x?[0-9a-f]{64}", "[0-9.]{31}"]
@@ -163,7 +170,7 @@ def test_runs_as_defined(rng: random.Random) -> None:
     stretches = [b"".join(rng.choices(pieces, k=rng.randrange(8))) for _ in range(rng.randrange(6))]
     flags = [[rng.random() < 0.7 for _ in stretches] for _ in range(2)]
     check_against_plain_python(
-        tables, Arena.pack(stretches, *flags, alignment=rng.choice((2, 16))), 64, 99
+        tables, Arena.lay_out(stretches, *flags, alignment=rng.choice((2, 16))), 64, 99
     )
 
 
@@ -175,7 +182,7 @@ def test_more_runs_than_are_looked_for() -> None:
     assert ["runs of bytes already" in program.reason for program in compiled.programs] == (
         [False] * MAX_RUNS + [True] * 3
     )
-    arena = Arena.pack([b"0" * 31, b"."])
+    arena = Arena.lay_out([b"0" * 31, b"."])
     found = {
         row[:2] for row in execute_arena(compiled.tables, arena, tile_bytes=64).for_host.tolist()
     }
@@ -199,8 +206,8 @@ def test_runs_hold_every_match(lab: SimpleNamespace) -> None:
     ):
         for filler in (b"-", b"\n", b"Z"):
             documents = [filler * offset + text + filler * (offset % 3) for offset in range(261)]
-            verdicts = execute_arena(tables, Arena.pack(documents, alignment=2), tile_bytes=64)
-            known = {row[:2] for row in verdicts.for_host.tolist()}
+            result = execute_arena(tables, Arena.lay_out(documents, alignment=2), tile_bytes=64)
+            known = {row[:2] for row in result.for_host.tolist()}
             for document, data in enumerate(documents):
                 found = {rule for rule, oracle in enumerate(oracles) if oracle.search(data)}
                 assert {(document, rule) for rule in found} <= known, (data, filler)
@@ -220,8 +227,8 @@ ALWAYS = {
 
 
 def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) -> None:
-    """A rule without windows has a row at each place where a match can begin, at 261 offsets and at
-    edges.
+    """A rule without windows has a row at each position where a match can begin, at 261 offsets and
+    at edges.
     """
     tables = compile_tables([parse(pattern).root for pattern in ALWAYS]).tables
     assert set(tables.routes.tolist()) == {Route.ALWAYS_ON}
@@ -232,12 +239,12 @@ def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) 
         root = parse(pattern).root
         for text in texts:
             documents = [b"-" * offset + text + b"\n" * (offset % 3) for offset in range(261)]
-            arena = Arena.pack(documents, alignment=2)
-            verdicts = execute_arena(tables, arena, tile_bytes=64)
-            assert not verdicts.for_host.size
-            found = verdicts.confirmed[verdicts.confirmed["rule"] == rule]
-            places = found["place"].astype(np.int64) - arena.starts[found["document"]]
-            rows = list(zip(found["document"].tolist(), places.tolist(), strict=True))
+            arena = Arena.lay_out(documents, alignment=2)
+            result = execute_arena(tables, arena, tile_bytes=64)
+            assert not result.for_host.size
+            found = result.confirmed[result.confirmed["rule"] == rule]
+            positions = found["position"].astype(np.int64) - arena.starts[found["document"]]
+            rows = list(zip(found["document"].tolist(), positions.tolist(), strict=True))
             near = [
                 (document, start)
                 for document, data in enumerate(documents)
@@ -271,34 +278,34 @@ def test_always_on_as_defined(lab: SimpleNamespace, rng: random.Random) -> None:
 
 
 def test_always_on_in_large_arenas(flat_model: GramModel) -> None:
-    """Documents of more than the places that are looked at together are read to their ends, and no
-    further.
+    """Documents of more than the positions that are looked at together are read to their ends, and
+    no further.
     """
     tables = compile_tables([parse("(?m)^x$").root]).tables
     assert tables.routes.tolist() == [Route.ALWAYS_ON]
     text = b"y" * ((1 << 16) - 2) + b"\nx"
     documents = [text, b"y" + text, text + b"\ny", b"x"]
-    arena = Arena.pack(documents)
-    verdicts = execute_arena(tables, arena, tile_bytes=64)
-    places = [place - int(arena.starts[d]) for d, _, place in verdicts.confirmed.tolist()]
-    assert places == [(1 << 16) - 1, 1 << 16, (1 << 16) - 1, 0]
-    assert not verdicts.for_host.size
+    arena = Arena.lay_out(documents)
+    result = execute_arena(tables, arena, tile_bytes=64)
+    positions = [position - int(arena.starts[d]) for d, _, position in result.confirmed.tolist()]
+    assert positions == [(1 << 16) - 1, 1 << 16, (1 << 16) - 1, 0]
+    assert not result.for_host.size
 
 
 @pytest.mark.parametrize("pattern", [".+", r"(?s).", r"\w", "a*", r"\b"])
 def test_what_is_nearly_everywhere_is_the_hosts(pattern: str) -> None:
-    """Rules that may begin at most places, or match the empty string, are searched for in every
+    """Rules that may begin at most positions, or match the empty string, are searched for in every
     document by the host.
     """
     compiled = compile_tables([parse(pattern).root])
     assert compiled.programs[0].route is Route.HOST and compiled.programs[0].reason
-    verdicts = execute_arena(compiled.tables, Arena.pack([b"abc", b""]), tile_bytes=64)
-    assert verdicts.for_host.tolist() == [(0, 0, NO_PLACE), (1, 0, NO_PLACE)]
+    result = execute_arena(compiled.tables, Arena.lay_out([b"abc", b""]), tile_bytes=64)
+    assert result.for_host.tolist() == [(0, 0, NO_POSITION), (1, 0, NO_POSITION)]
 
 
 def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
     """Hundreds of candidates of long runs, which are run together until few are left, have the
-    plain verdicts.
+    plain result.
     """
     patterns = ["tok_[a-z]{5,40}x", "(?:ab)+c?tok_", r"tok_.*\bend$", "tok_[^x]{0,70}y"]
     tables = compile_tables([parse(pattern).root for pattern in patterns], flat_model).tables
@@ -310,8 +317,8 @@ def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
         for _ in range(80)
     ]
     flags = [[rng.random() < 0.7 for _ in stretches] for _ in range(2)]
-    arena = Arena.pack(stretches, *flags)
-    assert candidates(tables, arena).places.size > 300
+    arena = Arena.lay_out(stretches, *flags)
+    assert candidates(tables, arena).positions.size > 300
     for max_steps in (3, 30, 1 << 16):
         check_against_plain_python(tables, arena, 64, max_steps)
 
@@ -321,7 +328,8 @@ def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
 def test_neighbours_do_not_matter(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
 ) -> None:
-    """A document has the same rows, places moved, in an arena of its own as packed among others."""
+    """A document has the same rows, positions moved, in an arena of its own as packed among
+    others."""
     tables = random_tables(lab, rng, flat_model)
     arena = random_arena(lab, rng)
     together = execute_arena(tables, arena, tile_bytes=64)
@@ -331,11 +339,11 @@ def test_neighbours_do_not_matter(
         zip(arena.starts.tolist(), arena.ends.tolist(), strict=True)
     ):
         flags = [bool(arena.at_start[document])], [bool(arena.at_end[document])]
-        own = execute_arena(tables, Arena.pack([data[low:high]], *flags), tile_bytes=64)
+        own = execute_arena(tables, Arena.lay_out([data[low:high]], *flags), tile_bytes=64)
         for name, rows in alone.items():
             rows += [
-                (document, rule, place if place == NO_PLACE else place + low)
-                for _, rule, place in getattr(own, name).tolist()
+                (document, rule, position if position == NO_POSITION else position + low)
+                for _, rule, position in getattr(own, name).tolist()
             ]
     assert together.confirmed.tolist() == sorted(alone["confirmed"])
     assert together.for_host.tolist() == sorted(alone["for_host"])
@@ -346,7 +354,7 @@ def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
     """At each of 261 offsets, alone or after ragged neighbours, a match is one row, in the tile
     that its pivot is in.
 
-    The row's place is that pivot, or, where all matches have one width, the match's start.
+    The row's position is that pivot, or, where all matches have one width, the match's start.
     """
     tables = compile_tables([parse(pattern).root], flat_model).tables
     assert tables.routes.tolist() == [Route.AUTOMATA]
@@ -362,11 +370,11 @@ def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
             b"5 tok_123456",
             b"tok_9876",
         ]
-        arena = Arena.pack(stretches, alignment=2)
-        verdicts = execute_arena(tables, arena, tile_bytes=32)
-        rows = verdicts.confirmed.tolist()
+        arena = Arena.lay_out(stretches, alignment=2)
+        result = execute_arena(tables, arena, tile_bytes=32)
+        rows = result.confirmed.tolist()
         assert [(document, rule) for document, rule, _ in rows] == [(2, 0), (4, 0)]
-        pivots = [place for *_, place in rows]
+        pivots = [position for *_, position in rows]
         assert [
             pivot - int(arena.starts[d]) for pivot, (d, *_) in zip(pivots, rows, strict=True)
         ] == [
@@ -375,8 +383,8 @@ def test_shifted_over_tile_edges(flat_model: GramModel, pattern: str) -> None:
         ]
         if distance:
             assert pivots == [int(arena.starts[2]) + offset, int(arena.starts[4])]
-        assert verdicts.committed_tiles == len({(pivot + distance) // 32 for pivot in pivots})
-        assert verdicts.attempted_tiles >= verdicts.committed_tiles
+        assert result.committed_tiles == len({(pivot + distance) // 32 for pivot in pivots})
+        assert result.attempted_tiles >= result.committed_tiles
 
 
 def test_a_window_over_two_documents_is_no_match(flat_model: GramModel) -> None:
@@ -385,15 +393,15 @@ def test_a_window_over_two_documents_is_no_match(flat_model: GramModel) -> None:
     """
     tables = compile_tables([parse("token").root, parse("to").root], flat_model).tables
     for alignment in (2, 16):
-        arena = Arena.pack([b"a to", b"ken", b" token"], alignment=alignment)
-        verdicts = execute_arena(tables, arena, tile_bytes=64)
-        assert [row[:2] for row in verdicts.confirmed.tolist()] == [(0, 1), (2, 0), (2, 1)]
-        assert not verdicts.for_host.size
+        arena = Arena.lay_out([b"a to", b"ken", b" token"], alignment=alignment)
+        result = execute_arena(tables, arena, tile_bytes=64)
+        assert [row[:2] for row in result.confirmed.tolist()] == [(0, 1), (2, 0), (2, 1)]
+        assert not result.for_host.size
 
 
 UNSOUND = {
     "beyond the data": ([0], [5], 1),
-    "at an odd place": ([1], [3], 1),
+    "at an odd position": ([1], [3], 1),
     "out of order": ([2, 0], [4, 2], 2),
     "overlapping": ([0, 2], [3, 4], 2),
     "ends before it starts": ([2], [0], 1),
@@ -404,21 +412,21 @@ UNSOUND = {
 
 @pytest.mark.parametrize("fault", UNSOUND)
 def test_unsound_arenas(fault: str) -> None:
-    """Documents that overlap, are out of order, lie outside or begin at odd places are refused, as
-    are wrong lengths.
+    """Documents that overlap, are out of order, lie outside or begin at odd positions are refused,
+    as are wrong lengths.
     """
     starts, ends, flags = UNSOUND[fault]
-    spans = [np.array(places, np.int64) for places in (starts, ends)]
+    spans = [np.array(positions, np.int64) for positions in (starts, ends)]
     with pytest.raises(UsageError):
         Arena(np.zeros(4, np.uint8), *spans, np.ones(flags, bool), np.ones(flags, bool))
 
 
 def test_packing() -> None:
-    """Documents are found at their places, gaps and empty documents included; no bytes at all are
-    an arena too.
+    """Documents are found at their positions, gaps and empty documents included; no bytes at all
+    are an arena too.
     """
     for alignment in (2, 16):
-        arena = Arena.pack([b"abc", b"", b"defghi", b"", b"j"], alignment=alignment)
+        arena = Arena.lay_out([b"abc", b"", b"defghi", b"", b"j"], alignment=alignment)
         data = arena.data.tobytes()
         spans = list(zip(arena.starts.tolist(), arena.ends.tolist(), strict=True))
         assert [data[low:high] for low, high in spans] == [b"abc", b"", b"defghi", b"", b"j"]
@@ -428,14 +436,14 @@ def test_packing() -> None:
             for at in range(len(data))
         ]
         assert arena.document_at(np.arange(len(data))).tolist() == holder
-    assert Arena.pack([]).documents == 0
-    assert Arena.pack([b""]).data.size == 0
+    assert Arena.lay_out([]).documents == 0
+    assert Arena.lay_out([b""]).data.size == 0
 
 
 def test_part_of_an_arena() -> None:
     """Some documents of an arena are an arena of the same documents, flags included."""
     texts = [b"ab", b"", b"c" * 40, b"d"]
-    arena = Arena.pack(texts, [True, True, False, True], [True, False, True, True])
+    arena = Arena.lay_out(texts, [True, True, False, True], [True, False, True, True])
     for low in range(5):
         for high in range(low, 5):
             part = arena.part(low, high)

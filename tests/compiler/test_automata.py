@@ -17,15 +17,15 @@ from vyre_dist.compiler import RegexTooLargeError
 from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa, determinize
 from vyre_dist.compiler.minimize import minimize
 from vyre_dist.compiler.nfa import MAX_NFA_POSITIONS, Nfa, make_nfa
-from vyre_dist.compiler.positions import Positions, build_positions
+from vyre_dist.compiler.position_automaton import PositionAutomaton, build_position_automaton
 from vyre_dist.regex import AssertionKind, parse, strip_captures
 from vyre_dist.regex.context import ALWAYS, CONDITIONS, context_of_byte, contexts_of, only
 
 randoms = st.randoms(use_true_random=False)
 
 
-def positions_of(pattern: str) -> Positions:
-    return build_positions(strip_captures(parse(pattern).root))
+def positions_of(pattern: str) -> PositionAutomaton:
+    return build_position_automaton(strip_captures(parse(pattern).root))
 
 
 def run(dfa: Dfa, entry: int, symbols: Sequence[int]) -> bool:
@@ -61,7 +61,7 @@ def test_three_kinds_agree(lab: SimpleNamespace, rng: random.Random) -> None:
     regex = lab.parse_or_none(lab.random_pattern(rng))
     if regex is None:
         return
-    positions = build_positions(strip_captures(regex.root))
+    positions = build_position_automaton(strip_captures(regex.root))
     pivots = rng.sample(range(len(positions.classes)), min(4, len(positions.classes)))
     for forward in (True, False):
         try:
@@ -88,7 +88,7 @@ def test_minimal_means_distinguishable(lab: SimpleNamespace, rng: random.Random)
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
     if regex is None:
         return
-    positions = build_positions(strip_captures(regex.root))
+    positions = build_position_automaton(strip_captures(regex.root))
     pivots = rng.sample(range(len(positions.classes)), min(3, len(positions.classes)))
     dfa = minimize(determinize(positions, pivots, forward=rng.random() < 0.7))
     if dfa.states > 40:

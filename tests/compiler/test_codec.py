@@ -13,11 +13,11 @@ import pytest
 from vyre_dist.compiler import (
     PackTables,
     TableFormatError,
-    Verdicts,
+    TextResult,
     compile_tables,
+    decode_tables,
+    encode_tables,
     execute,
-    pack_tables,
-    unpack_tables,
 )
 from vyre_dist.compiler.codec import TABLES_SCHEMA
 from vyre_dist.regex import parse
@@ -40,8 +40,8 @@ def tables() -> PackTables:
 
 def test_round_trip(tables: PackTables) -> None:
     """Every field survives, and the bytes do not depend on which process packs them."""
-    blob = pack_tables(tables)
-    back = unpack_tables(blob)
+    blob = encode_tables(tables)
+    back = decode_tables(blob)
     for f in fields(PackTables):
         before, after = getattr(tables, f.name), getattr(back, f.name)
         if isinstance(before, np.ndarray):
@@ -49,7 +49,7 @@ def test_round_trip(tables: PackTables) -> None:
             assert np.array_equal(before, after)
         else:
             assert before == after
-    assert pack_tables(back) == blob
+    assert encode_tables(back) == blob
     text = b"a tok_0123abcd xxx key = 12345"
     assert execute(back, text) == execute(tables, text)
 
@@ -57,7 +57,7 @@ def test_round_trip(tables: PackTables) -> None:
 def test_compiling_is_deterministic(tables: PackTables) -> None:
     """The same patterns give the same bytes."""
     again = compile_tables([parse(pattern).root for pattern in PATTERNS]).tables
-    assert pack_tables(again) == pack_tables(tables)
+    assert encode_tables(again) == encode_tables(tables)
 
 
 def digest_of(tables: PackTables) -> str:
@@ -85,15 +85,15 @@ def test_other_tables_have_another_schema(tables: PackTables) -> None:
 
 def test_any_changed_byte_is_noticed(tables: PackTables) -> None:
     """Wherever one byte changes, or the end is missing, the tables are refused."""
-    blob = pack_tables(tables)
+    blob = encode_tables(tables)
     for at in range(0, len(blob), max(1, len(blob) // 97)):
         broken = bytearray(blob)
         broken[at] ^= 0x40
         with pytest.raises(TableFormatError):
-            unpack_tables(bytes(broken))
+            decode_tables(bytes(broken))
     for size in (0, 5, 40, len(blob) - 1):
         with pytest.raises(TableFormatError):
-            unpack_tables(blob[:size])
+            decode_tables(blob[:size])
 
 
 def sealed(values: dict[str, object]) -> bytes:
@@ -121,14 +121,14 @@ def test_other_versions_and_inconsistent_tables(
     """Another schema, missing fields, and numbers that point outside are refused in spite of a good
     checksum.
     """
-    blob = pack_tables(tables)
+    blob = encode_tables(tables)
     values = msgpack.unpackb(zlib.decompress(blob[len(b"vyre-dist tables\n") + 32 :]))
     with pytest.raises(TableFormatError) as caught:
-        unpack_tables(sealed({**values, **change}))
+        decode_tables(sealed({**values, **change}))
     assert caught.value.what == "compiled tables"
 
 
 def test_empty_pack() -> None:
     """No rules at all are tables too."""
-    back = unpack_tables(pack_tables(compile_tables([]).tables))
-    assert execute(back, b"anything") == Verdicts([], [], 0)
+    back = decode_tables(encode_tables(compile_tables([]).tables))
+    assert execute(back, b"anything") == TextResult([], [], 0)

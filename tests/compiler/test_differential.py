@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.compiler import GramModel, Route, compile_tables, default_model, execute
-from vyre_dist.compiler import rule_program as rule_program_module
+from vyre_dist.compiler import routed_rule as rule_program_module
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import candidates
 
@@ -46,21 +46,21 @@ def check(lab: SimpleNamespace, rng: random.Random, model: GramModel, cases: int
 def test_every_window_is_used(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
 ) -> None:
-    """With a model that finds every window cheap, verdicts are google-re2's."""
+    """With a model that finds every window cheap, result are google-re2's."""
     check(lab, rng, flat_model)
 
 
 @settings(max_examples=150, deadline=None)
 @given(rng=randoms)
 def test_shipped_model(lab: SimpleNamespace, rng: random.Random) -> None:
-    """With the shipped model, so mostly without windows, verdicts are google-re2's."""
+    """With the shipped model, so mostly without windows, result are google-re2's."""
     check(lab, rng, default_model())
 
 
 @settings(max_examples=150, deadline=None)
 @given(rng=randoms)
 def test_bit_parallel(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
-    """With tables forbidden, bit-parallel automata give google-re2's verdicts as well."""
+    """With tables forbidden, bit-parallel automata give google-re2's result as well."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rule_program_module, "MAX_TABLE_BYTES", 0)
         check(lab, rng, flat_model)
@@ -80,7 +80,7 @@ def test_matches_contain_candidates(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
 ) -> None:
     """Every match of an anchored rule has a candidate of that rule that passes its probes, at its
-    very place.
+    very position.
     """
     regex = lab.parse_or_none(lab.random_pattern(rng))
     if regex is None:
@@ -89,7 +89,7 @@ def test_matches_contain_candidates(
     if not tables.anchored()[0]:
         return
     text = lab.random_haystack(rng, 24)
-    pivots = candidates(tables, Arena.pack([text])).pivots(tables)
+    pivots = candidates(tables, Arena.lay_out([text])).pivots(tables)
     for match in lab.re2_of(regex).finditer(text):
         start, end = match.span()
         assert np.any((pivots >= start) & (pivots < end)), (regex.pattern, text, (start, end))
@@ -100,7 +100,7 @@ def test_matches_contain_candidates(
 def test_confirmed_places_are_matches(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
 ) -> None:
-    """Around every confirmed place there is a match, overlapped by another or not: it covers the
+    """Around every confirmed position there is a match, overlapped by another or not: it covers the
     pivot's byte.
     """
     regex = lab.parse_or_none(lab.random_pattern(rng, 1))
@@ -116,8 +116,8 @@ def test_confirmed_places_are_matches(
         for end in lab.match_ends(regex.root, text, {start})
         for byte in range(start, end)
     }
-    for _, place in execute(compiled.tables, text).confirmed:
-        assert place in covered, (regex.pattern, text, place)
+    for _, position in execute(compiled.tables, text).confirmed:
+        assert position in covered, (regex.pattern, text, position)
 
 
 @settings(max_examples=200, deadline=None)
@@ -134,17 +134,17 @@ def test_pieces_of_documents(
     tables = compile_tables([regex.root], flat_model).tables
     text = lab.random_haystack(rng, 20)
     low, high = sorted((rng.randrange(len(text) + 1), rng.randrange(len(text) + 1)))
-    verdicts = execute(tables, text[low:high], at_start=low == 0, at_end=high == len(text))
+    result = execute(tables, text[low:high], at_start=low == 0, at_end=high == len(text))
     matches = {
         (start, end)
         for start in range(len(text) + 1)
         for end in lab.match_ends(regex.root, text, {start})
     }
-    if verdicts.confirmed:
+    if result.confirmed:
         assert matches, (regex.pattern, text, low, high)
     first, last = low + (low > 0), high - (high < len(text))
     if any(first <= start and end <= last for start, end in matches):
-        assert verdicts.confirmed or verdicts.for_host, (regex.pattern, text, low, high)
+        assert result.confirmed or result.for_host, (regex.pattern, text, low, high)
 
 
 @pytest.mark.nightly

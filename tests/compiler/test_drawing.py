@@ -11,7 +11,7 @@ import pytest
 
 from vyre_dist.compiler import compile_rule, default_model
 from vyre_dist.compiler.drawing import draw_dot, draw_text
-from vyre_dist.compiler.rule_program import Route, RuleProgram
+from vyre_dist.compiler.routed_rule import Route, RoutedRule
 from vyre_dist.regex import parse
 
 EDGE = re.compile(r"^ +(\w+) -> (\w+)( \[label=.*\])?;$")
@@ -23,7 +23,7 @@ ENDS: dict[Route, str] = {
 }
 
 
-def program_of(pattern: str) -> RuleProgram:
+def program_of(pattern: str) -> RoutedRule:
     return compile_rule(parse(pattern).root, default_model())
 
 

@@ -30,8 +30,8 @@ def test_a_rule_with_tables() -> None:
 
 
 def test_short_windows_lose_their_padding() -> None:
-    """A window of three bytes is shown as three; the byte before one that begins at an odd place is
-    any byte.
+    """A window of three bytes is shown as three; the byte before one that begins at an odd offset
+    is any byte.
     """
     assert summary_of("~q~").windows == ("~q~", "(?s:.)~q~")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vyre_dist.compiler import GramModel, TableFormatError, default_model
-from vyre_dist.compiler.gram_model import cross, folded_bytes, pack_grams
+from vyre_dist.compiler.gram_model import cross, encode_grams, folded_bytes
 from vyre_dist.regex import charclass
 
 
@@ -121,7 +121,7 @@ def test_round_trip_and_damage() -> None:
     grams = np.unique(rng.integers(0, 1 << 32, 5000, np.uint32) | np.uint32(0x20202020))
     rates = rng.random(grams.size) ** 8 + 1e-8
     rates /= rates.sum()
-    blob = pack_grams(grams, rates, np.full(256, 1 / 256))
+    blob = encode_grams(grams, rates, np.full(256, 1 / 256))
     back = GramModel.from_bytes(blob).rates(grams)
     assert np.all(np.abs(back / rates - 1) < 0.07)
     for broken in (b"", blob[:-20], blob[:40] + b"\0" + blob[41:]):

@@ -117,7 +117,7 @@ def test_verdicts_of_hostile_patterns(name: str, lab: SimpleNamespace) -> None:
 
 
 def test_texts_of_one_byte(gitleaks: SimpleNamespace, lab: SimpleNamespace) -> None:
-    """Texts of a single byte repeated, or of one keyword over and over, end in the same verdicts as
+    """Texts of a single byte repeated, or of one keyword over and over, end in the same result as
     google-re2's.
     """
     oracles = [lab.re2_of(regex) for regex in gitleaks.regexes]
@@ -171,15 +171,15 @@ def near_misses(pack: SimpleNamespace, size: int) -> list[bytes]:
 def test_near_misses(
     gitleaks: SimpleNamespace, noseyparker: SimpleNamespace, lab: SimpleNamespace
 ) -> None:
-    """Texts that consist of candidates alone end in google-re2's verdicts, after a bounded number
+    """Texts that consist of candidates alone end in google-re2's result, after a bounded number
     of steps a byte.
     """
     for pack in (gitleaks, noseyparker):
         texts = near_misses(pack, 1500)
         assert len(texts) > 180
-        verdicts = execute_arena(pack.compiled.tables, Arena.pack(texts), tile_bytes=1 << 14)
-        confirmed = {row[:2] for row in verdicts.confirmed.tolist()}
-        known = confirmed | {row[:2] for row in verdicts.for_host.tolist()}
+        result = execute_arena(pack.compiled.tables, Arena.lay_out(texts), tile_bytes=1 << 14)
+        confirmed = {row[:2] for row in result.confirmed.tolist()}
+        known = confirmed | {row[:2] for row in result.for_host.tolist()}
         found = {
             (document, rule)
             for rule, oracle in enumerate([lab.re2_of(regex) for regex in pack.regexes])
@@ -187,8 +187,8 @@ def test_near_misses(
             if oracle.search(text) is not None
         }
         assert confirmed <= found <= known
-        assert verdicts.attempted_tiles == -(-sum(map(len, texts)) // (1 << 14))
-        assert verdicts.steps < 400 * sum(map(len, texts))
+        assert result.attempted_tiles == -(-sum(map(len, texts)) // (1 << 14))
+        assert result.steps < 400 * sum(map(len, texts))
 
 
 def test_deep_nesting() -> None:
@@ -211,10 +211,10 @@ def test_deep_nesting() -> None:
         b"[" * depth + b"key" + b"]" * depth,
         b"[key]" * depth,
     ]
-    verdicts = execute_arena(tables, Arena.pack(texts), tile_bytes=1 << 14)
-    assert not verdicts.for_host.size
-    assert {row[:2] for row in verdicts.confirmed.tolist()} == {(0, 0), (2, 1), (4, 2)}
-    assert verdicts.steps < 40 * sum(map(len, texts))
+    result = execute_arena(tables, Arena.lay_out(texts), tile_bytes=1 << 14)
+    assert not result.for_host.size
+    assert {row[:2] for row in result.confirmed.tolist()} == {(0, 0), (2, 1), (4, 2)}
+    assert result.steps < 40 * sum(map(len, texts))
 
 
 def random_monster(rng: random.Random, depth: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from vyre_dist.compiler import Arena, Route, compile_tables, execute
-from vyre_dist.compiler.arena_executor import bitmap_places, candidates
+from vyre_dist.compiler.arena_executor import bitmap_positions, candidates
 
 
 def test_nearly_all_rules_are_decided_by_tables(
@@ -80,11 +80,11 @@ def test_few_positions_are_looked_at_twice(name: str, request: pytest.FixtureReq
     library).
     """
     tables = request.getfixturevalue(name).compiled.tables
-    arena = Arena.pack(library_text(6))
+    arena = Arena.lay_out(library_text(6))
     assert arena.data.size > 2 << 20
-    hits = bitmap_places(tables, arena.data)
+    hits = bitmap_positions(tables, arena.data)
     assert hits.size < 0.01 * arena.data.size
-    assert np.unique(candidates(tables, arena).places).size < 0.001 * arena.data.size
+    assert np.unique(candidates(tables, arena).positions).size < 0.001 * arena.data.size
 
 
 def test_compile_time(gitleaks: SimpleNamespace) -> None:
@@ -123,16 +123,16 @@ def test_examples_and_mutations(
 def test_joined_examples(
     gitleaks: SimpleNamespace, lab: SimpleNamespace, example_texts: list[bytes]
 ) -> None:
-    """In one long text every confirmed place lies in the neighbourhood of a match of google-re2,
+    """In one long text every confirmed position lies in the neighbourhood of a match of google-re2,
     and all rules agree.
     """
     text = b"\n".join(example_texts)
-    verdicts = execute(gitleaks.compiled.tables, text)
-    for_host = {rule for rule, _ in verdicts.for_host}
+    result = execute(gitleaks.compiled.tables, text)
+    for_host = {rule for rule, _ in result.for_host}
     for rule, regex in enumerate(gitleaks.regexes):
         spans = [match.span() for match in lab.re2_of(regex).finditer(text)]
-        places = [place for other, place in verdicts.confirmed if other == rule]
-        assert bool(spans) == bool(places) or (spans and rule in for_host), gitleaks.ids[rule]
+        positions = [position for other, position in result.confirmed if other == rule]
+        assert bool(spans) == bool(positions) or (spans and rule in for_host), gitleaks.ids[rule]
 
 
 def test_shifts(

@@ -12,7 +12,7 @@ import pytest
 
 from vyre_dist.compiler import GramModel, PackTables, compile_tables
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import ArenaVerdicts, execute_arena
+from vyre_dist.compiler.arena_executor import ArenaResult, execute_arena
 from vyre_dist.regex import parse
 
 OFFSETS = range(261)
@@ -58,10 +58,10 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
         for text in texts:
             pad = rng.choice((b"\n", b" ", b"-", b"x"))
             documents = [pad * offset + text + rng.choice((b"", b"", pad)) for offset in OFFSETS]
-            arena = Arena.pack(documents, alignment=rng.choice((2, 16)))
-            verdicts = execute_arena(pack, arena, tile_bytes=TILE)
-            confirmed = {row[:2] for row in verdicts.confirmed.tolist()}
-            left = {row[:2] for row in verdicts.for_host.tolist()}
+            arena = Arena.lay_out(documents, alignment=rng.choice((2, 16)))
+            result = execute_arena(pack, arena, tile_bytes=TILE)
+            confirmed = {row[:2] for row in result.confirmed.tolist()}
+            left = {row[:2] for row in result.for_host.tolist()}
             for document, data in enumerate(documents):
                 expected = oracles[number].search(data) is not None
                 by_tables += (document, number) in confirmed
@@ -72,23 +72,23 @@ def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> N
                     )
                 others = {rule for d, rule in confirmed if d == document}
                 assert all(oracles[rule].search(data) for rule in others), (data, others)
-            assert_tiles(pack, arena, verdicts)
+            assert_tiles(pack, arena, result)
     assert by_tables > 5000
 
 
-def assert_tiles(pack: PackTables, arena: Arena, verdicts: ArenaVerdicts) -> None:
+def assert_tiles(pack: PackTables, arena: Arena, result: ArenaResult) -> None:
     """The committed tiles are those that rows' pivots lie in, wherever matches begin; and no more
     than those attempted.
     """
     anchored = set(pack.entries["rule"].tolist())
     entries = pack.entries.copy()
-    entries["distance"] = 0  # so that rows have their pivots' places
+    entries["distance"] = 0  # so that rows have their pivots' positions
     plain = execute_arena(replace(pack, entries=entries), arena, tile_bytes=TILE)
     rows = plain.confirmed.tolist() + plain.for_host.tolist()
-    assert verdicts.committed_tiles == len(
-        {place // TILE for _, rule, place in rows if rule in anchored}
+    assert result.committed_tiles == len(
+        {position // TILE for _, rule, position in rows if rule in anchored}
     )
-    assert verdicts.committed_tiles == plain.committed_tiles <= verdicts.attempted_tiles
+    assert result.committed_tiles == plain.committed_tiles <= result.attempted_tiles
 
 
 def test_cut_in_two(pack: PackTables, lab: SimpleNamespace) -> None:
@@ -103,10 +103,10 @@ def test_cut_in_two(pack: PackTables, lab: SimpleNamespace) -> None:
             parts = [part for cut in cuts for part in (document[:cut], document[cut:])]
             starts = [flag for cut in cuts for flag in (True, cut == 0)]
             ends = [flag for cut in cuts for flag in (cut == len(document), True)]
-            verdicts = execute_arena(pack, Arena.pack(parts, starts, ends), tile_bytes=TILE)
+            result = execute_arena(pack, Arena.lay_out(parts, starts, ends), tile_bytes=TILE)
             whole = oracles[number].search(document)
-            confirmed = {row[:2] for row in verdicts.confirmed.tolist()}
-            known = confirmed | {row[:2] for row in verdicts.for_host.tolist()}
+            confirmed = {row[:2] for row in result.confirmed.tolist()}
+            known = confirmed | {row[:2] for row in result.for_host.tolist()}
             for i, cut in enumerate(cuts):
                 for document_number in (2 * i, 2 * i + 1):
                     assert whole or (document_number, number) not in confirmed, (text, cut)

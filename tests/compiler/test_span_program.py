@@ -19,33 +19,33 @@ from vyre_dist.rules.search import compile_pattern
 randoms = st.randoms(use_true_random=False)
 
 
-def by_re2(pattern: bytes, text: bytes, place: int, back: int) -> FoundSpan | None:
+def by_re2(pattern: bytes, text: bytes, position: int, back: int) -> FoundSpan | None:
     """What find_span has to give, searched for with google-re2 from match to match."""
     regexp = compile_pattern(pattern, captures=True)[0]
-    pos, first = max(0, place - back), None
+    pos, first = max(0, position - back), None
     while True:
         found = regexp.search(text, pos)
-        if found is None or found.start() > place:
+        if found is None or found.start() > position:
             return None
         first = found.start() if first is None else first
-        if found.end() > place:
+        if found.end() > position:
             slots = [edge for group in range(1, regexp.groups + 1) for edge in found.span(group)]
             return FoundSpan(first, *found.span(), tuple(slots))
         pos = found.end()
 
 
 def check(pattern: str, text: bytes, back: int) -> int:
-    """Compare at every place; how many places were in a match."""
+    """Compare at every position; how many positions were in a match."""
     program = compile_span_program(parse(pattern).root)
     if program is None:
         return 0
     hits = 0
-    for place in range(len(text)):
-        want = by_re2(pattern.encode("latin-1"), text, place, back)
-        got = find_span(program, text, place, back, len(text) + 1)
+    for position in range(len(text)):
+        want = by_re2(pattern.encode("latin-1"), text, position, back)
+        got = find_span(program, text, position, back, len(text) + 1)
         if want is not None:
             want = want._replace(slots=want.slots[: 2 * program.groups])
-        assert got == want, (pattern, text, place, back)
+        assert got == want, (pattern, text, position, back)
         hits += want is not None
     return hits
 
@@ -53,7 +53,7 @@ def check(pattern: str, text: bytes, back: int) -> int:
 @settings(max_examples=600, deadline=None)
 @given(rng=randoms)
 def test_random_patterns(lab: SimpleNamespace, rng: random.Random) -> None:
-    """Random patterns and haystacks, every place, with little and with much before it."""
+    """Random patterns and haystacks, every position, with little and with much before it."""
     pattern = lab.random_pattern(rng)
     if lab.parse_or_none(pattern) is None:
         return

@@ -34,7 +34,7 @@ from vyre_dist.engine.tasks import (
     ScanTask,
     StitchTask,
 )
-from vyre_dist.rules.problems import PackError
+from vyre_dist.rules.diagnostics import PackError
 
 
 def test_what_a_document_may_be() -> None:

@@ -17,7 +17,7 @@ from vyre_dist import regex as rx
 from vyre_dist.engine.document import BytesDocument, window_of
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.extract import CAPPED, DROPPED, RuleMatcher
-from vyre_dist.extract.matcher import Reach
+from vyre_dist.extract.matcher import Lookbehind
 from vyre_dist.extract.window import whole
 
 
@@ -55,7 +55,7 @@ def test_ends_change_nothing(pattern: str, data: bytes, cap: int) -> None:
     assume(not rx.nullable(rx.parse(pattern).root))
     matcher = matcher_of(pattern, cap)
     if is_unbounded(pattern):
-        matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+        matcher.lookbehind = Lookbehind.of(rx.to_re2(rx.parse(pattern)))
     hinted = matcher.matches_at_ends(whole(data), all_ends(pattern, data))
     assert [(s, e) for s, e, flags in hinted if not flags & DROPPED] == spans(matcher, data)
 
@@ -243,9 +243,9 @@ def test_no_match_starts_before_its_reach(pattern: str, data: bytes) -> None:
     is given for it.
     """
     assume(is_unbounded(pattern))
-    reach = Reach.of(rx.to_re2(rx.parse(pattern)))
-    assume(reach is not None)
-    assert reach is not None
+    lookbehind = Lookbehind.of(rx.to_re2(rx.parse(pattern)))
+    assume(lookbehind is not None)
+    assert lookbehind is not None
     regexp = matcher_of(pattern).regexp
     size = len(data)
     matching = [
@@ -253,7 +253,7 @@ def test_no_match_starts_before_its_reach(pattern: str, data: bytes) -> None:
     ]
     for end in range(size + 1):
         for low in (0, size // 2):
-            earliest = reach.earliest(data, low, end)
+            earliest = lookbehind.earliest(data, low, end)
             assert all(s >= earliest for s, e in matching if e >= end > s >= low)
 
 
@@ -272,14 +272,14 @@ def test_reach_in_numbers(pattern: str, text: bytes, at: int | None) -> None:
     """How far back a look goes; never further than one factor of four beyond what the bytes
     allow.
     """
-    reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+    lookbehind = Lookbehind.of(rx.to_re2(rx.parse(pattern)))
     if at is None:
-        assert reach is None
+        assert lookbehind is None
         return
-    assert reach is not None
-    assert 0 <= at - reach.earliest(text, 0, len(text)) <= 4 * (len(text) - at)
+    assert lookbehind is not None
+    assert 0 <= at - lookbehind.earliest(text, 0, len(text)) <= 4 * (len(text) - at)
     if at == 2:
-        assert reach.earliest(text, 0, len(text)) == 2
+        assert lookbehind.earliest(text, 0, len(text)) == 2
 
 
 LEADS = st.sampled_from(
@@ -304,8 +304,8 @@ def test_a_lead_that_may_be_missing_changes_nothing(pattern: str, data: str, cap
     of the whole.
     """
     matcher = matcher_of(pattern, cap)
-    matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
-    assert matcher.reach is not None and matcher.reach.core
+    matcher.lookbehind = Lookbehind.of(rx.to_re2(rx.parse(pattern)))
+    assert matcher.lookbehind is not None and matcher.lookbehind.core
     text = data.encode()
     seen: dict[int, tuple[bytes | None, ...]] = {}
     hinted = matcher.matches_at_ends(whole(text), all_ends(pattern, text), seen)
@@ -323,7 +323,7 @@ def test_groups_seen_on_the_way() -> None:
     pattern, text = r"[ab]{0,2}?(?P<run>a+)(x)?(b|c+)", b"xaac bacc aab"
     for cap, starts in ((13, {1, 5, 10}), (3, {10})):
         matcher = matcher_of(pattern, cap)
-        matcher.reach = Reach.of(rx.to_re2(rx.parse(pattern)))
+        matcher.lookbehind = Lookbehind.of(rx.to_re2(rx.parse(pattern)))
         seen: dict[int, tuple[bytes | None, ...]] = {}
         found = matcher.matches_at_ends(whole(memoryview(text)), all_ends(pattern, text), seen)
         assert [(s, e) for s, e, flags in found if flags != DROPPED] == [

@@ -31,7 +31,7 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
     adaptive = AdaptivePrograms(programs, gpu.stream, "test", probe_every=4)
     there = DeviceArena()
     there.upload(
-        Arena.pack([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream
+        Arena.lay_out([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream
     )
     want = found(programs.run_fused(there, Workspace(), gpu.stream))
     for turn in range(3 * (RACES + 1) + 1):
@@ -44,7 +44,7 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
     assert adaptive.paths[1 : 2 * (RACES + 1) + 1] == [True, False] * (RACES + 1)
     assert not adaptive._classes[adaptive._density].racing
     empty = DeviceArena()
-    empty.upload(Arena.pack([b"." * 5000]), gpu.stream)
+    empty.upload(Arena.lay_out([b"." * 5000]), gpu.stream)
     for _ in range(10):
         assert adaptive.run(empty).rows.size == 0
 
@@ -76,7 +76,7 @@ def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyP
     arenas = []
     for text in (b"." * 5000 + b"token=deadbeef", b"token=deadbeef " * 300):
         arenas.append(DeviceArena())
-        arenas[-1].upload(Arena.pack([text]), emulated_gpu.stream)
+        arenas[-1].upload(Arena.lay_out([text]), emulated_gpu.stream)
     for turn in range(100):
         adaptive.run(arenas[turn % 2])
     assert sum(adaptive.paths) < 20
@@ -96,8 +96,8 @@ def test_a_class_that_is_only_passed_through(emulated_gpu: Gpu) -> None:
     programs = emulated_gpu.programs(make_tables(["token=[0-9a-f]{8}"]), TUNABLES[3])
     adaptive = AdaptivePrograms(programs, emulated_gpu.stream, "test")
     often, seldom = DeviceArena(), DeviceArena()
-    often.upload(Arena.pack([b"." * 400]), emulated_gpu.stream)
-    seldom.upload(Arena.pack([b"token=deadbeef " * 30]), emulated_gpu.stream)
+    often.upload(Arena.lay_out([b"." * 400]), emulated_gpu.stream)
+    seldom.upload(Arena.lay_out([b"token=deadbeef " * 30]), emulated_gpu.stream)
     for turn in range(6 * _MOST_TURNS):
         adaptive.run(seldom if turn % 5 == 4 else often)
     assert len(adaptive._classes) == 2

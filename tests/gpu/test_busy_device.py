@@ -40,7 +40,7 @@ def test_first_scans_beside_another_process(real_gpu: Gpu) -> None:
     """
     tables, tunables = make_tables(PATTERNS), TUNABLES[0]
     rng = random.Random(3)
-    arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
+    arena = Arena.lay_out([random_document(rng, 60) for _ in range(40)])
     want = expected(execute_arena(tables, arena, tile_bytes=tunables.tile_bytes, max_steps=256))
     assert len(want[0]) > 100
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as other:

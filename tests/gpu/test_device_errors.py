@@ -88,7 +88,9 @@ def test_a_device_with_half_the_shared_memory(
     assert device_pack.programs.tunables == SMALL_TUNABLES
     assert device_pack.tables.nfa_words.size > 3072
     rng = random.Random(2)
-    arena = Arena.pack([random_document(rng, 100) + b" cokenabba" + b"ab" * 40 for _ in range(9)])
+    arena = Arena.lay_out(
+        [random_document(rng, 100) + b" cokenabba" + b"ab" * 40 for _ in range(9)]
+    )
     lane = device_pack.lane()
     got = found(lane.fused(arena))
     want = expected(

@@ -24,14 +24,16 @@ def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
     from vyre_dist.kernels.cuda.errors import DeviceMemoryError
     from vyre_dist.kernels.cuda.lane import Lane
     from vyre_dist.kernels.cuda.spans import Spans
-    from vyre_dist.program.pack_spans import make_spans
+    from vyre_dist.program.span_tables import build_span_tables
 
     compiled = compile_pack(PACK.data)
     tables = make_tables(PATTERNS)
-    spans = Spans(real_gpu.device, make_spans(compiled, tables))
+    spans = Spans(real_gpu.device, build_span_tables(compiled, tables))
     programs = real_gpu.programs(tables, TUNABLES[0])
     filler = b"int x;\n" * 1_000_000
-    arena = Arena.pack([filler + b"my.key = 'abcdef-0123456'\ntoken=deadbeef\n" for _ in range(40)])
+    arena = Arena.lay_out(
+        [filler + b"my.key = 'abcdef-0123456'\ntoken=deadbeef\n" for _ in range(40)]
+    )
 
     def scanned(lane: Lane, arena: Arena) -> list[tuple[object, ...]]:
         lane.start(arena)
@@ -47,7 +49,7 @@ def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
     hog = [cupy.empty(real_gpu.device.free_bytes() - spans.scratch_bytes - (100 << 20), np.uint8)]
     try:
         assert scanned(lane, arena) == want
-        lane.start(Arena.pack([b"." * (160 << 20)]))
+        lane.start(Arena.lay_out([b"." * (160 << 20)]))
         with pytest.raises(DeviceMemoryError, match="of 160 MiB"):
             lane.finish()
     finally:

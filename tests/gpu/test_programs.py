@@ -20,9 +20,9 @@ from gpu_support import (
 )
 from random_patterns import flat_model, parse_or_none, random_haystack, random_pattern
 
-from vyre_dist.compiler import compile_tables, rule_program
+from vyre_dist.compiler import compile_tables
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import bitmap_places, execute_arena
+from vyre_dist.compiler.arena_executor import bitmap_positions, execute_arena
 from vyre_dist.compiler.gram_model import default_model
 from vyre_dist.compiler.hashing import make_bitmap
 from vyre_dist.kernels.cuda.arenas import DeviceArena
@@ -55,7 +55,7 @@ def test_random_arenas(gpu: Gpu, tunables: Tunables, seed: int) -> None:
     for count in (1, 7, 300):
         documents = [random_document(rng, 12) for _ in range(count)]
         flags = [[rng.random() < 0.7 for _ in documents] for _ in range(2)]
-        arena = Arena.pack(documents, *flags, alignment=rng.choice((2, 4, 16)))
+        arena = Arena.lay_out(documents, *flags, alignment=rng.choice((2, 4, 16)))
         rows += check(gpu, arena, tunables)
     assert rows > 20
 
@@ -71,7 +71,7 @@ def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> N
         rng = random.Random(1000 * seed + number)
         with monkeypatch.context() as patch:
             if rng.random() < 0.4:
-                patch.setattr(rule_program, "MAX_TABLE_BYTES", 0)
+                patch.setattr(routed_rule, "MAX_TABLE_BYTES", 0)
             regexes = [
                 r for _ in range(4) if (r := parse_or_none(random_pattern(rng, 1))) is not None
             ]
@@ -79,7 +79,7 @@ def test_random_packs(gpu: Gpu, seed: int, monkeypatch: pytest.MonkeyPatch) -> N
             tables = compile_tables(roots, rng.choice((flat_model(), default_model()))).tables
         documents = [random_haystack(rng, 30) for _ in range(rng.randrange(1, 20))]
         flags = [[rng.random() < 0.6 for _ in documents] for _ in range(2)]
-        arena = Arena.pack(documents, *flags, alignment=rng.choice((2, 4, 16)))
+        arena = Arena.lay_out(documents, *flags, alignment=rng.choice((2, 4, 16)))
         max_steps = rng.choice((1, 2, 5, 99))
         want = expected(execute_arena(tables, arena, tile_bytes=512, max_steps=max_steps))
         for way, got in gpu.every_way(gpu.programs(tables, tunables, max_steps), arena).items():
@@ -104,9 +104,9 @@ def test_every_offset(gpu: Gpu) -> None:
     )
     tunables = Tunables(threads=64, unroll=1, tile_bytes=512, bitmap_bits=14, blocks_per_sm=1)
     documents = [b"." * shift + text for shift in range(261)]
-    assert check(gpu, Arena.pack(documents, alignment=2), tunables) > 261
+    assert check(gpu, Arena.lay_out(documents, alignment=2), tunables) > 261
     for shift in range(0, 261, gpu.amount(2, 6)):
-        arena = Arena.pack([b"-" * shift, text], alignment=2)
+        arena = Arena.lay_out([b"-" * shift, text], alignment=2)
         assert check(gpu, arena, tunables) > 3
 
 
@@ -122,7 +122,7 @@ def test_runs_of_all_lengths(gpu: Gpu) -> None:
         b"zz " + text + b" zz",
         *(b"- " + text[:size] + b"g" for size in (30, 39, 40, 45, 51, 60, 300)),
     ]
-    arena = Arena.pack([*documents, b"7" * 35])
+    arena = Arena.lay_out([*documents, b"7" * 35])
     want = expected(execute_arena(tables, arena, tile_bytes=4096, max_steps=1024))
     assert len({rule for _, rule, _ in want[1]}) == 14
     for way, got in gpu.every_way(gpu.programs(tables, TUNABLES[3], 1024), arena).items():
@@ -135,7 +135,7 @@ def test_ragged_ends(gpu: Gpu) -> None:
     """
     text = (b"zz token=deadbeef abcxxy s.abcdef " * 200)[:4200]
     for size in [*range(81), 511, 512, 513, 2047, 2048, 2049, 4095, 4096, 4097]:
-        check(gpu, Arena.pack([text[-size:] if size else b""]), TUNABLES[0])
+        check(gpu, Arena.lay_out([text[-size:] if size else b""]), TUNABLES[0])
 
 
 def test_tiny_documents(gpu: Gpu) -> None:
@@ -145,19 +145,21 @@ def test_tiny_documents(gpu: Gpu) -> None:
         rng.choice([b"", b"z", b"zz", b"zzz", b"zzzz", b"abcy", b"abc", b"y"])
         for _ in range(gpu.amount(100_000, 5_000))
     ]
-    assert check(gpu, Arena.pack(documents, alignment=2), TUNABLES[0]) > gpu.amount(20_000, 1_000)
+    assert check(gpu, Arena.lay_out(documents, alignment=2), TUNABLES[0]) > gpu.amount(
+        20_000, 1_000
+    )
 
 
 def test_no_documents(gpu: Gpu) -> None:
     """An arena without documents, and one of empty documents, give nothing."""
     for documents in ([], [b""], [b"", b""]):
-        assert check(gpu, Arena.pack(documents), TUNABLES[0]) == 0
+        assert check(gpu, Arena.lay_out(documents), TUNABLES[0]) == 0
 
 
 def test_small_stretches(gpu: Gpu) -> None:
     """What lies across launches' stretches is found once, whichever stretch it begins in."""
     rng = random.Random(9)
-    arena = Arena.pack([random_document(rng, 4000), random_document(rng, 4000)])
+    arena = Arena.lay_out([random_document(rng, 4000), random_document(rng, 4000)])
     assert arena.data.size > 40_000
     assert check(gpu, arena, TUNABLES[0], stretch_bytes=4096) > 1000
 
@@ -165,7 +167,7 @@ def test_small_stretches(gpu: Gpu) -> None:
 def test_several_rounds(gpu: Gpu) -> None:
     """In an arena of more than all blocks look at in one round, every round's rows are found."""
     filler = b"int x;\n" * gpu.amount(4_000, 80)
-    arena = Arena.pack([filler + b"token=deadbeef abcxxy " + filler] * 400)
+    arena = Arena.lay_out([filler + b"token=deadbeef abcxxy " + filler] * 400)
     assert check(gpu, arena, TUNABLES[0]) >= 3 * 400
 
 
@@ -173,7 +175,9 @@ def test_everything_hits(gpu: Gpu) -> None:
     """Where every place hits and every candidate is confirmed, lists and rows outgrow their room
     and nothing is lost.
     """
-    arena = Arena.pack([b"z" * gpu.amount(1_000_001, 70_001), b"abcy" * gpu.amount(50_000, 1_000)])
+    arena = Arena.lay_out(
+        [b"z" * gpu.amount(1_000_001, 70_001), b"abcy" * gpu.amount(50_000, 1_000)]
+    )
     assert check(gpu, arena, TUNABLES[0]) > Workspace().row_capacity
 
 
@@ -195,7 +199,7 @@ def test_many_rules_without_windows(gpu: Gpu) -> None:
     ]
     documents = [b"".join(rng.choices(pieces, k=rng.randrange(1000))) for _ in range(30)]
     flags = [[rng.random() < 0.7 for _ in documents] for _ in range(2)]
-    arena = Arena.pack(documents, *flags, alignment=2)
+    arena = Arena.lay_out(documents, *flags, alignment=2)
     want = expected(execute_arena(tables, arena, tile_bytes=4096, max_steps=MAX_STEPS))
     assert len({rule for _, rule, _ in want[0]}) > 25
     tunables = Tunables(threads=256, unroll=1, tile_bytes=4096, bitmap_bits=14, blocks_per_sm=1)
@@ -210,7 +214,7 @@ def test_prefilter_bits(gpu: Gpu) -> None:
     from dataclasses import replace
 
     rng = random.Random(11)
-    arena = Arena.pack([random_document(rng, 3000) for _ in range(5)])
+    arena = Arena.lay_out([random_document(rng, 3000) for _ in range(5)])
     there, space = DeviceArena(), Workspace()
     there.upload(arena, gpu.stream)
     for bits in (10, 14, 18, 19, 20):
@@ -223,7 +227,7 @@ def test_prefilter_bits(gpu: Gpu) -> None:
         )
         windows = np.sort(hits[hits >> np.uint32(31) == 0])
         tables = replace(TABLES, bitmap=make_bitmap(TABLES.grams, TABLES.multiplier, bits))
-        assert np.array_equal(windows, bitmap_places(tables, arena.data).astype(np.uint32))
+        assert np.array_equal(windows, bitmap_positions(tables, arena.data).astype(np.uint32))
 
 
 @pytest.mark.gpu

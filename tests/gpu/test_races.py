@@ -21,16 +21,16 @@ from gpu_support import (
 )
 
 from vyre_dist import RulePack
-from vyre_dist.compiler import rule_program
+from vyre_dist.compiler import routed_rule
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
 from vyre_dist.program import compile_pack
-from vyre_dist.program.pack_spans import make_spans
+from vyre_dist.program.span_tables import build_span_tables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import OPEN
-from vyre_dist.rules.screens import screens_of
+from vyre_dist.rules.byte_filters import byte_filters_of
 
 TABLES = make_tables(PATTERNS)
 
@@ -48,7 +48,7 @@ def test_programs(racing_gpu: Gpu, patterns: list[str], tunables: Tunables) -> N
     """The programs' kernels have no race."""
     tables = make_tables(patterns)
     rng = random.Random(2)
-    arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
+    arena = Arena.lay_out([random_document(rng, 60) for _ in range(40)])
     want = expected(execute_arena(tables, arena, tile_bytes=tunables.tile_bytes, max_steps=256))
     for way, got in racing_gpu.every_way(racing_gpu.programs(tables, tunables), arena).items():
         assert got == want, way
@@ -56,11 +56,11 @@ def test_programs(racing_gpu: Gpu, patterns: list[str], tunables: Tunables) -> N
 
 def test_bit_parallel(racing_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor have those automata whose tables are in shared memory."""
-    monkeypatch.setattr(rule_program, "MAX_TABLE_BYTES", 0)
+    monkeypatch.setattr(routed_rule, "MAX_TABLE_BYTES", 0)
     tables = make_tables(PATTERNS)
     assert tables.nfa_words.size > 500
     rng = random.Random(7)
-    arena = Arena.pack([random_document(rng, 60) for _ in range(40)])
+    arena = Arena.lay_out([random_document(rng, 60) for _ in range(40)])
     want = expected(execute_arena(tables, arena, tile_bytes=TUNABLES[3].tile_bytes, max_steps=256))
     for way, got in racing_gpu.every_way(racing_gpu.programs(tables, TUNABLES[3]), arena).items():
         assert got == want, way
@@ -68,7 +68,7 @@ def test_bit_parallel(racing_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_several_rounds(racing_gpu: Gpu) -> None:
     """Nor has what a block does in one round with what it does in the next."""
-    arena = Arena.pack([b"token=deadbeef" + b" " * 4000] * 150)
+    arena = Arena.lay_out([b"token=deadbeef" + b" " * 4000] * 150)
     want = expected(execute_arena(TABLES, arena, tile_bytes=TUNABLES[3].tile_bytes, max_steps=256))
     for way, got in racing_gpu.every_way(racing_gpu.programs(TABLES, TUNABLES[3]), arena).items():
         assert got == want, way
@@ -80,9 +80,9 @@ def test_spans(racing_gpu: Gpu) -> None:
     from vyre_dist.kernels.cuda.spans import Spans
 
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
-    spans = make_spans(compile_pack(pack.data), TABLES, screens_of(pack.data))
+    spans = build_span_tables(compile_pack(pack.data), TABLES, byte_filters_of(pack.data))
     rng = random.Random(3)
-    arena = Arena.pack([random_document(rng, 60) for _ in range(20)])
+    arena = Arena.lay_out([random_document(rng, 60) for _ in range(20)])
     finder, there, space = Spans(racing_gpu.device, spans), DeviceArena(), Workspace()
     there.upload(arena, racing_gpu.stream)
     rows = racing_gpu.programs(TABLES, TUNABLES[3]).run_fused(there, space, racing_gpu.stream).rows

@@ -59,13 +59,13 @@ def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
     """
     from vyre_dist.kernels.cuda.lane import Lane
     from vyre_dist.kernels.cuda.spans import Spans
-    from vyre_dist.program.pack_spans import make_spans
+    from vyre_dist.program.span_tables import build_span_tables
 
     tables = make_tables(PATTERNS)
-    spans = Spans(emulated_gpu.device, make_spans(compile_pack(PACK.data), tables))
+    spans = Spans(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
     programs = emulated_gpu.programs(tables, TUNED)
     rng = random.Random(4)
-    arena = Arena.pack([random_document(rng, 100) for _ in range(9)])
+    arena = Arena.lay_out([random_document(rng, 100) for _ in range(9)])
     seen = []
 
     def make_lane() -> Lane:
@@ -99,7 +99,7 @@ def test_lane_without_room(emulated_gpu: Gpu) -> None:
 
     programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
     text = b"int x;\n" * 30_000 + b"token=deadbeef\n"
-    arena = Arena.pack([text] * 16)
+    arena = Arena.lay_out([text] * 16)
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
     lane = Lane(programs, 0)
@@ -112,7 +112,7 @@ def test_lane_without_room(emulated_gpu: Gpu) -> None:
         lane.start(arena)
         got = lane.finish()
         assert memory.refused > 1
-        lane.start(Arena.pack([b"." * (5 << 20)]))
+        lane.start(Arena.lay_out([b"." * (5 << 20)]))
         with pytest.raises(DeviceMemoryError, match="of 5 MiB"):
             lane.finish()
     finally:
@@ -125,15 +125,15 @@ def test_memory_that_grows_behind_a_run_without_rows(emulated_gpu: Gpu) -> None:
     """Nothing that such a run queued is still to come when the next one replaces its buffers."""
     from vyre_dist.kernels.cuda.lane import Lane
     from vyre_dist.kernels.cuda.spans import Spans
-    from vyre_dist.program.pack_spans import make_spans
+    from vyre_dist.program.span_tables import build_span_tables
 
     tables = make_tables(PATTERNS)
-    spans = Spans(emulated_gpu.device, make_spans(compile_pack(PACK.data), tables))
+    spans = Spans(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
     lane = Lane(emulated_gpu.programs(tables, replace(TUNED, tile_bytes=512)), 0, spans)
-    lane.list_hits(Arena.pack([b"...." * 10]))
+    lane.list_hits(Arena.lay_out([b"...." * 10]))
     assert lane.confirm().rows.size == 0
     gc.collect()
-    lane.start(Arena.pack([b"token=deadbeef " * 20_000] * 2))
+    lane.start(Arena.lay_out([b"token=deadbeef " * 20_000] * 2))
     assert lane.finish().rows.size >= 40_000
 
 
@@ -144,7 +144,7 @@ def test_more_rows_than_have_numbers(emulated_gpu: Gpu, monkeypatch: pytest.Monk
     from vyre_dist.kernels.cuda.lane import Lane
 
     programs = emulated_gpu.programs(make_tables([PATTERNS[0]]), TUNED)
-    arena = Arena.pack([b"int x;\ntoken=deadbeef\n" * 3] * 10)
+    arena = Arena.lay_out([b"int x;\ntoken=deadbeef\n" * 3] * 10)
     lane = Lane(programs, 0)
     lane.start(arena)
     want = lane.finish()
@@ -154,7 +154,7 @@ def test_more_rows_than_have_numbers(emulated_gpu: Gpu, monkeypatch: pytest.Monk
     assert sorted(lane.finish().rows.tolist()) == sorted(want.rows.tolist())
     lane.list_hits(arena)
     assert sorted(lane.confirm().rows.tolist()) == sorted(want.rows.tolist())
-    lane.start(Arena.pack([b"token=deadbeef\n" * 8]))
+    lane.start(Arena.lay_out([b"token=deadbeef\n" * 8]))
     with pytest.raises(DeviceMemoryError):
         lane.finish()
 
@@ -174,7 +174,7 @@ def test_host_memory_that_can_not_be_pinned(
     lane = Lane(programs, 0)
     monkeypatch.setattr(cupy.cuda, "alloc_pinned_memory", refuse)
     with caplog.at_level(logging.WARNING):
-        lane.start(Arena.pack([b"token=deadbeef\n"] * 5))
+        lane.start(Arena.lay_out([b"token=deadbeef\n"] * 5))
         assert lane.finish().rows.size == 5
     assert "can't be pinned" in caplog.text
 
@@ -238,7 +238,7 @@ def dense_need(gpu: Gpu, device_pack: DevicePack) -> int:
     assert gpu.emulated is not None
     used = gpu.emulated.memory.used
     lane = device_pack.lane()
-    assert lane.fused(Arena.pack([DENSE])).rows.size == 20_000
+    assert lane.fused(Arena.lay_out([DENSE])).rows.size == 20_000
     need = gpu.emulated.memory.used - used
     del lane
     gc.collect()
@@ -271,6 +271,6 @@ def test_a_lane_that_gave_way_between_both_halves(emulated_gpu: Gpu, texts: list
     """What it had listed is listed again, also where there was nothing to list."""
     del emulated_gpu
     lane = DevicePack(compile_pack(DENSE_PACK.data), ArtifactCache(None)).lane()
-    lane.list_hits(Arena.pack(texts))
+    lane.list_hits(Arena.lay_out(texts))
     lane.release()
     assert lane.confirm().rows.size == len(b"".join(texts)) // 14

@@ -11,10 +11,10 @@ from gpu_support import PATTERNS, TUNABLES, matches_of, random_document
 
 from vyre_dist.compiler import Arena, compile_tables
 from vyre_dist.compiler.span_program import compile_span_program
-from vyre_dist.program.pack_spans import pack_programs
+from vyre_dist.program.span_tables import tables_of_programs
 from vyre_dist.regex import parse
 from vyre_dist.rows.layout import FOUND, OPEN, SCREENED
-from vyre_dist.rules.screens import Screen
+from vyre_dist.rules.byte_filters import ByteFilter
 
 MORE = [
     r"(?:(zz)|z)(z*?)(?:end|\b)",
@@ -23,17 +23,17 @@ MORE = [
     r"the [\s\S]{900,}fox",
     r"quick(?:[^q]|\n)*!",
 ]
-SCREENS = [
-    Screen(0, -1, 0),
-    Screen(0, 11, 0),
-    Screen(1, 5, int.from_bytes(b"\xff" * 16, "little")),
-    Screen(1, 300, 0),
+BYTE_FILTERS = [
+    ByteFilter(0, -1, 0),
+    ByteFilter(0, 11, 0),
+    ByteFilter(1, 5, int.from_bytes(b"\xff" * 16, "little")),
+    ByteFilter(1, 300, 0),
 ]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
-    """Spans, groups and screens of every row, at shifted offsets, with documents that are cut,
+    """Spans, groups and byte_filters of every row, at shifted offsets, with documents that are cut,
     small and large.
     """
     from vyre_dist.kernels.cuda.arenas import DeviceArena
@@ -45,13 +45,13 @@ def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
     roots = [parse(pattern).root for pattern in patterns]
     tables = compile_tables(roots).tables
     programs = [compile_span_program(root) for root in roots]
-    screens = [SCREENS[rng.randrange(4 if p and p.groups else 2)] for p in programs]
+    byte_filters = [BYTE_FILTERS[rng.randrange(4 if p and p.groups else 2)] for p in programs]
     backs = [0 if back == 0xFFFF_FFFF else back for back in tables.backs.tolist()]
     known = [
         p if back != 0xFFFF_FFFF else None
         for p, back in zip(programs, tables.backs.tolist(), strict=True)
     ]
-    spans = pack_programs(known, screens, backs)
+    spans = tables_of_programs(known, byte_filters, backs)
     documents = [
         b"." * rng.randrange(40) + random_document(rng, 60) for _ in range(gpu.amount(150, 90))
     ]
@@ -61,7 +61,7 @@ def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
         b"key" + b"\n" * 250 + b"=abcd",
     ]
     whole = [rng.random() < 0.9 for _ in documents]
-    arena = Arena.pack(documents, whole, [rng.random() < 0.9 for _ in documents])
+    arena = Arena.lay_out(documents, whole, [rng.random() < 0.9 for _ in documents])
     own = gpu.programs(tables, TUNABLES[seed % len(TUNABLES)])
     finder, there, space = Spans(gpu.device, spans), DeviceArena(), Workspace()
     there.upload(arena, gpu.stream)

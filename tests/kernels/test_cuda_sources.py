@@ -24,7 +24,7 @@ from vyre_dist.kernels.cuda.nvrtc import (
     nvrtc_module,
 )
 from vyre_dist.program import ArtifactCache
-from vyre_dist.program.pack_spans import INSTRUCTION_DTYPE, SPAN_RULE_DTYPE
+from vyre_dist.program.span_tables import INSTRUCTION_DTYPE, SPAN_RULE_DTYPE
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex.instructions import Op
 from vyre_dist.rows import layout

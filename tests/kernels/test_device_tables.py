@@ -24,7 +24,7 @@ def test_always_masks() -> None:
     assert masks.shape == (2, 256)
     documents = [bytes([byte]) for byte in range(256)]
     unknown = [False] * 256
-    found = candidates(tables, Arena.pack(documents, unknown, unknown))
+    found = candidates(tables, Arena.lay_out(documents, unknown, unknown))
     passing = set(zip(found.entries.tolist(), found.documents.tolist(), strict=True))
     expected = {
         (int(tables.always_entries[i]), byte)

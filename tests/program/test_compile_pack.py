@@ -114,14 +114,14 @@ def test_keywords_stand_in_for_dear_regexes_only(rule: Rule, gate: bytes | None)
 
     [compiled] = compile_pack(as_pack(rule)).rules
     if gate is None:
-        assert compiled.gate_pattern is None
+        assert compiled.keyword_pattern is None
     else:
-        assert compiled.gate_pattern is not None
+        assert compiled.keyword_pattern is not None
         assert all(
-            re.search(compiled.gate_pattern, text)
+            re.search(compiled.keyword_pattern, text)
             for text in (gate, gate.upper(), b"-" + gate.title())
         )
-        assert not re.search(compiled.gate_pattern, gate[1:])
+        assert not re.search(compiled.keyword_pattern, gate[1:])
 
 
 def test_cached_pack_is_the_same(tmp_path: Path) -> None:

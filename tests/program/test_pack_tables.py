@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vyre_dist.compiler import PackTables, compile_tables, execute, pack_tables
+from vyre_dist.compiler import PackTables, compile_tables, encode_tables, execute
 from vyre_dist.compiler import codec as codec_module
 from vyre_dist.program import ArtifactCache, CompiledPack, compile_pack
 from vyre_dist.program import pack_tables as module
@@ -52,7 +52,7 @@ def count_compilations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def same(a: PackTables, b: PackTables) -> bool:
-    return pack_tables(a) == pack_tables(b)
+    return encode_tables(a) == encode_tables(b)
 
 
 def test_second_time_from_the_cache(
@@ -113,7 +113,7 @@ def test_other_contents_under_the_same_key_are_a_miss(
     first = load_tables(compiled, cache)
     with monkeypatch.context() as patch:
         patch.setattr(codec_module, "TABLES_SCHEMA", 0)
-        stale = pack_tables(first)
+        stale = encode_tables(first)
     seen = count_compilations(monkeypatch)
     monkeypatch.setattr(ArtifactCache, "get", lambda *_: stale)
     assert same(load_tables(compiled, cache), first)
@@ -136,14 +136,14 @@ def test_another_pack_model_or_schema_is_another_artifact(
 
 PROCESS = """
 import sys, hashlib
-from vyre_dist.compiler import pack_tables
+from vyre_dist.compiler import encode_tables
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.rules import RulePack
 compiled = compile_pack(RulePack.builtin().data)
 cache = ArtifactCache(sys.argv[1])
 sys.stdin.readline()
-digests = {hashlib.sha256(pack_tables(load_tables(compiled, cache))).hexdigest() for _ in range(2)}
+digests = {hashlib.sha256(encode_tables(load_tables(compiled, cache))).hexdigest() for _ in range(2)}
 assert cache.write_error is None
 print(*digests)
 """

@@ -15,7 +15,7 @@ import pytest
 from vyre_dist import UsageError
 from vyre_dist.compiler import PackTables, compile_tables
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.compiler.arena_executor import bitmap_places, candidates
+from vyre_dist.compiler.arena_executor import bitmap_positions, candidates
 from vyre_dist.compiler.hashing import BITMAP_BITS, make_bitmap
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.program.scan_program import KINDS, ScanProgram
@@ -139,12 +139,12 @@ def test_bitmaps_of_other_sizes_lose_no_candidate(tables: PackTables, bits: int)
     not.
     """
     text = np.random.default_rng(1).integers(0, 256, 50_000, np.uint8)
-    arena = Arena.pack([b"tok_1234 key = abcd " * 9, bytes(text), b"xqzj"])
+    arena = Arena.lay_out([b"tok_1234 key = abcd " * 9, bytes(text), b"xqzj"])
     other = dataclasses.replace(tables, bitmap=make_bitmap(tables.grams, tables.multiplier, bits))
     assert other.bitmap.size == 1 << bits - 3
     wide, found = candidates(tables, arena), candidates(other, arena)
     assert wide.places.size >= 18
     assert all(np.array_equal(a, b) for a, b in zip(wide, found, strict=True))
-    hits = [bitmap_places(t, arena.data).size for t in (tables, other)]
+    hits = [bitmap_positions(t, arena.data).size for t in (tables, other)]
     assert hits[1] > hits[0] if bits < 16 else hits[1] <= 2 * hits[0]
     assert bits in range(BITMAP_BITS - 10, MAX_BITMAP_BITS + 1)

@@ -94,10 +94,10 @@ def flat() -> object:
     import numpy as np
 
     from vyre_dist.compiler import GramModel
-    from vyre_dist.compiler.gram_model import pack_grams
+    from vyre_dist.compiler.gram_model import encode_grams
 
     return GramModel.from_bytes(
-        pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
+        encode_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
     )
 
 

@@ -53,7 +53,7 @@ class Scanner:
         folded = data.lower()
         hits = []
         for index in range(len(self.programs)) if only is None else (only,):
-            if not self.filters.rule_applies_to_path(index, path) or not self.filters.gate_open(
+            if not self.filters.rule_applies_to_path(index, path) or not self.filters.has_keyword(
                 index, folded
             ):
                 continue

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vyre_dist.rules.codec import SCHEMA, PackCodecError, pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.codec import SCHEMA, PackCodecError, decode_pack, encode_pack
 from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
 
 # lone surrogates of the kind that os.fsdecode makes are part of it
@@ -56,7 +56,7 @@ packs = st.builds(
 @given(packs)
 def test_a_pack_survives_the_journey(pack: PackData) -> None:
     """Every field comes back as it was, and so does the content hash."""
-    arrived = pack_from_bytes(pack_to_bytes(pack))
+    arrived = decode_pack(encode_pack(pack))
     assert arrived == pack
     assert arrived.content_hash() == pack.content_hash()
 
@@ -65,11 +65,11 @@ def test_a_pack_survives_the_journey(pack: PackData) -> None:
 def test_arbitrary_bytes_are_no_pack(data: bytes) -> None:
     """Whatever the bytes, the answer is the codec's own error."""
     with pytest.raises(PackCodecError):
-        pack_from_bytes(data)
+        decode_pack(data)
 
 
 PACK = PackData("p", (Rule("r", "a+", allowlists=(Allowlist(paths=("x",)),)),))
-BODY = msgpack.unpackb(pack_to_bytes(PACK))[1]
+BODY = msgpack.unpackb(encode_pack(PACK))[1]
 
 
 def _changed(path: tuple[Any, ...], value: Any) -> bytes:
@@ -116,7 +116,7 @@ def _changed(path: tuple[Any, ...], value: Any) -> bytes:
 def test_a_wrong_field_is_named(path: tuple[Any, ...], value: Any, where: str) -> None:
     """A field of the wrong type, a missing one and an unknown one are refused by name."""
     with pytest.raises(PackCodecError) as caught:
-        pack_from_bytes(_changed(path, value))
+        decode_pack(_changed(path, value))
     assert caught.value.where == where
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_field_is_named(path: tuple[Any, ...], value: Any, where: str) -
 def test_another_schema_is_refused(body: Any) -> None:
     """What does not say that it is this schema is not looked into."""
     with pytest.raises(PackCodecError):
-        pack_from_bytes(msgpack.packb(body))
+        decode_pack(msgpack.packb(body))
 
 
 def test_all_fields_of_the_model_are_carried() -> None:

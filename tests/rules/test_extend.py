@@ -84,7 +84,7 @@ def test_ids_are_unique_in_packs_that_extend(base: Path, where: str, extending: 
         text += "[[rules]]\nid = 'o'\nregex = 'o'\n"
     with pytest.raises(PackError, match="already taken") as caught:
         extended(base, text)
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     assert (Path(problem.file).stem, problem.rule_id) == (where, "n")
 
 
@@ -156,7 +156,7 @@ def test_keywords_for_a_base_rule_with_a_path_only(base: Path) -> None:
     own = "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'file'\nkeywords = ['k']\n"
     with pytest.raises(PackError, match="has keywords and no regex") as caught:
         extended(base, own)
-    assert caught.value.problems[0].line == 3
+    assert caught.value.diagnostics[0].line == 3
     assert extended(base, own + "regex = 'y'\n")["file"].keywords == ("k",)
 
 
@@ -176,7 +176,7 @@ def test_a_rule_without_its_base_is_told(base: Path) -> None:
     """An override whose base rule is missing is a problem that points at [extend]."""
     with pytest.raises(PackError, match="neither regex nor path") as caught:
         extended(base, "[extend]\npath = 'base.toml'\n[[rules]]\nid = 'on'\nentropy = 3\n")
-    assert "[extend]" in caught.value.problems[0].hint
+    assert "[extend]" in caught.value.diagnostics[0].hint
 
 
 def test_two_levels_but_not_three(base: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_missing_base(base: Path) -> None:
     """A base that is not there is a problem at the [extend] table."""
     with pytest.raises(PackError, match=r"'gone\.toml' does not exist") as caught:
         extended(base, "title = 'x'\n[extend]\npath = 'gone.toml'\n")
-    assert caught.value.problems[0].line == 2
+    assert caught.value.diagnostics[0].line == 2
 
 
 def test_paths_are_looked_up_beside_the_file_first(

@@ -163,11 +163,11 @@ def test_a_folders_verdict_is_that_of_each_of_its_files(
     names or not.
     """
     filters = CompiledFilters(pack)
-    shared = filters.folder_verdict(prefix, names)
+    shared = filters.folder_decision(prefix, names)
     if shared is not None:
         alone = CompiledFilters(pack)
         for name in names:
-            verdict = alone.path_verdict(prefix + name)
+            verdict = alone.path_decision(prefix + name)
             assert (shared.skipped, shared.applies) == (verdict.skipped, verdict.applies)
 
 
@@ -177,9 +177,9 @@ def test_folders_of_no_interest_share_a_verdict() -> None:
     """
     rule = Rule("r", "x", allowlists=(Allowlist(paths=(r"(?:^|/)go\.sum$", r"\.png$")),))
     filters = CompiledFilters(PackData("p", (rule,)))
-    assert filters.folder_verdict("a/", ["b", "c.pngx", "xgo.sum"]) is not None
+    assert filters.folder_decision("a/", ["b", "c.pngx", "xgo.sum"]) is not None
     for names in (["b", "c.png"], ["go.sum", "d"]):
-        assert filters.folder_verdict("a/", names) is None
+        assert filters.folder_decision("a/", names) is None
 
 
 def test_what_is_remembered_of_patterns_changes_nothing() -> None:
@@ -193,4 +193,4 @@ def test_what_is_remembered_of_patterns_changes_nothing() -> None:
     assert first.grown and not again.grown
     assert filters.allowed(0, "f.c", b"abb", b"abb", bytes)
     assert not filters.allowed(0, "f.c", b"acb", b"acb", bytes)
-    assert filters.path_verdict("f.lock").skipped
+    assert filters.path_decision("f.lock").skipped

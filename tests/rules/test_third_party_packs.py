@@ -174,7 +174,7 @@ def test_kingfishers_rules() -> None:
     """
     with pytest.raises(PackError) as caught:
         RulePack.load(KINGFISHER)
-    assert all(problem.unsupported for problem in caught.value.problems)
+    assert all(problem.unsupported for problem in caught.value.diagnostics)
     pack = RulePack.load(KINGFISHER, skip_unsupported=True)
     counts = {reason: len(rules) for reason, rules in by_reason(pack.left_out).items()}
     assert counts == {

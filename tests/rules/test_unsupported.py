@@ -55,7 +55,7 @@ def test_a_yaml_key_that_changes_verdicts_refuses_its_rule(tmp_path: Path, key: 
     text = YAML_GOOD + rule + key + "\n"
     with pytest.raises(PackError) as caught:
         load(tmp_path, text, "pack.yml")
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     assert (problem.rule_id, problem.unsupported) == ("bad", YAML_KEYS[key])
     assert "--skip-unsupported" in str(caught.value)
     pack = load(tmp_path, text, "pack.yml", skip=True)
@@ -155,7 +155,7 @@ def test_a_toml_key_that_changes_verdicts_refuses_its_rule(tmp_path: Path, key: 
     text = TOML_GOOD + TOML_RULE + key + "\n"
     with pytest.raises(PackError) as caught:
         load(tmp_path, text, "pack.toml")
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     assert (problem.rule_id, problem.unsupported) == ("bad", TOML_KEYS[key])
     pack = load(tmp_path, text, "pack.toml", skip=True)
     assert ([rule.id for rule in pack], by_reason(pack.left_out)) == (
@@ -176,7 +176,7 @@ def test_a_key_of_the_whole_pack_concerns_all_its_rules(tmp_path: Path, key: str
     (tmp_path / "b.toml").write_text(TOML_GOOD)
     with pytest.raises(PackError) as caught:
         RulePack.load(tmp_path)
-    assert [(p.rule_id, Path(p.file).name) for p in caught.value.problems] == [("", "a.toml")]
+    assert [(p.rule_id, Path(p.file).name) for p in caught.value.diagnostics] == [("", "a.toml")]
     pack = RulePack.load(tmp_path, skip_unsupported=True)
     assert ([rule.id for rule in pack], [one.rule_id for one in pack.left_out]) == (
         ["good"],
@@ -284,7 +284,7 @@ def test_files_of_other_tools_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "good.yml").write_text(YAML_GOOD)
     with pytest.raises(PackError) as caught:
         RulePack.load(tmp_path)
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     assert FOREIGN[text] in problem.message
     pack = RulePack.load(tmp_path, skip_unsupported=True)
     assert ([rule.id for rule in pack], [one.rule_id for one in pack.left_out]) == (["good"], [""])

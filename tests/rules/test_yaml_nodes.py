@@ -64,7 +64,7 @@ def test_merged_keys_that_are_not_supported_refuse_each_rule(tmp_path: Path) -> 
     )
     with pytest.raises(PackError) as caught:
         load(tmp_path, text)
-    assert [problem.rule_id for problem in caught.value.problems] == ["a"]
+    assert [problem.rule_id for problem in caught.value.diagnostics] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.program import compile_pack
-from vyre_dist.program.pack_spans import make_spans
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.span_tables import build_span_tables
 from vyre_dist.rows.layout import FOUND, ROW_DTYPE, SETTLED_DTYPE
 from vyre_dist.rows.reading import RowReading
 from vyre_dist.rows.settling import settle
-from vyre_dist.rules.screens import screens_of
+from vyre_dist.rules.byte_filters import byte_filters_of
 from vyre_dist.stream import ArenaBatch, ExtractionPool, ExtractionWorkerError
 from vyre_dist.stream.extraction import Extractor, RowJob
 from vyre_dist.stream.row_jobs import jobs_of
@@ -43,7 +43,7 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
     want = Scanner(pack, backend="cpu").scan_batch(list(zip(paths, documents, strict=True)))
     compiled = compile_pack(pack.data)
     tables = load_tables(compiled)
-    packed = Arena.pack(documents)
+    packed = Arena.lay_out(documents)
     memory = SharedMemory(create=True, size=packed.data.size + 4096)
     try:
         shared = np.ndarray((packed.data.size,), np.uint8, memory.buf)
@@ -152,7 +152,7 @@ def filtered(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         pack=pack,
         compiled=compiled,
         tables=tables,
-        spans=make_spans(compiled, tables, screens_of(pack.data)),
+        spans=build_span_tables(compiled, tables, byte_filters_of(pack.data)),
         extractor=Extractor.of(pack.data, compiled, RowReading.of(tables)),
         scanner=Scanner(pack, backend="cpu"),
     )
@@ -166,7 +166,7 @@ def test_searched_on_the_device(filtered: SimpleNamespace, pieces: list[list[str
     """
     pack, tables, extractor = filtered.pack, filtered.tables, filtered.extractor
     documents = ["".join(own).encode("latin-1") for own in pieces]
-    arena = Arena.pack(documents)
+    arena = Arena.lay_out(documents)
     rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
     matches = matches_of(filtered.spans, arena, rows)
     paths = [f"{n}" for n in range(len(documents))]
@@ -201,9 +201,9 @@ def test_the_device_settles_most() -> None:
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
     compiled = compile_pack(pack.data)
     tables = load_tables(compiled)
-    spans = make_spans(compiled, tables, screens_of(pack.data))
+    spans = build_span_tables(compiled, tables, byte_filters_of(pack.data))
     rng = random.Random(6)
-    arena = Arena.pack([random_document(rng, 40) for _ in range(120)])
+    arena = Arena.lay_out([random_document(rng, 40) for _ in range(120)])
     rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
     programmed = np.array([program is not None for program in spans.programs])
     rows = rows[programmed[rows["rule"] & 0xFFFF]]
@@ -248,7 +248,7 @@ def test_long_jobs_and_answers_cross() -> None:
     compiled = compile_pack(pack.data)
     reading = RowReading.of(load_tables(compiled))
     documents = [b"abcd " * 4000] * 4
-    arena = Arena.pack(documents)
+    arena = Arena.lay_out(documents)
     memory = SharedMemory(create=True, size=arena.data.size)
     try:
         np.ndarray(arena.data.shape, np.uint8, memory.buf)[:] = arena.data

@@ -192,7 +192,7 @@ def test_more_than_a_slot_is_refused(gpu: Gpu) -> None:
         for _ in range(SLOTS + 1):
             slot = stream.free_slot()
             assert slot is not None
-            batch = ArenaBatch(Arena.pack([text, text]), ["a", "b"], [0, 1], slot)
+            batch = ArenaBatch(Arena.lay_out([text, text]), ["a", "b"], [0, 1], slot)
             with pytest.raises(UsageError, match=f"{2 * len(text)} bytes of documents"):
                 list(stream.put(batch))
         assert numbers(stream, 0) == list(range(30))
@@ -285,8 +285,8 @@ def test_parts_of_what_was_refused(gpu: Gpu) -> None:
         slot = stream.free_slot()
         assert slot is not None
         with pytest.raises(UsageError, match="put it in parts"):
-            list(stream.put(ArenaBatch(Arena.pack([text, text]), ["a", "b"], [0, 1], slot)))
-        assert list(stream.put(ArenaBatch(Arena.pack([text]), ["a"], [0], slot))) == []
+            list(stream.put(ArenaBatch(Arena.lay_out([text, text]), ["a", "b"], [0, 1], slot)))
+        assert list(stream.put(ArenaBatch(Arena.lay_out([text]), ["a"], [0], slot))) == []
         others = [stream.free_slot() for _ in range(SLOTS)]
         assert slot not in others and others.count(None) == 1
         assert [batch.numbers for batch, _ in stream.drain()] == [[0]]

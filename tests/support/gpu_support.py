@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from vyre_dist.compiler import Arena, PackTables, compile_tables
-from vyre_dist.compiler.arena_executor import ROW_DTYPE, ArenaVerdicts, Rows
+from vyre_dist.compiler.arena_executor import ARENA_ROW_DTYPE, ArenaResult, Rows
 from vyre_dist.compiler.span_executor import find_span
-from vyre_dist.program.pack_spans import PackSpans
+from vyre_dist.program.span_tables import SpanTables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex import parse
 from vyre_dist.rows import layout
@@ -115,41 +115,41 @@ def random_document(rng: random.Random, pieces: int) -> bytes:
 
 def placed(rows: Rows) -> list[tuple[int, int, int]]:
     """Rows with a place, sorted: what the programs on the GPU put out."""
-    own = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
+    own = rows[rows["position"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
     return sorted(
-        zip(own["document"].tolist(), own["rule"].tolist(), own["place"].tolist(), strict=True)
+        zip(own["document"].tolist(), own["rule"].tolist(), own["position"].tolist(), strict=True)
     )
 
 
-def device_rows(verdicts: ArenaVerdicts) -> Any:
+def device_rows(result: ArenaResult) -> Any:
     """The reference's rows in the layout in which the GPU puts them out."""
     parts = []
-    for rows, flag in ((verdicts.confirmed, 0), (verdicts.for_host, layout.HOST)):
-        with_place = rows[rows["place"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
-        own = np.empty(with_place.size, layout.ROW_DTYPE)
-        own["document"], own["place"] = with_place["document"], with_place["place"]
-        own["rule"] = with_place["rule"] | np.uint32(flag)
+    for rows, flag in ((result.confirmed, 0), (result.for_host, layout.HOST)):
+        located = rows[rows["position"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
+        own = np.empty(located.size, layout.ROW_DTYPE)
+        own["document"], own["place"] = located["document"], located["position"]
+        own["rule"] = located["rule"] | np.uint32(flag)
         parts.append(own)
     return np.concatenate(parts)
 
 
 def expected(
-    verdicts: ArenaVerdicts,
+    result: ArenaResult,
 ) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]], int, int]:
     """(confirmed, for the host, attempted, committed) of the reference."""
     return (
-        placed(verdicts.confirmed),
-        placed(verdicts.for_host),
-        verdicts.attempted_tiles,
-        verdicts.committed_tiles,
+        placed(result.confirmed),
+        placed(result.for_host),
+        result.attempted_tiles,
+        result.committed_tiles,
     )
 
 
 def found(rows: Any) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]], int, int]:
     """The same of the GPU's."""
     host = rows.rows["rule"] >> np.uint32(31) == 1
-    own = np.empty(rows.rows.size, ROW_DTYPE)
-    own["document"], own["place"] = rows.rows["document"], rows.rows["place"]
+    own = np.empty(rows.rows.size, ARENA_ROW_DTYPE)
+    own["document"], own["position"] = rows.rows["document"], rows.rows["place"]
     own["rule"] = rows.rows["rule"] & np.uint32(0x7FFF_FFFF)
     return (
         sorted(set(placed(own[~host]))),
@@ -159,7 +159,7 @@ def found(rows: Any) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, i
     )
 
 
-def matches_of(spans: PackSpans, arena: Arena, rows: Any) -> Any:
+def matches_of(spans: SpanTables, arena: Arena, rows: Any) -> Any:
     """MATCH_DTYPE: what the device's search gives for each of `rows` (ROW_DTYPE of the device), by
     the reference.
     """
@@ -192,9 +192,11 @@ def matches_of(spans: PackSpans, arena: Arena, rows: Any) -> Any:
             text[low:high] if low >= 0 else None
             for low, high in zip(slots[::2], slots[1::2], strict=True)
         ]
-        screen = spans.screens[rule]
+        byte_filter = spans.byte_filters[rule]
         secret = pick_secret(
-            Rule("r", None, secret_group=screen.secret_group), text[found.start : found.end], groups
+            Rule("r", None, secret_group=byte_filter.secret_group),
+            text[found.start : found.end],
+            groups,
         )
-        out[i]["status"] = SCREENED if screen.drops(secret) else FOUND
+        out[i]["status"] = SCREENED if byte_filter.drops(secret) else FOUND
     return out

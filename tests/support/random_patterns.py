@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vyre_dist.compiler import GramModel
-from vyre_dist.compiler.gram_model import pack_grams
+from vyre_dist.compiler.gram_model import encode_grams
 from vyre_dist.regex import RegexSyntaxError, parse
 
 WORDS_TEXT = "key tok_ sk- AKIA secret ab abc aa ba xyz -- == \\.com \\n"
@@ -74,5 +74,5 @@ def parse_or_none(pattern: str) -> Any:
 def flat_model() -> GramModel:
     """A model in which nothing is frequent, so that every narrow window is worth having."""
     return GramModel.from_bytes(
-        pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
+        encode_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
     )

@@ -1,4 +1,4 @@
-"""The programs' definition once more, in plain Python: one place, one candidate, one byte at a
+"""The programs' definition once more, in plain Python: one position, one candidate, one byte at a
 time, with no NumPy in the loops. What arena_executor.py computes all at once must be this.
 """
 
@@ -11,15 +11,15 @@ from vyre_dist.compiler.tables import EDGE_PASSES, NOT_STORED, PackTables
 
 DEAD, ACCEPT, UNDECIDED = 0, 1, 2
 HOST = 2
-NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
+NO_POSITION = 0xFFFF_FFFF_FFFF_FFFF
 EDGE = 256
 
 Row = tuple[int, int, int]
 
 
 class Slow(NamedTuple):
-    """`confirmed`, `for_host`: (document, rule, place) rows, sorted; `candidates`: (place, entry,
-    document) after probes.
+    """`confirmed`, `for_host`: (document, rule, position) rows, sorted; `candidates`: (position,
+    entry, document) after probes.
     """
 
     candidates: list[tuple[int, int, int]]
@@ -38,8 +38,10 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
     attempted, committed = set(), set()
     words = tables.bitmap.view("<u4").tolist()
     exact = []
-    for place in range(0, len(data), tables.stride):
-        window = int.from_bytes(data[place : place + 4].ljust(4, b"\0"), "little") | 0x20202020
+    for position in range(0, len(data), tables.stride):
+        window = (
+            int.from_bytes(data[position : position + 4].ljust(4, b"\0"), "little") | 0x20202020
+        )
         product = window * tables.multiplier
         word = words[(product & 0xFFFF_FFFF) * len(words) >> 32]
         if not (word >> (product >> 32 & 31) & 1 and word >> (product & 31) & 1):
@@ -48,17 +50,19 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
             continue
         at = grams[window]
         exact += [
-            (place, entry)
+            (position, entry)
             for entry in tables.gram_entries[
                 tables.gram_starts[at] : tables.gram_starts[at + 1]
             ].tolist()
         ]
     exact += [
-        (place, entry) for place in range(len(data)) for entry in tables.always_entries.tolist()
+        (position, entry)
+        for position in range(len(data))
+        for entry in tables.always_entries.tolist()
     ]
-    for place, entry in exact:
+    for position, entry in exact:
         row = tables.entries[entry]
-        pivot = place + int(row["pivot_offset"])
+        pivot = position + int(row["pivot_offset"])
         holders = [i for i, (low, high) in enumerate(spans) if low <= pivot < high]
         if not holders:
             continue
@@ -67,34 +71,34 @@ def run(tables: PackTables, arena: Arena, tile_bytes: int, max_steps: int) -> Sl
         edges = (bool(arena.at_start[document]), bool(arena.at_end[document]))
         if not _probes_pass(tables, row, data, pivot, low, high, edges):
             continue
-        found.append((place, entry, document))
+        found.append((position, entry, document))
         attempted.add(pivot // tile_bytes)
         rule = int(row["rule"])
         if tables.routes[rule] == HOST:
-            verdict = UNDECIDED
+            outcome = UNDECIDED
         else:
-            verdict = _outward(tables, row, "forward", data, pivot, low, high, edges, max_steps)
-            if verdict != DEAD:
+            outcome = _outward(tables, row, "forward", data, pivot, low, high, edges, max_steps)
+            if outcome != DEAD:
                 before = _outward(
                     tables, row, "backward", data, pivot - 1, low, high, edges, max_steps
                 )
-                verdict = DEAD if before == DEAD else max(verdict, before)
-        if verdict == ACCEPT:
+                outcome = DEAD if before == DEAD else max(outcome, before)
+        if outcome == ACCEPT:
             confirmed.add((document, rule, pivot - int(row["distance"])))
-        elif verdict == UNDECIDED:
+        elif outcome == UNDECIDED:
             for_host.add((document, rule, pivot))
-        if verdict != DEAD:
+        if outcome != DEAD:
             committed.add(pivot // tile_bytes)
     elsewhere = {int(rule) for rule in tables.entries["rule"]} | {
         int(run["rule"]) for run in tables.runs
     }
     for document, (low, high) in enumerate(spans):
         for run in tables.runs:
-            for place in _long_runs(tables, run, data, low, high):
-                for_host.add((document, int(run["rule"]), place))
+            for position in _long_runs(tables, run, data, low, high):
+                for_host.add((document, int(run["rule"]), position))
         for rule, route in enumerate(tables.routes.tolist()):
             if route == HOST and rule not in elsewhere:
-                for_host.add((document, rule, NO_PLACE))
+                for_host.add((document, rule, NO_POSITION))
     return Slow(sorted(found), sorted(confirmed), sorted(for_host), len(attempted), len(committed))
 
 

@@ -1,15 +1,15 @@
 """Anchors: for one expression, the cheapest windows of four byte classes such that every match
-contains one that begins at an even place of the text.
+contains one that begins at an even offset of the text.
 
 A window is a path of four positions. The windows that are narrow enough to enumerate are the edges
 of a network that spells out the paths from a match's start to its end; a minimum cut of it is the
 cheapest set of windows that no match avoids, through alternations, optional parts and repeats
-alike. A window costs its expected hits per place looked at plus what its grams add to a shared
+alike. A window costs its expected hits per offset looked at plus what its grams add to a shared
 bitmap's false hits.
 
-Looking at every second place halves a prefilter's work (hashing and look-ups are what bounds it on
-a GPU). A match may begin at an even or an odd place, so the network has every node twice, once for
-each parity of the byte read last, and only windows that begin at an even place can be bought.
+Looking at every second offset halves a prefilter's work (hashing and look-ups are what bounds it on
+a GPU). A match may begin at an even or an odd offset, so the network has every node twice, once for
+each parity of the byte read last, and only windows that begin at an even offset can be bought.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import MAX_WINDOW, GramModel, folded_bytes
 from vyre_dist.compiler.min_cut import FlowNetwork
-from vyre_dist.compiler.positions import Positions
+from vyre_dist.compiler.position_automaton import PositionAutomaton
 from vyre_dist.regex import charclass
 from vyre_dist.regex.context import CONTEXT_CLASSES
 
@@ -38,7 +38,7 @@ MAX_COST = 0.01
 """The dearest anchor set that is worth having: hits at one position in a hundred."""
 
 STRIDE = 2
-"""Every how many places of a text a window is looked at: 2, or 1 for all of them."""
+"""Every how many offsets of a text a window is looked at: 2, or 1 for all of them."""
 
 _MAX_PATHS = 8_000
 _MAX_PRICED_GRAMS = 1 << 20
@@ -94,8 +94,11 @@ class AnchorSet:
         return self.rate + GRAM_PRICE * self.grams
 
 
-def choose_anchors(positions: Positions, model: GramModel, stride: int = STRIDE) -> AnchorSet:
-    """The cheapest anchors for the expression, when windows are looked at every `stride` places."""
+def choose_anchors(
+    positions: PositionAutomaton, model: GramModel, stride: int = STRIDE
+) -> AnchorSet:
+    """The cheapest anchors for the expression, when windows are looked at every `stride`
+    offsets."""
     if positions.empty:
         return AnchorSet((), "it matches the empty string, which is everywhere")
     sketch = _Sketch(positions)
@@ -121,11 +124,11 @@ class _Sketch:
     """The position graph with the copies of long repeats merged, and without what lies on no match.
 
     `pads`, numbers below 0, come before the starts: a window may begin one byte before a match that
-    begins at an odd place. There is a pad for each set of contexts that a match may begin behind:
+    begins at an odd offset. There is a pad for each set of contexts that a match may begin behind:
     what may stand behind a word's edge only is no letter, which is most of the text.
     """
 
-    def __init__(self, positions: Positions) -> None:
+    def __init__(self, positions: PositionAutomaton) -> None:
         rep = positions.rep
         follow = positions.forward.follow
         merged: dict[int, set[int]] = {}
@@ -156,7 +159,7 @@ class _Sketch:
         self.fixed = {p: positions.fixed[p] for p in useful}
         behind: dict[int, list[int]] = {}
         for p in self.starts:
-            # a document begins at an even place, so what stands before a match at an odd one is a
+            # a document begins at an even offset, so what stands before a match at an odd one is a
             # byte
             if mask := sum(
                 members for c, members in enumerate(CONTEXT_CLASSES) if starts[p] >> c & 1

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vyre_dist.errors import UsageError
 
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 ALIGNMENT = 16
@@ -23,8 +23,8 @@ ALIGNMENT = 16
 _STRIDE = 2
 
 
-def packed_size(sizes: Sequence[int], alignment: int = ALIGNMENT) -> int:
-    """The bytes that Arena.pack takes for stretches of these sizes."""
+def arena_size(sizes: Sequence[int], alignment: int = ALIGNMENT) -> int:
+    """The bytes that Arena.lay_out takes for stretches of these sizes."""
     return sum(-(-size // alignment) * alignment for size in sizes)
 
 
@@ -33,21 +33,21 @@ class Arena:
     """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64
     [documents].
 
-    Every document begins at an even place: a window may begin one byte before a match, and only
-    where the match begins at an odd place, so that byte is the document's own. What lies between
+    Every document begins at an even position: a window may begin one byte before a match, and only
+    where the match begins at an odd position, so that byte is the document's own. What lies between
     documents is never looked at for its own sake. `at_start`, `at_end` bool [documents]: whether
     the whole document begins (ends) where its stretch does. Where it does not, the bytes beyond are
     not known, and whatever would have to read them is left open.
 
     Raises:
         UsageError: documents overlap, are out of order, lie outside of the data or begin at an odd
-        place, or a length is
+        position, or a length is
             wrong.
     """
 
     data: npt.NDArray[np.uint8]
-    starts: Places
-    ends: Places
+    starts: Positions
+    ends: Positions
     at_start: Flags
     at_end: Flags
 
@@ -66,7 +66,7 @@ class Arena:
             i = int(np.flatnonzero(wrong)[0])
             raise UsageError(
                 f"document {i} of an arena lies at [{starts[i]}, {ends[i]}): documents must begin "
-                "at even places, "
+                "at even positions, "
                 f"follow each other without overlap and end within its {self.data.size} bytes"
             )
 
@@ -83,7 +83,7 @@ class Arena:
         """The arena of these stretches, in order, each at a multiple of `alignment` (even), with
         zeros between them; whole documents unless the flags say otherwise.
 
-        `memory`: where to put them, with packed_size bytes or more; None: in memory of its own, or,
+        `memory`: where to put them, with arena_size bytes or more; None: in memory of its own, or,
         of one stretch, where it is.
         """
         count = len(stretches)
@@ -134,9 +134,9 @@ class Arena:
             self.at_end[own],
         )
 
-    def document_at(self, places: Places) -> Places:
-        """The document that holds the byte at each place; -1 for places between documents."""
-        found = np.searchsorted(self.ends, places, side="right")
+    def document_at(self, positions: Positions) -> Positions:
+        """The document that holds the byte at each position; -1 for positions between documents."""
+        found = np.searchsorted(self.ends, positions, side="right")
         inside = found < self.documents
-        inside[inside] = self.starts[found[inside]] <= places[inside]
+        inside[inside] = self.starts[found[inside]] <= positions[inside]
         return np.where(inside, found, -1)

@@ -1,26 +1,26 @@
 """The programs on compiled tables, executed in NumPy exactly as a kernel executes them: the oracle
 for the kernels.
 
-1. bitmap: every place of the arena that is a multiple of the tables' stride; the folded
+1. bitmap: every position of the arena that is a multiple of the tables' stride; the folded
    little-endian 4-byte window that begins there, over documents' edges, zeros past the arena's end;
    both bits of its hash.
-2. grams: the window is one of the grams, and leads to entries. Besides, every place of the arena,
-   whatever is there, leads to the always-on rules' entries, the pivot at that place.
-3. probes: the pivot, `pivot_offset` after the place, must lie in a document. Probes look at that
+2. grams: the window is one of the grams, and leads to entries. Besides, every position of the
+   arena, whatever is there, leads to the always-on rules' entries, the pivot at that position.
+3. probes: the pivot, `pivot_offset` after the position, must lie in a document. Probes look at that
    document only: beyond its edge they pass if they may, where its bytes are not known they pass.
 4. automata: forward from the pivot; unless that is DEAD, backward from the byte before it. A
    candidate is dead if either is, confirmed if both accept, and left to the host if one is
-   undecided or the rule's route is HOST. What is confirmed was read: no verdict but the host's
+   undecided or the rule's route is HOST. What is confirmed was read: no outcome but the host's
    depends on bytes that are not known.
 
-A row's place is its candidate's pivot; but of a rule whose matches are all of one width a confirmed
-row has the match's start, `distance` before the pivot: [start, start + width) is a match.
+A row's position is its candidate's pivot; but of a rule whose matches are all of one width a
+confirmed row has the match's start, `distance` before the pivot: [start, start + width) is a match.
 
 Rules that are looked for by runs go to the host for every run that is long enough and whose first
-whole block (of 16 bytes, at a multiple of 16 in the arena) lies in the document with it; the place
-is the run's start. Of host rules with neither anchors nor runs every document has a row without a
-place. What is put out are sorted rows; extraction is not done here: a confirmed row says that its
-rule matches through that pivot, google-re2 says where unless the width does.
+whole block (of 16 bytes, at a multiple of 16 in the arena) lies in the document with it; the
+position is the run's start. Of host rules with neither anchors nor runs every document has a row
+without a position. What is put out are sorted rows; extraction is not done here: a confirmed row
+says that its rule matches through that pivot, google-re2 says where unless the width does.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.arena import Arena, Flags, Places
+from vyre_dist.compiler.arena import Arena, Flags, Positions
 from vyre_dist.compiler.determinize import ACCEPT, DEAD
 from vyre_dist.compiler.gram_model import FOLD, MAX_WINDOW
 from vyre_dist.compiler.hashing import passes
-from vyre_dist.compiler.rule_program import Route
-from vyre_dist.compiler.runners import UNDECIDED, Ways, run_outward
+from vyre_dist.compiler.routed_rule import Route
+from vyre_dist.compiler.runners import UNDECIDED, Ahead, run_outward
 from vyre_dist.compiler.runs import BLOCK
 from vyre_dist.compiler.tables import EDGE_PASSES, PackTables
 
@@ -46,44 +46,44 @@ DEFAULT_MAX_STEPS = 64 << 10
 length.
 """
 
-ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("place", "<u8")])
-"""`rule`: the tables' number; `place`: in the arena: the pivot's, the match's start (confirmed rows
-of rules of one width), a run's start, or NO_PLACE.
+ARENA_ROW_DTYPE = np.dtype([("document", "<u4"), ("rule", "<u4"), ("position", "<u8")])
+"""`rule`: the tables' number; `position`: in the arena: the pivot's, the match's start (confirmed
+rows of rules of one width), a run's start, or NO_POSITION.
 """
 
-NO_PLACE = 0xFFFF_FFFF_FFFF_FFFF
+NO_POSITION = 0xFFFF_FFFF_FFFF_FFFF
 
 Rows = npt.NDArray[np.void]
 _Row = tuple[int, int, int]
 
-# Places whose windows are looked at together: what that takes stays in a processor's second-level
-# cache.
+# Positions whose windows are looked at together: what that takes stays in a processor's
+# second-level cache.
 _CHUNK = 1 << 16
 
 
 class Candidates(NamedTuple):
-    """Parallel arrays: the window's place, the entry that it leads to, the document that holds the
-    pivot.
+    """Parallel arrays: the window's position, the entry that it leads to, the document that holds
+    the pivot.
     """
 
-    places: Places
+    positions: Positions
     entries: npt.NDArray[np.uint32]
-    documents: Places
+    documents: Positions
 
-    def pivots(self, tables: PackTables) -> Places:
-        """The pivots' places."""
-        offsets: Places = tables.entries["pivot_offset"][self.entries].astype(np.int64)
-        return self.places + offsets
+    def pivots(self, tables: PackTables) -> Positions:
+        """The pivots' positions."""
+        offsets: Positions = tables.entries["pivot_offset"][self.entries].astype(np.int64)
+        return self.positions + offsets
 
     def chosen(self, which: Flags) -> Candidates:
         """Those that `which` is true for."""
-        return Candidates(self.places[which], self.entries[which], self.documents[which])
+        return Candidates(self.positions[which], self.entries[which], self.documents[which])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ArenaVerdicts:
-    """`confirmed`, `for_host`: arrays of ROW_DTYPE, sorted by document, rule, place, without
-    repeats.
+class ArenaResult:
+    """`confirmed`, `for_host`: arrays of ARENA_ROW_DTYPE, sorted by document, rule, position,
+    without repeats.
 
     A tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its
     probes lies in it, committed if besides the pivot of a row does. `steps`: the symbols that
@@ -114,8 +114,8 @@ class ArenaVerdicts:
         )
 
 
-def bitmap_places(tables: PackTables, data: npt.NDArray[np.uint8]) -> Places:
-    """Stage 1: the places whose window passes the bitmap, ascending."""
+def bitmap_positions(tables: PackTables, data: npt.NDArray[np.uint8]) -> Positions:
+    """Stage 1: the positions whose window passes the bitmap, ascending."""
     stride = tables.stride
     found = []
     for begin in range(0, data.size, _CHUNK):
@@ -139,28 +139,28 @@ def folded_windows(data: npt.NDArray[np.uint8], stride: int = 1) -> npt.NDArray[
     )
 
 
-def gram_candidates(tables: PackTables, arena: Arena, places: Places) -> Candidates:
-    """Stage 2: of those places, the ones whose window is a gram, with every entry it leads to.
+def gram_candidates(tables: PackTables, arena: Arena, positions: Positions) -> Candidates:
+    """Stage 2: of those positions, the ones whose window is a gram, with every entry it leads to.
 
     Whose pivot lies in no document is left out.
     """
     data = arena.data
-    if not places.size:  # as in most small arenas
-        return Candidates(places, np.empty(0, np.uint32), places)
-    windows = np.zeros(places.size, np.uint32)
+    if not positions.size:  # as in most small arenas
+        return Candidates(positions, np.empty(0, np.uint32), positions)
+    windows = np.zeros(positions.size, np.uint32)
     for i in range(MAX_WINDOW):
-        at = places + i
+        at = positions + i
         byte = np.where(at < data.size, data[np.minimum(at, data.size - 1)], 0)
         windows |= (byte.astype(np.uint32) | np.uint32(FOLD)) << np.uint32(8 * i)
     at = np.searchsorted(tables.grams, windows)
     at[at == tables.grams.size] = 0
     true = np.flatnonzero(tables.grams[at] == windows) if tables.grams.size else at[:0]
-    places, at = places[true], at[true]
+    positions, at = positions[true], at[true]
     starts = tables.gram_starts[at].astype(np.int64)
     counts = tables.gram_starts[at + 1].astype(np.int64) - starts
     inside = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     entries = tables.gram_entries[np.repeat(starts, counts) + inside]
-    found = Candidates(np.repeat(places, counts), entries, np.empty(0, np.int64))
+    found = Candidates(np.repeat(positions, counts), entries, np.empty(0, np.int64))
     documents = arena.document_at(found.pivots(tables))
     return found._replace(documents=documents).chosen(documents >= 0)
 
@@ -188,20 +188,22 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
 
 
 def always_candidates(tables: PackTables, arena: Arena) -> Iterator[Candidates]:
-    """Stage 2 of always-on rules: their entries at every place that lies in a document, a limited
-    number at a time.
+    """Stage 2 of always-on rules: their entries at every position that lies in a document, a
+    limited number at a time.
     """
     for begin in range(0, arena.data.size, _CHUNK) if tables.always_entries.size else ():
-        places = np.arange(begin, min(begin + _CHUNK, arena.data.size))
-        documents = arena.document_at(places)
-        places, documents = places[documents >= 0], documents[documents >= 0]
+        positions = np.arange(begin, min(begin + _CHUNK, arena.data.size))
+        documents = arena.document_at(positions)
+        positions, documents = positions[documents >= 0], documents[documents >= 0]
         for entry in tables.always_entries:
-            yield Candidates(places, np.full(places.size, entry, np.uint32), documents)
+            yield Candidates(positions, np.full(positions.size, entry, np.uint32), documents)
 
 
 def candidates(tables: PackTables, arena: Arena) -> Candidates:
     """Stages 1 to 3: what the prefilter program puts out."""
-    exact = probed(tables, arena, gram_candidates(tables, arena, bitmap_places(tables, arena.data)))
+    exact = probed(
+        tables, arena, gram_candidates(tables, arena, bitmap_positions(tables, arena.data))
+    )
     always = [probed(tables, arena, found) for found in always_candidates(tables, arena)]
     return Candidates(*map(np.concatenate, zip(exact, *always, strict=True)))
 
@@ -213,7 +215,7 @@ def confirm(
     *,
     tile_bytes: int,
     max_steps: int = DEFAULT_MAX_STEPS,
-) -> ArenaVerdicts:
+) -> ArenaResult:
     """Stage 4, the rules without candidates, rows and tiles. `tile_bytes`: a power of two."""
     entries = tables.entries[found.entries]
     rules, pivots, documents = entries["rule"], found.pivots(tables), found.documents
@@ -222,11 +224,11 @@ def confirm(
     before, more = _outward(
         tables, arena, found, max_steps, ~to_host & (after != DEAD), forward=False
     )
-    verdict = np.where((after == DEAD) | (before == DEAD), DEAD, np.maximum(after, before))
-    accepted, left = verdict == ACCEPT, to_host | (verdict == UNDECIDED)
+    outcome = np.where((after == DEAD) | (before == DEAD), DEAD, np.maximum(after, before))
+    accepted, left = outcome == ACCEPT, to_host | (outcome == UNDECIDED)
     shift = tile_bytes.bit_length() - 1
     elsewhere = [*_everywhere(tables, arena), *run_rows(tables, arena)]
-    return ArenaVerdicts(
+    return ArenaResult(
         _rows(
             documents[accepted],
             rules[accepted],
@@ -242,7 +244,7 @@ def confirm(
 
 def execute_arena(
     tables: PackTables, arena: Arena, *, tile_bytes: int, max_steps: int = DEFAULT_MAX_STEPS
-) -> ArenaVerdicts:
+) -> ArenaResult:
     """All stages: what the fused program puts out."""
     found = candidates(tables, arena)
     return confirm(tables, arena, found, tile_bytes=tile_bytes, max_steps=max_steps)
@@ -257,12 +259,12 @@ def _outward(
     *,
     forward: bool,
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """The verdicts of the wanted candidates in one direction, DEAD for the others; and the steps
+    """The outcomes of the wanted candidates in one direction, DEAD for the others; and the steps
     taken.
     """
-    verdicts = np.full(wanted.size, DEAD, np.int64)
+    outcomes = np.full(wanted.size, DEAD, np.int64)
     if not wanted.any():  # as in most small arenas
-        return verdicts, 0
+        return outcomes, 0
     chosen = found.chosen(wanted)
     entries, pivots, documents = (
         tables.entries[chosen.entries],
@@ -270,19 +272,19 @@ def _outward(
         chosen.documents,
     )
     if forward:
-        ways = Ways(pivots, arena.ends[documents] - pivots, arena.at_end[documents])
+        ahead = Ahead(pivots, arena.ends[documents] - pivots, arena.at_end[documents])
         automata, starts, stride = entries["forward"], entries["forward_start"], 1
     else:
-        ways = Ways(pivots - 1, pivots - arena.starts[documents], arena.at_start[documents])
+        ahead = Ahead(pivots - 1, pivots - arena.starts[documents], arena.at_start[documents])
         automata, starts, stride = entries["backward"], entries["backward_start"], -1
-    verdicts[wanted], steps = run_outward(
-        tables, arena.data, automata, starts, ways, stride, max_steps
+    outcomes[wanted], steps = run_outward(
+        tables, arena.data, automata, starts, ahead, stride, max_steps
     )
-    return verdicts, steps
+    return outcomes, steps
 
 
 def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
-    """(document, rule, place) of the runs that are long enough."""
+    """(document, rule, position) of the runs that are long enough."""
     rows: list[_Row] = []
     data, size = arena.data, arena.data.size
     for run in tables.runs:
@@ -309,23 +311,23 @@ def run_rows(tables: PackTables, arena: Arena) -> list[_Row]:
 
 
 def _everywhere(tables: PackTables, arena: Arena) -> list[_Row]:
-    """(document, rule, NO_PLACE) of the host rules that nothing else looks for."""
+    """(document, rule, NO_POSITION) of the host rules that nothing else looks for."""
     everywhere = np.flatnonzero((tables.routes == Route.HOST) & ~tables.anchored()).tolist()
     return [
-        (document, rule, NO_PLACE) for document in range(arena.documents) for rule in everywhere
+        (document, rule, NO_POSITION) for document in range(arena.documents) for rule in everywhere
     ]
 
 
 def _rows(
-    documents: Places, rules: npt.NDArray[np.uint32], places: Places, whole: list[_Row]
+    documents: Positions, rules: npt.NDArray[np.uint32], positions: Positions, whole: list[_Row]
 ) -> Rows:
-    """Anchored rows, and those without a place, as ROW_DTYPE, sorted and unique."""
-    rows = np.empty(documents.size + len(whole), ROW_DTYPE)
+    """Anchored rows, and those without a position, as ARENA_ROW_DTYPE, sorted and unique."""
+    rows = np.empty(documents.size + len(whole), ARENA_ROW_DTYPE)
     rows["document"][: documents.size], rows["rule"][: documents.size] = documents, rules
-    rows["place"][: documents.size] = places
+    rows["position"][: documents.size] = positions
     if whole:
-        rows[documents.size :] = np.array([(d, r, p) for d, r, p in whole], ROW_DTYPE)
-    rows = rows[np.lexsort((rows["place"], rows["rule"], rows["document"]))]
+        rows[documents.size :] = np.array([(d, r, p) for d, r, p in whole], ARENA_ROW_DTYPE)
+    rows = rows[np.lexsort((rows["position"], rows["rule"], rows["document"]))]
     fresh = np.ones(rows.size, bool)
     fresh[1:] = rows[1:] != rows[:-1]
     return rows[fresh]

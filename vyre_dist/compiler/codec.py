@@ -59,8 +59,8 @@ def table_layout() -> tuple[str, ...]:
     return (*arrays, f"{MAX_PROBES} probes", f"edge passes {EDGE_PASSES}")
 
 
-def pack_tables(tables: PackTables) -> bytes:
-    """The tables as bytes for unpack_tables: the same tables give the same bytes on every
+def encode_tables(tables: PackTables) -> bytes:
+    """The tables as bytes for decode_tables: the same tables give the same bytes on every
     machine.
     """
     values: dict[str, Any] = {"schema": TABLES_SCHEMA, "probes": MAX_PROBES}
@@ -73,8 +73,8 @@ def pack_tables(tables: PackTables) -> bytes:
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def unpack_tables(blob: bytes) -> PackTables:
-    """The tables that pack_tables stored. Their arrays are read-only.
+def decode_tables(blob: bytes) -> PackTables:
+    """The tables that encode_tables stored. Their arrays are read-only.
 
     Raises:
         TableFormatError: the bytes are damaged, of another version, or don't fit together.

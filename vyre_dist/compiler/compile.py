@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vyre_dist.compiler.gram_model import GramModel, default_model
-from vyre_dist.compiler.rule_program import Route, RuleProgram, compile_rule
+from vyre_dist.compiler.routed_rule import Route, RoutedRule, compile_rule
 from vyre_dist.compiler.runs import MAX_RUNS
 from vyre_dist.compiler.tables import PackTables, build_tables
 from vyre_dist.regex.nodes import Node
@@ -18,7 +18,7 @@ from vyre_dist.regex.nodes import Node
 class CompiledTables:
     """`programs`: one for each tree that was given, in order; `tables`: all of them together."""
 
-    programs: tuple[RuleProgram, ...]
+    programs: tuple[RoutedRule, ...]
     tables: PackTables
 
     def route_counts(self) -> dict[str, int]:
@@ -37,7 +37,7 @@ def compile_tables(roots: Sequence[Node], model: GramModel | None = None) -> Com
     HOST.
     """
     model = model or default_model()
-    done: dict[Node, RuleProgram] = {}
+    done: dict[Node, RoutedRule] = {}
     programs = []
     runs = 0
     for root in roots:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.compiler.fragment import bits_of
-from vyre_dist.compiler.positions import Direction, Positions
+from vyre_dist.compiler.position_automaton import Direction, PositionAutomaton
 from vyre_dist.regex import charclass
 from vyre_dist.regex.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE, context_of_byte
 
@@ -110,7 +110,7 @@ def make_alphabet(classes: Sequence[int], members: int, *, by_context: bool) -> 
     return Alphabet(bytes(columns), (*reach, 0), (*contexts, 1 << EDGE))
 
 
-def determinize(positions: Positions, pivots: Sequence[int], *, forward: bool) -> Dfa:
+def determinize(positions: PositionAutomaton, pivots: Sequence[int], *, forward: bool) -> Dfa:
     """The automaton for one direction with an entry for each pivot.
 
     Forward ones read the pivot's own byte first; backward ones begin with the byte before it.

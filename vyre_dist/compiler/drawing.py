@@ -12,7 +12,7 @@ from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa
 from vyre_dist.compiler.explain import automaton_text, hits_per_mb, run_text, summarize, window_text
 from vyre_dist.compiler.nfa import Nfa
 from vyre_dist.compiler.probes import Probe
-from vyre_dist.compiler.rule_program import Route, RuleProgram
+from vyre_dist.compiler.routed_rule import Route, RoutedRule
 from vyre_dist.regex import charclass, to_re2
 from vyre_dist.regex.nodes import CharClass
 
@@ -21,7 +21,7 @@ _SHOWN_WINDOWS = 12
 _DRAWN_STATES = 40
 
 
-def draw_text(program: RuleProgram, title: str, regex: str) -> str:
+def draw_text(program: RoutedRule, title: str, regex: str) -> str:
     """The stages from top to bottom, each with what it looks at and why the rule takes no better
     route.
     """
@@ -45,7 +45,7 @@ def draw_text(program: RuleProgram, title: str, regex: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
+def _stages(program: RoutedRule) -> Iterator[tuple[str, list[str]]]:
     summary = summarize(program)
     anchors = sorted(program.anchors.anchors, key=lambda anchor: -anchor.rate)
     if program.route is Route.NEVER:
@@ -97,7 +97,7 @@ def _stages(program: RuleProgram) -> Iterator[tuple[str, list[str]]]:
         yield "host", [f"google-re2 searches {where}"]
 
 
-def _probe_lines(program: RuleProgram) -> Iterator[str]:
+def _probe_lines(program: RoutedRule) -> Iterator[str]:
     for number, (pivot, probes) in enumerate(zip(program.pivots, program.probes, strict=True)):
         own = [anchor for anchor in program.anchors.anchors if anchor.pivot == pivot]
         seen = " ".join(_probe_text(probe) for probe in sorted(probes))
@@ -125,7 +125,7 @@ def _size(automaton: Dfa | Nfa | None) -> str:
     return "none"
 
 
-def draw_dot(program: RuleProgram, title: str) -> str:
+def draw_dot(program: RoutedRule, title: str) -> str:
     """The same way as a Graphviz graph; automata of few states are drawn state by state."""
     lines = [
         "digraph way {",
@@ -155,7 +155,7 @@ def draw_dot(program: RuleProgram, title: str) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _end_label(program: RuleProgram) -> str:
+def _end_label(program: RoutedRule) -> str:
     if program.route is Route.NEVER:
         return "no text can match"
     if program.run is not None:
@@ -165,7 +165,7 @@ def _end_label(program: RuleProgram) -> str:
     return "google-re2 finds the spans"
 
 
-def _dot_automata(program: RuleProgram) -> Iterator[str]:
+def _dot_automata(program: RoutedRule) -> Iterator[str]:
     pivots = range(len(program.pivots))
     if program.route is Route.ALWAYS_ON:
         yield '  all [label="every place"];'

@@ -13,7 +13,7 @@ from vyre_dist.compiler.compile import CompiledTables
 from vyre_dist.compiler.determinize import Dfa
 from vyre_dist.compiler.gram_model import GramModel
 from vyre_dist.compiler.nfa import Nfa
-from vyre_dist.compiler.rule_program import RuleProgram
+from vyre_dist.compiler.routed_rule import RoutedRule
 from vyre_dist.compiler.runs import Run
 from vyre_dist.regex import charclass, to_re2
 from vyre_dist.regex.nodes import CharClass, concat
@@ -25,7 +25,7 @@ _SHOWN_WINDOWS = 3
 class RuleSummary:
     """`windows`: the anchors as regexes. `hits_per_mb`: expected true hits in 10^6 bytes; `grams`:
     what they add to the bitmap; `chance_hits_per_mb`: the false hits that cost. `run`: what is
-    looked for in place of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
+    looked for in offset of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
     the automata, such as `table, 26 states`; empty where there is none. `reason`: why the rule
     takes no better route.
     """
@@ -100,7 +100,7 @@ def summarize_pack(compiled: CompiledTables, model: GramModel) -> PackSummary:
     )
 
 
-def summarize(program: RuleProgram) -> RuleSummary:
+def summarize(program: RoutedRule) -> RuleSummary:
     """The program's summary."""
     anchors = program.anchors
     return RuleSummary(
@@ -117,7 +117,7 @@ def summarize(program: RuleProgram) -> RuleSummary:
 
 
 def hits_per_mb(rate: float) -> float:
-    """Hits in 10^6 bytes from a rate per place that is looked at."""
+    """Hits in 10^6 bytes from a rate per offset that is looked at."""
     return rate * 1e6 / STRIDE
 
 

@@ -2,7 +2,8 @@
 
 A fragment is what a sub-expression becomes: positions (one for every byte class once counted
 repeats are written out), who may follow whom, where matches start and end. Sets of positions are
-integers, bit p for position p. How fragments become a position automaton is in positions.py.
+integers, bit p for position p. How fragments become a position automaton is in
+position_automaton.py.
 
 Source: V. M. Glushkov, "The abstract theory of automata", Russian Mathematical Surveys 16 (1961).
 """

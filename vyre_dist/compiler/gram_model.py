@@ -57,7 +57,7 @@ class GramModel:
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> GramModel:
-        """The model in what pack_grams returned.
+        """The model in what encode_grams returned.
 
         Raises:
             TableFormatError: it is damaged or of another version.
@@ -138,12 +138,12 @@ class GramModel:
         first.
         """
         weights = np.ones([1] * len(window))
-        for place, (mask, members) in enumerate(zip(window, classes, strict=True)):
+        for index, (mask, members) in enumerate(zip(window, classes, strict=True)):
             own = [
                 sum(self._given_fold[b] for b in {f, f ^ FOLD} if mask >> b & 1) for f in members
             ]
             shape = [1] * len(window)
-            shape[len(window) - 1 - place] = len(own)
+            shape[len(window) - 1 - index] = len(own)
             weights = np.minimum(weights, np.array(own).reshape(shape))
         return weights
 
@@ -153,7 +153,7 @@ class GramModel:
         """The rate of a window of less than four bytes, from the grams that are known exactly."""
         inside = np.ones(self._keys.size, bool)
         weights = np.ones(self._keys.size)
-        for place, (mask, members) in enumerate(zip(window, classes, strict=True)):
+        for index, (mask, members) in enumerate(zip(window, classes, strict=True)):
             allowed = np.zeros(256)
             for f in members:
                 allowed[f] = (
@@ -161,7 +161,7 @@ class GramModel:
                     if fold
                     else sum(self._given_fold[b] for b in {f, f ^ FOLD} if mask >> b & 1)
                 )
-            byte = self._keys >> np.uint32(8 * place) & np.uint32(255)
+            byte = self._keys >> np.uint32(8 * index) & np.uint32(255)
             inside &= allowed[byte] > 0
             weights = np.minimum(weights, allowed[byte])
         return float((self._exact * inside * weights).sum())
@@ -209,14 +209,14 @@ def cross(classes: Sequence[tuple[int, ...]]) -> Grams:
     fastest.
     """
     grams = np.zeros(1, np.uint32)
-    for place, members in enumerate(classes):
+    for index, members in enumerate(classes):
         grams = (
-            np.array(members, np.uint32)[:, None] << np.uint32(8 * place) | grams[None, :]
+            np.array(members, np.uint32)[:, None] << np.uint32(8 * index) | grams[None, :]
         ).ravel()
     return grams
 
 
-def pack_grams(grams: Grams, rates: Rates, single: Rates) -> bytes:
+def encode_grams(grams: Grams, rates: Rates, single: Rates) -> bytes:
     """The model's file from distinct folded grams, their rates, and the rates of the 256 bytes."""
     by_rate = np.lexsort((grams, -rates))
     kept = np.sort(by_rate[:_EXACT_GRAMS])
@@ -253,9 +253,9 @@ def _kinds(grams: Grams) -> npt.NDArray[np.uint32]:
     """Four kinds as one number, that of the first byte lowest."""
     table = _kind_table()
     number = np.zeros(grams.shape, np.uint32)
-    for place in range(MAX_WINDOW):
-        kind = table[grams >> np.uint32(8 * place) & np.uint32(255)]
-        number |= kind << np.uint32(_BITS_PER_KIND * place)
+    for index in range(MAX_WINDOW):
+        kind = table[grams >> np.uint32(8 * index) & np.uint32(255)]
+        number |= kind << np.uint32(_BITS_PER_KIND * index)
     return number
 
 

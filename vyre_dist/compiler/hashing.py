@@ -27,18 +27,18 @@ FOLD_WORD = 0x20202020
 
 _TRIED_MULTIPLIERS = 128
 
-# false hits per place that no other multiplier is tried for: one in ten megabytes
+# false hits per offset that no other multiplier is tried for: one in ten megabytes
 _FALSE_HITS = 1e-7
 
-Words = npt.NDArray[np.uint32]
+BitmapWords = npt.NDArray[np.uint32]
 
 
-def hash_grams(grams: Grams, multiplier: int, bits: int) -> Words:
+def hash_grams(grams: Grams, multiplier: int, bits: int) -> BitmapWords:
     """The top `bits` bits of the 32-bit product."""
     return (grams * np.uint32(multiplier)) >> np.uint32(32 - bits)
 
 
-def places_of(grams: Grams, multiplier: int, bits: int) -> tuple[Words, Words]:
+def word_and_bits(grams: Grams, multiplier: int, bits: int) -> tuple[BitmapWords, BitmapWords]:
     """(word number, the one or two bits in it) of each folded gram, in a bitmap of 2^bits bits.
 
     Of the 64-bit product the low half's top bits are the word, the lowest five of either half a bit
@@ -54,7 +54,7 @@ def places_of(grams: Grams, multiplier: int, bits: int) -> tuple[Words, Words]:
 def make_bitmap(grams: Grams, multiplier: int, bits: int = BITMAP_BITS) -> npt.NDArray[np.uint8]:
     """The bitmap with the grams' bits set: 2^bits bits as bytes, words little-endian."""
     words = np.zeros(1 << bits - 5, "<u4")
-    at, mask = places_of(grams, multiplier, bits)
+    at, mask = word_and_bits(grams, multiplier, bits)
     np.bitwise_or.at(words, at, mask)
     return words.view(np.uint8)
 
@@ -62,13 +62,13 @@ def make_bitmap(grams: Grams, multiplier: int, bits: int = BITMAP_BITS) -> npt.N
 def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.NDArray[np.bool_]:
     """Whether both bits of each gram are set."""
     words = np.ascontiguousarray(bitmap).view("<u4")
-    at, mask = places_of(grams, multiplier, words.size.bit_length() + 4)
+    at, mask = word_and_bits(grams, multiplier, words.size.bit_length() + 4)
     both: npt.NDArray[np.bool_] = (words[at] & mask) == mask
     return both
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
-    """(a multiplier, its expected hits per place that is looked at, true ones included): the one
+    """(a multiplier, its expected hits per offset that is looked at, true ones included): the one
     with the fewest of those that are tried, or the first with next to no false ones.
     """
     common, rates = model.common()

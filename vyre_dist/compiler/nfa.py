@@ -18,12 +18,12 @@ import numpy.typing as npt
 from vyre_dist.compiler.determinize import make_alphabet, reachable
 from vyre_dist.compiler.errors import RegexTooLargeError
 from vyre_dist.compiler.fragment import bits_of
-from vyre_dist.compiler.positions import Positions
+from vyre_dist.compiler.position_automaton import PositionAutomaton
 from vyre_dist.regex.context import ANY_CONTEXT
 
 MAX_NFA_POSITIONS = 256
 
-Words = npt.NDArray[np.uint64]
+PositionSets = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Nfa:
     """
 
     columns: bytes
-    follow: Words
-    reach: Words
-    final: Words
+    follow: PositionSets
+    reach: PositionSets
+    final: PositionSets
     entries: tuple[int, ...]
 
     @property
@@ -47,7 +47,7 @@ class Nfa:
         return int(self.follow.shape[0])
 
 
-def make_nfa(positions: Positions, pivots: Sequence[int], *, forward: bool) -> Nfa:
+def make_nfa(positions: PositionAutomaton, pivots: Sequence[int], *, forward: bool) -> Nfa:
     """The automaton for one direction, with the entries of `determinize`.
 
     Raises:
@@ -88,6 +88,6 @@ def make_nfa(positions: Positions, pivots: Sequence[int], *, forward: bool) -> N
     )
 
 
-def _words(sets: Sequence[int], words: int) -> Words:
+def _words(sets: Sequence[int], words: int) -> PositionSets:
     raw = b"".join(bits.to_bytes(8 * words, "little") for bits in sets)
     return np.frombuffer(raw, "<u8").reshape(len(sets), words)

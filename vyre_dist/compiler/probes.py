@@ -1,7 +1,7 @@
 """Probes: bytes some way off an anchor's pivot that every match must have, looked at before an
 automaton is started.
 
-They lengthen windows, whose four bytes are all that can be hashed: a place is an *exact candidate*
+They lengthen windows, whose four bytes are all that can be hashed: a offset is an *exact candidate*
 if its window is one of the grams and its probes pass. Every pivot has them: windows that the model
 takes for rare are common in some texts. A probe is a superset test: what passes is still to be
 confirmed.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from vyre_dist.compiler.anchors import Anchor
 from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import FOLD, GramModel, folded_bytes
-from vyre_dist.compiler.positions import Direction, Positions
+from vyre_dist.compiler.position_automaton import Direction, PositionAutomaton
 from vyre_dist.regex import charclass
 from vyre_dist.regex.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 
@@ -40,7 +40,7 @@ class Probe(NamedTuple):
 
 
 def choose_probes(
-    positions: Positions, pivot: int, anchors: Sequence[Anchor], model: GramModel
+    positions: PositionAutomaton, pivot: int, anchors: Sequence[Anchor], model: GramModel
 ) -> tuple[Probe, ...]:
     """The most telling probes around `pivot`, no two of one class side by side. `anchors`: those
     that lead to it.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.compiler.arena import Flags, Places
+from vyre_dist.compiler.arena import Flags, Positions
 from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL
 from vyre_dist.compiler.tables import NOT_STORED, PackTables
 
@@ -33,13 +33,13 @@ _CHUNK = 256
 _MAX_REMEMBERED = 1 << 16
 
 
-class Ways(NamedTuple):
-    """What lies ahead of each candidate in one direction: `first` place to read, `left` bytes until
-    the document's stretch is over, and whether the document has its `edge` there.
+class Ahead(NamedTuple):
+    """What lies ahead of each candidate in one direction: `first` position to read, `left` bytes
+    until the document's stretch is over, and whether the document has its `edge` there.
     """
 
-    first: Places
-    left: Places
+    first: Positions
+    left: Positions
     edge: Flags
 
 
@@ -48,16 +48,16 @@ def run_outward(
     data: npt.NDArray[np.uint8],
     automata: npt.NDArray[np.uint32],
     starts: npt.NDArray[np.uint32],
-    ways: Ways,
+    ahead: Ahead,
     stride: int,
     max_steps: int,
-) -> tuple[Places, int]:
+) -> tuple[Positions, int]:
     """Run every candidate along its way; (DEAD, ACCEPT or UNDECIDED for each, steps taken
     together).
 
     Candidates whose automaton is NOT_STORED are UNDECIDED.
     """
-    verdict = np.full(ways.first.size, UNDECIDED, np.int64)
+    outcome = np.full(ahead.first.size, UNDECIDED, np.int64)
     which = np.flatnonzero(automata != NOT_STORED)
     rows = tables.automata[automata[which]]
     bit_parallel = rows["is_nfa"] == 1
@@ -66,23 +66,23 @@ def run_outward(
         data,
         automata,
         starts,
-        ways,
+        ahead,
         which[bit_parallel],
         stride,
         min(max_steps, BIT_PARALLEL_STEPS),
-        verdict,
+        outcome,
     )
     which = which[~bit_parallel]
     rows = rows[~bit_parallel]
     state = starts[which].astype(np.int64)
     base, columns = rows["base"].astype(np.int64), rows["columns"].astype(np.int64)
-    maps, at = rows["byte_map"].astype(np.int64), ways.first[which]
-    left, edge = ways.left[which], ways.edge[which]
+    maps, at = rows["byte_map"].astype(np.int64), ahead.first[which]
+    left, edge = ahead.left[which], ahead.edge[which]
     taken = 0
     while True:
         done = state <= ACCEPT
         if done.any():
-            verdict[which[done]] = state[done]
+            outcome[which[done]] = state[done]
             go_on = ~done
         else:
             go_on = None
@@ -105,14 +105,14 @@ def run_outward(
         taken += 1
         steps += which.size
     if taken < max_steps:
-        for i, s, place in zip(which.tolist(), state.tolist(), at.tolist(), strict=True):
-            left_here, budget = int(ways.left[i]) - taken, max_steps - taken
+        for i, s, position in zip(which.tolist(), state.tolist(), at.tolist(), strict=True):
+            left_here, budget = int(ahead.left[i]) - taken, max_steps - taken
             automaton = _Table.of(tables, int(automata[i]))
-            verdict[i], more = automaton.run(
-                data, s, place, stride, left_here, bool(ways.edge[i]), budget
+            outcome[i], more = automaton.run(
+                data, s, position, stride, left_here, bool(ahead.edge[i]), budget
             )
             steps += more
-    return verdict, steps
+    return outcome, steps
 
 
 class _Table(NamedTuple):
@@ -140,7 +140,7 @@ class _Table(NamedTuple):
         edge: bool,
         budget: int,
     ) -> tuple[int, int]:
-        """(verdict, steps) of an undecided candidate that may take `budget` more steps."""
+        """(outcome, steps) of an undecided candidate that may take `budget` more steps."""
         cells, columns, _ = self
         count = min(left, budget)
         stop = at + stride * count
@@ -162,13 +162,13 @@ def _run_nfas(
     data: npt.NDArray[np.uint8],
     automata: npt.NDArray[np.uint32],
     starts: npt.NDArray[np.uint32],
-    ways: Ways,
-    which: Places,
+    ahead: Ahead,
+    which: Positions,
     stride: int,
     max_steps: int,
-    verdict: Places,
+    outcome: Positions,
 ) -> int:
-    """Fill in the verdicts of the candidates in `which`, all of them bit-parallel; the steps
+    """Fill in the outcomes of the candidates in `which`, all of them bit-parallel; the steps
     taken.
     """
     steps = 0
@@ -177,8 +177,8 @@ def _run_nfas(
         number = int(automata[i])
         if number not in loaded:
             loaded[number] = _BitParallel(tables, number)
-        first, left, edge = int(ways.first[i]), int(ways.left[i]), bool(ways.edge[i])
-        verdict[i], taken = loaded[number].run(
+        first, left, edge = int(ahead.first[i]), int(ahead.left[i]), bool(ahead.edge[i])
+        outcome[i], taken = loaded[number].run(
             data, int(starts[i]), first, stride, left, edge, max_steps
         )
         steps += taken
@@ -186,7 +186,7 @@ def _run_nfas(
 
 
 class _BitParallel:
-    """One bit-parallel automaton; sets of positions are integers. Ways taken once are
+    """One bit-parallel automaton; sets of positions are integers. Ahead taken once are
     remembered.
     """
 
@@ -215,7 +215,7 @@ class _BitParallel:
         edge: bool,
         max_steps: int,
     ) -> tuple[int, int]:
-        """(verdict, steps) of one candidate."""
+        """(outcome, steps) of one candidate."""
         state = 1 << start
         for step in range(max_steps):
             if step >= left and not edge:

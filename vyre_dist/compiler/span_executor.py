@@ -1,11 +1,11 @@
 """Span programs executed in plain Python, exactly as a kernel executes them: the oracle for the
 kernel.
 
-A search for one row begins `back` bytes before the row's place, or where the document begins. The
-leftmost match from there that starts at the place or before is taken; while it ends at the place or
-before it, the search goes on from its end. What is looked at ends `ahead` bytes after the place:
-first few, then as many as there is room for. A search that would have to look further, or takes too
-many steps or too deep a stack, is given up: the host searches.
+A search for one row begins `back` bytes before the row's position, or where the document begins.
+The leftmost match from there that starts at the position or before is taken; while it ends at the
+position or before it, the search goes on from its end. What is looked at ends `ahead` bytes after
+the position: first few, then as many as there is room for. A search that would have to look
+further, or takes too many steps or too deep a stack, is given up: the host searches.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _CONTEXTS = [context_of_byte(byte) for byte in range(256)]
 
 
 class FoundSpan(NamedTuple):
-    """[start, end): the match that holds the place; `slots`: where its groups begin and end, -1 for
-    those that took no part.
+    """[start, end): the match that holds the position; `slots`: where its groups begin and end, -1
+    for those that took no part.
 
     `first`: where the first match began that was found on the way.
     """
@@ -43,19 +43,19 @@ class _GivenUpError(Exception):
 def find_span(
     program: SpanProgram,
     text: bytes,
-    place: int,
+    position: int,
     back: int,
     ahead: int,
     first_ahead: int = FIRST_AHEAD,
 ) -> FoundSpan | None:
-    """The match through `place` in a whole document; None where there is none, or the search was
+    """The match through `position` in a whole document; None where there is none, or the search was
     given up.
     """
-    low = max(0, place - back)
+    low = max(0, position - back)
     for reach in (min(first_ahead, ahead), ahead):
-        limit = min(len(text), place + reach)
+        limit = min(len(text), position + reach)
         try:
-            return _Search(program, text, low, limit).through(place)
+            return _Search(program, text, low, limit).through(position)
         except _GivenUpError:
             if limit == len(text):
                 break
@@ -68,11 +68,11 @@ class _Search:
         self._visited: set[tuple[int, int]] = set()
         self._steps = 0
 
-    def through(self, place: int) -> FoundSpan | None:
+    def through(self, position: int) -> FoundSpan | None:
         pos, first = self._low, None
         while True:
             self._visited.clear()
-            for start in range(pos, min(place, self._limit) + 1):
+            for start in range(pos, min(position, self._limit) + 1):
                 found = self._at(start)
                 if found is not None:
                     break
@@ -80,7 +80,7 @@ class _Search:
                 return None
             end, slots = found
             first = start if first is None else first
-            if end > place:
+            if end > position:
                 return FoundSpan(first, start, end, slots)
             pos = end
 
@@ -88,7 +88,7 @@ class _Search:
         """(end, slots) of the preferred match at `start`."""
         text, instructions = self._text, self._program.instructions
         slots = [-1] * (2 * self._program.groups)
-        # (instruction, place), or (-1 - slot, what it was)
+        # (instruction, position), or (-1 - slot, what it was)
         stack: list[tuple[int, int]] = []
         pc, pos = 0, start
         while True:

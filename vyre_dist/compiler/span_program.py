@@ -1,9 +1,9 @@
 r"""SpanProgram: an expression's instructions for a backtracking matcher of spans and groups.
 
-The automata say that a rule matches through a place; these programs say from where to where, by the
-preferences of leftmost-first matching: RE2's results, for expressions in which nothing that can be
-empty is repeated. Counted repeats are written out. Every pair of a split and a place is tried once,
-so a search takes splits times bytes steps at most.
+The automata say that a rule matches through a position; these programs say from where to where, by
+the preferences of leftmost-first matching: RE2's results, for expressions in which nothing that can
+be empty is repeated. Counted repeats are written out. Every pair of a split and a position is tried
+once, so a search takes splits times bytes steps at most.
 
 Source: the matcher that RE2 calls BitState, R. Cox, "Regular Expression Matching: the Virtual
 Machine Approach" (2009).

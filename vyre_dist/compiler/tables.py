@@ -19,7 +19,7 @@ from vyre_dist.compiler.gram_model import GramModel, cross, folded_bytes
 from vyre_dist.compiler.hashing import choose_multiplier, make_bitmap
 from vyre_dist.compiler.nfa import Nfa
 from vyre_dist.compiler.probes import MAX_PROBES, Probe
-from vyre_dist.compiler.rule_program import Route, RuleProgram
+from vyre_dist.compiler.routed_rule import Route, RoutedRule
 
 NOT_STORED = 0xFFFF_FFFF
 """An entry's automaton where the host confirms; what is not known of a rule."""
@@ -39,8 +39,8 @@ ENTRY_DTYPE = np.dtype(
         ("distance", "<u2"),
     ]
 )
-"""What a gram or, for always-on rules, any place leads to. `probe_class`: a row of probe_classes,
-with EDGE_PASSES added where a place outside the text passes too. Row 0 is the class of all bytes.
+"""What a gram or, for always-on rules, any offset leads to. `probe_class`: a row of probe_classes,
+with EDGE_PASSES added where a offset outside the text passes too. Row 0 is the class of all bytes.
 `distance`: how far before the pivot a match begins, for rules of one width; else 0.
 """
 
@@ -70,14 +70,14 @@ RUN_DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class PackTables:
-    """All arrays of a pack; rule numbers are places in the sequence that was compiled.
+    """All arrays of a pack; rule numbers are indices into the sequence that was compiled.
 
     `routes` [rules] (Route); `backs` [rules]: the most bytes of a match before its pivot,
     NOT_STORED if that is not known; `widths` [rules]: that of all matches, 0 where they differ or
     automata do not decide; `reasons`: texts by rule number. `grams`: distinct folded grams,
     ascending; gram g leads to `entries[gram_entries[gram_starts[g] : gram_starts[g + 1]]]`.
-    `always_entries`: the entries, ascending, whose candidates are all places. `bitmap`,
-    `multiplier`: see hashing.py; `stride`: every how many places windows are looked at. `runs`:
+    `always_entries`: the entries, ascending, whose candidates are all offsets. `bitmap`,
+    `multiplier`: see hashing.py; `stride`: every how many offsets windows are looked at. `runs`:
     RUN_DTYPE. `probe_classes` [n, 32]: 256-bit sets. `byte_maps` [n, 257].
     """
 
@@ -110,7 +110,7 @@ class PackTables:
 
     def anchored(self) -> npt.NDArray[np.bool_]:
         """By rule: whether its candidates come from anchors, runs or, one by one, from all
-        places.
+        offsets.
         """
         found = np.zeros(self.routes.size, bool)
         found[self.entries["rule"]] = True
@@ -118,7 +118,7 @@ class PackTables:
         return found
 
 
-def build_tables(programs: Sequence[RuleProgram], model: GramModel) -> PackTables:
+def build_tables(programs: Sequence[RoutedRule], model: GramModel) -> PackTables:
     """The tables of a pack from its rules' programs."""
     store = _Store()
     entries: dict[tuple[object, ...], int] = {}

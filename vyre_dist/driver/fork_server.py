@@ -33,7 +33,7 @@ from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.engine.worker_process import STOP_SECONDS
 from vyre_dist.errors import VyreError
 from vyre_dist.import_path import guarded_children
-from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.codec import decode_pack, encode_pack
 
 # Neither the working directory (-P) nor its parent's main module is for it, which multiprocessing's
 # spawn would import: in a Ray worker that takes most of a second.
@@ -124,7 +124,7 @@ class ForkServer:
     def __init__(self, spec: WorkerSpec, gpu: str) -> None:
         self._load = os.memfd_create("vyre-fork-server", os.MFD_CLOEXEC)
         # not through a pipe: whoever starts it would wait until it has read that
-        body = [pack_to_bytes(spec.pack), asdict(spec.config), gpu]
+        body = [encode_pack(spec.pack), asdict(spec.config), gpu]
         with open(self._load, "wb", closefd=False) as f:
             f.write(msgpack.packb(body, unicode_errors="surrogateescape"))
         self._control: socket.socket | None = None
@@ -210,7 +210,7 @@ def _loaded(pack: bytes, config: dict[str, object], gpu: str) -> Callable[[], Sc
     hears of it.
     """
     try:
-        engine = ScanEngine(pack_from_bytes(pack), EngineConfig(**config), gpu)  # type: ignore[arg-type]
+        engine = ScanEngine(decode_pack(pack), EngineConfig(**config), gpu)  # type: ignore[arg-type]
     except VyreError as error:
         refused = error
 

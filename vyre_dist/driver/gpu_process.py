@@ -24,7 +24,7 @@ from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.leftovers import make_folder
-from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.codec import decode_pack, encode_pack
 from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class GpuProcess:
                 ) from error
             self._listener.listen(_WAITING_WORKERS)
             with open(self._pack.fileno(), "wb", closefd=False) as f:
-                f.write(pack_to_bytes(self._spec.pack))
+                f.write(encode_pack(self._spec.pack))
             self._spawn()
 
     def _spawn(self) -> None:
@@ -233,7 +233,7 @@ def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> Devic
 
     from vyre_dist.kernels.cuda import DevicePack, open_device
     from vyre_dist.program import ArtifactCache, compile_pack
-    from vyre_dist.rules.screens import screens_of
+    from vyre_dist.rules.byte_filters import byte_filters_of
 
     cache = ArtifactCache(config.cache_dir)
     parent.send_bytes(_message("found", open_device(cache).product))
@@ -241,9 +241,9 @@ def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> Devic
         f.seek(
             0
         )  # the file is the parent's, too, which wrote it, and another process may have read it
-        own = pack_from_bytes(f.read())
+        own = decode_pack(f.read())
     compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
-    return DevicePack(compiled, cache, screens_of(own))
+    return DevicePack(compiled, cache, byte_filters_of(own))
 
 
 def _message(*parts: Any) -> bytes:

@@ -141,10 +141,10 @@ class FindingBuilder:
         """Whether one of the rule's keywords occurs anywhere in the document; where it matched is
         the place to begin.
         """
-        if not self._rules[rule].keywords or self._filters.gate_open(rule, match.lower()):
+        if not self._rules[rule].keywords or self._filters.has_keyword(rule, match.lower()):
             return True
         if document.size <= _LOWERED_BYTES:
-            return self._filters.gate_open(rule, document.read(0, document.size).lower())
+            return self._filters.has_keyword(rule, document.read(0, document.size).lower())
         if self._search is None:
             self._search = self._keyword_search()
         search, overlap = self._search, self._longest_keyword - 1
@@ -160,7 +160,7 @@ class FindingBuilder:
             return KeywordSearch(self._filters.keywords).found
         except (ImportError, UsageError):
             # no Hyperscan, or one that is not to be trusted
-            return lambda rule, text: self._filters.gate_open(rule, text.lower())
+            return lambda rule, text: self._filters.has_keyword(rule, text.lower())
 
 
 class _Around:

@@ -60,15 +60,15 @@ def findings_of_piece(
     found = {(row.rule, row.start, row.end) for row in rows}
     begins = 0 if window.base == 0 else first_newline(data) + 1
     ends = len(data) if window.at_end else last_newline(data)
-    gate_open = {rule for rule, _, _ in found}
+    has_keyword = {rule for rule, _, _ in found}
     for start, rule, end, _ in matches:
-        if rule not in gate_open and filters.gate_open(rule, bytes(data[start:end]).lower()):
-            gate_open.add(rule)
+        if rule not in has_keyword and filters.has_keyword(rule, bytes(data[start:end]).lower()):
+            has_keyword.add(rule)
     return PieceFindings(
         rows,
         [
             (start, rule, end, REJECTED)
-            if rule in gate_open
+            if rule in has_keyword
             and begins <= start
             and end <= ends
             and not flags

@@ -53,11 +53,11 @@ from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
-from vyre_dist.rules.path_filters import PathVerdict
+from vyre_dist.rules.path_filters import PathDecision
 from vyre_dist.rules.search import Renderings
 
 if TYPE_CHECKING:
-    from vyre_dist.rules.screens import Screen
+    from vyre_dist.rules.byte_filters import ByteFilter
 
 # Dispatches [from, until) of a worker are its trials: they are timed, the two paths in turn.
 _TRIALS_FROM, _TRIALS_UNTIL = 2, 10
@@ -133,8 +133,8 @@ class ScanEngine:
             self._dispatch(batch, result)
 
     def _scan_piece(self, piece: Piece, batch: Batch, result: TaskResult) -> None:
-        verdict = self.filters.path_verdict(piece.path)
-        if verdict.skipped:
+        decision = self.filters.path_decision(piece.path)
+        if decision.skipped:
             result.skipped.append(piece.document)
             return
         try:
@@ -149,7 +149,7 @@ class ScanEngine:
             result.large.append(LargeDocument(grown, self.config.shard_bytes))
             return
         if piece.start == 0:  # once for a document, however many pieces it has
-            self._path_findings(piece.document, verdict, result)
+            self._path_findings(piece.document, decision, result)
         if not piece.whole:
             batch.partial[len(batch.windows)] = piece
         batch.add(piece.document, piece.path, window)
@@ -168,13 +168,13 @@ class ScanEngine:
         prefix, elsewhere = run.prefix, run.open_prefix
         documents, paths, windows = batch.documents, batch.paths, batch.windows
         most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
-        shared = self.filters.folder_verdict(prefix, run.names)
+        shared = self.filters.folder_decision(prefix, run.names)
         for i, name in enumerate(run.names):
             if read >= limit:
                 return read, i
             path = prefix + name
-            verdict = shared or self.filters.path_verdict(path)
-            if verdict.skipped:
+            decision = shared or self.filters.path_decision(path)
+            if decision.skipped:
                 result.skipped.append(run.first + i)
                 continue
             open_path = path if elsewhere is None else elsewhere + name
@@ -189,7 +189,7 @@ class ScanEngine:
                 result.large.append(LargeDocument(file, limit))
                 continue
             if path_rules:
-                self._path_findings(run.first + i, verdict, result)
+                self._path_findings(run.first + i, decision, result)
             size = len(data)
             read += size
             documents.append(run.first + i)
@@ -202,10 +202,10 @@ class ScanEngine:
                 self._dispatch(batch, result)
         return read, len(run.names)
 
-    def _path_findings(self, document: int, verdict: PathVerdict, result: TaskResult) -> None:
+    def _path_findings(self, document: int, decision: PathDecision, result: TaskResult) -> None:
         """What rules that have only a path say of a document."""
         for rule in self._path_rules:
-            if verdict.applies[rule]:
+            if decision.applies[rule]:
                 result.findings.append(path_row(document, rule))
 
     def _dispatch(self, batch: Batch, result: TaskResult) -> None:
@@ -364,11 +364,11 @@ def _grew(planned: int, now: int) -> str:
     )
 
 
-def _screens(pack: PackData) -> Sequence[Screen]:
+def _screens(pack: PackData) -> Sequence[ByteFilter]:
     # with a parser of regexes behind it, which most scans do without
-    from vyre_dist.rules.screens import screens_of
+    from vyre_dist.rules.byte_filters import byte_filters_of
 
-    return screens_of(pack)
+    return byte_filters_of(pack)
 
 
 def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:

@@ -40,7 +40,7 @@ MOST_WASTED = 8 << 20
 _AUTOMATON_MEMORY = 32 << 20
 
 
-class Reach(NamedTuple):
+class Lookbehind(NamedTuple):
     """Where a match without a widest match can begin: all its bytes are in `alphabet`, and at most
     `outside` of them are not in `loops`.
 
@@ -58,7 +58,7 @@ class Reach(NamedTuple):
     core: bytes = b""
 
     @classmethod
-    def of(cls, pattern: bytes) -> Reach | None:
+    def of(cls, pattern: bytes) -> Lookbehind | None:
         """The reach of a canonical pattern; None where its loops take nearly everything, so that it
         says nothing.
         """
@@ -153,7 +153,7 @@ class RuleMatcher:
         self._core: Finder | None = None
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
-        self.reach: Reach | None = None
+        self.reach: Lookbehind | None = None
         """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it
         out.
         """
@@ -397,9 +397,9 @@ class RuleMatcher:
         with the widest match w, no match ends before end e and starts before e - w. If data[e-w :
         e+w] holds a match that starts at or before e, the first such is the next match (an earlier
         one would end before e and so be in `ends`); if not, e belongs to a match that overlaps an
-        earlier one, and the next end is tried. For a rule without a width Reach says how far back
-        the match that goes to an end can start. `seen`: is given matches' groups by start, where
-        they were worked out on the way.
+        earlier one, and the next end is tried. For a rule without a width Lookbehind says how far
+        back the match that goes to an end can start. `seen`: is given matches' groups by start,
+        where they were worked out on the way.
         """
         if self.max_width is None:
             return list(self._capped_chain(window, window.lo, -1, ends, seen))

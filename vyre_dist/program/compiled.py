@@ -42,7 +42,7 @@ MOST_COUNTED = 4096
 MOST_SEARCHED = rx.MOST_SEARCHED
 """The same for google-re2."""
 
-_SHORTEST_GATE = 4
+_SHORTEST_KEYWORD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class CompiledRule:
     `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten;
     `candidate_pattern`: in PCRE syntax without captures, the same language but for repeats beyond
     MOST_COUNTED, which are loops there. Widths in bytes; `max_width` None: unbounded.
-    `max_match_bytes`: the cap of a rule without a `max_width`. `gate_pattern`: for a rule that is
-    dear to search for and that needs one of its keywords, those in PCRE syntax; a whole document
+    `max_match_bytes`: the cap of a rule without a `max_width`. `keyword_pattern`: for a rule that
+    is dear to search for and that needs one of its keywords, those in PCRE syntax; a whole document
     without them holds no finding of the rule. `captures_matter`: google-re2 has to capture groups
     to find the right spans. `loose_pattern`: for a rule with repeats beyond MOST_SEARCHED, one for
     google-re2 that matches all that `pattern` does, and more, and counts less.
@@ -66,7 +66,7 @@ class CompiledRule:
     min_width: int
     max_width: int | None
     max_match_bytes: int
-    gate_pattern: bytes | None = None
+    keyword_pattern: bytes | None = None
     captures_matter: bool = False
     loose_pattern: bytes | None = None
 
@@ -174,7 +174,7 @@ def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> C
         rx.min_width(parsed.root),
         widest,
         cap,
-        _gate_pattern(rule, parsed),
+        _keyword_pattern(rule, parsed),
         rx.captures_matter(parsed.root),
         _loose_pattern(parsed.root),
     )
@@ -191,12 +191,12 @@ def _text(error: Exception) -> str:
     return reason.decode("latin-1") if isinstance(reason, bytes) else str(reason)
 
 
-def _gate_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:
+def _keyword_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:
     """The rule's keywords as a pattern, if its regex has no literal worth searching for and they
     are long enough.
     """
     keywords = [keyword.encode().lower() for keyword in rule.keywords]
-    if not keywords or min(map(len, keywords)) < _SHORTEST_GATE:
+    if not keywords or min(map(len, keywords)) < _SHORTEST_KEYWORD:
         return None
     best = rx.factors(
         parsed.root, width=3, max_factors=16, cost=lambda factor: 256.0 ** -_literal_run(factor)

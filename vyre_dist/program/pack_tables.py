@@ -9,8 +9,8 @@ from vyre_dist.compiler import (
     PackTables,
     TableFormatError,
     compile_tables,
-    pack_tables,
-    unpack_tables,
+    decode_tables,
+    encode_tables,
 )
 from vyre_dist.compiler.codec import TABLES_SCHEMA
 from vyre_dist.compiler.gram_model import default_model_digest
@@ -31,9 +31,9 @@ def load_tables(compiled: CompiledPack, cache: ArtifactCache | None = None) -> P
     key = f"{TABLES_SCHEMA}:{default_model_digest()}:{compiled.key}"
     if (stored := cache.get(_KIND, key)) is not None:
         try:
-            return unpack_tables(stored)
+            return decode_tables(stored)
         except TableFormatError:
             pass  # of another version that called itself the same: compile anew, and overwrite it
     tables = compile_tables([rx.parse(rule.pattern).root for rule in compiled.rules]).tables
-    cache.put(_KIND, key, pack_tables(tables))
+    cache.put(_KIND, key, encode_tables(tables))
     return tables

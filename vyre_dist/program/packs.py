@@ -20,10 +20,10 @@ import msgpack
 
 from vyre_dist import __version__
 from vyre_dist.program.cache import ArtifactCache
-from vyre_dist.rules.codec import PackCodecError, pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.codec import PackCodecError, decode_pack, encode_pack
+from vyre_dist.rules.diagnostics import Diagnostic
 from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.model import PackData
-from vyre_dist.rules.problems import Problem
 
 # bump when a loader comes to read the same bytes otherwise, or what may be kept changes
 _SCHEMA = 4
@@ -33,13 +33,13 @@ class LoadedPack(NamedTuple):
     """A pack, what is odd about its files, and what it was loaded without."""
 
     data: PackData
-    warnings: tuple[Problem, ...]
+    warnings: tuple[Diagnostic, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def load_pack(
     names: Sequence[str | os.PathLike[str]], cache: ArtifactCache
-) -> tuple[PackData, tuple[Problem, ...]]:
+) -> tuple[PackData, tuple[Diagnostic, ...]]:
     """(the packs `names` side by side, or everything built in when there are none; warnings).
 
     Raises what RulePack.load_all raises.
@@ -82,7 +82,7 @@ def _load(
 def _to_bytes(loaded: LoadedPack) -> bytes:
     told = [[astuple(one) for one in part] for part in (loaded.warnings, loaded.left_out)]
     packed: bytes = msgpack.packb(
-        [pack_to_bytes(loaded.data), *told], unicode_errors="surrogateescape"
+        [encode_pack(loaded.data), *told], unicode_errors="surrogateescape"
     )
     return packed
 
@@ -90,8 +90,8 @@ def _to_bytes(loaded: LoadedPack) -> bytes:
 def _from_bytes(stored: bytes) -> LoadedPack:
     data, warnings, left_out = msgpack.unpackb(stored, unicode_errors="surrogateescape")
     return LoadedPack(
-        pack_from_bytes(data),
-        tuple(Problem(*row) for row in warnings),
+        decode_pack(data),
+        tuple(Diagnostic(*row) for row in warnings),
         tuple(LeftOut(*row) for row in left_out),
     )
 

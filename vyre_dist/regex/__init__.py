@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from vyre_dist.regex.emptiness import never_matches
     from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
     from vyre_dist.regex.factor_search import Cost, Factor, FactorSet, byte_cost, factors
+    from vyre_dist.regex.loops import (
+        alphabet,
+        bytes_outside,
+        has_optional_loop,
+        lazy_loops,
+        loop_bytes,
+    )
     from vyre_dist.regex.nodes import (
         ANY_BYTE,
         EMPTY,
@@ -51,13 +58,6 @@ if TYPE_CHECKING:
         rebuild,
     )
     from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
-    from vyre_dist.regex.reach import (
-        alphabet,
-        bytes_outside,
-        has_optional_loop,
-        lazy_loops,
-        loop_bytes,
-    )
     from vyre_dist.regex.render import to_pcre, to_re2
     from vyre_dist.regex.repeats import MOST_SEARCHED, counts_apart, fit_repeats, loosen_repeats
 

@@ -4,7 +4,7 @@ r"""From a pattern to its syntax tree: RE2's grammar over bytes, plus (?x) and r
 The pattern is read as RE2 reads it in Latin-1 mode: every byte (of the UTF-8 form, when given as
 str) is one character. Accepts what google-re2 accepts, with four differences: (?x); large repeats
 (within MAX_EXPANDED_POSITIONS); no more than MAX_NESTING levels of groups; and (?i) folds ASCII
-letters only. Escapes and bracketed classes are read by lexer.py, repeats are judged by pieces.py.
+letters only. Escapes and bracketed classes are read by lexer.py, repeats are judged by operands.py.
 Time is linear in the pattern, and nothing recurses.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from vyre_dist.regex import charclass, lexer, nodes
 from vyre_dist.regex.lexer import Source
 from vyre_dist.regex.nodes import Assertion, AssertionKind, Capture, CharClass, Node
-from vyre_dist.regex.pieces import Loop, Piece, join
+from vyre_dist.regex.operands import Loop, Operand, join
 
 MAX_NESTING = 1000
 # What one pattern's repeats beyond RE2's limits may expand to; RE2 takes seconds for many times
@@ -94,8 +94,8 @@ class _Group:
     capture: int | None
     name: str | None
     outer_flags: int
-    branches: list[Piece] = field(default_factory=list)
-    items: list[Piece] = field(default_factory=list)
+    branches: list[Operand] = field(default_factory=list)
+    items: list[Operand] = field(default_factory=list)
 
     def end_branch(self) -> None:
         """Closes the current branch of the alternation."""
@@ -138,11 +138,11 @@ class _Parser:
                 raise self._source.error(at, "unexpected )")
             group = self._open.pop()
             self._flags = group.outer_flags
-            piece = self._close(group)
+            operand = self._close(group)
             if group.capture is not None:
-                capture = Capture(piece.node, group.capture, group.name)
-                piece = Piece(capture, piece.copies, piece.positions, piece.beyond)
-            self._push(piece, at + 1)
+                capture = Capture(operand.node, group.capture, group.name)
+                operand = Operand(capture, operand.copies, operand.positions, operand.beyond)
+            self._push(operand, at + 1)
         elif c == 0x7C:  # |
             self._open[-1].end_branch()
             self._at = at + 1
@@ -192,12 +192,12 @@ class _Parser:
             self._extended = True
         return self._at
 
-    def _push(self, piece: Piece, end: int) -> None:
-        self._open[-1].items.append(piece)
+    def _push(self, operand: Operand, end: int) -> None:
+        self._open[-1].items.append(operand)
         self._at = end
 
     def _push_node(self, node: Node, end: int) -> None:
-        self._push(Piece(node), end)
+        self._push(Operand(node), end)
 
     def _push_literal(self, byte: int, end: int) -> None:
         mask = 1 << byte
@@ -262,11 +262,11 @@ class _Parser:
             )
             raise self._source.error(at, reason, unsupported=True)
 
-    def _close(self, group: _Group) -> Piece:
+    def _close(self, group: _Group) -> Operand:
         group.end_branch()
-        piece = join(nodes.alternate, group.branches)
-        self._check_expansion(piece.beyond, group.opened_at)
-        return piece
+        operand = join(nodes.alternate, group.branches)
+        self._check_expansion(operand.beyond, group.opened_at)
+        return operand
 
     def _open_group(self) -> None:
         text, at, source = self._text, self._at, self._source

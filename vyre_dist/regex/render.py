@@ -31,7 +31,7 @@ _META = frozenset(b"\\.+*?()|[]{}^$")
 _CLASS_META = frozenset(b"\\[]^-")
 _CONTROL = {9: b"\\t", 10: b"\\n", 12: b"\\f", 13: b"\\r"}
 
-# How tightly a piece of text holds together: an atom may be repeated as it stands.
+# How tightly a part of a text holds together: an atom may be repeated as it stands.
 _ATOM, _SEQUENCE, _ALTERNATION = range(3)
 _Text = tuple[bytes, int]
 

@@ -1,7 +1,7 @@
 """Repeats that RE2 cannot count, rewritten into ones that it can.
 
 RE2 allows 1000 copies in a repeat, and 1000 in the product of nested ones. x{1500} becomes
-x{1000}x{500}; the rules below say when the pieces still prefer the same match and fill the same
+x{1000}x{500}; the rules below say when the parts still prefer the same match and fill the same
 groups, and refuse otherwise.
 """
 
@@ -25,7 +25,7 @@ from vyre_dist.regex.nodes import (
     fold,
     rebuild,
 )
-from vyre_dist.regex.pieces import RE2_MAX_REPEAT
+from vyre_dist.regex.operands import RE2_MAX_REPEAT
 
 MOST_SEARCHED = 2048
 """The positions of a repeat up to which google-re2 searches at its speed: its automaton has a state

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler import PackTables
-from vyre_dist.compiler.rule_program import Route
+from vyre_dist.compiler.routed_rule import Route
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
-from vyre_dist.extract.places import matches_at_places, matches_at_starts
+from vyre_dist.extract.pivots import matches_at_pivots, matches_at_starts
 from vyre_dist.rows.layout import HOST
 from vyre_dist.rules.finder import Offsets
 
@@ -157,7 +157,7 @@ class RowReading:
     ) -> list[tuple[int, int, int]]:
         """The matches of a rule in a window, from where `pairs` says it may match.
 
-        `wanted`: see matches_at_places; it is not asked for matches that need no search.
+        `wanted`: see matches_at_pivots; it is not asked for matches that need no search.
         """
         if isinstance(places, RunStarts):
             places = self.by_run[rule].places(window, places)
@@ -165,7 +165,7 @@ class RowReading:
             return list(matcher.iter_matches(window))
         if isinstance(places, Starts):
             return matches_at_starts(window, places, self.widths[rule])
-        return matches_at_places(matcher, window, places, self.backs[rule], wanted)
+        return matches_at_pivots(matcher, window, places, self.backs[rule], wanted)
 
 
 def _members(bits: npt.NDArray[np.uint8]) -> bytes:

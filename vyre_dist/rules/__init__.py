@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vyre_dist.rules.check import RuleReport, check_pack
+    from vyre_dist.rules.diagnostics import Diagnostic, PackError
     from vyre_dist.rules.filters import CompiledFilters, entropy, pick_secret
     from vyre_dist.rules.left_out import LeftOut
     from vyre_dist.rules.loading import PackNotFoundError, builtin_names
     from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
     from vyre_dist.rules.pack import RulePack
-    from vyre_dist.rules.problems import PackError, Problem
 
 __all__ = [
     "Allowlist",
     "CompiledFilters",
+    "Diagnostic",
     "LeftOut",
     "Origin",
     "PackData",
     "PackError",
     "PackNotFoundError",
-    "Problem",
     "Rule",
     "RulePack",
     "RuleReport",
@@ -41,9 +41,9 @@ _HOMES = {
     "LeftOut": "vyre_dist.rules.left_out",
     "Origin": "vyre_dist.rules.model",
     "PackData": "vyre_dist.rules.model",
-    "PackError": "vyre_dist.rules.problems",
+    "PackError": "vyre_dist.rules.diagnostics",
     "PackNotFoundError": "vyre_dist.rules.loading",
-    "Problem": "vyre_dist.rules.problems",
+    "Diagnostic": "vyre_dist.rules.diagnostics",
     "Rule": "vyre_dist.rules.model",
     "RulePack": "vyre_dist.rules.pack",
     "RuleReport": "vyre_dist.rules.check",

@@ -129,7 +129,7 @@ def _check(
 def _reports(index: int, regexp: Any, text: str, filters: CompiledFilters) -> bool:
     """Whether the rule reports anything in `text`."""
     data = text.encode()
-    if not filters.gate_open(index, data.lower()):
+    if not filters.has_keyword(index, data.lower()):
         return False
     return any(
         filters.judge(index, "", found.group(), found.groups(), partial(_line, data, *found.span()))

@@ -35,15 +35,15 @@ class PackCodecError(VyreError):
         self.found = found
 
 
-def pack_to_bytes(pack: PackData) -> bytes:
+def encode_pack(pack: PackData) -> bytes:
     """`pack` with everything in it, origins and examples included."""
     # an origin's file name may hold bytes that are no UTF-8
     packed: bytes = msgpack.packb([SCHEMA, _plain(pack)], unicode_errors="surrogateescape")
     return packed
 
 
-def pack_from_bytes(data: bytes) -> PackData:
-    """The inverse of pack_to_bytes. Raises PackCodecError."""
+def decode_pack(data: bytes) -> PackData:
+    """The inverse of encode_pack. Raises PackCodecError."""
     try:
         body = msgpack.unpackb(data, unicode_errors="surrogateescape", strict_map_key=True)
     except (ValueError, msgpack.UnpackException) as error:

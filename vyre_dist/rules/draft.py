@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vyre_dist import regex as rx
+from vyre_dist.rules.diagnostics import Diagnostic, Diagnostics
 from vyre_dist.rules.left_out import LeftOut, by_reason, lines
 from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import Problem, Report
 
 _ID_TAKEN = "its id is taken again further on"
 
@@ -30,7 +30,7 @@ class RuleDraft:
     rule: Rule
     enabled: bool = True
     silent: bool = False
-    unsupported: tuple[Problem, ...] = ()
+    unsupported: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class PackDraft:
     allowlists: list[PlacedAllowlist] = field(default_factory=list)
     extend: Extend | None = None
     disabled: tuple[str, ...] = ()
-    unsupported: tuple[Problem, ...] = ()
-    ruleless: tuple[Problem, ...] = ()
+    unsupported: tuple[Diagnostic, ...] = ()
+    ruleless: tuple[Diagnostic, ...] = ()
 
 
-def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> PackDraft:
+def overlay(own: PackDraft, base: PackDraft, extend: Extend, diagnostics: Diagnostics) -> PackDraft:
     """`own` on top of `base`, as gitleaks extends: a rule with a base rule's id is merged into it,
     value by value.
 
@@ -83,8 +83,8 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
     base_ids = [draft.rule.id for draft in base.rules]
     for rule_id in extend.disabled_rules:
         if rule_id not in base_ids:
-            report.warnings.append(
-                _problem(
+            diagnostics.warnings.append(
+                _diagnostic(
                     extend.origin,
                     "",
                     f"disabled rule {rule_id!r} is not in {base.name!r}",
@@ -95,12 +95,12 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
     # the merge goes by id: of two rules with one id it would lose one without a word
     merged = {
         draft.rule.id: draft
-        for draft in one_of_each(base.rules, report)
+        for draft in one_of_each(base.rules, diagnostics)
         if draft.rule.id not in disabled
     }
-    for draft in one_of_each(own.rules, report):
+    for draft in one_of_each(own.rules, diagnostics):
         under = merged.get(draft.rule.id)
-        merged[draft.rule.id] = draft if under is None else _merge_rule(draft, under, report)
+        merged[draft.rule.id] = draft if under is None else _merge_rule(draft, under, diagnostics)
     return PackDraft(
         own.name,
         own.format,
@@ -112,9 +112,9 @@ def overlay(own: PackDraft, base: PackDraft, extend: Extend, report: Report) -> 
     )
 
 
-def one_of_each(drafts: Sequence[RuleDraft], report: Report) -> list[RuleDraft]:
-    """The rules without those whose id another has: that is a problem, or the later is kept where
-    `report` skips such.
+def one_of_each(drafts: Sequence[RuleDraft], diagnostics: Diagnostics) -> list[RuleDraft]:
+    """The rules without those whose id another has: that is a error, or the later is kept where
+    `diagnostics` skips such.
     """
     kept: dict[str, RuleDraft] = {}
     for draft in drafts:
@@ -122,20 +122,20 @@ def one_of_each(drafts: Sequence[RuleDraft], report: Report) -> list[RuleDraft]:
         taken = kept.get(rule.id)
         if taken is None:
             kept[rule.id] = draft
-        elif report.skip_unsupported:
+        elif diagnostics.skip_unsupported:
             origin = taken.rule.origin
-            report.left_out.append(LeftOut(rule.id, _ID_TAKEN, origin.file, origin.line))
+            diagnostics.left_out.append(LeftOut(rule.id, _ID_TAKEN, origin.file, origin.line))
             del kept[rule.id]  # so that the later one keeps its own place
             kept[rule.id] = draft
         else:
-            report.problems.append(_id_taken(rule, taken.rule))
+            diagnostics.errors.append(_id_taken(rule, taken.rule))
     return list(kept.values())
 
 
-def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
+def _merge_rule(own: RuleDraft, base: RuleDraft, diagnostics: Diagnostics) -> RuleDraft:
     if own.silent:
-        report.warnings.append(
-            _problem(
+        diagnostics.warnings.append(
+            _diagnostic(
                 own.rule.origin,
                 own.rule.id,
                 "skipReport is ignored on a rule that overrides another",
@@ -161,7 +161,7 @@ def _merge_rule(own: RuleDraft, base: RuleDraft, report: Report) -> RuleDraft:
     return RuleDraft(rule, own.enabled, base.silent, base.unsupported + own.unsupported)
 
 
-def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
+def join(name: str, drafts: Sequence[PackDraft], diagnostics: Diagnostics) -> PackDraft:
     """Several files side by side. A file's global allowlists stay its own: they are narrowed to
     that file's rules, and where it has none they are left out, with a warning.
     """
@@ -177,8 +177,8 @@ def join(name: str, drafts: Sequence[PackDraft], report: Report) -> PackDraft:
         for placed in draft.allowlists:
             targets = placed.allowlist.target_rules or ids
             if not targets:  # these would stand for all rules, those of the other files
-                report.warnings.append(
-                    _problem(
+                diagnostics.warnings.append(
+                    _diagnostic(
                         placed.origin,
                         "",
                         "the allowlist is ignored: it covers its own file's rules, and there are "
@@ -200,11 +200,11 @@ def _marked(draft: PackDraft) -> list[RuleDraft]:
     return [replace(rule, unsupported=draft.unsupported + rule.unsupported) for rule in draft.rules]
 
 
-def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
+def finish(draft: PackDraft, diagnostics: Diagnostics, patterns: Patterns) -> PackData:
     """Check the whole and make it PackData. Patterns at fault have been reported already.
 
-    Raises PackError with all of `report.problems`, those found here included. What is unsupported
-    is one of them, or is left out and listed in `report.left_out`.
+    Raises PackError with all of `diagnostics.errors`, those found here included. What is
+    unsupported is one of them, or is left out and listed in `diagnostics.left_out`.
     """
     left_out = set(draft.disabled)
     used = []
@@ -215,35 +215,35 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
         left_out.add(item.rule.id)
         if item.enabled:
             message = "skipReport: the rule reports nothing on its own and is left out"
-            report.warnings.append(_problem(item.rule.origin, item.rule.id, message))
+            diagnostics.warnings.append(_diagnostic(item.rule.origin, item.rule.id, message))
     rules: dict[str, Rule] = {}
-    for item in one_of_each(used, report):
+    for item in one_of_each(used, diagnostics):
         rule = item.rule
-        found = [*item.unsupported, *_rule_problems(rule, patterns)]
-        if report.skip_unsupported and any(problem.unsupported for problem in found):
+        found = [*item.unsupported, *_rule_errors(rule, patterns)]
+        if diagnostics.skip_unsupported and any(error.unsupported for error in found):
             _leave_out(
-                rule.id, [problem for problem in found if problem.unsupported], rule.origin, report
+                rule.id, [error for error in found if error.unsupported], rule.origin, diagnostics
             )
             left_out.add(rule.id)
             continue
         rules[rule.id] = rule
-        report.problems.extend(found)
-        report.warnings.extend(_costs(rule, patterns))
-    for problem in draft.ruleless + (() if draft.rules else draft.unsupported):
-        if report.skip_unsupported:
-            _leave_out("", [problem], Origin(problem.file, problem.line), report)
+        diagnostics.errors.extend(found)
+        diagnostics.warnings.extend(_costs(rule, patterns))
+    for error in draft.ruleless + (() if draft.rules else draft.unsupported):
+        if diagnostics.skip_unsupported:
+            _leave_out("", [error], Origin(error.file, error.line), diagnostics)
         else:
-            report.problems.append(problem)
+            diagnostics.errors.append(error)
     # what concerns a whole file was found with each of its rules
-    report.problems[:] = dict.fromkeys(report.problems)
-    _check_targets(draft, rules, left_out, report)
-    if not rules and not report.problems:
+    diagnostics.errors[:] = dict.fromkeys(diagnostics.errors)
+    _check_targets(draft, rules, left_out, diagnostics)
+    if not rules and not diagnostics.errors:
         message = "the pack has no rules, a scan would find nothing"
-        if report.left_out:
-            told = "; ".join(lines(by_reason(report.left_out)))
+        if diagnostics.left_out:
+            told = "; ".join(lines(by_reason(diagnostics.left_out)))
             message = f"the pack has no rules but such as are not supported: {told}"
-        report.problems.append(_problem(Origin(draft.name), "", message))
-    report.raise_if_any()
+        diagnostics.errors.append(_diagnostic(Origin(draft.name), "", message))
+    diagnostics.raise_if_any()
     allowlists = tuple(
         replace(a, target_rules=tuple(t for t in a.target_rules if t in rules))
         for a in (placed.allowlist for placed in draft.allowlists)
@@ -253,7 +253,7 @@ def finish(draft: PackDraft, report: Report, patterns: Patterns) -> PackData:
     return PackData(draft.name, tuple(rules.values()), allowlists)
 
 
-def _costs(rule: Rule, patterns: Patterns) -> list[Problem]:
+def _costs(rule: Rule, patterns: Patterns) -> list[Diagnostic]:
     """What makes the rule dear to scan for, beyond what any rule costs."""
     regex = None if rule.regex is None else patterns.parsed(rule.regex)
     if regex is None or not rx.counts_apart(regex.root):
@@ -264,7 +264,7 @@ def _costs(rule: Rule, patterns: Patterns) -> list[Problem]:
         f"may be slow"
     )
     return [
-        _problem(
+        _diagnostic(
             rule.origin,
             rule.id,
             message,
@@ -273,26 +273,30 @@ def _costs(rule: Rule, patterns: Patterns) -> list[Problem]:
     ]
 
 
-def _leave_out(rule_id: str, problems: Sequence[Problem], origin: Origin, report: Report) -> None:
-    reason = " and ".join(unique(problem.unsupported for problem in problems))
-    report.left_out.append(LeftOut(rule_id, reason, origin.file, origin.line))
+def _leave_out(
+    rule_id: str, errors: Sequence[Diagnostic], origin: Origin, diagnostics: Diagnostics
+) -> None:
+    reason = " and ".join(unique(error.unsupported for error in errors))
+    diagnostics.left_out.append(LeftOut(rule_id, reason, origin.file, origin.line))
 
 
 def _check_targets(
-    draft: PackDraft, rules: Mapping[str, Rule], left_out: Collection[str], report: Report
+    draft: PackDraft, rules: Mapping[str, Rule], left_out: Collection[str], diagnostics: Diagnostics
 ) -> None:
     known = [*rules, *left_out]
     for placed in draft.allowlists:
         for target in placed.allowlist.target_rules:
             if target not in rules and target not in left_out:
                 message = f"allowlist targets rule {target!r}, which is not in the pack"
-                report.problems.append(_problem(placed.origin, "", message, _close(target, known)))
+                diagnostics.errors.append(
+                    _diagnostic(placed.origin, "", message, _close(target, known))
+                )
 
 
-def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
+def _rule_errors(rule: Rule, patterns: Patterns) -> Iterable[Diagnostic]:
     if rule.regex is None and rule.path is None:
         hint = "if it is meant to change a rule of another pack, name that pack in [extend]"
-        yield _problem(
+        yield _diagnostic(
             rule.origin, rule.id, "has neither regex nor path, so it could never match", hint
         )
     if rule.regex is None and rule.path is not None and rule.keywords:
@@ -301,7 +305,7 @@ def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
         message = "has keywords and no regex: a rule with a path only does not look into files"
         hint = "write the keywords as its regex, such as '(?i)word', or remove them"
         yield replace(
-            _problem(rule.origin, rule.id, message, hint),
+            _diagnostic(rule.origin, rule.id, message, hint),
             unsupported="keywords of a rule with a path only",
         )
     regex = None if rule.regex is None else patterns.parsed(rule.regex)
@@ -311,7 +315,7 @@ def _rule_problems(rule: Rule, patterns: Patterns) -> Iterable[Problem]:
             f"secret group {rule.secret_group} asked for, the regex has {groups} "
             f"group{'s' * (groups != 1)}"
         )
-        yield _problem(rule.origin, rule.id, message, f"use 0 to {groups}")
+        yield _diagnostic(rule.origin, rule.id, message, f"use 0 to {groups}")
 
 
 def unique(items: Iterable[str]) -> tuple[str, ...]:
@@ -319,14 +323,16 @@ def unique(items: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _id_taken(rule: Rule, first: Rule) -> Problem:
+def _id_taken(rule: Rule, first: Rule) -> Diagnostic:
     where = f"{first.origin.file}:{first.origin.line}"
     message = f"id is already taken by the rule at {where}"
-    return replace(_problem(rule.origin, rule.id, message, "ids are unique"), unsupported=_ID_TAKEN)
+    return replace(
+        _diagnostic(rule.origin, rule.id, message, "ids are unique"), unsupported=_ID_TAKEN
+    )
 
 
-def _problem(origin: Origin, rule_id: str, message: str, hint: str = "") -> Problem:
-    return Problem(origin.file, origin.line, 0, rule_id, message, hint)
+def _diagnostic(origin: Origin, rule_id: str, message: str, hint: str = "") -> Diagnostic:
+    return Diagnostic(origin.file, origin.line, 0, rule_id, message, hint)
 
 
 def _close(word: str, known: Iterable[str]) -> str:

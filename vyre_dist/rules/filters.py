@@ -4,7 +4,7 @@ Keyword gate, secret, entropy, allowlists, stop words. Paths are in path_filters
 is not done here.
 
 For one match gitleaks asks in this order, and so must the engine: may anything be reported for this
-path (`document_skipped`); is one of the rule's keywords in the document (`gate_open`); does the
+path (`document_skipped`); is one of the rule's keywords in the document (`has_keyword`); does the
 rule apply to the path (`rule_applies_to_path`); then, for every match, `pick_secret`, `entropy`,
 `allowed`. `judge` does the last three.
 
@@ -24,7 +24,7 @@ from typing import Protocol, TypeAlias
 
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
-from vyre_dist.rules.path_filters import PathFilters, PathVerdict, in_force
+from vyre_dist.rules.path_filters import PathDecision, PathFilters, in_force
 from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
 
 _TABLED_SIZE = 256
@@ -157,31 +157,31 @@ class CompiledFilters:
         )
         self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
 
-    def path_verdict(self, path: str) -> PathVerdict:
+    def path_decision(self, path: str) -> PathDecision:
         """Everything that the path decides, for all rules at once."""
-        return self.paths.verdict(path)
+        return self.paths.decision(path)
 
-    def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
-        """The verdict on every `prefix` + name, if they share one; None when each has to be asked
+    def folder_decision(self, prefix: str, names: Sequence[str]) -> PathDecision | None:
+        """The decision on every `prefix` + name, if they share one; None when each has to be asked
         for.
         """
-        return self.paths.folder_verdict(prefix, names)
+        return self.paths.folder_decision(prefix, names)
 
     def document_skipped(self, path: str) -> bool:
         """Whether no rule at all can report for this path, so that the document need not be
         read.
         """
-        return self.paths.verdict(path).skipped
+        return self.paths.decision(path).skipped
 
     def rule_applies_to_path(self, rule_index: int, path: str) -> bool:
         """Whether the rule's path pattern matches and no allowlist takes the path out."""
-        return self.paths.verdict(path).applies[rule_index]
+        return self.paths.decision(path).applies[rule_index]
 
     def has_path(self, rule_index: int) -> bool:
         """Whether the rule itself asks for a path."""
         return self.rules[rule_index].path is not None
 
-    def gate_open(self, rule_index: int, lowered_haystack: bytes) -> bool:
+    def has_keyword(self, rule_index: int, lowered_haystack: bytes) -> bool:
         """Whether one of the rule's keywords is in the document, which is given in ASCII lower case
         (`bytes.lower`).
         """
@@ -200,11 +200,11 @@ class CompiledFilters:
         the match starts to the end of the one where it ends, without the line break there. Give the
         matches of one line the same JudgedLine: else each has the line searched again.
         """
-        verdict = self.paths.verdict(path)
-        if not verdict.applies[rule_index]:
+        decision = self.paths.decision(path)
+        if not decision.applies[rule_index]:
             return True
         for check in self._checks[rule_index]:
-            if check.both and check.paths and not self.paths.matched(verdict, check.paths):
+            if check.both and check.paths and not self.paths.matched(decision, check.paths):
                 continue
             hits = []
             if check.regexes is not None:
@@ -236,7 +236,9 @@ class CompiledFilters:
             return None
         return None if self.allowed(rule_index, path, secret, match, line) else (secret, bits)
 
-    def hopeless(self, rule_index: int, match: bytes, groups: Sequence[bytes | None]) -> bool:
+    def has_too_few_bytes(
+        self, rule_index: int, match: bytes, groups: Sequence[bytes | None]
+    ) -> bool:
         """Whether `judge` would drop a match, for no more than a look at its secret. True is sure.
 
         A loose rule's matches are thousands a gigabyte, and most of them go here.

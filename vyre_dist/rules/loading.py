@@ -12,12 +12,12 @@ from pathlib import Path
 
 from vyre_dist.errors import UsageError
 from vyre_dist.rules import noseyparker_yaml, toml_pack
+from vyre_dist.rules.diagnostics import Diagnostic, Diagnostics, PackError
 from vyre_dist.rules.draft import Extend, PackDraft, join, overlay
 from vyre_dist.rules.foreign import foreign_toml, hint_for_ending
 from vyre_dist.rules.gitleaks_toml import GITLEAKS
 from vyre_dist.rules.native_toml import NATIVE, is_native
 from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import PackError, Problem, Report
 
 BUILTIN = "builtin"
 # gitleaks' own limit; it stops silently there, we say so
@@ -55,12 +55,12 @@ def _builtin_files() -> dict[str, bytes]:
 
 
 class Loader:
-    """Loads drafts into one report. `patterns` holds every pattern of them, parsed; `extends`:
-    whether one of them extends another pack. `skip_unsupported`: see Report.
+    """Loads drafts and collects their diagnostics. `patterns` holds every pattern of them, parsed;
+    `extends`: whether one of them extends another pack. `skip_unsupported`: see Diagnostics.
     """
 
     def __init__(self, *, skip_unsupported: bool = False) -> None:
-        self.report = Report(skip_unsupported=skip_unsupported)
+        self.diagnostics = Diagnostics(skip_unsupported=skip_unsupported)
         self.patterns = Patterns()
         self.extends = False
 
@@ -68,7 +68,7 @@ class Loader:
         """The draft of a file, a folder or a built-in pack.
 
         Raises PackNotFoundError, or PackError where nothing at all could be read; other problems
-        are in `report`.
+        are in `diagnostics`.
         """
         path = Path(name)
         if path.is_dir():
@@ -88,7 +88,7 @@ class Loader:
         drafts = [
             self._toml(data, f"{BUILTIN}:{stem}", stem, None, ()) for stem, data in files.items()
         ]
-        return join(name, drafts, self.report)
+        return join(name, drafts, self.diagnostics)
 
     def _folder(self, folder: Path) -> PackDraft:
         files = sorted(
@@ -97,7 +97,7 @@ class Loader:
         if not files:
             raise PackError(
                 [
-                    Problem(
+                    Diagnostic(
                         str(folder),
                         0,
                         0,
@@ -108,7 +108,7 @@ class Loader:
                 ]
             )
         return join(
-            folder.name, [draft for file in files for draft in self._kept(file)], self.report
+            folder.name, [draft for file in files for draft in self._kept(file)], self.diagnostics
         )
 
     def _kept(self, file: Path) -> Iterator[PackDraft]:
@@ -116,22 +116,22 @@ class Loader:
         try:
             yield self._file(file, ())
         except PackError as error:
-            self.report.problems.extend(error.problems)
+            self.diagnostics.errors.extend(error.diagnostics)
 
     def _file(self, path: Path, below: tuple[Path, ...]) -> PackDraft:
         suffix = path.suffix.lower()
         if suffix not in _TOML + _YAML:
             message = f"a rule file cannot end in {suffix!r}"
-            raise PackError([Problem(str(path), 0, 0, "", message, hint_for_ending(suffix))])
+            raise PackError([Diagnostic(str(path), 0, 0, "", message, hint_for_ending(suffix))])
         try:
             data = path.read_bytes()
         except OSError as error:
             raise PackError(
-                [Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]
+                [Diagnostic(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]
             ) from error
         if suffix in _YAML:
             return noseyparker_yaml.read_pack(
-                data, str(path), path.stem, self.report, self.patterns
+                data, str(path), path.stem, self.diagnostics, self.patterns
             )
         return self._toml(data, str(path), path.stem, path, below)
 
@@ -141,20 +141,22 @@ class Loader:
         document, text = toml_pack.parse_toml(data, file)
         foreign = None if "rules" in document else foreign_toml(document.keys())
         if foreign is not None:
-            told = Problem(file, 1, 0, "", f"this is {foreign.name}", foreign.hint, foreign.name)
+            told = Diagnostic(file, 1, 0, "", f"this is {foreign.name}", foreign.hint, foreign.name)
             return PackDraft(name, GITLEAKS.format, unsupported=(told,))
         dialect = NATIVE if is_native(document) else GITLEAKS
-        draft = toml_pack.read_pack(document, text, file, name, dialect, self.report, self.patterns)
+        draft = toml_pack.read_pack(
+            document, text, file, name, dialect, self.diagnostics, self.patterns
+        )
         if draft.extend is None or not (draft.extend.use_default or draft.extend.path):
             return draft
         self.extends = True
         base = self._base(draft.extend, path, below)
-        return draft if base is None else overlay(draft, base, draft.extend, self.report)
+        return draft if base is None else overlay(draft, base, draft.extend, self.diagnostics)
 
     def _base(self, extend: Extend, path: Path | None, below: tuple[Path, ...]) -> PackDraft | None:
         def problem(message: str, hint: str = "") -> None:
-            self.report.problems.append(
-                Problem(extend.origin.file, extend.origin.line, 0, "", message, hint)
+            self.diagnostics.errors.append(
+                Diagnostic(extend.origin.file, extend.origin.line, 0, "", message, hint)
             )
 
         if extend.use_default:
@@ -166,8 +168,8 @@ class Loader:
                 "rules"
             )
             hint = "to build upon gitleaks' rules, save its gitleaks.toml and name it with path"
-            self.report.warnings.append(
-                Problem(extend.origin.file, extend.origin.line, 0, "", message, hint)
+            self.diagnostics.warnings.append(
+                Diagnostic(extend.origin.file, extend.origin.line, 0, "", message, hint)
             )
             return self.builtin()
         target = self._extended_file(extend.path, path)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import yaml
 
 from vyre_dist import regex as rx
+from vyre_dist.rules.diagnostics import Diagnostic, Diagnostics
 from vyre_dist.rules.draft import PackDraft, RuleDraft, unique
 from vyre_dist.rules.foreign import Foreign, foreign_yaml
 from vyre_dist.rules.model import Rule
 from vyre_dist.rules.patterns import UNSUPPORTED_REGEX, Patterns
-from vyre_dist.rules.problems import Problem, Report
 from vyre_dist.rules.yaml_nodes import YamlFile, compose, is_empty, keys, kind
 
 _LISTS = ("categories", "examples", "negative_examples", "non_examples", "references")
@@ -95,23 +95,25 @@ def to_re2_syntax(pattern: str) -> str:
     )
 
 
-def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patterns) -> PackDraft:
+def read_pack(
+    data: bytes, file: str, name: str, diagnostics: Diagnostics, patterns: Patterns
+) -> PackDraft:
     """Read one YAML file. Raises PackError when it is no YAML; everything else that is wrong goes
-    to `report`.
+    to `diagnostics`.
     """
     draft = PackDraft(name, "noseyparker")
-    source = YamlFile(file, report)
+    source = YamlFile(file, diagnostics)
     root = compose(data, file)
     if root is None:
-        report.problems.append(
-            Problem(file, 0, 0, "", "the file is empty", "it must hold `rules:`")
+        diagnostics.errors.append(
+            Diagnostic(file, 0, 0, "", "the file is empty", "it must hold `rules:`")
         )
         return draft
     foreign = _foreign(root)
     if foreign is not None:
-        told = len(report.problems)
+        told = len(diagnostics.errors)
         source.unsupported(root, "", foreign.name, f"this is {foreign.name}", foreign.hint)
-        draft.unsupported = report.take_unsupported(told)
+        draft.unsupported = diagnostics.take_unsupported(told)
         return draft
     found = False
     for key, key_node, value in source.items(root):
@@ -120,7 +122,7 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
             if not _is_anchor_holder(key, value):
                 source.warn(key_node, "", f"unknown key {key!r} is ignored")
         elif not isinstance(value, yaml.SequenceNode):
-            source.problem(value, "", f"rules is {kind(value)}", "it must be a list")
+            source.error(value, "", f"rules is {kind(value)}", "it must be a list")
             found = True
         else:
             found = True
@@ -128,10 +130,10 @@ def read_pack(data: bytes, file: str, name: str, report: Report, patterns: Patte
                 _rule(source, node, index, patterns) for index, node in enumerate(value.value, 1)
             )
     if not found and isinstance(root, yaml.MappingNode):
-        told = len(report.problems)
+        told = len(diagnostics.errors)
         hint = "Nosey Parker's format is a list of rules under that key"
         source.unsupported(root, "", "a file without `rules:`", "there is no `rules:`", hint)
-        draft.unsupported = report.take_unsupported(told)
+        draft.unsupported = diagnostics.take_unsupported(told)
     return draft
 
 
@@ -148,13 +150,13 @@ def _is_anchor_holder(key: str, value: yaml.Node) -> bool:
 
 
 def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> RuleDraft:
-    told = len(source.report.problems)
+    told = len(source.diagnostics.errors)
     items = list(source.items(node, f"#{index}"))
     fields = {key: value for key, _, value in items}
     rule_id = source.text(fields["id"], "id", f"#{index}").strip() if "id" in fields else ""
     label = rule_id or f"#{index}"
     if not rule_id:
-        source.problem(node, label, "has no id", "every rule needs one, unique in the pack")
+        source.error(node, label, "has no id", "every rule needs one, unique in the pack")
     texts = {
         key: source.text(fields[key], key, label) for key in ("name", "pattern") if key in fields
     }
@@ -168,7 +170,7 @@ def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> 
         if fault.unsupported:
             source.unsupported(fields["pattern"], label, UNSUPPORTED_REGEX, message)
         else:
-            source.problem(fields["pattern"], label, message)
+            source.error(fields["pattern"], label, message)
     entropy, group = 0.0, 0
     if "min_entropy" in fields:
         entropy = source.number(fields["min_entropy"], "min_entropy", label)
@@ -193,7 +195,7 @@ def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> 
         negative_examples=lists.get("negative_examples", ()) + lists.get("non_examples", ()),
         origin=source.origin(node),
     )
-    return RuleDraft(rule, unsupported=source.report.take_unsupported(told))
+    return RuleDraft(rule, unsupported=source.diagnostics.take_unsupported(told))
 
 
 def _tell_if_unsupported(

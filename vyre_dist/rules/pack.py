@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from vyre_dist import regex as rx
+from vyre_dist.rules.diagnostics import Diagnostic, PackError
 from vyre_dist.rules.draft import PackDraft, RuleDraft, finish, join
 from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.loading import Loader
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import PackError, Problem
 
 
 class RulePack:
@@ -35,7 +35,7 @@ class RulePack:
         data: PackData,
         *,
         dialect: str = "patterns",
-        warnings: tuple[Problem, ...] = (),
+        warnings: tuple[Diagnostic, ...] = (),
         extends: bool = False,
         left_out: tuple[LeftOut, ...] = (),
     ) -> None:
@@ -72,7 +72,7 @@ class RulePack:
         loader = Loader(skip_unsupported=skip_unsupported)
         drafts = [loader.load(name) for name in names]
         name = "+".join(draft.name for draft in drafts)
-        return cls._finish(join(name, drafts, loader.report), loader)
+        return cls._finish(join(name, drafts, loader.diagnostics), loader)
 
     @classmethod
     def builtin(cls) -> RulePack:
@@ -95,19 +95,19 @@ class RulePack:
             fault = loader.patterns.check(regex)
             if fault is not None:
                 message = f"regex, column {fault.offset + 1}: {fault.reason}"
-                loader.report.problems.append(Problem("", 0, 0, rule_id, message))
+                loader.diagnostics.errors.append(Diagnostic("", 0, 0, rule_id, message))
         return cls._finish(draft, loader)
 
     @classmethod
     def _finish(cls, draft: PackDraft, loader: Loader) -> RulePack:
-        data = finish(draft, loader.report, loader.patterns)
-        warnings = tuple(loader.report.warnings)
+        data = finish(draft, loader.diagnostics, loader.patterns)
+        warnings = tuple(loader.diagnostics.warnings)
         pack = cls(
             data,
             dialect=draft.format,
             warnings=warnings,
             extends=loader.extends,
-            left_out=tuple(loader.report.left_out),
+            left_out=tuple(loader.diagnostics.left_out),
         )
         pack._patterns = loader.patterns
         return pack
@@ -181,7 +181,7 @@ class RulePack:
 def _rebuild(
     data: PackData,
     dialect: str,
-    warnings: tuple[Problem, ...],
+    warnings: tuple[Diagnostic, ...],
     extends: bool,
     left_out: tuple[LeftOut, ...],
 ) -> RulePack:

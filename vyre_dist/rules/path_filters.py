@@ -20,12 +20,12 @@ from vyre_dist.rules.search import Renderings, compile_pattern, options
 # for the set's automaton, which is built as paths need it
 _SET_MEMORY = 64 << 20
 # distinct answers of a set are few in practice; this only bounds a pathological pack
-_MAX_VERDICTS = 4096
+_MAX_DECISIONS = 4096
 _UNMADE = object()
 
 
 @dataclass(frozen=True, slots=True)
-class PathVerdict:
+class PathDecision:
     """What a document's path decides. `applies[i]`: rule i can report there. `skipped`: no rule
     can.
 
@@ -65,26 +65,26 @@ class PathFilters:
         self._canary = len(self._patterns)
         self._set: Any = _UNMADE
         self._single: tuple[Any, ...] | None = None
-        self._verdicts: dict[tuple[int, ...], PathVerdict] = {}
+        self._decisions: dict[tuple[int, ...], PathDecision] = {}
         self._anywhere = _compile_lines(renderings, self._slots)
         self._unmatched = self._decide(frozenset())
         self._without_path = self._decide_without_path()
-        self._last: tuple[str, PathVerdict] = ("", self._without_path)
+        self._last: tuple[str, PathDecision] = ("", self._without_path)
 
-    def verdict(self, path: str) -> PathVerdict:
-        """The verdict on a path with `/` between its parts."""
+    def decision(self, path: str) -> PathDecision:
+        """The decision on a path with `/` between its parts."""
         last = self._last
         if last[0] == path:
             return last[1]
         if path and self._patterns:
-            verdict = self._verdict(path.encode("utf-8", "surrogateescape"))
+            decision = self._decision(path.encode("utf-8", "surrogateescape"))
         else:
-            verdict = self._without_path
-        self._last = (path, verdict)
-        return verdict
+            decision = self._without_path
+        self._last = (path, decision)
+        return decision
 
-    def folder_verdict(self, prefix: str, names: Sequence[str]) -> PathVerdict | None:
-        """The verdict on every `prefix` + name, if they share one; None when each has to be asked
+    def folder_decision(self, prefix: str, names: Sequence[str]) -> PathDecision | None:
+        """The decision on every `prefix` + name, if they share one; None when each has to be asked
         for.
 
         One search over all the paths, a line each, tells whether any pattern can match any of them:
@@ -101,22 +101,22 @@ class PathFilters:
             return None
         return self._unmatched
 
-    def matched(self, verdict: PathVerdict, paths: tuple[str, ...]) -> bool:
-        """Whether one of an allowlist's `paths` matched the path that `verdict` is about."""
-        return self._slots[paths] in verdict.matched
+    def matched(self, decision: PathDecision, paths: tuple[str, ...]) -> bool:
+        """Whether one of an allowlist's `paths` matched the path that `decision` is about."""
+        return self._slots[paths] in decision.matched
 
     def _slot(self, paths: tuple[str, ...]) -> int:
         return self._slots.setdefault(paths, len(self._slots))
 
-    def _verdict(self, path: bytes) -> PathVerdict:
+    def _decision(self, path: bytes) -> PathDecision:
         key = self._matching(path)
-        known = self._verdicts.get(key)
+        known = self._decisions.get(key)
         if known is not None:
             return known
-        if len(self._verdicts) >= _MAX_VERDICTS:
-            self._verdicts.clear()
-        verdict = self._verdicts[key] = self._decide(frozenset(key))
-        return verdict
+        if len(self._decisions) >= _MAX_DECISIONS:
+            self._decisions.clear()
+        decision = self._decisions[key] = self._decide(frozenset(key))
+        return decision
 
     def _matching(self, path: bytes) -> tuple[int, ...]:
         """The patterns that match, the canary among them where a set answered."""
@@ -132,17 +132,17 @@ class PathFilters:
             slot for slot, regexp in enumerate(self._single) if regexp.search(path) is not None
         )
 
-    def _decide_without_path(self) -> PathVerdict:
+    def _decide_without_path(self) -> PathDecision:
         # gitleaks: what has no path is on no allowlist; a rule's own path pattern sees the empty
         # text
         return self._decide(frozenset(self._matching(b"")), allowlists=False)
 
-    def _decide(self, matched: frozenset[int], *, allowlists: bool = True) -> PathVerdict:
+    def _decide(self, matched: frozenset[int], *, allowlists: bool = True) -> PathDecision:
         applies = tuple(
             (slot is None or slot in matched) and not (allowlists and deciding & matched)
             for slot, deciding in zip(self._rule_slots, self._deciding, strict=True)
         )
-        return PathVerdict(not any(applies), applies, matched if allowlists else frozenset())
+        return PathDecision(not any(applies), applies, matched if allowlists else frozenset())
 
 
 def _compile_set(patterns: Iterable[bytes]) -> Any:

@@ -12,10 +12,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vyre_dist.rules.diagnostics import TOO_DEEP, Diagnostic, Diagnostics, PackError
 from vyre_dist.rules.draft import Extend, PackDraft, PlacedAllowlist, RuleDraft, unique
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
 from vyre_dist.rules.patterns import Patterns
-from vyre_dist.rules.problems import TOO_DEEP, PackError, Problem, Report
 from vyre_dist.rules.toml_spots import TomlSpots
 from vyre_dist.rules.toml_table import Table, TomlFile
 
@@ -56,15 +56,15 @@ def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         hint = "this one is UTF-16: save it as UTF-8" if wide else "TOML files are UTF-8"
-        raise PackError([Problem(file, line, column, "", message, hint)]) from error
+        raise PackError([Diagnostic(file, line, column, "", message, hint)]) from error
     try:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
         line, column = _fault(error, text)
-        raise PackError([Problem(file, line, column, "", f"not TOML: {error}")]) from error
+        raise PackError([Diagnostic(file, line, column, "", f"not TOML: {error}")]) from error
     except RecursionError:
         raise PackError(
-            [Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
+            [Diagnostic(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
         ) from None
 
 
@@ -86,23 +86,23 @@ def read_pack(
     file: str,
     name: str,
     dialect: Dialect,
-    report: Report,
+    diagnostics: Diagnostics,
     patterns: Patterns,
 ) -> PackDraft:
-    """Read a whole document. Everything that is wrong goes to `report`; what could be read comes
-    back all the same.
+    """Read a whole document. Everything that is wrong goes to `diagnostics`; what could be read
+    comes back all the same.
     """
-    source = TomlFile(file, TomlSpots(text), report, patterns, snake_case=dialect.extended)
+    source = TomlFile(file, TomlSpots(text), diagnostics, patterns, snake_case=dialect.extended)
     table = Table(source, document, ())
     draft = PackDraft(name, dialect.format)
-    told = len(report.problems)
+    told = len(diagnostics.errors)
     table.text("title")
     table.text("description")
     table.text("minVersion")
     if dialect.extended:
         draft.name = table.text("name") or name
         if table.integer("schema") not in (None, 1):
-            table.problem(
+            table.error(
                 "schema is not one that this version reads",
                 key="schema",
                 hint="it reads schema = 1",
@@ -116,16 +116,16 @@ def read_pack(
     for extend_table in table.tables("extend"):
         draft.extend = _extend(extend_table, dialect)
     _leftovers(table, "pack", dialect)
-    draft.unsupported = report.take_unsupported(told)
+    draft.unsupported = diagnostics.take_unsupported(told)
     return draft
 
 
 def _rule(table: Table, index: int, dialect: Dialect) -> RuleDraft:
-    told = len(table.source.report.problems)
+    told = len(table.source.diagnostics.errors)
     rule_id = table.text("id").strip()
     table.rule_id = rule_id or f"#{index}"
-    if not rule_id and len(table.source.report.problems) == told:
-        table.problem("has no id", hint="every rule needs one, unique in the pack")
+    if not rule_id and len(table.source.diagnostics.errors) == told:
+        table.error("has no id", hint="every rule needs one, unique in the pack")
     flags = ""
     extra: dict[str, tuple[str, ...]] = {}
     enabled, max_match_bytes = True, None
@@ -157,13 +157,13 @@ def _rule(table: Table, index: int, dialect: Dialect) -> RuleDraft:
     if not dialect.extended:
         silent = table.flag("skipReport")
     _leftovers(table, "rule", dialect)
-    return RuleDraft(rule, enabled, silent, table.source.report.take_unsupported(told))
+    return RuleDraft(rule, enabled, silent, table.source.diagnostics.take_unsupported(told))
 
 
 def _allowlist_tables(table: Table) -> list[Table]:
     old, new = table.tables("allowlist"), table.tables("allowlists")
     if old and new:
-        table.problem(
+        table.error(
             "[allowlist] and [[allowlists]] are both there",
             key="allowlist",
             hint="move all to [[allowlists]]",
@@ -179,14 +179,14 @@ def _allowlist(table: Table, dialect: Dialect, *, is_global: bool) -> Allowlist 
     )
     both = condition.upper() in ("AND", "&&")
     if not both and condition.upper() not in ("", "OR", "||"):
-        table.problem(
+        table.error(
             f"condition is {condition!r}",
             key="condition",
             hint='it must be "OR" (the default) or "AND"',
         )
     if target not in _TARGETS:
         names = ", ".join(f'"{name}"' for name in _TARGETS if name)
-        table.problem(
+        table.error(
             f"regex target is {target!r}", key="regexTarget", hint=f"it must be one of {names}"
         )
     allowlist = Allowlist(
@@ -201,12 +201,12 @@ def _allowlist(table: Table, dialect: Dialect, *, is_global: bool) -> Allowlist 
     )
     _leftovers(table, "allowlist", dialect)
     if not any(table.has(key) for key in ("commits", "paths", "regexes", "stopwords")):
-        table.problem(
+        table.error(
             "the allowlist has no checks", hint="give it commits, paths, regexes or stopwords"
         )
         return None
     if not (allowlist.commits or allowlist.paths or allowlist.regexes or allowlist.stopwords):
-        table.problem(
+        table.error(
             "the allowlist's checks are all empty",
             hint="give it commits, paths, regexes or stopwords",
         )
@@ -222,13 +222,13 @@ def _extend(table: Table, dialect: Dialect) -> Extend:
         origin=table.origin,
     )
     if table.has("url") and table.text("url"):
-        table.problem(
+        table.error(
             "extending from a url is not supported",
             key="url",
             hint="download the file and name it with path",
         )
     if extend.use_default and extend.path:
-        table.problem(
+        table.error(
             "useDefault and path are both set", key="path", hint="a pack extends one other pack"
         )
     _leftovers(table, "extend", dialect)
@@ -243,7 +243,7 @@ def _leftovers(table: Table, where: str, dialect: Dialect) -> None:
         table.has(key)
     for key, hint in table.unknown_keys():
         if dialect.strict:
-            table.problem(f"unknown key {key!r}", key=key, hint=hint)
+            table.error(f"unknown key {key!r}", key=key, hint=hint)
         else:
             hint = hint or "it may change what is found; remove it if it does not"
             table.unsupported(f"the unknown key {key}", f"unknown key {key!r}", key=key, hint=hint)

@@ -1,4 +1,4 @@
-"""Typed reading of TOML tables: a value of the wrong type is a problem with its place, never an
+"""Typed reading of TOML tables: a value of the wrong type is a error with its place, never an
 exception.
 
 Key spellings are folded, so that both dialects share one reader: `secretGroup` and `secretgroup`
@@ -12,9 +12,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vyre_dist.rules.diagnostics import Diagnostic, Diagnostics
 from vyre_dist.rules.model import Origin
 from vyre_dist.rules.patterns import UNSUPPORTED_REGEX, Patterns
-from vyre_dist.rules.problems import Problem, Report
 from vyre_dist.rules.toml_spots import TomlPath, TomlSpots
 
 _KINDS = {
@@ -40,7 +40,7 @@ class TomlFile:
 
     file: str
     spots: TomlSpots
-    report: Report
+    diagnostics: Diagnostics
     patterns: Patterns
     snake_case: bool
 
@@ -64,7 +64,7 @@ class Table:
         for key in raw:
             first = self._keys.setdefault(self.source.fold(key), key)
             if first != key:
-                self.problem(
+                self.error(
                     f"{key!r} and {first!r} are the same key", key=key, hint="keep one of them"
                 )
 
@@ -105,7 +105,7 @@ class Table:
         if not isinstance(value, int) or isinstance(value, bool):
             self._wrong(name, "an integer", value)
         elif value < least:
-            self.problem(f"{name} is {value}", key=name, hint=f"it must be at least {least}")
+            self.error(f"{name} is {value}", key=name, hint=f"it must be at least {least}")
         else:
             return value
         return None
@@ -118,7 +118,7 @@ class Table:
         if not isinstance(value, int | float) or isinstance(value, bool):
             self._wrong(name, "a number", value)
         elif not 0 <= value < float("inf"):
-            self.problem(
+            self.error(
                 f"{name} is {value}", key=name, hint="it must be a number that is not negative"
             )
         else:
@@ -134,7 +134,7 @@ class Table:
         return default
 
     def texts(self, name: str, *, empty_ok: bool = False) -> tuple[str, ...]:
-        """A list of strings; empty strings are problems unless `empty_ok`."""
+        """A list of strings; empty strings are errors unless `empty_ok`."""
         value = self._get(name)
         if value is None:
             return ()
@@ -144,13 +144,11 @@ class Table:
         good = []
         for index, item in enumerate(value):
             if not isinstance(item, str):
-                self.problem(
+                self.error(
                     f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a string"
                 )
             elif not item and not empty_ok:
-                self.problem(
-                    f"{name}[{index}] is empty", key=name, index=index, hint="leave it out"
-                )
+                self.error(f"{name}[{index}] is empty", key=name, index=index, hint="leave it out")
             else:
                 good.append(item)
         return tuple(good)
@@ -171,7 +169,7 @@ class Table:
             if isinstance(item, dict):
                 good.append(Table(self.source, item, (*path, index), self.rule_id))
             else:
-                self.problem(
+                self.error(
                     f"{name}[{index}] is {kind(item)}", key=name, index=index, hint="write a table"
                 )
         return good
@@ -194,27 +192,28 @@ class Table:
                 self._check(item, item, name, index)
         return good
 
-    def problem(
+    def error(
         self, message: str, *, key: str = "", index: int | None = None, hint: str = ""
     ) -> None:
-        """Report a problem at this table, or at one of its keys or at an element of a key's
+        """Report an error at this table, or at one of its keys or at an element of a key's
         list.
         """
-        self.source.report.problems.append(self._describe(message, key, index, hint))
+        self.source.diagnostics.errors.append(self._describe(message, key, index, hint))
 
     def unsupported(self, what: str, message: str, *, key: str = "", hint: str = "") -> None:
-        """Report something sound that does not exist here; `what`: in a few words (see Problem)."""
-        self.source.report.problems.append(self._describe(message, key, None, hint, what))
+        """Report something sound that does not exist here; `what`: in a few words (see
+        Diagnostic)."""
+        self.source.diagnostics.errors.append(self._describe(message, key, None, hint, what))
 
     def warn(self, message: str, *, key: str = "", hint: str = "") -> None:
         """Report something that is odd but does no harm."""
-        self.source.report.warnings.append(self._describe(message, key, None, hint))
+        self.source.diagnostics.warnings.append(self._describe(message, key, None, hint))
 
     def _describe(
         self, message: str, key: str, index: int | None, hint: str, unsupported: str = ""
-    ) -> Problem:
+    ) -> Diagnostic:
         line, column = self.source.spots.place(self._key_path(key, index))
-        return Problem(self.source.file, line, column, self.rule_id, message, hint, unsupported)
+        return Diagnostic(self.source.file, line, column, self.rule_id, message, hint, unsupported)
 
     def _key_path(self, key: str, index: int | None) -> TomlPath:
         written = key if key in self._raw else self._keys.get(self.source.fold(key), key)
@@ -225,7 +224,7 @@ class Table:
         return self._raw[self._keys[self.source.fold(name)]] if self.has(name) else None
 
     def _wrong(self, name: str, wanted: str, value: object) -> None:
-        self.problem(f"{name} is {kind(value)}", key=name, hint=f"it must be {wanted}")
+        self.error(f"{name} is {kind(value)}", key=name, hint=f"it must be {wanted}")
 
     def _check(self, pattern: str, written: str, name: str, index: int | None) -> None:
         fault = self.source.patterns.check(pattern)
@@ -236,6 +235,6 @@ class Table:
         what = name if index is None else f"{name}[{index}]"
         message = f"{what}, column {offset + 1}: {fault.reason}"
         unsupported = UNSUPPORTED_REGEX if fault.unsupported else ""
-        self.source.report.problems.append(
-            Problem(self.source.file, line, column, self.rule_id, message, "", unsupported)
+        self.source.diagnostics.errors.append(
+            Diagnostic(self.source.file, line, column, self.rule_id, message, "", unsupported)
         )

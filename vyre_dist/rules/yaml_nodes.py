@@ -1,4 +1,4 @@
-"""Typed reading of YAML: a value of the wrong type is a problem with its place, never an exception.
+"""Typed reading of YAML: a value of the wrong type is a error with its place, never an exception.
 
 YAML is read as nodes, not as values, since only nodes know where they stand. Only plain scalars,
 lists and maps are ever built. What the keys mean is decided in noseyparker_yaml.py.
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import yaml
 
+from vyre_dist.rules.diagnostics import TOO_DEEP, Diagnostic, Diagnostics, PackError
 from vyre_dist.rules.model import Origin
-from vyre_dist.rules.problems import TOO_DEEP, PackError, Problem, Report
 
 _NULL = "tag:yaml.org,2002:null"
 _BOOL = "tag:yaml.org,2002:bool"
@@ -28,10 +28,10 @@ def compose(data: bytes, file: str) -> yaml.Node | None:
     try:
         return yaml.compose(data, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PackError([_yaml_problem(file, error)]) from error
+        raise PackError([_yaml_error(file, error)]) from error
     except RecursionError:
         raise PackError(
-            [Problem(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
+            [Diagnostic(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
         ) from None
 
 
@@ -55,15 +55,17 @@ def is_empty(node: yaml.Node) -> bool:
 
 def keys(node: yaml.Node) -> set[str]:
     """The keys of a map as they are written, merged ones included; nothing is reported."""
-    return {name for name, _, _ in YamlFile("", Report()).items(node)} if _is_map(node) else set()
+    return (
+        {name for name, _, _ in YamlFile("", Diagnostics()).items(node)} if _is_map(node) else set()
+    )
 
 
 class YamlFile:
-    """One file's nodes, with the problems found in them."""
+    """One file's nodes, with the errors found in them."""
 
-    def __init__(self, file: str, report: Report) -> None:
+    def __init__(self, file: str, diagnostics: Diagnostics) -> None:
         self.file = file
-        self.report = report
+        self.diagnostics = diagnostics
         # a map that is merged into hundreds of rules is gone through once
         self._merged: dict[int, dict[str, Item]] = {}
 
@@ -71,34 +73,35 @@ class YamlFile:
         """Where the node starts."""
         return Origin(self.file, node.start_mark.line + 1)
 
-    def problem(self, node: yaml.Node, rule_id: str, message: str, hint: str = "") -> None:
+    def error(self, node: yaml.Node, rule_id: str, message: str, hint: str = "") -> None:
         """Report a mistake at the node."""
-        self.report.problems.append(self._at(node, rule_id, message, hint))
+        self.diagnostics.errors.append(self._at(node, rule_id, message, hint))
 
     def unsupported(
         self, node: yaml.Node, rule_id: str, what: str, message: str, hint: str = ""
     ) -> None:
-        """Report something sound that does not exist here; `what`: in a few words (see Problem)."""
-        self.report.problems.append(self._at(node, rule_id, message, hint, what))
+        """Report something sound that does not exist here; `what`: in a few words (see
+        Diagnostic)."""
+        self.diagnostics.errors.append(self._at(node, rule_id, message, hint, what))
 
     def warn(self, node: yaml.Node, rule_id: str, message: str, hint: str = "") -> None:
         """Report something that is odd but does no harm."""
-        self.report.warnings.append(self._at(node, rule_id, message, hint))
+        self.diagnostics.warnings.append(self._at(node, rule_id, message, hint))
 
     def _at(
         self, node: yaml.Node, rule_id: str, message: str, hint: str, unsupported: str = ""
-    ) -> Problem:
+    ) -> Diagnostic:
         mark = node.start_mark
-        return Problem(
+        return Diagnostic(
             self.file, mark.line + 1, mark.column + 1, rule_id, message, hint, unsupported
         )
 
     def items(self, node: yaml.Node, rule_id: str = "") -> Iterator[Item]:
         """(key, key node, value node) of a map, its own and those merged into it; a key that is
-        repeated is a problem.
+        repeated is a error.
         """
         if not isinstance(node, yaml.MappingNode):
-            self.problem(node, rule_id, f"found {kind(node)}, a map was expected")
+            self.error(node, rule_id, f"found {kind(node)}, a map was expected")
             return
         yield from self._entries(node, rule_id, ()).values()
 
@@ -117,11 +120,11 @@ class YamlFile:
                     merged = {**self._entries(source, rule_id, (*within, id(node))), **merged}
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                self.problem(key, rule_id, f"a key is {kind(key)}", "keys are plain words")
+                self.error(key, rule_id, f"a key is {kind(key)}", "keys are plain words")
                 continue
             name = str(key.value)
             if name in own:
-                self.problem(key, rule_id, f"key {name!r} is there twice", "keep one of them")
+                self.error(key, rule_id, f"key {name!r} is there twice", "keep one of them")
                 continue
             own[name] = (name, key, value)
         # the map's own keys win over merged ones, and stand first
@@ -137,9 +140,9 @@ class YamlFile:
         for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
             if not isinstance(source, yaml.MappingNode):
                 hint = "<< takes the name of a map, or a list of such names"
-                self.problem(key, rule_id, f"<< merges {kind(source)}", hint)
+                self.error(key, rule_id, f"<< merges {kind(source)}", hint)
             elif id(source) in within:
-                self.problem(key, rule_id, "<< merges a map into itself", "remove it")
+                self.error(key, rule_id, "<< merges a map into itself", "remove it")
             else:
                 yield source
 
@@ -148,16 +151,14 @@ class YamlFile:
         # `id: 12` is a text here too: what was written is what is meant
         if isinstance(node, yaml.ScalarNode) and node.tag != _NULL:
             return str(node.value)
-        self.problem(node, rule_id, f"{key} is {kind(node)}", "it must be a string")
+        self.error(node, rule_id, f"{key} is {kind(node)}", "it must be a string")
         return ""
 
     def texts(self, node: yaml.Node, key: str, rule_id: str) -> tuple[str, ...]:
         """A list of strings."""
         if not isinstance(node, yaml.SequenceNode):
             if node.tag != _NULL:  # a key with nothing after it is an empty list
-                self.problem(
-                    node, rule_id, f"{key} is {kind(node)}", "it must be a list of strings"
-                )
+                self.error(node, rule_id, f"{key} is {kind(node)}", "it must be a list of strings")
             return ()
         return tuple(self.text(item, f"{key}[{i}]", rule_id) for i, item in enumerate(node.value))
 
@@ -168,7 +169,7 @@ class YamlFile:
         value = _number(node)
         if value is None or not 0 <= value < math.inf:
             found = repr(node.value) if isinstance(node, yaml.ScalarNode) else kind(node)
-            self.problem(
+            self.error(
                 node, rule_id, f"{key} is {found}", "it must be a number that is not negative"
             )
             return 0.0
@@ -199,7 +200,7 @@ def _number(node: yaml.Node) -> float | None:
         return None
 
 
-def _yaml_problem(file: str, error: Exception) -> Problem:
+def _yaml_error(file: str, error: Exception) -> Diagnostic:
     mark = getattr(error, "problem_mark", None)
     line, column = (0, 0) if mark is None else (mark.line + 1, mark.column + 1)
-    return Problem(file, line, column, "", f"not YAML: {getattr(error, 'problem', None) or error}")
+    return Diagnostic(file, line, column, "", f"not YAML: {getattr(error, 'error', None) or error}")

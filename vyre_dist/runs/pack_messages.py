@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vyre_dist.rules.left_out import LeftOut
-    from vyre_dist.rules.problems import Problem
+    from vyre_dist.rules.diagnostics import Problem
 
 
 def pack_messages(warnings: Iterable[Problem], left_out: Iterable[LeftOut]) -> list[str]:

@@ -118,7 +118,7 @@ class Extractor:
                 # where all of a document would have to be searched, its keywords are looked for
                 # first
                 lowered = lowered or bytes(text).lower()
-                if not filters.gate_open(rule, lowered):
+                if not filters.has_keyword(rule, lowered):
                     continue
             groups = document.groups.setdefault(rule, {})
 
@@ -127,7 +127,7 @@ class Extractor:
             ) -> bool:
                 start, end = match[0]
                 own = groups_of(text, match)
-                if filters.hopeless(rule, bytes(text[start:end]), own):
+                if filters.has_too_few_bytes(rule, bytes(text[start:end]), own):
                     return False
                 groups[start] = own
                 return True

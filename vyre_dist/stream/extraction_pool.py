@@ -26,7 +26,7 @@ from vyre_dist.errors import VyreError
 from vyre_dist.import_path import guarded_children
 from vyre_dist.program import CompiledPack
 from vyre_dist.rows.reading import RowReading
-from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.codec import decode_pack, encode_pack
 from vyre_dist.rules.model import PackData
 from vyre_dist.stream.extraction import Extractor, Found, RowJob
 
@@ -90,7 +90,7 @@ class ExtractionPool:
         self._pool: list[_Worker] = []
         # spawned: a forked child would inherit a CUDA context that it can't use
         context = multiprocessing.get_context("spawn")
-        start = (pack_to_bytes(pack), compiled, reading)
+        start = (encode_pack(pack), compiled, reading)
         for number in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(
@@ -206,7 +206,7 @@ def _serve(
     # Ctrl-C reaches the whole process group; the pool's process ends its workers by closing their
     # pipes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    extractor = Extractor.of(pack_from_bytes(pack), compiled, reading)
+    extractor = Extractor.of(decode_pack(pack), compiled, reading)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
     attached: dict[str, memoryview] = {}

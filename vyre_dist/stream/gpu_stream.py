@@ -74,7 +74,7 @@ class GpuStream:
         slots: int = 6,
         slot_bytes: int = 256 << 20,
     ) -> None:
-        """`gpu`: best with the pack's screens. `slots` of `slot_bytes` each, halved until the
+        """`gpu`: best with the pack's byte_filters. `slots` of `slot_bytes` each, halved until the
         device and shared memory have room for all of them.
 
         Raises UsageError when there is no room for the smallest slots (1 MiB).

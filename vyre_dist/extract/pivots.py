@@ -58,7 +58,7 @@ def _long_chain(starts: npt.NDArray[np.int64], width: int) -> list[tuple[int, in
     return list(zip(starts.tolist(), (starts + width).tolist(), itertools.repeat(0)))
 
 
-def matches_at_places(
+def matches_at_pivots(
     matcher: RuleMatcher,
     window: Window,
     places: Sequence[int],

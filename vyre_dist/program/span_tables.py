@@ -1,5 +1,5 @@
-"""PackSpans: the span programs of a compiled pack's rules, with their screens, as arrays that a
-kernel reads.
+"""SpanTables: the span programs of a compiled pack's rules, with their byte_filters, as arrays that
+a kernel reads.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from vyre_dist import regex as rx
 from vyre_dist.compiler import PackTables
-from vyre_dist.compiler.rule_program import Route
+from vyre_dist.compiler.routed_rule import Route
 from vyre_dist.compiler.span_executor import FIRST_AHEAD
 from vyre_dist.compiler.span_program import SpanProgram, compile_span_program
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.program.compiled import CompiledPack
 from vyre_dist.regex.instructions import Op
-from vyre_dist.rules.screens import NO_SCREEN, Screen
+from vyre_dist.rules.byte_filters import NO_BYTE_FILTER, ByteFilter
 
 MAX_AHEAD = 1024
 """How many bytes after a row's place are looked at, at most."""
@@ -53,17 +53,17 @@ SPAN_RULE_DTYPE = np.dtype(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PackSpans:
+class SpanTables:
     """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8
-    [classes, 32], bit b of a class's byte i for byte 8i + b. `programs`, `screens`: what these were
-    made of, by rule.
+    [classes, 32], bit b of a class's byte i for byte 8i + b. `programs`, `byte_filters`: what these
+    were made of, by rule.
     """
 
     rules: npt.NDArray[np.void]
     instructions: npt.NDArray[np.void]
     classes: npt.NDArray[np.uint8]
     programs: tuple[SpanProgram | None, ...]
-    screens: tuple[Screen, ...]
+    byte_filters: tuple[ByteFilter, ...]
 
     @property
     def visited_bits(self) -> int:
@@ -79,16 +79,19 @@ class PackSpans:
         return bool((self.rules["program"] != NOT_STORED).any())
 
 
-def make_spans(
-    compiled: CompiledPack, tables: PackTables, screens: Sequence[Screen] | None = None
-) -> PackSpans:
+def build_span_tables(
+    compiled: CompiledPack, tables: PackTables, byte_filters: Sequence[ByteFilter] | None = None
+) -> SpanTables:
     """The span programs of the rules whose rows say near what place a match is: those decided by
     automata.
 
     A rule of unbounded width whose matches are cut at less than a search may give has none.
-    `screens`: by the pack's rule number, what to drop; None: nothing.
+    `byte_filters`: by the pack's rule number, what to drop; None: nothing.
     """
-    own = tuple(NO_SCREEN if screens is None else screens[rule.index] for rule in compiled.rules)
+    own = tuple(
+        NO_BYTE_FILTER if byte_filters is None else byte_filters[rule.index]
+        for rule in compiled.rules
+    )
     backs = [
         int(back)
         if back != NOT_STORED
@@ -107,12 +110,12 @@ def make_spans(
     before = [
         0 if width else back or 0 for width, back in zip(tables.widths.tolist(), backs, strict=True)
     ]
-    return pack_programs(programs, own, before)
+    return tables_of_programs(programs, own, before)
 
 
-def pack_programs(
-    programs: Sequence[SpanProgram | None], screens: Sequence[Screen], backs: Sequence[int]
-) -> PackSpans:
+def tables_of_programs(
+    programs: Sequence[SpanProgram | None], byte_filters: Sequence[ByteFilter], backs: Sequence[int]
+) -> SpanTables:
     """The arrays of `programs`; `backs`: the most bytes of a match before its row's place, by
     rule.
     """
@@ -121,18 +124,20 @@ def pack_programs(
     kept = list(programs)
     code: list[tuple[int, int]] = []
     classes: dict[int, int] = {}
-    for number, (program, screen, back) in enumerate(zip(programs, screens, backs, strict=True)):
+    for number, (program, byte_filter, back) in enumerate(
+        zip(programs, byte_filters, backs, strict=True)
+    ):
         if program is None:
             continue
         splits = max(1, program.splits)
         ahead = min(MAX_AHEAD, MAX_VISITED // splits - back - 1)
-        if ahead < FIRST_AHEAD or screen.secret_group > program.groups:
+        if ahead < FIRST_AHEAD or byte_filter.secret_group > program.groups:
             kept[number] = None
             continue
-        dull = classes.setdefault(screen.dull, len(classes))
+        dull = classes.setdefault(byte_filter.dull, len(classes))
         rules[number] = (
             *(len(code), splits, back, ahead, program.groups),
-            *(screen.secret_group, screen.too_few, dull),
+            *(byte_filter.secret_group, byte_filter.too_few, dull),
         )
         split = 0
         for op, first, second in program.instructions:
@@ -143,10 +148,10 @@ def pack_programs(
                 split += 1
             code.append((op | first << 3, second))
     masks = b"".join(mask.to_bytes(32, "little") for mask in classes)
-    return PackSpans(
+    return SpanTables(
         rules,
         np.array(code, INSTRUCTION_DTYPE),
         np.frombuffer(masks, np.uint8).reshape(-1, 32),
         tuple(kept),
-        tuple(screens),
+        tuple(byte_filters),
     )

@@ -44,7 +44,7 @@ class Direction:
 
 
 @dataclass(frozen=True, slots=True)
-class Positions:
+class PositionAutomaton:
     """One expression's positions. `classes[p]`: the bytes that position p takes, a 256-bit mask.
 
     `forward` reads a match onwards from a position, `backward` towards its start. `start[p]`,
@@ -63,7 +63,7 @@ class Positions:
     fixed: tuple[bool, ...]
 
 
-def build_positions(root: Node) -> Positions:
+def build_position_automaton(root: Node) -> PositionAutomaton:
     """The positions of `root`.
 
     Raises:
@@ -81,7 +81,7 @@ def build_positions(root: Node) -> Positions:
     follow, start, accept = split.edges(plain)
     follow_mirrored, start_mirrored, _accept_mirrored = split.edges(mirrored)
     ladders = split.ladders(plain)
-    return Positions(
+    return PositionAutomaton(
         tuple(split.classes),
         Direction(tuple(follow), tuple(accept), ladders, lowest_wins=True),
         Direction(

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from vyre_dist.errors import UsageError
-from vyre_dist.rules import PackError, PackNotFoundError, Problem, RulePack
+from vyre_dist.rules import Diagnostic, PackError, PackNotFoundError, RulePack
 
 GOOD = "[[rules]]\nid = 'good'\nregex = 'x'\n"
 PATH_ONLY = "[[rules]]\nid = 'file'\npath = 'x'\n"
 
 
-def problems(folder: Path, text: str, name: str = "pack.toml") -> tuple[Problem, ...]:
+def problems(folder: Path, text: str, name: str = "pack.toml") -> tuple[Diagnostic, ...]:
     """What loading `text` complains about; fails when it does not complain."""
     file = folder / name
     file.write_bytes(text.encode())
     with pytest.raises(PackError) as caught:
         RulePack.load(file)
-    assert {problem.file for problem in caught.value.problems} == {str(file)}
-    return caught.value.problems
+    assert {problem.file for problem in caught.value.diagnostics} == {str(file)}
+    return caught.value.diagnostics
 
 
 EVERYTHING = """\
@@ -150,7 +150,7 @@ def test_toml_problems(tmp_path: Path, text: str, line: int, column: int, words:
     file.write_bytes(text.encode())
     with pytest.raises(PackError) as caught:
         RulePack.load(file)
-    first = caught.value.problems[0]
+    first = caught.value.diagnostics[0]
     assert words in str(first)
     assert (first.line, first.column) == (line, column)
 
@@ -181,7 +181,7 @@ def test_yaml_problems(tmp_path: Path, text: str, line: int, column: int, words:
     file.write_text(text)
     with pytest.raises(PackError) as caught:
         RulePack.load(file)
-    told = [str(p) for p in caught.value.problems if (p.line, p.column) == (line, column)]
+    told = [str(p) for p in caught.value.diagnostics if (p.line, p.column) == (line, column)]
     assert any(words in text for text in told), caught.value
 
 
@@ -200,7 +200,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     file.write_bytes(b"title = 'x'\n# \xff\n")
     with pytest.raises(PackError) as caught:
         RulePack.load(file)
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     assert (problem.line, problem.column) == (2, 3)
 
 
@@ -266,7 +266,7 @@ def test_a_folder_tells_the_problems_of_all_its_files(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(GOOD + "entropy = -1\n")
     with pytest.raises(PackError) as caught:
         RulePack.load(tmp_path)
-    assert [Path(p.file).name for p in caught.value.problems] == ["a.toml", "b.yml", "c.toml"]
+    assert [Path(p.file).name for p in caught.value.diagnostics] == ["a.toml", "b.yml", "c.toml"]
 
 
 def test_pack_errors_travel(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_pack_errors_travel(tmp_path: Path) -> None:
     error = PackError(problems(tmp_path, "rules = 3\n"))
     assert isinstance(error, UsageError)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
-    assert again.problems == error.problems
+    assert again.diagnostics == error.diagnostics
     assert str(again) == str(error)
 
 
@@ -282,4 +282,4 @@ def test_from_patterns_tells_all_faults() -> None:
     """Every faulty regex of a plain mapping is told."""
     with pytest.raises(PackError) as caught:
         RulePack.from_patterns({"a": "(", "b": "x", "c": "[z-a]"})
-    assert [p.rule_id for p in caught.value.problems] == ["a", "c"]
+    assert [p.rule_id for p in caught.value.diagnostics] == ["a", "c"]

@@ -1,4 +1,4 @@
-"""Matches near the places that the tables leave are all matches: in whole documents, in pieces,
+"""Matches near the pivots that the tables leave are all matches: in whole documents, in pieces,
 dense or not.
 """
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from vyre_dist import regex as rx
 from vyre_dist.compiler import GramModel, compile_tables
 from vyre_dist.compiler.arena_executor import execute_arena
-from vyre_dist.compiler.gram_model import pack_grams
+from vyre_dist.compiler.gram_model import encode_grams
 from vyre_dist.extract import RuleMatcher
-from vyre_dist.extract.places import matches_at_places, matches_at_starts
+from vyre_dist.extract.pivots import matches_at_pivots, matches_at_starts
 from vyre_dist.extract.window import Window, whole
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import compile_pack
@@ -25,7 +25,7 @@ CAP = 64
 
 # every narrow window is worth having: most of the patterns have anchors
 FLAT = GramModel.from_bytes(
-    pack_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
+    encode_grams(np.array([1], np.uint32), np.array([1e-9]), np.full(256, 1 / 256))
 )
 
 DENSE = [
@@ -42,8 +42,8 @@ DENSE = [
 ]
 
 
-def anchored_places(pattern: str, windows: list[Window]) -> list[list[int]] | None:
-    """By window: the places of all rows, in its coordinates; None for a pattern that has no
+def anchored_pivots(pattern: str, windows: list[Window]) -> list[list[int]] | None:
+    """By window: the pivots of all rows, in its coordinates; None for a pattern that has no
     anchors.
     """
     compiled = compile_pack(RulePack.from_patterns({"r": pattern}).data)
@@ -51,11 +51,11 @@ def anchored_places(pattern: str, windows: list[Window]) -> list[list[int]] | No
     if not tables.entries.size or tables.runs.size:
         return None
     arena = arena_of(windows)
-    verdicts = execute_arena(tables, arena, tile_bytes=64)
-    places: list[set[int]] = [set() for _ in windows]
-    for document, _, place in verdicts.confirmed.tolist() + verdicts.for_host.tolist():
-        places[document].add(place - int(arena.starts[document]))
-    return [sorted(own) for own in places]
+    result = execute_arena(tables, arena, tile_bytes=64)
+    pivots: list[set[int]] = [set() for _ in windows]
+    for document, _, position in result.confirmed.tolist() + result.for_host.tolist():
+        pivots[document].add(position - int(arena.starts[document]))
+    return [sorted(own) for own in pivots]
 
 
 def windows_of(document: bytes, size: int, overlap: int) -> list[Window]:
@@ -80,15 +80,15 @@ def check(pattern: str, document: bytes, size: int) -> int:
     rule = compiled.rules[0]
     matcher = RuleMatcher(rule.pattern, rule.max_width, rule.max_match_bytes)
     windows = [whole(document), *windows_of(document, size, compiled.overlap)]
-    places = anchored_places(pattern, windows)
-    if places is None:
+    pivots = anchored_pivots(pattern, windows)
+    if pivots is None:
         return 0
     seen = 0
-    for window, own in zip(windows, places, strict=True):
+    for window, own in zip(windows, pivots, strict=True):
         wanted = list(matcher.iter_matches(window))
         found = (
-            matches_at_places(matcher, window, own) if own else []
-        )  # without places nobody looks
+            matches_at_pivots(matcher, window, own) if own else []
+        )  # without pivots nobody looks
         assert found == wanted, (pattern, window)
         seen += len(wanted)
     return seen
@@ -101,7 +101,7 @@ def check(pattern: str, document: bytes, size: int) -> int:
     size=st.integers(1, 30),
 )
 def test_matches_at_places(pattern: str, document: bytes, size: int) -> None:
-    """The chain found from the places is the whole chain, whichever piece of the document is looked
+    """The chain found from the pivots is the whole chain, whichever piece of the document is looked
     at.
     """
     check(pattern, document, size)
@@ -153,7 +153,7 @@ def test_matches_at_starts(gaps: list[int], width: int, low: int, owned: int, at
 def test_places_without_matches_are_not_each_searched_to_the_end(
     pattern: str, tail: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thousands of places on one line that have no match: what is read in all is the text a few
+    """Thousands of pivots on one line that have no match: what is read in all is the text a few
     times over.
     """
     count = 4000
@@ -172,6 +172,6 @@ def test_places_without_matches_are_not_each_searched_to_the_end(
             return match
 
     monkeypatch.setattr(RuleMatcher, "with_groups", Counting())
-    places = [9 * n + 1 for n in range(count)] + [9 * count + 2] * (len(tail) > 4)
-    assert matches_at_places(matcher, whole(text), places, back=1) == want
+    pivots = [9 * n + 1 for n in range(count)] + [9 * count + 2] * (len(tail) > 4)
+    assert matches_at_pivots(matcher, whole(text), pivots, back=1) == want
     assert read[0] < 8 * len(text)

@@ -1,6 +1,6 @@
 """What can be wrong with a rule pack, told all at once and with the place in the file.
 
-Here: Problem, the error that carries all of them, and the collector that loaders report to. What
+Here: Diagnostic, the error that carries all of them, and the collector that loaders report to. What
 counts as a problem is decided by the loaders.
 """
 
@@ -16,7 +16,7 @@ TOO_DEEP = "lists or tables are nested too deep to be read"
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Diagnostic:
     """One thing that is wrong (or, in a list of warnings, odd) in a pack.
 
     `line` and `column` count from 1, characters in the file; 0 when not known. `rule_id` is empty
@@ -48,7 +48,7 @@ class Problem:
 class PackError(UsageError):
     """A rule pack cannot be used. `problems`: everything that is wrong with it, in file order."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Diagnostic]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         head = "1 problem in the rule pack" if count == 1 else f"{count} problems in the rule pack"
@@ -60,12 +60,12 @@ class PackError(UsageError):
             )
         super().__init__("\n".join(lines))
 
-    def __reduce__(self) -> tuple[type[PackError], tuple[tuple[Problem, ...]]]:
+    def __reduce__(self) -> tuple[type[PackError], tuple[tuple[Diagnostic, ...]]]:
         # the default passes the message back to __init__
         return (type(self), (self.problems,))
 
 
-class Report:
+class Diagnostics:
     """Collects problems and warnings while files are read, so that one run tells everything.
 
     `skip_unsupported`: rules that hold what does not exist here are left out, and listed in
@@ -73,12 +73,12 @@ class Report:
     """
 
     def __init__(self, *, skip_unsupported: bool = False) -> None:
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
+        self.problems: list[Diagnostic] = []
+        self.warnings: list[Diagnostic] = []
         self.left_out: list[LeftOut] = []
         self.skip_unsupported = skip_unsupported
 
-    def take_unsupported(self, start: int) -> tuple[Problem, ...]:
+    def take_unsupported(self, start: int) -> tuple[Diagnostic, ...]:
         """Take back, of the problems from number `start` on, those that only say what is not
         supported.
 

@@ -30,7 +30,7 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Operand:
     """A sub-expression and what its repeats come to."""
 
     node: Node
@@ -39,8 +39,8 @@ class Piece:
     beyond: int = 0  # the part of `positions` that lies in repeats RE2 would refuse
     loop: Loop | None = None  # what the node is, if it is nothing but a `*`, `+` or `?`
 
-    def repeated(self, loop: Loop) -> Piece:
-        """The piece under a repeat operator."""
+    def repeated(self, loop: Loop) -> Operand:
+        """The operand under a repeat operator."""
         low, high = loop.bounds
         if low == high == 1:
             return replace(self, loop=self.loop and replace(self.loop, braces=True))
@@ -56,14 +56,14 @@ class Piece:
         elif self.loop and self.loop.bounds != loop.bounds and loop.bounds in _LOOPS:
             loop = replace(loop, bounds=_STAR)  # what RE2 makes of two different ones
         node = Repeat(node, low, high, loop.greedy)
-        return Piece(node, copies, positions, beyond, loop if loop.bounds in _LOOPS else None)
+        return Operand(node, copies, positions, beyond, loop if loop.bounds in _LOOPS else None)
 
 
-def join(make: Callable[[Iterable[Node]], Node], parts: list[Piece]) -> Piece:
-    """The pieces as one, by `make` (concat or alternate)."""
+def join(make: Callable[[Iterable[Node]], Node], parts: list[Operand]) -> Operand:
+    """The operands as one, by `make` (concat or alternate)."""
     if len(parts) == 1:
         return parts[0]
-    return Piece(
+    return Operand(
         make(part.node for part in parts),
         max((part.copies for part in parts), default=1),
         sum(part.positions for part in parts) or 1,

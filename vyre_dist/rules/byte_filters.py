@@ -1,8 +1,8 @@
-"""Screens: what of a rule's filters can be said of a secret byte by byte, so that a program drops
-it, not the host.
+"""Byte filters: what of a rule's filters can be said of a secret byte by byte, so that a program
+drops it, not the host.
 
-A screen drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of its
-own.
+A byte_filter drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of
+its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vyre_dist.rules.path_filters import in_force
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class ByteFilter:
     """A match is dropped whose secret (pick_secret's, by `secret_group`) has at most `too_few`
     different bytes (-1: no such limit), or is made of `dull` bytes (a 256-bit mask) only and is not
     empty.
@@ -36,15 +36,15 @@ class Screen:
         return bool(secret) and all(self.dull >> byte & 1 for byte in secret)
 
 
-NO_SCREEN = Screen(0, -1, 0)
+NO_BYTE_FILTER = ByteFilter(0, -1, 0)
 """Drops nothing."""
 
 
-def screens_of(pack: PackData) -> tuple[Screen, ...]:
-    """Each rule's screen, in the pack's order."""
+def byte_filters_of(pack: PackData) -> tuple[ByteFilter, ...]:
+    """Each rule's byte_filter, in the pack's order."""
     scoped = in_force(pack.rules, pack.allowlists)
     return tuple(
-        Screen(rule.secret_group, too_few_bytes(rule.entropy), dull_class(allowlists))
+        ByteFilter(rule.secret_group, too_few_bytes(rule.entropy), dull_class(allowlists))
         for rule, allowlists in zip(pack.rules, scoped, strict=True)
     )
 

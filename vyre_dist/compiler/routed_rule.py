@@ -16,7 +16,11 @@ from vyre_dist.compiler.fragment import bits_of
 from vyre_dist.compiler.gram_model import MAX_WINDOW, GramModel
 from vyre_dist.compiler.minimize import minimize
 from vyre_dist.compiler.nfa import Nfa, make_nfa
-from vyre_dist.compiler.positions import Direction, Positions, build_positions
+from vyre_dist.compiler.position_automaton import (
+    Direction,
+    PositionAutomaton,
+    build_position_automaton,
+)
 from vyre_dist.compiler.probes import Probe, choose_probes
 from vyre_dist.compiler.relax import relax
 from vyre_dist.compiler.runs import Run, choose_run
@@ -30,14 +34,14 @@ MAX_BACK = 1024
 """A pivot that may lie further in a match than this says nothing about where the match begins."""
 
 MAX_ALWAYS_SHARE = 0.1
-"""A rule without windows that may begin at more places than this share of them is searched for by
+"""A rule without windows that may begin at more offsets than this share of them is searched for by
 the host: it has so many matches, or so many starts of each, that to list them costs more than to go
 from one to the next.
 """
 
 MAX_ALWAYS_PIVOTS = 32
 """The most ways to begin that a rule without windows may have: each is an entry that is asked at
-every place.
+every offset.
 """
 
 _RELAXED_REPEAT = 64
@@ -47,7 +51,7 @@ class Route(enum.IntEnum):
     """How a rule is decided. The numbers are stored.
 
     AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: the same with every
-    place of the text for a candidate, as one where a match may begin. HOST: candidates (from
+    offset of the text for a candidate, as one where a match may begin. HOST: candidates (from
     anchors or runs; without either, all documents) go to the host. NEVER: it can't match anything.
     """
 
@@ -58,7 +62,7 @@ class Route(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RuleProgram:
+class RoutedRule:
     """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those
     of `pivots`. An always-on rule has no anchors, and the first bytes of matches for pivots. `run`:
     for a rule without anchors, what else says where to look. `back`: the most bytes that a match
@@ -82,22 +86,22 @@ class RuleProgram:
     distances: tuple[int, ...] = ()
 
 
-def compile_rule(root: Node, model: GramModel) -> RuleProgram:
+def compile_rule(root: Node, model: GramModel) -> RoutedRule:
     """Compile one expression. Bounded in time and memory; what does not fit is routed to the host
     with a reason.
     """
     tree = strip_captures(root)
     try:
-        positions = build_positions(tree)
+        positions = build_position_automaton(tree)
     except RegexTooLargeError as error:
         return _relaxed(tree, model, f"the expression has {error}")
     anchors = choose_anchors(positions, model)
     if not anchors.anchors and not anchors.reason:
-        return RuleProgram(Route.NEVER, anchors, reason="no text can match it")
+        return RoutedRule(Route.NEVER, anchors, reason="no text can match it")
     if not anchors.anchors:
         run = choose_run(tree, model)
         if run is not None:
-            return RuleProgram(Route.HOST, anchors, reason=anchors.reason, run=run)
+            return RoutedRule(Route.HOST, anchors, reason=anchors.reason, run=run)
         return _without_window(tree, positions, anchors, model)
     pivots, probes = _pivots(positions, anchors, model)
     reasons: list[str] = []
@@ -108,7 +112,7 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
         else _automaton(positions, pivots, reasons, "the part before its anchors", forward=False)
     )
     if forward is None or backward is None:
-        return RuleProgram(
+        return RoutedRule(
             Route.HOST,
             anchors,
             pivots,
@@ -117,7 +121,7 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
             back=_back(positions, pivots),
         )
     width, distances = _fixed_width(tree, positions, pivots)
-    return RuleProgram(
+    return RoutedRule(
         Route.AUTOMATA,
         anchors,
         pivots,
@@ -132,7 +136,7 @@ def compile_rule(root: Node, model: GramModel) -> RuleProgram:
 
 
 def _pivots(
-    positions: Positions, anchors: AnchorSet, model: GramModel
+    positions: PositionAutomaton, anchors: AnchorSet, model: GramModel
 ) -> tuple[tuple[int, ...], tuple[tuple[Probe, ...], ...]]:
     pivots = tuple(dict.fromkeys(anchor.pivot for anchor in anchors.anchors))
     probes = []
@@ -143,9 +147,9 @@ def _pivots(
 
 
 def _fixed_width(
-    tree: Node, positions: Positions, pivots: Sequence[int]
+    tree: Node, positions: PositionAutomaton, pivots: Sequence[int]
 ) -> tuple[int, tuple[int, ...]]:
-    """(width, distances): as in RuleProgram. If all ways through an expression are equally long, so
+    """(width, distances): as in RoutedRule. If all ways through an expression are equally long, so
     are those to a pivot.
     """
     width = max_width(tree)
@@ -157,13 +161,13 @@ def _fixed_width(
     return width, tuple(way[0] for way in ways if way)
 
 
-def _back(positions: Positions, pivots: Sequence[int]) -> int | None:
+def _back(positions: PositionAutomaton, pivots: Sequence[int]) -> int | None:
     """The most bytes that a match has before any of the pivots; None above MAX_BACK."""
     way = _distances(positions, pivots)
     return None if way is None else max(way, default=0)
 
 
-def _distances(positions: Positions, pivots: Sequence[int]) -> list[int] | None:
+def _distances(positions: PositionAutomaton, pivots: Sequence[int]) -> list[int] | None:
     """How many bytes a match can have before one of the pivots, ascending; None if there may be
     more than MAX_BACK.
     """
@@ -184,7 +188,12 @@ def _distances(positions: Positions, pivots: Sequence[int]) -> list[int] | None:
 
 
 def _automaton(
-    positions: Positions, pivots: Sequence[int], reasons: list[str], what: str, *, forward: bool
+    positions: PositionAutomaton,
+    pivots: Sequence[int],
+    reasons: list[str],
+    what: str,
+    *,
+    forward: bool,
 ) -> Dfa | Nfa | None:
     """The automaton of one direction; why `what` it reads is no table (or none at all) is added to
     `reasons`.
@@ -206,18 +215,18 @@ def _automaton(
 
 
 def _without_window(
-    tree: Node, positions: Positions, anchors: AnchorSet, model: GramModel
-) -> RuleProgram:
-    """A rule whose candidates are all places; for the host if it may match the empty string, or
+    tree: Node, positions: PositionAutomaton, anchors: AnchorSet, model: GramModel
+) -> RoutedRule:
+    """A rule whose candidates are all offsets; for the host if it may match the empty string, or
     nearly anywhere.
     """
     if positions.empty:
-        return RuleProgram(Route.HOST, anchors, reason=anchors.reason)
+        return RoutedRule(Route.HOST, anchors, reason=anchors.reason)
     begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
     pivots = tuple(bits_of(begins & reachable(positions.forward, begins)))
     if len(pivots) > MAX_ALWAYS_PIVOTS:
         why = f"it can begin in {len(pivots)} ways, and {MAX_ALWAYS_PIVOTS} are allowed"
-        return RuleProgram(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
+        return RoutedRule(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
     # a match begins with its pivot: before that only the context of one byte counts
     nothing = (0,) * len(positions.classes)
     positions = replace(
@@ -231,7 +240,7 @@ def _without_window(
             f"it may begin at {100 * share:.0f} % of all places, and {100 * MAX_ALWAYS_SHARE:.0f} "
             f"% are allowed"
         )
-        return RuleProgram(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
+        return RoutedRule(Route.HOST, anchors, reason=f"{anchors.reason}; {why}")
     reasons = [anchors.reason]
     forward = _automaton(positions, pivots, reasons, "the expression", forward=True)
     backward = (
@@ -241,25 +250,25 @@ def _without_window(
     )
     why = "; ".join(reasons)
     if forward is None or backward is None:
-        return RuleProgram(Route.HOST, anchors, reason=why)
+        return RoutedRule(Route.HOST, anchors, reason=why)
     width, distances = _fixed_width(tree, positions, pivots)
-    return RuleProgram(
+    return RoutedRule(
         Route.ALWAYS_ON, anchors, pivots, probes, forward, backward, why, None, 0, width, distances
     )
 
 
-def _relaxed(tree: Node, model: GramModel, reason: str) -> RuleProgram:
+def _relaxed(tree: Node, model: GramModel, reason: str) -> RoutedRule:
     """A rule for the host, with the anchors of a larger language if that one is small enough."""
     nothing = AnchorSet((), reason)
     try:
-        positions = build_positions(relax(tree, _RELAXED_REPEAT))
+        positions = build_position_automaton(relax(tree, _RELAXED_REPEAT))
     except RegexTooLargeError:
-        return RuleProgram(Route.HOST, nothing, reason=reason)
+        return RoutedRule(Route.HOST, nothing, reason=reason)
     anchors = choose_anchors(positions, model)
     if not anchors.anchors:
         why = f"{reason}; {anchors.reason}" if anchors.reason else reason
-        return RuleProgram(Route.HOST, nothing, reason=why, run=choose_run(tree, model))
+        return RoutedRule(Route.HOST, nothing, reason=why, run=choose_run(tree, model))
     pivots, probes = _pivots(positions, anchors, model)
-    return RuleProgram(
+    return RoutedRule(
         Route.HOST, anchors, pivots, probes, reason=reason, back=_back(positions, pivots)
     )
