@@ -17,7 +17,7 @@ import hyperscan
 import msgpack
 
 from vyre_dist.errors import UsageError
-from vyre_dist.extract.matcher import Lookbehind
+from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
 _SCHEMA = 7

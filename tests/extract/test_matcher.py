@@ -17,7 +17,7 @@ from vyre_dist import regex as rx
 from vyre_dist.engine.document import BytesDocument, window_of
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.extract import CAPPED, DROPPED, RuleMatcher
-from vyre_dist.extract.matcher import Lookbehind
+from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.extract.window import whole
 
 

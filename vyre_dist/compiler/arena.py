@@ -71,7 +71,7 @@ class Arena:
             )
 
     @classmethod
-    def pack(
+    def lay_out(
         cls,
         stretches: Sequence[bytes | memoryview],
         at_start: Sequence[bool] | None = None,

@@ -25,7 +25,7 @@ _SHOWN_WINDOWS = 3
 class RuleSummary:
     """`windows`: the anchors as regexes. `hits_per_mb`: expected true hits in 10^6 bytes; `grams`:
     what they add to the bitmap; `chance_hits_per_mb`: the false hits that cost. `run`: what is
-    looked for in offset of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
+    looked for instead of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
     the automata, such as `table, 26 states`; empty where there is none. `reason`: why the rule
     takes no better route.
     """

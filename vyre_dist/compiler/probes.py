@@ -1,10 +1,10 @@
 """Probes: bytes some way off an anchor's pivot that every match must have, looked at before an
 automaton is started.
 
-They lengthen windows, whose four bytes are all that can be hashed: a offset is an *exact candidate*
-if its window is one of the grams and its probes pass. Every pivot has them: windows that the model
-takes for rare are common in some texts. A probe is a superset test: what passes is still to be
-confirmed.
+They lengthen windows, whose four bytes are all that can be hashed: an offset is an *exact
+candidate* if its window is one of the grams and its probes pass. Every pivot has them: windows that
+the model takes for rare are common in some texts. A probe is a superset test: what passes is still
+to be confirmed.
 """
 
 from __future__ import annotations

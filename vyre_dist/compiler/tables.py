@@ -40,7 +40,7 @@ ENTRY_DTYPE = np.dtype(
     ]
 )
 """What a gram or, for always-on rules, any offset leads to. `probe_class`: a row of probe_classes,
-with EDGE_PASSES added where a offset outside the text passes too. Row 0 is the class of all bytes.
+with EDGE_PASSES added where an offset outside the text passes too. Row 0 is the class of all bytes.
 `distance`: how far before the pivot a match begins, for rules of one width; else 0.
 """
 

@@ -1,20 +1,20 @@
 """RuleMatcher: the exact matches of one rule in a window, by google-re2.
 
-What is here is the definition of a match: non-overlapping, leftmost-first, at most `cap` bytes
-long. Finding where to look is the backends' business; they may pass the ends of possible matches as
-a hint.
+This module defines what a match is: non-overlapping, leftmost-first, at most `cap` bytes long.
+Where to look is for the backends to find; they may pass the ends of possible matches as a hint.
 
-A match is a local matter: whether one starts at s, and which, depends on the bytes from s - 1 to s
-+ cap and on nothing further away, so any window that shows these gives the same answer. (google-re2
-looks beyond `endpos` for `\\b` and `$`; it only never lets a match go beyond it.)
+Whether a match starts at s, and which, depends on the bytes from s - 1 to s + cap only. So every
+window that shows these bytes gives the same answer. (google-re2 looks beyond `endpos` for `\\b`
+and `$`, but never lets a match go beyond it.)
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import CountedFinder, Finder, Groups, Offsets, groups_of
@@ -24,90 +24,19 @@ if TYPE_CHECKING:
     from vyre_dist.extract.automaton import Automaton
     from vyre_dist.extract.overrun import Overrun
 
-# more than half of all bytes: text of nothing else goes on for long, and there is nothing to gain
-# from looking for its start
-_MOST_LOOP_BYTES = 128
-_FIRST_LOOK = 64
-_LAST_LOOK = 64 << 10
+# bytes of the first and the longest step of a search for the next match
+_FIRST_STEP = 64
+_LAST_STEP = 64 << 10
 
-# when searches of one window may have read so much behind the ends of matches, another way is
-# taken, if there may be one
 MOST_WASTED = 8 << 20
+"""So many bytes searches of one window may read behind the ends of matches. Then the window is
+searched step by step, if the rule may search in vain.
+"""
 
 # google-re2 builds its automata as it goes and throws them away when they are full. With its own 8
 # MiB the dearest of gitleaks' rules does so again and again over source code, and takes twice as
 # long.
 _AUTOMATON_MEMORY = 32 << 20
-
-
-class Lookbehind(NamedTuple):
-    """Where a match without a widest match can begin: all its bytes are in `alphabet`, and at most
-    `outside` of them are not in `loops`.
-
-    `core`: where the pattern begins with up to `lead_max` bytes of `lead` that it can do without,
-    the pattern of what follows them (else empty). Such a beginning, common in rules for "some name,
-    then a keyword", makes an automaton that looks for it remember every start for all those bytes:
-    thousands of states, where the core has few.
-    """
-
-    alphabet: bytes
-    outside: int
-    loops: bytes
-    lead: bytes = b""
-    lead_max: int = 0
-    core: bytes = b""
-
-    @classmethod
-    def of(cls, pattern: bytes) -> Lookbehind | None:
-        """The reach of a canonical pattern; None where its loops take nearly everything, so that it
-        says nothing.
-        """
-        from vyre_dist import regex as rx
-
-        root = rx.parse(pattern.decode("latin-1")).root
-        loops = rx.loop_bytes(root)
-        if loops.bit_count() > _MOST_LOOP_BYTES:
-            return None
-        reach = cls(bytes_of(rx.alphabet(root)), rx.bytes_outside(root, loops), bytes_of(loops))
-        match root:
-            case rx.Concat(
-                nodes=(rx.Repeat(node=rx.CharClass(mask=mask), min=0, max=int(most)), *rest)
-            ):
-                core = rx.concat(rest)
-                if rx.min_width(core) > 0:
-                    return reach._replace(lead=bytes_of(mask), lead_max=most, core=rx.to_re2(core))
-        return reach
-
-    def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
-        """No match that goes to `end` or beyond, and starts at `low` or later, starts before the
-        returned offset.
-        """
-        step = 0
-        while step < end - low:
-            step = min(4 * step or _FIRST_LOOK, end - low)
-            near = bytes(data[end - step : end])
-            kept = len(near) - len(near.rstrip(self.alphabet))
-            if kept < step:
-                return end - kept
-            if step > self.outside and len(near.translate(None, self.loops)) > self.outside:
-                return end - step
-        return low
-
-    def start_before(self, data: bytes | memoryview, low: int, at: int) -> int:
-        """Where the first match starts that starts at `low` or later, if that of the core starts at
-        `at`.
-
-        Of all the core's matches the first allows for the earliest start. In one run of the lead's
-        bytes that is plain; and what belongs to another run, behind a byte that is none of them,
-        starts behind it.
-        """
-        near = bytes(data[max(low, at - self.lead_max) : at])
-        return at - len(near) + len(near.rstrip(self.lead))
-
-
-def bytes_of(mask: int) -> bytes:
-    """The bytes of a class."""
-    return bytes(b for b in range(256) if mask >> b & 1)
 
 
 class RuleMatcher:
@@ -128,10 +57,10 @@ class RuleMatcher:
         "_regexp",
         "cap",
         "captures_matter",
+        "lookbehind",
         "max_width",
         "overrun",
         "pattern",
-        "reach",
     )
 
     def __init__(
@@ -153,12 +82,10 @@ class RuleMatcher:
         self._core: Finder | None = None
         self.max_width = max_width
         self.cap = max_match_bytes if max_width is None else max_width
-        self.reach: Lookbehind | None = None
-        """For a pattern of unbounded width: what matches_at_ends may use, if somebody has worked it
-        out.
-        """
+        self.lookbehind: Lookbehind | None = None
+        """Of a pattern of unbounded width, for matches_at_ends; set by whoever worked it out."""
         self.overrun: Overrun | None = None
-        """For such a pattern: see overrun.py; there if somebody has worked it out."""
+        """Of a pattern of unbounded width (see overrun.py); set by whoever has worked it out."""
         self._in_vain: bool | None = None
         self._automaton: Automaton | bool | None = False
 
@@ -250,10 +177,10 @@ class RuleMatcher:
         """iter_matches for a rule of unbounded width. `ends`, `seen_groups`: see matches_at_ends.
 
         A match that is too long has shown all there is up to its end, `seen`. Searching all of that
-        again from each later start would be quadratic, so until then searches end at pos + cap +
-        reach: all that fits and starts within `reach` bytes is in there. `reach` halves whenever
-        something too long without anything that fits turns up, and doubles otherwise, so that a
-        long stretch of such starts costs a logarithm.
+        again from each later start would be quadratic. So until then searches end at pos + cap +
+        step: all that fits and starts within `step` bytes is in there. `step` halves whenever
+        something too long turns up and nothing that fits, and doubles otherwise: a long stretch of
+        such starts costs a logarithm.
         """
         search, match = self._spans.search if ends is None else self._search, self._spans.match
         data, last_start, cap = window.data, window.last_start, self.cap
@@ -265,10 +192,10 @@ class RuleMatcher:
             size -= 1
         if ends:
             size = min(size, ends[-1])  # no match goes beyond the last end
-        seen, reach = pos, self.cap
-        reach_back = self.reach
+        seen, step = pos, self.cap
+        lookbehind = self.lookbehind
         # what _search found by way of the core has its groups, if nothing too long could be found
-        grouped = seen_groups if reach_back is not None and reach_back.core else None
+        grouped = seen_groups if lookbehind is not None and lookbehind.core else None
         wasted = 0
         while pos <= last_start:
             if (
@@ -283,14 +210,14 @@ class RuleMatcher:
                 i = bisect_right(ends, pos)
                 if i == len(ends):
                     return
-                if reach_back is not None:
-                    pos = reach_back.earliest(data, pos, ends[i])
+                if lookbehind is not None:
+                    pos = lookbehind.earliest(data, pos, ends[i])
             limit, sure = size, last_start
-            if pos < seen and pos + cap + reach < size:
-                limit, sure = pos + cap + reach, min(pos + reach, last_start, seen - 1)
+            if pos < seen and pos + cap + step < size:
+                limit, sure = pos + cap + step, min(pos + step, last_start, seen - 1)
             found = search(data, pos, limit)
             if found is None or found[0][0] > sure:
-                pos, reach = sure + 1, min(2 * reach, cap)
+                pos, step = sure + 1, min(2 * step, cap)
                 continue
             start, end = found[0]
             flags = 0
@@ -300,10 +227,10 @@ class RuleMatcher:
                     yield start, end, DROPPED
                 found = match(data, start, start + cap)
                 if found is None:
-                    pos, reach = start + 1, max(1, reach // 2)
+                    pos, step = start + 1, max(1, step // 2)
                     continue
                 end, flags = found[0][1], CAPPED
-            reach = cap
+            step = cap
             wasted += limit - end
             if start == end == last_end:
                 pos = start + 1
@@ -341,18 +268,18 @@ class RuleMatcher:
         def read(low: int, high: int) -> bytes:
             return bytes(data[low:high])
 
-        step = _FIRST_LOOK
+        step = _FIRST_STEP
         while pos <= last_start:
             base, upto = max(0, pos - 1), min(pos + step, last_start + 1)
-            near = read(base, min(size, upto + _FIRST_LOOK))
+            near = read(base, min(size, upto + _FIRST_STEP))
             start = pos
             if cut is not None:
                 # where a match begins, or goes on where these bytes end
                 found = cut.search(near, pos - base, len(near))
                 if found is None or found[0][0] + base >= upto:
-                    pos, step = upto, min(2 * step, _LAST_LOOK)
+                    pos, step = upto, min(2 * step, _LAST_STEP)
                     continue
-                start, step = found[0][0] + base, _FIRST_LOOK
+                start, step = found[0][0] + base, _FIRST_STEP
             end, goes_on = automaton.end_within(read, size, start, start + self.cap)
             if goes_on:
                 yield start, start + 1, DROPPED
@@ -373,15 +300,15 @@ class RuleMatcher:
         """What _spans.search gives, by way of the core if there is one; then with the groups, if it
         can't exceed the cap.
         """
-        reach = self.reach
-        if reach is None or not reach.core:
+        lookbehind = self.lookbehind
+        if lookbehind is None or not lookbehind.core:
             return self._spans.search(data, pos, limit)
         if self._core is None:
-            self._core = Finder(compile_pattern(reach.core)[0])
+            self._core = Finder(compile_pattern(lookbehind.core)[0])
         found = self._core.search(data, pos, limit)
         if found is None:
             return None
-        start = reach.start_before(data, pos, found[0][0])
+        start = lookbehind.start_before(data, pos, found[0][0])
         # to work out a short match's groups as well costs less than to match once more for them; a
         # long one's cost more than all of the search
         finder = self.with_groups if limit - start <= self.cap else self._spans

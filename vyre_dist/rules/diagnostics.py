@@ -1,7 +1,7 @@
-"""What can be wrong with a rule pack, told all at once and with the place in the file.
+"""What is wrong with a rule pack: all of it at once, each with its line and column in the file.
 
-Here: Diagnostic, the error that carries all of them, and the collector that loaders report to. What
-counts as a problem is decided by the loaders.
+Here: Diagnostic, the error that carries all of them, and the collection that readers add to. The
+readers decide what is wrong.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ TOO_DEEP = "lists or tables are nested too deep to be read"
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing that is wrong (or, in a list of warnings, odd) in a pack.
+    """One thing that is wrong in a pack, or, in a list of warnings, odd.
 
-    `line` and `column` count from 1, characters in the file; 0 when not known. `rule_id` is empty
-    for what belongs to no rule, and `#3` for the third rule of a file when it has no id. `hint`
-    says how to fix it, where that is not plain. `unsupported`: what of the rule does not exist
-    here, in a few words, where the rule is sound otherwise; such a rule can be left out (see
-    left_out.py).
+    `line` and `column` count characters from 1; 0 where they are not known. `rule_id`: empty for
+    what belongs to no rule, `#3` for the third rule of a file if that has no id. `hint`: how to fix
+    it, where that is not plain. `unsupported`: what of a sound rule does not exist here, in a few
+    words; such a rule can be left out (see left_out.py).
     """
 
     file: str
@@ -46,14 +45,14 @@ class Diagnostic:
 
 
 class PackError(UsageError):
-    """A rule pack cannot be used. `problems`: everything that is wrong with it, in file order."""
+    """A rule pack cannot be used. `diagnostics`: all that is wrong with it, in file order."""
 
-    def __init__(self, problems: Iterable[Diagnostic]) -> None:
-        self.problems = tuple(problems)
-        count = len(self.problems)
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        count = len(self.diagnostics)
         head = "1 problem in the rule pack" if count == 1 else f"{count} problems in the rule pack"
-        lines = [f"{head}:", *(f"  {problem}" for problem in self.problems)]
-        if all(problem.unsupported for problem in self.problems):
+        lines = [f"{head}:", *(f"  {one}" for one in self.diagnostics)]
+        if all(one.unsupported for one in self.diagnostics):
             lines.append(
                 "To go on without what is named here, use --skip-unsupported (in Python: "
                 "skip_unsupported=True)"
@@ -62,38 +61,35 @@ class PackError(UsageError):
 
     def __reduce__(self) -> tuple[type[PackError], tuple[tuple[Diagnostic, ...]]]:
         # the default passes the message back to __init__
-        return (type(self), (self.problems,))
+        return (type(self), (self.diagnostics,))
 
 
 class Diagnostics:
-    """Collects problems and warnings while files are read, so that one run tells everything.
+    """Collects errors and warnings while files are read, so that one run tells all of them.
 
     `skip_unsupported`: rules that hold what does not exist here are left out, and listed in
-    `left_out`.
+    `left_out`; else they are errors.
     """
 
     def __init__(self, *, skip_unsupported: bool = False) -> None:
-        self.problems: list[Diagnostic] = []
+        self.errors: list[Diagnostic] = []
         self.warnings: list[Diagnostic] = []
         self.left_out: list[LeftOut] = []
         self.skip_unsupported = skip_unsupported
 
     def take_unsupported(self, start: int) -> tuple[Diagnostic, ...]:
-        """Take back, of the problems from number `start` on, those that only say what is not
-        supported.
+        """Take back, of the errors from number `start` on, those that are only unsupported.
 
         Whoever reads a rule or a file keeps them with it: they count only if it is used in the end.
         """
-        taken = tuple(problem for problem in self.problems[start:] if problem.unsupported)
-        self.problems[start:] = [
-            problem for problem in self.problems[start:] if not problem.unsupported
-        ]
+        taken = tuple(error for error in self.errors[start:] if error.unsupported)
+        self.errors[start:] = [error for error in self.errors[start:] if not error.unsupported]
         return taken
 
     def raise_if_any(self) -> None:
-        """Raise PackError when a problem was reported; file by file, each in line order."""
-        if self.problems:
-            files = list(dict.fromkeys(problem.file for problem in self.problems))
+        """Raise PackError if there are errors: file by file, each in line order."""
+        if self.errors:
+            files = list(dict.fromkeys(error.file for error in self.errors))
             raise PackError(
-                sorted(self.problems, key=lambda p: (files.index(p.file), p.line, p.column))
+                sorted(self.errors, key=lambda e: (files.index(e.file), e.line, e.column))
             )

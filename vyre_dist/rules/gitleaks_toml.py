@@ -1,10 +1,13 @@
-"""The gitleaks and betterleaks TOML dialect: which of their keys are refused, and which change no
-finding.
+"""gitleaks' and betterleaks' TOML: which of their keys are refused, and which change no finding.
+
+The keys that are read are in toml_pack.py, which serves our own dialect as well.
 """
 
 from __future__ import annotations
 
-from vyre_dist.rules.toml_pack import Dialect
+from vyre_dist.rules.draft import PackDraft
+from vyre_dist.rules.pack_format import TOML_ENDINGS, PackFormat, PackSource
+from vyre_dist.rules.toml_pack import Dialect, read_toml_pack
 
 _EXPRESSION = "filter expressions are not evaluated; write allowlists and entropy instead"
 _COMPOSITE = (
@@ -28,7 +31,7 @@ _ABOUT = frozenset(
     }
 )
 
-GITLEAKS = Dialect(
+_DIALECT = Dialect(
     format="gitleaks",
     extended=False,
     strict=False,
@@ -75,3 +78,14 @@ GITLEAKS = Dialect(
         "allowlist": _ABOUT,
     },
 )
+
+
+def _recognises(source: PackSource) -> bool:
+    return "rules" in source.toml.values or source.foreign is None
+
+
+def _read(source: PackSource) -> PackDraft:
+    return read_toml_pack(source, _DIALECT)
+
+
+GITLEAKS = PackFormat("gitleaks", "gitleaks", TOML_ENDINGS, _recognises, _read)

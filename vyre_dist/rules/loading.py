@@ -1,6 +1,6 @@
-"""Files to drafts: which format a file has, what it extends, and the built-in packs.
+"""Files to drafts: folders, what a file extends, and the built-in packs.
 
-The formats themselves are in the modules named after them, the merge in draft.py.
+Which format reads a file is in formats.py, the merge of drafts in merging.py.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from importlib import resources
 from pathlib import Path
 
 from vyre_dist.errors import UsageError
-from vyre_dist.rules import noseyparker_yaml, toml_pack
 from vyre_dist.rules.diagnostics import Diagnostic, Diagnostics, PackError
-from vyre_dist.rules.draft import Extend, PackDraft, join, overlay
-from vyre_dist.rules.foreign import foreign_toml, hint_for_ending
-from vyre_dist.rules.gitleaks_toml import GITLEAKS
-from vyre_dist.rules.native_toml import NATIVE, is_native
+from vyre_dist.rules.draft import Extend, PackDraft
+from vyre_dist.rules.formats import ENDINGS, check_ending, read_pack
+from vyre_dist.rules.merging import join, overlay
+from vyre_dist.rules.pack_format import TOML_ENDINGS, PackSource
 from vyre_dist.rules.patterns import Patterns
 
 BUILTIN = "builtin"
 # gitleaks' own limit; it stops silently there, we say so
 MAX_EXTEND_DEPTH = 2
-_TOML, _YAML = (".toml",), (".yml", ".yaml")
 
 
 class PackNotFoundError(UsageError):
@@ -55,8 +53,10 @@ def _builtin_files() -> dict[str, bytes]:
 
 
 class Loader:
-    """Loads drafts and collects their diagnostics. `patterns` holds every pattern of them, parsed;
-    `extends`: whether one of them extends another pack. `skip_unsupported`: see Diagnostics.
+    """Loads drafts, several if need be, and collects what is wrong with them in `diagnostics`.
+
+    `patterns`: every pattern in them, parsed. `extends`: whether one of them extends another pack.
+    `skip_unsupported`: see Diagnostics.
     """
 
     def __init__(self, *, skip_unsupported: bool = False) -> None:
@@ -86,82 +86,70 @@ class Loader:
                 raise PackNotFoundError(name, builtin_names())
             files = {stem: files[stem]}
         drafts = [
-            self._toml(data, f"{BUILTIN}:{stem}", stem, None, ()) for stem, data in files.items()
+            self._read(data, f"{BUILTIN}:{stem}", stem, TOML_ENDINGS[0], None, ())
+            for stem, data in files.items()
         ]
         return join(name, drafts, self.diagnostics)
 
     def _folder(self, folder: Path) -> PackDraft:
-        files = sorted(
-            f for f in folder.rglob("*") if f.suffix.lower() in _TOML + _YAML and f.is_file()
-        )
+        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
         if not files:
-            raise PackError(
-                [
-                    Diagnostic(
-                        str(folder),
-                        0,
-                        0,
-                        "",
-                        "no rule files in this folder",
-                        "it must hold .toml or .yml files",
-                    )
-                ]
-            )
-        return join(
-            folder.name, [draft for file in files for draft in self._kept(file)], self.diagnostics
-        )
+            message = "no rule files in this folder"
+            hint = "it must hold .toml or .yml files"
+            raise PackError([Diagnostic(str(folder), 0, 0, "", message, hint)])
+        drafts = [draft for file in files for draft in self._if_readable(file)]
+        return join(folder.name, drafts, self.diagnostics)
 
-    def _kept(self, file: Path) -> Iterator[PackDraft]:
+    def _if_readable(self, file: Path) -> Iterator[PackDraft]:
         # one unreadable file of a folder must not hide what is wrong with the others
         try:
             yield self._file(file, ())
         except PackError as error:
             self.diagnostics.errors.extend(error.diagnostics)
 
-    def _file(self, path: Path, below: tuple[Path, ...]) -> PackDraft:
-        suffix = path.suffix.lower()
-        if suffix not in _TOML + _YAML:
-            message = f"a rule file cannot end in {suffix!r}"
-            raise PackError([Diagnostic(str(path), 0, 0, "", message, hint_for_ending(suffix))])
+    def _file(self, path: Path, extending: tuple[Path, ...]) -> PackDraft:
+        ending = path.suffix.lower()
+        check_ending(str(path), ending)
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise PackError(
-                [Diagnostic(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]
-            ) from error
-        if suffix in _YAML:
-            return noseyparker_yaml.read_pack(
-                data, str(path), path.stem, self.diagnostics, self.patterns
-            )
-        return self._toml(data, str(path), path.stem, path, below)
+            message = f"cannot be read: {error.strerror}"
+            raise PackError([Diagnostic(str(path), 0, 0, "", message)]) from error
+        return self._read(data, str(path), path.stem, ending, path, extending)
 
-    def _toml(
-        self, data: bytes, file: str, name: str, path: Path | None, below: tuple[Path, ...]
+    def _read(
+        self,
+        data: bytes,
+        file: str,
+        name: str,
+        ending: str,
+        path: Path | None,
+        extending: tuple[Path, ...],
     ) -> PackDraft:
-        document, text = toml_pack.parse_toml(data, file)
-        foreign = None if "rules" in document else foreign_toml(document.keys())
-        if foreign is not None:
-            told = Diagnostic(file, 1, 0, "", f"this is {foreign.name}", foreign.hint, foreign.name)
-            return PackDraft(name, GITLEAKS.format, unsupported=(told,))
-        dialect = NATIVE if is_native(document) else GITLEAKS
-        draft = toml_pack.read_pack(
-            document, text, file, name, dialect, self.diagnostics, self.patterns
-        )
+        """The draft in `data`, on top of what it extends.
+
+        `path`: where it is, None for a built-in pack. `extending`: the files that led to it.
+        """
+        draft = read_pack(PackSource(data, file, name, ending, self.diagnostics, self.patterns))
         if draft.extend is None or not (draft.extend.use_default or draft.extend.path):
             return draft
         self.extends = True
-        base = self._base(draft.extend, path, below)
+        base = self._base(draft.extend, path, extending)
         return draft if base is None else overlay(draft, base, draft.extend, self.diagnostics)
 
-    def _base(self, extend: Extend, path: Path | None, below: tuple[Path, ...]) -> PackDraft | None:
-        def problem(message: str, hint: str = "") -> None:
+    def _base(
+        self, extend: Extend, path: Path | None, extending: tuple[Path, ...]
+    ) -> PackDraft | None:
+        """What the pack at `path` extends; None, with an error, where that cannot be had."""
+
+        def report_error(message: str, hint: str = "") -> None:
             self.diagnostics.errors.append(
                 Diagnostic(extend.origin.file, extend.origin.line, 0, "", message, hint)
             )
 
         if extend.use_default:
             if path is None:
-                problem("a built-in pack cannot extend the built-in packs")
+                report_error("a built-in pack cannot extend the built-in packs")
                 return None
             message = (
                 "useDefault stands for vyre-dist's built-in packs, not for gitleaks' own default "
@@ -174,21 +162,21 @@ class Loader:
             return self.builtin()
         target = self._extended_file(extend.path, path)
         if target is None:
-            problem(
+            report_error(
                 f"extended pack {extend.path!r} does not exist",
                 "path is relative to this file's folder, else to where you are",
             )
             return None
-        chain = (*below, *(() if path is None else (path.resolve(),)))
+        chain = (*extending, *(() if path is None else (path.resolve(),)))
         if target.resolve() in chain:
             names = " -> ".join(f.name for f in (*chain, target))
-            problem(
+            report_error(
                 f"packs extend each other in a circle: {names}",
                 "remove one of these [extend] tables",
             )
             return None
         if len(chain) > MAX_EXTEND_DEPTH:
-            problem(
+            report_error(
                 f"packs extend each other more than {MAX_EXTEND_DEPTH} deep",
                 "merge two of these files",
             )

@@ -1,5 +1,7 @@
-"""Nosey Parker's YAML rules, and those of kingfisher and titus, which descend from them: `rules:`
-with name, id, pattern, examples, and what the descendants have added.
+"""Nosey Parker's YAML rules, and those of its descendants kingfisher and titus.
+
+A file is `rules:` with name, id, pattern and examples, and with what the descendants have added.
+Typed reading of YAML is in yaml_nodes.py.
 """
 
 from __future__ import annotations
@@ -11,16 +13,16 @@ from collections.abc import Sequence
 import yaml
 
 from vyre_dist import regex as rx
-from vyre_dist.rules.diagnostics import Diagnostic, Diagnostics
+from vyre_dist.rules.diagnostics import Diagnostic
 from vyre_dist.rules.draft import PackDraft, RuleDraft, unique
-from vyre_dist.rules.foreign import Foreign, foreign_yaml
 from vyre_dist.rules.model import Rule
+from vyre_dist.rules.pack_format import YAML_ENDINGS, PackFormat, PackSource
 from vyre_dist.rules.patterns import UNSUPPORTED_REGEX, Patterns
-from vyre_dist.rules.yaml_nodes import YamlFile, compose, is_empty, keys, kind
+from vyre_dist.rules.yaml_nodes import YamlFile, is_empty, kind
 
 _LISTS = ("categories", "examples", "negative_examples", "non_examples", "references")
 _READ = ("id", "name", "pattern", "min_entropy", *_LISTS)
-# They change no verdict: what is said about a rule, and what is asked of services about a finding.
+# They change no finding: texts about a rule, and questions to services about a finding.
 # depends_on_rule names where kingfisher's validation takes further values from.
 _HARMLESS = frozenset(
     {
@@ -95,91 +97,81 @@ def to_re2_syntax(pattern: str) -> str:
     )
 
 
-def read_pack(
-    data: bytes, file: str, name: str, diagnostics: Diagnostics, patterns: Patterns
-) -> PackDraft:
-    """Read one YAML file. Raises PackError when it is no YAML; everything else that is wrong goes
-    to `diagnostics`.
-    """
-    draft = PackDraft(name, "noseyparker")
-    source = YamlFile(file, diagnostics)
-    root = compose(data, file)
+def _recognises(source: PackSource) -> bool:
+    return source.foreign is None
+
+
+def _read(source: PackSource) -> PackDraft:
+    diagnostics = source.diagnostics
+    draft = PackDraft(source.name, NOSEYPARKER.name)
+    file = YamlFile(source.file, diagnostics)
+    root = source.yaml
     if root is None:
         diagnostics.errors.append(
-            Diagnostic(file, 0, 0, "", "the file is empty", "it must hold `rules:`")
+            Diagnostic(source.file, 0, 0, "", "the file is empty", "it must hold `rules:`")
         )
         return draft
-    foreign = _foreign(root)
-    if foreign is not None:
-        told = len(diagnostics.errors)
-        source.unsupported(root, "", foreign.name, f"this is {foreign.name}", foreign.hint)
-        draft.unsupported = diagnostics.take_unsupported(told)
-        return draft
     found = False
-    for key, key_node, value in source.items(root):
+    for key, key_node, value in file.items(root):
         if key != "rules":
             # such as a map that rules merge; the tools read nothing else either
             if not _is_anchor_holder(key, value):
-                source.warn(key_node, "", f"unknown key {key!r} is ignored")
+                file.warn(key_node, "", f"unknown key {key!r} is ignored")
         elif not isinstance(value, yaml.SequenceNode):
-            source.error(value, "", f"rules is {kind(value)}", "it must be a list")
+            file.error(value, "", f"rules is {kind(value)}", "it must be a list")
             found = True
         else:
             found = True
             draft.rules.extend(
-                _rule(source, node, index, patterns) for index, node in enumerate(value.value, 1)
+                _rule(file, node, index, source.patterns)
+                for index, node in enumerate(value.value, 1)
             )
     if not found and isinstance(root, yaml.MappingNode):
         told = len(diagnostics.errors)
         hint = "Nosey Parker's format is a list of rules under that key"
-        source.unsupported(root, "", "a file without `rules:`", "there is no `rules:`", hint)
+        file.unsupported(root, "", "a file without `rules:`", "there is no `rules:`", hint)
         draft.unsupported = diagnostics.take_unsupported(told)
     return draft
 
 
-def _foreign(root: yaml.Node) -> Foreign | None:
-    entries = root.value if isinstance(root, yaml.MappingNode) else []
-    top = {str(key.value): value for key, value in entries if isinstance(key, yaml.ScalarNode)}
-    rules = top.get("rules")
-    listed = rules.value if isinstance(rules, yaml.SequenceNode) else []
-    return foreign_yaml(top.keys(), {key for rule in listed for key in keys(rule)})
+NOSEYPARKER = PackFormat("noseyparker", "Nosey Parker", YAML_ENDINGS, _recognises, _read)
 
 
 def _is_anchor_holder(key: str, value: yaml.Node) -> bool:
     return key.startswith(("x-", ".")) and not isinstance(value, yaml.ScalarNode)
 
 
-def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> RuleDraft:
-    told = len(source.diagnostics.errors)
-    items = list(source.items(node, f"#{index}"))
+def _rule(file: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> RuleDraft:
+    told = len(file.diagnostics.errors)
+    items = list(file.items(node, f"#{index}"))
     fields = {key: value for key, _, value in items}
-    rule_id = source.text(fields["id"], "id", f"#{index}").strip() if "id" in fields else ""
+    rule_id = file.text(fields["id"], "id", f"#{index}").strip() if "id" in fields else ""
     label = rule_id or f"#{index}"
     if not rule_id:
-        source.error(node, label, "has no id", "every rule needs one, unique in the pack")
+        file.error(node, label, "has no id", "every rule needs one, unique in the pack")
     texts = {
-        key: source.text(fields[key], key, label) for key in ("name", "pattern") if key in fields
+        key: file.text(fields[key], key, label) for key in ("name", "pattern") if key in fields
     }
-    lists = {key: source.texts(fields[key], key, label) for key in _LISTS if key in fields}
+    lists = {key: file.texts(fields[key], key, label) for key in _LISTS if key in fields}
     for key, key_node, value in items:
-        _tell_if_unsupported(source, label, key, key_node, value)
+        _tell_if_unsupported(file, label, key, key_node, value)
     pattern = to_re2_syntax(texts.get("pattern", "")) or None
     fault = None if pattern is None else patterns.check(pattern)
     if fault is not None:
         message = f"pattern, column {fault.offset + 1}: {fault.reason}"
         if fault.unsupported:
-            source.unsupported(fields["pattern"], label, UNSUPPORTED_REGEX, message)
+            file.unsupported(fields["pattern"], label, UNSUPPORTED_REGEX, message)
         else:
-            source.error(fields["pattern"], label, message)
+            file.error(fields["pattern"], label, message)
     entropy, group = 0.0, 0
     if "min_entropy" in fields:
-        entropy = source.number(fields["min_entropy"], "min_entropy", label)
+        entropy = file.number(fields["min_entropy"], "min_entropy", label)
     regex = None if pattern is None or not entropy else patterns.parsed(pattern)
     if regex is not None:
         judged = judged_group(regex)
         if isinstance(judged, str):
             what = "min_entropy of a text that is chosen otherwise here"
-            source.unsupported(
+            file.unsupported(
                 fields["min_entropy"], label, what, f"min_entropy is not supported: {judged}"
             )
         else:
@@ -193,13 +185,13 @@ def _rule(source: YamlFile, node: yaml.Node, index: int, patterns: Patterns) -> 
         tags=unique(lists.get("categories", ())),
         examples=lists.get("examples", ()),
         negative_examples=lists.get("negative_examples", ()) + lists.get("non_examples", ()),
-        origin=source.origin(node),
+        origin=file.origin(node),
     )
-    return RuleDraft(rule, unsupported=source.diagnostics.take_unsupported(told))
+    return RuleDraft(rule, unsupported=file.diagnostics.take_unsupported(told))
 
 
 def _tell_if_unsupported(
-    source: YamlFile, rule_id: str, key: str, key_node: yaml.Node, value: yaml.Node
+    file: YamlFile, rule_id: str, key: str, key_node: yaml.Node, value: yaml.Node
 ) -> None:
     """Whether the key is one that changes what is found, in a way that does not exist here."""
     if key in _READ or key in _HARMLESS:
@@ -210,7 +202,7 @@ def _tell_if_unsupported(
                 "kingfisher looks for the rule and does not report it; remove the rule, or the key "
                 "to have it reported"
             )
-            source.unsupported(
+            file.unsupported(
                 key_node, rule_id, "visible: false", "visible: false is not supported", hint
             )
     elif key == "confidence":
@@ -221,11 +213,11 @@ def _tell_if_unsupported(
                 "it used"
             )
             what = f"confidence: {level.lower()}"
-            source.unsupported(key_node, rule_id, what, f"{what} is not supported", hint)
+            file.unsupported(key_node, rule_id, what, f"{what} is not supported", hint)
     elif is_empty(value):
         pass
     elif key in _REFUSED:
-        source.unsupported(
+        file.unsupported(
             key_node, rule_id, f"the key {key}", f"{key} is not supported", _REFUSED[key]
         )
     else:
@@ -235,9 +227,7 @@ def _tell_if_unsupported(
             if close
             else "it may change what is found; remove it if it does not"
         )
-        source.unsupported(
-            key_node, rule_id, f"the unknown key {key}", f"unknown key {key!r}", hint
-        )
+        file.unsupported(key_node, rule_id, f"the unknown key {key}", f"unknown key {key!r}", hint)
 
 
 def judged_group(regex: rx.Regex) -> int | str:

@@ -13,9 +13,11 @@ from functools import cached_property
 
 from vyre_dist import regex as rx
 from vyre_dist.rules.diagnostics import Diagnostic, PackError
-from vyre_dist.rules.draft import PackDraft, RuleDraft, finish, join
+from vyre_dist.rules.draft import PackDraft, RuleDraft
+from vyre_dist.rules.finish import finish
 from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.loading import Loader
+from vyre_dist.rules.merging import join
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 from vyre_dist.rules.patterns import Patterns
 

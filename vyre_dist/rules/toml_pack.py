@@ -1,21 +1,17 @@
-"""From a parsed TOML document to a PackDraft, for both TOML dialects: gitleaks' own and our
-superset.
+"""From a TOML document to a PackDraft, for both dialects: gitleaks' own and our superset.
 
-One mapping for both; what differs is in a Dialect (gitleaks_toml.py, native_toml.py). Merging and
-whole-pack checks are in draft.py.
+What differs between them is in a Dialect (gitleaks_toml.py, native_toml.py). Merging is in
+merging.py, the checks on a whole pack in finish.py.
 """
 
 from __future__ import annotations
 
-import codecs
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vyre_dist.rules.diagnostics import TOO_DEEP, Diagnostic, Diagnostics, PackError
-from vyre_dist.rules.draft import Extend, PackDraft, PlacedAllowlist, RuleDraft, unique
+from vyre_dist.rules.draft import Extend, PackDraft, RuleDraft, WrittenAllowlist, unique
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
-from vyre_dist.rules.patterns import Patterns
+from vyre_dist.rules.pack_format import PackSource
 from vyre_dist.rules.toml_spots import TomlSpots
 from vyre_dist.rules.toml_table import Table, TomlFile
 
@@ -43,64 +39,27 @@ class Dialect:
     harmless: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def parse_toml(data: bytes, file: str) -> tuple[dict[str, object], str]:
-    """The document, and its text with line ends as tomllib sees them. Raises PackError with the
-    place of the first fault.
+def read_toml_pack(source: PackSource, dialect: Dialect) -> PackDraft:
+    """The draft of a whole document.
+
+    What is wrong goes to `source.diagnostics`; what could be read comes back all the same.
     """
-    data = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        text = data.decode().replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        hint = "this one is UTF-16: save it as UTF-8" if wide else "TOML files are UTF-8"
-        raise PackError([Diagnostic(file, line, column, "", message, hint)]) from error
-    try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
-        line, column = _fault(error, text)
-        raise PackError([Diagnostic(file, line, column, "", f"not TOML: {error}")]) from error
-    except RecursionError:
-        raise PackError(
-            [Diagnostic(file, 0, 0, "", TOO_DEEP, "no pack needs more than a few levels")]
-        ) from None
-
-
-def _fault(error: tomllib.TOMLDecodeError, text: str) -> tuple[int, int]:
-    # attributes since Python 3.14; before, the text says "(at line 3, column 7)" or "(at end of
-    # document)"
-    line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
-    if isinstance(line, int) and isinstance(column, int):
-        return line, column
-    words = str(error).rstrip(")").replace(",", "").split()
-    if "line" in words[-4:] and words[-1].isdigit() and words[-3].isdigit():
-        return int(words[-3]), int(words[-1])
-    return text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
-
-
-def read_pack(
-    document: Mapping[str, object],
-    text: str,
-    file: str,
-    name: str,
-    dialect: Dialect,
-    diagnostics: Diagnostics,
-    patterns: Patterns,
-) -> PackDraft:
-    """Read a whole document. Everything that is wrong goes to `diagnostics`; what could be read
-    comes back all the same.
-    """
-    source = TomlFile(file, TomlSpots(text), diagnostics, patterns, snake_case=dialect.extended)
-    table = Table(source, document, ())
-    draft = PackDraft(name, dialect.format)
+    document, diagnostics = source.toml, source.diagnostics
+    file = TomlFile(
+        source.file,
+        TomlSpots(document.text),
+        diagnostics,
+        source.patterns,
+        snake_case=dialect.extended,
+    )
+    table = Table(file, document.values, ())
+    draft = PackDraft(source.name, dialect.format)
     told = len(diagnostics.errors)
     table.text("title")
     table.text("description")
     table.text("minVersion")
     if dialect.extended:
-        draft.name = table.text("name") or name
+        draft.name = table.text("name") or source.name
         if table.integer("schema") not in (None, 1):
             table.error(
                 "schema is not one that this version reads",
@@ -112,7 +71,7 @@ def read_pack(
     for allowlist_table in _allowlist_tables(table):
         allowlist = _allowlist(allowlist_table, dialect, is_global=True)
         if allowlist is not None:
-            draft.allowlists.append(PlacedAllowlist(allowlist, allowlist_table.origin))
+            draft.allowlists.append(WrittenAllowlist(allowlist, allowlist_table.origin))
     for extend_table in table.tables("extend"):
         draft.extend = _extend(extend_table, dialect)
     _leftovers(table, "pack", dialect)

@@ -1,4 +1,4 @@
-"""Typed reading of TOML tables: a value of the wrong type is a error with its place, never an
+"""Typed reading of TOML tables: a value of the wrong type is an error with its position, never an
 exception.
 
 Key spellings are folded, so that both dialects share one reader: `secretGroup` and `secretgroup`

@@ -1,4 +1,4 @@
-"""Typed reading of YAML: a value of the wrong type is a error with its place, never an exception.
+"""Typed reading of YAML: a wrong value is an error with its position, never an exception.
 
 YAML is read as nodes, not as values, since only nodes know where they stand. Only plain scalars,
 lists and maps are ever built. What the keys mean is decided in noseyparker_yaml.py.
@@ -98,7 +98,7 @@ class YamlFile:
 
     def items(self, node: yaml.Node, rule_id: str = "") -> Iterator[Item]:
         """(key, key node, value node) of a map, its own and those merged into it; a key that is
-        repeated is a error.
+        repeated is an error.
         """
         if not isinstance(node, yaml.MappingNode):
             self.error(node, rule_id, f"found {kind(node)}, a map was expected")
