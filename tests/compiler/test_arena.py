@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.compiler import GramModel, PackTables, Route, compile_tables
-from vyre_dist.compiler import routed_rule as rule_program_module
+from vyre_dist.compiler import routed_rule as routed_rule_module
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import (
     NO_POSITION,
@@ -90,7 +90,7 @@ def test_bit_parallel_as_defined(
 ) -> None:
     """The same with all automata bit-parallel."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rule_program_module, "MAX_TABLE_BYTES", 0)
+        patch.setattr(routed_rule_module, "MAX_TABLE_BYTES", 0)
         tables = random_tables(lab, rng, flat_model)
     check_against_plain_python(
         tables, random_arena(lab, rng), 1 << rng.randrange(7), rng.choice((1, 2, 5, 99))

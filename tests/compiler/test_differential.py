@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.compiler import GramModel, Route, compile_tables, default_model, execute
-from vyre_dist.compiler import routed_rule as rule_program_module
+from vyre_dist.compiler import routed_rule as routed_rule_module
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import candidates
 
@@ -62,7 +62,7 @@ def test_shipped_model(lab: SimpleNamespace, rng: random.Random) -> None:
 def test_bit_parallel(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
     """With tables forbidden, bit-parallel automata give google-re2's result as well."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rule_program_module, "MAX_TABLE_BYTES", 0)
+        patch.setattr(routed_rule_module, "MAX_TABLE_BYTES", 0)
         check(lab, rng, flat_model)
 
 

@@ -20,7 +20,7 @@ from gpu_support import (
 )
 from random_patterns import flat_model, parse_or_none, random_haystack, random_pattern
 
-from vyre_dist.compiler import compile_tables
+from vyre_dist.compiler import compile_tables, routed_rule
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import bitmap_positions, execute_arena
 from vyre_dist.compiler.gram_model import default_model

@@ -143,7 +143,7 @@ def test_bitmaps_of_other_sizes_lose_no_candidate(tables: PackTables, bits: int)
     other = dataclasses.replace(tables, bitmap=make_bitmap(tables.grams, tables.multiplier, bits))
     assert other.bitmap.size == 1 << bits - 3
     wide, found = candidates(tables, arena), candidates(other, arena)
-    assert wide.places.size >= 18
+    assert wide.positions.size >= 18
     assert all(np.array_equal(a, b) for a, b in zip(wide, found, strict=True))
     hits = [bitmap_positions(t, arena.data).size for t in (tables, other)]
     assert hits[1] > hits[0] if bits < 16 else hits[1] <= 2 * hits[0]
