@@ -43,8 +43,8 @@ def fitting_tunables(device: Device) -> Tunables:
 
 
 class DevicePack:
-    """`byte_filters`: by the pack's rule number, the matches that the search for spans need not give.
-    None: it gives all.
+    """`byte_filters`: by the pack's rule number, the matches that the search for spans need not
+    give. None: it gives all.
 
     `tunables`: None for those that suit the device. Raises DeviceUnusableError, NvrtcMissingError
     or UsageError.
