@@ -133,7 +133,7 @@ class CudaBackend:
         return self._read.data
 
     def _pack(self, windows: Sequence[Window]) -> Arena:
-        starts = np.array([window.memory_offset for window in windows], np.int64)
+        starts = np.array([window.position for window in windows], np.int64)
         if starts.size and starts.min() >= 0:
             ends = starts + np.array([len(window.data) for window in windows], np.int64)
             at_start = np.array([window.base == 0 for window in windows])

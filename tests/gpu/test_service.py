@@ -254,7 +254,7 @@ def test_while_memory_is_registered(
         memory = backend.read_memory(1 << 16)
         text = b"token=deadbeef"
         memory[: len(text)] = text
-        windows = [whole(text)._replace(data=memory[: len(text)], memory_offset=0)]
+        windows = [whole(text)._replace(data=memory[: len(text)], position=0)]
         try:
             while not asked.wait(0.001):
                 assert not backend.warm
@@ -337,7 +337,7 @@ def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shar
                     there.append(window)
                     continue
                 memory[at : at + size] = window.data
-                there.append(window._replace(data=memory[at : at + size], memory_offset=at))
+                there.append(window._replace(data=memory[at : at + size], position=at))
                 at += -(-size // 16) * 16 + rng.choice((0, 16, 32))
             want = own.dispatch(fused, windows, CONFIG)[0][:-8]
             assert backend.dispatch(fused, there, CONFIG)[0][:-8] == want

@@ -12,7 +12,7 @@ class Window(NamedTuple):
     (window coordinates); what lies outside is context: at least one byte before `lo` unless the
     document begins there (so that `^`, `\\A` and `\\b` see the truth), and the widest match plus
     one byte after `hi` unless the document ends there. `at_end`: data ends where the document ends,
-    and the window also owns an empty match at len(data). `memory_offset`: where `data` lies in the
+    and the window also owns an empty match at len(data). `position`: where `data` lies in the
     memory that the backend gave to read documents into (ScanBackend.read_memory); -1: elsewhere.
 
     A NamedTuple, not a dataclass: one is made for every file of a tree, and it takes a third of the
@@ -24,7 +24,7 @@ class Window(NamedTuple):
     lo: int
     hi: int
     at_end: bool
-    memory_offset: int = -1
+    position: int = -1
 
     @property
     def is_whole(self) -> bool:
