@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vyre_dist.rules.diagnostics import Diagnostic
     from vyre_dist.rules.left_out import LeftOut
-    from vyre_dist.rules.diagnostics import Problem
 
 
-def pack_messages(warnings: Iterable[Problem], left_out: Iterable[LeftOut]) -> list[str]:
+def pack_messages(warnings: Iterable[Diagnostic], left_out: Iterable[LeftOut]) -> list[str]:
     """A line for each kind of warning, and one for each reason to leave rules out."""
     from vyre_dist.rules.left_out import by_reason, lines
 
-    alike: dict[tuple[str, str], list[Problem]] = {}
+    alike: dict[tuple[str, str], list[Diagnostic]] = {}
     for warning in warnings:
         alike.setdefault((warning.message, warning.hint), []).append(warning)
     messages = []
