@@ -6,7 +6,7 @@ TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['std
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test without-hyperscan check lint types layers nightly gpu sanitize bench bench-gpu clean
+.PHONY: demo test without-hyperscan check lint spelling types layers nightly fuzz gpu sanitize bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vyre-dist needs Python 3.11 or newer, this is " + sys.version)'
@@ -33,11 +33,14 @@ without-hyperscan: $(STAMP)
 	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/stream tests/rows tests/extract tests/rules tests/regex tests/driver tests/cli
 
 # what CI runs besides the tests
-check: lint types layers
+check: lint spelling types layers
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+spelling: $(STAMP)
+	$(BIN)/codespell
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -45,9 +48,15 @@ types: $(STAMP)
 layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-# the long property tests; hours of two cores, so never part of `make test`
+# the long property tests, and the fuzz targets; hours of two cores, so never part of `make test`
 nightly: $(STAMP)
 	$(BIN)/pytest -m nightly
+	$(MAKE) fuzz
+
+# a minute of each fuzz target; `make fuzz TARGETS=task_codec BUDGET=600 SEED=7` for more of one
+BUDGET := 60
+fuzz: $(STAMP)
+	$(BIN)/python fuzz/run.py --seconds $(BUDGET) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu
