@@ -1,4 +1,4 @@
-"""The pack readers: any file is a pack or a list of problems, and a pack travels unchanged."""
+"""The pack readers: any file is a pack or a list of diagnostics, and a pack travels unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from vyre_dist.rules import PackError, RulePack
-from vyre_dist.rules.codec import pack_from_bytes, pack_to_bytes
+from vyre_dist.rules.codec import decode_pack, encode_pack
 
 _TOML = b"""
 title = "acme"
@@ -75,7 +75,7 @@ class PackReaders:
         return [_TOML, _NATIVE, _YAML]
 
     def check(self, data: bytes) -> Hashable:
-        """A pack equals itself after its codec and when it is read again; problems tell where."""
+        """A pack equals itself after its codec and when it is read again."""
         return tuple(self._read(data, ending) for ending in (".toml", ".yml"))
 
     def _read(self, data: bytes, ending: str) -> Hashable:
@@ -84,11 +84,11 @@ class PackReaders:
         try:
             pack = RulePack.load(file)
         except PackError as error:
-            assert error.problems, "an error without a problem"
-            for problem in error.problems:
-                assert problem.message and problem.file, problem
-                assert 0 <= problem.line <= data.count(b"\n") + data.count(b"\r") + 1, problem
-            return re.sub(r"\d+|'[^']*'", "", error.problems[0].message)[:40]
-        assert pack_from_bytes(pack_to_bytes(pack.data)) == pack.data
+            assert error.diagnostics, "an error without a diagnostic"
+            for one in error.diagnostics:
+                assert one.message and one.file, one
+                assert 0 <= one.line <= data.count(b"\n") + data.count(b"\r") + 1, one
+            return re.sub(r"\d+|'[^']*'", "", error.diagnostics[0].message)[:40]
+        assert decode_pack(encode_pack(pack.data)) == pack.data
         assert RulePack.load(file).content_hash == pack.content_hash
         return len(pack.rules), len(pack.allowlists)
