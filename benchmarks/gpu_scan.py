@@ -30,10 +30,10 @@ import numpy.typing as npt
 from corpus import read_sample, write_sample
 from results_file import append, run_facts
 
+from vyre_dist import Scanner
 from vyre_dist.compiler import compile_tables
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
-from vyre_dist.engine import Scanner
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.regex import parse

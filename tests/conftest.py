@@ -124,6 +124,15 @@ def start_redis(
     pytest.fail("redis-server did not start:\n" + "\n".join(server.log[-20:]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's cache folder is one of the session's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def redis_program() -> str:
     """The path of a redis-server."""

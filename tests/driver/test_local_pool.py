@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 from small_corpus import write_small_files
 
+from vyre_dist import Scanner
 from vyre_dist.driver import local_pool
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady
 from vyre_dist.driver.local_pool import LocalPool
@@ -34,7 +35,6 @@ from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.reported import Reporter
-from vyre_dist.engine.scanner import Scanner
 from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import UsageError, WorkerUnusableError

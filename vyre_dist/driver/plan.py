@@ -16,8 +16,8 @@ from vyre_dist.sources.document import DocumentRef, FolderFiles
 
 
 class Plan:
-    """`inputs` (folders' files, documents and problems, as the sources give them) as a stream of
-    ShardPlanned.
+    """`inputs` as a stream of ShardPlanned: folders' files, documents and problems, as the sources
+    give them, and documents in memory (pieces that are all of them; their numbers are given here).
 
     `problems` grows with what the sources could not list; `path_of` answers until `forget`.
     `documents` counts what has been planned; `ended` tells whether that is the final number.
@@ -25,7 +25,7 @@ class Plan:
 
     def __init__(
         self,
-        inputs: Iterable[FolderFiles | DocumentRef | InputProblem],
+        inputs: Iterable[FolderFiles | DocumentRef | Piece | InputProblem],
         shard_bytes: int,
         shard_documents: int = DEFAULT_SHARD_DOCUMENTS,
     ) -> None:
@@ -60,17 +60,22 @@ class Plan:
         """
         self._paths.forget_to(max(documents, default=-1))
 
-    def _items(self, inputs: Iterable[FolderFiles | DocumentRef | InputProblem]) -> Iterator[Item]:
+    def _items(
+        self, inputs: Iterable[FolderFiles | DocumentRef | Piece | InputProblem]
+    ) -> Iterator[Item]:
         for entry in inputs:
             number = self.documents
             if isinstance(entry, FolderFiles):
                 self.documents += len(entry.names)
                 self._paths.add(number, entry.prefix, entry.names)
                 yield FolderRun(number, entry.prefix, entry.names, entry.open_prefix)
-            elif isinstance(entry, DocumentRef):
+            elif isinstance(entry, DocumentRef | Piece):
                 self.documents += 1
                 self._paths.add(number, "", [entry.path])
-                piece = piece_of(number, entry)
+                if isinstance(entry, Piece):
+                    piece = entry._replace(document=number)
+                else:
+                    piece = piece_of(number, entry)
                 self._new.append(piece)
                 yield piece
             else:

@@ -1,12 +1,10 @@
-"""run_scan: the loop that ties the state machine to a plan, a pool and whoever wants the
-findings.
-"""
+"""run_scan: the loop between the state machine, a plan, a pool and the callbacks."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -114,19 +112,36 @@ def run_scan(
     Findings arrive at the callback in the order of the documents. Raises ScanAbortedError, and what
     starting the pool raises.
     """
+    return deque(scan_rounds(plan, pool, rules, callbacks, config, secret_key), maxlen=1).pop()
+
+
+def scan_rounds(
+    plan: Plan,
+    pool: WorkerPool,
+    rules: Sequence[Rule],
+    callbacks: Callbacks,
+    config: MachineConfig | None = None,
+    secret_key: SecretKey | None = None,
+) -> Generator[ScanOutcome, None, None]:
+    """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
+
+    All of them are the same object. Closing the iterator closes the pool: the scan ends there.
+    Raises what run_scan raises.
+    """
     began = time.monotonic()
     try:
         machine = ScanMachine(pool.start(), config, pool.at_once)
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
         loop = _Loop(plan, pool, Reporter(rules, secret_key), callbacks, machine, outcome)
-        loop.run()
+        for _ in loop.rounds():
+            yield outcome
     finally:
         pool.close()
     outcome.seconds = time.monotonic() - began
     outcome.workers = machine.roster.count
     if loop.aborted is not None:
         raise ScanAbortedError(loop.aborted.detail, outcome, loop.aborted.refused)
-    return outcome
+    yield outcome
 
 
 class _Loop:
@@ -152,8 +167,8 @@ class _Loop:
         self._thresholds: dict[int, int] = {}
         self.aborted: Abort | None = None
 
-    def run(self) -> None:
-        """Until the machine says that it is over."""
+    def rounds(self) -> Iterator[None]:
+        """Go on until the machine says that it is over, and pause after each round of events."""
         machine, handle = self._machine, self._carry_out
         handle(machine.handle(Tick(time.monotonic())))
         while not machine.over:
@@ -162,6 +177,7 @@ class _Loop:
                 handle(machine.handle(event))
             handle(machine.handle(Tick(time.monotonic())))
             self._callbacks.progress(machine.totals, self._plan)
+            yield
         if self.aborted is None and (detail := self._pool.unusable()):
             self.aborted = Abort(detail, refused=True)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, MAX_SHARD_BYTES, EngineConfig
-    from vyre_dist.engine.scanner import Scanner, ScanResult
     from vyre_dist.engine.worker import ScanEngine
 
 __all__ = [
@@ -14,11 +13,9 @@ __all__ = [
     "MAX_SHARD_BYTES",
     "EngineConfig",
     "ScanEngine",
-    "ScanResult",
-    "Scanner",
 ]
 
-_HOMES = {"Scanner": "scanner", "ScanResult": "scanner", "ScanEngine": "worker"}
+_HOMES = {"ScanEngine": "worker"}
 
 
 def __getattr__(name: str) -> Any:

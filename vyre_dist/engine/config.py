@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vyre_dist.dispatch.backend import SpeculationMode
-from vyre_dist.errors import UsageError
+from vyre_dist.errors import UsageError, as_int
 from vyre_dist.program.compiled import DEFAULT_MAX_MATCH_BYTES
 
 # Hyperscan counts a block's bytes in 32 bits.
@@ -32,6 +32,8 @@ class EngineConfig:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("threshold_pct", "probe_every", "shard_bytes", "max_match_bytes"):
+            object.__setattr__(self, name, as_int(name, getattr(self, name)))
         if not 1 <= self.shard_bytes <= MAX_SHARD_BYTES:
             raise UsageError(
                 f"a shard size of {self.shard_bytes} bytes: allowed are 1 to {MAX_SHARD_BYTES} (1 "

@@ -70,12 +70,20 @@ _FILTERS_SCHEMA = 1
 class ScanEngine:
     """One worker's scanner. Not thread-safe."""
 
-    def __init__(self, pack: PackData, config: EngineConfig, gpu: str = "") -> None:
-        """Compile `pack` (or load it from the cache) and open the backend. `gpu`: see
-        BackendOptions. Raises UsageError.
+    def __init__(
+        self,
+        pack: PackData,
+        config: EngineConfig,
+        gpu: str = "",
+        cache: ArtifactCache | None = None,
+    ) -> None:
+        """Compile `pack` (or load it from the cache) and open the backend.
+
+        `gpu`: see BackendOptions. `cache`: used in place of one in the config's folder. Raises
+        UsageError.
         """
         require_backend(config.backend, gpu)  # before the pack is compiled, which may take seconds
-        cache = self.cache = ArtifactCache(config.cache_dir)
+        cache = self.cache = cache or ArtifactCache(config.cache_dir)
         self.pack = pack
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)

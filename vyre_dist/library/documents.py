@@ -1,0 +1,66 @@
+"""What a document may be that a program hands over: bytes-like objects and text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from vyre_dist.document_paths import written_path
+from vyre_dist.engine.tasks import Piece
+from vyre_dist.errors import UsageError
+
+Content: TypeAlias = bytes | bytearray | memoryview | str
+"""The bytes of a document, or text, which stands for its UTF-8 bytes."""
+
+
+def document_of(number: int, content: Content, path: str) -> Piece:
+    """A document in memory as the one piece that is all of it.
+
+    `path` is written as that of a file would be. Raises UsageError for what is no document.
+    """
+    data = _bytes_of(content)
+    if not isinstance(path, str):
+        raise UsageError(f"a document's path is a str, found {type(path).__name__} {path!r:.100}")
+    return Piece(number, written_path(path), len(data), 0, len(data), inline=data)
+
+
+def documents_of(batch: Iterable[Content | tuple[str, Content]]) -> list[Piece]:
+    """The documents of a batch, in order. One without a path is called `<batch NUMBER>`."""
+    if isinstance(batch, str | bytes | bytearray | memoryview):
+        raise UsageError(
+            f"a batch is a list of documents, found one {type(batch).__name__}: use scan for it, "
+            "or put it in a list"
+        )
+    pieces = []
+    for number, entry in enumerate(batch):
+        if not isinstance(entry, tuple):
+            pieces.append(document_of(number, entry, f"<batch {number}>"))
+        elif len(entry) == 2:
+            pieces.append(document_of(number, entry[1], entry[0]))
+        else:
+            raise UsageError(
+                f"document {number} of the batch is a tuple of {len(entry)}: give its content, or "
+                "(path, content)"
+            )
+    return pieces
+
+
+def _bytes_of(content: object) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    if isinstance(content, str):
+        try:
+            return content.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"the text has no UTF-8: there is a lone surrogate at {error.start}. Give bytes "
+                "(text.encode('utf-8', 'surrogateescape') if it came from a file's name)"
+            ) from None
+    try:
+        # bytes(5) would be five zeros
+        return bytes(memoryview(content))  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(
+            f"a document is bytes, a bytes-like object or str, found {type(content).__name__}: "
+            "files are scanned by scan_paths"
+        ) from None
