@@ -29,7 +29,7 @@ OUTSIDERS = {
     "cupy": (KERNELS, ["vyre_dist/kernels/"]),
     "cupy_backends": (KERNELS, ["vyre_dist/kernels/"]),
     "hyperscan": (KERNELS, ["vyre_dist/kernels/"]),
-    "redis": (REDIS, ["vyre_dist/autotune/redis_store.py", "vyre_dist/autotune/redis_reasons.py"]),
+    "redis": (REDIS, ["vyre_dist/autotune/redis_link.py", "vyre_dist/autotune/redis_reasons.py"]),
 }
 
 

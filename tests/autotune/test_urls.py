@@ -21,7 +21,7 @@ from vyre_dist.autotune.urls import (
     has_password,
     open_store,
     parse_redis_url,
-    redact,
+    without_login,
 )
 from vyre_dist.errors import UsageError
 
@@ -295,7 +295,7 @@ def test_which_urls_hold_a_password(text: str, expected: bool) -> None:
 def test_secrets_of_good_urls_stay_secret(tmp_path: Path) -> None:
     """Neither the target's nor the store's repr shows the password."""
     url = "redis://user:S3CRET@127.0.0.1:1/0"
-    assert redact(url) == "redis://***@127.0.0.1:1"
+    assert without_login(url) == "redis://***@127.0.0.1:1"
     assert "S3CRET" not in repr(parse_redis_url(url))
     store = open_store(url, local_path=tmp_path / "local")
     assert "S3CRET" not in repr(store)

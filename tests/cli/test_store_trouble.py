@@ -23,7 +23,7 @@ import redis
 from namespaces import with_mounts
 
 from vyre_dist.autotune.record import StoredRecord
-from vyre_dist.autotune.redis_reasons import TellingParser, reason_of
+from vyre_dist.autotune.redis_reasons import VerbatimParser, reason_of
 from vyre_dist.autotune.redis_scripts import REVISION_KEY, record_key
 from vyre_dist.autotune.urls import parse_redis_url
 from vyre_dist.autotune.vyre_toml import write_toml
@@ -425,7 +425,7 @@ def test_a_damaged_default_file_is_told_by_the_scan(scan: Cli, tmp_path: Path) -
 def test_what_a_server_repeats_of_a_password_is_not_shown(said: str) -> None:
     """Neither all of it nor the greater part, whatever a server puts into its message."""
     target = parse_redis_url(f"redis://me:{PASSWORD}@h/0")
-    shown = reason_of(TellingParser.parse_error(said), target)
+    shown = reason_of(VerbatimParser.parse_error(said), target)
     assert shown.startswith("ERR ")
     for size in range(5, len(PASSWORD)):
         assert PASSWORD[:size] not in shown and PASSWORD[-size:] not in shown

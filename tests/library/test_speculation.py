@@ -1,13 +1,11 @@
-"""vyre_dist.speculation: its examples hold, each of its names is there, and its types are known."""
+"""vyre_dist.speculation: its examples hold, each of its names is there."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +21,6 @@ from vyre_dist.speculation import (
     VariantTiming,
     race,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_examples_hold() -> None:
@@ -54,57 +50,8 @@ def test_importing_it_loads_neither_redis_nor_an_engine() -> None:
         "print(sorted({'redis', 'hyperscan', 're2', 'ray', 'pyarrow'} & sys.modules.keys()))\n"
         "print(vyre_dist.speculation.RedisStore.__name__, 'redis' in sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\nRedisStore True\n"
-
-
-TYPED = """
-from vyre_dist.speculation import (
-    AdaptiveSpeculator, AutotuneKey, AutotuneStore, DispatchConfig, SpecCacheKey, SpeculationReport,
-    StoredRecord, TieredStore, VariantTiming, encode_counter_tail, merge, open_store,
-    parse_counter_tail, race,
-)
-
-report: SpeculationReport | None = parse_counter_tail(encode_counter_tail(SpeculationReport(1, 3)))
-speculator = AdaptiveSpeculator(20)
-if report is not None:
-    speculator.record(merge([report]))
-saved: int = race(VariantTiming(5, 0), VariantTiming(1, 1)).saved_ns
-with open_store(None) as store:
-    spec = SpecCacheKey(1, 2, (3, 1, 1), 4)
-    found: StoredRecord | None = store.get(AutotuneKey.of(spec, "adapter"), spec)
-def tiers(store: TieredStore) -> AutotuneStore:
-    return store
-"""
-
-UNTYPED = """
-from vyre_dist.speculation import SpeculationReprot
-number: str = race(1, 2).saved_ns
-"""
-
-
-def mypy(folder: Path, text: str) -> str:
-    """What mypy --strict says of a user's program."""
-    (folder / "program.py").write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "program.py"],
-        cwd=folder,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return done.stdout + done.stderr
-
-
-def test_a_typed_program_is_checked(tmp_path: Path) -> None:
-    """mypy --strict knows the types of a user's program, and sees a misspelled name."""
-    assert "Success" in mypy(tmp_path, TYPED)
-    said = mypy(tmp_path, UNTYPED)
-    assert "SpeculationReprot" in said and 'Name "race" is not defined' in said
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint32, np.int64, np.uint64])

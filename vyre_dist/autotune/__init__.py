@@ -1,3 +1,1 @@
-"""What tuning found out, and where it is kept: records, codec, stores (memory, SQLite, Redis,
-tiered).
-"""
+"""The autotune store: what tuning found out, kept in memory, SQLite or Redis. See docs/store.md."""

@@ -12,9 +12,7 @@ REPLY_BYTES = 32 * 1024 * 1024
 
 
 class BoundedSocket:
-    """A socket whose every reply, counted from the last send, is bounded in bytes and, if asked, in
-    time.
-    """
+    """A socket whose replies are bounded in bytes and, if asked, in time, from the last send on."""
 
     def __init__(self, sock: Any, deadline_s: float | None) -> None:
         self._sock = sock

@@ -81,9 +81,7 @@ def encode(stored: StoredRecord) -> bytes:
 
 
 def decode(payload: bytes) -> StoredRecord:
-    """The record in `payload`. Raises InvalidRecordError for anything else, and nothing but
-    that.
-    """
+    """The record in `payload`. Raises InvalidRecordError for anything else."""
     if len(payload) > MAX_RECORD_BYTES:
         raise InvalidRecordError(f"{len(payload)} bytes, at most {MAX_RECORD_BYTES} are allowed")
     fields = _unpack(payload)

@@ -1,6 +1,4 @@
-"""A lease: one worker of a kind tunes while the others run the incumbent. Scripts:
-redis_scripts.py.
-"""
+"""A lease gives one worker of a kind the right to tune. Its scripts are in redis_scripts.py."""
 
 from __future__ import annotations
 

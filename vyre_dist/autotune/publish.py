@@ -21,9 +21,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRace:
-    """A race's outcome, the winner's record, and whether the store took it (see
-    AutotuneStore.put).
-    """
+    """A race's outcome, the winner's record, and whether the store took it (AutotuneStore.put)."""
 
     outcome: RaceOutcome
     winner: StoredRecord

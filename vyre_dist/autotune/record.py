@@ -49,8 +49,9 @@ class LoserTiming:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a measurement comes from: versions of what took part, sorted by name; the host; the
-    date.
+    """Where a measurement comes from.
+
+    `versions`: (name, version) of what took part, sorted by name. `date`: YYYY-MM-DD, or empty.
     """
 
     versions: tuple[tuple[str, str], ...] = ()

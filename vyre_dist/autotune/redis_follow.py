@@ -1,5 +1,6 @@
-"""Following what other workers publish on a server: pub/sub for promptness, the revision for
-certainty.
+"""Follows what other workers publish on a server.
+
+Pub/sub is prompt, and the revision number tells what it lost.
 """
 
 from __future__ import annotations
@@ -10,12 +11,8 @@ import time
 from collections.abc import Callable
 
 from vyre_dist.autotune import redis_scripts as scripts
-from vyre_dist.autotune.redis_store import (
-    TIMEOUT_S,
-    RedisStore,
-    ServerUnavailableError,
-    Subscription,
-)
+from vyre_dist.autotune.redis_link import TIMEOUT_S, ServerUnavailableError, Subscription
+from vyre_dist.autotune.redis_store import RedisStore
 from vyre_dist.autotune.store import StoreClosedError
 from vyre_dist.dispatch.keys import AutotuneKey
 

@@ -1,7 +1,7 @@
 """Why a Redis server was of no use, in one line: its own words where it gave any, and never a
 password.
 
-With redis_store.py, the only file that imports redis.
+With redis_link.py, the only file that imports redis.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ _MASK = "***"
 _ARGUMENTS = "with args beginning with"
 
 
-class TellingParser(_RESP2Parser):
-    """redis-py's parser; its errors have the server's whole line as `said`, of which the code is
-    else cut off.
-    """
+class VerbatimParser(_RESP2Parser):
+    """redis-py's parser, whose errors keep the server's whole line as `line`, with its code."""
 
     @classmethod
     def parse_error(cls, response: str) -> Any:
         error: Any = super().parse_error(response)  # type: ignore[no-untyped-call]
-        error.said = response
+        error.line = response
         return error
 
 
@@ -44,16 +42,16 @@ def reason_of(error: BaseException, target: RedisTarget, *, ask_s: float = 0.0) 
     lets nobody in (protected mode, too many clients) says so at once and unasked, which redis-py
     does not read.
     """
-    said = getattr(error, "said", None)
-    if said is not None:
-        reason = str(said)
+    line = getattr(error, "line", None)
+    if line is not None:
+        reason = str(line)
     elif isinstance(error, (redis.TimeoutError, TimeoutError)):
         hint = f"; one without TLS never would: {_PLAIN}" if target.tls else ""
         reason = f"it did not answer in time{hint}"
     elif isinstance(error, redis.InvalidResponse):
         reason = f"{NOT_REDIS} ({error})"
-    elif isinstance(error, (redis.ConnectionError, OSError)) and _is_a_closed_door(error):
-        reason = _first_words(target, ask_s) or f"it closed the connection{_closing_hint(target)}"
+    elif isinstance(error, (redis.ConnectionError, OSError)) and _closed_by_server(error):
+        reason = _unasked_reply(target, ask_s) or f"it closed the connection{_closing_hint(target)}"
     elif isinstance(error, (redis.RedisError, OSError)):
         reason = str(error) or type(error).__name__
     else:
@@ -61,7 +59,7 @@ def reason_of(error: BaseException, target: RedisTarget, *, ask_s: float = 0.0) 
     return _shown(reason, target)
 
 
-def _is_a_closed_door(error: BaseException) -> bool:
+def _closed_by_server(error: BaseException) -> bool:
     """Whether the server took the connection and then ended it."""
     causes = (error, error.__cause__, error.__context__)
     reset = any(isinstance(cause, (ConnectionResetError, BrokenPipeError)) for cause in causes)
@@ -73,7 +71,7 @@ def _closing_hint(target: RedisTarget) -> str:
     return "" if target.tls or target.path else f"; one that wants TLS does so: {_TLS}"
 
 
-def _first_words(target: RedisTarget, wait_s: float) -> str:
+def _unasked_reply(target: RedisTarget, wait_s: float) -> str:
     """What the server says, unasked, to whoever connects; "" for nothing."""
     if target.tls or not wait_s:
         return ""

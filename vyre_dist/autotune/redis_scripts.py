@@ -62,7 +62,7 @@ return found
 # lose a u64's end. An incumbent that the client found invalid is named by its hash and then counts
 # as absent; so does one of another spec, or of a type that is not ours. The revision and the
 # message tell the other workers. KEYS: record, revision, fence. ARGV: payload, cost, spec ('' for
-# none), SHA-1 of the condemned incumbent, fencing token ('' for none), channel, the record's key as
+# none), SHA-1 of the invalid incumbent, fencing token ('' for none), channel, the record's key as
 # the message names it. Returns 1 (held), 2 (the lease is no longer the newest), or the incumbent's
 # payload (it stays).
 PUT = f"""

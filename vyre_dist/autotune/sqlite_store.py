@@ -74,7 +74,7 @@ class SqliteStore(RecordStore):
         self._lock = threading.RLock()
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         return str(self.path)
 
     def __repr__(self) -> str:
@@ -223,9 +223,10 @@ class SqliteStore(RecordStore):
         return True
 
 
-def what_is_wrong(path: Path) -> str:
-    """Why the file at `path` can't be a store, as the end of a sentence that begins with it; "" if
-    it can, or can't be looked at. It is not written to.
+def fault_of_file(path: Path) -> str:
+    """Why the file at `path` can't be a store, as the end of a sentence that begins with the file.
+
+    "" if it can be one, or can't be looked at. It is not written to.
     """
     # to read a database with a write-ahead log makes files beside it, but for one that nobody
     # changes: ours have no such log

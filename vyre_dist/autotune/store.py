@@ -86,8 +86,9 @@ class AutotuneStore(Protocol):
         """
 
     def put_many(self, records: Sequence[StoredRecord]) -> int:
-        """`put` for each of `records`, in order, as one transaction where the medium has those; how
-        many are held now.
+        """`put` for each of `records`, in order; how many the store holds now.
+
+        It is one transaction where the medium has those.
         """
 
     def items(self) -> Iterator[StoredRecord]:
@@ -129,9 +130,7 @@ class Counters:
             self._counts[name] += count
 
     def failed(self, reason: str, name: str = "errors") -> None:
-        """Count one more error, or `name`. `reason`: for people, without secrets; the first one is
-        kept.
-        """
+        """Count one more error, or `name`. The first `reason` is kept; it holds no secrets."""
         with self._lock:
             self._counts[name] += 1
             self.reason = self.reason or reason
@@ -142,9 +141,7 @@ class Counters:
 
 
 class RecordStore(abc.ABC):
-    """What the implementations share: judging and counting. Hooks count their own faults and raise
-    none.
-    """
+    """What all stores share: judging and counting. Hooks count their own faults and raise none."""
 
     def __init__(self) -> None:
         self._counters = Counters()
@@ -153,8 +150,9 @@ class RecordStore(abc.ABC):
 
     @abc.abstractmethod
     def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
-        """What is filed under each of `keys`, unjudged; None for nothing, invalid bytes or a
-        fault.
+        """What is filed under each of `keys`, not judged yet.
+
+        None where there is nothing, where the bytes are invalid, and after a fault.
         """
 
     @abc.abstractmethod
@@ -174,7 +172,7 @@ class RecordStore(abc.ABC):
         """Let go of files, connections and threads; called once."""
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """What the store is called in messages: no login."""
         return "memory:"
 
@@ -188,7 +186,7 @@ class RecordStore(abc.ABC):
         if not reason and (invalid := self.stats.invalid):
             what = "entry is no record" if invalid == 1 else "entries are no records"
             reason = f"{invalid} {what} that this version can read"
-        return f"the autotune store {self.place}: {reason}" if reason else ""
+        return f"the autotune store {self.address}: {reason}" if reason else ""
 
     def get(
         self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None
@@ -207,13 +205,13 @@ class RecordStore(abc.ABC):
 
     def put(self, record: StoredRecord) -> bool:
         self.check_open()
-        return self.settle(self.offer(record))
+        return self.count_offer(self.offer(record))
 
     def put_many(self, records: Sequence[StoredRecord]) -> int:
         self.check_open()
-        return sum(self.settle(outcome) for outcome in self.offer_many(records))
+        return sum(self.count_offer(outcome) for outcome in self.offer_many(records))
 
-    def settle(self, outcome: Offer) -> bool:
+    def count_offer(self, outcome: Offer) -> bool:
         """Count what became of an offer; whether it was stored."""
         # A failed offer is already among the errors, as one of them where it was one of many.
         if outcome is not Offer.FAILED:
@@ -244,8 +242,9 @@ class RecordStore(abc.ABC):
             raise StoreClosedError(f"{self!r} is closed; open another one with open_store(url)")
 
     def decoded(self, payload: bytes, key: AutotuneKey | None) -> StoredRecord | None:
-        """The record in `payload`, if it is valid and filed under its own key (None: any); else
-        counted.
+        """The record in `payload`, if it is valid and filed under `key` (None: under any).
+
+        None otherwise, counted.
         """
         try:
             stored = decode(payload)

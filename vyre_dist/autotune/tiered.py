@@ -1,5 +1,6 @@
-"""Memory, then a local store, then Redis on background threads: lookups and puts never wait for a
-server.
+"""TieredStore: memory, then a local store, then Redis on background threads.
+
+Look-ups and puts never wait for a server.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.record import StoredRecord, beats
 from vyre_dist.autotune.redis_follow import CHECK_S, follow
-from vyre_dist.autotune.redis_store import RedisStore, ServerUnavailableError
+from vyre_dist.autotune.redis_link import ServerUnavailableError
+from vyre_dist.autotune.redis_store import RedisStore
 from vyre_dist.autotune.store import Offer, RecordStore, StoreClosedError, StoreStats
 from vyre_dist.dispatch.keys import AutotuneKey
 
@@ -87,16 +89,12 @@ class TieredStore(RecordStore):
         return TierStats(self._local.stats, self._remote.stats)
 
     def warm(self, keys: Sequence[AutotuneKey]) -> None:
-        """Ask the server for all `keys` in one round trip, in the background; `flush` waits for
-        it.
-        """
+        """Ask the server for all `keys` at once, in the background. `flush` waits for it."""
         self.check_open()
-        self._ask_about(keys)
+        self._ask_server(keys)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was asked for is done or has failed; False when `timeout_s` passed
-        first.
-        """
+        """Wait until all that was asked for is done or failed; False after `timeout_s`."""
         self.check_open()
         deadline = time.monotonic() + timeout_s
         done = threading.Event()
@@ -116,24 +114,20 @@ class TieredStore(RecordStore):
         return self._refresh(keys)
 
     def lease(self, name: str, ttl_s: float) -> Lease | None:
-        """See RedisStore.lease. This one does wait for the server, as its answer is what is
-        wanted.
-        """
+        """See RedisStore.lease. Waits for the server, as its answer is what is wanted."""
         self.check_open()
         return self._remote.lease(name, ttl_s)
 
     def put_leased(self, record: StoredRecord, lease: Lease) -> bool:
-        """`put`, refused everywhere if `lease` has since passed to another holder. Waits for the
-        server.
-        """
+        """`put`, refused everywhere if another has the lease by now. Waits for the server."""
         self.check_open()
         if self._remote.offer_leased(record, lease) is Offer.FENCED:
-            return self.settle(Offer.FENCED)
+            return self.count_offer(Offer.FENCED)
         return self.put(record)
 
     def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
         found = self.fetch_local(keys)
-        self._ask_about(keys)
+        self._ask_server(keys)
         return found
 
     def fetch_local(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
@@ -163,7 +157,7 @@ class TieredStore(RecordStore):
         if new and not self._enqueue(lambda: self._write(new)):
             # They go to the server with the next refresh of their keys; for this host they must not
             # be lost.
-            for number, outcome in zip(taken, self._write_here(new), strict=True):
+            for number, outcome in zip(taken, self._write_local(new), strict=True):
                 outcomes[number] = outcome
         return outcomes
 
@@ -176,7 +170,7 @@ class TieredStore(RecordStore):
                     seen[stored.key] = stored
         return iter(seen.values())
 
-    def _ask_about(self, keys: Sequence[AutotuneKey]) -> None:
+    def _ask_server(self, keys: Sequence[AutotuneKey]) -> None:
         with self._known_lock:
             new = [key for key in keys if key not in self._known]
             self._known.update(new)
@@ -202,19 +196,17 @@ class TieredStore(RecordStore):
                 self._counters.add("errors")
                 logger.exception("a background job of %r failed", self)
 
-    def _write_here(self, records: Sequence[StoredRecord]) -> list[Offer]:
-        """Offer them to the local store; for STORED, FAILED and KEPT alike there is nothing left to
-        be written.
-        """
+    def _write_local(self, records: Sequence[StoredRecord]) -> list[Offer]:
+        """Offer them to the local store. Whatever the outcome, none is left to be written there."""
         outcomes = self._local.offer_many(records)
         for outcome in outcomes:
-            self._local.settle(outcome)
+            self._local.count_offer(outcome)
         with self._known_lock:
             self._unwritten.difference_update(records)
         return outcomes
 
     def _write(self, records: Sequence[StoredRecord]) -> None:
-        self._write_here(records)
+        self._write_local(records)
         refused = [record.key for record in records if not self._remote.put(record)]
         if refused:
             self._refresh(refused)  # somebody's better ones, if that was the reason
@@ -243,7 +235,7 @@ class TieredStore(RecordStore):
                 self._local.put(theirs)
             elif ours is not None and ours != theirs:
                 outcome = self._remote.offer(ours)
-                self._remote.settle(outcome)
+                self._remote.count_offer(outcome)
                 failed += outcome is Offer.FAILED
         return failed
 
@@ -259,7 +251,7 @@ class TieredStore(RecordStore):
         with self._known_lock:
             left = list(self._unwritten)
         if left:
-            self._write_here(left)
+            self._write_local(left)
         for tier in (self._memory, self._local, self._remote):
             tier.close()
         # Closing the server's connections is what wakes a follower that waits for a message.

@@ -1,6 +1,4 @@
-"""Which store a URL names, and how to open it. Passwords in URLs stay out of every message and
-repr.
-"""
+"""Which store a URL names, and how to open it. Messages and reprs never show a password."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.redis_target import DEFAULT_PORT, RedisTarget
-from vyre_dist.autotune.sqlite_store import SqliteStore, what_is_wrong
+from vyre_dist.autotune.sqlite_store import SqliteStore, fault_of_file
 from vyre_dist.autotune.store import AutotuneStore, RecordStore
 from vyre_dist.cache_folder import choose, default_folder
 from vyre_dist.errors import UsageError
@@ -28,21 +26,20 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 class StoreUrlError(UsageError):
-    """A store's URL that names no store; `reason` says why, `url` is the URL without its
-    secrets.
-    """
+    """A URL that names no store. `reason` says why, `url` is the URL without its secrets."""
 
     def __init__(self, url: str, reason: str) -> None:
-        self.url = redact(url)
+        self.url = without_login(url)
         self.reason = reason
         super().__init__(
             f"cannot open the autotune store {self.url!r}: {reason}. Allowed: {ALLOWED}"
         )
 
 
-def redact(url: str) -> str:
-    """`url` as it may be shown: scheme and place, no login, no options; less where that is not
-    certain.
+def without_login(url: str) -> str:
+    """`url` as it may be shown: scheme and address, without login and options.
+
+    Less is shown where it is not certain what is secret.
     """
     scheme, colon, _ = url.partition(":")
     if not colon:
@@ -52,7 +49,7 @@ def redact(url: str) -> str:
         place, port = parts.hostname, parts.port
     except ValueError:
         return f"{scheme}:…"
-    if _spills(parts):
+    if _may_hold_secret(parts):
         return f"{scheme}:…"
     if parts.scheme in ("sqlite", "unix"):
         return f"{scheme}://{parts.path}"
@@ -73,30 +70,27 @@ def has_password(url: str) -> bool:
     return login.partition(":")[2] != "" or any("password" in name.lower() for name, _ in options)
 
 
-def _spills(parts: SplitResult) -> bool:
-    """Whether an unquoted / ? or # in a password may have ended the login early: any part may be
-    secret.
-    """
+def _may_hold_secret(parts: SplitResult) -> bool:
+    """Whether any part may be secret: an unquoted / ? or # in a password ends the login early."""
     return any("@" in part for part in (parts.path, parts.query, parts.fragment))
 
 
 def uses_folder(url: str | None) -> bool:
-    """Whether the store that `url` names keeps a file in a cache folder; also if it could not be
-    opened.
-    """
+    """Whether the store that `url` names has a file in a cache folder. The URL may be wrong."""
     return url is None or url.partition("://")[0].lower() in _OPTIONS
 
 
 def open_store(
     url: str | None, *, local_path: str | os.PathLike[str] | None = None
 ) -> AutotuneStore:
-    """The store that `url` names; None: the SQLite file at `local_path` (default: in the user's
-    cache folder; where it is not known where that is, a spare place, or this process's memory).
+    """Open the store that `url` names. No server is contacted yet.
 
-    A Redis URL gives a TieredStore: memory, then that same SQLite file, then Redis in the
-    background. Opening contacts no server. Raises StoreUrlError (a UsageError) for a URL that names
-    no store, or a file of another kind, or one that is damaged: only the local file, which is ours,
-    is moved aside and begun anew.
+    None stands for the SQLite file at `local_path`. By default that is in the user's cache folder;
+    where none is known, in a spare folder, and without one the store is in memory. A Redis URL
+    gives a TieredStore: memory, then that same SQLite file, then Redis in the background.
+
+    Raises StoreUrlError for a URL that names no store, and for a file in it that is of another kind
+    or damaged. The local file is ours: a damaged one is moved aside and begun anew.
     """
     if url is None:
         return _local(local_path)
@@ -123,9 +117,7 @@ def _local(path: str | os.PathLike[str] | None) -> RecordStore:
 
 
 def parse_redis_url(url: str) -> RedisTarget:
-    """The server that `url` names. Raises StoreUrlError, also for options that only redis-py
-    knows.
-    """
+    """The server that `url` names. Raises StoreUrlError, also for options of redis-py only."""
     parts = _split(url)
     if parts.scheme not in _OPTIONS:
         raise StoreUrlError(url, f"no such kind of store as {parts.scheme[:20]!r}")
@@ -137,7 +129,7 @@ def parse_redis_url(url: str) -> RedisTarget:
     except ValueError:
         # urllib's own message may quote the part of the URL with the password in it.
         raise StoreUrlError(url, f"its port or its options cannot be read ({_QUOTE})") from None
-    if _spills(parts):
+    if _may_hold_secret(parts):
         raise StoreUrlError(url, f"there is an @ behind the host ({_QUOTE})")
     if parts.fragment:
         raise StoreUrlError(url, f"there is a # in it ({_QUOTE})")
@@ -202,7 +194,7 @@ def _refuse_other_file(url: str, path: Path) -> None:
     if start and start != _SQLITE_MAGIC:
         found = "is no SQLite database"
     else:
-        found = what_is_wrong(path)
+        found = fault_of_file(path)
     if found:
         raise StoreUrlError(
             url,

@@ -31,8 +31,9 @@ _ALLOWED = _REQUIRED | {"recorded_at"}
 
 @dataclass(frozen=True, slots=True)
 class TomlProblem:
-    """One thing wrong in the file: `record` counts the [[record]] tables from 0 (None: the file
-    itself).
+    """One thing wrong in the file.
+
+    `record` counts the [[record]] tables from 0; None means the file itself.
     """
 
     record: int | None
@@ -43,8 +44,9 @@ class TomlProblem:
 
 
 class VyreTomlError(UsageError):
-    """A file that is not Vyre's store, or records that do not go into one; `problems` lists all
-    found.
+    """A file that is not Vyre's store, or records that do not go into one.
+
+    `problems` lists all that was found.
     """
 
     def __init__(self, path: Path, problems: Iterable[TomlProblem]) -> None:
@@ -57,8 +59,10 @@ class VyreTomlError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many records the file had, how many of those the store took (the rest beat nothing), and
-    how many of all did not reach the server behind it.
+    """What an import did.
+
+    `read`: records of the file. `stored`: those that the store took; the rest beat nothing.
+    `unpublished`: those that did not reach the server behind it.
     """
 
     read: int
@@ -90,8 +94,9 @@ def import_toml(
 
 
 def export_toml(store: AutotuneStore, path: str | os.PathLike[str]) -> int:
-    """Write all records of `store` to the file; their number. Raises VyreTomlError (too large),
-    OSError.
+    """Write all records of `store` to the file; their number.
+
+    Raises VyreTomlError (too large) and OSError.
     """
     records = list(store.items())
     write_toml(path, records)
@@ -99,8 +104,9 @@ def export_toml(store: AutotuneStore, path: str | os.PathLike[str]) -> int:
 
 
 def read_toml(path: str | os.PathLike[str]) -> tuple[StoredRecord, ...]:
-    """The records of Vyre's file, in its order. Raises VyreTomlError with every problem, and
-    OSError.
+    """The records of Vyre's file, in its order.
+
+    Raises VyreTomlError with every problem, and OSError.
     """
     path = Path(path)
     with open(path, "rb") as file:
