@@ -76,14 +76,6 @@ class JobFailedError(VyreError):
         self.exit_code = exit_code
 
 
-def in_ray_job() -> bool:
-    """Whether this process is the driver of a Ray job, or is connected to a cluster already."""
-    ray = sys.modules.get("ray")
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or (
-        ray is not None and bool(ray.is_initialized())
-    )
-
-
 def entrypoint(
     arguments: Sequence[str], python: str = "python", *, folder: str = "", outcome: str = ""
 ) -> str:

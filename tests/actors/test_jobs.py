@@ -488,7 +488,7 @@ def test_what_makes_a_job(variable: str, inside: bool) -> None:
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     code = (
-        "import sys; from vyre_dist.actors.jobs import in_ray_job; print(in_ray_job(), 'ray' in "
+        "import sys; from vyre_dist.actors.ray_job import in_ray_job; print(in_ray_job(), 'ray' in "
         "sys.modules)"
     )
     done = subprocess.run(

@@ -199,7 +199,7 @@ class _ScanCommand(click.Command):
     help="Show progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. "
     "auto: a bar on a terminal, else plain.",
 )
-def scan(**values: Any) -> int:
+def scan(progress: str, **values: Any) -> int:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
     Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned
@@ -207,4 +207,4 @@ def scan(**values: Any) -> int:
     """
     from vyre_dist.cli.scan_command import scan_command
 
-    return scan_command(values)
+    return scan_command(progress, values)

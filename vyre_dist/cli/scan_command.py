@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -22,48 +22,46 @@ from vyre_dist.sinks.formats import REPORT, Destination
 from vyre_dist.sources.walk_options import WalkOptions
 
 
-@dataclass(frozen=True, slots=True)
-class ScanRequest:
-    """What the command line asks for. `remarks`: what is to be said about the options first."""
+def scan_command(progress: str, values: dict[str, Any]) -> int:
+    """Run the command; the exit code. `values`: click's parameters, by their names."""
+    options, remarks = _options_of(values)
 
-    options: ScanOptions
-    progress: str
-    remarks: tuple[str, ...]
+    def run(written: Callable[[int], object] = lambda _: None) -> ExitCode:
+        return _run(options, progress, remarks, written)
 
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> ScanRequest:
-        """The request that click's parameters make, by their names. Raises UsageError."""
-        values = {name: value for name, value in values.items() if value is not None}
-        progress = values.pop("progress")
-        chosen, remarks = destinations(values.pop("formats"), values.pop("output_files"))
-        known = {each.name for each in fields(WalkOptions)}
-        walk = {name: values.pop(name) for name in known.intersection(values)}
-        walk["respect_gitignore"] = not values.pop("no_gitignore")
-        options = ScanOptions(destinations=tuple(chosen), walk=WalkOptions(**walk), **values)
-        return cls(options, progress, tuple(remarks))
-
-
-def scan_command(values: dict[str, Any]) -> int:
-    """Run the command with click's parameters; the exit code."""
-    request = ScanRequest.of(values)
-    if not uses_ray(request.options.pool, request.options.address):
-        return _run(request)
+    if not uses_ray(options.pool, options.address):
+        return run()
     from vyre_dist.cli.supervision import supervised
 
-    return supervised(lambda written: _run(request, written))
+    return supervised(run)
 
 
-def _run(request: ScanRequest, written: Callable[[int], object] = lambda _: None) -> ExitCode:
+def _options_of(values: dict[str, Any]) -> tuple[ScanOptions, Sequence[str]]:
+    """The options that click's parameters make, and remarks about them. Raises UsageError."""
+    values = {name: value for name, value in values.items() if value is not None}
+    chosen, remarks = destinations(values.pop("formats"), values.pop("output_files"))
+    known = {each.name for each in fields(WalkOptions)}
+    walk = {name: values.pop(name) for name in known.intersection(values)}
+    walk["respect_gitignore"] = not values.pop("no_gitignore")
+    options = ScanOptions(destinations=tuple(chosen), walk=WalkOptions(**walk), **values)
+    return options, remarks
+
+
+def _run(
+    options: ScanOptions,
+    progress: str,
+    remarks: Sequence[str],
+    written: Callable[[int], object],
+) -> ExitCode:
     """Scan, and give the exit code; `written` gets it, too, as soon as all outputs are in their
     places.
     """
-    options = request.options
     with ExitStack() as stack:
         run = ScanRun(options, stack, _waiting)
         report = [] if options.report is None else [Destination(REPORT.name, options.report)]
-        console = Console(request.progress, [*options.destinations, *report])
+        console = Console(progress, [*options.destinations, *report])
         stack.callback(console.close)
-        for message in (*request.remarks, *run.opening_messages()):
+        for message in (*remarks, *run.opening_messages()):
             console.say(message)
         summary = run.scan(console)
         run.publish(summary, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from vyre_dist.actors.ray_job import in_ray_job
 from vyre_dist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def uses_ray(kind: str, address: str | None) -> bool:
     of a Ray job.
     """
     # RAY_ADDRESS alone is no sign: people export it for `submit`
-    return kind == "ray" or bool(address) or (kind == "auto" and _in_ray_job())
+    return kind == "ray" or bool(address) or (kind == "auto" and in_ray_job())
 
 
 def open_pool(
@@ -50,9 +51,3 @@ def open_pool(
     from vyre_dist.driver.local_pool import LocalPool
 
     return LocalPool(spec, workers)
-
-
-def _in_ray_job() -> bool:
-    from vyre_dist.actors.jobs import in_ray_job
-
-    return in_ray_job()

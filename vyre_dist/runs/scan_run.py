@@ -19,7 +19,6 @@ from vyre_dist.program import ArtifactCache
 from vyre_dist.program.packs import LoadedPack, load_pack, load_supported
 from vyre_dist.runs.inputs import ScanInputs, Waiting, own_files_of
 from vyre_dist.runs.options import ScanOptions
-from vyre_dist.runs.pack_messages import pack_messages
 from vyre_dist.runs.pools import open_pool
 from vyre_dist.runs.stores import RunStores
 from vyre_dist.runs.summary import summary_of
@@ -89,7 +88,10 @@ class ScanRun:
         the backend.
         """
         yield from map(removed_line, self._sinks.remove_leftovers())
-        yield from pack_messages(self._pack.warnings, self._pack.left_out)
+        if self._pack.warnings or self._pack.left_out:
+            from vyre_dist.runs.pack_messages import pack_messages
+
+            yield from pack_messages(self._pack.warnings, self._pack.left_out)
         if slow := backend_warning(self._config.backend):
             yield f"warning: {slow}"
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.errors import UsageError, VyreError
@@ -18,8 +18,10 @@ from vyre_dist.finding import Finding
 from vyre_dist.sinks.formats import FORMATS, OUTPUT_FORMATS, REPORT, STDOUT, OutputFormat
 from vyre_dist.sinks.output import Output, OutputError, identity, open_output
 from vyre_dist.sinks.redaction import RedactionError, redact
-from vyre_dist.sinks.sink import Sink
 from vyre_dist.sinks.summary import RunSummary
+
+if TYPE_CHECKING:
+    from vyre_dist.sinks.sink import Sink
 
 
 class SinkFormatError(UsageError):
