@@ -10,23 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.cli.store_option import STORE
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.record import StoredRecord
     from vyre_dist.autotune.store import AutotuneStore, StoreStats
-
-# The command line of a process, and of a Ray job, can be read by others: a password needs another
-# way in.
-STORE_VARIABLE = "VYRE_DIST_STORE"
-STORE = click.option(
-    "--store",
-    metavar="URL",
-    envvar=STORE_VARIABLE,
-    show_envvar=True,
-    help="The autotune store: memory:, sqlite:///PATH, redis://…, rediss://…, unix://…. "
-    "Default: a SQLite file in the user's cache directory. Others can read a command line: "
-    "give a URL that holds a password in the environment.",
-)
 
 
 @click.group(short_help="Look into the autotune store.")

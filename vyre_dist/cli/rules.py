@@ -11,7 +11,6 @@ import click
 
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
-from vyre_dist.runs.pack_messages import pack_messages
 
 if TYPE_CHECKING:
     from vyre_dist.rules import RulePack
@@ -31,8 +30,7 @@ def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
     in).
     """
     loaded = _load(pack, skip_unsupported)
-    for message in pack_messages((), loaded.left_out):
-        click.echo(message, err=True)
+    _tell_of_left_out(loaded)
     for rule in loaded:
         if as_json:
             click.echo(
@@ -78,8 +76,7 @@ def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) 
     loaded = _load(pack, skip_unsupported)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for message in pack_messages((), loaded.left_out):
-        click.echo(message, err=True)
+    _tell_of_left_out(loaded)
     routes: dict[int, str] = {}
     refused: dict[str, str] = {}
     try:
@@ -148,6 +145,13 @@ def _load(pack: str | None, skip_unsupported: bool) -> RulePack:
     from vyre_dist.rules import RulePack
 
     return RulePack.load(pack, skip_unsupported=skip_unsupported) if pack else RulePack.builtin()
+
+
+def _tell_of_left_out(pack: RulePack) -> None:
+    from vyre_dist.runs.pack_messages import pack_messages
+
+    for message in pack_messages((), pack.left_out):
+        click.echo(message, err=True)
 
 
 def _print(report: Any, tables: str) -> None:

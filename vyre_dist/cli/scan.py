@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vyre_dist.cli.autotune import STORE
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
+from vyre_dist.cli.store_option import STORE
 from vyre_dist.sinks.formats import DEFAULT_FORMAT, FORMAT_OF_ENDING, FORMATS, STDOUT, Destination
 
 # click's older versions, which are allowed, know no type arguments here

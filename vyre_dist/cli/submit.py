@@ -6,7 +6,7 @@ import os
 
 import click
 
-from vyre_dist.cli.autotune import STORE_VARIABLE
+from vyre_dist.cli.store_option import STORE_VARIABLE
 from vyre_dist.errors import UsageError
 
 
