@@ -26,9 +26,9 @@ from ray.job_config import JobConfig
 
 import vyre_dist
 from vyre_dist.actors import authentication
-from vyre_dist.driver.signals import handlers_restored
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import folder_of_an_uninstalled_package, guarded_children
+from vyre_dist.processes.signals import handlers_restored
 
 LOCAL = "local"
 _CLIENT = "ray://"

@@ -53,13 +53,13 @@ from vyre_dist.driver.events import (
     WorkerRefused,
 )
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import handlers_restored
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import require_backend
+from vyre_dist.processes.signals import handlers_restored
 from vyre_dist.rules.codec import encode_pack
 
 # those for which a GPU is reserved where there are any

@@ -25,9 +25,13 @@ from vyre_dist.actors.cluster import cpus_beside
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import GpuGoneError, VyreError, WorkerUnusableError
+from vyre_dist.processes.messages import read_message, text_message
 from vyre_dist.rules.codec import decode_pack
 
 _LOG = logging.getLogger(__name__)
+
+GPU_GONE = "gpu-gone"
+"""What an actor says in place of an answer when nobody owns its GPU any more; why, in the text."""
 
 Wire: TypeAlias = bytes | npt.NDArray[np.uint8]
 """A message on its way through Ray."""
@@ -136,7 +140,7 @@ class ScanActor:
         try:
             return to_wire(self._run(from_wire(task)))
         except GpuGoneError as error:
-            return _packed(["gpu", str(error)])
+            return text_message(GPU_GONE, str(error))
         except WorkerUnusableError as error:
             # to the driver it is a worker that was lost; the next one may say why it can't start
             _LOG.error("%s", error)
@@ -167,8 +171,8 @@ def read_place(data: bytes) -> tuple[str, str]:
 
 def read_gone(data: bytes) -> str:
     """Why there is no GPU any more for who answered so to `run`; "" for the answer to a task."""
-    kind, body = _unpacked(data)
-    return str(body) if kind == "gpu" else ""
+    said = read_message(data)
+    return said.text if said.kind == GPU_GONE else ""
 
 
 def _packed(message: list[Any]) -> bytes:

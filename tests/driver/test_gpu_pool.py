@@ -27,10 +27,10 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
 from vyre_dist.driver.totals import Totals
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.worker_process import STOP_SECONDS
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
+from vyre_dist.processes.child import STOP_SECONDS
 from vyre_dist.sources import walk_folders
 
 PACK = RulePack.from_patterns(
@@ -206,9 +206,9 @@ def test_one_that_breaks(
     process = GpuProcess(spec())
     try:
         process.start()
-        while process.found is False and not (refused := process.mind()):
+        while process.found is False and not (refused := process.take_message()):
             pass
-        refused = refused or process.mind()
+        refused = refused or process.take_message()
     finally:
         process.close()
     assert re.match(reason, refused), refused

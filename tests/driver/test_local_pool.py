@@ -329,11 +329,11 @@ def test_a_worker_cut_off_in_the_middle_of_its_answer_is_lost_like_any_other() -
         worker = pool._workers[0]
         # some of the answer is there; it is longer than any pipe, so the worker is still writing
         deadline = time.monotonic() + PATIENCE
-        while waiting_bytes(worker.connection) < 50_000:
+        while waiting_bytes(worker.child.connection) < 50_000:
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        os.kill(worker.process.pid, signal.SIGKILL)
-        worker.process.join(PATIENCE)
+        os.kill(worker.child.process.pid, signal.SIGKILL)
+        worker.child.process.join(PATIENCE)
         (lost,) = events_until(pool, bool)
         assert isinstance(lost, WorkerLost) and lost.worker == 0 and "signal 9" in lost.detail
         pool.replace(0)
@@ -376,8 +376,8 @@ def test_a_task_for_a_dead_worker_is_an_event_and_no_exception() -> None:
         start_all(pool)
         events_until(pool, bool)
         worker = pool._workers[0]
-        os.kill(worker.process.pid, signal.SIGKILL)
-        worker.process.join(PATIENCE)
+        os.kill(worker.child.process.pid, signal.SIGKILL)
+        worker.child.process.join(PATIENCE)
         pool.submit(0, 1, ScanTask(()))
         pool.submit(0, 2, ScanTask(()))
         (lost,) = events_until(pool, bool)
@@ -413,7 +413,7 @@ def test_a_replacement_that_can_not_be_started_is_lost_too(monkeypatch: pytest.M
     try:
         start_all(pool)
         events_until(pool, lambda events: len(events) == 2)
-        os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+        os.kill(pool._workers[0].child.process.pid, signal.SIGKILL)
         (lost,) = events_until(pool, bool)
         assert isinstance(lost, WorkerLost) and not lost.unrelated_to_tasks
         with files_left(0):
@@ -498,7 +498,7 @@ def test_attempts_that_fail_leave_no_file_open(short: str, monkeypatch: pytest.M
         assert events_until(pool, bool) == [WorkerReady(0)]
         pool.replace(0)
         assert events_until(pool, bool) == [WorkerReady(0)]
-        os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+        os.kill(pool._workers[0].child.process.pid, signal.SIGKILL)
         events_until(pool, bool)
         failed, counts = [0], []
 
@@ -622,9 +622,9 @@ def test_an_answer_that_was_given_before_the_death_counts() -> None:
         events_until(pool, bool)
         pool.submit(0, 9, ScanTask((Piece(0, "inline", 3, 0, 3, inline=b"a=1"),)))
         worker = pool._workers[0]
-        assert wait([worker.connection], PATIENCE)
-        os.kill(worker.process.pid, signal.SIGKILL)
-        worker.process.join(PATIENCE)
+        assert wait([worker.child.connection], PATIENCE)
+        os.kill(worker.child.process.pid, signal.SIGKILL)
+        worker.child.process.join(PATIENCE)
         done, lost = events_until(pool, lambda events: len(events) == 2)
         assert isinstance(done, TaskDone) and len(done.result.findings) == 1
         assert isinstance(lost, WorkerLost)
@@ -752,7 +752,7 @@ def test_closing_does_not_wait_for_work_in_hand(
     events_until(pool, lambda events: len(events) == 3)
     for worker in range(3):
         pool.submit(worker, worker, ScanTask((Piece(0, "inline", 6, 0, 6, inline=MARKER),)))
-    processes = [w.process.pid for w in pool._workers.values()]
+    processes = [w.child.process.pid for w in pool._workers.values()]
     began = time.monotonic()
     pool.close()
     assert time.monotonic() - began < 3.0

@@ -17,7 +17,7 @@ import pytest
 from emulated_kernels import compiler
 
 from vyre_dist import RulePack, Scanner
-from vyre_dist.driver import fork_server, gpu_process
+from vyre_dist.driver import gpu_process
 from vyre_dist.driver import team as team_module
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.team import Team
@@ -26,6 +26,7 @@ from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Piece, ScanTask, TaskResult
 from vyre_dist.errors import UsageError, WorkerUnusableError
+from vyre_dist.processes import fork_server
 
 PACK = RulePack.from_patterns({"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)"})
 TEXTS = [f"id={i} AKIA{'B' * 13}{i:03d}\n".encode() * (1 + i % 5) for i in range(24)]
@@ -94,7 +95,7 @@ def test_a_process_that_is_killed(start: Callable[..., Team], backend: str) -> N
     """The answer says that it was lost; the next task is done by the one in its place."""
     team = start(backend, 1)
     (worker,) = team._pool._workers.values()
-    worker.process.kill()
+    worker.child.process.kill()
     result, error = read_answer(team.run(task_of(3)))
     assert result is None
     assert "was ended by signal 9" in error
@@ -163,8 +164,8 @@ def test_processes_that_can_not_start_any_more(
     with monkeypatch.context() as broken:
         broken.setattr(team_module, "_ATTEMPTS", 2)
         broken.setattr(fork_server, "_BOOTSTRAP", "import sys; sys.exit(3)")
-        worker.process.kill()
-        worker.process.join(PATIENCE)
+        worker.child.process.kill()
+        worker.child.process.join(PATIENCE)
         os.kill(server.pid, signal.SIGKILL)
         result, error = read_answer(team.run(task_of(3)))
         assert result is None and "was ended by signal 9" in error

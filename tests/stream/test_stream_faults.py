@@ -73,7 +73,7 @@ def test_workers_that_end_cost_no_slot(gpu: Gpu) -> None:
     del gpu
     with open_stream(workers=2) as (stream, pool):
         for worker in pool._pool:
-            worker.process.kill()
+            worker.child.process.kill()
         for _ in range(SLOTS + 1):
             with pytest.raises(ExtractionWorkerError):
                 numbers(stream, 0)

@@ -14,6 +14,7 @@ from emulated_cupy import EmulatedCupy, EmulatedRuntimeError
 
 from vyre_dist.driver import gpu_process
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.processes.messages import text_message
 
 _own_gpu = gpu_process._own_gpu
 
@@ -35,7 +36,7 @@ def never_ready(
 ) -> None:
     """One that takes for ever to find out more, and hears nothing meanwhile."""
     del listener, pack, config
-    parent.send_bytes(gpu_process._message("promising", ""))
+    parent.send_bytes(text_message("promising", ""))
     os.write(2, b"starting %d\n" % os.getpid())
     signal.sigwait({signal.SIGUSR1})
 
@@ -44,7 +45,7 @@ def found_but_never_ready(
     parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
 ) -> None:
     """One that has found the GPU, and takes for ever to put the pack on it."""
-    parent.send_bytes(gpu_process._message("found", ""))
+    parent.send_bytes(text_message("found", ""))
     never_ready(parent, listener, pack, config)
 
 
@@ -53,8 +54,8 @@ def promising_but_refused(
 ) -> None:
     """One whose driver shows a GPU that then will not do."""
     del listener, pack, config
-    parent.send_bytes(gpu_process._message("promising", ""))
-    parent.send_bytes(gpu_process._message("refused", "no usable GPU: it was promising"))
+    parent.send_bytes(text_message("promising", ""))
+    parent.send_bytes(text_message("refused", "no usable GPU: it was promising"))
 
 
 def taken_by_another(

@@ -1,34 +1,36 @@
-"""GpuProcess: the process that owns this machine's GPU for a pool of workers, as the pool sees
-it.
-"""
+"""GpuProcess: the process that owns this machine's GPU for a pool of workers."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
-
-import msgpack
+from typing import TYPE_CHECKING
 
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import ENDING, signals_blocked
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.leftovers import make_folder
+from vyre_dist.processes.child import Child
+from vyre_dist.processes.messages import READY, REFUSED, read_message, text_message
+from vyre_dist.processes.serve import detail_of
+from vyre_dist.processes.signals import signals_blocked
+from vyre_dist.processes.start import Closable, spawn
 from vyre_dist.rules.codec import decode_pack, encode_pack
 from vyre_dist.temporary import temporary_directory
 
 if TYPE_CHECKING:
     from vyre_dist.kernels.cuda import DevicePack
+
+PROMISING = "promising"
+"""There is a GPU at first sight, of the product in the text."""
+FOUND = "found"
+"""It will do."""
 
 START_SECONDS = 60.0
 """How long the end of a scan waits for a process that has still to find the GPU."""
@@ -44,9 +46,8 @@ class GpuProcess:
     """`start` it, and close it whatever happens.
 
     `address`: a socket's, for BackendOptions.gpu. It stays the same: workers that come while there
-    is no process wait for the next one. `connection`: readable when there is something to `mind`.
-    `promising`: there is a GPU at first sight; `found`: it will do; `ready`: the pack's programs
-    are on it. `device`: its product name, when it is promising.
+    is no process wait for the next one. `promising`: there is a GPU at first sight; `found`: it
+    will do. `device`: its product name, when it is promising.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -57,11 +58,10 @@ class GpuProcess:
         # those
         self._pack = Connection(os.memfd_create("vyre-pack", os.MFD_CLOEXEC))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._process: Any = None
         # none yet looks like one that has ended
-        self.connection: Connection = Pipe()[0]
-        self.connection.close()
-        self.promising = self.found = self.ready = False
+        self._child = Child(None, Pipe()[0])
+        self._child.connection.close()
+        self.promising = self.found = False
 
     def start(self) -> None:
         """Raises UsageError when the folder for temporary files has too long a path for a
@@ -94,37 +94,37 @@ class GpuProcess:
 
     def _spawn(self) -> None:
         """A process, in place of the one before it."""
-        # spawned: a fork may not use CUDA once its parent has
-        context = multiprocessing.get_context("spawn")
+        # a Ctrl-C that comes meanwhile has to find it here
         with signals_blocked(spawns=True):
-            ours, theirs = context.Pipe()
-            self.connection, self.ready = ours, False
-            self._process = context.Process(
-                target=_begin,
-                args=(_own_gpu, theirs, self._listener, self._pack, self._spec.config),
-                name="vyre-gpu",
-                daemon=True,
+            self._child = spawn(
+                _own_gpu, (self._listener, self._pack, self._spec.config), name="vyre-gpu"
             )
-            self._process.start()
-            theirs.close()
+
+    @property
+    def connection(self) -> Connection:
+        """Readable when there is something to `take_message`; closed when there is no process."""
+        return self._child.connection
+
+    @property
+    def ready(self) -> bool:
+        """Whether the pack's programs are on the device."""
+        return self._child.ready
 
     @property
     def pid(self) -> int | None:
         """The process's number; None before it is started and when it has been closed."""
-        return self._process.pid if self._process else None
+        return self._child.pid
 
-    def mind(self) -> str:
-        """Take in what `connection` has: how far the process is, or its end. One that had been
-        ready is followed by another. Else there is none any more, workers that connect fail, and
-        what is returned is the reason, not "".
+    def take_message(self) -> str:
+        """Take in what `connection` has: how far the process is, or its end.
+
+        One that had been ready is followed by another. Else there is none any more, workers that
+        connect fail, and what is returned is the reason, not "".
         """
         try:
-            kind, text = msgpack.unpackb(
-                self.connection.recv_bytes(), unicode_errors="surrogateescape"
-            )
+            said = read_message(self.connection.recv_bytes())
         except (EOFError, OSError):
-            self.connection.close()
-            self._process.join(STOP_SECONDS)
+            reason = self._child.death("the GPU's process")
             if self.ready:
                 try:
                     self._spawn()
@@ -132,19 +132,16 @@ class GpuProcess:
                     self._listener.close()
                     return f"no other process could be started to own the GPU ({error})"
                 return ""
-            text = (
-                f"the GPU's process {self._process.pid} ended with exit code "
-                f"{self._process.exitcode}"
-            )
         else:
-            if kind != "refused":
+            if said.kind != REFUSED:
                 self.promising = True
-                self.device = text or self.device
-                self.found = self.found or kind != "promising"
-                self.ready = kind == "ready"
+                self.device = said.text or self.device
+                self.found = self.found or said.kind != PROMISING
+                self._child.ready = said.kind == READY
                 return ""
+            reason = said.text
         self._listener.close()
-        return str(text)
+        return reason
 
     def first_look(self) -> str:
         """Wait a while until the GPU is promising; why there is none, or "" where nothing has been
@@ -152,7 +149,7 @@ class GpuProcess:
         """
         return self._wait(lambda: self.promising, LOOK_SECONDS) or ""
 
-    def verdict(self) -> str:
+    def wait_until_found(self) -> str:
         """Wait until the GPU is found; "" or why it is not."""
         refused = self._wait(lambda: self.found, START_SECONDS)
         if refused is None:
@@ -165,11 +162,11 @@ class GpuProcess:
         while not done() and not self.connection.closed:
             if not self.connection.poll(max(0.0, end - time.monotonic())):
                 return None
-            if refused := self.mind():
+            if refused := self.take_message():
                 return refused
         return ""
 
-    def open_ends(self) -> list[Any]:
+    def open_ends(self) -> list[Closable]:
         """What a forked worker has to close: while it is open there, nobody sees that it is closed
         here.
         """
@@ -178,24 +175,18 @@ class GpuProcess:
     def close(self) -> None:
         """End it. May be called twice."""
         self.connection.close()
-        if self._process and self._process.pid:
+        if self._child.process is not None:
             # it has nothing to save, on its way to being of use it hears nothing, and tidying up
             # would take it longer
-            self._process.kill()
-            end(self._process)
-            self._process = None
+            self._child.process.kill()
+            self._child.end()
+            self._child = Child(None, self._child.connection)
         self._listener.close()
         self._pack.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)
             self._folder = ""
-
-
-def _begin(own_gpu: Callable[..., None], *arguments: Any) -> None:
-    """What is spawned: lets through what may end it."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    own_gpu(*arguments)
 
 
 def _own_gpu(
@@ -215,12 +206,12 @@ def _own_gpu(
     except Exception as error:  # noqa: BLE001 - whatever CuPy and the driver raise is why there is no GPU for this scan
         clear = isinstance(error, VyreError)
         reason = str(error) if clear else f"no usable GPU: {detail_of(error)}; use --backend cpu"
-        parent.send_bytes(_message("refused", reason))
+        parent.send_bytes(text_message(REFUSED, reason))
         return
 
     from vyre_dist.kernels.cuda import GpuService
 
-    parent.send_bytes(_message("ready", ""))
+    parent.send_bytes(text_message(READY, ""))
     GpuService(listener, parent, device_pack.lane).serve()
 
 
@@ -229,22 +220,17 @@ def _loaded(parent: Connection, pack: Connection, config: EngineConfig) -> Devic
     from vyre_dist.kernels.cuda import require_gpu
 
     if device := require_gpu().device:
-        parent.send_bytes(_message("promising", device))
+        parent.send_bytes(text_message(PROMISING, device))
 
     from vyre_dist.kernels.cuda import DevicePack, open_device
     from vyre_dist.program import ArtifactCache, compile_pack
     from vyre_dist.rules.byte_filters import byte_filters_of
 
     cache = ArtifactCache(config.cache_dir)
-    parent.send_bytes(_message("found", open_device(cache).product))
+    parent.send_bytes(text_message(FOUND, open_device(cache).product))
     with open(pack.fileno(), "rb", closefd=False) as f:
-        f.seek(
-            0
-        )  # the file is the parent's, too, which wrote it, and another process may have read it
+        # the file is the parent's, too, which wrote it, and another process may have read it
+        f.seek(0)
         own = decode_pack(f.read())
     compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
     return DevicePack(compiled, cache, byte_filters_of(own))
-
-
-def _message(*parts: Any) -> bytes:
-    return bytes(msgpack.packb(parts, unicode_errors="surrogateescape"))

@@ -6,19 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
 
 from vyre_dist.driver.events import (
     Event,
@@ -31,18 +27,19 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import signals_blocked
 from vyre_dist.driver.worker_facts import facts_of
-from vyre_dist.driver.worker_loop import READY, REFUSED, UNUSABLE, read_answer, serve
+from vyre_dist.driver.worker_loop import LOADER, read_answer, serve, worker_load
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Task
 from vyre_dist.engine.worker import ScanEngine
-from vyre_dist.engine.worker_process import STOP_SECONDS, end
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import resolve_backend
+from vyre_dist.processes.child import Child
+from vyre_dist.processes.messages import READY, UNUSABLE, read_message
+from vyre_dist.processes.start import Closable, fork
 
 if TYPE_CHECKING:
-    from vyre_dist.driver.fork_server import ForkServer
+    from vyre_dist.processes.fork_server import ForkServer
 
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 """Of files, processes or memory there may be more a moment later."""
@@ -74,38 +71,11 @@ class Lost:
     unrelated_to_tasks: bool
 
 
-def _fork(process: Any) -> None:
-    """Start it. Where that fails, close the pipes that multiprocessing had made for it by then: it
-    leaves them open, and with one attempt after the other they would take all the files that this
-    process may have.
-    """
-    before = _open_files()
-    room_to_look = os.open(os.devnull, os.O_RDONLY)
-    try:
-        process.start()
-    except OSError:
-        os.close(room_to_look)
-        for file in _open_files() - before:
-            os.close(file)
-        raise
-    os.close(room_to_look)
-
-
-def _open_files() -> set[int]:
-    listed = set(map(int, os.listdir("/proc/self/fd")))
-    return {
-        file for file in listed if os.path.exists(f"/proc/self/fd/{file}")
-    }  # the listing's own is closed by now
-
-
 class _Worker:
-    """The driver's end of one process."""
+    """A worker's process, and the tasks it was given."""
 
-    def __init__(self, process: Any, connection: Connection) -> None:
-        """`process`: None for one that could not be started; its `connection` is closed."""
-        self.process = process
-        self.connection = connection
-        self.ready = False
+    def __init__(self, child: Child) -> None:
+        self.child = child
         self.tasks: deque[int] = deque()
 
 
@@ -162,9 +132,9 @@ class LocalPool:
             # compiled once, before the fork: the workers share its pages and are ready at once
             self._engine = ScanEngine(self._spec.pack, self._spec.config, gpu)
         else:
-            from vyre_dist.driver.fork_server import ForkServer
+            from vyre_dist.processes.fork_server import ForkServer
 
-            self._server = ForkServer(self._spec, gpu)
+            self._server = ForkServer(LOADER, worker_load(self._spec, gpu))
             self._server.start()
         return range(self._count)
 
@@ -175,7 +145,7 @@ class LocalPool:
         if self._refused:
             return
         try:
-            self._workers[worker] = self._spawn(worker)
+            self._workers[worker] = self._start(worker)
         except OSError as error:
             if error.errno not in _SHORT or self._of_many:
                 raise
@@ -187,47 +157,24 @@ class LocalPool:
             )
             self._held.append(WorkerRefused(worker, detail, capacity=started))
 
-    def _spawn(self, number: int) -> _Worker:
-        ours, theirs = Pipe()
-        try:
-            process = self._fork(number, ours, theirs) if self._forks else self._have_forked(theirs)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return _Worker(process, ours)
-
-    def _have_forked(self, theirs: Connection) -> Any:
-        if self._server is None:
+    def _start(self, number: int) -> _Worker:
+        if not self._forks:
+            if self._server is None:
+                raise AssertionError("the pool was not started")
+            return _Worker(self._server.fork())
+        engine = self._engine
+        if engine is None:
             raise AssertionError("the pool was not started")
-        return self._server.fork(theirs)
-
-    def _fork(self, number: int, ours: Connection, theirs: Connection) -> Any:
-        # a forked child holds copies of all our ends; while it does, its siblings would not see us
-        # die
-        not_theirs: list[Any] = [ours, *(w.connection for w in self._workers.values())]
+        not_theirs: list[Closable] = [w.child.connection for w in self._workers.values()]
         if self.gpu:
             not_theirs += self.gpu.open_ends()
-        process = multiprocessing.get_context("fork").Process(
-            target=serve,
-            args=(theirs, lambda: self._engine, not_theirs),
-            name=f"vyre-worker-{number}",
-            daemon=True,
-        )
-        # forked workers have our handlers, too, until they have dropped them
-        with signals_blocked(spawns=False), warnings.catch_warnings():
-            # Python 3.12 warns of any thread; those that there are, NumPy's, know how to live with
-            # a fork
-            warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
-            _fork(process)
-        return process
+        name = f"vyre-worker-{number}"
+        return _Worker(fork(lambda theirs: serve(theirs, lambda: engine), name, not_theirs))
 
     @property
     def pids(self) -> list[int]:
         """The processes that were started, as far as their numbers are known."""
-        processes = [w.process for w in self._workers.values() if w.process is not None]
-        return [process.pid for process in processes if process.pid is not None]
+        return [pid for w in self._workers.values() if (pid := w.child.pid) is not None]
 
     def submit(self, worker: int, task_id: int, task: Task) -> None:
         """See WorkerPool."""
@@ -235,36 +182,33 @@ class LocalPool:
         w.tasks.append(task_id)
         # a worker that is gone: poll reads the end of its pipe and says so
         with contextlib.suppress(OSError):
-            w.connection.send_bytes(encode_task(task))
+            w.child.connection.send_bytes(encode_task(task))
 
     def call(self, worker: int, task: bytes) -> bytes | Lost:
         """The answer to a task, or how the worker ended: for a caller that waits for one worker,
         and has the others called from other threads. Not to be mixed with `submit` and `poll` once
         all are ready.
         """
-        w = self._workers[worker]
+        child = self._workers[worker].child
         try:
-            w.connection.send_bytes(task)
-            while not w.ready:
-                said = w.connection.recv_bytes()
-                if said != READY:
-                    return Lost(_text(said, REFUSED), unrelated_to_tasks=True)
-                w.ready = True
-            said = w.connection.recv_bytes()
+            child.connection.send_bytes(task)
+            while not child.ready:
+                said = read_message(child.connection.recv_bytes())
+                if said.kind != READY:
+                    return Lost(said.text, unrelated_to_tasks=True)
+                child.ready = True
+            answer = child.connection.recv_bytes()
         except (EOFError, OSError):
-            return Lost(self._obituary(w), unrelated_to_tasks=not w.ready)
-        return (
-            Lost(_text(said, UNUSABLE), unrelated_to_tasks=True)
-            if said.startswith(UNUSABLE)
-            else said
-        )
+            return Lost(child.death(), unrelated_to_tasks=not child.ready)
+        said = read_message(answer)
+        return Lost(said.text, unrelated_to_tasks=True) if said.kind == UNUSABLE else answer
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
         if self._refused:
             return [PoolRefused(self._refused)]
         by_connection = {
-            w.connection: n for n, w in self._workers.items() if not w.connection.closed
+            w.child.connection: n for n, w in self._workers.items() if not w.child.connection.closed
         }
         events: list[Event] = []
         gpu = self.gpu if self.gpu and not self.gpu.connection.closed else None
@@ -275,7 +219,7 @@ class LocalPool:
             timeout = min(timeout, max(0.0, due - time.monotonic()))
         for ready in wait([*by_connection, *([gpu.connection] if gpu else [])], timeout):
             if gpu and ready is gpu.connection:
-                if refused := gpu.mind():
+                if refused := gpu.take_message():
                     events.append(PoolRefused(refused))
                 continue
             number = by_connection[ready]  # type: ignore[index]
@@ -294,56 +238,42 @@ class LocalPool:
         if not isinstance(event, WorkerReady):
             return event
         backend = resolve_backend(self._spec.config.backend)
-        device, pid = self.gpu.device if self.gpu else "", self._workers[event.worker].process.pid
-        return WorkerReady(event.worker, facts=facts_of(backend, device, pid=pid))
+        device, pid = self.gpu.device if self.gpu else "", self._workers[event.worker].child.pid
+        return WorkerReady(event.worker, facts=facts_of(backend, device, pid=pid or 0))
 
     def _read(self, number: int, worker: _Worker) -> Event:
+        child = worker.child
         try:
-            data = worker.connection.recv_bytes()
+            data = child.connection.recv_bytes()
         except (EOFError, OSError):
             # OSError: the connection was reset, or ended in the middle of an answer
-            return WorkerLost(number, self._obituary(worker))
-        if not worker.ready:
-            if data == READY:
-                worker.ready = True
+            return WorkerLost(number, child.death())
+        said = read_message(data)
+        if not child.ready:
+            if said.kind == READY:
+                child.ready = True
                 self._waits.pop(number, None)
                 return WorkerReady(number)
             # all load the same in the same place
-            return PoolRefused(_text(data, REFUSED))
-        if data.startswith(UNUSABLE):
-            self._obituary(worker)
-            return WorkerLost(number, _text(data, UNUSABLE), unrelated_to_tasks=True)
+            return PoolRefused(said.text)
+        if said.kind == UNUSABLE:
+            child.death()
+            return WorkerLost(number, said.text, unrelated_to_tasks=True)
         task_id = worker.tasks.popleft()
         result, error = read_answer(data)
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
-
-    @staticmethod
-    def _obituary(worker: _Worker) -> str:
-        worker.connection.close()
-        if worker.process is None:
-            return "no process could be started"
-        worker.process.join(STOP_SECONDS)
-        pid, code = worker.process.pid, worker.process.exitcode
-        if pid is None:
-            return "no process could be started"
-        if code is None:
-            return f"process {pid} closed its connection, and nobody has told of its end"
-        if code >= 0:
-            return f"process {pid} ended with exit code {code}"
-        hint = ": out of memory, perhaps" if -code == signal.SIGKILL else ""
-        return f"process {pid} was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
 
     def replace(self, worker: int) -> None:
         """See WorkerPool. One that can't be started is lost, too, which `poll` says after a
         while.
         """
-        before = self._workers[worker]
-        self._end(before)
+        before = self._workers[worker].child
+        before.end()
         try:
-            self._workers[worker] = self._spawn(worker)
+            self._workers[worker] = self._start(worker)
         except OSError as error:
             # memory, processes or files are short, and may be there for the next attempt
-            self._workers[worker] = _Worker(None, before.connection)
+            self._workers[worker] = _Worker(Child(None, before.connection))
             pause = self._waits.get(worker, _FIRST_WAIT)
             self._waits[worker] = min(2 * pause, _LONGEST_WAIT)
             loss = WorkerLost(
@@ -353,7 +283,7 @@ class LocalPool:
 
     def unusable(self) -> str:
         """See WorkerPool."""
-        return self.gpu.verdict() if self.gpu else ""
+        return self.gpu.wait_until_found() if self.gpu else ""
 
     def notes(self) -> Sequence[str]:
         """See WorkerPool. The engine that forked workers share is what writes to the cache."""
@@ -363,23 +293,10 @@ class LocalPool:
         """See WorkerPool."""
         workers, self._workers = list(self._workers.values()), {}
         for w in workers:
-            w.connection.close()
-            if w.process is not None:
-                w.process.terminate()
+            w.child.terminate()
         if self._server:
             self._server.close()
         for w in workers:
-            self._end(w)
+            w.child.end()
         if self.gpu:
             self.gpu.close()
-
-    @staticmethod
-    def _end(worker: _Worker) -> None:
-        worker.connection.close()
-        if worker.process is not None:
-            end(worker.process)
-            worker.process.close()
-
-
-def _text(data: bytes, prefix: bytes) -> str:
-    return data.removeprefix(prefix).decode(errors="surrogateescape")

@@ -1,7 +1,7 @@
 """Team: the processes of one worker that owns a GPU. One reads and finds while others wait for the
 device.
 
-To the driver they are one worker, with as many hands.
+To the driver they are one worker, which does as many tasks at the same time.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Team:
         """See to it that a process owns the GPU, until the team is closed or none can."""
         while self._stopped not in wait([gpu.connection, self._stopped]):
             with self._lock:
-                self._refused = gpu.mind()
+                self._refused = gpu.take_message()
             if self._refused:
                 return
 

@@ -1,90 +1,102 @@
-"""A worker's side of a pool: bytes of a task in, bytes of an answer out. The same in a process and
-in a Ray actor.
+"""A worker's side of a pool: bytes of a task in, bytes of an answer out.
+
+The same in a process and in a Ray actor. What a process says, and how, is in processes/.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import queue
-import signal
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
 
 import msgpack
 
-from vyre_dist.driver.signals import ENDING
-from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.task_codec import WireError, decode_result, decode_task, encode_result
+from vyre_dist.engine.tasks import TaskResult
 from vyre_dist.engine.worker import ScanEngine
-from vyre_dist.engine.worker_process import detail_of, receive
 from vyre_dist.errors import VyreError, WorkerUnusableError
+from vyre_dist.processes.messages import (
+    DONE,
+    FAILED,
+    REFUSED,
+    UNUSABLE,
+    message,
+    read_message,
+    text_message,
+)
+from vyre_dist.processes.serve import answer_all, detail_of
+from vyre_dist.rules.codec import decode_pack, encode_pack
 
-READY = b"ready"
-REFUSED = b"refused "
-UNUSABLE = b"unusable "
-"""What a process says beside its answers: that it is loaded; why it can't be; and why it ends. Text
-follows the last two.
-"""
+LOADER = f"{__name__}:load_worker"
+"""What a ForkServer calls with a `worker_load`."""
 
 
-def serve(
-    connection: Connection, open_engine: Callable[[], ScanEngine], not_ours: Iterable[Any] = ()
-) -> None:
-    """A worker process's life: load, then answer until the driver is gone.
-
-    `not_ours`: what it inherited and has to close.
-    """
-    for signum in ENDING:
-        # whatever a forked worker's parent does about them
-        signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    for other in not_ours:
-        other.close()
+def serve(connection: Connection, open_engine: Callable[[], ScanEngine]) -> None:
+    """A worker process's life: load, then answer until the driver is gone."""
     try:
         engine = open_engine()
     except VyreError as error:
-        connection.send_bytes(REFUSED + str(error).encode(errors="surrogateescape"))
+        connection.send_bytes(text_message(REFUSED, str(error)))
         return
     # what was loaded lives as long as the worker: the collector need not look at it, nor so often
     # at the rest
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
-    # a driver that closed its end, or died, may be seen here before the thread sees it
     try:
-        with contextlib.suppress(OSError):
-            connection.send_bytes(READY)
-            while True:
-                connection.send_bytes(answer(engine, tasks.get()))
+        answer_all(connection, partial(answer, engine))
     except WorkerUnusableError as error:
         with contextlib.suppress(OSError):
-            connection.send_bytes(UNUSABLE + str(error).encode(errors="surrogateescape"))
+            connection.send_bytes(text_message(UNUSABLE, str(error)))
 
 
-def answer(engine: ScanEngine, data: bytes) -> bytes:
-    """Do the task in `data`; an exception becomes an answer that says so, and the worker lives on.
+def worker_load(spec: WorkerSpec, gpu: str) -> bytes:
+    """What a worker that is not forked from here has to load. `gpu`: see BackendOptions."""
+    load = [encode_pack(spec.pack), asdict(spec.config), gpu]
+    return bytes(msgpack.packb(load, unicode_errors="surrogateescape"))
+
+
+def load_worker(load: bytes) -> Callable[[Connection], None]:
+    """What serves a worker's connection. An engine that can't be opened is told there, where the
+    pool hears of it.
+    """
+    pack, config, gpu = msgpack.unpackb(load, unicode_errors="surrogateescape")
+    try:
+        engine = ScanEngine(decode_pack(pack), EngineConfig(**config), gpu)
+    except VyreError as error:
+        refusal = text_message(REFUSED, str(error))
+        return lambda connection: connection.send_bytes(refusal)
+    return lambda connection: serve(connection, lambda: engine)
+
+
+def answer(engine: ScanEngine, task: bytes) -> bytes:
+    """Do a task; an exception becomes an answer that says so, and the worker lives on.
 
     Raises WorkerUnusableError: this one can't.
     """
     try:
-        body = encode_result(engine.run(decode_task(data)))
+        body = encode_result(engine.run(decode_task(task)))
     except WorkerUnusableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
         return failed(detail_of(error))
-    return bytes(msgpack.packb(["done", body]))
+    return message(DONE, body)
 
 
 def failed(detail: str) -> bytes:
     """The answer to a task that could not be done."""
-    # paths in it may be no UTF-8
-    return bytes(msgpack.packb(["failed", detail], unicode_errors="surrogateescape"))
+    return text_message(FAILED, detail)
 
 
-def read_answer(data: bytes) -> tuple[Any, str]:
-    """(TaskResult, "") or (None, what went wrong). Raises WireError."""
-    kind, body = msgpack.unpackb(data, unicode_errors="surrogateescape")
-    return (decode_result(body), "") if kind == "done" else (None, body)
+def read_answer(data: bytes) -> tuple[TaskResult | None, str]:
+    """(the result, "") or (None, what went wrong). Raises WireError."""
+    said = read_message(data)
+    if said.kind == DONE:
+        return decode_result(said.body), ""
+    if said.kind == FAILED:
+        return None, said.text
+    raise WireError("answer", f"a message of kind {said.kind!r}")

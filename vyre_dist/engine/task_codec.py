@@ -100,7 +100,7 @@ def encode_result(result: TaskResult) -> bytes:
     )
 
 
-def decode_result(data: bytes) -> TaskResult:
+def decode_result(data: bytes | memoryview) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
@@ -174,7 +174,7 @@ def _pack(body: Wire) -> bytes:
     return bytes(msgpack.packb(body, unicode_errors="surrogateescape"))
 
 
-def _unpack(what: str, data: bytes) -> Wire:
+def _unpack(what: str, data: bytes | memoryview) -> Wire:
     try:
         body = msgpack.unpackb(data, use_list=False, unicode_errors="surrogateescape")
     except (ValueError, msgpack.UnpackException) as error:

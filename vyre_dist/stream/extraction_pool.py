@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import multiprocessing
 import pickle
-import queue
 import selectors
-import signal
-import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
 
-from vyre_dist.engine.worker_process import STOP_SECONDS, detail_of, end, receive
 from vyre_dist.errors import VyreError
-from vyre_dist.import_path import guarded_children
+from vyre_dist.processes.child import Child
+from vyre_dist.processes.messages import DONE, FAILED, message, read_message, text_message
+from vyre_dist.processes.serve import answer_all, detail_of
+from vyre_dist.processes.start import spawn
 from vyre_dist.program import CompiledPack
 from vyre_dist.rows.reading import RowReading
 from vyre_dist.rules.codec import decode_pack, encode_pack
@@ -72,10 +69,16 @@ class Extraction:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    process: Any
-    connection: Connection
-    ready: bool = False
+    child: Child
     waiting: deque[Extraction] = field(default_factory=deque)
+
+    @property
+    def connection(self) -> Connection:
+        return self.child.connection
+
+    def death(self) -> str:
+        """How it ended, in words."""
+        return self.child.death("extraction worker")
 
 
 class ExtractionPool:
@@ -88,20 +91,11 @@ class ExtractionPool:
         self.workers = workers
         self._selector = selectors.DefaultSelector()
         self._pool: list[_Worker] = []
-        # spawned: a forked child would inherit a CUDA context that it can't use
-        context = multiprocessing.get_context("spawn")
         start = (encode_pack(pack), compiled, reading)
         for number in range(workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=_serve, args=(theirs, *start), name=f"vyre-extraction-{number}", daemon=True
-            )
-            with guarded_children():
-                process.start()
-            theirs.close()
-            worker = _Worker(process, ours)
+            worker = _Worker(spawn(_serve, start, name=f"vyre-extraction-{number}"))
             self._pool.append(worker)
-            self._selector.register(ours, selectors.EVENT_READ, worker)
+            self._selector.register(worker.connection, selectors.EVENT_READ, worker)
 
     def __enter__(self) -> ExtractionPool:
         return self
@@ -113,11 +107,11 @@ class ExtractionPool:
         """Return when all workers have started. Raises ExtractionWorkerError when one ends
         instead.
         """
-        while not all(worker.ready for worker in self._pool):
+        while not all(worker.child.ready for worker in self._pool):
             self.poll(None)
             for worker in self._pool:
                 if worker.connection.closed:
-                    raise ExtractionWorkerError(_obituary(worker))
+                    raise ExtractionWorkerError(worker.death())
 
     def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Extraction]:
         """Extract `jobs` from the shared memory called `shared`. Raises ExtractionWorkerError when
@@ -159,12 +153,16 @@ class ExtractionPool:
 
     def _read(self, worker: _Worker) -> None:
         try:
-            data = worker.connection.recv_bytes()
-            if not worker.ready:
-                worker.ready = True
+            said = read_message(worker.connection.recv_bytes())
+            if not worker.child.ready:
+                worker.child.ready = True
                 return
-            # from a process of this pool over a pipe of its own, not from a network
-            found, error = pickle.loads(data)  # noqa: S301
+            found, error = None, ""
+            if said.kind == DONE:
+                # from a process of this pool over a pipe of its own, not from a network
+                found = pickle.loads(said.body)  # noqa: S301
+            else:
+                error = said.text
         except (EOFError, OSError):
             self._lose(worker, "")
         except BaseException as broken:
@@ -179,8 +177,8 @@ class ExtractionPool:
         """
         self._selector.unregister(worker.connection)
         worker.connection.close()
-        error = why and f"extraction worker {worker.process.pid} was given up: {why}"
-        error = error or _obituary(worker)
+        error = why and f"extraction worker {worker.child.pid} was given up: {why}"
+        error = error or worker.death()
         while worker.waiting:
             worker.waiting.popleft().settle(None, error)
 
@@ -189,48 +187,39 @@ class ExtractionPool:
         for worker in self._pool:
             worker.connection.close()
         for worker in self._pool:
-            end(worker.process)
+            worker.child.end()
         self._pool.clear()
         self._selector.close()
-
-
-def _obituary(worker: _Worker) -> str:
-    worker.process.join(STOP_SECONDS)
-    return f"extraction worker {worker.process.pid} ended with exit code {worker.process.exitcode}"
 
 
 def _serve(
     connection: Connection, pack: bytes, compiled: CompiledPack, reading: RowReading
 ) -> None:
     """The worker's life: load, then answer until the pool is gone."""
-    # Ctrl-C reaches the whole process group; the pool's process ends its workers by closing their
-    # pipes
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     extractor = Extractor.of(decode_pack(pack), compiled, reading)
-    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=receive, args=(connection, tasks), daemon=True).start()
     attached: dict[str, memoryview] = {}
-    with contextlib.suppress(OSError):
-        connection.send_bytes(b"ready")
-        while True:
-            shared, job = pickle.loads(tasks.get())  # noqa: S301  # the pool's end of our own pipe
-            if job is None:
-                for name in shared:
-                    attached.pop(name, None)
-            else:
-                connection.send_bytes(pickle.dumps(_answer(extractor, attached, shared, job)))
+
+    def answer(told: bytes) -> bytes | None:
+        shared, job = pickle.loads(told)  # noqa: S301  # the pool's end of our own pipe
+        if job is not None:
+            return _answer(extractor, attached, shared, job)
+        for name in shared:
+            attached.pop(name, None)
+        return None
+
+    answer_all(connection, answer)
 
 
 def _answer(
     extractor: Extractor, attached: dict[str, memoryview], shared: str, job: RowJob
-) -> tuple[Found | None, str]:
+) -> bytes:
     try:
         data = attached.get(shared)
         if data is None:
             data = attached[shared] = _attach(shared)
-        return extractor.run(data, job), ""
+        return message(DONE, pickle.dumps(extractor.run(data, job)))
     except Exception as error:  # noqa: BLE001 - it is raised where the job came from, and the worker lives on
-        return None, detail_of(error)
+        return text_message(FAILED, detail_of(error))
 
 
 def _attach(name: str) -> memoryview:

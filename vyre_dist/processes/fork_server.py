@@ -1,12 +1,12 @@
-"""ForkServer: a process without threads that loads the pack once and forks workers, for those who
-may not fork themselves.
+"""ForkServer: a process without threads that loads once and forks, for those who must not fork.
 
-A worker is there milliseconds after it was asked for, and shares the pack's memory with the others.
+A child is there milliseconds after it was asked for, and shares what was loaded with the others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import select
 import selectors
@@ -18,39 +18,32 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from multiprocessing.spawn import get_executable
 from typing import NoReturn
 
-import msgpack
-
-from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.signals import signals_blocked
-from vyre_dist.driver.worker_loop import serve
-from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.worker import ScanEngine
-from vyre_dist.engine.worker_process import STOP_SECONDS
-from vyre_dist.errors import VyreError
 from vyre_dist.import_path import guarded_children
-from vyre_dist.rules.codec import decode_pack, encode_pack
+from vyre_dist.processes.child import STOP_SECONDS, Child
+from vyre_dist.processes.serve import let_signals_through
+from vyre_dist.processes.signals import signals_blocked
+from vyre_dist.processes.start import with_pipe
 
 # Neither the working directory (-P) nor its parent's main module is for it, which multiprocessing's
 # spawn would import: in a Ray worker that takes most of a second.
 _BOOTSTRAP = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from vyre_dist.driver.fork_server import run; run(int(sys.argv[1]), int(sys.argv[2]))"
+    "import sys; sys.path[:] = sys.argv[4:]; "
+    "from vyre_dist.processes.fork_server import run; run(*sys.argv[1:4])"
 )
 
-# what is said of each worker: its number when it is forked, and its exit code when it has ended
+# what is said of each child: its number when it is forked, and its exit code when it has ended
 _PID = struct.Struct("=q")
 _CODE = struct.Struct("=i")
 
 
 class ForkedProcess:
-    """A worker as its pool sees it, with what LocalPool needs of a multiprocessing.Process.
+    """A forked child as a ChildProcess.
 
-    `status` is at its end when the worker is gone, whether or not there is still somebody to tell
+    `status` is at its end when the child is gone, whether or not there is still somebody to tell
     its exit code.
     """
 
@@ -119,14 +112,18 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """`start` it, and close it whatever happens. `gpu`: see BackendOptions."""
+    """`start` it, and close it whatever happens.
 
-    def __init__(self, spec: WorkerSpec, gpu: str) -> None:
-        self._load = os.memfd_create("vyre-fork-server", os.MFD_CLOEXEC)
+    `loader`: "module:function", called there once with `load`; what it returns is called in each
+    child with its connection.
+    """
+
+    def __init__(self, loader: str, load: bytes) -> None:
+        self._loader = loader
         # not through a pipe: whoever starts it would wait until it has read that
-        body = [encode_pack(spec.pack), asdict(spec.config), gpu]
+        self._load = os.memfd_create("vyre-fork-server", os.MFD_CLOEXEC)
         with open(self._load, "wb", closefd=False) as f:
-            f.write(msgpack.packb(body, unicode_errors="surrogateescape"))
+            f.write(load)
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -144,7 +141,7 @@ class ForkServer:
                 path = [folder for folder in sys.path if os.path.isabs(folder)]
                 executable = os.fsdecode(get_executable())
                 self._process = subprocess.Popen(
-                    [executable, "-P", "-c", _BOOTSTRAP, *map(str, files), *path],
+                    [executable, "-P", "-c", _BOOTSTRAP, *map(str, files), self._loader, *path],
                     stdin=subprocess.DEVNULL,
                     pass_fds=files,
                 )
@@ -156,10 +153,11 @@ class ForkServer:
         self._control = ours
         return ours
 
-    def fork(self, connection: Connection) -> ForkedProcess:
-        """Have it fork a worker that serves `connection`, when it has loaded the pack. Raises
-        OSError.
-        """
+    def fork(self) -> Child:
+        """Have it fork a child, when it has loaded. Raises OSError."""
+        return with_pipe(lambda _, theirs: self._ask(theirs))
+
+    def _ask(self, connection: Connection) -> ForkedProcess:
         control = self._control
         if control is None or self._process is None or self._process.poll() is not None:
             control = self.start()
@@ -167,10 +165,10 @@ class ForkServer:
         files = [connection.fileno(), theirs]
         try:
             try:
-                socket.send_fds(control, [b"w"], files)
+                socket.send_fds(control, [b"f"], files)
             except ConnectionError:
                 # it has ended, and nobody could have waited for that yet
-                socket.send_fds(self.start(), [b"w"], files)
+                socket.send_fds(self.start(), [b"f"], files)
         except OSError:
             os.close(ours)
             raise
@@ -179,7 +177,7 @@ class ForkServer:
         return ForkedProcess(ours)
 
     def close(self) -> None:
-        """End it: it has nothing to save. Workers end when their connections do. May be called
+        """End it: it has nothing to save. Children end when their connections do. May be called
         twice.
         """
         if self._control is not None:
@@ -194,38 +192,25 @@ class ForkServer:
             self._load = -1
 
 
-def run(control: int, load: int) -> None:
-    """The process's life: load, then fork a worker at each request until the other end of `control`
-    is closed.
+def run(control: str, load: str, loader: str) -> None:
+    """The process's life: load, then fork at each request until the other end of `control` is
+    closed.
+
+    `control`, `load`: open files. See ForkServer.
     """
-    with open(load, "rb", closefd=False) as f:
+    with open(int(load), "rb") as f:
         f.seek(0)  # its offset is the parent's, too
-        pack, config, gpu = msgpack.unpackb(f.read(), unicode_errors="surrogateescape")
-    os.close(load)
-    _Forks(socket.socket(fileno=control), _loaded(pack, config, gpu)).serve()
-
-
-def _loaded(pack: bytes, config: dict[str, object], gpu: str) -> Callable[[], ScanEngine]:
-    """Gives a worker its engine; what kept it from being opened is raised there, where the pool
-    hears of it.
-    """
-    try:
-        engine = ScanEngine(decode_pack(pack), EngineConfig(**config), gpu)  # type: ignore[arg-type]
-    except VyreError as error:
-        refused = error
-
-        def refuse() -> ScanEngine:
-            raise refused
-
-        return refuse
-    return lambda: engine
+        body = f.read()
+    module, _, name = loader.partition(":")
+    work = getattr(importlib.import_module(module), name)(body)
+    _Forks(socket.socket(fileno=int(control)), work).serve()
 
 
 class _Forks:
     """The server's own side."""
 
-    def __init__(self, control: socket.socket, engine: Callable[[], ScanEngine]) -> None:
-        self._control, self._engine = control, engine
+    def __init__(self, control: socket.socket, work: Callable[[Connection], None]) -> None:
+        self._control, self._work = control, work
         self._statuses: dict[int, int] = {}
         self._woken, wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -253,13 +238,12 @@ class _Forks:
 
     def _fork(self, files: list[int]) -> None:
         try:
-            if (
-                len(files) == 2
-            ):  # else this process may have no more files open: the pool sees the connection's end
+            # else this process may have no more files open: the parent sees the connection's end
+            if len(files) == 2:
                 connection, status = files
                 pid = os.fork()
                 if pid == 0:
-                    self._work(connection, status)
+                    self._live(connection, status)
                 self._statuses[pid] = os.dup(status)
         except OSError:
             traceback.print_exc()
@@ -267,8 +251,8 @@ class _Forks:
             for file in files:
                 os.close(file)
 
-    def _work(self, connection: int, status: int) -> NoReturn:
-        """A worker's life. `status` stays open as long as it lives."""
+    def _live(self, connection: int, status: int) -> NoReturn:
+        """A child's life. `status` stays open as long as it lives."""
         code = 1
         try:
             # by itself: one that is known to be ready can be signalled
@@ -279,7 +263,8 @@ class _Forks:
             self._control.close()
             for file in (self._woken, self._wake, *self._statuses.values()):
                 os.close(file)
-            serve(Connection(connection), self._engine)
+            let_signals_through()
+            self._work(Connection(connection))
             code = 0
         except BaseException:  # noqa: BLE001 - it must not return into the server's loop
             traceback.print_exc()

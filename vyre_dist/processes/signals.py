@@ -1,4 +1,4 @@
-"""Signals that end a driver, while it starts processes."""
+"""Signals that end a driver: blocked while it starts processes, and its handlers kept."""
 
 from __future__ import annotations
 
