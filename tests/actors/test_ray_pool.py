@@ -35,6 +35,7 @@ from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.errors import UsageError
+from vyre_dist.processes.messages import text_message
 from vyre_dist.sources import DocumentRef, FolderFiles, walk_folders
 
 CPUS, GPUS = 3, 2
@@ -287,7 +288,7 @@ class GpuGoneActor(scan_actor.ScanActor):
 
     def run(self, task: scan_actor.Wire) -> scan_actor.Wire:
         if self._config["backend"] == "auto":
-            return scan_actor._packed(["gpu", "no usable GPU: it was promising"])
+            return text_message(scan_actor.GPU_GONE, "no usable GPU: it was promising")
         return super().run(task)
 
 

@@ -99,4 +99,4 @@ def read_answer(data: bytes) -> tuple[TaskResult | None, str]:
         return decode_result(said.body), ""
     if said.kind == FAILED:
         return None, said.text
-    raise WireError("answer", f"a message of kind {said.kind!r}")
+    raise WireError("worker's answer", f"a message of kind {said.kind!r}")
