@@ -149,7 +149,7 @@ def test_bounds_on_windows(gitleaks: object) -> None:
     """No window of a real pack stands for more grams than allowed, or has its pivot outside of
     it.
     """
-    for program in gitleaks.compiled.programs:  # type: ignore[attr-defined]
+    for program in gitleaks.compiled.rules:  # type: ignore[attr-defined]
         for anchor in program.anchors.anchors:
             assert 1 <= anchor.grams <= MAX_GRAMS
             assert 0 <= anchor.pivot_offset < 4

@@ -179,7 +179,7 @@ def test_more_runs_than_are_looked_for() -> None:
     patterns = [f"[0-9a-f]{{{31 + n}}}" for n in range(MAX_RUNS + 3)]
     compiled = compile_tables([parse(pattern).root for pattern in patterns])
     assert compiled.tables.runs["rule"].tolist() == list(range(MAX_RUNS))
-    assert ["runs of bytes already" in program.reason for program in compiled.programs] == (
+    assert ["runs of bytes already" in program.reason for program in compiled.rules] == (
         [False] * MAX_RUNS + [True] * 3
     )
     arena = Arena.lay_out([b"0" * 31, b"."])
@@ -298,7 +298,7 @@ def test_what_is_nearly_everywhere_is_the_hosts(pattern: str) -> None:
     document by the host.
     """
     compiled = compile_tables([parse(pattern).root])
-    assert compiled.programs[0].route is Route.HOST and compiled.programs[0].reason
+    assert compiled.rules[0].route is Route.HOST and compiled.rules[0].reason
     result = execute_arena(compiled.tables, Arena.lay_out([b"abc", b""]), tile_bytes=64)
     assert result.for_host.tolist() == [(0, 0, NO_POSITION), (1, 0, NO_POSITION)]
 

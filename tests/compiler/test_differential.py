@@ -36,9 +36,9 @@ def check(lab: SimpleNamespace, rng: random.Random, model: GramModel, cases: int
             assert (rule in sure) == expected, (
                 regexes[rule].pattern,
                 text,
-                compiled.programs[rule].route,
+                compiled.rules[rule].route,
             )
-    return {program.route for program in compiled.programs}
+    return {program.route for program in compiled.rules}
 
 
 @settings(max_examples=400, deadline=None)
@@ -107,7 +107,7 @@ def test_confirmed_places_are_matches(
     if regex is None:
         return
     compiled = compile_tables([regex.root], flat_model)
-    if compiled.programs[0].route is not Route.AUTOMATA:
+    if compiled.rules[0].route is not Route.AUTOMATA:
         return
     text = lab.random_haystack(rng, 20)
     covered = {

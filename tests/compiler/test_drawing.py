@@ -112,9 +112,7 @@ def test_every_rule_of_a_pack(gitleaks: SimpleNamespace, noseyparker: SimpleName
     node.
     """
     for pack in (gitleaks, noseyparker):
-        for name, program, regex in zip(
-            pack.ids, pack.compiled.programs, pack.regexes, strict=True
-        ):
+        for name, program, regex in zip(pack.ids, pack.compiled.rules, pack.regexes, strict=True):
             text = draw_text(program, name, str(regex.pattern))
             assert text.endswith("\n") and name in text
             nodes, edges = graph_of(draw_dot(program, name))

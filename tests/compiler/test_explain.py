@@ -66,7 +66,7 @@ def test_runs() -> None:
 
 def test_every_window_is_a_regex(gitleaks: SimpleNamespace) -> None:
     """Each shown window of a real pack parses, to at most four positions."""
-    for program in gitleaks.compiled.programs:
+    for program in gitleaks.compiled.rules:
         for text in summarize(program).windows:
             assert parse(text.encode("latin-1")) is not None
 
@@ -77,14 +77,14 @@ def test_a_pack_as_a_whole(gitleaks: SimpleNamespace) -> None:
     """
     compiled = gitleaks.compiled
     summary = summarize_pack(compiled, default_model())
-    assert sum(summary.routes.values()) == len(compiled.programs)
+    assert sum(summary.routes.values()) == len(compiled.rules)
     assert (summary.grams, summary.table_bytes) == (
         compiled.tables.grams.size,
         compiled.tables.nbytes,
     )
     assert 0 < summary.gram_percent < summary.bitmap_percent < 1
     assert summary.line.startswith(f"tables: {summary.routes['automata']} automata, ")
-    by_rule = sum(summarize(program).hits_per_mb for program in compiled.programs)
+    by_rule = sum(summarize(program).hits_per_mb for program in compiled.rules)
     # rules that share a window count it each
     assert summary.gram_percent * 1e4 <= by_rule < 3 * summary.gram_percent * 1e4
 

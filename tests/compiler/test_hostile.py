@@ -149,7 +149,7 @@ def near_misses(pack: SimpleNamespace, size: int) -> list[bytes]:
     """
     rng = random.Random(8)
     texts = []
-    for program in pack.compiled.programs:
+    for program in pack.compiled.rules:
         windows = []
         for anchor in program.anchors.anchors:
             asked = {

@@ -23,7 +23,7 @@ def test_nearly_all_rules_are_decided_by_tables(
     """At least 97 % of both packs' rules need no host, in less than 4 MB of tables together."""
     size = 0
     for pack in (gitleaks, noseyparker):
-        programs = pack.compiled.programs
+        programs = pack.compiled.rules
         by_tables = sum(program.route in (Route.AUTOMATA, Route.ALWAYS_ON) for program in programs)
         assert by_tables >= 0.97 * len(programs)
         found = sum(
@@ -39,7 +39,7 @@ def test_whoever_takes_another_route_says_why(
 ) -> None:
     """A rule on the host, always on, or bit-parallel has a reason in words."""
     for pack in (gitleaks, noseyparker):
-        for program in pack.compiled.programs:
+        for program in pack.compiled.rules:
             if program.route in (Route.HOST, Route.ALWAYS_ON):
                 assert len(program.reason) > 20
 

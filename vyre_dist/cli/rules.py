@@ -92,7 +92,7 @@ def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) 
     ]
     searched = [regex for regex in loaded.regexes if regex is not None]
     compiled = None if quiet and not as_json else compile_tables([regex.root for regex in searched])
-    programs = iter(() if compiled is None else compiled.programs)
+    programs = iter(() if compiled is None else compiled.rules)
     bad = 0
     for report, regex in zip(reports, loaded.regexes, strict=True):
         bad += not report.ok

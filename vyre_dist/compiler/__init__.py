@@ -1,8 +1,10 @@
-"""The rule compiler: from syntax trees to tables that find every match's offset and run outward
-from there.
+"""The rule compiler: from syntax trees to tables that say where a rule matches.
 
 compiled = compile_tables([parse(pattern).root for pattern in patterns])
-verdicts = execute(compiled.tables, text)  # or execute_arena, for many documents at once
+result = execute(compiled.tables, text)  # or execute_arena, for many documents at once
+
+The tables find four bytes of every match and run automata outward from there. Where a match begins
+and ends is found elsewhere: by span programs, or by google-re2 (extract/).
 """
 
 from vyre_dist.compiler.arena import Arena

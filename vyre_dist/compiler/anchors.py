@@ -1,15 +1,16 @@
-"""Anchors: for one expression, the cheapest windows of four byte classes such that every match
-contains one that begins at an even offset of the text.
+"""Anchors: the cheapest windows of four byte classes of which every match of a rule contains one.
 
 A window is a path of four positions. The windows that are narrow enough to enumerate are the edges
-of a network that spells out the paths from a match's start to its end; a minimum cut of it is the
+of a network that spells out the paths from a match's start to its end. A minimum cut of it is the
 cheapest set of windows that no match avoids, through alternations, optional parts and repeats
-alike. A window costs its expected hits per offset looked at plus what its grams add to a shared
-bitmap's false hits.
+alike. A window costs its expected hits per offset, and what its grams add to the false hits of the
+shared bitmap.
 
-Looking at every second offset halves a prefilter's work (hashing and look-ups are what bounds it on
-a GPU). A match may begin at an even or an odd offset, so the network has every node twice, once for
+The prefilter looks at every second offset, which halves its work; hashing and look-ups bound it on
+a GPU. A match may begin at an even or an odd offset. So the network has every node twice, once for
 each parity of the byte read last, and only windows that begin at an even offset can be bought.
+
+How the grams are hashed is in hashing.py, what their hits lead to in tables.py.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ MAX_GRAMS = 8192
 """The most folded grams that one window may stand for."""
 
 MAX_COST = 0.01
-"""The dearest anchor set that is worth having: hits at one position in a hundred."""
+"""The dearest anchor set that is worth having: hits at one offset in a hundred."""
 
 STRIDE = 2
-"""Every how many offsets of a text a window is looked at: 2, or 1 for all of them."""
+"""The prefilter looks at the windows that begin at multiples of it: 2, or 1 for all windows."""
 
 _MAX_PATHS = 8_000
 _MAX_PRICED_GRAMS = 1 << 20
 
-# Nearly all rules have a cut that is cheaper than a window of this many grams: the others need not
-# be priced.
+# Nearly all rules have a cut that is cheaper than a window of this many grams. Then wider windows
+# need no price.
 _FIRST_GRAMS = 48
 
-# A cut counts a window once for every path that spells it; how often that is the same window shows
-# afterwards.
+# A cut pays for a window once for every path that spells it. Only afterwards it shows how often
+# that was the same window.
 _DOUBLE_COUNTING = 4
 
 Path = tuple[int, ...]
@@ -56,12 +57,11 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One window. `classes`: four byte classes; a match shorter than that is padded with classes of
-    all bytes.
+    """One window.
 
-    `pivot`: the position that the automata run outward from; it takes the window's byte number
-    `pivot_offset`. `rate`: expected hits per byte of text, folded; `grams`: the folded grams that
-    the window stands for.
+    `classes`: four byte classes, those behind a shorter match of all bytes. `pivot`: the position
+    that the automata run outward from; it takes the window's byte number `pivot_offset`. `rate`:
+    expected hits per byte of folded text. `grams`: how many folded grams the window stands for.
     """
 
     classes: tuple[int, ...]
@@ -73,7 +73,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class AnchorSet:
-    """The anchors of one expression (every match contains one), or none and the `reason` why."""
+    """The anchors of one expression, of which every match has one; or the `reason` for none."""
 
     anchors: tuple[Anchor, ...]
     reason: str = ""
@@ -97,8 +97,7 @@ class AnchorSet:
 def choose_anchors(
     positions: PositionAutomaton, model: GramModel, stride: int = STRIDE
 ) -> AnchorSet:
-    """The cheapest anchors for the expression, when windows are looked at every `stride`
-    offsets."""
+    """The cheapest anchors for the expression, for windows at multiples of `stride`."""
     if positions.empty:
         return AnchorSet((), "it matches the empty string, which is everywhere")
     sketch = _Sketch(positions)
@@ -121,11 +120,11 @@ def choose_anchors(
 
 
 class _Sketch:
-    """The position graph with the copies of long repeats merged, and without what lies on no match.
+    """The graph of positions that lie on a match, with the copies of long repeats merged.
 
-    `pads`, numbers below 0, come before the starts: a window may begin one byte before a match that
-    begins at an odd offset. There is a pad for each set of contexts that a match may begin behind:
-    what may stand behind a word's edge only is no letter, which is most of the text.
+    `pads`, numbers below 0, come before the starts, since a window may begin one byte before a
+    match at an odd offset. There is a pad for each set of contexts that a match may begin behind:
+    what stands before a word boundary is no letter, and letters are most of the text.
     """
 
     def __init__(self, positions: PositionAutomaton) -> None:
@@ -192,15 +191,12 @@ def _reachable(roots: set[int], edges: dict[int, set[int]]) -> set[int]:
 
 
 def _usable_windows(sketch: _Sketch, model: GramModel, max_grams: int) -> dict[Path, _Window]:
-    """The paths of four positions, or of fewer at a match's end, that stand for few enough
-    grams.
-    """
+    """The windows of few enough grams, by path: four positions, or fewer at a match's end."""
     pad = (charclass.ALL,) * MAX_WINDOW
     spelled: dict[Path, tuple[int, ...]] = {}
     sizes: dict[tuple[int, ...], int] = {}
     total = 0
-    # An absurd number of alternatives is cut short: the windows that are left out just can't be
-    # used.
+    # An absurd number of alternatives is cut short: the other windows can't be used.
     for path, grams in itertools.islice(_narrow_paths(sketch, max_grams), _MAX_PATHS):
         classes = spelled[path] = (*(sketch.classes[p] for p in path), *pad[len(path) :])
         if classes not in sizes:
@@ -217,9 +213,7 @@ def _usable_windows(sketch: _Sketch, model: GramModel, max_grams: int) -> dict[P
 
 
 def _narrow_paths(sketch: _Sketch, max_grams: int) -> Iterator[tuple[Path, int]]:
-    """(path, the grams that its window stands for); a path of less than four positions ends a
-    match.
-    """
+    """(path, number of grams of its window); a path of less than four positions ends a match."""
     pad = len(folded_bytes(charclass.ALL))
     width = {p: len(folded_bytes(sketch.classes[p])) for p in sketch.follow}
     stack: list[tuple[Path, int]] = [((p,), width[p]) for p in sorted(sketch.follow, reverse=True)]
@@ -240,9 +234,9 @@ def _narrow_paths(sketch: _Sketch, max_grams: int) -> Iterator[tuple[Path, int]]
 
 def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) -> list[Path] | None:
     """The paths of the cheapest set of windows that no match avoids."""
-    # A state is the longest end of the way so far that begins some window (at least its last
-    # position): the states of an Aho-Corasick automaton over positions; and where the way's last
-    # byte lies, modulo the stride.
+    # A state is: the longest suffix of the path so far that begins some window, or its last
+    # position; and where its last byte lies, modulo the stride. These are the states of an
+    # Aho-Corasick automaton over positions.
     begun = {
         path[:length] for path in windows for length in range(2, min(len(path), MAX_WINDOW - 1) + 1)
     }
@@ -298,10 +292,9 @@ def _cheapest_cut(sketch: _Sketch, windows: dict[Path, _Window], stride: int) ->
 def _with_pivots(
     chosen: list[Path], windows: dict[Path, _Window], sketch: _Sketch
 ) -> Iterator[Anchor]:
-    """The windows with as few distinct pivots as a greedy choice finds: each is a start state of
-    the automata.
+    """The windows with few distinct pivots, since each is a start state; a greedy choice.
 
-    Only a position that stands for itself alone can be one.
+    Only a position that stands for itself alone can be a pivot.
     """
     left = list(chosen)
     while left:
@@ -322,7 +315,7 @@ def _why_not(windows: dict[Path, _Window]) -> str:
     if not windows:
         return (
             f"no four bytes in a row of it stand for {MAX_GRAMS} grams or fewer, with few enough "
-            f"hits"
+            "hits"
         )
     return (
         f"the windows that every match contains would hit more than {MAX_COST:.0%} of ordinary text"

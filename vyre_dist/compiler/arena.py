@@ -1,7 +1,6 @@
-"""Arena: many documents, or stretches of documents, side by side, as one launch of a program sees
-them.
+"""Arena: many documents, or stretches of documents, end to end in one buffer.
 
-What the programs do with one is in arena_executor.py.
+One launch of a program sees one arena. What the programs do with it is in arena_executor.py.
 """
 
 from __future__ import annotations
@@ -15,29 +14,31 @@ import numpy.typing as npt
 from vyre_dist.errors import UsageError
 
 Positions = npt.NDArray[np.int64]
+"""Byte positions in an arena."""
+
 Flags = npt.NDArray[np.bool_]
 
 ALIGNMENT = 16
-"""Documents are packed at multiples of this."""
+"""Documents begin at multiples of this."""
 
 _STRIDE = 2
 
 
 def arena_size(sizes: Sequence[int], alignment: int = ALIGNMENT) -> int:
-    """The bytes that Arena.lay_out takes for stretches of these sizes."""
+    """The bytes that Arena.lay_out takes for stretches of these sizes, padding included."""
     return sum(-(-size // alignment) * alignment for size in sizes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arena:
-    """`data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64
-    [documents].
+    """Documents in one buffer.
 
-    Every document begins at an even position: a window may begin one byte before a match, and only
-    where the match begins at an odd position, so that byte is the document's own. What lies between
-    documents is never looked at for its own sake. `at_start`, `at_end` bool [documents]: whether
-    the whole document begins (ends) where its stretch does. Where it does not, the bytes beyond are
-    not known, and whatever would have to read them is left open.
+    `data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64 [documents].
+    `at_start`, `at_end` bool [documents]: whether the document begins (ends) where its stretch
+    does. Where it does not, the bytes beyond are unknown, and what depends on them is left open.
+
+    Every document begins at an even position. A window may begin one byte before a match, but only
+    if the match begins at an odd position; so that byte is the document's own.
 
     Raises:
         UsageError: documents overlap, are out of order, lie outside of the data or begin at an odd

@@ -1,5 +1,4 @@
-"""The programs on compiled tables, executed in NumPy exactly as a kernel executes them: the oracle
-for the kernels.
+"""The programs on compiled tables, in NumPy exactly as a kernel executes them: its oracle.
 
 1. bitmap: every position of the arena that is a multiple of the tables' stride; the folded
    little-endian 4-byte window that begins there, over documents' edges, zeros past the arena's end;

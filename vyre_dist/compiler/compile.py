@@ -1,5 +1,6 @@
-"""compile_tables: a pack's syntax trees to PackTables, with what was decided for each rule kept for
-people.
+"""compile_tables: from a pack's syntax trees to PackTables.
+
+How one rule is compiled is in routed_rule.py, how rules are put together in tables.py.
 """
 
 from __future__ import annotations
@@ -16,39 +17,35 @@ from vyre_dist.regex.nodes import Node
 
 @dataclass(frozen=True, slots=True)
 class CompiledTables:
-    """`programs`: one for each tree that was given, in order; `tables`: all of them together."""
+    """`rules`: one for each tree that was given, in order. `tables`: all of them together."""
 
-    programs: tuple[RoutedRule, ...]
+    rules: tuple[RoutedRule, ...]
     tables: PackTables
 
     def route_counts(self) -> dict[str, int]:
         """How many rules take each route, by its name in lower case."""
         counts = {route.name.lower(): 0 for route in Route}
-        for program in self.programs:
-            counts[program.route.name.lower()] += 1
+        for routed in self.rules:
+            counts[routed.route.name.lower()] += 1
         return counts
 
 
 def compile_tables(roots: Sequence[Node], model: GramModel | None = None) -> CompiledTables:
-    """Compile syntax trees (`vyre_dist.regex.parse(...).root`); `model`: the shipped one unless
-    another is given.
+    """Compile syntax trees (`vyre_dist.regex.parse(...).root`), equal ones once.
 
-    Equal trees are compiled once. Never fails for a tree's sake: what does not fit takes the route
-    HOST.
+    `model`: None for the shipped one. No tree makes it fail: what is too large is for the host.
     """
     model = model or default_model()
     done: dict[Node, RoutedRule] = {}
-    programs = []
+    rules = []
     runs = 0
     for root in roots:
-        program = done.get(root)
-        if program is None:
-            program = done[root] = compile_rule(root, model)
-        runs += program.run is not None
-        if program.run is not None and runs > MAX_RUNS:
-            why = (
-                f"{program.reason}; {MAX_RUNS} other rules are looked for by runs of bytes already"
-            )
-            program = replace(program, run=None, reason=why)
-        programs.append(program)
-    return CompiledTables(tuple(programs), build_tables(programs, model))
+        routed = done.get(root)
+        if routed is None:
+            routed = done[root] = compile_rule(root, model)
+        runs += routed.run is not None
+        if routed.run is not None and runs > MAX_RUNS:
+            why = f"{routed.reason}; {MAX_RUNS} other rules are looked for by runs of bytes already"
+            routed = replace(routed, run=None, reason=why)
+        rules.append(routed)
+    return CompiledTables(tuple(rules), build_tables(rules, model))

@@ -1,11 +1,13 @@
-"""Automata that run outward from a pivot: subset construction over positions, with bounds on what
-it may cost.
+"""Dfa: the automata that run outward from a pivot, by subset construction over positions.
 
-A state is (positions that may come next, contexts in which the match is complete); sets with the
-same future meet early that way. State 0 is dead and state 1 has accepted: whoever gets there stops.
-The last column of a table is the edge of the text. Existence is all that is asked, so as soon as a
-match is certain the state is 1: an optional prefix costs nothing. What happens to a table
-afterwards is in minimize.py.
+A state is (positions that may come next, contexts in which the match is complete), so that sets
+with the same future are one state. State 0 is dead, state 1 has accepted; both stop the run. The
+last column of a table is the edge of the text. The automata say whether there is a match, not how
+long it is: as soon as one is certain the state is 1, and an optional suffix costs nothing.
+
+Construction is bounded (MAX_STATES, _MAX_WORK). Minimization is in minimize.py.
+
+Source: M. O. Rabin and D. Scott, "Finite automata and their decision problems" (1959).
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ _MAX_WORK = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Dfa:
-    """`columns[symbol]` (257 of them: the bytes and the edge) is a column of `table`, uint16
-    [states, columns].
+    """`table`: uint16 [states, columns]: the next state.
 
-    `entries`: the states to begin in, one for each pivot that was asked for.
+    `columns[symbol]`: the symbol's column, for the 256 bytes and the edge. `entries`: the states to
+    begin in, one for each pivot that was asked for.
     """
 
     columns: bytes
@@ -51,11 +53,11 @@ class Dfa:
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """Bytes that no position tells apart, as one column each.
+    """Byte classes: a column for each set of bytes that no position tells apart.
 
     `columns`: see Dfa. `reach[c]`: the positions that take the bytes of column c. `contexts[c]`:
-    their context, as a 4-bit mask (several bits only where no final position cares). The edge's
-    column comes last.
+    their context, as a 4-bit mask; several bits only where no final position cares. The last column
+    is the edge.
     """
 
     columns: bytes
@@ -64,9 +66,7 @@ class Alphabet:
 
 
 def reachable(direction: Direction, roots: int) -> int:
-    """The positions that can be read from `roots` on, those included, and that lead to a complete
-    match.
-    """
+    """The positions on a way from `roots`, those included, to the end of a match."""
     seen = fresh = roots
     while fresh:
         ahead = 0
@@ -87,8 +87,10 @@ def reachable(direction: Direction, roots: int) -> int:
 
 
 def make_alphabet(classes: Sequence[int], members: int, *, by_context: bool) -> Alphabet:
-    """The columns for the positions in `members`. Raises RegexTooLargeError when all bytes have one
-    of their own.
+    """The byte classes of the positions in `members`.
+
+    Raises:
+        RegexTooLargeError: every byte has a class of its own.
     """
     takers: dict[int, int] = {}
     for p in bits_of(members):
@@ -187,9 +189,7 @@ class _Subsets:
         return number
 
     def _reduced(self, read: int) -> int:
-        """Without positions that another one outdoes: of a repeat's optional copies, one has the
-        most left.
-        """
+        """`read` without what another position covers: of optional copies one has the most left."""
         for ladder in self._ladders:
             rungs = read & ladder
             if rungs & (rungs - 1):

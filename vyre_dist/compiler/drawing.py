@@ -1,5 +1,6 @@
-"""One rule's way through the tables, drawn: as text for a terminal, and for Graphviz. Nothing is
-decided here.
+"""A drawing of how one rule is matched: as text for a terminal, and as a Graphviz graph.
+
+What is drawn was decided in routed_rule.py; its numbers and words are in explain.py.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ _SHOWN_WINDOWS = 12
 _DRAWN_STATES = 40
 
 
-def draw_text(program: RoutedRule, title: str, regex: str) -> str:
-    """The stages from top to bottom, each with what it looks at and why the rule takes no better
-    route.
-    """
-    summary = summarize(program)
+def draw_text(routed: RoutedRule, title: str, regex: str) -> str:
+    """The stages from top to bottom, what each looks at, and why the rule takes no better route."""
+    summary = summarize(routed)
     shown = (
         ["regex:", *(f"    {line}" for line in regex.splitlines())]
         if "\n" in regex
@@ -35,7 +34,7 @@ def draw_text(program: RoutedRule, title: str, regex: str) -> str:
     if summary.reason:
         lines.append(f"why: {summary.reason}")
     lines.append("")
-    stages = list(_stages(program))
+    stages = list(_stages(routed))
     for number, (name, details) in enumerate(stages):
         lines.append(f"  {name}")
         rail = "  │  " if number < len(stages) - 1 else "     "
@@ -45,10 +44,10 @@ def draw_text(program: RoutedRule, title: str, regex: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stages(program: RoutedRule) -> Iterator[tuple[str, list[str]]]:
-    summary = summarize(program)
-    anchors = sorted(program.anchors.anchors, key=lambda anchor: -anchor.rate)
-    if program.route is Route.NEVER:
+def _stages(routed: RoutedRule) -> Iterator[tuple[str, list[str]]]:
+    summary = summarize(routed)
+    anchors = sorted(routed.anchors.anchors, key=lambda anchor: -anchor.rate)
+    if routed.route is Route.NEVER:
         yield "nothing to do", ["no document is looked at for this rule"]
         return
     if anchors:
@@ -68,38 +67,38 @@ def _stages(program: RoutedRule) -> Iterator[tuple[str, list[str]]]:
         yield "bitmap, then grams: every match contains one of these windows", details
         yield (
             "probes: bytes around the window, by their distance from the pivot",
-            list(_probe_lines(program)),
+            list(_probe_lines(routed)),
         )
-    if program.route is Route.ALWAYS_ON:
-        yield "every place: a match may begin there", [f"{len(program.pivots)} ways to begin"]
-        yield "probes: bytes around the place", list(_probe_lines(program))
-        yield "automaton after, from the place's own byte on", [_size(program.forward)]
-        yield "automaton before: the byte before the place", [_size(program.backward)]
+    if routed.route is Route.ALWAYS_ON:
+        yield "every place: a match may begin there", [f"{len(routed.pivots)} ways to begin"]
+        yield "probes: bytes around the place", list(_probe_lines(routed))
+        yield "automaton after, from the place's own byte on", [_size(routed.forward)]
+        yield "automaton before: the byte before the place", [_size(routed.backward)]
         yield (
             "confirmed",
             ["google-re2 finds the spans in documents where a candidate comes this far"],
         )
-    elif program.route is Route.AUTOMATA:
-        yield "automaton after, from the pivot's own byte on", [_size(program.forward)]
-        yield "automaton before, from the byte before the pivot back", [_size(program.backward)]
+    elif routed.route is Route.AUTOMATA:
+        yield "automaton after, from the pivot's own byte on", [_size(routed.forward)]
+        yield "automaton before, from the byte before the pivot back", [_size(routed.backward)]
         yield (
             "confirmed",
             ["google-re2 finds the spans in documents where a candidate comes this far"],
         )
     else:
-        if program.run is not None:
+        if routed.run is not None:
             yield (
                 "runs: blocks of sixteen bytes of one class, and what is around them",
-                [run_text(program.run)],
+                [run_text(routed.run)],
             )
-        narrowed = anchors or program.run
+        narrowed = anchors or routed.run
         where = "documents with such a candidate" if narrowed else "every document"
         yield "host", [f"google-re2 searches {where}"]
 
 
-def _probe_lines(program: RoutedRule) -> Iterator[str]:
-    for number, (pivot, probes) in enumerate(zip(program.pivots, program.probes, strict=True)):
-        own = [anchor for anchor in program.anchors.anchors if anchor.pivot == pivot]
+def _probe_lines(routed: RoutedRule) -> Iterator[str]:
+    for number, (pivot, probes) in enumerate(zip(routed.pivots, routed.probes, strict=True)):
+        own = [anchor for anchor in routed.anchors.anchors if anchor.pivot == pivot]
         seen = " ".join(_probe_text(probe) for probe in sorted(probes))
         where = _window_list(own) if own else f"way {number + 1}"
         yield f"{where}: {seen or 'none, no other byte is sure'}"
@@ -125,25 +124,25 @@ def _size(automaton: Dfa | Nfa | None) -> str:
     return "none"
 
 
-def draw_dot(program: RoutedRule, title: str) -> str:
-    """The same way as a Graphviz graph; automata of few states are drawn state by state."""
+def draw_dot(routed: RoutedRule, title: str) -> str:
+    """The same as a Graphviz graph; automata of few states are drawn state by state."""
     lines = [
         "digraph way {",
         f"  label={_quoted(title)}; labelloc=t; rankdir=LR; compound=true;",
         "  node [shape=box, fontname=monospace];",
-        f"  end [label={_quoted(_end_label(program))}, peripheries=2];",
+        f"  end [label={_quoted(_end_label(routed))}, peripheries=2];",
     ]
     windows: dict[str, str] = {}
-    for anchor in program.anchors.anchors:
+    for anchor in routed.anchors.anchors:
         text = window_text(anchor.classes)
         if text not in windows:
             windows[text] = f"w{len(windows)}"
             label = f"{text}\n{hits_per_mb(anchor.rate):.3g} hits/MB"
             lines.append(f"  {windows[text]} [label={_quoted(label)}];")
-    for number, (pivot, probes) in enumerate(zip(program.pivots, program.probes, strict=True)):
+    for number, (pivot, probes) in enumerate(zip(routed.pivots, routed.probes, strict=True)):
         label = f"pivot {number}" + "".join(f"\n{_probe_text(probe)}" for probe in sorted(probes))
         lines.append(f"  p{number} [shape=ellipse, label={_quoted(label)}];")
-        for anchor in program.anchors.anchors:
+        for anchor in routed.anchors.anchors:
             if anchor.pivot == pivot:
                 edge = (
                     f"  {windows[window_text(anchor.classes)]} -> p{number} "
@@ -151,33 +150,33 @@ def draw_dot(program: RoutedRule, title: str) -> str:
                 )
                 if edge not in lines:
                     lines.append(edge)
-    lines += _dot_automata(program)
+    lines += _dot_automata(routed)
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _end_label(program: RoutedRule) -> str:
-    if program.route is Route.NEVER:
+def _end_label(routed: RoutedRule) -> str:
+    if routed.route is Route.NEVER:
         return "no text can match"
-    if program.run is not None:
-        return f"google-re2 on documents with {run_text(program.run)}"
-    if program.route is Route.HOST and not program.anchors.anchors:
+    if routed.run is not None:
+        return f"google-re2 on documents with {run_text(routed.run)}"
+    if routed.route is Route.HOST and not routed.anchors.anchors:
         return "google-re2 on every document"
     return "google-re2 finds the spans"
 
 
-def _dot_automata(program: RoutedRule) -> Iterator[str]:
-    pivots = range(len(program.pivots))
-    if program.route is Route.ALWAYS_ON:
+def _dot_automata(routed: RoutedRule) -> Iterator[str]:
+    pivots = range(len(routed.pivots))
+    if routed.route is Route.ALWAYS_ON:
         yield '  all [label="every place"];'
         yield from (f"  all -> p{number};" for number in pivots)
-    if program.route is Route.HOST:
+    if routed.route is Route.HOST:
         yield from (f"  p{number} -> end;" for number in pivots)
-    if program.forward is None or program.backward is None:
+    if routed.forward is None or routed.backward is None:
         return
-    yield from _dot_automaton("f", "after: reads onwards, the pivot's byte first", program.forward)
-    yield from _dot_automaton("b", "before: reads backwards", program.backward)
+    yield from _dot_automaton("f", "after: reads onwards, the pivot's byte first", routed.forward)
+    yield from _dot_automaton("b", "before: reads backwards", routed.backward)
     for number in pivots:
-        for prefix, automaton in (("f", program.forward), ("b", program.backward)):
+        for prefix, automaton in (("f", routed.forward), ("b", routed.backward)):
             if entry := _entry_node(prefix, automaton, number):
                 yield f"  p{number} -> {entry};"
     yield "  f1 -> end;"
@@ -197,9 +196,7 @@ def _is_drawn(automaton: Dfa | Nfa) -> bool:
 
 
 def _dot_automaton(prefix: str, label: str, automaton: Dfa | Nfa) -> Iterator[str]:
-    """A cluster whose states are named by prefix and number; just one node, the accepting one, for
-    large ones.
-    """
+    """A cluster of states, named by prefix and number; a large automaton is one node."""
     yield f"  subgraph cluster_{prefix} {{ label={_quoted(label)};"
     if not isinstance(automaton, Dfa) or not _is_drawn(automaton):
         yield f"    {prefix}1 [label={_quoted(_size(automaton))}];"

@@ -1,5 +1,6 @@
-"""The compiler's typed errors. A rule that the tables can't take is no error: it is routed to the
-host with a reason.
+"""The compiler's errors.
+
+A rule that the tables can't take is no error: its route is HOST, with a reason (routed_rule.py).
 """
 
 from __future__ import annotations
@@ -8,10 +9,7 @@ from vyre_dist.errors import VyreError
 
 
 class TableFormatError(VyreError):
-    """Stored tables are damaged, or were written by another version.
-
-    `what` names the thing that was read, `found` says what is wrong with it.
-    """
+    """Stored tables are damaged, or of another version: `found` says what is wrong with `what`."""
 
     def __init__(self, what: str, found: str) -> None:
         self.what = what
@@ -24,8 +22,8 @@ class TableFormatError(VyreError):
 class RegexTooLargeError(VyreError):
     """An expression needs more than the compiler may spend on one rule.
 
-    `resource` is what ran out ("positions", "edges", "states", ...), `needed` how much was asked
-    for at the point where it stopped, `limit` the bound.
+    `resource`: what ran out ("positions", "states", ...). `needed`: how much was asked for when the
+    compiler stopped. `limit`: how much is allowed.
     """
 
     def __init__(self, resource: str, needed: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""execute: what the tables say about one text. The work is done by arena_executor.py."""
+"""execute: what the tables say about one text, as an arena of one document (arena_executor.py)."""
 
 from __future__ import annotations
 

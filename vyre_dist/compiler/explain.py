@@ -1,7 +1,6 @@
-"""What was decided for a rule, and for a whole pack, in numbers and words for people. Nothing is
-decided here.
+"""What the compiler decided for a rule, and for a whole pack, in numbers and words for people.
 
-Drawings of one rule's way are in drawing.py.
+Nothing is decided here. Drawings of one rule are in drawing.py.
 """
 
 from __future__ import annotations
@@ -23,9 +22,11 @@ _SHOWN_WINDOWS = 3
 
 @dataclass(frozen=True, slots=True)
 class RuleSummary:
-    """`windows`: the anchors as regexes. `hits_per_mb`: expected true hits in 10^6 bytes; `grams`:
-    what they add to the bitmap; `chance_hits_per_mb`: the false hits that cost. `run`: what is
-    looked for instead of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
+    """One rule.
+
+    `windows`: the anchors as regexes. `hits_per_mb`: expected true hits in 10^6 bytes. `grams`: how
+    many of them are in the bitmap; `chance_hits_per_mb`: the false hits that they add. `run`: what
+    is looked for instead of windows, such as `40 or more of [0-9a-f] in a row`. `after`, `before`:
     the automata, such as `table, 26 states`; empty where there is none. `reason`: why the rule
     takes no better route.
     """
@@ -63,9 +64,11 @@ class RuleSummary:
 
 @dataclass(frozen=True, slots=True)
 class PackSummary:
-    """A whole pack. `routes`: rules by route. Rates are estimates for ordinary text and source
-    code, by the shipped model: `bitmap_percent` and `gram_percent` of positions; the latter hold a
-    window of four bytes of some rule. How many of those pass their probes is not estimated.
+    """A whole pack.
+
+    `routes`: how many rules take each. `bitmap_percent`: of offsets, those whose window passes the
+    bitmap. `gram_percent`: those that hold a window of some rule; how many of these pass their
+    probes is not estimated. Both are estimates of the shipped model for text and source code.
     """
 
     routes: dict[str, int]
@@ -100,24 +103,24 @@ def summarize_pack(compiled: CompiledTables, model: GramModel) -> PackSummary:
     )
 
 
-def summarize(program: RoutedRule) -> RuleSummary:
-    """The program's summary."""
-    anchors = program.anchors
+def summarize(routed: RoutedRule) -> RuleSummary:
+    """The rule's summary."""
+    anchors = routed.anchors
     return RuleSummary(
-        route=program.route.name.lower(),
+        route=routed.route.name.lower(),
         windows=tuple(dict.fromkeys(window_text(anchor.classes) for anchor in anchors.anchors)),
         hits_per_mb=hits_per_mb(anchors.rate),
         chance_hits_per_mb=hits_per_mb(anchors.grams * GRAM_PRICE),
         grams=anchors.grams,
-        run="" if program.run is None else run_text(program.run),
-        after=automaton_text(program.forward),
-        before=automaton_text(program.backward),
-        reason=program.reason,
+        run="" if routed.run is None else run_text(routed.run),
+        after=automaton_text(routed.forward),
+        before=automaton_text(routed.backward),
+        reason=routed.reason,
     )
 
 
 def hits_per_mb(rate: float) -> float:
-    """Hits in 10^6 bytes from a rate per offset that is looked at."""
+    """Hits in 10^6 bytes, from a rate per offset at which windows are looked at."""
     return rate * 1e6 / STRIDE
 
 

@@ -1,7 +1,7 @@
 """Fragments: Glushkov's construction, node by node, with conditions on its edges.
 
-A fragment is what a sub-expression becomes: positions (one for every byte class once counted
-repeats are written out), who may follow whom, where matches start and end. Sets of positions are
+A fragment is what a sub-expression becomes: its positions, who may follow whom, where matches start
+and end. A position is one byte class, once counted repeats are written out. Sets of positions are
 integers, bit p for position p. How fragments become a position automaton is in
 position_automaton.py.
 
@@ -27,20 +27,20 @@ from vyre_dist.regex.nodes import (
     fold,
 )
 
-# Of a long counted repeat only these copies at either end may hold an anchor: the rest would only
-# show the same windows again.
+# Of a long counted repeat only these copies at either end may hold an anchor: the others would show
+# the same windows again.
 _EDGE_COPIES = 4
 
 
 @dataclass(slots=True)
 class Fragment:
-    """`first`, `last`: condition -> positions. `null`: when the empty string matches, as a
-    condition.
+    """`classes[p]`, `follow[p]`: the bytes that position p takes, and the positions after it.
 
-    `conditional`: (from, to, condition) edges beside the plain ones in `follow`. `rep`: for each
-    position the one that stands for it when anchors are chosen; `fixed`: whether it may lie in an
-    anchor. `ladders`: sets of positions (ascending) that are the same spot of the optional copies
-    of one repeat.
+    `first`, `last`: the positions that a match starts (ends) with, by condition. `null`: the
+    condition under which the empty string matches. `conditional`: (from, to, condition) edges
+    beside the plain ones in `follow`. `rep[p]`: the position that stands for p when anchors are
+    chosen. `fixed[p]`: whether p may lie in an anchor. `ladders`: sets of positions, each the same
+    spot in the optional copies of one repeat.
     """
 
     classes: list[int] = field(default_factory=list)

@@ -1,10 +1,10 @@
 """GramModel: how often a window of byte classes occurs in ordinary text and source code.
 
 The model is a table of 4-gram frequencies made by benchmarks/make_gram_model.py. Grams are folded
-with `| 0x20` as the prefilter folds its input: upper case becomes lower, and a few other bytes meet
-as well. The commonest grams are kept exactly; of the others, those with the same kinds of bytes in
-the same order share their mean rate, so the sum over a wide window is right although a single rare
-gram's rate is a guess. What to do with the rates is not decided here.
+with `| 0x20`, as the prefilter folds its input: upper case becomes lower, and a few other bytes
+fall together as well. The commonest grams are kept exactly. Of the others, those with the same
+kinds of bytes in the same order share their mean rate: the sum over a wide window is right, a
+single rare gram's rate is a guess. What is decided by these rates is in anchors.py and hashing.py.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class GramModel:
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> GramModel:
-        """The model in what encode_grams returned.
+        """The model that encode_grams wrote.
 
         Raises:
             TableFormatError: it is damaged or of another version.
@@ -134,9 +134,7 @@ class GramModel:
     def _case(
         self, window: Sequence[int], classes: Sequence[tuple[int, ...]]
     ) -> npt.NDArray[np.float64]:
-        """For each gram of the window, what share of its spellings the classes allow; last position
-        first.
-        """
+        """Of each gram's spellings the share that the classes allow; axes from the last byte on."""
         weights = np.ones([1] * len(window))
         for index, (mask, members) in enumerate(zip(window, classes, strict=True)):
             own = [
@@ -175,9 +173,7 @@ def default_model() -> GramModel:
 
 @functools.cache
 def default_model_digest() -> str:
-    """A hash of the model that ships with the package: part of the key of whatever was compiled
-    with it.
-    """
+    """A hash of the shipped model: part of the key of whatever was compiled with it."""
     return hashlib.sha256(_default_blob()).hexdigest()[:16]
 
 
@@ -205,9 +201,7 @@ def window_grams(window: Sequence[int]) -> Grams:
 
 
 def cross(classes: Sequence[tuple[int, ...]]) -> Grams:
-    """Every gram with one byte out of each class (first byte lowest); the first class varies
-    fastest.
-    """
+    """Every gram with one byte out of each class, first byte lowest and varying fastest."""
     grams = np.zeros(1, np.uint32)
     for index, members in enumerate(classes):
         grams = (

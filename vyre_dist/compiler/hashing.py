@@ -1,11 +1,9 @@
-"""The prefilter's bitmap: which 4-byte windows are worth a second look, two bits of one word per
-hash value.
+"""The prefilter's bitmap: a Bloom filter of the 4-byte windows that are worth a second look.
 
-A multiplicative hash of the folded window names a word of 32 bits and two bits of it; a window
-passes if both are set. Both lie in one word, so that one look-up fetches them: a second bit costs
-two instructions, and lets through far fewer than one bit does. The multiplier is chosen for the
-grams at hand, so that what ordinary text is full of rarely falls on bits that are set for something
-else.
+A multiplicative hash of the folded window names a word of 32 bits and two bits of it. The window
+passes if both are set. Both lie in one word, so that one look-up fetches them: the second bit costs
+two instructions, and far fewer windows pass. The multiplier is chosen for the grams at hand: the
+common windows of ordinary text should rarely fall on bits that are set for something else.
 
 Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (2007),
 with a block of one word.
@@ -27,7 +25,7 @@ FOLD_WORD = 0x20202020
 
 _TRIED_MULTIPLIERS = 128
 
-# false hits per offset that no other multiplier is tried for: one in ten megabytes
+# with so few false hits per offset no other multiplier is tried: one in ten megabytes
 _FALSE_HITS = 1e-7
 
 BitmapWords = npt.NDArray[np.uint32]
@@ -41,9 +39,9 @@ def hash_grams(grams: Grams, multiplier: int, bits: int) -> BitmapWords:
 def word_and_bits(grams: Grams, multiplier: int, bits: int) -> tuple[BitmapWords, BitmapWords]:
     """(word number, the one or two bits in it) of each folded gram, in a bitmap of 2^bits bits.
 
-    Of the 64-bit product the low half's top bits are the word, the lowest five of either half a bit
-    in it: all bytes have a say in the middle of a product, and a shift by a whole half takes its
-    lowest five without another instruction.
+    The top bits of the 64-bit product's low half are the word. The lowest five bits of either half
+    name a bit in it: all bytes of the gram influence the middle of the product, and a shift by a
+    whole half costs no other instruction.
     """
     product = grams.astype(np.uint64) * np.uint64(multiplier)
     low, high = product.astype(np.uint32), (product >> np.uint64(32)).astype(np.uint32)
@@ -68,8 +66,9 @@ def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.
 
 
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
-    """(a multiplier, its expected hits per offset that is looked at, true ones included): the one
-    with the fewest of those that are tried, or the first with next to no false ones.
+    """(multiplier, expected hits per offset, true ones included), the best of those tried.
+
+    The first one with next to no false hits ends the search.
     """
     common, rates = model.common()
     candidates = (

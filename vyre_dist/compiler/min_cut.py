@@ -1,7 +1,9 @@
-"""Minimum cuts: which edges to pay for so that no free way is left from source to sink.
+"""Minimum cuts of flow networks: the cheapest edges without which no path leads to the sink.
+
+Capacities are floats; an edge of infinite capacity can't be cut.
 
 Source: E. A. Dinic, "Algorithm for solution of a problem of maximum flow in networks with power
-estimation" (1970). Capacities are floats; an infinite one can't be cut.
+estimation" (1970).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class FlowNetwork:
         return len(self._out) - 1
 
     def add_edge(self, source: int, target: int, capacity: float) -> int:
-        """A new edge's number: even, the odd ones are the ways back."""
+        """A new edge's number: even, the odd ones are the reverse edges."""
         edge = len(self._to)
         self._to += (target, source)
         self._room += (capacity, 0.0)
@@ -65,9 +67,7 @@ class FlowNetwork:
         return level
 
     def _augment(self, source: int, sink: int, level: list[int], start: list[int]) -> float:
-        """Push flow along one path of the level graph; returns how much, 0 if there is none
-        left.
-        """
+        """Push flow along one path of the level graph; returns how much, 0 for no path."""
         path: list[int] = []
         node = source
         while node != sink:

@@ -1,8 +1,8 @@
-"""Minimization of a Dfa, its states and its columns. The automaton's meaning is determinize.py's
-business.
+"""Minimization of a Dfa: fewer states, fewer columns, the same answers.
 
-Source: E. F. Moore, "Gedanken-experiments on sequential machines" (1956), with rows compared by a
-hash of 64 bits and the final partition checked without it.
+Rows are compared by a hash of 64 bits; the final partition is checked without it.
+
+Source: E. F. Moore, "Gedanken-experiments on sequential machines" (1956).
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from vyre_dist.compiler.determinize import ACCEPT, DEAD, Dfa
 
 
 def minimize(dfa: Dfa) -> Dfa:
-    """The least automaton with the same answers from every entry; states 0 and 1 keep their
-    numbers.
-    """
+    """The least automaton with the same answers from every entry; states 0 and 1 stay."""
     table, entries = dfa.table, np.array(dfa.entries, np.int64)
     while (certain := np.flatnonzero((table == ACCEPT).all(axis=1))).size > 1:
         # Whatever comes next, there is a match: no need to wait for it.
@@ -37,9 +35,7 @@ def minimize(dfa: Dfa) -> Dfa:
 
 
 def _partition(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
-    """The block of each state; that of DEAD is 0, that of ACCEPT 1, the rest by first
-    occurrence.
-    """
+    """The block of each state: 0 for DEAD, 1 for ACCEPT, the rest by first occurrence."""
     states, columns = table.shape
     weights = np.random.default_rng(columns).integers(1, 1 << 62, columns, np.int64) * 2 + 1
     blocks = np.zeros(states, np.int64)

@@ -1,10 +1,12 @@
-"""Bit-parallel automata: what runs outward from a pivot when a table of all subsets would be too
-large.
+"""Nfa: the bit-parallel automata that run outward from a pivot where a Dfa would be too large.
 
-The state is a set of positions in 64-bit words. A step looks at the next symbol: if a position of
-the set is final in that symbol's context, there is a match; else the set becomes the union of what
-follows its positions, cut down to what takes the symbol. An empty set is dead. Running them is the
-executor's business.
+The state is a set of positions in 64-bit words. A step looks at the next symbol. If a position of
+the set is final in that symbol's context, there is a match. Else the set becomes the union of what
+follows its positions, restricted to what takes the symbol. An empty set is dead. The automata are
+run in runners.py.
+
+Source: G. Navarro and M. Raffinot, "Compact DFA representation for fast regular expression search"
+(2001), for Glushkov's automaton in bits.
 """
 
 from __future__ import annotations
@@ -24,15 +26,16 @@ from vyre_dist.regex.context import ANY_CONTEXT
 MAX_NFA_POSITIONS = 256
 
 PositionSets = npt.NDArray[np.uint64]
+"""Sets of positions, 64 positions in a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nfa:
-    """`columns`: as in Dfa. For n positions in w words: `follow` [n, w], `reach` [columns, w],
-    `final` [columns, w].
+    """`columns`: as in Dfa. For n positions in w words:
 
-    `entries`: the position (state: that one alone) to begin in, for each pivot; -1 where nothing
-    can match.
+    `follow` [n, w]: the positions after each. `reach` [columns, w]: those that take the column's
+    bytes. `final` [columns, w]: those that end a match before them. `entries`: for each pivot the
+    position to begin in, -1 where nothing can match.
     """
 
     columns: bytes

@@ -1,10 +1,9 @@
-"""The position automaton: what all later stages work on. Assertions are gone; only contexts at the
-edges are left.
+"""PositionAutomaton: one expression as Glushkov's automaton, which all later stages work on.
 
-A position whose edges depend on the byte's context is split into one position per context (newline,
-word, other), after which every edge either exists or does not. What remains of assertions is which
-contexts may stand before a match's first byte (`start`) and after its last (`accept`), 4-bit masks
-per position.
+It has no assertions. A position whose edges depend on the byte's context is split into one position
+per context (newline, word, other); then every edge either exists or does not. What remains of
+assertions are the contexts before a match's first byte (`start`) and after its last (`accept`), a
+4-bit mask for each position. The construction from the tree is in fragment.py.
 """
 
 from __future__ import annotations
@@ -29,12 +28,11 @@ _MAX_WORK = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """The automaton for reading one way from a position: `follow[p]` is the set of positions read
-    after p.
+    """The automaton for reading in one direction.
 
-    `final[p]`: the contexts (4-bit mask) of the byte after p, in reading order, with which a match
-    is complete. `ladders`: (positions, whether the lowest of them accepts whatever the others do;
-    else the highest).
+    `follow[p]`: the set of positions that may be read after p. `final[p]`: the contexts of the next
+    byte with which a match is complete after p, a 4-bit mask. `ladders`: sets of positions of which
+    one accepts whatever the others accept: the lowest if `lowest_wins`, else the highest.
     """
 
     follow: tuple[int, ...]
@@ -45,7 +43,7 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class PositionAutomaton:
-    """One expression's positions. `classes[p]`: the bytes that position p takes, a 256-bit mask.
+    """The automaton of one expression. `classes[p]`: the bytes that p takes, a 256-bit mask.
 
     `forward` reads a match onwards from a position, `backward` towards its start. `start[p]`,
     `accept[p]`: the contexts before (after) p with which a match may begin (end) there; 0 if it
@@ -64,7 +62,7 @@ class PositionAutomaton:
 
 
 def build_position_automaton(root: Node) -> PositionAutomaton:
-    """The positions of `root`.
+    """The automaton of `root`.
 
     Raises:
         RegexTooLargeError: more than MAX_POSITIONS, or too many edges between them.
@@ -112,8 +110,9 @@ def _to_split(*fragments: Fragment) -> int:
 
 
 class _Split:
-    """Old positions to new ones: `parts[p]` are (new position, context) pairs; context None where p
-    stayed whole.
+    """From old positions to new ones.
+
+    `parts[p]`: (new position, context) pairs; context None where p stayed whole.
     """
 
     def __init__(self, fragment: Fragment, need: int) -> None:

@@ -1,7 +1,6 @@
-"""Probes: bytes some way off an anchor's pivot that every match must have, looked at before an
-automaton is started.
+"""Probes: tests of bytes around a pivot that every match must pass, before an automaton runs.
 
-They lengthen windows, whose four bytes are all that can be hashed: an offset is an *exact
+They lengthen windows, of which only four bytes can be hashed: an offset is an *exact
 candidate* if its window is one of the grams and its probes pass. Every pivot has them: windows that
 the model takes for rare are common in some texts. A probe is a superset test: what passes is still
 to be confirmed.
@@ -21,8 +20,8 @@ from vyre_dist.regex import charclass
 from vyre_dist.regex.context import ANY_CONTEXT, CONTEXT_CLASSES, EDGE
 
 MAX_PROBES = 6
-_REACH_FORWARD = 32
-_REACH_BACKWARD = 12
+_MOST_AFTER = 32
+_MOST_BEFORE = 12
 # A class that nearly all text is in tells too little. (Several such probes of 90 % each still halve
 # the candidates of gitleaks' generic-api-key, 80 % of that pack's.)
 _WORTHWHILE = 0.97
@@ -42,14 +41,13 @@ class Probe(NamedTuple):
 def choose_probes(
     positions: PositionAutomaton, pivot: int, anchors: Sequence[Anchor], model: GramModel
 ) -> tuple[Probe, ...]:
-    """The most telling probes around `pivot`, no two of one class side by side. `anchors`: those
-    that lead to it.
+    """The probes around `pivot` that fewest candidates pass, no two of one class side by side.
 
-    Telling is what few candidates pass: of a byte that the anchor has already seen, only its letter
-    case is news.
+    `anchors`: those that lead to the pivot. Of a byte that their windows have seen already, only
+    its letter case is new.
     """
-    options = _required(positions.classes, positions.forward, pivot, 1, _REACH_FORWARD)
-    options += _required(positions.classes, positions.backward, pivot, -1, _REACH_BACKWARD)[1:]
+    options = _required(positions.classes, positions.forward, pivot, 1, _MOST_AFTER)
+    options += _required(positions.classes, positions.backward, pivot, -1, _MOST_BEFORE)[1:]
     share = {probe: _share(probe, anchors, model) for probe in options}
     options.sort(key=lambda probe: (share[probe], abs(probe.offset)))
     chosen: list[Probe] = []
@@ -85,13 +83,11 @@ def _folded_alike(mask: int) -> int:
 
 
 def _required(
-    classes: tuple[int, ...], direction: Direction, pivot: int, stride: int, reach: int
+    classes: tuple[int, ...], direction: Direction, pivot: int, stride: int, most: int
 ) -> list[Probe]:
-    """What must be at each distance from the pivot, itself included, until a match may be complete
-    without it.
-    """
+    """What every match has at each distance from the pivot, until a match may be complete."""
     level, final, out = 1 << pivot, 0, []
-    for distance in range(reach):
+    for distance in range(most):
         mask = sum(
             members for context, members in enumerate(CONTEXT_CLASSES) if final >> context & 1
         )

@@ -1,7 +1,6 @@
-"""Relaxing: a larger language of fewer positions, for expressions that are too large to compile as
-they stand.
+"""relax: a larger language of fewer positions, for expressions that are too large to compile.
 
-What is found for it is a superset, so it can still say where to look; the host has to look.
+It finds a superset of the matches, so it says where the host has to look.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from vyre_dist.regex.nodes import Node, Repeat, fold, rebuild
 
 
 def relax(root: Node, budget: int) -> Node:
-    """The expression with counted repeats of more than `budget` positions made shorter at least,
-    unbounded at most.
-    """
+    """The expression, with repeats of more than `budget` positions made short and unbounded."""
 
     def loosen(node: Node, parts: Sequence[Node]) -> Node:
         if not isinstance(node, Repeat):

@@ -1,5 +1,6 @@
-"""One rule compiled: how its matches are found and confirmed. Putting rules together is tables.py's
-business.
+"""RoutedRule: one rule compiled, how its matches are found and confirmed.
+
+Rules are put together in tables.py. What limits apply to a rule is decided here.
 """
 
 from __future__ import annotations
@@ -34,15 +35,12 @@ MAX_BACK = 1024
 """A pivot that may lie further in a match than this says nothing about where the match begins."""
 
 MAX_ALWAYS_SHARE = 0.1
-"""A rule without windows that may begin at more offsets than this share of them is searched for by
-the host: it has so many matches, or so many starts of each, that to list them costs more than to go
-from one to the next.
+"""The share of offsets at which a rule without windows may begin. Beyond it the host searches: to
+list so many starts would cost more than to go from match to match.
 """
 
 MAX_ALWAYS_PIVOTS = 32
-"""The most ways to begin that a rule without windows may have: each is an entry that is asked at
-every offset.
-"""
+"""How many pivots a rule without windows may have: an entry for each is tried at every offset."""
 
 _RELAXED_REPEAT = 64
 
@@ -50,9 +48,9 @@ _RELAXED_REPEAT = 64
 class Route(enum.IntEnum):
     """How a rule is decided. The numbers are stored.
 
-    AUTOMATA: every candidate is confirmed or refuted by automata. ALWAYS_ON: the same with every
-    offset of the text for a candidate, as one where a match may begin. HOST: candidates (from
-    anchors or runs; without either, all documents) go to the host. NEVER: it can't match anything.
+    AUTOMATA: automata confirm or refute every candidate. ALWAYS_ON: the same, and every offset is a
+    candidate, as the start of a match. HOST: candidates from anchors or runs go to the host;
+    without either, all documents do. NEVER: the rule can't match anything.
     """
 
     AUTOMATA = 0
@@ -63,14 +61,14 @@ class Route(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoutedRule:
-    """`anchors`: may be empty. `probes`: by pivot. `forward`, `backward`: their entries are those
-    of `pivots`. An always-on rule has no anchors, and the first bytes of matches for pivots. `run`:
-    for a rule without anchors, what else says where to look. `back`: the most bytes that a match
-    has before its pivot, None where that is not bounded. `width`: that of every match, where it is
-    the same for all and the automata decide (else 0); then `distances`, by pivot: how many bytes of
-    a match lie before it.
+    """One rule, compiled.
 
-    `reason`: why the rule takes no better route; empty for AUTOMATA with tables in both directions.
+    `anchors`: may be empty. `pivots`: the positions that automata run outward from; those of an
+    always-on rule are the first bytes of its matches. `probes`, `distances`: by pivot. `forward`,
+    `backward`: with an entry for each pivot. `run`: where to look for a rule without anchors.
+    `back`: the most bytes of a match before its pivot, None for no bound. `width`: of every match,
+    if all have one and the automata decide, else 0; then `distances` says how many bytes lie before
+    the pivot. `reason`: why the rule takes no better route; empty for AUTOMATA with two tables.
     """
 
     route: Route
@@ -87,9 +85,7 @@ class RoutedRule:
 
 
 def compile_rule(root: Node, model: GramModel) -> RoutedRule:
-    """Compile one expression. Bounded in time and memory; what does not fit is routed to the host
-    with a reason.
-    """
+    """Compile one expression, bounded in time and memory; what is too large is for the host."""
     tree = strip_captures(root)
     try:
         positions = build_position_automaton(tree)
@@ -149,28 +145,26 @@ def _pivots(
 def _fixed_width(
     tree: Node, positions: PositionAutomaton, pivots: Sequence[int]
 ) -> tuple[int, tuple[int, ...]]:
-    """(width, distances): as in RoutedRule. If all ways through an expression are equally long, so
-    are those to a pivot.
+    """RoutedRule's `width` and `distances`. If all matches have one width, so has what is before a
+    pivot.
     """
     width = max_width(tree)
     if not width or width > MAX_BACK or width != min_width(tree):
         return 0, ()
-    ways = [_distances(positions, [pivot]) for pivot in pivots]
-    if any(not way or len(way) > 1 for way in ways):
+    found = [_distances(positions, [pivot]) for pivot in pivots]
+    if any(not own or len(own) > 1 for own in found):
         return 0, ()  # of a pivot that no match runs through anything may be said
-    return width, tuple(way[0] for way in ways if way)
+    return width, tuple(own[0] for own in found if own)
 
 
 def _back(positions: PositionAutomaton, pivots: Sequence[int]) -> int | None:
     """The most bytes that a match has before any of the pivots; None above MAX_BACK."""
-    way = _distances(positions, pivots)
-    return None if way is None else max(way, default=0)
+    found = _distances(positions, pivots)
+    return None if found is None else max(found, default=0)
 
 
 def _distances(positions: PositionAutomaton, pivots: Sequence[int]) -> list[int] | None:
-    """How many bytes a match can have before one of the pivots, ascending; None if there may be
-    more than MAX_BACK.
-    """
+    """The numbers of bytes before one of the pivots, ascending; None if some exceed MAX_BACK."""
     level = sum(1 << pivot for pivot in pivots)
     begins = sum(1 << p for p, contexts in enumerate(positions.start) if contexts)
     follow = positions.backward.follow
@@ -195,9 +189,7 @@ def _automaton(
     *,
     forward: bool,
 ) -> Dfa | Nfa | None:
-    """The automaton of one direction; why `what` it reads is no table (or none at all) is added to
-    `reasons`.
-    """
+    """The automaton of one direction. Adds to `reasons` why what it reads, `what`, has no table."""
     try:
         dfa = minimize(determinize(positions, pivots, forward=forward))
         if dfa.table.nbytes <= MAX_TABLE_BYTES:
@@ -217,8 +209,9 @@ def _automaton(
 def _without_window(
     tree: Node, positions: PositionAutomaton, anchors: AnchorSet, model: GramModel
 ) -> RoutedRule:
-    """A rule whose candidates are all offsets; for the host if it may match the empty string, or
-    nearly anywhere.
+    """A rule whose candidates are all offsets.
+
+    For the host if it may match the empty string, or begin nearly anywhere.
     """
     if positions.empty:
         return RoutedRule(Route.HOST, anchors, reason=anchors.reason)

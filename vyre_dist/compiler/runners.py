@@ -1,9 +1,8 @@
-"""The executor's automata, step for step: from pivots outward, all candidates together.
+"""The automata of the NumPy executor, step for step from pivots outward.
 
-A step reads one symbol: a byte, or the document's edge where it has no more bytes. Whoever comes to
-where the document goes on but its bytes are not known, or has taken `max_steps` steps without an
-answer, is UNDECIDED. Steps of many candidates are taken together in NumPy; the last few candidates
-go on one by one, which gives the same answers.
+A step reads one symbol: a byte, or the document's edge where it has no more bytes. A candidate is
+UNDECIDED if the next byte is unknown, or after `max_steps` steps without an answer. NumPy takes the
+steps of many candidates together; the last few go on one by one, with the same answers.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ from vyre_dist.compiler.tables import NOT_STORED, PackTables
 UNDECIDED = 2
 
 BIT_PARALLEL_STEPS = 64
-"""How far a bit-parallel automaton runs at most: a step costs a kernel many times what one along a
-table does, and a single candidate that runs far keeps all others of its launch waiting.
+"""The most steps of a bit-parallel automaton: one costs a kernel many steps along a table, and a
+candidate that runs far keeps all others of its launch waiting.
 """
 
 # So few candidates are quicker one by one (0.1 µs a step each) than together (some 20 µs a step).
 _FEW = 64
 # Most of those come to an end within it.
 _CHUNK = 256
-# Sets of positions that a bit-parallel automaton remembers the way from, before it forgets them
-# all.
+# Sets of positions whose next sets a bit-parallel automaton remembers, before it forgets all.
 _MAX_REMEMBERED = 1 << 16
 
 
@@ -52,8 +50,7 @@ def run_outward(
     stride: int,
     max_steps: int,
 ) -> tuple[Positions, int]:
-    """Run every candidate along its way; (DEAD, ACCEPT or UNDECIDED for each, steps taken
-    together).
+    """Run every candidate outward: (DEAD, ACCEPT or UNDECIDED for each, number of all steps).
 
     Candidates whose automaton is NOT_STORED are UNDECIDED.
     """

@@ -1,10 +1,9 @@
-"""Runs: for an expression without a usable window, a class of bytes that every match has many of in
-a row.
+"""Runs: many bytes of one class in a row, for rules without a usable window.
 
-Forty hexadecimal digits hold no four bytes that are rare in text; but that sixteen bytes in a row,
-beginning at a multiple of sixteen, are all digits is rare, and every run of 31 holds such a block.
-Blocks are tested with a few operations on words (`WordTest`); what passes is looked at byte by
-byte. A run says in which document to look, the host looks.
+Forty hexadecimal digits hold no four bytes that are rare in text. But a block of sixteen digits at
+a multiple of sixteen is rare, and every run of 31 digits holds one. Blocks are tested with a few
+operations on words (`WordTest`); what passes is looked at byte by byte. A run says in which
+document to look; the host looks. Rules with windows are in anchors.py.
 """
 
 from __future__ import annotations
@@ -31,9 +30,7 @@ SHORTEST_RUN = 2 * BLOCK - 1
 """A run of this many bytes holds a whole block, wherever it begins."""
 
 MAX_RUNS = 64
-"""Rules of a pack that are looked for by runs. All of them are looked for at each block that
-passes.
-"""
+"""So many rules of a pack may be looked for by runs: each block that passes is tried for all."""
 
 _LONGEST = (
     1 << 15
@@ -47,8 +44,7 @@ _MOST = 1 << 20
 class WordTest:
     """A superset test of folded bytes x, four in a word: (x ^ x << shift) & ones == ones.
 
-    That only ones are asked for lets the test of many words be their conjunction, two instructions
-    each.
+    It asks for ones only, so the test of many words is their conjunction: two instructions each.
     """
 
     shift: int
@@ -61,9 +57,7 @@ class WordTest:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Every match has at least `length` bytes of the class `mask` in a row. `test` lets all of its
-    members pass.
-    """
+    """Every match has `length` bytes of the class `mask` in a row; all of them pass `test`."""
 
     mask: int
     length: int
@@ -72,9 +66,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """What every match of a sub-expression has of one class: `whole`, its least length if it is
-    nothing else (else -1), and how long the runs at its start, at its end and anywhere are at
-    least.
+    """What every match of a sub-expression has of one class at least.
+
+    `whole`: its length if it is all of that class, else -1. `first`, `last`, `best`: the run at its
+    start, at its end, and anywhere.
     """
 
     whole: int
@@ -145,9 +140,7 @@ def _joined(parts: Sequence[_Runs]) -> _Runs:
 
 
 def _repeated(one: _Runs, node: Repeat) -> _Runs:
-    """Copies that need not be there can only lengthen a run of whole copies, never break the runs
-    of those that must.
-    """
+    """Optional copies can lengthen a run of whole copies, never break the runs of the others."""
     if node.min == 0:
         return _Runs(0 if one.whole >= 0 else -1, 0, 0, 0)
     if one.whole >= 0:

@@ -1,5 +1,4 @@
-"""Span programs executed in plain Python, exactly as a kernel executes them: the oracle for the
-kernel.
+"""Span programs in plain Python, exactly as a kernel executes them: the oracle for the kernel.
 
 A search for one row begins `back` bytes before the row's position, or where the document begins.
 The leftmost match from there that starts at the position or before is taken; while it ends at the

@@ -1,7 +1,8 @@
 """PackTables: the compiled rules of a pack as flat arrays, laid out as a kernel reads them.
 
-Rules are put together here: equal grams lead to one list of entries, equal byte maps, probe classes
-and automata are stored once. How the arrays travel is in codec.py, how they are run in executor.py.
+Rules are put together here: equal grams lead to one list of entries; equal byte maps, probe classes
+and automata are stored once. How the arrays travel is in codec.py, what they mean when they run in
+arena_executor.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from vyre_dist.compiler.probes import MAX_PROBES, Probe
 from vyre_dist.compiler.routed_rule import Route, RoutedRule
 
 NOT_STORED = 0xFFFF_FFFF
-"""An entry's automaton where the host confirms; what is not known of a rule."""
+"""Stands for an entry's automaton where the host confirms, and for what is unknown of a rule."""
 
 EDGE_PASSES = 0x8000
 
@@ -109,36 +110,34 @@ class PackTables:
         )
 
     def anchored(self) -> npt.NDArray[np.bool_]:
-        """By rule: whether its candidates come from anchors, runs or, one by one, from all
-        offsets.
-        """
+        """By rule: whether anchors, runs or the always-on entries look for it."""
         found = np.zeros(self.routes.size, bool)
         found[self.entries["rule"]] = True
         found[self.runs["rule"]] = True
         return found
 
 
-def build_tables(programs: Sequence[RoutedRule], model: GramModel) -> PackTables:
-    """The tables of a pack from its rules' programs."""
+def build_tables(routed_rules: Sequence[RoutedRule], model: GramModel) -> PackTables:
+    """The tables of a pack from its rules' routed_rules."""
     store = _Store()
     entries: dict[tuple[object, ...], int] = {}
     leads: list[tuple[npt.NDArray[np.uint32], int]] = []
     always: dict[int, None] = {}
     runs: list[tuple[object, ...]] = []
-    for rule, program in enumerate(programs):
-        if (run := program.run) is not None:
+    for rule, routed in enumerate(routed_rules):
+        if (run := routed.run) is not None:
             runs.append((rule, run.length, store.byte_class(run.mask), astuple(run.test), (0, 0)))
         sides = [
             (NOT_STORED if a is None else store.automaton(a), a)
-            for a in (program.forward, program.backward)
+            for a in (routed.forward, routed.backward)
         ]
         windows: list[tuple[int, int, tuple[int, ...] | None]]
-        if program.route is Route.ALWAYS_ON:
-            windows = [(at, 0, None) for at in range(len(program.pivots))]
+        if routed.route is Route.ALWAYS_ON:
+            windows = [(at, 0, None) for at in range(len(routed.pivots))]
         else:
             windows = [
-                (program.pivots.index(anchor.pivot), anchor.pivot_offset, anchor.classes)
-                for anchor in program.anchors.anchors
+                (routed.pivots.index(anchor.pivot), anchor.pivot_offset, anchor.classes)
+                for anchor in routed.anchors.anchors
             ]
         for at, offset, classes in windows:
             starts = [0 if automaton is None else automaton.entries[at] for _, automaton in sides]
@@ -151,8 +150,8 @@ def build_tables(programs: Sequence[RoutedRule], model: GramModel) -> PackTables
                 starts[0],
                 sides[1][0],
                 starts[1],
-                *store.probes(program.probes[at]),
-                program.distances[at] if program.width else 0,
+                *store.probes(routed.probes[at]),
+                routed.distances[at] if routed.width else 0,
             )
             number = entries.setdefault(row, len(entries))
             if classes is None:
@@ -162,10 +161,10 @@ def build_tables(programs: Sequence[RoutedRule], model: GramModel) -> PackTables
     grams, starts_of, lists = _by_gram(leads)
     multiplier, hits = choose_multiplier(grams, model)
     return PackTables(
-        routes=np.array([program.route for program in programs], np.uint8),
-        backs=np.array([NOT_STORED if p.back is None else p.back for p in programs], np.uint32),
-        widths=np.array([program.width for program in programs], np.uint32),
-        reasons=tuple(program.reason for program in programs),
+        routes=np.array([routed.route for routed in routed_rules], np.uint8),
+        backs=np.array([NOT_STORED if p.back is None else p.back for p in routed_rules], np.uint32),
+        widths=np.array([routed.width for routed in routed_rules], np.uint32),
+        reasons=tuple(routed.reason for routed in routed_rules),
         grams=grams,
         gram_starts=starts_of,
         gram_entries=lists,
@@ -215,9 +214,7 @@ class _Store:
         return offsets, (*classes, *[EDGE_PASSES] * missing)
 
     def _probe_class(self, mask: int) -> int:
-        """The class's number; that of all bytes for one that finds no number left: probes may pass
-        what they like.
-        """
+        """The class's number; if none is left that of all bytes: probes may pass more."""
         number = self.byte_class(mask)
         return number if number < EDGE_PASSES else 0
 

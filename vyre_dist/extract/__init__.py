@@ -1,5 +1,6 @@
-"""From candidates to exact spans: windows of documents, span records, and google-re2 chains over
-them.
+"""From candidates to exact spans: windows of documents, and the chains of google-re2's matches.
+
+Where to look is found by the backends (kernels/); what is reported is decided by the engine.
 """
 
 from __future__ import annotations

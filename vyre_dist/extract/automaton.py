@@ -1,11 +1,12 @@
-r"""Automaton: where the preferred match from a place ends, however far, in bytes read when needed.
+r"""Automaton: where the preferred match from an offset ends, however far, reading as it goes.
 
-google-re2 wants all the text that it searches in memory, reads it anew for every start, and tells
-nothing of how far it had to look. This automaton is for what is left then: a match longer than the
-cap, and a tail that may be missing, which has to be looked for behind every match. It is RE2's:
-instructions in order of preference, made deterministic as states are met. In plain Python, but
-stretches that change nothing are skipped, and where an earlier run went on from the same state at
-the same place, its end is remembered.
+google-re2 wants all the text that it searches in memory, reads it anew for every start, and does
+not tell how far it had to look. This automaton is for the matches that this is too dear for: those
+longer than the cap, and those with an optional tail, which is looked for behind every match.
+
+It is RE2's lazy DFA: instructions in order of preference, made deterministic as states are met. It
+is plain Python, but it skips bytes that change nothing, and remembers the end of an earlier run
+that went on from the same state at the same offset.
 
 Source: R. Cox, "Regular Expression Matching in the Wild" (2010), for the order of instructions and
 where a match cuts it.
@@ -25,19 +26,19 @@ from vyre_dist.rules.search import compile_pattern
 MAX_INSTRUCTIONS = 1 << 15
 """Larger expressions have no automaton: states would be as large, and as many."""
 
-# so many threads of states, and places, are remembered; beyond that they are made anew
+# so many threads of states, and so many jumps, are remembered; beyond that all are forgotten
 _MOST_THREADS = 1 << 22
-_MOST_PLACES = 1 << 19
+_MOST_JUMPS = 1 << 19
 # what a state takes beside its threads, in threads
 _STATE_SIZE = 256
 
 _FIRST_BLOCK = 4 << 10
 _LAST_BLOCK = 1 << 20
-# places are remembered at multiples of at least 1 << _LEAST_SPACING bytes, farther apart where they
-# are far away: about 1 << _PLACES of them in as many bytes as have been taken
+# Jumps are remembered from multiples of at least 1 << _LEAST_SPACING bytes, farther apart where
+# they are far away: about 1 << _DENSITY of them in as many bytes as have been taken.
 _LEAST_SPACING = 4
-_PLACES = 3
-# so many bytes in a row that lead back to the same state are worth finding out which others do
+_DENSITY = 3
+# after so many bytes in a row that keep the state, it pays to find out which other bytes do
 _STREAK = 32
 
 Read: TypeAlias = Callable[[int, int], bytes]
@@ -51,8 +52,10 @@ _ENTRY = 0
 
 
 class _State:
-    """`threads`: where to go on, in order of preference. `before`: the context of the last byte,
-    where that can matter. `accepted`: a match ends before the last byte.
+    """A state.
+
+    `threads`: where to go on, in order of preference. `before`: the context of the last byte, where
+    that can matter. `accepted`: a match ends before the last byte.
     """
 
     __slots__ = ("accepted", "before", "closures", "skip", "steps", "threads")
@@ -67,7 +70,7 @@ class _State:
 
 
 class Automaton:
-    """Of one expression. Not thread-safe."""
+    """The automaton of one expression. Not thread-safe."""
 
     def __init__(self, code: Sequence[Instruction]) -> None:
         """`code`: what instructions_of gives."""
@@ -89,15 +92,15 @@ class Automaton:
         return None if code is None else cls(code)
 
     def forget(self) -> None:
-        """Another document follows: what is remembered of places is of no use."""
+        """Forget the jumps, which belong to one document."""
         self._jumps.clear()
 
     def end_within(self, read: Read, size: int, start: int, limit: int) -> tuple[int | None, bool]:
-        """(where the match at `start` ends that is preferred of those that end by `limit`, whether
-        one that is preferred to it may end later).
+        """(end of the preferred match at `start` that ends by `limit`, whether a better one may
+        end later).
 
-        `read(low, high)`: the text's bytes, of which there are `size`. One start after the other
-        costs what is between them: for later starts it is remembered how far a run has come.
+        `read(low, high)`: the text's bytes, of which there are `size`. Later starts cost no more
+        than the bytes between them: it is remembered how far a run has come.
         """
         state, found = self._follow(read, start, (_ENTRY,), start, min(size, limit + 1))
         if not state.threads:
@@ -107,7 +110,7 @@ class Automaton:
         return (size if self._closure(state, EDGE)[1] else found), False
 
     def end_of_first(self, read: Read, size: int, start: int, until: int) -> int | None:
-        """Where the first match ends of those that start in [start, until), None if none does.
+        """Where the first match that starts in [start, until) ends; None for no match.
 
         Linear in what is read.
         """
@@ -122,7 +125,7 @@ class Automaton:
         """(the state behind the bytes [start, stop), or the one without threads that is come to
         before; where the last match ended before the last of these bytes).
 
-        `until`: where no more matches start; from there on places are remembered.
+        `until`: where no more matches start; from there on jumps are remembered.
         """
         state = self._state(threads, _CONTEXTS[read(start - 1, start)[0]] if start else EDGE, False)
         found: int | None = None
@@ -136,11 +139,11 @@ class Automaton:
                 continue
             if at >= stop:
                 break
-            spacing = 1 << max(_LEAST_SPACING, (at - start).bit_length() - _PLACES)
+            spacing = 1 << max(_LEAST_SPACING, (at - start).bit_length() - _DENSITY)
             if not begins and (landed or not at % spacing):
-                place = state, at
-                met.append((place, found))
-                jump = jumps.get(place)
+                here = state, at
+                met.append((here, found))
+                jump = jumps.get(here)
                 if landed := jump is not None and jump[1] <= stop:
                     state, at, then = jump
                     found = found if then is None else then
@@ -151,17 +154,17 @@ class Automaton:
                 block = min(4 * block, _LAST_BLOCK)
             upto = min(until if begins else stop, end, at - at % spacing + spacing)
             state, at, found = self._run(state, data, base, at, upto, found)
-        if len(jumps) > _MOST_PLACES:
+        if len(jumps) > _MOST_JUMPS:
             jumps.clear()
-        for place, known in met:
-            if place[1] < at:
-                jumps[place] = state, at, None if found == known else found
+        for here, known in met:
+            if here[1] < at:
+                jumps[here] = state, at, None if found == known else found
         return state, found
 
     def _run(
         self, state: _State, data: bytes, base: int, at: int, upto: int, found: int | None
     ) -> tuple[_State, int, int | None]:
-        """Take the bytes [at, upto), or as many as it takes until nothing can follow."""
+        """Take the bytes [at, upto), or fewer if nothing can follow."""
         streak = 0
         i, stop = at - base, upto - base
         while i < stop:

@@ -91,8 +91,7 @@ class RuleMatcher:
 
     @property
     def regexp(self) -> Any:
-        """The compiled google-re2 object; compiled when first asked for, most rules of a pack never
-        are.
+        """The google-re2 object, compiled when first asked for; for most rules nobody does.
 
         compile_pack has made sure that it compiles.
         """
@@ -141,11 +140,10 @@ class RuleMatcher:
     def iter_matches(
         self, window: Window, pos: int | None = None, last_end: int = -1
     ) -> Iterator[tuple[int, int, int]]:
-        """The chain of matches (start, end, flags) in window coordinates that begins at `pos`
-        (default: window.lo).
+        """The chain of matches (start, end, flags), in window coordinates, from `pos` on.
 
-        `last_end` is where the previous match ended: an empty match there is not another one (the
-        rule of Go's and Rust's iterators). Rows flagged DROPPED among them are no matches.
+        `pos`: None for window.lo. `last_end`: where the previous match ended; an empty match there
+        is not another one, as in Go's and Rust's iterators. Rows flagged DROPPED are no matches.
         """
         pos = window.lo if pos is None else pos
         if self.max_width is None:
@@ -242,9 +240,7 @@ class RuleMatcher:
 
     @property
     def may_search_in_vain(self) -> bool:
-        """Whether google-re2 may have to look for a match's tail, which may be missing, through all
-        of the text.
-        """
+        """Whether google-re2 may search all of the text for a match's optional tail."""
         if self._in_vain is None:
             from vyre_dist import regex as rx
 
@@ -256,8 +252,8 @@ class RuleMatcher:
     def _step_by_step(
         self, automaton: Automaton, window: Window, pos: int, last_end: int
     ) -> Iterator[tuple[int, int, int]]:
-        """The rest of _capped_chain where google-re2 would look for the same tail behind every
-        match: an automaton remembers that it is not there.
+        """The rest of _capped_chain where google-re2 would search for the same tail behind every
+        match. An automaton remembers that it is not there.
         """
         from vyre_dist.extract.overrun import overrun_of
 
@@ -290,16 +286,12 @@ class RuleMatcher:
             pos = last_end = end
 
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
-        """google-re2's first match that starts at `pos` or later in all of `data`, whatever its
-        length.
-        """
+        """google-re2's first match in `data` from `pos` on, whatever its length."""
         found = self._spans.search(data, pos, len(data))
         return None if found is None else found[0]
 
     def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
-        """What _spans.search gives, by way of the core if there is one; then with the groups, if it
-        can't exceed the cap.
-        """
+        """As _spans.search, by the core if there is one; then with groups, if it fits the cap."""
         lookbehind = self.lookbehind
         if lookbehind is None or not lookbehind.core:
             return self._spans.search(data, pos, limit)

@@ -1,5 +1,6 @@
-"""Overrun: from where on a match may go on where a window ends, for expressions without a widest
-match.
+"""Overrun: whether a match may go on where a window ends, for rules without a widest match.
+
+How many matches turn out too long is counted in too_long.py.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ _MOST_COUNTED = 512
 
 
 class OverrunFacts(NamedTuple):
-    """What is worked out of an expression once.
+    """Patterns that are made of an expression once; each is empty where google-re2 refuses it.
 
-    `head`: a pattern of `head_width` bytes at most that every match of more begins with; empty
-    where it does not begin with two bytes that google-re2 can look for. `cut`: the pattern with the
-    text's end allowed in the place of each of its parts; `begun`: the same, without large counts
-    and groups; `middle`: with the text's beginning, too, and all of the text to be matched. Empty
-    where google-re2 does not take that. `cut` is empty as well where the counts are large, and
-    where something that can be empty is repeated: loops in it prefer other matches once their own
-    parts can be empty, too (`(.*?)*a` with the text's end allowed goes as far as `.*a`).
+    `head`: at most `head_width` bytes that every longer match begins with; empty if it does not
+    begin with two bytes that google-re2 can look for. `cut`: the pattern, with the text's end
+    allowed instead of each of its parts. `begun`: the same without large counts and groups.
+    `middle`: with the text's beginning allowed, too; it has to match all of a text.
+
+    `cut` is also empty if the counts are large, or if something that can be empty is repeated. Such
+    loops prefer other matches once their own parts can be empty: `(.*?)*a` with the text's end
+    allowed goes as far as `.*a`.
     """
 
     head: bytes
@@ -44,7 +46,7 @@ class OverrunFacts(NamedTuple):
 
     @classmethod
     def of(cls, pattern: bytes) -> OverrunFacts:
-        """Those of a canonical pattern of unbounded width."""
+        """The facts of a canonical pattern of unbounded width."""
         root = rx.parse(pattern.decode("latin-1")).root
         loose = rx.loosen_repeats(rx.strip_captures(root), _MOST_COUNTED)
         head = _from_first_byte(rx.before_loops(loose))
@@ -72,9 +74,7 @@ def _accepted(root: rx.Node, *, at_both_ends: bool = False) -> bytes:
 
 @dataclass(slots=True)
 class Overrun:
-    """Of one rule. `captures`: google-re2 has to capture groups to find the right spans
-    (CompiledRule.captures_matter).
-    """
+    """The overrun of one rule. `captures`: see CompiledRule.captures_matter."""
 
     facts: OverrunFacts
     captures: bool = False
@@ -92,19 +92,20 @@ class Overrun:
 
     @property
     def cut(self) -> Finder | None:
-        """The `cut` pattern: a match that ends where the data does may be the beginning of a longer
-        one, and if none does, nothing that is preferred to the match goes on there.
+        """The `cut` pattern.
+
+        If its match ends where the data does, that may be the beginning of a longer one. If not,
+        nothing that is preferred to the match goes on there.
         """
         if self._cut is None and self.facts.cut:
             self._cut = Finder(compile_pattern(self.facts.cut, captures=self.captures)[0])
         return self._cut
 
     def open_from(self, window: Window, found: Sequence[tuple[int, int, int]]) -> int | None:
-        """Of the starts that `window` owns, the first whose match depends on what comes after the
-        window.
+        """The first start that `window` owns whose match depends on bytes after the window.
 
-        `found`: the rule's matches (start, end, flags) in the window, in order. Starts in a match
-        are passed over. None: of all starts it is certain what begins there.
+        `found`: the rule's matches (start, end, flags) in the window, in order. Starts within a
+        match do not count. None: the window decides all starts.
         """
         data, last = window.data, window.last_start
         if window.at_end or last < window.lo:
@@ -128,13 +129,10 @@ class Overrun:
         return None
 
     def _first_possible(self, data: bytes | memoryview, low: int, last: int) -> int | None:
-        """No match that starts in [low, last] and before the returned offset goes to the end of
-        `data`; None: none does.
-        """
+        """The first offset in [low, last] where a match to the end of `data` may start, or None."""
         head, head_width = self.facts.head, self.facts.head_width
         size = len(data)
-        # is it in the middle of a match that the bytes before the end can be? In most text it is
-        # not
+        # Can the bytes before the end be the middle of a match? In most text they can't.
         if self.middle is not None:
             near = memoryview(data)[max(last, size - _NEAR) :]
             if self.middle.match(near, 0, len(near)) is None:
@@ -147,11 +145,10 @@ class Overrun:
         return match[0][0] if match is not None and match[0][0] <= last else None
 
     def _first_at_end(self, data: bytes | memoryview, low: int) -> int | None:
-        """The first offset from `low` on from which all bytes to the end of `data` may be the
-        beginning of a match.
+        """The first offset from `low` on where all of the rest may be the beginning of a match.
 
-        For a pattern with the text's end behind it google-re2 reads backwards from there, as far as
-        that can be.
+        google-re2 reads a pattern with the text's end behind it backwards from there, and stops
+        where no match can begin.
         """
         if not self.facts.begun:
             return low
@@ -162,9 +159,7 @@ class Overrun:
 
 
 def _from_first_byte(node: rx.Node) -> rx.Node:
-    """The expression without the assertions that it begins with: these keep google-re2 from looking
-    for its first bytes.
-    """
+    """The expression without leading assertions, which hide its first bytes from google-re2."""
     nodes = node.nodes if isinstance(node, rx.Concat) else (node,)
     return rx.concat(itertools.dropwhile(lambda n: isinstance(n, rx.Assertion), nodes))
 
@@ -177,7 +172,7 @@ def _begins_with_bytes(node: rx.Node) -> bool:
 
 
 def overrun_of(matcher: RuleMatcher) -> Overrun:
-    """That of a matcher's rule; worked out if nobody has."""
+    """The overrun of a matcher's rule; worked out when first asked for."""
     if matcher.overrun is None:
         matcher.overrun = Overrun(OverrunFacts.of(matcher.pattern), matcher.captures_matter)
     return matcher.overrun

@@ -1,11 +1,10 @@
-"""How many matches a rule's cap changes: those of google-re2, in the whole document and without a
-cap, that are longer.
+"""How many matches a rule's cap changes: google-re2's in the whole document that are longer.
 
-Of a document the chain of matches that fit is known, and `marks`: [from, to) where another one may
-begin. Up to the first mark both chains are one. From there on google-re2's is followed to the
-mark's end, and further until both are in step again: where neither chain is in the middle of a
-match, they go on alike. So the answer does not depend on where the marks are, if no longer match
-begins outside of them, nor on the pieces in which a document is scanned.
+Known are the chain of the document's matches that fit, and `marks`, ranges [from, to) in which
+another match may begin. Up to the first mark, google-re2's chain is the same. From there on it is
+followed to the mark's end, and further until neither chain is in the middle of a match: then both
+go on alike. So the answer depends neither on the marks, if no longer match begins outside of them,
+nor on the pieces in which a document is scanned.
 """
 
 from __future__ import annotations
@@ -42,9 +41,7 @@ class UncappedChain:
             self._automaton.forget()
 
     def too_long(self, found: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]]) -> int:
-        """How many are longer than the cap. `found`: the matches that fit, `marks`: see above, both
-        in order.
-        """
+        """How many matches exceed the cap. `found`: those that fit; both arguments in order."""
         starts = [start for start, _ in found]
         count, pos, last_end = 0, 0, -1
         for low, high in marks:
@@ -70,9 +67,7 @@ class UncappedChain:
         return count
 
     def _next(self, pos: int, stop: int) -> tuple[int, bool] | None:
-        """(where it ends, whether it is longer than the cap) of the first match that starts in
-        [pos, stop).
-        """
+        """(end, whether it exceeds the cap) of the first match that starts in [pos, stop)."""
         cap, automaton = self._matcher.cap, self._automaton
         if automaton is None:
             return self._next_in_memory(pos, stop)
@@ -107,9 +102,7 @@ class UncappedChain:
         return found, early == found
 
     def _next_in_memory(self, pos: int, stop: int) -> tuple[int, bool] | None:
-        """The same for expressions that are too large for the automaton, with all the rest of the
-        document at once.
-        """
+        """The same for expressions too large for the automaton: all of the rest at once."""
         base = max(0, pos - 1)
         found = self._matcher.search(self._read(base, self._size), pos - base)
         if found is None or found[0] + base >= stop:

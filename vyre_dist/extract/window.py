@@ -1,4 +1,7 @@
-"""Window: the bytes of a document that one dispatch sees, and which match starts it owns."""
+"""Window: the bytes of a document that one dispatch sees, and which match starts it owns.
+
+Windows are cut by the engine (engine/document.py).
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,7 @@ class Window(NamedTuple):
 
     @property
     def last_start(self) -> int:
-        """The greatest window coordinate at which a match that this window owns may start; may be
-        below lo.
-        """
+        """The greatest window coordinate at which an owned match may start; may be below lo."""
         return self.hi if self.at_end else self.hi - 1
 
 
