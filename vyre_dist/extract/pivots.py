@@ -1,9 +1,8 @@
-"""Matches near places: what iter_matches gives, found from places that the tables confirmed,
-without reading the rest.
+"""Matches near pivots: what iter_matches gives, without reading all of the window.
 
-Every match holds one of its rule's places (the pivot of the window that it was found by), at most
-`back` bytes after its start. Of a rule whose matches are all of one width the places may be all
-starts there are: then nothing is searched.
+A pivot is an offset that the tables put out: every match of the rule holds one of its pivots, at
+most `back` bytes after its start. If all matches have one width, the pivots may be the starts of
+all matches instead; then nothing is searched. Matches near their ends are in matcher.py.
 """
 
 from __future__ import annotations
@@ -19,19 +18,17 @@ from vyre_dist.extract.matcher import MOST_WASTED, RuleMatcher
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Offsets
 
-# So few starts are quicker gone through one by one than by NumPy.
+# So few starts are quicker one by one than with NumPy.
 _FEW = 64
 
 
 def matches_at_starts(
     window: Window, starts: Sequence[int], width: int
 ) -> list[tuple[int, int, int]]:
-    """The chain of matches (start, end, flags) in `window` of a rule whose every match has `width`
-    bytes, at least one.
+    """The chain of matches (start, end, flags) in `window` if all have `width` bytes, one or more.
 
-    `starts`: in ascending window coordinates, with or without repeats, every place where the rule
-    matches, whether another match overlaps it or not. What starts outside of what the window owns
-    is left out.
+    `starts`: of all matches, overlapping ones included, ascending in window coordinates, with or
+    without repeats. Starts that the window does not own are left out.
     """
     low = bisect_left(starts, window.lo)
     high = bisect_right(starts, window.last_start, low)
@@ -47,7 +44,7 @@ def matches_at_starts(
 
 
 def _long_chain(starts: npt.NDArray[np.int64], width: int) -> list[tuple[int, int, int]]:
-    """The same for many starts. Where none overlaps the one before, all are chosen."""
+    """The same for many starts. All are chosen if no match overlaps the one before."""
     if not (np.diff(starts) >= width).all():
         following = np.searchsorted(starts, starts + width).tolist()
         chosen, at = [], 0
@@ -61,27 +58,26 @@ def _long_chain(starts: npt.NDArray[np.int64], width: int) -> list[tuple[int, in
 def matches_at_pivots(
     matcher: RuleMatcher,
     window: Window,
-    places: Sequence[int],
+    pivots: Sequence[int],
     back: int | None = None,
     wanted: Callable[[Offsets], bool] | None = None,
 ) -> list[tuple[int, int, int]]:
-    """The chain of matches (start, end, flags) in `window`, for a rule whose every match holds one
-    of `places`.
+    """The chain of matches (start, end, flags) in `window`, if each match holds one of `pivots`.
 
-    `places`: ascending window coordinates; more than the matches' own do no harm. `back`: the most
-    bytes of a match before its place; None: not known, then it is the rule's width, and a rule of
-    unbounded width is searched as a whole. `wanted`: is asked for each match that was found here,
-    with its groups; those that it does not want are left out of what is returned (not of the
-    chain). Matches that iter_matches had to find are not asked for.
+    `pivots`: ascending, in window coordinates; more than the matches' own do no harm. `back`: the
+    most bytes of a match before its pivot; None if not known: then it is the rule's width, and a
+    rule of unbounded width is searched for in all of the window. `wanted`: is asked for each match
+    that was found here, with its groups; what it refuses is left out of the result, not of the
+    chain. It is not asked for matches that iter_matches had to find.
 
-    Let `place` be the first one at or after `pos`, where the last match ended. No match starts at
-    or after pos and before place - back: it would hold an earlier place. So the leftmost match from
-    there on is the next one, if it starts at `place` or before; if not, `place` belongs to a match
-    that overlaps the last one.
+    Let `pivot` be the first one at or after `pos`, where the last match ended. No match starts in
+    [pos, pivot - back): it would hold an earlier pivot. So the leftmost match from there on is the
+    next one, if it starts at `pivot` or before. If not, `pivot` belongs to a match that overlaps
+    the last one.
 
-    A search through all of the rest says where the next match starts, and places before that are
-    passed over: else each of many places without a match could read the rest. Where the width is
-    bounded such a search is made only after as much has been read in vain.
+    A search through all of the rest tells where the next match starts, and pivots before that are
+    passed over: else each of many pivots without a match could read the rest. If the width is
+    bounded, such a search is made only after as much has been read in vain.
     """
     width = matcher.max_width
     if back is None and (back := width) is None:
@@ -91,10 +87,10 @@ def matches_at_pivots(
     found: list[tuple[int, int, int]] = []
     pos = next_start = window.lo
     in_vain = wasted = 0
-    for place in places:
-        if place < pos or place < next_start:
+    for pivot in pivots:
+        if pivot < pos or pivot < next_start:
             continue
-        low, high = max(pos, place - back), min(last_start, place)
+        low, high = max(pos, pivot - back), min(last_start, pivot)
         if low > high:
             continue
         end = size if width is None or in_vain > size - low else min(size, high + width)
@@ -109,7 +105,7 @@ def matches_at_pivots(
             continue
         start, end = match[0]
         if end - start > matcher.cap:
-            # what is reported in its place, and where it goes on from, is iter_matches' to say
+            # what is reported in its pivot, and where it goes on from, is iter_matches' to say
             return list(matcher.iter_matches(window))
         if wanted is None or wanted(match):
             found.append((start, end, 0))

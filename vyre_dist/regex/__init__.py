@@ -1,8 +1,8 @@
-"""Regexes: RE2's syntax over bytes, as trees that the rest of the system analyses, compiles and
-prints.
+"""Regexes: RE2's syntax over bytes, as trees.
 
-`parse` gives a `Regex`; analysis.py and factor_search.py say things about its tree; `to_re2` and
-`to_pcre` print it for google-re2 and Hyperscan. Nothing here runs a regex.
+`parse` gives a `Regex`. analysis.py, loops.py, emptiness.py and factor_search.py say things about
+its tree. `to_re2` and `to_pcre` print it for google-re2 and Hyperscan. Nothing here runs a regex or
+knows of rules.
 """
 
 from __future__ import annotations

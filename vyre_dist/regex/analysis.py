@@ -1,8 +1,8 @@
-"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains. Required factors are in
-factor_search.py.
+"""Facts about a syntax tree: widths, edge bytes, sizes, what it contains; and simple rewritings.
 
-All of them treat an assertion as one that may hold, so widths are bounds and byte sets are
-supersets where a pattern's assertions contradict each other.
+All of them take it that an assertion may hold. So widths are bounds, and byte sets are supersets,
+where a pattern's assertions contradict each other. Facts about loops are in loops.py, required
+factors in factor_search.py, and whether anything matches at all in emptiness.py.
 """
 
 from __future__ import annotations
@@ -116,8 +116,7 @@ def node_count(node: Node) -> int:
 
 
 def position_count(node: Node) -> int:
-    """The number of byte classes once counted repeats are written out: a Glushkov automaton's
-    positions.
+    """The positions of Glushkov's automaton: the byte classes once counted repeats are written out.
 
     An unbounded repeat counts as its minimum number of copies, at least one.
     """
@@ -156,11 +155,10 @@ def capture_count(node: Node) -> int:
 
 
 def captures_matter(node: Node) -> bool:
-    """Whether RE2 may find other matches for the same expression when it need not capture groups.
+    """Whether RE2 may find other matches of the expression if it does not capture groups.
 
-    A loop around something that can be empty keeps what it stands around apart from it only while
-    there is a group between them: without, RE2's parser makes one loop of two, which may prefer
-    another match (`((a*|c)*|a{0})*` on `c`).
+    Without a group between two loops RE2's parser makes one of them. If what they repeat can be
+    empty, that one may prefer another match: `((a*|c)*|a{0})*` on `c`.
     """
     return capture_count(node) > 0 and repeats_empty(node)
 
@@ -177,7 +175,7 @@ def repeats_empty(node: Node) -> bool:
 
 
 def strip_captures(node: Node) -> Node:
-    """The same expression without its capture groups: what is needed when only whole spans are."""
+    """The same expression without its capture groups, for when only whole spans are needed."""
 
     def strip(n: Node, parts: Sequence[Node]) -> Node:
         return parts[0] if isinstance(n, Capture) else rebuild(n, parts)
@@ -186,9 +184,7 @@ def strip_captures(node: Node) -> Node:
 
 
 def anchored_in_lines(node: Node) -> Node:
-    """The expression with the text's beginning and end taken for a line's, without its capture
-    groups.
-    """
+    """The expression without groups, with a line's beginning and end for the text's."""
     in_lines = {
         AssertionKind.BEGIN_TEXT: AssertionKind.BEGIN_LINE,
         AssertionKind.END_TEXT: AssertionKind.END_LINE,
@@ -205,9 +201,10 @@ def anchored_in_lines(node: Node) -> Node:
 
 
 def may_be_cut_off(node: Node, *, at_both_ends: bool = False) -> Node:
-    """The expression with the text's end allowed in the place of each byte and assertion: it
-    matches the beginnings of its matches, too, where the text ends with them. `at_both_ends`: and
-    the text's beginning: what lies in their middle.
+    """The expression, with the text's end allowed instead of each byte and assertion.
+
+    So it also matches the beginning of a match, where the text ends with it. `at_both_ends`: the
+    text's beginning is allowed, too, so that it matches the middle of a match.
     """
     edges = [Assertion(AssertionKind.END_TEXT)]
     if at_both_ends:
@@ -220,9 +217,7 @@ def may_be_cut_off(node: Node, *, at_both_ends: bool = False) -> Node:
 
 
 def before_loops(node: Node) -> Node:
-    """What every match begins with before it comes to an unbounded loop, as far as that is plain;
-    without capture groups.
-    """
+    """What every match begins with before an unbounded loop, as far as that is plain; no groups."""
 
     def head(n: Node, parts: Sequence[tuple[Node, bool]]) -> tuple[Node, bool]:
         # (the head, whether it is all of the node)

@@ -1,7 +1,7 @@
 """Byte classes: sets of byte values as 256-bit integers, bit b set when byte b is a member.
 
-The fixed classes of RE2's syntax (Perl's, POSIX's) live here; the Unicode ones are in
-unicode_tables.py.
+The fixed classes of RE2's syntax, Perl's and POSIX's, live here; the Unicode ones are in
+unicode_tables.py, and the syntax itself is in lexer.py.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ r"""Assertions as conditions on the two bytes around a boundary.
 Every assertion of RE2 looks at one byte on each side at most, and only asks whether it is a
 newline, a word byte, another byte, or not there (the edge of the text). So a condition is a set of
 pairs out of four contexts by four: a 16-bit mask, bit 4 * previous + next. A conjunction is `&`, a
-disjunction `|`.
+disjunction `|`. Whether the conditions of a whole expression can hold is in emptiness.py.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def context_of_byte(byte: int) -> int:
 
 
 def only(previous: int, following: int) -> int:
-    """The condition that the previous byte's context is in `previous` and the next one's in
-    `following` (4-bit masks).
-    """
+    """The condition that the contexts are in `previous` and in `following`, 4-bit masks."""
     mask = 0
     for context in range(4):
         if previous >> context & 1:
@@ -59,14 +57,10 @@ def only(previous: int, following: int) -> int:
 
 
 def next_given(condition: int, previous: int) -> int:
-    """The next contexts (4-bit mask) that the condition allows after a byte of context
-    `previous`.
-    """
+    """The contexts that the condition allows after one of context `previous`, a 4-bit mask."""
     return condition >> 4 * previous & 0xF
 
 
 def previous_given(condition: int, following: int) -> int:
-    """The previous contexts (4-bit mask) that the condition allows before a byte of context
-    `following`.
-    """
+    """The contexts that the condition allows before one of context `following`, a 4-bit mask."""
     return sum(1 << context for context in range(4) if condition >> 4 * context + following & 1)

@@ -1,9 +1,9 @@
-r"""Whether any text at all can match: exact, assertions included.
+r"""never_matches: whether any text at all can match an expression. Exact, assertions included.
 
-An assertion asks for the kinds of the two bytes around its place (context.py), so a place in a text
-is one of sixteen: four kinds before by four behind. What a node does is a relation on these: from
-which place, over some text that matches, to which. Relations are composed as the tree says; a regex
-matches nothing where its relation is empty (`a\Ab`, `\b\B`, `[^\x00-\xff]`).
+An assertion asks for the contexts of the two bytes around it (context.py). So a boundary in a text
+is one of sixteen: four contexts before by four after. What a node does is a relation on these: from
+which boundary, over some text that matches, to which. Relations are composed as the tree says. An
+expression matches nothing if its relation is empty (`a\Ab`, `\b\B`, `[^\x00-\xff]`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from vyre_dist.regex.context import CONDITIONS, CONTEXT_CLASSES
 from vyre_dist.regex.nodes import Alternate, Assertion, CharClass, Node, Repeat, fold
 
-# by place (4 * kind before + kind behind): the places that are reached, a 16-bit mask
+# by boundary (4 * context before + context after): the boundaries reached, a 16-bit mask
 _Relation = tuple[int, ...]
 
-_PLACES = 16
-_IDENTITY: _Relation = tuple(1 << place for place in range(_PLACES))
-_NOTHING: _Relation = (0,) * _PLACES
+_BOUNDARIES = 16
+_IDENTITY: _Relation = tuple(1 << boundary for boundary in range(_BOUNDARIES))
+_NOTHING: _Relation = (0,) * _BOUNDARIES
 
 
 def never_matches(root: Node) -> bool:
@@ -43,17 +43,19 @@ def _relation(node: Node, parts: Sequence[_Relation]) -> _Relation:
 
 @functools.lru_cache(maxsize=4096)
 def _of_class(mask: int) -> _Relation:
-    # one byte: of a kind that the class has and the place expects; behind it anything may come
+    # one byte, of a context that the class has and the boundary expects; anything may follow
     reached = [
-        0xF << 4 * kind if kind < len(CONTEXT_CLASSES) and mask & CONTEXT_CLASSES[kind] else 0
-        for kind in range(4)
+        0xF << 4 * context
+        if context < len(CONTEXT_CLASSES) and mask & CONTEXT_CLASSES[context]
+        else 0
+        for context in range(4)
     ]
-    return tuple(reached[place % 4] for place in range(_PLACES))
+    return tuple(reached[boundary % 4] for boundary in range(_BOUNDARIES))
 
 
 @functools.lru_cache
 def _of_condition(condition: int) -> _Relation:
-    return tuple(condition & 1 << place for place in range(_PLACES))
+    return tuple(condition & 1 << boundary for boundary in range(_BOUNDARIES))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -85,5 +87,5 @@ def _power(relation: _Relation, count: int) -> _Relation:
 @functools.lru_cache(maxsize=4096)
 def _repeated(relation: _Relation, low: int, high: int | None) -> _Relation:
     # what more copies can reach, sixteen of them reach
-    more = _PLACES if high is None else min(high - low, _PLACES)
+    more = _BOUNDARIES if high is None else min(high - low, _BOUNDARIES)
     return _then(_power(relation, low), _power(_either(relation, _IDENTITY), more))

@@ -1,7 +1,6 @@
-"""What goes wrong with a pattern: its syntax, or a repeat that RE2 cannot be told about.
+"""The errors of patterns: a syntax that is refused, or a repeat that RE2's syntax cannot say.
 
-Only the error types and the text they show live here; the rules that raise them are in parser.py,
-lexer.py and repeats.py.
+The error types and their text live here. They are raised in parser.py, lexer.py and repeats.py.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ class RegexSyntaxError(VyreError):
 
     Attributes: `pattern` (bytes, as the parser saw it), `position` (0-based byte offset into it),
     `column` (1-based, in characters of the pattern as it was given), `reason` (one phrase),
-    `unsupported` (whether it is other engines' syntax, and no mistake).
+    `unsupported` (whether other engines know that syntax).
     """
 
     def __init__(

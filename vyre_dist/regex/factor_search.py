@@ -1,11 +1,12 @@
-"""Required factors: short sequences of byte classes, at least one of which occurs in every match.
+"""Required factors: short sequences of byte classes, at least one of which is in every match.
 
-A prefilter looks for the factors and leaves the rest of the haystack alone. Which factors are
-cheapest is for a cost model to say (expected hits per byte of haystack); the default here knows
-only how common single bytes are in text. Computed bottom-up as Cox does for trigrams ("Regular
-expression matching with a trigram index", 2012), over classes instead of strings: for every node
-what it matches exactly (if few), what its matches start with, what they end with, and the best
-factors seen inside it.
+A prefilter looks for the factors only. A cost model says which are cheapest, in expected hits per
+byte of haystack; the default one knows only how common single bytes are in text. Factors are
+computed bottom-up, over classes instead of strings: for every node what it matches exactly (if
+little), what its matches start and end with, and the best factors inside it. The windows of the
+compiled tables are chosen elsewhere (compiler/anchors.py).
+
+Source: R. Cox, "Regular Expression Matching with a Trigram Index" (2012).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Factor = tuple[int, ...]
 """Consecutive byte classes (256-bit masks)."""
 
 Cost = Callable[[Factor], float]
-"""Expected number of places per haystack byte where the factor occurs."""
+"""Expected number of the factor's occurrences per byte of haystack."""
 
 _MAX_CROSSING = 16
 _NOTHING: tuple[Factor, ...] = ((),)
@@ -30,9 +31,7 @@ _NOTHING: tuple[Factor, ...] = ((),)
 
 @dataclass(frozen=True, slots=True)
 class FactorSet:
-    """Factors of which every match contains at least one, and their summed cost; if empty, none can
-    be.
-    """
+    """Factors of which every match has one, and the sum of their costs; none: nothing matches."""
 
     factors: tuple[Factor, ...]
     cost: float
@@ -53,9 +52,7 @@ def factors(
 
 @dataclass(frozen=True, slots=True)
 class _Info:
-    """`exact`: all that a node matches, None if too much; `prefix`, `suffix`: how matches start and
-    end.
-    """
+    """Of a node: `exact`: all that it matches, None if too much; how matches start and end."""
 
     exact: tuple[Factor, ...] | None
     prefix: tuple[Factor, ...]

@@ -1,7 +1,7 @@
-"""An expression as instructions of a matcher, in the order in which RE2 prefers what they lead to.
+"""An expression as instructions of a matcher, in the order of RE2's preferences.
 
-Counted repeats are written out. Who runs them may try one way after the other
-(compiler/span_program.py) or follow all at once (extract/automaton.py).
+Counted repeats are written out. A backtracking matcher (compiler/span_program.py) tries one branch
+after the other, an automaton (extract/automaton.py) follows all at once.
 
 Source: R. Cox, "Regular Expression Matching: the Virtual Machine Approach" (2009).
 """
@@ -28,8 +28,8 @@ class Op(enum.IntEnum):
     """What an instruction does. The numbers are stored.
 
     CLASS: take one byte of class `first`, a 256-bit mask. SPLIT: go on at `first`, less preferred
-    at `second`. JUMP: go on at `first`. SAVE: the place is where slot `first` is (group g: slots
-    2g - 2 and 2g - 1). ASSERT: go on where condition `first` (context.py) holds.
+    at `second`. JUMP: go on at `first`. SAVE: store the offset in slot `first` (group g: slots
+    2g - 2 and 2g - 1). ASSERT: go on if condition `first` (context.py) holds. MATCH: done.
     """
 
     CLASS = 0
@@ -44,7 +44,7 @@ Instruction = tuple[Op, int, int]
 """(op, first, second)"""
 
 _Code = tuple[list[Instruction], bool]
-"""(instructions whose targets count from their own place, whether they match the empty string)"""
+"""(instructions with relative targets, whether they match the empty string)"""
 
 
 class _TooManyError(Exception):

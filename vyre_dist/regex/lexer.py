@@ -1,8 +1,7 @@
-r"""The small parts of a pattern, read where they stand: escapes, bracketed classes, \p{...},
-counts.
+r"""The small parts of a pattern: escapes, bracketed classes, \p{...}, counts.
 
-Every function takes the source and an offset and returns what it read with the offset after it.
-Groups, flags and operators are parser.py's.
+Every function takes the source and an offset, and returns what it read and the offset after it.
+Groups, flags and operators are in parser.py.
 """
 
 from __future__ import annotations
@@ -51,17 +50,13 @@ class Source:
         object.__setattr__(self, "last_posix_end", self.text.rfind(b":]"))
 
     def error(self, position: int, reason: str, *, unsupported: bool = False) -> RegexSyntaxError:
-        """The error that points at byte `position`. `unsupported`: other engines know what is
-        written there.
-        """
+        """The error that points at byte `position`. `unsupported`: other engines know this."""
         before = self.text[:position]
         column = len(before.decode("utf-8", "ignore")) if self.given_as_str else position
         return RegexSyntaxError(self.text, position, column + 1, reason, unsupported)
 
     def quote(self, start: int, end: int) -> str:
-        """The pattern's bytes from `start` to `end` (to the end of that character), for use in a
-        reason.
-        """
+        """The pattern's bytes [start, end), to the end of the last character, for a reason."""
         while self.given_as_str and end < len(self.text) and self.text[end] & 0xC0 == 0x80:
             end += 1
         return self.text[start:end].decode("utf-8" if self.given_as_str else "latin-1", "replace")

@@ -1,9 +1,9 @@
-"""How far back a match can begin from where it ends, for expressions without a widest match.
+"""Facts about unbounded loops: which bytes they take, what lies outside of them; and lazy loops.
 
-`[\\w.]{0,50}key=[a-z0-9]{10,}` has no bound, but no match of it holds a parenthesis or a blank, and
-whatever in one is not a letter or digit of that last loop belongs to the other parts, which have 54
-bytes at most. So a look at the bytes before an end says how far back it can reach, which in text is
-not far.
+They bound how far before its end a match can begin that has no widest match
+(extract/lookbehind.py). `[\\w.]{0,50}key=[a-z0-9]{10,}` has no bound. But no match of it holds a
+parenthesis or a blank, and what is no letter or digit of the last loop belongs to the other parts,
+of at most 54 bytes. In text a match does not go far.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vyre_dist.regex.nodes import Alternate, CharClass, Node, Repeat, fold, rebu
 
 
 def alphabet(root: Node) -> int:
-    """The bytes (as a class's mask) that occur in `root`: those that its matches are made of."""
+    """The class of the bytes that matches of `root` are made of."""
 
     def combine(node: Node, parts: Sequence[int]) -> int:
         return node.mask if isinstance(node, CharClass) else reduce(or_, parts, 0)
@@ -25,7 +25,7 @@ def alphabet(root: Node) -> int:
 
 
 def loop_bytes(root: Node) -> int:
-    """The bytes (as a class's mask) that occur in the unbounded loops of `root`."""
+    """The class of the bytes in the unbounded loops of `root`."""
 
     def combine(node: Node, parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
         # (every byte in the node, those in its loops)
@@ -40,9 +40,7 @@ def loop_bytes(root: Node) -> int:
 
 
 def has_optional_loop(root: Node) -> bool:
-    """Whether an unbounded loop of `root` lies in what may be missing or in one of several
-    branches.
-    """
+    """Whether an unbounded loop of `root` is optional, or lies in one of several branches."""
 
     def combine(node: Node, parts: Sequence[tuple[bool, bool]]) -> tuple[bool, bool]:
         # (whether there is a loop in the node, whether there is one that is optional)
@@ -56,9 +54,7 @@ def has_optional_loop(root: Node) -> bool:
 
 
 def lazy_loops(root: Node) -> Node:
-    """The same language with all unbounded loops lazy: matches that begin where they did, and end
-    early.
-    """
+    """The same language with lazy unbounded loops: matches begin where they did, and end early."""
 
     def lazy(node: Node, parts: Sequence[Node]) -> Node:
         if isinstance(node, Repeat) and node.max is None:
@@ -69,9 +65,7 @@ def lazy_loops(root: Node) -> Node:
 
 
 def bytes_outside(root: Node, loops: int) -> int:
-    """The most bytes of one match of `root` that are not in the mask `loops`, which holds at least
-    loop_bytes(root).
-    """
+    """The most bytes of one match that are not in `loops`, which includes loop_bytes(root)."""
 
     def combine(node: Node, parts: Sequence[int]) -> int:
         match node:

@@ -1,8 +1,8 @@
 """The syntax tree: byte classes, assertions and the operators over them, all frozen and hashable.
 
-Flags are gone by the time a tree exists: case folding is in the classes, greediness in the repeats,
-`^` and `$` are one of the assertion kinds. Trees may be a thousand levels deep, so nothing here or
-in the modules that walk them recurses; `fold` is the one way to walk.
+A tree has no flags: case folding is in the classes, greediness in the repeats, and `^` and `$` are
+one of the assertion kinds. Trees may be a thousand levels deep, so nothing recurses, here or in the
+modules that walk them; all of them use `fold`. What a tree means is in the other modules.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ T = TypeVar("T")
 
 
 class AssertionKind(enum.Enum):
-    r"""Zero-width conditions. Words are runs of [0-9A-Za-z_]; a line ends before \n and starts
-    after it.
-    """
+    r"""Zero-width conditions. Words are runs of [0-9A-Za-z_]; \n ends a line."""
 
     BEGIN_TEXT = r"\A"
     END_TEXT = r"\z"
@@ -92,9 +90,7 @@ class Empty(Node):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CharClass(Node):
-    """Matches one byte out of a class: a literal byte is a class of one, an empty class never
-    matches.
-    """
+    """Matches one byte of a class: one for a literal; an empty class never matches."""
 
     mask: int
     _hash: int = field(init=False)
@@ -197,8 +193,7 @@ def concat(parts: Iterable[Node]) -> Node:
 
 
 def apart(loop: Repeat) -> Node:
-    """The loop as an operand that RE2 does not merge with the loop around it or the one that
-    follows.
+    """The loop, kept from being merged by RE2 with a loop around it or after it.
 
     RE2 reads `(?:x*)+` as `x*`, which prefers other matches where x can be empty; the empty node
     prevents it.
@@ -220,9 +215,7 @@ def alternate(branches: Iterable[Node]) -> Node:
 
 
 def fold(root: Node, combine: Callable[[Node, Sequence[T]], T]) -> T:
-    """Computes a value bottom-up: `combine(node, values of its children)`, once per distinct node
-    object.
-    """
+    """A value computed bottom-up: `combine(node, values of its children)`, once per node object."""
     done: dict[int, T] = {}
     stack: list[tuple[Node, bool]] = [(root, False)]
     while stack:

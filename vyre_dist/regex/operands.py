@@ -1,8 +1,8 @@
-"""Sub-expressions while they are being read, with what RE2's rules about repeats ask of them.
+"""Operands: sub-expressions while the parser reads them, with what RE2's rules of repeats need.
 
-Two rules need more than the tree shows. Counts are limited, and so are the products of nested ones;
-and a loop directly inside a loop is merged with it, but only when both were read under the same
-flags.
+Two rules need more than the tree shows. Counts are limited, and so are products of nested counts.
+A loop directly inside a loop is merged with it, but only if both were read under the same flags.
+The grammar is in parser.py; repeats above the limits are rewritten in repeats.py.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Operand:
 
 
 def join(make: Callable[[Iterable[Node]], Node], parts: list[Operand]) -> Operand:
-    """The operands as one, by `make` (concat or alternate)."""
+    """The operands as one, joined by `make` (concat or alternate)."""
     if len(parts) == 1:
         return parts[0]
     return Operand(

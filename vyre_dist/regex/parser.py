@@ -1,11 +1,10 @@
-r"""From a pattern to its syntax tree: RE2's grammar over bytes, plus (?x) and repeat counts above
-1000.
+r"""parse: from a pattern to its syntax tree. RE2's grammar over bytes, (?x), and larger repeats.
 
 The pattern is read as RE2 reads it in Latin-1 mode: every byte (of the UTF-8 form, when given as
 str) is one character. Accepts what google-re2 accepts, with four differences: (?x); large repeats
 (within MAX_EXPANDED_POSITIONS); no more than MAX_NESTING levels of groups; and (?i) folds ASCII
-letters only. Escapes and bracketed classes are read by lexer.py, repeats are judged by operands.py.
-Time is linear in the pattern, and nothing recurses.
+letters only. Escapes and bracketed classes are read in lexer.py, repeats are checked in
+operands.py. Time is linear in the pattern, and nothing recurses.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-r"""From a syntax tree to text: canonical patterns for google-re2 (Latin-1) and for Hyperscan (PCRE
-syntax).
+r"""From a syntax tree to text: canonical patterns for google-re2 (Latin-1) and Hyperscan (PCRE).
 
 Both come without flags: classes are explicit, assertions are spelled `\A`, `\z`, `\b`, `\B`,
 `(?m:^)`, `(?m:$)`. What RE2 cannot count is rewritten by repeats.py first.
@@ -52,8 +51,7 @@ def to_re2(regex: Regex | Node) -> bytes:
 
 
 def to_pcre(regex: Regex | Node) -> bytes:
-    r"""The same language for Hyperscan 5.4 (no flags but HS_FLAG_ALLOWEMPTY if nullable), without
-    groups.
+    r"""The same language, without groups, for Hyperscan 5.4: HS_FLAG_ALLOWEMPTY if it is nullable.
 
     One thing differs: in PCRE `(?m:^)` does not hold after a newline that ends the text. Where a
     match could end right there `|\z` is added, so Hyperscan may also report an end at the end of

@@ -1,8 +1,8 @@
 """Repeats that RE2 cannot count, rewritten into ones that it can.
 
 RE2 allows 1000 copies in a repeat, and 1000 in the product of nested ones. x{1500} becomes
-x{1000}x{500}; the rules below say when the parts still prefer the same match and fill the same
-groups, and refuse otherwise.
+x{1000}x{500}, if the parts still prefer the same match and fill the same groups; else it is
+refused. Which pattern is over the limits is checked in operands.py.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from vyre_dist.regex.nodes import (
 from vyre_dist.regex.operands import RE2_MAX_REPEAT
 
 MOST_SEARCHED = 2048
-"""The positions of a repeat up to which google-re2 searches at its speed: its automaton has a state
-for each set of counts that starts before may be at.
+"""Up to so many positions of a repeat google-re2 searches at full speed: its automaton has a state
+for each set of counts that earlier starts may have reached.
 """
 
 # A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
@@ -40,8 +40,7 @@ _LOOSE_SHARE = 4
 
 
 def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
-    """The same expression with no repeat, and no product of nested ones, above `limit` copies
-    (RE2's: 1000).
+    """The same expression with no repeat, and no product of nested ones, above `limit` copies.
 
     Raises:
         RepeatRewriteError: no equivalent exists within RE2's syntax (a group cannot be written
@@ -63,17 +62,16 @@ def fit_repeats(root: Node, limit: int = RE2_MAX_REPEAT) -> Node:
 
 
 def counts_apart(root: Node) -> bool:
-    """Whether a repeat has more than MOST_SEARCHED positions: it is looked for as a loop, and
-    counted in steps where that one begins.
+    """Whether a repeat has more than MOST_SEARCHED positions.
+
+    Such a one is searched for as a loop, and counted step by step where that begins.
     """
     plain = strip_captures(root)
     return loosen_repeats(plain, MOST_SEARCHED) != plain
 
 
 def loosen_repeats(root: Node, most: int) -> Node:
-    """An expression of a few positions for one of many: repeats of more than `most` become loops.
-    It matches all that `root` matches, and more.
-    """
+    """A larger language of fewer positions: repeats of more than `most` positions become loops."""
 
     def loosen(node: Node, parts: Sequence[tuple[Node, int]]) -> tuple[Node, int]:
         # (the node, how many positions it has)
@@ -90,9 +88,7 @@ def loosen_repeats(root: Node, most: int) -> Node:
 
 
 def _split(repeat: Repeat, chunk: int) -> Node:
-    """The repeat as a sequence of repeats of at most `chunk` copies; it has more than `chunk`
-    itself.
-    """
+    """A repeat of more than `chunk` copies as a sequence of repeats of at most `chunk`."""
     plain = strip_captures(repeat.node)
     if plain == repeat.node:
         return _split_plain(repeat, chunk)
@@ -135,7 +131,7 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
     optional = high - low
     if is_unambiguous(node):
         # Only the number of copies matters, and there is one way to reach each: a matcher has few
-        # places to be at.
+        # states.
         return concat(
             [_exactly(node, low, chunk), _optional_parts(node, optional, chunk, repeat.greedy)]
         )
@@ -159,9 +155,7 @@ def _split_plain(repeat: Repeat, chunk: int) -> Node:
 
 
 def _optional_parts(node: Node, copies: int, chunk: int, greedy: bool) -> Node:
-    """Up to `copies` of a node that matches in one way only, by powers of two: as a number is
-    written.
-    """
+    """Up to `copies` of a node that matches in one way only, by powers of two."""
     if copies <= chunk:
         return Repeat(node, 0, copies, greedy)
     power = 1 << copies.bit_length() - 1
@@ -193,47 +187,47 @@ def _sets_every_group(node: Node) -> bool:
 
 
 def is_unambiguous(node: Node) -> bool:
-    """Whether the node matches in at most one way at every position; False also where that is hard
-    to see.
-    """
-    return fold(node, _ways).unambiguous
+    """Whether the node matches in at most one way everywhere; False also if hard to see."""
+    return fold(node, _ambiguity).unambiguous
 
 
-class _Ways(NamedTuple):
+class _Ambiguity(NamedTuple):
     unambiguous: bool
     nullable: bool
     first: int
-    body: _Ways | None = None  # what is repeated, where the node is a repeat
+    body: _Ambiguity | None = None  # what is repeated, where the node is a repeat
 
 
-def _ways(node: Node, parts: Sequence[_Ways]) -> _Ways:
+def _ambiguity(node: Node, parts: Sequence[_Ambiguity]) -> _Ambiguity:
     match node:
         case CharClass(mask=mask):
-            return _Ways(True, False, mask)
+            return _Ambiguity(True, False, mask)
         case Repeat():
             body = parts[0]
             fixed = body.unambiguous and node.min == node.max
-            return _Ways(fixed, node.min == 0 or body.nullable, body.first, body)
+            return _Ambiguity(fixed, node.min == 0 or body.nullable, body.first, body)
         case Alternate():
             seen, disjoint = 0, True
             for part in parts:
                 disjoint = disjoint and not part.nullable and not seen & part.first
                 seen |= part.first
             unambiguous = disjoint and all(part.unambiguous for part in parts)
-            return _Ways(unambiguous, any(part.nullable for part in parts), seen)
+            return _Ambiguity(unambiguous, any(part.nullable for part in parts), seen)
         case Concat():
-            rest = _Ways(True, True, 0)
+            rest = _Ambiguity(True, True, 0)
             for part in reversed(parts):
                 one_way = part.unambiguous or _is_delimited(part.body, rest)
                 first = part.first | rest.first if part.nullable else part.first
-                rest = _Ways(rest.unambiguous and one_way, rest.nullable and part.nullable, first)
+                rest = _Ambiguity(
+                    rest.unambiguous and one_way, rest.nullable and part.nullable, first
+                )
             return rest
         case Capture():
             return parts[0]
-    return _Ways(True, True, 0)
+    return _Ambiguity(True, True, 0)
 
 
-def _is_delimited(body: _Ways | None, rest: _Ways) -> bool:
+def _is_delimited(body: _Ambiguity | None, rest: _Ambiguity) -> bool:
     """Whether the next byte always tells another copy of `body` from what follows the repeat."""
     if body is None or not body.unambiguous or body.nullable or rest.nullable:
         return False

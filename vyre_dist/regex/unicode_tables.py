@@ -1,5 +1,4 @@
-r"""What \p{Name} means in the Latin-1 view: categories, Latin and Common; other scripts are known
-but empty.
+r"""What \p{Name} means in Latin-1: categories, Latin and Common; other scripts are empty.
 
 The names are those that google-re2 1.1.20251105 accepts (Unicode 15); the members of a general
 category come from Python's unicodedata.
@@ -42,9 +41,7 @@ _SCRIPTS_OUTSIDE_LATIN1 = """
 
 @functools.lru_cache(maxsize=512)
 def unicode_class(name: str) -> int | None:
-    """The bytes in Unicode class `name` (case matters, as in RE2), or None where RE2 knows no such
-    name.
-    """
+    """The bytes in Unicode class `name`, or None if RE2 knows no such name; case matters."""
     if name == "Any":
         return charclass.ALL
     if name in _CATEGORIES.split():
