@@ -37,9 +37,12 @@ def test_strings_are_found_where_they_stand() -> None:
     spots = TomlSpots(TRICKY)
     checked = 0
     for path, value in leaves(tomllib.loads(TRICKY)):
-        if isinstance(value, str) and '\\"' not in TRICKY.split("\n")[spots.place(path)[0] - 1]:
+        if (
+            isinstance(value, str)
+            and '\\"' not in TRICKY.split("\n")[spots.line_column(path)[0] - 1]
+        ):
             assert TRICKY.startswith(
-                value, offset_of(TRICKY, spots.place_inside(path, value, 0))
+                value, offset_of(TRICKY, spots.line_column_in(path, value, 0))
             ), path
             checked += 1
     assert checked == 20
@@ -49,21 +52,21 @@ def test_headers_are_told_by_line() -> None:
     """A table's place is its header; an index counts the headers of an array of tables."""
     spots = TomlSpots(TRICKY)
     lines = TRICKY.split("\n")
-    first, second = (spots.place(("rules", index))[0] for index in (0, 1))
+    first, second = (spots.line_column(("rules", index))[0] for index in (0, 1))
     assert [lines[n - 1 : n + 1] for n in (first, second)] == [
         ["[[rules]]", "id = 'one'"],
         ["[[rules]]", "id = 'two'"],
     ]
-    assert spots.place(("rules", 1, "allowlists", 0))[0] > second
-    assert spots.place(("rules", 1, "no such key")) == (second, 1)
-    assert spots.place(("nothing",)) == (0, 0)
+    assert spots.line_column(("rules", 1, "allowlists", 0))[0] > second
+    assert spots.line_column(("rules", 1, "no such key")) == (second, 1)
+    assert spots.line_column(("nothing",)) == (0, 0)
 
 
 def test_an_escaped_string_falls_back_to_its_key() -> None:
     """Within a string that is written with escapes, the key's place is told."""
     spots = TomlSpots('a = 1\n b = "x\\ty"\n')
-    assert spots.place_inside(("b",), "x\ty", 2) == (2, 2)
-    assert spots.place_inside(("a",), "1", 0) == (1, 1)
+    assert spots.line_column_in(("b",), "x\ty", 2) == (2, 2)
+    assert spots.line_column_in(("a",), "1", 0) == (1, 1)
 
 
 texts = st.text(st.sampled_from("ab'\"[]#=,{}\n .\\"), max_size=12)
@@ -97,12 +100,12 @@ def test_any_mix_of_strings_is_followed(items: list[tuple[str, int, int]]) -> No
     spots = TomlSpots(text)
     places = []
     for path, value in leaves(document):
-        places.append(spots.place(path))
+        places.append(spots.line_column(path))
         if isinstance(value, str) and not set(value) & set('"\\\n'):
-            assert text.startswith(value, offset_of(text, spots.place_inside(path, value, 0)))
+            assert text.startswith(value, offset_of(text, spots.line_column_in(path, value, 0)))
     assert places == sorted(set(places))
     for index in range(len(items)):
-        line, column = spots.place(("rules", index))
+        line, column = spots.line_column(("rules", index))
         assert (text.split("\n")[line], column) == (f"id = {index}", 1)
 
 
@@ -116,9 +119,9 @@ def test_builtin_packs_are_followed(pack: Path) -> None:
     rules = tomllib.loads(text)["rules"]
     assert rules
     for index, rule in enumerate(rules):
-        line, _ = spots.place(("rules", index))
+        line, _ = spots.line_column(("rules", index))
         assert text.split("\n")[line - 1].startswith("[[rules]]")
         if "regex" in rule:
-            assert text.split("\n")[spots.place(("rules", index, "regex"))[0] - 1].startswith(
+            assert text.split("\n")[spots.line_column(("rules", index, "regex"))[0] - 1].startswith(
                 "regex"
             )

@@ -1,5 +1,6 @@
-"""What a rule pack is compiled to before any backend sees it, and where compiled things are kept on
-disk.
+"""What a rule pack is compiled to before any backend sees it, and the cache that keeps it on disk.
+
+The compilers themselves are in regex/ and compiler/; what runs the results is in kernels/.
 """
 
 from vyre_dist.program.cache import ArtifactCache

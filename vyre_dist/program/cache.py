@@ -1,8 +1,8 @@
 """ArtifactCache: compiled things on disk, by content hash, shared by any number of processes.
 
-What is inside an artifact is the caller's business. Here: names, checksums, atomic publishing. A
-file that is missing, damaged or of another schema is a miss; a directory that can't be written
-costs the time to compile and nothing else.
+Here: names, checksums, atomic publishing; callers know what is in an artifact. A file that is
+missing, damaged or of another schema is a miss. A directory that can't be written costs the time to
+compile and nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAGIC = b"vyre-dist artifact 1\n"
 class ArtifactCache:
     """Files `<directory>/<kind>/<sha256 of key>`; each is magic, SHA-256 of the payload, payload.
 
-    `directory` None turns the cache off. What can't be written there is kept in a spare place of
+    `directory` None turns the cache off. What can't be written there is kept in a spare folder of
     this user's (cache_folder.spares). No method raises: a cache is never worth failing a scan for.
     `write_error`: the first OSError that kept something from being stored in `directory`.
     """
@@ -37,11 +37,11 @@ class ArtifactCache:
         if self.write_error is None:
             return ""
         reason = self.write_error.strerror or type(self.write_error).__name__
-        place = self.write_error.filename or self.directory
+        path = self.write_error.filename or self.directory
         instead = (
             f"{self._spare} is used instead" if self._spare else "what is compiled is not kept"
         )
-        return f"the cache can't be written ({place}: {reason}): {instead}"
+        return f"the cache can't be written ({path}: {reason}): {instead}"
 
     def get(self, kind: str, key: str) -> bytes | None:
         """The payload stored under `key`, or None."""
@@ -57,10 +57,9 @@ class ArtifactCache:
         return payload
 
     def put(self, kind: str, key: str, payload: bytes) -> None:
-        """Publish `payload`: written beside its place and renamed, so that a reader sees all or
-        nothing.
+        """Publish `payload`, atomically: it is written to a file beside and renamed.
 
-        Losing the race to another process is fine: both wrote the same thing.
+        Another process may do so first, which is fine: both write the same bytes.
         """
         if self.directory is None:
             return
@@ -80,9 +79,7 @@ class ArtifactCache:
         return [spare for spare in cache_folder.spares() if spare != self.directory]
 
     def _writable(self, directory: str, kind: str) -> bool:
-        """Whether the directory takes artifacts of this kind, as far as is known without compiling
-        one.
-        """
+        """Whether the directory takes artifacts of this kind, as far as a small write can tell."""
         if kind not in self._tried:
             # once is enough for the room on the disk, which the kinds share
             room = 0 if self._tried else cache_folder.ENOUGH_BYTES

@@ -1,8 +1,8 @@
 """CompiledPack: a rule pack after parsing and analysis, ready for every backend, in any process.
 
-Parsing a large pack takes tenths of a second in Python, so the result is cached by the pack's
-content hash. Backends derive what they need (Hyperscan databases, tables) from
-`CompiledRule.pattern` and cache that on their own.
+Parsing a large pack takes tenths of a second, so the result is cached by the pack's content hash.
+What single backends need, Hyperscan databases and tables, they make of `CompiledRule.pattern` and
+cache on their own.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from vyre_dist.rules.search import MAX_MEM_STEPS, compile_pattern
 
 DEFAULT_MAX_MATCH_BYTES = 64 << 10
 
-# A window holds a shard and, after it, the longest match; Hyperscan counts a window's bytes in 32
-# bits.
+# A window holds a shard and, after it, the longest match. Hyperscan counts its bytes in 32 bits.
 MAX_MATCH_BYTES_LIMIT = 1 << 30
 
 # bump when the analysis or the rendering changes what is stored
 _SCHEMA = 5
 
 # Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every
-# match contains. A rule without one of two bytes or more costs as much as all the others together
-# (measured with gitleaks' pack over source code: two such rules of 221 take Hyperscan from 1.6 to
-# 0.7 GB/s), unless its keywords can stand in for it.
+# match contains. A rule without one of two bytes or more costs as much as all the others together,
+# unless its keywords can stand in for it. With gitleaks' pack over source code, two such rules of
+# 221 take Hyperscan from 1.6 to 0.7 GB/s.
 _WEAK_RUN = 1
 
-# Hyperscan's compiler takes seconds for counts above a few thousand, its scan of
-# `x(?s:.){0,28000}zz` ends in a segmentation fault, and it refuses 32 768: a repeat that has more
-# positions is a loop to it. What it then finds too much, google-re2 does not confirm.
 MOST_COUNTED = 4096
+"""Repeats of more positions are loops in what Hyperscan gets; google-re2 refutes what it then finds
+too much. Its compiler takes seconds for counts above a few thousand, its scan of
+`x(?s:.){0,28000}zz` ends in a segmentation fault, and it refuses 32 768.
+"""
 
 MOST_SEARCHED = rx.MOST_SEARCHED
 """The same for google-re2."""
@@ -47,17 +47,17 @@ _SHORTEST_KEYWORD = 4
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """One rule with a regex. `index` counts the pack's rules; rules with a path only have no
-    CompiledRule, nor have those whose regex no text can match.
+    """One rule with a regex.
 
-    `pattern`: latin-1 RE2 syntax with flags resolved and long repeats rewritten;
-    `candidate_pattern`: in PCRE syntax without captures, the same language but for repeats beyond
-    MOST_COUNTED, which are loops there. Widths in bytes; `max_width` None: unbounded.
-    `max_match_bytes`: the cap of a rule without a `max_width`. `keyword_pattern`: for a rule that
-    is dear to search for and that needs one of its keywords, those in PCRE syntax; a whole document
-    without them holds no finding of the rule. `captures_matter`: google-re2 has to capture groups
-    to find the right spans. `loose_pattern`: for a rule with repeats beyond MOST_SEARCHED, one for
-    google-re2 that matches all that `pattern` does, and more, and counts less.
+    Rules with a path only have none, nor have those whose regex no text can match. `index` counts
+    the pack's rules. `pattern`: latin-1 RE2 syntax, flags resolved, long repeats rewritten.
+    `candidate_pattern`: the same language in PCRE syntax without captures; repeats beyond
+    MOST_COUNTED are loops in it. `min_width`, `max_width`: in bytes, None for no bound.
+    `max_match_bytes`: the cap of a rule without a `max_width`. `keyword_pattern`: of a rule that
+    is dear to search for, its keywords in PCRE syntax; a whole document without them holds no
+    finding of the rule. `captures_matter`: google-re2 finds the right spans only if it captures
+    groups. `loose_pattern`: of a rule with repeats beyond MOST_SEARCHED, a superset for google-re2
+    that counts less.
     """
 
     index: int
@@ -72,9 +72,7 @@ class CompiledRule:
 
     @property
     def cap(self) -> int:
-        """The longest match that is reported, in bytes: `max_match_bytes` cuts rules of unbounded
-        width only.
-        """
+        """The longest match that is reported, in bytes; rules with a `max_width` are not cut."""
         return self.max_match_bytes if self.max_width is None else self.max_width
 
 
@@ -90,9 +88,7 @@ class CompiledPack:
 
     @property
     def overlap(self) -> int:
-        """How many bytes after a window's last owned start its matches may need, one byte of
-        context included.
-        """
+        """How many bytes after a window's last owned start decide its matches, context included."""
         return max((rule.cap for rule in self.rules), default=0) + 1
 
 
@@ -125,8 +121,7 @@ def compile_pack(
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:
-        # its checksum was right and its key names the schema: these are the rows that were written
-        # below
+        # the checksum is right and the key names the schema: these are the rows written below
         return CompiledPack(key, tuple(CompiledRule(*row) for row in msgpack.unpackb(stored)))
     rules, refused = [], []
     for index, rule in enumerate(pack.rules):
@@ -155,7 +150,7 @@ def compile_pack(
 
 
 def _compile_rule(index: int, rule: Rule, regex: str, max_match_bytes: int) -> CompiledRule | None:
-    """None: no text can match it, so that no backend need look."""
+    """None: no text can match it, so no backend has to look."""
     parsed = rx.parse(regex)
     pattern, widest = rx.to_re2(parsed), rx.max_width(parsed.root)
     cap = rule.max_match_bytes or max_match_bytes
@@ -192,9 +187,7 @@ def _text(error: Exception) -> str:
 
 
 def _keyword_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:
-    """The rule's keywords as a pattern, if its regex has no literal worth searching for and they
-    are long enough.
-    """
+    """The keywords as a pattern, if the regex has no good literal and they are long enough."""
     keywords = [keyword.encode().lower() for keyword in rule.keywords]
     if not keywords or min(map(len, keywords)) < _SHORTEST_KEYWORD:
         return None
@@ -207,7 +200,7 @@ def _keyword_pattern(rule: Rule, parsed: rx.Regex) -> bytes | None:
 
 
 def _literal_run(factor: rx.Factor) -> int:
-    """The longest run of classes in `factor` that are one byte, or one letter in both cases."""
+    """The longest run of classes in `factor` that are one byte, or a letter in both cases."""
     longest = run = 0
     for mask in factor:
         run = run + 1 if mask.bit_count() <= 2 else 0

@@ -1,5 +1,6 @@
-"""load_tables: a compiled pack's tables, from the cache or compiled now. What is in them is the
-compiler's business.
+"""load_tables: a compiled pack's tables, from the cache or compiled now.
+
+What is in them is in compiler/tables.py, how they are stored in compiler/codec.py.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ _KIND = "tables"
 def load_tables(compiled: CompiledPack, cache: ArtifactCache | None = None) -> PackTables:
     """The tables of `compiled`; rule number r of theirs is `compiled.rules[r]`.
 
-    A stored file that is missing, damaged or of another version is a miss: the tables are compiled
-    (seconds for a large pack) and stored. Any number of processes may do this at once; all of them
-    write the same bytes.
+    If no sound file of this version is stored, the tables are compiled (seconds for a large pack)
+    and stored. Any number of processes may do this at once; all write the same bytes.
     """
     cache = cache or ArtifactCache(None)
     key = f"{TABLES_SCHEMA}:{default_model_digest()}:{compiled.key}"

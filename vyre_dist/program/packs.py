@@ -1,9 +1,8 @@
-"""load_pack: a pack as RulePack.load gives it, or the same from the cache when its files have not
-changed.
+"""load_pack: a pack as RulePack.load gives it, from the cache if its files have not changed.
 
 Reading and checking a pack of hundreds of regexes takes a quarter of a second, more than a small
-scan. What has been found in order once is in order while every byte of it is the same; what was odd
-about it is told each time.
+scan. A pack that was sound once is sound while its bytes are the same; its warnings are kept, too.
+Compiling is in compiled.py.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _SCHEMA = 4
 
 
 class LoadedPack(NamedTuple):
-    """A pack, what is odd about its files, and what it was loaded without."""
+    """A pack, the warnings about its files, and the rules that were left out of it."""
 
     data: PackData
     warnings: tuple[Diagnostic, ...]

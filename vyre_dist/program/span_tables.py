@@ -1,5 +1,7 @@
-"""SpanTables: the span programs of a compiled pack's rules, with their byte_filters, as arrays that
-a kernel reads.
+"""SpanTables: the span programs of a compiled pack's rules, and their byte filters, as arrays.
+
+Here they are laid out as a kernel reads them (kernels/cuda/spans.cuh). How one expression becomes a
+span program is in compiler/span_program.py, what a byte filter is in rules/byte_filters.py.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from vyre_dist.regex.instructions import Op
 from vyre_dist.rules.byte_filters import NO_BYTE_FILTER, ByteFilter
 
 MAX_AHEAD = 1024
-"""How many bytes after a row's place are looked at, at most."""
+"""The most bytes after a row's position that a search reads."""
 
 MAX_VISITED = 1 << 19
-"""Pairs of a split and a place that one search may need to remember."""
+"""The most pairs of a split and an offset that one search may have to remember."""
 
 INSTRUCTION_DTYPE = np.dtype([("code", "<u4"), ("other", "<u4")])
 """`code`: the op in the lowest 3 bits, above it `first`: a class's number, a target, a slot or a
@@ -82,10 +84,10 @@ class SpanTables:
 def build_span_tables(
     compiled: CompiledPack, tables: PackTables, byte_filters: Sequence[ByteFilter] | None = None
 ) -> SpanTables:
-    """The span programs of the rules whose rows say near what place a match is: those decided by
-    automata.
+    """The span tables of `compiled`, whose tables are `tables`.
 
-    A rule of unbounded width whose matches are cut at less than a search may give has none.
+    Rules that automata decide have a program. A rule of unbounded width has none if its matches are
+    cut at less than a search may give.
     `byte_filters`: by the pack's rule number, what to drop; None: nothing.
     """
     own = tuple(
@@ -116,9 +118,7 @@ def build_span_tables(
 def tables_of_programs(
     programs: Sequence[SpanProgram | None], byte_filters: Sequence[ByteFilter], backs: Sequence[int]
 ) -> SpanTables:
-    """The arrays of `programs`; `backs`: the most bytes of a match before its row's place, by
-    rule.
-    """
+    """The arrays of `programs`. `backs`: by rule, the most bytes of a match before its row."""
     rules = np.zeros(len(programs), SPAN_RULE_DTYPE)
     rules["program"] = NOT_STORED
     kept = list(programs)

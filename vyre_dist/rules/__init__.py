@@ -1,4 +1,4 @@
-"""Rule packs: loading them, what they hold, what their filters do with a match.
+"""Rule packs: loading them, what they hold, and what their filters do with a match.
 
 pack = RulePack.load("gitleaks.toml")  # or .builtin(), .from_patterns({"id": r"regex"})
 filters = CompiledFilters(pack)
@@ -55,9 +55,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when first used: a worker with a compiled pack needs none of the
-    loaders.
-    """
+    """Public names are imported when first used: a worker with a compiled pack needs no loader."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

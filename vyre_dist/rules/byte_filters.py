@@ -1,8 +1,6 @@
-"""Byte filters: what of a rule's filters can be said of a secret byte by byte, so that a program
-drops it, not the host.
+"""ByteFilter: what a rule's filters say of a secret by its bytes alone, so that a device drops it.
 
-A byte_filter drops only what CompiledFilters.judge would drop: it is a short cut, never a filter of
-its own.
+A byte filter drops only what CompiledFilters.judge would drop: it saves work, and decides nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +13,15 @@ from vyre_dist.regex import RegexSyntaxError, parse
 from vyre_dist.regex.nodes import Assertion, AssertionKind, CharClass, Concat, Repeat
 from vyre_dist.rules.filters import too_few_bytes
 from vyre_dist.rules.model import Allowlist, PackData
-from vyre_dist.rules.path_filters import in_force
+from vyre_dist.rules.path_filters import allowlists_of
 
 
 @dataclass(frozen=True, slots=True)
 class ByteFilter:
-    """A match is dropped whose secret (pick_secret's, by `secret_group`) has at most `too_few`
-    different bytes (-1: no such limit), or is made of `dull` bytes (a 256-bit mask) only and is not
-    empty.
+    """Drops a match by its secret, which pick_secret takes from `secret_group`.
+
+    `too_few`: a secret of at most so many different bytes is dropped; -1: none is. `dull`: so is a
+    secret made of bytes of this class only, a 256-bit mask, unless it is empty.
     """
 
     secret_group: int
@@ -42,7 +41,7 @@ NO_BYTE_FILTER = ByteFilter(0, -1, 0)
 
 def byte_filters_of(pack: PackData) -> tuple[ByteFilter, ...]:
     """Each rule's byte_filter, in the pack's order."""
-    scoped = in_force(pack.rules, pack.allowlists)
+    scoped = allowlists_of(pack.rules, pack.allowlists)
     return tuple(
         ByteFilter(rule.secret_group, too_few_bytes(rule.entropy), dull_class(allowlists))
         for rule, allowlists in zip(pack.rules, scoped, strict=True)

@@ -1,7 +1,7 @@
 """check_pack: what each rule of a pack is like, and whether it does what its examples say.
 
-Backs `vyre-dist rules check`. Which way a rule takes through a backend is not known here: whoever
-knows passes `route`.
+Serves `vyre-dist rules check`. How a backend searches for a rule is not known here; the caller
+passes it as `route`. What makes a pack invalid is in finish.py.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from vyre_dist.rules.model import PackData, Rule
 from vyre_dist.rules.pack import RulePack
 from vyre_dist.rules.search import compile_pattern
 
-# (rule's index, rule, its regex) -> which way it takes through a backend and why; empty: nothing to
-# say
-Route = Callable[[int, Rule, rx.Regex], str]
+DescribeRoute = Callable[[int, Rule, rx.Regex], str]
+"""(rule's index, rule, its regex) -> how a backend searches for it; "": nothing to say"""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """One rule. Widths in bytes; `max_width` None: unbounded. A rule with a path only has no widths
-    and `groups` 0.
+    """One rule. Widths are in bytes; `max_width` None: unbounded.
 
-    `re2_memory`: google-re2's max_mem, in bytes, at which the regex compiles; None: it does not, or
-    there is none. `missed_examples` and `matched_negatives`: numbers, from 0, of examples that the
-    whole rule (keywords and filters included) decides otherwise than the pack says. `problems` make
-    the rule unfit, `notes` are worth knowing.
+    A rule with a path only has no widths and no groups. `re2_memory`: google-re2's max_mem, in
+    bytes, at which the regex compiles; None: it does not, or there is none. `missed_examples` and
+    `matched_negatives`: numbers, from 0, of examples that the whole rule, keywords and filters
+    included, decides otherwise than the pack says. `problems`: make the rule unfit. `notes`: are
+    worth knowing.
     """
 
     rule_id: str
@@ -56,11 +55,11 @@ class RuleReport:
         return not (self.problems or self.missed_examples or self.matched_negatives)
 
 
-def check_pack(pack: RulePack, *, route: Route | None = None) -> list[RuleReport]:
+def check_pack(pack: RulePack, *, route: DescribeRoute | None = None) -> list[RuleReport]:
     """A report for each rule, in pack order. Examples are searched as documents without a path."""
-    # an example stands for a document in a fitting place
-    placeless = [rule if rule.regex is None else replace(rule, path=None) for rule in pack]
-    filters = CompiledFilters(PackData(pack.name, tuple(placeless), pack.allowlists))
+    # an example stands for a document at a fitting path
+    pathless = [rule if rule.regex is None else replace(rule, path=None) for rule in pack]
+    filters = CompiledFilters(PackData(pack.name, tuple(pathless), pack.allowlists))
     return [
         _check(index, rule, regex, filters, route)
         for index, (rule, regex) in enumerate(zip(pack, pack.regexes, strict=True))
@@ -68,7 +67,11 @@ def check_pack(pack: RulePack, *, route: Route | None = None) -> list[RuleReport
 
 
 def _check(
-    index: int, rule: Rule, regex: rx.Regex | None, filters: CompiledFilters, route: Route | None
+    index: int,
+    rule: Rule,
+    regex: rx.Regex | None,
+    filters: CompiledFilters,
+    route: DescribeRoute | None,
 ) -> RuleReport:
     problems: list[str] = []
     notes: list[str] = []
@@ -77,7 +80,7 @@ def _check(
     memory: int | None = None
     groups = low = 0
     high: int | None = 0
-    nullable, way = False, ""
+    nullable, described = False, ""
     if regex is None:
         notes.append("has only a path pattern: it reports files, not matches")
         if rule.examples or rule.negative_examples:
@@ -100,14 +103,14 @@ def _check(
         except re2.error as error:
             problems.append(f"google-re2 refuses the regex: {_text(error)}")
         else:
-            verdicts = [_reports(index, regexp, text, filters) for text in rule.examples]
-            missed = tuple(i for i, hit in enumerate(verdicts) if not hit)
+            hits = [_reports(index, regexp, text, filters) for text in rule.examples]
+            missed = tuple(i for i, hit in enumerate(hits) if not hit)
             matched = tuple(
                 i
                 for i, text in enumerate(rule.negative_examples)
                 if _reports(index, regexp, text, filters)
             )
-        way = "" if route is None else route(index, rule, regex)
+        described = "" if route is None else route(index, rule, regex)
     return RuleReport(
         rule_id=rule.id,
         groups=groups,
@@ -120,7 +123,7 @@ def _check(
         negative_examples=len(rule.negative_examples),
         missed_examples=missed,
         matched_negatives=matched,
-        route=way,
+        route=described,
         problems=tuple(problems),
         notes=tuple(notes),
     )

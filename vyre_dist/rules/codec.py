@@ -1,8 +1,8 @@
-"""PackData as bytes, and back: how a pack reaches a worker on another machine.
+"""PackData as bytes, and back: how a pack travels to a worker on another machine.
 
-msgpack of plain values, checked field by field against the types that model.py declares, so that a
-driver and a worker of different versions notice it. Reading rules that people wrote is the loaders'
-work, not this module's.
+The bytes are msgpack of plain values. Every field is checked against the type that model.py
+declares, so that a driver and a worker of different versions notice it. What people write is read
+by the formats (formats.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ SCHEMA = 1
 
 
 class PackCodecError(VyreError):
-    """Bytes that are no pack of this version. `where` names the field, `found` what is wrong with
-    it.
-    """
+    """Bytes that are no pack of this version: `found` says what is wrong with field `where`."""
 
     def __init__(self, where: str, found: str) -> None:
         super().__init__(

@@ -1,12 +1,12 @@
 r"""CompiledFilters: what a pack's filters do with a match, in gitleaks' terms and order.
 
-Keyword gate, secret, entropy, allowlists, stop words. Paths are in path_filters.py. Finding matches
-is not done here.
+Here: the keyword filter, secret, entropy, allowlists and stop words. Paths are in path_filters.py;
+matches are found in extract/.
 
-For one match gitleaks asks in this order, and so must the engine: may anything be reported for this
-path (`document_skipped`); is one of the rule's keywords in the document (`has_keyword`); does the
-rule apply to the path (`rule_applies_to_path`); then, for every match, `pick_secret`, `entropy`,
-`allowed`. `judge` does the last three.
+gitleaks asks in this order, and so must the engine. May anything be reported for this path
+(`document_skipped`)? Is one of the rule's keywords in the document (`has_keyword`)? Does the rule
+apply to the path (`rule_applies_to_path`)? Then, for every match: `pick_secret`, `entropy`,
+`allowed`; `judge` does these three.
 
 Known differences, on purpose: entropy counts bytes (gitleaks: characters, over the length in
 bytes); the groups are those of the match in its document (gitleaks matches again within the matched
@@ -24,7 +24,7 @@ from typing import Protocol, TypeAlias
 
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
-from vyre_dist.rules.path_filters import PathDecision, PathFilters, in_force
+from vyre_dist.rules.path_filters import PathDecision, PathFilters, allowlists_of
 from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
 
 _TABLED_SIZE = 256
@@ -52,8 +52,7 @@ def entropy(secret: bytes) -> float:
 
 
 def _term(count: int, size: int) -> float:
-    # count/size is exact where it can be, so that eight different letters have 3.0 and not nearly
-    # so
+    # count/size is exact where it can be: eight different letters have 3.0 bits, not nearly so
     return count / size * math.log2(count / size)
 
 
@@ -76,9 +75,7 @@ def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> byt
 
 @dataclass(frozen=True, slots=True)
 class _ContentCheck:
-    """An allowlist that needs to see the match. `paths`: its path patterns where they count, too
-    (condition AND).
-    """
+    """An allowlist that has to see the match. `paths`: its path patterns, if all must hold."""
 
     both: bool
     target: RegexTarget
@@ -88,9 +85,7 @@ class _ContentCheck:
 
 
 class _Search:
-    """A pattern that is compiled when it is first searched for: most allowlists of a pack never
-    are.
-    """
+    """A pattern that is compiled when it is first searched for: most allowlists never are."""
 
     __slots__ = ("_finder", "_pattern")
 
@@ -105,10 +100,9 @@ class _Search:
 
 
 class JudgedLine:
-    """A line as allowlists ask for it, with what they said: each searches a line once, however many
-    matches are on it.
+    """A line with what allowlists found in it: each searches it once, for all matches on it.
 
-    `text`: gives the line; it is not kept, as a line may be a whole document.
+    `text`: gives the line; it is not kept, since a line may be a whole document.
     """
 
     __slots__ = ("_known", "_text")
@@ -141,7 +135,7 @@ class CompiledFilters:
         self.keywords = tuple(
             tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules
         )
-        scoped = in_force(pack.rules, pack.allowlists)
+        scoped = allowlists_of(pack.rules, pack.allowlists)
         self.paths = PathFilters(pack.rules, scoped, renderings)
         compiled: dict[Allowlist, _ContentCheck | None] = {}
         for allowlists in scoped:
@@ -162,15 +156,11 @@ class CompiledFilters:
         return self.paths.decision(path)
 
     def folder_decision(self, prefix: str, names: Sequence[str]) -> PathDecision | None:
-        """The decision on every `prefix` + name, if they share one; None when each has to be asked
-        for.
-        """
+        """The decision on every `prefix` + name, if they share one; None: ask for each."""
         return self.paths.folder_decision(prefix, names)
 
     def document_skipped(self, path: str) -> bool:
-        """Whether no rule at all can report for this path, so that the document need not be
-        read.
-        """
+        """Whether no rule can report for this path: the document need not be read."""
         return self.paths.decision(path).skipped
 
     def rule_applies_to_path(self, rule_index: int, path: str) -> bool:
@@ -182,9 +172,7 @@ class CompiledFilters:
         return self.rules[rule_index].path is not None
 
     def has_keyword(self, rule_index: int, lowered_haystack: bytes) -> bool:
-        """Whether one of the rule's keywords is in the document, which is given in ASCII lower case
-        (`bytes.lower`).
-        """
+        """Whether one of the rule's keywords is in the document (bytes.lower has been applied)."""
         keywords = self.keywords[rule_index]
         return not keywords or any(word in lowered_haystack for word in keywords)
 
@@ -193,12 +181,11 @@ class CompiledFilters:
         return self._needs_line[rule_index]
 
     def allowed(self, rule_index: int, path: str, secret: bytes, match: bytes, line: Line) -> bool:
-        """Whether a match is to be dropped: an allowlist in force for the rule covers it, or the
-        path rules it out.
+        """Whether a match is dropped, by an allowlist or because of the path.
 
-        `line()` is asked only where an allowlist targets lines: from the start of the line where
-        the match starts to the end of the one where it ends, without the line break there. Give the
-        matches of one line the same JudgedLine: else each has the line searched again.
+        `line()` is called only if an allowlist targets lines. It gives the lines that the match is
+        on, without the last line break. Give all matches of a line the same JudgedLine, so that the
+        line is searched once.
         """
         decision = self.paths.decision(path)
         if not decision.applies[rule_index]:
@@ -251,17 +238,17 @@ class CompiledFilters:
 
 
 def too_few_bytes(least: float | None) -> int:
-    """So many different bytes never have more than `least` bits of entropy: n have at most log2(n).
+    """How many different bytes never have more than `least` bits of entropy; -1 for no `least`.
 
-    -1 for no least. To count them takes a third of the time that the entropy takes, and most
-    matches of a loose rule have too few.
+    n different bytes have at most log2(n) bits. To count them takes a third of the time that the
+    entropy takes, and most matches of a loose rule have too few.
     """
     # less than that by more than entropy's rounding could make up for
     return int(2 ** (min(least, 8) - 1e-9)) if least and least > 0 else -1
 
 
 def _in_text(search: _Search, text: bytes | memoryview) -> bool:
-    # gitleaks: an empty text is never on an allowlist
+    # as in gitleaks, no allowlist covers an empty text
     return len(text) > 0 and search.matches(text)
 
 

@@ -1,7 +1,8 @@
 """Finder: where a google-re2 object matches, as offsets.
 
-google-re2's Python layer makes a generator and a match object for each call: some 1.5 µs, longer
-than most of what is looked for here takes. So its compiled object is asked itself.
+google-re2's Python layer makes a generator and a match object for each call, some 1.5 µs: longer
+than most searches here. So Finder asks the compiled object itself. Patterns are compiled in
+search.py.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ _HERE = re2._re2.RE2.Anchor.ANCHOR_START
 
 
 class Finder:
-    """`search` and `match` of a google-re2 object over bytes: what lies before `pos` and beyond
-    `limit` is looked at only for what stands there, as for `\\b`.
+    """`search` and `match` of a google-re2 object over bytes.
+
+    What lies before `pos` and beyond `limit` is context only, as for `\\b`.
     """
 
     __slots__ = ("_match",)
@@ -47,11 +49,10 @@ class Finder:
 
 
 class CountedFinder(Finder):
-    """A Finder of an expression with repeats of thousands, in which google-re2 gets lost when it
-    looks for all starts at once.
+    """A Finder for repeats of thousands, for which google-re2 cannot try all starts at once.
 
-    `loose`: finds all that `regexp` does, and more, without counting: where that begins, the other
-    one is tried. `width`: the longest match in bytes, None where there is none.
+    `loose`: finds a superset without counting; where that begins, `regexp` is tried. `width`: the
+    longest match in bytes, None for no bound.
     """
 
     __slots__ = ("_loose", "_width")

@@ -1,6 +1,6 @@
-"""What a pack was loaded without: rules, and files of rules, that --skip-unsupported leaves out.
+"""LeftOut: rules, and files of rules, that --skip-unsupported leaves out; and how they are listed.
 
-Which ones these are is decided in draft.py; here is only how they are told.
+Which ones these are is decided in finish.py and merging.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A rule that was left out, at `file` and `line`; `rule_id` is empty for a whole file.
-    `reason`: a few words.
-    """
+    """A rule that was left out, and where it is written; `rule_id` "": a whole file."""
 
     rule_id: str
     reason: str

@@ -1,8 +1,10 @@
-"""The rule pack as plain frozen data: what every loader produces and every layer below the engine
-reads.
+"""The rule pack as plain frozen data: what every loader makes and every other layer reads.
 
-No parsing, no matching and no I/O happens here; loaders live in the modules named after their
-format, the meaning of the filters in filters.py.
+No parsing, no matching and no I/O happens here. The formats are listed in formats.py, what the
+filters mean is in filters.py.
+
+To add a filter: a field here, its key in toml_pack.py, its judgement in filters.py. Merging,
+hashing and the codec treat all fields alike.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ class Origin:
 class Allowlist:
     """What a match must look like to be dropped, in gitleaks' terms.
 
-    `condition` OR: one of the non-empty kinds (paths, regexes, stopwords) is enough; AND: every
-    non-empty kind must hold, commits included. `regexes` are searched in what `regex_target` names;
-    `paths` in the document's path; `stopwords` are substrings of the secret, ASCII case folded.
-    `target_rules` limits a global allowlist to those rule ids (empty: all). Files have no commits,
+    `condition` OR: one of the non-empty kinds (paths, regexes, stopwords) is enough. AND: every
+    non-empty kind must hold, commits included. `regexes` are searched for in what `regex_target`
+    names, `paths` in the document's path; `stopwords` in the secret, ASCII case folded.
+    `target_rules` limits a global allowlist to those rule ids; empty: all. Files have no commits,
     so `commits` never hold.
     """
 
@@ -48,11 +50,11 @@ class Allowlist:
 class Rule:
     """One rule. `regex` None: a path-only rule, which reports the file itself.
 
-    `keywords` gate: the rule applies to a document only if one of them occurs in it, ASCII case
-    folded (none: always); the loaders refuse them for a path-only rule. `secret_group` 0: the first
-    group that matched non-empty, else the whole match. `entropy`: findings whose secret's entropy
-    is not above it are dropped (None: no such filter). `max_match_bytes` overrides the engine's cap
-    for rules of unbounded width.
+    `keywords`: the keyword filter; the rule applies to a document only if one of them occurs in it,
+    ASCII case folded. None: always; the loaders refuse them for a path-only rule. `secret_group` 0:
+    the first group that matched non-empty, else the whole match. `entropy`: findings whose secret's
+    entropy is not above it are dropped; None: no such filter. `max_match_bytes`: overrides the
+    engine's cap for rules of unbounded width.
     """
 
     id: str
@@ -79,9 +81,7 @@ class PackData:
     allowlists: tuple[Allowlist, ...] = ()
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) over everything that changes findings: not origins, examples and texts for
-        people.
-        """
+        """SHA-256 (hex) of what changes findings: not of origins, examples and texts for people."""
         parts = [b"vyre-dist pack 1\n"]
         _collect(parts, self.rules)
         _collect(parts, self.allowlists)
@@ -110,9 +110,7 @@ def _collect(parts: list[bytes], value: Any) -> None:
 
 @functools.cache
 def _hashed_fields(kind: type) -> tuple[tuple[str, bytes], ...] | None:
-    """(name, what is hashed of it) of a dataclass's fields, None for another class: a pack has few
-    kinds and many values.
-    """
+    """(name, label to hash) of each field of a dataclass; None for another class."""
     if not is_dataclass(kind):
         return None
     return tuple(

@@ -1,7 +1,6 @@
-"""RulePack: a rule pack that is loaded, checked and ready to compile. The front door of this
-package.
+"""RulePack: a rule pack that is loaded, checked and ready to compile; the front door here.
 
-Formats are read in loading.py and the modules named after them; what the filters mean is in
+Files are found in loading.py, the formats are listed in formats.py, and what the filters mean is in
 filters.py.
 """
 
@@ -23,13 +22,11 @@ from vyre_dist.rules.patterns import Patterns
 
 
 class RulePack:
-    """A valid pack. Rules are in file order and found by id with `pack["id"]`; two packs are equal
-    when their data are.
+    """A valid pack. Rules are in file order; `pack["id"]` finds one. Packs of equal data are equal.
 
-    `dialect`: gitleaks, vyre, noseyparker, patterns, or mixed. `warnings`: what is odd in the files
-    but does no harm. `extends`: a file of it extends another pack, so that not only the files that
-    were named have a say. `left_out`: the rules, and files of rules, that `skip_unsupported` has
-    left out.
+    `dialect`: the PackFormat's name, "patterns", or "mixed". `warnings`: what is odd in the files
+    but does no harm. `extends`: whether a file of it extends another pack, so that other files than
+    those named have a say. `left_out`: the rules and files that `skip_unsupported` left out.
     """
 
     def __init__(
@@ -136,11 +133,9 @@ class RulePack:
 
     @cached_property
     def regexes(self) -> tuple[rx.Regex | None, ...]:
-        """Each rule's parsed regex, None for rules with a path only. Parsed when first asked
-        for.
-        """
-        # parsing again what is at fault raises its error: data that came through no loader may hold
-        # such
+        """Each rule's parsed regex, None for a rule with a path only; parsed when first asked
+        for."""
+        # parsing a faulty one again raises its error: data that came through no loader may hold one
         return tuple(
             None if r.regex is None else self._patterns.parsed(r.regex) or rx.parse(r.regex)
             for r in self.rules
@@ -151,7 +146,7 @@ class RulePack:
         return {rule.id: index for index, rule in enumerate(self.rules)}
 
     def index_of(self, rule_id: str) -> int:
-        """The rule's place in `rules`. Raises KeyError."""
+        """The rule's index in `rules`. Raises KeyError."""
         return self._index[rule_id]
 
     def __getitem__(self, rule_id: str) -> Rule:

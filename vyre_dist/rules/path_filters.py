@@ -1,9 +1,8 @@
-"""Which rules apply to a path: rules' own path patterns and the allowlists that a path alone
-decides.
+"""PathFilters: which rules apply to a path, by path patterns and by allowlists of paths.
 
-A tree has many more paths than findings, so all patterns run as one set, once a path, and what
-follows from the set's answer is remembered. With gitleaks' pack this costs 1 to 2 µs a path (140
-000 paths of 80 bytes on average, one core).
+A tree has many more paths than findings. So all patterns run as one set, once a path, and what
+follows from the set's answer is remembered. With gitleaks' pack a path costs 1 to 2 µs (140 000
+paths of 80 bytes on average, one core). What a match decides is in filters.py.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ _UNMADE = object()
 
 @dataclass(frozen=True, slots=True)
 class PathDecision:
-    """What a document's path decides. `applies[i]`: rule i can report there. `skipped`: no rule
-    can.
+    """What a document's path decides.
 
-    `matched`: the numbers of path patterns that matched, for `PathFilters.matched`.
+    `applies[i]`: whether rule i can report there. `skipped`: no rule can. `matched`: the numbers of
+    path patterns that matched, for `PathFilters.matched`.
     """
 
     skipped: bool
@@ -38,9 +37,7 @@ class PathDecision:
 
 
 class PathFilters:
-    """All path patterns of a pack. `scoped[i]`: the allowlists in force for rule i, global ones
-    included.
-    """
+    """All path patterns of a pack. `scoped[i]`: rule i's allowlists (allowlists_of)."""
 
     def __init__(
         self,
@@ -84,11 +81,10 @@ class PathFilters:
         return decision
 
     def folder_decision(self, prefix: str, names: Sequence[str]) -> PathDecision | None:
-        """The decision on every `prefix` + name, if they share one; None when each has to be asked
-        for.
+        """The decision on every `prefix` + name, if they share one; None: ask for each.
 
-        One search over all the paths, a line each, tells whether any pattern can match any of them:
-        in most folders none does.
+        One search over all the paths, a line each, tells whether any pattern can match any of them.
+        In most folders none does.
         """
         if not self._patterns:
             return self._without_path
@@ -146,9 +142,7 @@ class PathFilters:
 
 
 def _compile_set(patterns: Iterable[bytes]) -> Any:
-    """A google-re2 set, or None when it does not fit in its memory: then each pattern runs on its
-    own.
-    """
+    """A google-re2 set; None if it does not fit in its memory: then each pattern runs alone."""
     made = re2.Set.SearchSet(options(_SET_MEMORY))
     for pattern in patterns:
         made.Add(pattern)
@@ -160,9 +154,7 @@ def _compile_set(patterns: Iterable[bytes]) -> Any:
 
 
 def _compile_lines(renderings: Renderings, slots: Iterable[tuple[str, ...]]) -> Any:
-    """A regex that matches a text of lines if one of the patterns matches one of the lines; None if
-    it gets too large.
-    """
+    """A regex that matches lines if one of the patterns matches one of them; None: too large."""
     text = renderings.in_lines([path for paths in slots for path in paths])
     try:
         return compile_pattern(text)[0] if text else None
@@ -179,11 +171,12 @@ def decided_by_path(allowlist: Allowlist) -> bool:
     )
 
 
-def in_force(
+def allowlists_of(
     rules: Iterable[Rule], global_allowlists: tuple[Allowlist, ...]
 ) -> tuple[tuple[Allowlist, ...], ...]:
-    """Each rule's allowlists: the global ones without targets or with the rule among them, then its
-    own.
+    """Each rule's allowlists: the global ones that cover it, then its own.
+
+    An allowlist that shall hold for all rules, such as one for a comment on the line, goes here.
     """
     return tuple(
         (

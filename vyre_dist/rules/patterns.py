@@ -1,7 +1,6 @@
-"""Every pattern of a pack, parsed once: the loaders check with it, and the pack keeps what it
-parsed.
+"""Patterns: every pattern of a pack, parsed once. Loaders check with it, the pack keeps the parses.
 
-The syntax is regex/'s business; google-re2 objects are made in search.py.
+The syntax is in regex/; google-re2 objects are made in search.py.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from vyre_dist import regex as rx
 class Fault:
     """Why a pattern is refused. `offset`: characters into the pattern, from 0.
 
-    `unsupported`: it is not at fault, but RE2's syntax has no words for what it asks.
+    `unsupported`: it is sound, but RE2's syntax cannot say it.
     """
 
     offset: int

@@ -1,7 +1,6 @@
-"""google-re2 objects for the filters: latin-1, no captures, with the memory they turn out to need.
+"""google-re2 objects: latin-1, with as much memory as they turn out to need; filters' patterns.
 
-Matching rules against documents is not done here, only filters' patterns against short texts
-(paths, secrets, lines).
+Filters' patterns run on short texts (paths, secrets, lines). Rules are matched in extract/.
 """
 
 from __future__ import annotations
@@ -42,11 +41,10 @@ def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -
 
 
 class Renderings:
-    """Filters' patterns as google-re2 takes them, remembered: to parse a pack's takes longer than a
-    small scan.
+    """Filters' patterns as google-re2 takes them; parsing those of a pack outlasts a small scan.
 
-    `known`: what an earlier run's Renderings held in the end; each of those is known to compile.
-    `grown`: there is more in it now.
+    `known`: what an earlier run's Renderings held in the end; all of it compiles. `grown`: whether
+    more has come.
     """
 
     def __init__(self, known: dict[str, bytes] | None = None) -> None:
@@ -54,16 +52,16 @@ class Renderings:
         self.grown = False
 
     def alternation(self, patterns: Iterable[str]) -> bytes:
-        """One latin-1 pattern that matches where any of `patterns` does. Raises RegexSyntaxError
-        and re2.error.
+        """One latin-1 pattern that matches where any of `patterns` does.
+
+        Raises RegexSyntaxError and re2.error.
         """
         return b"|".join([b"(?:" + self._rendered(pattern) + b")" for pattern in patterns])
 
     def in_lines(self, patterns: Iterable[str]) -> bytes:
-        """One latin-1 pattern that matches a text of lines if one of `patterns` matches one of the
-        lines.
+        """One latin-1 pattern that matches a text of lines if one of `patterns` matches a line.
 
-        It may match more: a pattern may reach over a line break there.
+        It may match more, since a pattern may match across a line break there.
         """
         return b"|".join(
             [b"(?:" + self._rendered(pattern, lines=True) + b")" for pattern in patterns]

@@ -1,8 +1,8 @@
-"""Where things stand in a TOML file: tomllib gives values without places, error messages need both.
+"""TomlSpots: the line and column of everything in a TOML file, which tomllib does not tell.
 
-A scanner over text that tomllib has already accepted, so it does not check anything; it follows
-TOML's grammar just far enough to know which key a value belongs to (headers, arrays of tables,
-inline tables, four kinds of strings, comments).
+It scans text that tomllib has accepted, so it checks nothing. It follows TOML's grammar just far
+enough to know which key a value belongs to: headers, arrays of tables, inline tables, four kinds of
+strings, comments.
 """
 
 from __future__ import annotations
@@ -29,18 +29,14 @@ _STRINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Character offsets into the text: where the header, key or element starts, and where a
-    string's content does (-1: no string).
-    """
+    """Character offsets: of a header, key or element, and of a string's content (-1: none)."""
 
     start: int
     content: int = -1
 
 
 class TomlSpots:
-    """Places of every table, key and array element of a TOML text (line ends normalised to
-    `\\n`).
-    """
+    """The spots of all tables, keys and elements of a TOML text, whose lines end in `\\n`."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -50,21 +46,18 @@ class TomlSpots:
         self._pos = 0
         self._document()
 
-    def place(self, path: TomlPath) -> tuple[int, int]:
-        """(line, column) of `path`, from 1, or of the nearest enclosing thing that has a place; (0,
-        0) for the document.
-        """
+    def line_column(self, path: TomlPath) -> tuple[int, int]:
+        """(line, column), from 1, of `path` or the nearest thing around it; (0, 0): the
+        document."""
         spot = self._nearest(path)
-        return (0, 0) if spot is None else self._line_column(spot.start)
+        return (0, 0) if spot is None else self._at_offset(spot.start)
 
-    def place_inside(self, path: TomlPath, value: str, index: int) -> tuple[int, int]:
-        """(line, column) of value[index] where the string `value` at `path` is written without
-        escapes; else of `path`.
-        """
+    def line_column_in(self, path: TomlPath, value: str, index: int) -> tuple[int, int]:
+        """(line, column) of value[index] in the string at `path`; of `path` if it has escapes."""
         spot = self._spots.get(path)
         if spot is None or spot.content < 0 or not self._text.startswith(value, spot.content):
-            return self.place(path)
-        return self._line_column(spot.content + index)
+            return self.line_column(path)
+        return self._at_offset(spot.content + index)
 
     def _nearest(self, path: TomlPath) -> Spot | None:
         for length in range(len(path), 0, -1):
@@ -73,7 +66,7 @@ class TomlSpots:
                 return spot
         return None
 
-    def _line_column(self, offset: int) -> tuple[int, int]:
+    def _at_offset(self, offset: int) -> tuple[int, int]:
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 

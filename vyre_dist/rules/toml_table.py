@@ -1,9 +1,8 @@
-"""Typed reading of TOML tables: a value of the wrong type is an error with its position, never an
-exception.
+"""Typed reading of TOML tables: a wrong value is an error with its position, never an exception.
 
-Key spellings are folded, so that both dialects share one reader: `secretGroup` and `secretgroup`
-are one key, as in gitleaks, and in our own dialect `secret_group` is the same. What the keys mean
-is decided in toml_pack.py.
+Spellings of keys are folded, so that both dialects share one reader: `secretGroup` and
+`secretgroup` are one key, as in gitleaks; in our own dialect `secret_group` is, too. What the keys
+mean is in toml_pack.py.
 """
 
 from __future__ import annotations
@@ -34,8 +33,9 @@ def kind(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TomlFile:
-    """What reading one file needs: its name, the places in it, where to report, and every pattern
-    seen so far. `snake_case`: keys may be written with underscores.
+    """What reading one file needs: its name, its spots, where to report, every pattern so far.
+
+    `snake_case`: keys may be written with underscores.
     """
 
     file: str
@@ -71,7 +71,7 @@ class Table:
     @property
     def origin(self) -> Origin:
         """Where the table starts."""
-        return Origin(self.source.file, self.source.spots.place(self.path)[0])
+        return Origin(self.source.file, self.source.spots.line_column(self.path)[0])
 
     def has(self, name: str) -> bool:
         """Whether the key is there, whatever its value."""
@@ -195,9 +195,7 @@ class Table:
     def error(
         self, message: str, *, key: str = "", index: int | None = None, hint: str = ""
     ) -> None:
-        """Report an error at this table, or at one of its keys or at an element of a key's
-        list.
-        """
+        """Report an error at this table, at one of its keys, or at an element of a key's list."""
         self.source.diagnostics.errors.append(self._describe(message, key, index, hint))
 
     def unsupported(self, what: str, message: str, *, key: str = "", hint: str = "") -> None:
@@ -212,7 +210,7 @@ class Table:
     def _describe(
         self, message: str, key: str, index: int | None, hint: str, unsupported: str = ""
     ) -> Diagnostic:
-        line, column = self.source.spots.place(self._key_path(key, index))
+        line, column = self.source.spots.line_column(self._key_path(key, index))
         return Diagnostic(self.source.file, line, column, self.rule_id, message, hint, unsupported)
 
     def _key_path(self, key: str, index: int | None) -> TomlPath:
@@ -231,7 +229,9 @@ class Table:
         if fault is None:
             return
         offset = max(0, fault.offset - (len(pattern) - len(written)))
-        line, column = self.source.spots.place_inside(self._key_path(name, index), written, offset)
+        line, column = self.source.spots.line_column_in(
+            self._key_path(name, index), written, offset
+        )
         what = name if index is None else f"{name}[{index}]"
         message = f"{what}, column {offset + 1}: {fault.reason}"
         unsupported = UNSUPPORTED_REGEX if fault.unsupported else ""

@@ -1,7 +1,7 @@
 """Typed reading of YAML: a wrong value is an error with its position, never an exception.
 
-YAML is read as nodes, not as values, since only nodes know where they stand. Only plain scalars,
-lists and maps are ever built. What the keys mean is decided in noseyparker_yaml.py.
+YAML is read as nodes, not as values, since only nodes have a line. Only plain scalars, lists and
+maps are ever built. What the keys mean is in the formats (noseyparker_yaml.py).
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ class YamlFile:
         )
 
     def items(self, node: yaml.Node, rule_id: str = "") -> Iterator[Item]:
-        """(key, key node, value node) of a map, its own and those merged into it; a key that is
-        repeated is an error.
-        """
+        """(key, key node, value node) of a map, merged ones included; repeats are errors."""
         if not isinstance(node, yaml.MappingNode):
             self.error(node, rule_id, f"found {kind(node)}, a map was expected")
             return
