@@ -25,7 +25,7 @@ class Re2CpuBackend(HostBackend):
         self._candidates = Re2Candidates(compiled.rules)
         self._rules = {rule.index: rule for rule in compiled.rules}
         self._gates = {
-            rule.index: Finder(compile_pattern(rule.keyword_pattern)[0])
+            rule.index: Finder(compile_pattern(rule.keyword_pattern).regexp)
             for rule in compiled.rules
             if rule.keyword_pattern is not None
         }

@@ -113,6 +113,9 @@ def sealed(values: dict[str, object]) -> bytes:
         {"reasons": []},
         {"surplus": 1},
         {"bitmap": None},
+        {"multiplier": "7"},
+        {"stride": True},
+        {"reasons": "none"},
     ],
 )
 def test_other_versions_and_inconsistent_tables(

@@ -21,7 +21,7 @@ randoms = st.randoms(use_true_random=False)
 
 def by_re2(pattern: bytes, text: bytes, position: int, back: int) -> FoundSpan | None:
     """What find_span has to give, searched for with google-re2 from match to match."""
-    regexp = compile_pattern(pattern, captures=True)[0]
+    regexp = compile_pattern(pattern, captures=True).regexp
     pos, first = max(0, position - back), None
     while True:
         found = regexp.search(text, pos)

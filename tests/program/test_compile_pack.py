@@ -140,6 +140,16 @@ def test_cached_pack_is_the_same(tmp_path: Path) -> None:
     assert len(list((tmp_path / "pack").iterdir())) == 3
 
 
+@pytest.mark.parametrize("stored", [b"", b"\x91\x90", b"\x91\x81\xa5index\x00", b"\xc1"])
+def test_stored_rules_of_another_layout_are_a_miss(tmp_path: Path, stored: bytes) -> None:
+    """What another version stored under the same key is compiled anew and overwritten."""
+    cache, pack = ArtifactCache(str(tmp_path)), as_pack(FINE)
+    fresh = compile_pack(pack, cache=cache)
+    cache.put("pack", fresh.key, stored)
+    assert compile_pack(pack, cache=cache) == fresh
+    assert cache.get("pack", fresh.key) != stored
+
+
 def test_refusals_are_not_cached(tmp_path: Path) -> None:
     """A pack that was refused is refused again."""
     cache = ArtifactCache(str(tmp_path))

@@ -47,7 +47,7 @@ class Scanner:
         self.programs: list[Any] = []
         for regex in pack.regexes:
             assert regex is not None
-            self.programs.append(compile_pattern(rx.to_re2(regex), captures=True)[0])
+            self.programs.append(compile_pattern(rx.to_re2(regex), captures=True).regexp)
 
     def scan(self, data: bytes, path: str = "", only: int | None = None) -> list[Hit]:
         folded = data.lower()

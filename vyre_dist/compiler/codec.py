@@ -1,7 +1,7 @@
-"""PackTables as bytes and back: a msgpack map of plain types, versioned, with a checksum over all
-of it.
+"""PackTables as bytes and back: a msgpack map of plain values with a schema and a checksum.
 
-Whatever is wrong with stored tables is one error, TableFormatError: to a cache it is a miss.
+Whatever is wrong with stored tables is a TableFormatError; to a cache it is a miss. Where they are
+stored is decided in program/pack_tables.py.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import zlib
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
+import numpy.typing as npt
 
 from vyre_dist.compiler.errors import TableFormatError
 from vyre_dist.compiler.probes import MAX_PROBES
@@ -24,14 +25,14 @@ from vyre_dist.compiler.tables import (
     PackTables,
 )
 
+T = TypeVar("T")
+
 TABLES_SCHEMA = 10
-"""Raised whenever the compiler's output or its layout changes; belongs in the key of every cache of
-tables.
-"""
+"""Raised whenever the compiler's output or its layout changes; part of the key of stored tables."""
 
 _MAGIC = b"vyre-dist tables\n"
 _WHAT = "compiled tables"
-# Field -> (dtype, elements of a row); whatever is not listed is a plain value.
+# Field -> (dtype, elements of a row); the other fields are plain values.
 _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "routes": (np.dtype("u1"), 0),
     "backs": (np.dtype("<u4"), 0),
@@ -52,18 +53,14 @@ _ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
 
 
 def table_layout() -> tuple[str, ...]:
-    """What a program has to know to read the arrays: names, types and row lengths, in the order of
-    the fields.
-    """
+    """How a program reads the arrays: names, types and row lengths, in the order of the fields."""
     arrays = tuple(f"{name} {dtype.descr} {row}" for name, (dtype, row) in _ARRAYS.items())
     return (*arrays, f"{MAX_PROBES} probes", f"edge passes {EDGE_PASSES}")
 
 
 def encode_tables(tables: PackTables) -> bytes:
-    """The tables as bytes for decode_tables: the same tables give the same bytes on every
-    machine.
-    """
-    values: dict[str, Any] = {"schema": TABLES_SCHEMA, "probes": MAX_PROBES}
+    """The tables as bytes for decode_tables; the same tables give the same bytes everywhere."""
+    values: dict[str, object] = {"schema": TABLES_SCHEMA, "probes": MAX_PROBES}
     for f in fields(PackTables):
         value = getattr(tables, f.name)
         if f.name in _ARRAYS:
@@ -87,17 +84,22 @@ def decode_tables(blob: bytes) -> PackTables:
         raise TableFormatError(_WHAT, "the checksum does not fit")
     try:
         values = msgpack.unpackb(zlib.decompress(body), strict_map_key=True)
-        schema, probes = values.pop("schema"), values.pop("probes")
+        schema, probes = values["schema"], values["probes"]
         if (schema, probes) != (TABLES_SCHEMA, MAX_PROBES):
             raise TableFormatError(
                 _WHAT,
                 f"schema {schema!r} with {probes!r} probes, not {TABLES_SCHEMA} with {MAX_PROBES}",
             )
-        for name, (dtype, row) in _ARRAYS.items():
-            array = np.frombuffer(values[name], dtype)
-            values[name] = array.reshape(-1, row) if row else array
-        values["reasons"] = tuple(values["reasons"])
-        tables = PackTables(**values)
+        odd = values.keys() ^ {"schema", "probes", *(f.name for f in fields(PackTables))}
+        if odd:
+            raise TableFormatError(_WHAT, f"fields that only one side knows: {', '.join(odd)}")
+        tables = PackTables(
+            reasons=tuple(_plain(str, reason) for reason in _plain(list, values["reasons"])),
+            multiplier=_plain(int, values["multiplier"]),
+            expected_hits=_plain(float, values["expected_hits"]),
+            stride=_plain(int, values["stride"]),
+            **{name: _array(name, values[name]) for name in _ARRAYS},
+        )
     except (
         zlib.error,
         ValueError,
@@ -111,8 +113,21 @@ def decode_tables(blob: bytes) -> PackTables:
     return tables
 
 
+def _plain(kind: type[T], value: object) -> T:
+    # not isinstance: True is an int
+    if type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
+    return value
+
+
+def _array(name: str, value: object) -> npt.NDArray[Any]:
+    dtype, row = _ARRAYS[name]
+    array = np.frombuffer(_plain(bytes, value), dtype)
+    return array.reshape(-1, row) if row else array
+
+
 def _check(tables: PackTables) -> None:
-    """That no number in the tables points outside of them: a kernel would not notice."""
+    """Raise TableFormatError if a number in the tables points outside of them: no kernel checks."""
     automata, entries = tables.automata, tables.entries
     used = np.concatenate((entries["forward"], entries["backward"]))
     used = used[used != 0xFFFF_FFFF]

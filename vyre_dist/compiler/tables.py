@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -194,6 +194,16 @@ def _by_gram(
     return grams, np.append(starts, pairs.size).astype(np.uint32), pairs.astype(np.uint32)
 
 
+class _SharedArrays(TypedDict):
+    """The arrays of what rules share, by the names of PackTables' fields."""
+
+    probe_classes: npt.NDArray[np.uint8]
+    automata: npt.NDArray[np.void]
+    byte_maps: npt.NDArray[np.uint8]
+    dfa_cells: npt.NDArray[np.uint16]
+    nfa_words: npt.NDArray[np.uint64]
+
+
 class _Store:
     """What rules share, each distinct thing once."""
 
@@ -247,7 +257,7 @@ class _Store:
             self._cell_count += cells.size
         return number
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> _SharedArrays:
         """The shared arrays by the names of PackTables' fields."""
         masks = b"".join(mask.to_bytes(32, "little") for mask in self._classes)
         return {

@@ -203,7 +203,7 @@ class Automaton:
                 limit if (at := text.find(others, offset, limit)) < 0 else at
             )
         search = Finder(
-            compile_pattern(b"[%b]" % b"".join(b"\\x%02x" % byte for byte in others))[0]
+            compile_pattern(b"[%b]" % b"".join(b"\\x%02x" % byte for byte in others)).regexp
         ).search
 
         def skip(text: bytes, offset: int, limit: int) -> int:

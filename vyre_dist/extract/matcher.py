@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import CountedFinder, Finder, Groups, Offsets, groups_of
-from vyre_dist.rules.search import compile_pattern
+from vyre_dist.rules.search import Re2Pattern, compile_pattern
 
 if TYPE_CHECKING:
     from vyre_dist.extract.automaton import Automaton
@@ -76,7 +76,7 @@ class RuleMatcher:
         self._loose_pattern = loose_pattern
         self.pattern = pattern
         self.captures_matter = captures_matter
-        self._regexp: Any = None
+        self._regexp: Re2Pattern | None = None
         self._grouped: Finder | None = None
         self._groupless: Finder | None = None
         self._core: Finder | None = None
@@ -90,13 +90,13 @@ class RuleMatcher:
         self._automaton: Automaton | bool | None = False
 
     @property
-    def regexp(self) -> Any:
+    def regexp(self) -> Re2Pattern:
         """The google-re2 object, compiled when first asked for; for most rules nobody does.
 
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self.pattern, captures=True)[0]
+            self._regexp = compile_pattern(self.pattern, captures=True).regexp
         return self._regexp
 
     @property
@@ -122,7 +122,7 @@ class RuleMatcher:
             self._groupless = self.with_groups
         elif self._groupless is None:
             self._groupless = self._finder(
-                compile_pattern(self.pattern, least=_AUTOMATON_MEMORY)[0]
+                compile_pattern(self.pattern, least=_AUTOMATON_MEMORY).regexp
             )
         return self._groupless
 
@@ -130,11 +130,11 @@ class RuleMatcher:
         """Whether the pattern matches anywhere in `data`, however long and whoever owns it."""
         return self._spans.search(data, 0, len(data)) is not None
 
-    def _finder(self, regexp: Any) -> Finder:
+    def _finder(self, regexp: Re2Pattern) -> Finder:
         if self._loose_pattern is None:
             return Finder(regexp)
         return CountedFinder(
-            regexp, Finder(compile_pattern(self._loose_pattern)[0]), self.max_width
+            regexp, Finder(compile_pattern(self._loose_pattern).regexp), self.max_width
         )
 
     def iter_matches(
@@ -296,7 +296,7 @@ class RuleMatcher:
         if lookbehind is None or not lookbehind.core:
             return self._spans.search(data, pos, limit)
         if self._core is None:
-            self._core = Finder(compile_pattern(lookbehind.core)[0])
+            self._core = Finder(compile_pattern(lookbehind.core).regexp)
         found = self._core.search(data, pos, limit)
         if found is None:
             return None

@@ -87,7 +87,7 @@ class Overrun:
     def middle(self) -> Finder | None:
         """The `middle` pattern."""
         if self._middle is None and self.facts.middle:
-            self._middle = Finder(compile_pattern(self.facts.middle)[0])
+            self._middle = Finder(compile_pattern(self.facts.middle).regexp)
         return self._middle
 
     @property
@@ -98,7 +98,7 @@ class Overrun:
         nothing that is preferred to the match goes on there.
         """
         if self._cut is None and self.facts.cut:
-            self._cut = Finder(compile_pattern(self.facts.cut, captures=self.captures)[0])
+            self._cut = Finder(compile_pattern(self.facts.cut, captures=self.captures).regexp)
         return self._cut
 
     def open_from(self, window: Window, found: Sequence[tuple[int, int, int]]) -> int | None:
@@ -140,7 +140,7 @@ class Overrun:
         if not head or size - last <= head_width:
             return low  # a look at all of the window's bytes is left to google-re2, from their end
         if self._head is None:
-            self._head = Finder(compile_pattern(head)[0])
+            self._head = Finder(compile_pattern(head).regexp)
         match = self._head.search(data, low, size)
         return match[0][0] if match is not None and match[0][0] <= last else None
 
@@ -153,7 +153,7 @@ class Overrun:
         if not self.facts.begun:
             return low
         if self._at_end is None:
-            self._at_end = Finder(compile_pattern(b"(?:" + self.facts.begun + rb")\z")[0])
+            self._at_end = Finder(compile_pattern(b"(?:" + self.facts.begun + rb")\z").regexp)
         match = self._at_end.search(data, low, len(data))
         return None if match is None else match[0][0]
 

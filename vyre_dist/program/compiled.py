@@ -7,8 +7,9 @@ cache on their own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import msgpack
 import re2
@@ -17,6 +18,7 @@ from vyre_dist import regex as rx
 from vyre_dist.errors import UsageError
 from vyre_dist.program.cache import ArtifactCache
 from vyre_dist.rules.model import PackData, Rule
+from vyre_dist.rules.records import RecordError, plain, read_records
 from vyre_dist.rules.search import MAX_MEM_STEPS, compile_pattern
 
 DEFAULT_MAX_MATCH_BYTES = 64 << 10
@@ -25,7 +27,7 @@ DEFAULT_MAX_MATCH_BYTES = 64 << 10
 MAX_MATCH_BYTES_LIMIT = 1 << 30
 
 # bump when the analysis or the rendering changes what is stored
-_SCHEMA = 5
+_SCHEMA = 6
 
 # Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every
 # match contains. A rule without one of two bytes or more costs as much as all the others together,
@@ -121,8 +123,9 @@ def compile_pack(
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:
-        # the checksum is right and the key names the schema: these are the rows written below
-        return CompiledPack(key, tuple(CompiledRule(*row) for row in msgpack.unpackb(stored)))
+        # Of another version that called itself the same: compile anew, and overwrite it.
+        with contextlib.suppress(RecordError, ValueError, msgpack.UnpackException):
+            return CompiledPack(key, read_records(CompiledRule, msgpack.unpackb(stored), "rules"))
     rules, refused = [], []
     for index, rule in enumerate(pack.rules):
         if rule.regex is None:
@@ -145,7 +148,7 @@ def compile_pack(
     if refused:
         raise RulesRefusedError(refused)
     if cache is not None:
-        cache.put("pack", key, msgpack.packb([astuple(r) for r in rules]))
+        cache.put("pack", key, msgpack.packb([plain(r) for r in rules]))
     return CompiledPack(key, tuple(rules))
 
 

@@ -10,25 +10,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import msgpack
 
 from vyre_dist import __version__
 from vyre_dist.program.cache import ArtifactCache
-from vyre_dist.rules.codec import PackCodecError, decode_pack, encode_pack
 from vyre_dist.rules.diagnostics import Diagnostic
 from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.model import PackData
+from vyre_dist.rules.records import RecordError, plain, read_record
 
 # bump when a loader comes to read the same bytes otherwise, or what may be kept changes
-_SCHEMA = 4
+_SCHEMA = 5
 
 
-class LoadedPack(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LoadedPack:
     """A pack, the warnings about its files, and the rules that were left out of it."""
 
     data: PackData
@@ -59,7 +59,7 @@ def _load(
     if key is not None and (stored := cache.get("rules", key)) is not None:
         try:
             return _from_bytes(stored)
-        except (PackCodecError, ValueError, TypeError):
+        except (RecordError, ValueError, msgpack.UnpackException):
             pass  # of another version that called itself the same: read the files
     from vyre_dist.rules.pack import RulePack
 
@@ -79,20 +79,14 @@ def _load(
 
 
 def _to_bytes(loaded: LoadedPack) -> bytes:
-    told = [[astuple(one) for one in part] for part in (loaded.warnings, loaded.left_out)]
-    packed: bytes = msgpack.packb(
-        [encode_pack(loaded.data), *told], unicode_errors="surrogateescape"
-    )
+    # a file's name may hold bytes that are no UTF-8
+    packed: bytes = msgpack.packb(plain(loaded), unicode_errors="surrogateescape")
     return packed
 
 
 def _from_bytes(stored: bytes) -> LoadedPack:
-    data, warnings, left_out = msgpack.unpackb(stored, unicode_errors="surrogateescape")
-    return LoadedPack(
-        decode_pack(data),
-        tuple(Diagnostic(*row) for row in warnings),
-        tuple(LeftOut(*row) for row in left_out),
-    )
+    body = msgpack.unpackb(stored, unicode_errors="surrogateescape", strict_map_key=True)
+    return read_record(LoadedPack, body, "pack")
 
 
 def _key(names: Sequence[str | os.PathLike[str]], skip_unsupported: bool) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import re2
 
@@ -17,7 +16,7 @@ from vyre_dist import regex as rx
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData, Rule
 from vyre_dist.rules.pack import RulePack
-from vyre_dist.rules.search import compile_pattern
+from vyre_dist.rules.search import Re2Pattern, compile_pattern
 
 DescribeRoute = Callable[[int, Rule, rx.Regex], str]
 """(rule's index, rule, its regex) -> how a backend searches for it; "": nothing to say"""
@@ -129,7 +128,7 @@ def _check(
     )
 
 
-def _reports(index: int, regexp: Any, text: str, filters: CompiledFilters) -> bool:
+def _reports(index: int, regexp: Re2Pattern, text: str, filters: CompiledFilters) -> bool:
     """Whether the rule reports anything in `text`."""
     data = text.encode()
     if not filters.has_keyword(index, data.lower()):

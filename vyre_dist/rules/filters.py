@@ -95,7 +95,7 @@ class _Search:
 
     def matches(self, text: bytes | memoryview) -> bool:
         if self._finder is None:
-            self._finder = Finder(compile_pattern(self._pattern)[0])
+            self._finder = Finder(compile_pattern(self._pattern).regexp)
         return self._finder.search(text, 0, len(text)) is not None
 
 

@@ -8,9 +8,12 @@ search.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import re2
+
+if TYPE_CHECKING:
+    from vyre_dist.rules.search import Re2Pattern
 
 Offsets: TypeAlias = Sequence[tuple[int, int]]
 """(start, end) of a match and of its groups, (-1, -1) of a group that took no part."""
@@ -30,7 +33,7 @@ class Finder:
 
     __slots__ = ("_match",)
 
-    def __init__(self, regexp: Any) -> None:
+    def __init__(self, regexp: Re2Pattern) -> None:
         self._match = regexp._regexp.Match
 
     def search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
@@ -57,7 +60,7 @@ class CountedFinder(Finder):
 
     __slots__ = ("_loose", "_width")
 
-    def __init__(self, regexp: Any, loose: Finder, width: int | None) -> None:
+    def __init__(self, regexp: Re2Pattern, loose: Finder, width: int | None) -> None:
         super().__init__(regexp)
         self._loose = loose
         self._width = width

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 RegexTarget = Literal["secret", "match", "line"]
 
@@ -91,8 +91,8 @@ class PackData:
 _NOT_HASHED = frozenset({"origin", "examples", "negative_examples", "description", "tags"})
 
 
-def _collect(parts: list[bytes], value: Any) -> None:
-    names = _hashed_fields(value.__class__)
+def _collect(parts: list[bytes], value: object) -> None:
+    names = _hashed_fields(cast(type, value.__class__))
     if names is not None:
         for name, label in names:
             parts.append(label)

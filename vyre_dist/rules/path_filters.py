@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import re2
 
 from vyre_dist.rules.model import Allowlist, Rule
-from vyre_dist.rules.search import Renderings, compile_pattern, options
+from vyre_dist.rules.search import Re2Pattern, Re2Set, Renderings, compile_pattern, options
 
 # for the set's automaton, which is built as paths need it
 _SET_MEMORY = 64 << 20
 # distinct answers of a set are few in practice; this only bounds a pathological pack
 _MAX_DECISIONS = 4096
-_UNMADE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +44,27 @@ class PathFilters:
         renderings: Renderings | None = None,
     ) -> None:
         renderings = renderings or Renderings()
-        self._slots: dict[tuple[str, ...], int] = {}
-        self._rule_slots = tuple(None if r.path is None else self._slot((r.path,)) for r in rules)
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._rule_numbers = tuple(
+            None if r.path is None else self._number_of((r.path,)) for r in rules
+        )
         self._deciding = tuple(
-            frozenset(self._slot(a.paths) for a in allowlists if decided_by_path(a))
+            frozenset(self._number_of(a.paths) for a in allowlists if decided_by_path(a))
             for allowlists in scoped
         )
         for allowlists in scoped:
             for allowlist in allowlists:
                 if allowlist.paths:
-                    self._slot(allowlist.paths)
-        self._patterns = tuple(map(renderings.alternation, self._slots))
+                    self._number_of(allowlist.paths)
+        self._patterns = tuple(map(renderings.alternation, self._numbers))
         # A set that runs out of memory answers "nothing matched", without a word. The canary always
         # matches.
         self._canary = len(self._patterns)
-        self._set: Any = _UNMADE
-        self._single: tuple[Any, ...] | None = None
+        self._set: Re2Set | None = None
+        self._set_made = not self._patterns
+        self._single: tuple[Re2Pattern, ...] | None = None
         self._decisions: dict[tuple[int, ...], PathDecision] = {}
-        self._anywhere = _compile_lines(renderings, self._slots)
+        self._anywhere = _compile_lines(renderings, self._numbers)
         self._unmatched = self._decide(frozenset())
         self._without_path = self._decide_without_path()
         self._last: tuple[str, PathDecision] = ("", self._without_path)
@@ -99,10 +100,10 @@ class PathFilters:
 
     def matched(self, decision: PathDecision, paths: tuple[str, ...]) -> bool:
         """Whether one of an allowlist's `paths` matched the path that `decision` is about."""
-        return self._slots[paths] in decision.matched
+        return self._numbers[paths] in decision.matched
 
-    def _slot(self, paths: tuple[str, ...]) -> int:
-        return self._slots.setdefault(paths, len(self._slots))
+    def _number_of(self, paths: tuple[str, ...]) -> int:
+        return self._numbers.setdefault(paths, len(self._numbers))
 
     def _decision(self, path: bytes) -> PathDecision:
         key = self._matching(path)
@@ -116,16 +117,16 @@ class PathFilters:
 
     def _matching(self, path: bytes) -> tuple[int, ...]:
         """The patterns that match, the canary among them where a set answered."""
-        if self._set is _UNMADE:
-            self._set = _compile_set((*self._patterns, b"")) if self._patterns else None
+        if not self._set_made:
+            self._set, self._set_made = _compile_set((*self._patterns, b"")), True
         if self._set is not None:
             found = self._set.Match(path)
             if found and self._canary in found:
                 return tuple(found)
         if self._single is None:
-            self._single = tuple(compile_pattern(pattern)[0] for pattern in self._patterns)
+            self._single = tuple(compile_pattern(pattern).regexp for pattern in self._patterns)
         return tuple(
-            slot for slot, regexp in enumerate(self._single) if regexp.search(path) is not None
+            number for number, regexp in enumerate(self._single) if regexp.search(path) is not None
         )
 
     def _decide_without_path(self) -> PathDecision:
@@ -135,13 +136,13 @@ class PathFilters:
 
     def _decide(self, matched: frozenset[int], *, allowlists: bool = True) -> PathDecision:
         applies = tuple(
-            (slot is None or slot in matched) and not (allowlists and deciding & matched)
-            for slot, deciding in zip(self._rule_slots, self._deciding, strict=True)
+            (number is None or number in matched) and not (allowlists and deciding & matched)
+            for number, deciding in zip(self._rule_numbers, self._deciding, strict=True)
         )
         return PathDecision(not any(applies), applies, matched if allowlists else frozenset())
 
 
-def _compile_set(patterns: Iterable[bytes]) -> Any:
+def _compile_set(patterns: Iterable[bytes]) -> Re2Set | None:
     """A google-re2 set; None if it does not fit in its memory: then each pattern runs alone."""
     made = re2.Set.SearchSet(options(_SET_MEMORY))
     for pattern in patterns:
@@ -150,14 +151,16 @@ def _compile_set(patterns: Iterable[bytes]) -> Any:
         made.Compile()
     except re2.error:
         return None
-    return made
+    return made  # type: ignore[no-any-return]
 
 
-def _compile_lines(renderings: Renderings, slots: Iterable[tuple[str, ...]]) -> Any:
+def _compile_lines(
+    renderings: Renderings, numbered: Iterable[tuple[str, ...]]
+) -> Re2Pattern | None:
     """A regex that matches lines if one of the patterns matches one of them; None: too large."""
-    text = renderings.in_lines([path for paths in slots for path in paths])
+    text = renderings.in_lines([path for paths in numbered for path in paths])
     try:
-        return compile_pattern(text)[0] if text else None
+        return compile_pattern(text).regexp if text else None
     except re2.error:
         return None
 

@@ -5,8 +5,8 @@ Filters' patterns run on short texts (paths, secrets, lines). Rules are matched 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import re2
 
@@ -15,29 +15,76 @@ import re2
 MAX_MEM_STEPS = (8 << 20, 64 << 20, 1 << 30)
 
 
-def options(max_mem: int, *, captures: bool = False) -> Any:
+class Re2Match(Protocol):
+    """A match object of google-re2, as far as it is used here."""
+
+    def group(self) -> bytes: ...
+    def groups(self) -> Sequence[bytes | None]: ...
+    def span(self) -> tuple[int, int]: ...
+
+
+class Re2Program(Protocol):
+    """What google-re2's compiled object is asked by Finder: `Match(anchor, text, pos, endpos)`."""
+
+    def Match(  # noqa: N802  # its name there
+        self, anchor: object, text: bytes | memoryview, pos: int, endpos: int
+    ) -> Sequence[tuple[int, int]]: ...
+
+
+class Re2Pattern(Protocol):
+    """A pattern object of google-re2, as far as it is used here."""
+
+    @property
+    def groups(self) -> int: ...
+    @property
+    def _regexp(self) -> Re2Program: ...
+    def search(self, text: bytes | memoryview) -> Re2Match | None: ...
+    def finditer(self, text: bytes) -> Iterator[Re2Match]: ...
+
+
+class Re2Set(Protocol):
+    """A set of google-re2: which of its patterns match, by number."""
+
+    def Match(self, text: bytes) -> Sequence[int] | None: ...  # noqa: N802  # its name there
+
+
+class Re2Options(Protocol):
+    """google-re2's options. `max_mem`: bytes for a pattern's program and automata."""
+
+    max_mem: int
+
+
+class CompiledPattern(NamedTuple):
+    """`regexp`, and the max_mem, in bytes, at which it compiled."""
+
+    regexp: Re2Pattern
+    max_mem: int
+
+
+def options(max_mem: int, *, captures: bool = False) -> Re2Options:
     """google-re2 options as everything here uses them."""
     made = re2.Options()
     made.encoding = re2.Options.Encoding.LATIN1
     made.log_errors = False
     made.never_capture = not captures
     made.max_mem = max_mem
-    return made
+    return made  # type: ignore[no-any-return]
 
 
-def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -> tuple[Any, int]:
-    """(google-re2 object, max_mem in bytes at which it compiled) of a latin-1 pattern.
+def compile_pattern(pattern: bytes, *, captures: bool = False, least: int = 0) -> CompiledPattern:
+    """Compile a latin-1 pattern, with at least `least` bytes of max_mem.
 
-    `least`: give it so much memory in any case. Raises re2.error when it does not fit in the last
-    of MAX_MEM_STEPS or is no regex.
+    Raises re2.error if it is no regex, or does not fit in the last of MAX_MEM_STEPS.
     """
     for max_mem in (max(least, step) for step in MAX_MEM_STEPS[:-1]):
         try:
             # not re2.compile: its cache holds 128 patterns, a pack has more
-            return re2._Regexp(pattern, options(max_mem, captures=captures)), max_mem
+            regexp = re2._Regexp(pattern, options(max_mem, captures=captures))
+            return CompiledPattern(regexp, max_mem)
         except re2.error:
             continue
-    return re2._Regexp(pattern, options(MAX_MEM_STEPS[-1], captures=captures)), MAX_MEM_STEPS[-1]
+    most = MAX_MEM_STEPS[-1]
+    return CompiledPattern(re2._Regexp(pattern, options(most, captures=captures)), most)
 
 
 class Renderings:
