@@ -1,4 +1,5 @@
-# Two commands do everything on a fresh machine (python3 >= 3.11, pip, make): `make demo` and `make test`.
+# Two commands do everything on a fresh machine (python3 >= 3.11, pip, make): `make demo` and `make
+# test`.
 PYTHON ?= python3
 VENV ?= .venv
 # what `make bench` scans
@@ -6,13 +7,16 @@ TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['std
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test without-hyperscan check lint spelling types layers nightly fuzz gpu sanitize bench bench-gpu clean
+.PHONY: demo test without-hyperscan check lint spelling types layers nightly fuzz gpu sanitize \
+	bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vyre-dist needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"vyre-dist needs Python 3.11 or newer, this is " + sys.version)'
 	@# Debian ships venv in a package of its own; virtualenv from PyPI does as well
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-		{ rm -rf $(VENV); $(PYTHON) -m pip install --quiet virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
+		{ rm -rf $(VENV); $(PYTHON) -m pip install --quiet virtualenv && \
+		$(PYTHON) -m virtualenv --quiet $(VENV); }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
@@ -22,7 +26,8 @@ demo: $(STAMP)
 # Three processes for two processors: the tests wait for other processes a third of the time.
 # `make test TESTS=tests/cli` runs a part of it.
 test: $(STAMP)
-	workers=$$($(PYTHON) -c 'import os; n = len(os.sched_getaffinity(0)); print(min(8, n + n // 2))'); \
+	workers=$$($(PYTHON) -c \
+		'import os; n = len(os.sched_getaffinity(0)); print(min(8, n + n // 2))'); \
 	$(BIN)/pytest --numprocesses $$workers --dist worksteal --durations 10 $(TESTS)
 
 # the tests of what scans, in an environment as Python 3.14 has it: without Hyperscan
@@ -30,7 +35,8 @@ without-hyperscan: $(STAMP)
 	test -x $(VENV)-plain/bin/python || $(PYTHON) -m venv $(VENV)-plain
 	$(VENV)-plain/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(VENV)-plain/bin/python -m pip uninstall --quiet --yes hyperscan
-	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/stream tests/rows tests/extract tests/rules tests/regex tests/driver tests/cli
+	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/stream tests/rows tests/extract \
+		tests/rules tests/regex tests/driver tests/cli
 
 # what CI runs besides the tests
 check: lint spelling types layers
@@ -61,7 +67,8 @@ fuzz: $(STAMP)
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu
 
-# NVIDIA's checkers on the kernels; racecheck takes several times as long as memcheck. Each ends with its summary, or has not ended
+# NVIDIA's checkers on the kernels; racecheck takes several times as long as memcheck. Each ends
+# with its summary, or has not ended
 SANITIZED := tests/gpu/test_spans.py tests/gpu/test_programs.py tests/gpu/test_service.py
 sanitize: $(STAMP)
 	for tool in memcheck racecheck; do \
@@ -69,7 +76,8 @@ sanitize: $(STAMP)
 			$(BIN)/python -P -m pytest -m gpu -k "not four_gib" $(SANITIZED) || exit 1; \
 	done
 
-# SAMPLE: made by `benchmarks/gpu_scan.py --write-sample TREE SAMPLE`; RULES: a pack, the built-in one if empty
+# SAMPLE: made by `benchmarks/gpu_scan.py --write-sample TREE SAMPLE`; RULES: a pack, the built-in
+# one if empty
 bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/gpu_scan.py --sample $(SAMPLE) $(if $(RULES),--rules $(RULES)) --record
 

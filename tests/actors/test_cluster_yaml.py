@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -58,8 +59,8 @@ def test_what_it_sends_is_there(config) -> None:
 
 
 def test_ray_up_comes_as_far_as_the_credentials(tmp_path: Path) -> None:
-    """With the extra `aws` installed, the README's first line stops at nothing but the credentials
-    that are missing.
+    """With the extra `aws` installed, `ray up` stops at nothing but the credentials that are
+    missing.
     """
     pytest.importorskip("boto3", reason="pip install '.[aws]', which `ray up` needs for AWS")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
@@ -77,14 +78,14 @@ def test_ray_up_comes_as_far_as_the_credentials(tmp_path: Path) -> None:
     ), done.stderr
 
 
-def test_the_readmes_lines_name_what_there_is() -> None:
-    """Extras, files and addresses of its section on clusters exist; each line for the job server
-    gives its address.
+def test_the_pages_lines_name_what_there_is() -> None:
+    """Extras, files and addresses of docs/cluster.md exist; each line for the job server gives its
+    address.
     """
-    section = (
-        (ROOT / "README.md").read_text().partition("\n## On a cluster\n")[2].partition("\n## ")[0]
-    )
-    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    lines = [
+        line for fence in re.findall(r"(?s)```sh\n(.*?)```", page) for line in fence.splitlines()
+    ]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]

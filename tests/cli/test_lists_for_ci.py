@@ -18,9 +18,12 @@ import pytest
 
 Cli = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-COMMANDS = re.findall(
-    r"^    (.*--files-from -)\s+# (.*)$", (ROOT / "docs" / "inputs.md").read_text(), re.M
-)
+COMMANDS = [
+    (command, what)
+    for what, command in re.findall(
+        r"^# (.*)\n(.*--files-from -)$", (ROOT / "docs" / "inputs.md").read_text(), re.M
+    )
+]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\0"], ids=["lines", "nul"])

@@ -212,3 +212,14 @@ def test_what_a_page_shows_is_compared() -> None:
         "4 findings in 1.20 s (17 MB/s)"
     )
     assert without_times("4 findings in 1 s") != without_times("3 findings in 1 s")
+
+
+def test_a_failing_command_is_seen(tree: Path, environment: dict[str, str]) -> None:
+    """A scan may find something; one that could not read an input fails, as any other command."""
+    run("vyre-dist scan --rules my-pack.toml src/config.py", tree, environment)
+    for wrong in (
+        "vyre-dist scan --rules my-pack.toml no-such-file",
+        "vyre-dist rules list x.toml",
+    ):
+        with pytest.raises(AssertionError):
+            run(wrong, tree, environment)

@@ -194,9 +194,7 @@ def test_kingfishers_rules() -> None:
     [("v1.1.2", 253, 4), ("v1.2.0", 0, 0), ("v1.7.0", 0, 0), ("v2.0.0-rc.4-shown", 0, 0)],
 )
 def test_betterleaks_packs(version: str, rules: int, left_out: int) -> None:
-    """What the README says of betterleaks' packs: of v1.1 a few rules are refused, from v1.2.0 on
-    all of them.
-    """
+    """As docs/rule-packs.md says: of v1.1 a few rules are refused, from v1.2.0 on all of them."""
     file = BETTERLEAKS / f"betterleaks-{version}.toml"
     with pytest.raises(PackError):
         RulePack.load(file)
