@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -110,6 +111,7 @@ def test_any_bytes_like_object_is_a_document(content: bytes) -> None:
         (lambda s: s.scan_batch("text"), "one str"),
         (lambda s: s.scan_batch(b"text"), "one bytes"),
         (lambda s: s.scan_batch([5]), "found int"),
+        (lambda s: s.scan_batch({"p": b"x"}), "items"),
         (lambda s: s.scan_batch([("p", b"x", 1)]), "tuple of 3"),
         (lambda s: s.scan_batch([(b"p", b"x")]), "path is a str"),
         (lambda s: s.scan_paths(b"p"), "found bytes"),
@@ -254,6 +256,16 @@ def test_a_scanner_is_pickled(tmp_path: Path) -> None:
         check=True,
     )
     assert pickle.loads(done.stdout) == scanner.scan(TEXT)  # noqa: S301
+
+
+def test_a_subclass_stays_one() -> None:
+    """A copy, which is made as a pickled one is, is of the same class and finds the same."""
+
+    class Own(Scanner):
+        """A user's."""
+
+    copied = copy.copy(Own(PATTERNS))
+    assert type(copied) is Own and places(copied.scan(TEXT)) == WANT
 
 
 def test_a_key_does_not_travel() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from vyre_dist.document_paths import written_path
@@ -31,6 +31,8 @@ def documents_of(batch: Iterable[Content | tuple[str, Content]]) -> list[Piece]:
             f"a batch is a list of documents, found one {type(batch).__name__}: use scan for it, "
             "or put it in a list"
         )
+    if isinstance(batch, Mapping):
+        raise UsageError("a batch is a list of documents, found a mapping: give its items()")
     pieces = []
     for number, entry in enumerate(batch):
         if not isinstance(entry, tuple):

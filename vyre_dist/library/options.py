@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError, as_int
 from vyre_dist.kernels import require_known
 from vyre_dist.sources.walk_options import WalkOptions
+
+logger = logging.getLogger("vyre_dist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class EngineOptions:
         if not self.user_cache:
             return self.base
         folder = choose(None)
+        if folder.trouble:
+            logger.warning("%s", folder.trouble)
         # one that can only be read may still have what is needed
         return replace(self.base, cache_dir=folder.wanted or folder.path)
 

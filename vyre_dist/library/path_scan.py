@@ -15,6 +15,7 @@ from vyre_dist.driver.totals import Totals
 from vyre_dist.finding import Finding
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.library.result import ScanResult, ScanTotals
+from vyre_dist.metrics import METRIC_NAMES
 from vyre_dist.sources import WalkStats
 
 logger = logging.getLogger("vyre_dist")
@@ -127,9 +128,9 @@ class PathScan(Iterator[Finding]):
     def _take_over(self, outcome: ScanOutcome) -> None:
         totals, done = self.totals, outcome.totals
         totals.problems, totals.notes = outcome.problems, outcome.notes
-        totals.documents, totals.bytes = done.documents, done.bytes
-        totals.skipped, totals.capped = done.skipped, done.capped
-        totals.report = outcome.report
+        totals.skipped = done.skipped
+        for name, value in zip(METRIC_NAMES, done.metric_values(), strict=True):
+            setattr(totals, name, value)
         totals.left_out = {reason: n for reason, n in self._stats.skipped.items() if n}
 
     def _end(self, *, cancelled: bool) -> None:

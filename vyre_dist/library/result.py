@@ -7,31 +7,30 @@ from dataclasses import dataclass, field
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.finding import Finding
 from vyre_dist.input_problem import InputNote, InputProblem
+from vyre_dist.metrics import Metrics
 
 
 @dataclass(slots=True)
-class ScanTotals:
-    """What a scan has come to so far.
+class ScanTotals(Metrics):
+    """What a scan has come to so far: the metrics, and what else is counted.
 
-    `problems`: inputs that could not be scanned to their end. `notes`: what is worth a word but
-    lacks nothing, such as a file that grew. `documents`, `bytes`: what was scanned. `skipped`: how
-    many documents no rule applies to, by their path; they were not read. `left_out`: how many
-    entries the walk passed over, by reason. `capped`: how many of google-re2's matches are longer
-    than `max_match_bytes`; what is reported in their place is what fits, if anything does.
-    `report`: commits and rollbacks of the speculative dispatches. `ended`: nothing more comes;
-    `cancelled`: because somebody said so.
+    `problems`: inputs that could not be scanned to their end. `notes`: remarks about inputs that
+    were, such as a file that grew. `skipped`: how many documents no rule applies to, by their path;
+    they were not read. `left_out`: how many entries the walk passed over, by reason. `ended`:
+    nothing more comes. `cancelled`: the scan was ended before it was through.
     """
 
     problems: list[InputProblem] = field(default_factory=list)
     notes: list[InputNote] = field(default_factory=list)
-    documents: int = 0
-    bytes: int = 0
     skipped: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
-    capped: int = 0
-    report: MergedReport = field(default_factory=MergedReport)
     ended: bool = False
     cancelled: bool = False
+
+    @property
+    def report(self) -> MergedReport:
+        """The counter tails of all dispatches, added up."""
+        return MergedReport(self.committed, self.rolled_back, self.fused)
 
     @property
     def complete(self) -> bool:

@@ -83,10 +83,9 @@ class Scanner:
             no_cache=no_cache,
             keeps=names_files(pack),
         )
-        loaded = load(
-            pack, ArtifactCache(options.config().cache_dir), skip_unsupported=skip_unsupported
-        )
-        self._set_up(loaded, options, _key_source(secret_key), _share(redact))
+        config = options.config()
+        loaded = load(pack, ArtifactCache(config.cache_dir), skip_unsupported=skip_unsupported)
+        self._set_up(loaded, options, config, _key_source(secret_key), _share(redact))
         self._engines.give_back(self._engines.borrow())  # what is wrong with the rules is told now
         if slow := backend_warning(backend):
             warnings.warn(slow, RuntimeWarning, stacklevel=2)
@@ -95,14 +94,15 @@ class Scanner:
         self,
         loaded: LoadedPack,
         options: EngineOptions,
+        config: EngineConfig,
         key_source: SecretKey | str | None,
         redact: int | None,
     ) -> None:
-        self._loaded, self._options, self._redact = loaded, options, redact
+        self._loaded, self._redact = loaded, redact
+        self._options, self._config = options, config
         self._key_source = key_source
         self._key = SecretKey.load(key_source) if isinstance(key_source, str) else key_source
-        self._config = options.config()
-        self._engines = Engines(loaded.data, self._config)
+        self._engines = Engines(loaded.data, config)
         self._reporter = Reporter(loaded.data.rules, self._key)
 
     @property
@@ -255,7 +255,8 @@ class Scanner:
             )
         rules = encode_pack(self._loaded.data)
         told = self._loaded.warnings, self._loaded.left_out
-        return _restored, (rules, told, self._options, self._key_source, self._redact)
+        state = rules, told, self._options, self._key_source, self._redact
+        return _restored, (type(self), *state)
 
     def __repr__(self) -> str:
         data = self._loaded.data
@@ -263,6 +264,7 @@ class Scanner:
 
 
 def _restored(
+    kind: type[Scanner],
     rules: bytes,
     told: tuple[tuple[Diagnostic, ...], tuple[LeftOut, ...]],
     options: EngineOptions,
@@ -270,8 +272,9 @@ def _restored(
     redact: int | None,
 ) -> Scanner:
     """A Scanner that was pickled. Its engine is opened at the first scan."""
-    scanner = Scanner.__new__(Scanner)
-    scanner._set_up(LoadedPack(decode_pack(rules), *told), options, key_source, redact)
+    scanner = kind.__new__(kind)
+    loaded = LoadedPack(decode_pack(rules), *told)
+    scanner._set_up(loaded, options, options.config(), key_source, redact)
     return scanner
 
 
