@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *ROOT.glob("docs/**/*.md")]
-)
+_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
+PAGES = sorted([*(ROOT / name for name in _TOP), *ROOT.glob("docs/**/*.md")])
 
 _FENCE = re.compile(r"^(\s*)(`{3,})(\S*)\s*$")
 _ITEM = re.compile(r"^\s*(?:[-*]|\d+\.) ")
