@@ -1,95 +1,18 @@
-"""ScanBackend: the dispatch core's Backend plus what a scan needs of it; and the list of backends
-by name.
-"""
+"""The backends by name: which there are, which one a scan takes, and how they are opened."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from vyre_dist.dispatch.backend import Backend
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import RuleMatcher, Window
-from vyre_dist.kernels.programs import ScanProgram
+from vyre_dist.kernels.scan_backend import ScanBackend
 from vyre_dist.program import ArtifactCache, CompiledPack
-from vyre_dist.rules.finder import Groups
 
 if TYPE_CHECKING:
     from vyre_dist.rules.byte_filters import ByteFilter
-
-
-class ScanBackend(Backend[ScanProgram], Protocol):
-    """A backend that runs ScanPrograms for the one pack that it was opened with."""
-
-    compiled: CompiledPack
-    matchers: dict[int, RuleMatcher]
-    """By rule number; also the engine's for groups and for what straddles two windows."""
-    most_bytes: int
-    """What `dispatch_bytes` is at most."""
-
-    @property
-    def used(self) -> str:
-        """The name of the backend that did the last dispatch, where this one stands for several."""
-        ...
-
-    @property
-    def dispatch_bytes(self) -> int:
-        """A dispatch should have about so many bytes, or `dispatch_windows` windows, whichever
-        comes first.
-        """
-        ...
-
-    @property
-    def dispatch_windows(self) -> int:
-        """See dispatch_bytes."""
-        ...
-
-    @property
-    def warm(self) -> bool:
-        """Whether times of dispatches say something about later ones."""
-        ...
-
-    @property
-    def read_memory(self) -> Callable[[int], memoryview] | None:
-        """Gives memory of so many bytes to read documents into: what lies there, in order and each
-        at a multiple of 16, need not be copied for a dispatch. Called once at most. None: any
-        memory will do.
-        """
-        ...
-
-    @property
-    def groups(self) -> Mapping[int, Mapping[int, Mapping[int, Groups]]]:
-        """Of the last dispatch's matches, as far as they were worked out on the way: by window,
-        rule and start.
-        """
-        ...
-
-    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
-        """The prefilter's outputs, confirmed one by one: a list of one buffer of spans
-        (SPAN_DTYPE), without a tail.
-        """
-        ...
-
-
-def rule_matchers(compiled: CompiledPack) -> dict[int, RuleMatcher]:
-    """A matcher for each rule number of `compiled`."""
-    return {
-        r.index: RuleMatcher(
-            r.pattern,
-            r.max_width,
-            r.max_match_bytes,
-            captures_matter=r.captures_matter,
-            loose_pattern=r.loose_pattern,
-        )
-        for r in compiled.rules
-    }
-
-
-def programs(compiled: CompiledPack) -> tuple[ScanProgram, ScanProgram]:
-    """(fused, prefilter) for a pack."""
-    return ScanProgram("fused", compiled.key), ScanProgram("prefilter", compiled.key)
 
 
 @dataclass(frozen=True, slots=True)

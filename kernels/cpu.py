@@ -2,7 +2,7 @@
 default without a GPU.
 
 Fused: a window is confirmed right after it was scanned, while it is in the processor's cache.
-Prefilter: all windows are scanned first, and the pairs go through confirm_serial afterwards.
+Serial: all windows are scanned first, and confirmed afterwards.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any
 
 import hyperscan
 
-from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.extract import Window
-from vyre_dist.extract.spans import SpanRow
+from vyre_dist.extract import Span, Window
 from vyre_dist.kernels.host_backend import HostBackend
 from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
-from vyre_dist.kernels.programs import ScanProgram
 from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.rules.finder import Groups
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call
 # back into Python for each end (some 0.2 µs) would cost more than it saves, and a big document's
@@ -52,21 +50,15 @@ class CpuBackend(HostBackend):
         self._hits: list[tuple[int, int]] = []
         self._scanned = b""
 
-    def dispatch(
-        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
-    ) -> list[bytes]:
-        """Run `program` on `inputs` (see ScanProgram)."""
-        self._hits.clear()  # a dispatch that failed has left there what it had found
-        return super().dispatch(program, inputs, config)
-
     def _candidate_windows(
-        self, inputs: Sequence[Window]
+        self, windows: Sequence[Window]
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
+        hits.clear()  # a dispatch that failed has left there what it had found
         gated = candidates.gated
         every = [database.scan for database in candidates.every]
         always = candidates.always
-        for w, (data, base, lo, _, at_end, _) in enumerate(inputs):
+        for w, (data, base, lo, _, at_end, _) in enumerate(windows):
             single = candidates.single
             if data:
                 # the binding takes nothing else
@@ -131,13 +123,18 @@ class CpuBackend(HostBackend):
         return dict(sorted(found.items())) if len(found) > 1 else found
 
     def _confirm(
-        self, w: int, window: Window, rule: int, ends: list[int] | None, rows: list[SpanRow]
+        self,
+        window: Window,
+        rule: int,
+        ends: list[int] | None,
+        spans: list[Span],
+        groups: dict[int, dict[int, Groups]],
     ) -> None:
         """See HostBackend. After a while, Hyperscan is asked for a rule's ends."""
         if ends is None:
             searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
             ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
-        super()._confirm(w, window, rule, ends, rows)
+        super()._confirm(window, rule, ends, spans, groups)
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
         """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't

@@ -31,9 +31,9 @@ class Re2CpuBackend(HostBackend):
         }
 
     def _candidate_windows(
-        self, inputs: Sequence[Window]
+        self, windows: Sequence[Window]
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
-        for w, window in enumerate(inputs):
+        for w, window in enumerate(windows):
             found = self._candidates.rules_for(window.data)
             if rules := [rule for rule in found if self._may_match(rule, window)]:
                 yield w, dict.fromkeys(rules)

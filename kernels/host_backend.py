@@ -7,24 +7,36 @@ How candidates are found is theirs: Hyperscan's (cpu.py) or google-re2's own
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import starmap
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.dispatch.report import SpeculationReport, encode_counter_tail
-from vyre_dist.extract import Window
-from vyre_dist.extract.spans import SpanRow, pack_spans
-from vyre_dist.kernels.backends import rule_matchers
-from vyre_dist.kernels.programs import CANDIDATE, ScanProgram
+from vyre_dist.dispatch.report import SpeculationReport
+from vyre_dist.extract import Span, Window
+from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.scan_backend import (
+    PrefilterOutput,
+    ScanPrograms,
+    checked_output,
+    rule_matchers,
+)
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.finder import Groups
 
 
-class HostBackend(ABC):
-    """One pack on one core, as the backend `cpu`. Not thread-safe."""
+@dataclass(frozen=True, slots=True)
+class CandidatePairs(PrefilterOutput):
+    """`rules`: by the number of a window, the rules that may match in it; both ascending."""
 
-    name = used = "cpu"
+    rules: dict[int, tuple[int, ...]]
+
+
+class HostBackend(ABC):
+    """One pack on one core, as the backend `cpu`. Not thread-safe.
+
+    Its tiles are windows: one is attempted where a rule may match, and committed where one does.
+    """
+
+    name = "cpu"
     supports_speculation = True
     warm = True
     read_memory = None
@@ -36,53 +48,69 @@ class HostBackend(ABC):
     def __init__(self, compiled: CompiledPack) -> None:
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
-        self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
+        self.programs = ScanPrograms.of(compiled)
 
-    def dispatch(
-        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
-    ) -> list[bytes]:
-        """Run `program` on `inputs` (see ScanProgram)."""
-        del config
-        self.groups.clear()
-        if program.kind == "fused":
-            return self._fused(inputs)
-        pairs = [(w, rule) for w, rules in self._candidate_windows(inputs) for rule in rules]
-        return [b"".join(starmap(CANDIDATE.pack, pairs))]
-
-    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
+    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
         """See ScanBackend."""
-        rows: list[SpanRow] = []
-        for w, rule in CANDIDATE.iter_unpack(outputs[0]):
-            self._confirm(w, windows[w], rule, None, rows)
-        return [pack_spans(rows)]
+        return self._confirmed(windows, self._candidate_windows(windows), counted=True)
 
-    def _fused(self, inputs: Sequence[Window]) -> list[bytes]:
-        rows: list[SpanRow] = []
-        committed = rolled_back = 0
-        for w, rules in self._candidate_windows(inputs):
-            before = len(rows)
+    def run_prefilter(self, windows: Sequence[Window]) -> CandidatePairs:
+        """See ScanBackend."""
+        return CandidatePairs({w: tuple(rules) for w, rules in self._candidate_windows(windows)})
+
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+        """See ScanBackend."""
+        pairs = checked_output(CandidatePairs, output).rules
+        candidates = ((w, dict.fromkeys(rules)) for w, rules in pairs.items())
+        return self._confirmed(windows, candidates, counted=False)
+
+    def _confirmed(
+        self,
+        windows: Sequence[Window],
+        candidates: Iterable[tuple[int, Mapping[int, list[int] | None]]],
+        *,
+        counted: bool,
+    ) -> ScanOutcome:
+        """The matches of the candidates (see _candidate_windows); `counted`: with a report."""
+        spans: dict[int, list[Span]] = {}
+        groups: dict[int, dict[int, dict[int, Groups]]] = {}
+        attempted = 0
+        for w, rules in candidates:
+            attempted += 1
+            window = windows[w]
+            own: list[Span] = []
+            seen: dict[int, dict[int, Groups]] = {}
             for rule, ends in rules.items():
-                self._confirm(w, inputs[w], rule, ends, rows)
-            if len(rows) > before:
-                committed += 1
-            else:
-                rolled_back += 1
-        tail = encode_counter_tail(SpeculationReport.from_counts(committed, rolled_back))
-        return [pack_spans(rows) + tail]
+                self._confirm(window, rule, ends, own, seen)
+            if own:
+                spans[w] = own
+            if seen:
+                groups[w] = seen
+        report = None
+        if counted:
+            report = SpeculationReport.from_counts(len(spans), attempted - len(spans))
+        return ScanOutcome(self.name, spans, groups, report)
 
     @abstractmethod
     def _candidate_windows(
-        self, inputs: Sequence[Window]
+        self, windows: Sequence[Window]
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
         """(window's number, the rules that may match in it, ascending, with their matches' ends as
         far as they are known). Windows without any are passed over.
         """
 
     def _confirm(
-        self, w: int, window: Window, rule: int, ends: list[int] | None, rows: list[SpanRow]
+        self,
+        window: Window,
+        rule: int,
+        ends: list[int] | None,
+        spans: list[Span],
+        groups: dict[int, dict[int, Groups]],
     ) -> None:
-        """Append the rule's matches in `window` to `rows`. `ends`: of its matches, where they are
-        known.
+        """Append the rule's matches in `window` to `spans`, and put into `groups` what is worked
+        out of theirs on the way.
+
+        `ends`: of the rule's matches, where they are known.
         """
         matcher = self.matchers[rule]
         if ends is None:
@@ -91,5 +119,7 @@ class HostBackend(ABC):
             seen: dict[int, Groups] = {}
             found = matcher.matches_at_ends(window, ends, seen)
             if seen:
-                self.groups.setdefault(w, {})[rule] = seen
-        rows += [(w, rule, start, end - start, flags) for start, end, flags in found]
+                groups[rule] = seen
+        # the cheapest way to make many: a call of Span takes twice as long
+        made = Span._make
+        spans += [made((start, rule, end, flags)) for start, end, flags in found]

@@ -35,7 +35,7 @@ from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.workspace import Workspace
-from vyre_dist.kernels.programs import ScanProgram
+from vyre_dist.program.scan_program import ScanProgram
 from vyre_dist.rows.layout import ROW_DTYPE
 
 RACES = 3
@@ -115,9 +115,10 @@ class AdaptivePrograms:
     ) -> None:
         """`space`: buffers to use, if others use them, too, one after the other."""
         self._programs, self._stream, self._space = programs, stream, space or Workspace()
-        self._plan = SpeculationPlan(
-            ScanProgram("fused", pack_key), ScanProgram("prefilter", pack_key), 0, True
+        fused, prefilter = (
+            ScanProgram(kind, pack_key, programs.tunables) for kind in ("fused", "prefilter")
         )
+        self._plan = SpeculationPlan(fused, prefilter, 0, True)
         # made when first asked for: each run would pay for one that is made in vain
         self._classes: defaultdict[int, _Class] = defaultdict(lambda: _Class(probe_every))
         self._density = 0

@@ -1,33 +1,36 @@
 """CudaBackend: the tables' programs on the GPU, and the search for spans; google-re2 where that is
 not settled there.
 
-Fused: scan and walk behind each other. Prefilter: where the bitmap hits is listed on the device;
-confirm_serial has what is listed probed and walked. What comes out is the same.
+Fused: scan and walk behind each other. Serial: the prefilter lists on the device where the bitmap
+hits, and `confirm` has what is listed probed and walked. What comes out is the same.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena, arena_size
-from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.dispatch.report import encode_counter_tail
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import Spans, Window
-from vyre_dist.extract.spans import spans_from_rows
-from vyre_dist.kernels.backends import rule_matchers
+from vyre_dist.extract import Span, Window
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
 from vyre_dist.kernels.cuda.pending import DeviceRows
-from vyre_dist.kernels.programs import ScanProgram
+from vyre_dist.kernels.outcome import ScanOutcome
 from vyre_dist.kernels.reference import arena_of
+from vyre_dist.kernels.scan_backend import (
+    PrefilterOutput,
+    ScanPrograms,
+    checked_output,
+    rule_matchers,
+)
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import OPEN
 from vyre_dist.rows.reading import RowReading
 from vyre_dist.rows.settling import groups_in, settle
@@ -38,11 +41,20 @@ DISPATCH_BYTES = 64 << 20
 a gigabyte.
 """
 
-_TICKET = struct.Struct("<Q")
+
+@dataclass(frozen=True, slots=True)
+class DeviceHits(PrefilterOutput):
+    """What dispatch number `dispatch` listed. It stays on the device until the next dispatch."""
+
+    dispatch: int
 
 
 class ArenaLane(Protocol):
     """The way to a device: this process's own (Lane), or another's."""
+
+    @property
+    def tunables(self) -> Tunables:
+        """Those of the device's programs; waits until they are known."""
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
         """Memory for `size` bytes or more that an arena can lie in: the one called `name`, as long
@@ -64,7 +76,7 @@ class ArenaLane(Protocol):
 class CudaBackend:
     """One pack on one GPU. Not thread-safe: one arena on its way at a time."""
 
-    name = used = "cuda"
+    name = "cuda"
     supports_speculation = True
     warm = True
     dispatch_windows = 1 << 16
@@ -84,53 +96,53 @@ class CudaBackend:
         self.compiled = compiled
         self.dispatch_bytes = self.most_bytes = dispatch_bytes
         self.matchers = rule_matchers(compiled)
-        self.groups: dict[int, dict[int, dict[int, Groups]]] = {}
         tables = load_tables(compiled, cache)
         check_supported(tables, MAX_STEPS)
         self.reading = RowReading.of(tables)
         self.lane: ArenaLane = DevicePack(compiled, cache).lane() if lane is None else lane
-        self._listed = 0
+        self._dispatches = 0
         self._read = np.empty(0, np.uint8)
 
-    def dispatch(
-        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
-    ) -> list[bytes]:
-        """Run `program` on `inputs`. What prefilter lists stays on the device; it puts out a ticket
-        for confirm_serial.
+    @property
+    def programs(self) -> ScanPrograms:
+        """See ScanBackend. Waits until the device is ready."""
+        return ScanPrograms.of(self.compiled, self.lane.tunables)
 
-        Raises UsageError for `confirm`, which is confirm_serial's, and DeviceMemoryError when a
+    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+        """See ScanBackend. Raises DeviceMemoryError when a single window is too much."""
+        arena = self._begin(windows)
+        found = self.lane.fused(arena)
+        return self._outcome(windows, arena, found, counted=True)
+
+    def run_prefilter(self, windows: Sequence[Window]) -> DeviceHits:
+        """See ScanBackend. What is listed stays on the device. Raises DeviceMemoryError when a
         single window is too much.
         """
-        del config
-        if program.kind == "confirm":
-            raise UsageError(
-                "the cuda backend confirms in confirm_serial; dispatch prefilter or fused"
-            )
-        self.groups.clear()
-        arena = self._pack(inputs)
-        self._listed += 1
-        if program.kind == "prefilter":
-            self.lane.list_hits(arena)
-            return [_TICKET.pack(self._listed)]
-        found = self.lane.fused(arena)
-        return [self._extract(inputs, arena, found).tobytes() + encode_counter_tail(found.report)]
+        self.lane.list_hits(self._begin(windows))
+        return DeviceHits(self._dispatches)
 
-    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
         """See ScanBackend. Raises DeviceMemoryError when a single window is too much, UsageError
-        for an old ticket.
+        for what was listed before another dispatch.
         """
-        if bytes(outputs[0]) != _TICKET.pack(self._listed):
+        if checked_output(DeviceHits, output).dispatch != self._dispatches:
             raise UsageError(
-                "the cuda backend confirms what its latest dispatch of prefilter listed; there was "
-                "another dispatch since"
+                "the cuda backend confirms what its latest run_prefilter listed; there was another "
+                "dispatch since"
             )
-        self._listed += 1
-        return [self._extract(windows, self._packed, self.lane.confirm()).tobytes()]
+        self._dispatches += 1
+        return self._outcome(windows, self._packed, self.lane.confirm(), counted=False)
 
     def read_memory(self, size: int) -> memoryview:
         """See ScanBackend."""
         self._read = self.lane.room(size, "read")
         return self._read.data
+
+    def _begin(self, windows: Sequence[Window]) -> Arena:
+        """The windows' arena; what an earlier dispatch has listed is gone."""
+        arena = self._pack(windows)
+        self._dispatches += 1
+        return arena
 
     def _pack(self, windows: Sequence[Window]) -> Arena:
         starts = np.array([window.position for window in windows], np.int64)
@@ -144,9 +156,15 @@ class CudaBackend:
         self._packed = arena_of(windows, self.lane.room(size, "packed"))
         return self._packed
 
-    def _extract(self, windows: Sequence[Window], arena: Arena, found: DeviceRows) -> Spans:
-        """Where the rules match in the windows for which that is confirmed or left open."""
-        rules, rows, spans = self.compiled.rules, found.rows, []
+    def _outcome(
+        self, windows: Sequence[Window], arena: Arena, found: DeviceRows, *, counted: bool
+    ) -> ScanOutcome:
+        """Where the rules match in the windows for which that is confirmed or left open; `counted`:
+        with a report.
+        """
+        rules, rows = self.compiled.rules, found.rows
+        spans: dict[int, list[Span]] = {}
+        groups: dict[int, dict[int, dict[int, Groups]]] = {}
         if found.matches is not None:
             # a part's matches go by where it begins to own them, which the device does not know
             partial = np.array([not window.is_whole for window in windows])
@@ -157,12 +175,16 @@ class CudaBackend:
                 settled.tolist(), places.tolist(), strict=True
             ):
                 index = rules[number].index
-                spans.append((w, index, start, length, 0))
-                seen = self.groups.setdefault(w, {}).setdefault(index, {})
+                spans.setdefault(w, []).append(Span(start, index, start + length, 0))
+                seen = groups.setdefault(w, {}).setdefault(index, {})
                 seen[start] = groups_in(windows[w].data, start, slots)
         for w, number, places in self.reading.pairs(rows, arena.starts):
             index = rules[number].index
             matches = self.reading.matches(self.matchers[index], windows[w], number, places)
-            spans += [(w, index, start, end - start, flags) for start, end, flags in matches]
-        spans.sort()
-        return spans_from_rows(spans)
+            if matches:
+                own = spans.setdefault(w, [])
+                own += [Span(start, index, end, flags) for start, end, flags in matches]
+        for own in spans.values():
+            own.sort()
+        report = found.report if counted else None
+        return ScanOutcome(self.name, dict(sorted(spans.items())), groups, report)

@@ -19,6 +19,7 @@ from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import Spans
 from vyre_dist.kernels.cuda.workspace import Workspace
+from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import MATCH_DTYPE
 
 _LOG = logging.getLogger(__name__)
@@ -45,6 +46,11 @@ class Lane:
         self._begun: Arena | None = None
         self._hits: npt.NDArray[np.void] | None = None
         self._rooms: dict[str, npt.NDArray[np.uint8]] = {}
+
+    @property
+    def tunables(self) -> Tunables:
+        """See ArenaLane."""
+        return self._programs.tunables
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
         """See ArenaLane. Pinned: copies from other memory go at a fraction of the bus's rate."""

@@ -26,6 +26,7 @@ from vyre_dist.compiler.arena import Arena
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import MATCH_DTYPE, ROW_DTYPE
 
 
@@ -62,8 +63,16 @@ class RemoteLane:
         self._address = address
         self._connection: Connection | None = None
         self._greeted = False
+        self._tunables: Tunables | None = None
         self._rooms: dict[str, _Room] = {}
         self._offered: deque[_Room] = deque()
+
+    @property
+    def tunables(self) -> Tunables:
+        """See ArenaLane. Known since the GPU has been ready for the first time."""
+        if self._tunables is None:
+            self._open()
+        return self._tunables or Tunables()
 
     def ready(self) -> bool:
         """Whether the GPU is, and has the rooms that there are; waits for nothing."""
@@ -116,7 +125,8 @@ class RemoteLane:
         connection = self._connect()
         if not self._greeted:
             self._greeted = True  # else receiving would wait for it again
-            self._receive("ready")
+            (plain,) = self._receive("ready")
+            self._tunables = Tunables.from_plain(plain)
         return connection
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:

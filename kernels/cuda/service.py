@@ -109,7 +109,7 @@ class GpuService:
         client = _Client(Connection(accepted.detach()), self._open_lane())
         self._clients.append(client)
         self._selector.register(client.connection, selectors.EVENT_READ, lambda: self._take(client))
-        self._answer(client, "ready")
+        self._answer(client, "ready", client.lane.tunables.plain())
 
     def _take(self, client: _Client) -> None:
         """What a client has sent."""

@@ -6,22 +6,29 @@ CUDA takes a while to start: many a scan is over before. Both find the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.extract import Window
 from vyre_dist.kernels.cpu import CpuBackend
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
-from vyre_dist.kernels.programs import ScanProgram
+from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.scan_backend import PrefilterOutput, ScanPrograms, checked_output
 from vyre_dist.program import ArtifactCache, CompiledPack
-from vyre_dist.rules.finder import Groups
 
 _DISPATCH_BYTES = 32 << 20
 """Of one dispatch to a GPU that several share: they overlap each other, and less memory of each has
 to be registered.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBy(PrefilterOutput):
+    """What one of the two backends listed."""
+
+    backend: CudaBackend | CpuBackend
+    output: PrefilterOutput
 
 
 class WarmingBackend:
@@ -39,7 +46,6 @@ class WarmingBackend:
         self._cpu = CpuBackend(compiled, cache)
         self.matchers = self._cuda.matchers
         self.most_bytes = max(self._cuda.most_bytes, self._cpu.most_bytes)
-        self._latest: CudaBackend | CpuBackend = self._cpu
         self._ready = False  # when it was last asked: asking takes as long as to read a file
 
     @property
@@ -49,9 +55,9 @@ class WarmingBackend:
         return self._ready
 
     @property
-    def used(self) -> str:
-        """See ScanBackend."""
-        return self._latest.name
+    def programs(self) -> ScanPrograms:
+        """See ScanBackend: the cpu backend's until the GPU is ready."""
+        return self._next().programs
 
     def read_memory(self, size: int) -> memoryview:
         """See ScanBackend."""
@@ -67,21 +73,23 @@ class WarmingBackend:
         """See ScanBackend."""
         return self._next().dispatch_windows
 
-    @property
-    def groups(self) -> Mapping[int, Mapping[int, Mapping[int, Groups]]]:
-        """See ScanBackend."""
-        return self._latest.groups
-
     def _next(self) -> CudaBackend | CpuBackend:
         return self._cuda if self._ready else self._cpu
 
-    def dispatch(
-        self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
-    ) -> list[bytes]:
-        """Run `program` on `inputs`, on the GPU if that is ready."""
-        self._latest = self._cuda if self.warm else self._cpu
-        return self._latest.dispatch(program, inputs, config)
+    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+        """See ScanBackend; on the GPU if that is ready."""
+        return self._chosen().run_fused(windows)
 
-    def confirm_serial(self, windows: Sequence[Window], outputs: Sequence[Any]) -> list[bytes]:
-        """See ScanBackend; by whoever made the outputs."""
-        return self._latest.confirm_serial(windows, outputs)
+    def run_prefilter(self, windows: Sequence[Window]) -> ListedBy:
+        """See ScanBackend; on the GPU if that is ready."""
+        backend = self._chosen()
+        return ListedBy(backend, backend.run_prefilter(windows))
+
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+        """See ScanBackend; by whoever listed the candidates."""
+        listed = checked_output(ListedBy, output)
+        return listed.backend.confirm(windows, listed.output)
+
+    def _chosen(self) -> CudaBackend | CpuBackend:
+        """The one for a dispatch: the GPU is asked first."""
+        return self._cuda if self.warm else self._cpu

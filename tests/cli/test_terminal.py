@@ -134,10 +134,10 @@ def test_messages_stand_above_the_bar(
         "import os, signal\n"
         "from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class\n"
         "class Deadly(cpu_backend_class()):\n"
-        "    def dispatch(self, program, inputs, config):\n"
-        "        if any(b'POISON' in bytes(w.data) for w in inputs): os.kill(os.getpid(), "
+        "    def _candidate_windows(self, windows):\n"
+        "        if any(b'POISON' in bytes(w.data) for w in windows): os.kill(os.getpid(), "
         "signal.SIGKILL)\n"
-        "        return super().dispatch(program, inputs, config)\n"
+        "        return super()._candidate_windows(windows)\n"
         "BACKENDS['deadly'] = lambda pack, cache, _: Deadly(pack, cache)\n"
     )
     (tree / "poison").write_text("POISON")

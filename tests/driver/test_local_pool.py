@@ -193,10 +193,10 @@ class Faulty(cpu_backend_class()):  # type: ignore[misc]
 
     fault: Callable[[], object]
 
-    def dispatch(self, program: Any, inputs: Any, config: Any) -> Any:
-        if any(MARKER in bytes(window.data) for window in inputs):
+    def _candidate_windows(self, windows: Any) -> Any:
+        if any(MARKER in bytes(window.data) for window in windows):
             type(self).fault()
-        return super().dispatch(program, inputs, config)
+        return super()._candidate_windows(windows)
 
 
 @pytest.fixture

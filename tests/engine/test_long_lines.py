@@ -18,7 +18,7 @@ from vyre_dist.engine.document import BytesDocument, Document, MemoryDocument
 from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import LineBounds
 from vyre_dist.extract import RuleMatcher
-from vyre_dist.kernels.backends import rule_matchers
+from vyre_dist.kernels.scan_backend import rule_matchers
 from vyre_dist.program import compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import Allowlist, PackData, Rule

@@ -335,20 +335,22 @@ def test_a_failed_task_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monke
     """What a task had read when its dispatch failed takes no room from the tasks after it."""
     monkeypatch.setattr(ReadBuffer, "_MOST", 1 << 20)
     e = engine(1 << 20)
-    dispatch = e.backend.dispatch
+    run_fused, run_prefilter = e.backend.run_fused, e.backend.run_prefilter
     files = [tmp_path / f"f{number}" for number in range(2)]
     for file in files:
         file.write_bytes(b"." * ((1 << 19) - 9) + b" needle 1")
     task = ScanTask((run_of(*files),))
 
-    def fail(*_: object) -> list[bytes]:
+    def fail(*_: object) -> None:
         raise DeviceMemoryError(1, 0)
 
-    monkeypatch.setattr(e.backend, "dispatch", fail)
+    monkeypatch.setattr(e.backend, "run_fused", fail)
+    monkeypatch.setattr(e.backend, "run_prefilter", fail)
     for _ in range(4):
         with pytest.raises(DeviceMemoryError):
             e.run(task)
-    monkeypatch.setattr(e.backend, "dispatch", dispatch)
+    monkeypatch.setattr(e.backend, "run_fused", run_fused)
+    monkeypatch.setattr(e.backend, "run_prefilter", run_prefilter)
     result = e.run(task)
     assert (len(result.findings), result.bytes, result.problems) == (2, 1 << 20, [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,11 @@ from gpu_device import Gpu
 from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack, Scanner
-from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.dispatch.report import parse_counter_tail
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels import ScanProgram, open_backend
-from vyre_dist.program import compile_pack
-from vyre_dist.program.tunables import Tunables
+from vyre_dist.kernels import open_backend
+from vyre_dist.kernels.cuda import CudaBackend, DevicePack
+from vyre_dist.kernels.reference import ReferenceBackend
+from vyre_dist.program import ArtifactCache, compile_pack
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,24 +46,29 @@ def test_examples(gpu: Gpu) -> None:
     assert found["cuda"] == found["cpu"]
 
 
-def test_a_programs_tunables_are_not_the_devices(gpu: Gpu) -> None:
-    """The tiles that the cuda backend counts are its DevicePack's, whatever the program's tunables
-    say; the reference's are the program's.
+def test_a_backends_programs_name_the_tunables_that_run(gpu: Gpu) -> None:
+    """The tiles that the cuda backend and the reference count are of the size that their programs
+    name: by default the DevicePack's; and programs that differ in it have different keys.
     """
     del gpu
+    cache = ArtifactCache(None)
     pack = compile_pack(RulePack.from_patterns({"token": PATTERNS[0]}).data)
+    default = DevicePack(pack, cache).programs.tunables
     text = (b"int x;\n" * 1000 + b"token=deadbeef\n") * 4
-    tails = {}
-    for name in ("cuda", "reference"):
-        backend = open_backend(name, pack)
-        for tile_bytes in (512, 64 << 10):
-            program = ScanProgram("fused", pack.key, Tunables(tile_bytes=tile_bytes))
-            (output,) = backend.dispatch(program, [whole(text)], DispatchConfig())
-            report = parse_counter_tail(output)
+    committed, keys = {}, {open_backend("cuda", pack).programs.fused.spec_key}
+    assert open_backend("cuda", pack).programs.fused.tunables == default
+    for tile_bytes in (512, 64 << 10):
+        tunables = replace(default, tile_bytes=tile_bytes)
+        cuda = CudaBackend(pack, cache, DevicePack(pack, cache, tunables=tunables).lane())
+        for own in (cuda, ReferenceBackend(pack, cache, tunables)):
+            assert own.programs.fused.tunables == own.programs.prefilter.tunables == tunables
+            report = own.run_fused([whole(text)]).report
             assert report is not None
-            tails[name, tile_bytes] = report.committed_tiles
-    assert tails["reference", 512] == 4 and tails["reference", 64 << 10] == 1
-    assert tails["cuda", 512] == tails["cuda", 64 << 10] == 1
+            committed[own.name, tile_bytes] = report.committed_tiles
+            keys.add(own.programs.fused.spec_key)
+    assert committed["reference", 512] == committed["cuda", 512] == 4
+    assert committed["reference", 64 << 10] == committed["cuda", 64 << 10] == 1
+    assert len(keys) == 2
 
 
 @pytest.mark.gpu
@@ -74,34 +79,29 @@ def test_out_of_memory_halves_the_batch(real_gpu: Gpu) -> None:
     import cupy
     import numpy as np
 
-    from vyre_dist.dispatch.backend import DispatchConfig
     from vyre_dist.extract.window import whole
-    from vyre_dist.kernels.backends import programs
     from vyre_dist.kernels.cuda.backend import CudaBackend
     from vyre_dist.kernels.cuda.errors import DeviceMemoryError
     from vyre_dist.program import ArtifactCache, compile_pack
 
     pack = RulePack.from_patterns({"token": PATTERNS[0]})
     backend = CudaBackend(compile_pack(pack.data), ArtifactCache(None))
-    fused, prefilter = programs(backend.compiled)
     text = b"int x;\n" * 1_000_000 + b"token=deadbeef\n"
     windows = [whole(text) for _ in range(24)]
-    want = backend.dispatch(fused, windows, DispatchConfig())
+    want = backend.run_fused(windows)
     backend.lane._forget()
     hog = [cupy.empty(real_gpu.device.free_bytes() - (120 << 20), np.uint8)]
     try:
-        got = backend.dispatch(fused, windows, DispatchConfig())
-        hits = backend.dispatch(prefilter, windows, DispatchConfig())
-        serial = backend.confirm_serial(windows, hits)
+        got = backend.run_fused(windows)
+        serial = backend.confirm(windows, backend.run_prefilter(windows))
         with pytest.raises(DeviceMemoryError, match="smaller --shard-size"):
-            backend.dispatch(fused, [whole(b"." * (160 << 20))], DispatchConfig())
+            backend.run_fused([whole(b"." * (160 << 20))])
     finally:
         hog.clear()
         cupy.get_default_memory_pool().free_all_blocks()
-    assert got[0][:-8] == want[0][:-8]
-    assert serial[0] == want[0][:-8]
-    assert len(want[0]) == 24 * 24 + 8
-    assert backend.dispatch(fused, windows, DispatchConfig()) == want
+    assert got.spans == serial.spans == want.spans
+    assert sum(map(len, want.spans.values())) == 24
+    assert backend.run_fused(windows) == want
 
 
 @pytest.mark.gpu

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,10 @@ from gpu_device import Gpu
 from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack
-from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.errors import UsageError, WorkerUnusableError
 from vyre_dist.extract import Window
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels.backends import BackendOptions, open_backend, programs
+from vyre_dist.kernels import BackendOptions, ScanOutcome, open_backend
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device import DeviceUnusableError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
@@ -33,11 +33,11 @@ from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.kernels.cuda.service import GpuService, _Client, _Offer
+from vyre_dist.kernels.scan_backend import ScanPrograms
 from vyre_dist.program import ArtifactCache, compile_pack
 
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 COMPILED = compile_pack(PACK.data)
-CONFIG = DispatchConfig()
 PATIENCE = 30.0
 
 
@@ -94,19 +94,17 @@ def test_several_clients(gpu: Gpu, tmp_path: Path) -> None:
     rng = random.Random(31)
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
     own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
-    fused, prefilter = programs(COMPILED)
     spans = 0
     with served(device_pack, tmp_path) as address:
         clients = [remote(address) for _ in range(3)]
         for turn in range(6):
             # the first are empty: there is no memory yet that they would lie in
             client, windows = clients[turn % 3], batch(rng, 4 * turn) or [whole(b"")]
-            want = own.dispatch(fused, windows, CONFIG)
-            assert client.dispatch(fused, windows, CONFIG) == want
-            assert client.groups == own.groups
-            listed = client.dispatch(prefilter, windows, CONFIG)
-            assert client.confirm_serial(windows, listed) == [want[0][:-8]]
-            spans += len(want[0]) // 24
+            want = own.run_fused(windows)
+            assert client.run_fused(windows) == want
+            serial = client.confirm(windows, client.run_prefilter(windows))
+            assert serial == replace(want, report=None)
+            spans += sum(map(len, want.spans.values()))
     assert spans > 100
 
 
@@ -115,49 +113,46 @@ def test_many_at_once(gpu: Gpu, tmp_path: Path) -> None:
     del gpu
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
     own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
-    fused, _ = programs(COMPILED)
     batches = [batch(random.Random(seed), 4) for seed in range(5)]
-    want = [own.dispatch(fused, windows, CONFIG) for windows in batches]
-    got: list[list[bytes]] = [[] for _ in batches]
+    want = [own.run_fused(windows) for windows in batches]
+    got: list[list[ScanOutcome]] = [[] for _ in batches]
     with served(device_pack, tmp_path) as address:
 
         def run(number: int) -> None:
             client = remote(address)
             for _ in range(3):
-                got[number] += client.dispatch(fused, batches[number], CONFIG)
+                got[number].append(client.run_fused(batches[number]))
 
         threads = [threading.Thread(target=run, args=(number,)) for number in range(len(batches))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert got == [own * 3 for own in want]
+    assert got == [[outcome] * 3 for outcome in want]
 
 
 def test_a_client_that_leaves(gpu: Gpu, tmp_path: Path) -> None:
     """One that goes while its arena is being scanned costs the others nothing."""
     del gpu
-    fused, _ = programs(COMPILED)
     windows = batch(random.Random(5), 6)
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
-        want = remote(address).dispatch(fused, windows, CONFIG)
+        want = remote(address).run_fused(windows)
         gone = remote(address)
         gone.lane._send_arena("fused", gone._pack(windows))  # type: ignore[attr-defined]
         gone.lane._connection.close()  # type: ignore[attr-defined]
-        assert remote(address).dispatch(fused, windows, CONFIG) == want
+        assert remote(address).run_fused(windows) == want
 
 
 def test_a_service_that_ends(gpu: Gpu, tmp_path: Path) -> None:
     """A client says that it is of no use without its GPU, whatever it asks for next."""
     del gpu
-    fused, _ = programs(COMPILED)
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         client = remote(address)
-        client.dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
+        client.run_fused([whole(b"token=deadbeef")])
     with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
-        client.dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
+        client.run_fused([whole(b"token=deadbeef")])
     with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
-        remote(address).dispatch(fused, [whole(b"token=deadbeef")], CONFIG)
+        remote(address).run_fused([whole(b"token=deadbeef")])
     os.unlink(address)
 
 
@@ -167,34 +162,34 @@ def test_errors_come_back(emulated_gpu: Gpu, tmp_path: Path) -> None:
     """
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
-    fused, prefilter = programs(COMPILED)
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         client = remote(address)
         good = [whole(b"token=deadbeef")]
-        want = client.dispatch(fused, good, CONFIG)
+        want = client.run_fused(good)
         whole_memory, memory.capacity = memory.capacity, memory.used + (1 << 20)
         try:
-            for program in (fused, prefilter):
+            large = [whole(b"." * (64 << 20))]
+            for run in (
+                lambda: client.run_fused(large),
+                lambda: client.confirm(large, client.run_prefilter(large)),
+            ):
                 with pytest.raises(DeviceMemoryError, match="of 64 MiB") as caught:
-                    client.confirm_serial(
-                        [], client.dispatch(program, [whole(b"." * (64 << 20))], CONFIG)
-                    )
+                    run()
                 assert caught.value.needed == 64 << 20
         finally:
             memory.capacity = whole_memory
-        assert client.dispatch(fused, good, CONFIG) == want
+        assert client.run_fused(good) == want
 
 
 def test_an_old_ticket(gpu: Gpu) -> None:
     """What was listed before another dispatch is not confirmed in its place."""
     del gpu
     backend = CudaBackend(COMPILED, ArtifactCache(None))
-    fused, prefilter = programs(COMPILED)
     windows = [whole(b"token=deadbeef")]
-    listed = backend.dispatch(prefilter, windows, CONFIG)
-    backend.dispatch(fused, windows, CONFIG)
+    listed = backend.run_prefilter(windows)
+    backend.run_fused(windows)
     with pytest.raises(UsageError, match="another dispatch since"):
-        backend.confirm_serial(windows, listed)
+        backend.confirm(windows, listed)
 
 
 def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
@@ -202,7 +197,6 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
     does.
     """
     del gpu
-    fused, prefilter = programs(COMPILED)
     windows = batch(random.Random(8), 6)
     with listening(tmp_path) as (address, listener):
         backend = open_backend("cuda", COMPILED, options=BackendOptions(gpu=address))
@@ -210,26 +204,26 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
         cpu = open_backend("cpu", COMPILED)
         for _ in range(2):
             assert (backend.warm, backend.dispatch_bytes) == (False, cpu.dispatch_bytes)
-            assert backend.dispatch(fused, windows, CONFIG) == cpu.dispatch(fused, windows, CONFIG)
-            assert backend.groups == cpu.groups
-        listed = backend.dispatch(prefilter, windows, CONFIG)
+            assert backend.run_fused(windows) == cpu.run_fused(windows)
+            assert backend.programs == cpu.programs
+        listed = backend.run_prefilter(windows)
         device_pack = DevicePack(COMPILED, ArtifactCache(None))
         with serving(device_pack, listener):
             end = time.monotonic() + PATIENCE
             while not backend.warm:
                 assert time.monotonic() < end
                 time.sleep(0.001)
-            confirmed = backend.confirm_serial(windows, listed)
-            assert confirmed == cpu.confirm_serial(
-                windows, cpu.dispatch(prefilter, windows, CONFIG)
-            )
+            confirmed = backend.confirm(windows, listed)
+            assert confirmed == cpu.confirm(windows, cpu.run_prefilter(windows))
+            assert confirmed.backend == "cpu"
             own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
             assert backend.dispatch_bytes == backend.most_bytes
-            want = own.dispatch(fused, windows, CONFIG)
-            assert backend.dispatch(fused, windows, CONFIG) == want
-            assert backend.groups == own.groups
+            assert backend.run_fused(windows) == own.run_fused(windows)
+            assert own.run_fused(windows).backend == "cuda"
+            tunables = device_pack.programs.tunables
+            assert backend.programs == own.programs == ScanPrograms.of(COMPILED, tunables)
         with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
-            backend.dispatch(fused, windows, CONFIG)
+            backend.run_fused(windows)
 
 
 def test_while_memory_is_registered(
@@ -239,7 +233,6 @@ def test_while_memory_is_registered(
     into.
     """
     del emulated_gpu
-    fused, _ = programs(COMPILED)
     asked, go_on = threading.Event(), threading.Event()
     register = HostRegistry.register
 
@@ -260,13 +253,13 @@ def test_while_memory_is_registered(
                 assert not backend.warm
             for _ in range(3):
                 assert not backend.warm
-                assert backend.dispatch(fused, windows, CONFIG)[0]
+                assert backend.run_fused(windows).spans
         finally:
             go_on.set()
         end = time.monotonic() + PATIENCE
         while not backend.warm:
             assert time.monotonic() < end
-        assert backend.dispatch(fused, windows, CONFIG)[0]
+        assert backend.run_fused(windows).spans
 
 
 def test_memory_is_registered_between_arenas(
@@ -296,11 +289,10 @@ def test_memory_that_can_not_be_mapped(emulated_gpu: Gpu, tmp_path: Path) -> Non
     use.
     """
     del emulated_gpu
-    fused, _ = programs(COMPILED)
     windows = [whole(b"token=deadbeef")]
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         good, bad = remote(address), remote(address)
-        want = good.dispatch(fused, windows, CONFIG)
+        want = good.run_fused(windows)
         arena = bad._pack(windows)
         pipe = os.pipe()
         os.dup2(pipe[0], bad.lane._rooms["packed"].file)  # type: ignore[attr-defined]
@@ -308,7 +300,7 @@ def test_memory_that_can_not_be_mapped(emulated_gpu: Gpu, tmp_path: Path) -> Non
             os.close(end)
         with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
             bad.lane._send_arena("fused", arena)  # type: ignore[attr-defined]
-        assert good.dispatch(fused, windows, CONFIG) == want
+        assert good.run_fused(windows) == want
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -320,7 +312,6 @@ def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shar
     rng = random.Random(12)
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
     own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
-    fused, prefilter = programs(COMPILED)
     with served(device_pack, tmp_path) as address:
         backend = (
             remote(address)
@@ -339,28 +330,25 @@ def test_documents_that_were_read_into_its_memory(gpu: Gpu, tmp_path: Path, shar
                 memory[at : at + size] = window.data
                 there.append(window._replace(data=memory[at : at + size], position=at))
                 at += -(-size // 16) * 16 + rng.choice((0, 16, 32))
-            want = own.dispatch(fused, windows, CONFIG)[0][:-8]
-            assert backend.dispatch(fused, there, CONFIG)[0][:-8] == want
-            assert backend.groups == own.groups
-            assert backend.confirm_serial(there, backend.dispatch(prefilter, there, CONFIG)) == [
-                want
-            ]
-            assert len(want) > 24
+            want = own.run_fused(windows)
+            got = backend.run_fused(there)
+            assert (got.spans, got.groups) == (want.spans, want.groups)
+            assert backend.confirm(there, backend.run_prefilter(there)).spans == want.spans
+            assert sum(map(len, want.spans.values())) > 1
 
 
 def test_a_client_that_comes_when_the_device_is_full(emulated_gpu: Gpu, tmp_path: Path) -> None:
     """Those who are there give way, as it does for them, and notice nothing."""
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
-    fused, _ = programs(COMPILED)
     windows = [whole(b"token=deadbeef")]
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         first, second = remote(address), remote(address)
-        want = first.dispatch(fused, windows, CONFIG)
+        want = first.run_fused(windows)
         capacity, memory.capacity = memory.capacity, memory.used
         try:
             for client in (second, first, second):
-                assert client.dispatch(fused, windows, CONFIG) == want
+                assert client.run_fused(windows) == want
         finally:
             memory.capacity = capacity
 
@@ -372,18 +360,17 @@ def test_memory_that_can_not_be_had(
     was.
     """
     del emulated_gpu
-    fused, _ = programs(COMPILED)
     small, large = [whole(b"token=deadbeef")], [whole(b"token=deadbeef " * 10_000)]
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         client = remote(address)
-        want = client.dispatch(fused, small, CONFIG)
+        want = client.run_fused(small)
         with monkeypatch.context() as patches:
             patches.setattr(os, "ftruncate", _no_space)
             for _ in range(2):
                 with pytest.raises(OSError, match="no space"):
-                    client.dispatch(fused, large, CONFIG)
-        assert client.dispatch(fused, small, CONFIG) == want
-        assert len(client.dispatch(fused, large, CONFIG)[0]) > len(want[0])
+                    client.run_fused(large)
+        assert client.run_fused(small) == want
+        assert len(client.run_fused(large)[0]) > len(want[0])
 
 
 def _no_space(_file: int, _size: int) -> None:
@@ -418,18 +405,17 @@ def test_clients_that_are_done_give_way(emulated_gpu: Gpu, tmp_path: Path) -> No
     """What one client's lane grew to takes no other client's room, on either path."""
     assert emulated_gpu.emulated is not None
     memory = emulated_gpu.emulated.memory
-    fused, prefilter = programs(COMPILED)
     windows = [whole(b"token=deadbeef " * 5_000)]
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         clients = [remote(address) for _ in range(3)]
         before = memory.used
-        want = clients[0].dispatch(fused, windows, CONFIG)
+        want = clients[0].run_fused(windows)
         whole_memory, memory.capacity = memory.capacity, memory.used + (memory.used - before) // 2
         try:
             for client in clients[1:]:
-                assert client.dispatch(fused, windows, CONFIG) == want
-            listed = clients[0].dispatch(prefilter, windows, CONFIG)
-            assert clients[0].confirm_serial(windows, listed) == [want[0][:-8]]
+                assert client.run_fused(windows) == want
+            listed = clients[0].run_prefilter(windows)
+            assert clients[0].confirm(windows, listed).spans == want.spans
         finally:
             memory.capacity = whole_memory
 
@@ -442,11 +428,10 @@ def test_an_answer_that_breaks_off(
     next question's.
     """
     del gpu
-    fused, prefilter = programs(COMPILED)
     batches = [batch(random.Random(seed), 6) for seed in range(4)]
     device_pack = DevicePack(COMPILED, ArtifactCache(None))
     own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
-    want = [own.dispatch(fused, windows, CONFIG) for windows in batches]
+    want = [own.run_fused(windows) for windows in batches]
     client_thread, real, calls = threading.current_thread(), Connection.recv_bytes, [0]
 
     def breaks_off(connection: Connection, *arguments: Any) -> bytes:
@@ -458,13 +443,13 @@ def test_an_answer_that_breaks_off(
 
     with served(device_pack, tmp_path) as address:
         client = remote(address)
-        assert client.dispatch(fused, batches[0], CONFIG) == want[0]
+        assert client.run_fused(batches[0]) == want[0]
         monkeypatch.setattr(Connection, "recv_bytes", breaks_off)
         with pytest.raises(MemoryError, match="for once"):
-            client.dispatch(fused, batches[1], CONFIG)
-        assert [client.dispatch(fused, windows, CONFIG) for windows in batches] == want
-        listed = client.dispatch(prefilter, batches[2], CONFIG)
-        assert client.confirm_serial(batches[2], listed) == [want[2][0][:-8]]
+            client.run_fused(batches[1])
+        assert [client.run_fused(windows) for windows in batches] == want
+        listed = client.run_prefilter(batches[2])
+        assert client.confirm(batches[2], listed).spans == want[2].spans
 
 
 def test_a_client_that_confirms_nothing(gpu: Gpu, tmp_path: Path) -> None:
@@ -472,10 +457,9 @@ def test_a_client_that_confirms_nothing(gpu: Gpu, tmp_path: Path) -> None:
     served.
     """
     del gpu
-    fused, _ = programs(COMPILED)
     windows = [whole(b"token=deadbeef")]
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
-        want = remote(address).dispatch(fused, windows, CONFIG)
+        want = remote(address).run_fused(windows)
         with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
             RemoteLane(address).confirm()
-        assert remote(address).dispatch(fused, windows, CONFIG) == want
+        assert remote(address).run_fused(windows) == want

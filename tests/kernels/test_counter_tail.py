@@ -8,7 +8,6 @@ import functools
 import random
 from collections import Counter
 
-import numpy as np
 import pytest
 import slow_programs
 from generate import haystacks, packs
@@ -17,17 +16,28 @@ from hypothesis import strategies as st
 from oracle import chain
 
 from vyre_dist import EngineConfig, RulePack, Scanner
-from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.dispatch.report import MergedReport, SpeculationReport, merge, parse_counter_tail
+from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
+from vyre_dist.dispatch.prefilter_confirm import dispatch_prefilter_confirm
+from vyre_dist.dispatch.report import (
+    MergedReport,
+    SpeculationReport,
+    encode_counter_tail,
+    merge,
+    parse_counter_tail,
+)
+from vyre_dist.dispatch.speculator import AdaptiveSpeculator
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.tasks import Piece, ScanTask, TrialSums
-from vyre_dist.extract.spans import spans_from_bytes
+from vyre_dist.errors import UsageError
+from vyre_dist.extract.spans import decode_spans, encode_spans
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels import CANDIDATE_DTYPE, ScanProgram, open_backend
-from vyre_dist.kernels.backends import programs
+from vyre_dist.kernels import open_backend
+from vyre_dist.kernels.contract import ContractBackend
 from vyre_dist.kernels.reference import arena_of
+from vyre_dist.kernels.scan_backend import PrefilterOutput
 from vyre_dist.program import compile_pack
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.scan_program import ScanProgram
 from vyre_dist.rules.model import PackData, Rule
 
 BACKENDS = ["cpu", "reference"]
@@ -52,30 +62,32 @@ def test_tiles_are_counted_once(
     compiled = compile_pack(RulePack.from_patterns(patterns).data)
     b = open_backend(backend, compiled)
     windows = [whole(document) for document in documents]
-    fused, prefilter = programs(compiled)
-    [output] = b.dispatch(fused, windows, CONFIG)
+    contract = ContractBackend(b)
+    fused, prefilter = b.programs
+    [output] = contract.dispatch(fused, windows, CONFIG)
     report = parse_counter_tail(output)
     assert report is not None
-    spans = spans_from_bytes(memoryview(output)[:-8])
+    spans = decode_spans(memoryview(output)[:-8])
+    outcome = b.run_fused(windows)
+    assert (outcome.spans, outcome.report, outcome.backend) == (spans, report, backend)
     matching = [
         w for w, d in enumerate(documents) if any(chain(p, d, 1 << 16) for p in patterns.values())
     ]
-    assert sorted(set(spans["window"].tolist())) == matching
-    [candidates] = b.dispatch(prefilter, windows, CONFIG)
+    assert list(spans) == matching
+    listed = b.run_prefilter(windows)
     if backend == "cpu":
-        tried = {w for w, _ in candidate_pairs(candidates)}
+        tried = set(listed.rules)
         assert report == SpeculationReport(len(matching), len(tried) - len(matching))
     else:
         slow = slow_programs.run(
             load_tables(compiled), arena_of(windows), fused.tunables.tile_bytes, 1 << 16
         )
         assert report == SpeculationReport(slow.committed, slow.attempted - slow.committed)
-    [serial] = b.confirm_serial(windows, [candidates])
-    assert bytes(serial) == spans.tobytes()
-
-
-def candidate_pairs(buffer: object) -> list[tuple[int, int]]:
-    return np.frombuffer(buffer, CANDIDATE_DTYPE).tolist()  # type: ignore[call-overload,no-any-return]
+    serial = b.confirm(windows, listed)
+    assert (serial.spans, serial.report) == (spans, None)
+    tickets = contract.dispatch(prefilter, windows, CONFIG)
+    [buffer] = contract.confirm_serial(windows, tickets)
+    assert bytes(buffer) == bytes(output)[:-8]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -83,16 +95,43 @@ def test_nothing_to_do(backend: str) -> None:
     """No windows, empty windows and no rules: a tail of zeros."""
     compiled = compile_pack(RulePack.from_patterns({"r": "a"}).data)
     b = open_backend(backend, compiled)
-    fused = ScanProgram("fused", compiled.key)
-    assert parse_counter_tail(b.dispatch(fused, [], CONFIG)[0]) == SpeculationReport.empty()
-    assert (
-        parse_counter_tail(b.dispatch(fused, [whole(b"")], CONFIG)[0]) == SpeculationReport.empty()
-    )
     nothing = open_backend(backend, compile_pack(PackData("no rules", ())))
-    assert (
-        parse_counter_tail(nothing.dispatch(fused, [whole(b"a")], CONFIG)[0])
-        == SpeculationReport.empty()
-    )
+    for own, windows in ((b, []), (b, [whole(b"")]), (nothing, [whole(b"a")])):
+        [output] = ContractBackend(own).dispatch(own.programs.fused, windows, CONFIG)
+        assert output == encode_counter_tail(SpeculationReport.empty())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_scan_backend_keeps_the_cores_contract(backend: str) -> None:
+    """dispatch_prefilter_confirm on a scan backend: spans as buffers, the report of the tail, the
+    same spans on both paths; another pack's program and an old ticket are refused.
+    """
+    b = open_backend(backend, compile_pack(GATED))
+    contract, windows = ContractBackend(b), [whole(d) for d in documents(40, 3)[0]]
+    speculator = AdaptiveSpeculator()
+    ways = {}
+    for mode in (SpeculationMode.FORCE, SpeculationMode.DISABLE):
+        ways[mode] = dispatch_prefilter_confirm(
+            contract,
+            speculator,
+            contract.plan,
+            windows,
+            DispatchConfig(mode),
+            lambda outputs: contract.confirm_serial(windows, outputs),
+        )
+    fused, serial = ways[SpeculationMode.FORCE], ways[SpeculationMode.DISABLE]
+    assert fused.outputs == serial.outputs == [encode_spans(b.run_fused(windows).spans)]
+    assert len(fused.outputs[0]) >= 24 * 5
+    assert (fused.report, serial.report) == (b.run_fused(windows).report, None)
+    assert speculator.samples == 1
+    with pytest.raises(UsageError, match="does not run fused"):
+        contract.dispatch(ScanProgram("fused", "another pack"), windows, CONFIG)
+    listed = contract.dispatch(b.programs.prefilter, windows, CONFIG)
+    contract.dispatch(b.programs.fused, windows, CONFIG)
+    with pytest.raises(UsageError, match="another dispatch since"):
+        contract.confirm_serial(windows, listed)
+    with pytest.raises(UsageError, match="give it what its own run_prefilter has listed"):
+        b.confirm(windows, PrefilterOutput())
 
 
 # A document of the first kind commits; in the second the keyword, which stands in for the regex,

@@ -16,11 +16,9 @@ import pytest
 from oracle import hits, hits_of
 
 from vyre_dist import EngineConfig, Scanner
-from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels import open_backend
-from vyre_dist.kernels.backends import programs
 from vyre_dist.kernels.routes import rule_routes
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule, compile_pack
 from vyre_dist.rules import RulePack
@@ -192,16 +190,13 @@ def test_a_failed_dispatch_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
         failed.append(True)
         raise MemoryError
 
-    fused, prefilter = programs(compiled)
-    for program in (prefilter, fused):
+    for path in ("run_prefilter", "run_fused"):
         with monkeypatch.context() as patched:
             patched.setattr(backend, "_confirm", fail)
             with pytest.raises(MemoryError):
-                backend.dispatch(fused, [whole(b"- token1")], DispatchConfig())
-        fresh = open_backend("cpu", compiled).dispatch(
-            program, [whole(b"nothing")], DispatchConfig()
-        )
-        assert backend.dispatch(program, [whole(b"nothing")], DispatchConfig()) == fresh
+                backend.run_fused([whole(b"- token1")])
+        fresh = getattr(open_backend("cpu", compiled), path)([whole(b"nothing")])
+        assert getattr(backend, path)([whole(b"nothing")]) == fresh
     assert len(failed) == 2
 
 

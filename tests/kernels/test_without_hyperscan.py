@@ -16,18 +16,14 @@ from hypothesis import strategies as st
 from oracle import hits
 
 from vyre_dist import RulePack
-from vyre_dist.dispatch.backend import DispatchConfig
-from vyre_dist.extract.spans import unpack_spans
+from vyre_dist.extract import Span
 from vyre_dist.extract.window import Window, whole
-from vyre_dist.kernels.backends import programs
 from vyre_dist.kernels.cpu_without_hyperscan import Re2CpuBackend
 from vyre_dist.program import ArtifactCache, compile_pack
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 300
 NIGHTLY_TIMEOUT_S = 3600
-CONFIG = DispatchConfig()
-TAIL_BYTES = 8
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +54,6 @@ def test_both_programs_find_what_google_re2_finds(
 ) -> None:
     """Fused, and prefilter with its confirmation, give the spans of every rule in every window."""
     opened = backend(patterns)
-    fused, prefilter = programs(opened.compiled)
     windows = [whole(document) for document in documents]
     names = list(patterns)
     want = sorted(
@@ -66,13 +61,11 @@ def test_both_programs_find_what_google_re2_finds(
         for w, d in enumerate(documents)
         for h in hits(patterns, d)
     )
-    (output,) = opened.dispatch(fused, windows, CONFIG)
-    spans = output[:-TAIL_BYTES]
+    spans = opened.run_fused(windows).spans
     assert [
-        (w, rule, start, start + size) for w, rule, start, size, _ in unpack_spans(spans)
+        (w, span.rule, span.start, span.end) for w, own in spans.items() for span in own
     ] == want
-    pairs = opened.dispatch(prefilter, windows, CONFIG)
-    assert opened.confirm_serial(windows, pairs) == [spans]
+    assert opened.confirm(windows, opened.run_prefilter(windows)).spans == spans
 
 
 def test_windows_own_what_starts_in_them() -> None:
@@ -82,8 +75,7 @@ def test_windows_own_what_starts_in_them() -> None:
     opened = backend({"word": r"\bab+\b", "empty": r"x*?$"})
     data = b"ab abb abbb abbbb"
     window = Window(data, 100, 3, 8, False)
-    (output,) = opened.dispatch(programs(opened.compiled)[0], [window], CONFIG)
-    assert [row[:4] for row in unpack_spans(output[:-TAIL_BYTES])] == [(0, 0, 3, 3), (0, 0, 7, 4)]
+    assert opened.run_fused([window]).spans == {0: [Span(3, 0, 6), Span(7, 0, 11)]}
 
 
 LETTERS = [

@@ -69,9 +69,10 @@ def test_round_trips() -> None:
     for values, kind in product([{}, *OTHERS], KINDS):
         tunables = Tunables(**values)
         assert Tunables.from_plain(list(tunables.plain())) == tunables
-        program = ScanProgram(kind, "3:abc:65536", tunables)
-        assert ScanProgram.from_bytes(program.to_bytes()) == program
-        assert program.to_bytes() == ScanProgram(kind, "3:abc:65536", tunables).to_bytes()
+        for own, engine in product((tunables, None), ("", "re2 1")):
+            program = ScanProgram(kind, "3:abc:65536", own, engine)
+            assert ScanProgram.from_bytes(program.to_bytes()) == program
+            assert program.to_bytes() == ScanProgram(kind, "3:abc:65536", own, engine).to_bytes()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_other_plain_values(plain: Any) -> None:
 
 def test_damaged_programs_are_refused() -> None:
     """Wherever one byte changes, or the end is missing, the program is refused."""
-    blob = ScanProgram("fused", "key").to_bytes()
+    blob = ScanProgram("fused", "key", Tunables()).to_bytes()
     for at in range(len(blob)):
         with pytest.raises(UsageError):
             ScanProgram.from_bytes(blob[:at] + bytes([blob[at] ^ 0x20]) + blob[at + 1 :])
@@ -96,25 +97,33 @@ def test_damaged_programs_are_refused() -> None:
 
 
 def test_keys_tell_programs_apart() -> None:
-    """Kind, pack and each tunable change the key, and the folded key of the autotune store too."""
-    programs = [ScanProgram(kind, pack) for kind in KINDS for pack in ("a", "b")]
+    """Kind, pack, engine and each tunable change the key, and the folded key of the autotune store
+    too; a program without tunables has a key of its own.
+    """
+    programs = [
+        ScanProgram(kind, pack, tunables, engine)
+        for kind, pack, tunables, engine in product(KINDS, "ab", (Tunables(), None), ("", "re2 1"))
+    ]
     programs += [ScanProgram("fused", "a", Tunables(**values)) for values in OTHERS]
     assert len({program.spec_key for program in programs}) == len(programs)
     assert len({AutotuneKey.of(program.spec_key, "adapter") for program in programs}) == len(
         programs
     )
-    fused = ScanProgram("fused", "a").spec_key
-    assert fused.workgroup_size == (256, 1, 1)
-    assert ScanProgram("prefilter", "a").spec_key.binding_sig == fused.binding_sig
-    assert ScanProgram("prefilter", "a").spec_key.spec_hash == fused.spec_hash
-    assert ScanProgram("fused", "b").spec_key.shader_hash == fused.shader_hash
+    for tunables, threads in ((Tunables(), 256), (None, 1)):
+        fused = ScanProgram("fused", "a", tunables).spec_key
+        assert fused.workgroup_size == (threads, 1, 1)
+        prefilter = ScanProgram("prefilter", "a", tunables).spec_key
+        assert prefilter.binding_sig == fused.binding_sig
+        assert prefilter.spec_hash == fused.spec_hash
+        assert ScanProgram("fused", "b", tunables).spec_key.shader_hash == fused.shader_hash
 
 
 def test_keys_do_not_depend_on_the_process() -> None:
     """Another process, with other hash seeds, computes the same key."""
     script = (
-        "from vyre_dist.program.scan_program import ScanProgram; print(ScanProgram('fused', "
-        "'a').spec_key)"
+        "from vyre_dist.program.scan_program import ScanProgram; "
+        "from vyre_dist.program.tunables import Tunables; "
+        "print(ScanProgram('fused', 'a', Tunables()).spec_key)"
     )
     keys = {
         subprocess.run(
@@ -123,7 +132,7 @@ def test_keys_do_not_depend_on_the_process() -> None:
         ).stdout.strip()
         for seed in ("1", "2")
     }  # fmt: skip
-    assert keys == {str(ScanProgram("fused", "a").spec_key)}
+    assert keys == {str(ScanProgram("fused", "a", Tunables()).spec_key)}
 
 
 @pytest.fixture(scope="module")

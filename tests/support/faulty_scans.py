@@ -17,8 +17,8 @@ from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
 class Faulty(cpu_backend_class()):
     held = False
 
-    def dispatch(self, program, inputs, config):
-        for window in inputs:
+    def _candidate_windows(self, windows):
+        for window in windows:
             if b"STUCK" in bytes(window.data):
                 os.write(2, b"stuck %d\\n" % os.getpid())
                 while True:
@@ -33,7 +33,7 @@ class Faulty(cpu_backend_class()):
                 os.read(released, 1)
             if b"POISON" in bytes(window.data):
                 os.kill(os.getpid(), signal.SIGSEGV)
-        return super().dispatch(program, inputs, config)
+        return super()._candidate_windows(windows)
 
 BACKENDS["faulty"] = lambda pack, cache, _: Faulty(pack, cache)
 from vyre_dist.cli.main import main

@@ -44,14 +44,18 @@ ProgramT = TypeVar("ProgramT", bound=Program)
 ProgramT_contra = TypeVar("ProgramT_contra", bound=Program, contravariant=True)
 
 
-class Backend(Protocol[ProgramT_contra]):
-    """Runs programs of its own type. What the inputs are is between the backend and its caller."""
+class Speculating(Protocol):
+    """What the choice of a path asks of a backend."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def supports_speculation(self) -> bool: ...
+
+
+class Backend(Speculating, Protocol[ProgramT_contra]):
+    """Runs programs of its own type. What the inputs are is between the backend and its caller."""
 
     def dispatch(
         self, program: ProgramT_contra, inputs: Sequence[Any], config: DispatchConfig

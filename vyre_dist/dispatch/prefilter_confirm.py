@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, cast
 
-from vyre_dist.dispatch.backend import Backend, DispatchConfig, ProgramT, SpeculationMode
+from vyre_dist.dispatch.backend import (
+    Backend,
+    DispatchConfig,
+    ProgramT,
+    Speculating,
+    SpeculationMode,
+)
 from vyre_dist.dispatch.errors import (
     CounterTailError,
     MissingCounterOutputError,
@@ -74,13 +80,18 @@ def dispatch_prefilter_confirm(
     dispatched), MissingCounterOutputError or CounterTailError (the fused program broke its promise;
     no sample), and whatever the backend or `confirm_serial` raise.
     """
-    if _use_fused(backend, speculator, config.speculation or SpeculationMode.AUTO):
+    if takes_fused_path(backend, speculator, config):
         return _run_fused(backend, speculator, plan, inputs, config)
     prefiltered = backend.dispatch(plan.prefilter_program, inputs, config)
     return SpeculationOutcome(list(confirm_serial(prefiltered)), None, False)
 
 
-def _use_fused(backend: Backend[ProgramT], speculator: Speculator, mode: SpeculationMode) -> bool:
+def takes_fused_path(backend: Speculating, speculator: Speculator, config: DispatchConfig) -> bool:
+    """Whether the next dispatch runs the fused program. In AUTO mode the speculator is asked.
+
+    Raises UnsupportedFeatureError: FORCE on a backend that cannot speculate.
+    """
+    mode = config.speculation or SpeculationMode.AUTO
     if mode is SpeculationMode.FORCE:
         if not backend.supports_speculation:
             raise UnsupportedFeatureError(

@@ -8,19 +8,19 @@ all are done.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Hashable, Sequence
 
 from vyre_dist.autotune.calibrate import threshold_to_store
 from vyre_dist.autotune.publish import Contender, PublishedRace, race_and_store
 from vyre_dist.autotune.record import Provenance
 from vyre_dist.autotune.store import AutotuneStore
-from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
+from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.tasks import TrialSums
+from vyre_dist.program.scan_program import ScanProgram
 
 # Both paths are compared by their time for this much of the run's data.
 _WORK_BYTES = 8 << 20
@@ -44,8 +44,7 @@ class Tuning:
         engine = f"{facts.backend} {sorted(facts.versions.items())}"
         self.adapter_id = _adapter(facts)
         self._fused, self._serial = (
-            SpecCacheKey(_u64(f"{kind} {pack_key}"), _u64("windows, spans 24"), _ONE, _u64(engine))
-            for kind in ("fused", "prefilter")
+            ScanProgram(kind, pack_key, engine=engine).spec_key for kind in ("fused", "prefilter")
         )
 
     def threshold_pct(self, store: AutotuneStore) -> int | None:
@@ -107,7 +106,3 @@ def _adapter(facts: WorkerFacts) -> str:
     name = "cuda" if facts.backend == "cuda" else "cpu"
     text = " ".join(f"{name} {facts.system} {facts.device}".split())
     return "".join(c for c in text if c.isprintable())[:200]
-
-
-def _u64(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -9,9 +9,9 @@ from vyre_dist.engine.lines import last_newline, newline_counts
 from vyre_dist.engine.piece_findings import PieceFindings
 from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import PartResult, Piece
-from vyre_dist.extract import DROPPED, Window
+from vyre_dist.extract import DROPPED, Span, Window
 from vyre_dist.extract.overrun import Overrun
-from vyre_dist.extract.spans import pack_spans
+from vyre_dist.extract.spans import encode_spans
 
 
 class Batch:
@@ -49,7 +49,7 @@ def part_of(
     `overruns`: by number, of the rules without a widest match.
     """
     data, base = window.data, window.base
-    rows = [(0, rule, start + base, end - start, flags) for start, rule, end, flags in found.spans]
+    spans = list(found.spans)
     chains: dict[int, list[tuple[int, int, int]]] = {}
     for start, rule, end, flags in sorted(found.spans):
         if rule in overruns and not flags & DROPPED:
@@ -57,7 +57,7 @@ def part_of(
     for rule, overrun in overruns.items():
         opened = overrun.open_from(window, chains.get(rule, ()))
         if opened is not None:
-            rows.append((0, rule, opened + base, window.hi - opened, DROPPED))
+            spans.append(Span(opened, rule, window.hi, DROPPED))
     owned = memoryview(data)[: window.hi]
     last = last_newline(owned, window.lo)
     before = sum(newline_counts(data, 0, window.lo))
@@ -67,7 +67,7 @@ def part_of(
         piece.start,
         piece.end,
         tuple(found.newlines),
-        pack_spans(rows),
+        encode_spans({0: spans}, base),
         digest_of(data),
         kept,
     )

@@ -9,8 +9,7 @@ from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.lines import LineBounds, LineCounter
 from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import DROPPED, RuleMatcher
-from vyre_dist.extract.spans import REJECTED
+from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain
 from vyre_dist.rules.filters import CompiledFilters, JudgedLine
 from vyre_dist.rules.finder import Groups
@@ -21,10 +20,6 @@ _CHUNK = 8 << 20
 _BLOCK = 64 << 10
 # of more than this a lower-case copy takes longer than loading what searches without one
 _LOWERED_BYTES = 1 << 20
-
-RawSpan = tuple[int, int, int, int]
-"""(start, rule number, end, flags): sorts into the order in which findings are reported."""
-
 
 _NONE: Mapping[int, Groups] = {}
 
@@ -47,7 +42,7 @@ class FindingBuilder:
         self,
         number: int,
         document: Document,
-        spans: Sequence[RawSpan],
+        spans: Sequence[Span],
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
     ) -> tuple[list[FindingRow], int]:
@@ -120,7 +115,7 @@ class FindingBuilder:
         )
 
     def _too_long(
-        self, rule: int, document: Document, spans: Sequence[RawSpan], gate_is_open: bool | None
+        self, rule: int, document: Document, spans: Sequence[Span], gate_is_open: bool | None
     ) -> int:
         """How many matches of a rule are longer than its cap. `gate_is_open`: None where nobody has
         asked yet.

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from vyre_dist.engine.document import BytesDocument, MemoryDocument
-from vyre_dist.engine.findings import FindingBuilder, RawSpan
+from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
 from vyre_dist.engine.tasks import FindingRow, Piece
-from vyre_dist.extract import DROPPED, Window
-from vyre_dist.extract.spans import REJECTED
+from vyre_dist.extract import DROPPED, REJECTED, Span, Window
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
 
@@ -28,7 +27,7 @@ class PieceFindings(NamedTuple):
     """
 
     rows: list[FindingRow]
-    spans: list[RawSpan]
+    spans: list[Span]
     newlines: list[int]
 
 
@@ -37,7 +36,7 @@ def findings_of_piece(
     filters: CompiledFilters,
     piece: Piece,
     window: Window,
-    spans: list[RawSpan],
+    spans: list[Span],
     seen: Mapping[int, Mapping[int, Groups]] | None,
 ) -> PieceFindings:
     """The piece's own findings among `spans`, which count from the window's first byte."""
@@ -55,7 +54,7 @@ def findings_of_piece(
     for number, here in enumerate(newlines):
         checkpoints.append((window.lo + number * NEWLINE_BLOCK, before))
         before += here
-    matches = sorted(span for span in spans if not span[3] & DROPPED)
+    matches = sorted(span for span in spans if not span.flags & DROPPED)
     rows = builder.build(piece.document, document, matches, checkpoints, seen)[0]
     found = {(row.rule, row.start, row.end) for row in rows}
     begins = 0 if window.base == 0 else first_newline(data) + 1
@@ -67,14 +66,14 @@ def findings_of_piece(
     return PieceFindings(
         rows,
         [
-            (start, rule, end, REJECTED)
-            if rule in has_keyword
-            and begins <= start
-            and end <= ends
-            and not flags
-            and (rule, start, end) not in found
-            else (start, rule, end, flags)
-            for start, rule, end, flags in spans
+            span._replace(flags=REJECTED)
+            if span.rule in has_keyword
+            and begins <= span.start
+            and span.end <= ends
+            and not span.flags
+            and (span.rule, span.start, span.end) not in found
+            else span
+            for span in spans
         ],
         newlines,
     )

@@ -82,7 +82,7 @@ Item: TypeAlias = Piece | FolderRun
 class PartResult:
     """What scanning one piece of a split document gave, before filters, in document coordinates.
 
-    `spans`: a buffer of SPAN_DTYPE (`window` unused), each rule's in order. `newlines`: in [start,
+    `spans`: encode_spans of them, as window 0, each rule's in order. `newlines`: in [start,
     end), for each NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for the piece
     (content.py). `kept`: the piece's own findings, for a document that can't be joined
     (salvage.py); they do not travel back to a worker.

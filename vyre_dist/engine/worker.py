@@ -7,7 +7,6 @@ A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with w
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,15 +14,13 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
-from vyre_dist.dispatch.prefilter_confirm import SpeculationPlan, dispatch_prefilter_confirm
-from vyre_dist.dispatch.report import as_bytes_view
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, bounds_of
 from vyre_dist.engine.files import LargeFile
-from vyre_dist.engine.findings import FindingBuilder, RawSpan
+from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK
 from vyre_dist.engine.open_document import DocumentReader, open_document
 from vyre_dist.engine.overruns import load_overruns
@@ -46,9 +43,8 @@ from vyre_dist.engine.tasks import (
 )
 from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.overrun import Overrun
-from vyre_dist.extract.spans import REJECTED, unpack_spans
-from vyre_dist.kernels import ScanProgram, open_backend, require_backend
-from vyre_dist.kernels.backends import BackendOptions, programs
+from vyre_dist.extract.spans import REJECTED, Span, decode_spans
+from vyre_dist.kernels import BackendOptions, open_backend, require_backend, scan_windows
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
@@ -94,8 +90,6 @@ class ScanEngine:
         self.speculator = ProbingSpeculator(
             AdaptiveSpeculator(config.threshold_pct), config.probe_every
         )
-        fused, prefilter = programs(self.compiled)
-        self._plan: SpeculationPlan[ScanProgram] = SpeculationPlan(fused, prefilter, 0, True)
         self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._dispatches = 0
@@ -221,18 +215,11 @@ class ScanEngine:
         windows = batch.windows
         config, is_trial = self._next_config()
         began = time.perf_counter_ns()
-        outcome = dispatch_prefilter_confirm(
-            self.backend,
-            self.speculator,
-            self._plan,
-            windows,
-            config,
-            lambda outputs: self.backend.confirm_serial(windows, outputs),
-        )
+        outcome = scan_windows(self.backend, self.speculator, windows, config)
         if is_trial:
             took = time.perf_counter_ns() - began
             size = sum(len(window.data) for window in windows)
-            fused = outcome.used_speculative_path
+            fused = outcome.report is not None
             trial = TrialSums(took, size) if fused else TrialSums(0, 0, took, size)
             result.trials = result.trials.plus(trial)
         if outcome.report is not None:
@@ -241,13 +228,9 @@ class ScanEngine:
             result.rolled_back += outcome.report.rolled_back_tiles
         else:
             result.serial += 1
-        by_window: dict[int, list[RawSpan]] = defaultdict(list)
-        for w, rule, start, length, flags in unpack_spans(as_bytes_view(outcome.outputs[0])):
-            by_window[w].append((start, rule, start + length, flags))
         scanned = sum([window.hi - window.lo for window in windows])
         result.bytes += scanned
-        used = self.backend.used
-        result.scanned[used] = result.scanned.get(used, 0) + scanned
+        result.scanned[outcome.backend] = result.scanned.get(outcome.backend, 0) + scanned
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
@@ -256,15 +239,16 @@ class ScanEngine:
                 self.filters,
                 piece,
                 windows[w],
-                by_window.pop(w, []),
-                self.backend.groups.get(w),
+                outcome.spans.get(w, []),
+                outcome.groups.get(w),
             )
             result.parts.append(part_of(piece, windows[w], found, self._overruns))
-        for w, spans in by_window.items():
-            document = BytesDocument(bytes(windows[w].data), batch.paths[w])
-            self._finish(
-                batch.documents[w], document, spans, result, seen=self.backend.groups.get(w)
-            )
+        for w, spans in outcome.spans.items():
+            if w not in batch.partial:
+                document = BytesDocument(bytes(windows[w].data), batch.paths[w])
+                self._finish(
+                    batch.documents[w], document, spans, result, seen=outcome.groups.get(w)
+                )
         batch.clear()
         self._reader.memory.clear()
 
@@ -292,7 +276,7 @@ class ScanEngine:
         self,
         number: int,
         document: Document,
-        spans: list[RawSpan],
+        spans: list[Span],
         result: TaskResult,
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
@@ -335,8 +319,8 @@ class ScanEngine:
         parts = sorted(task.parts, key=lambda part: part.start)
         _check_gapless(parts, document)
         by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
-        spans: list[RawSpan] = []
-        marks: list[RawSpan] = []
+        spans: list[Span] = []
+        marks: list[Span] = []
         checkpoints, newlines = [], 0
         for i, part in enumerate(parts):
             for at, here in zip(
@@ -344,23 +328,24 @@ class ScanEngine:
             ):
                 checkpoints.append((at, newlines))
                 newlines += here
-            for _, rule, start, length, flags in unpack_spans(part.spans):
+            for span in decode_spans(part.spans).get(0, ()):
+                start, rule, end, flags = span
                 if flags & DROPPED:
-                    marks.append((start, rule, start + length, flags))
+                    marks.append(span)
                     continue
                 chains = by_rule.setdefault(rule, [[] for _ in parts])
-                chains[i].append((start, start + length, flags))
+                chains[i].append((start, end, flags))
         for rule, chains in by_rule.items():
             bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
             searched: list[tuple[int, int]] = []
             joined = stitch(document, self.backend.matchers[rule], bounds, searched)
             if searched and self.backend.matchers[rule].max_width is None:
                 # what a piece says of longer matches is said of its own chain
-                marks += [(start, rule, end, DROPPED) for start, end in searched]
-            spans += [(start, rule, end, flags) for start, end, flags in joined]
+                marks += [Span(start, rule, end, DROPPED) for start, end in searched]
+            spans += [Span._make((start, rule, end, flags)) for start, end, flags in joined]
         # where longer matches are looked for, those count that were ruled out, too
-        marked = {rule for _, rule, _, _ in marks}
-        spans = [span for span in spans if span[3] != REJECTED or span[1] in marked] + marks
+        marked = {mark.rule for mark in marks}
+        spans = [span for span in spans if span.flags != REJECTED or span.rule in marked] + marks
         result.documents += 1
         self._finish(task.piece.document, document, spans, result, checkpoints)
 

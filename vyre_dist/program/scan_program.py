@@ -31,9 +31,10 @@ class ScanProgram:
     and puts out the counter tail besides. What a backend's output buffers hold is the backend's to
     say, except for the tail.
 
-    `pack_key`: CompiledPack.key. `tunables`: part of `spec_key`; of backends only reference reads
-    them, and of them only `tile_bytes`. The cuda backend runs with those of its DevicePack,
-    whatever is here; the cpu backend, which knows no tiles of bytes, takes a window for a tile.
+    `pack_key`: CompiledPack.key. `tunables`: those that it runs with. None where there are none, as
+    in the cpu backend, which does not run the compiled tables, and where the backend has not been
+    asked; ScanBackend.programs always names the true ones. `engine`: what executes it and in which
+    versions, as far as its speed depends on them; "" where that does not matter.
 
     Raises:
         UsageError: an unknown kind.
@@ -41,7 +42,8 @@ class ScanProgram:
 
     kind: Kind
     pack_key: str
-    tunables: Tunables = Tunables()  # noqa: RUF009  # frozen
+    tunables: Tunables | None = None
+    engine: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -56,25 +58,32 @@ class ScanProgram:
 
     @property
     def spec_key(self) -> SpecCacheKey:
-        """The same on every machine: what is run, on what layout, in what blocks, for which pack
-        and tunables.
+        """The one key of this program for stores of timings and records, the same on every machine:
+        what is run, on what layout, in what blocks, for which pack, tunables and engine.
         """
-        from vyre_dist.compiler.codec import (
-            TABLES_SCHEMA,
-            table_layout,
-        )  # 50 ms that a scan need not wait for
+        engine = (self.engine,) if self.engine else ()
+        if self.tunables is None:
+            return SpecCacheKey(
+                shader_hash=_u64("shader", self.kind, PROGRAM_SCHEMA),
+                binding_sig=_u64("binding", "no tables"),
+                workgroup_size=(1, 1, 1),
+                spec_hash=_u64("spec", self.pack_key, *engine),
+            )
+        # 50 ms to import, which a scan on processors need not wait for
+        from vyre_dist.compiler.codec import TABLES_SCHEMA, table_layout
 
         return SpecCacheKey(
             shader_hash=_u64("shader", self.kind, PROGRAM_SCHEMA, TABLES_SCHEMA),
             binding_sig=_u64("binding", *table_layout()),
             workgroup_size=(self.tunables.threads, 1, 1),
-            spec_hash=_u64("spec", self.pack_key, *self.tunables.plain()),
+            spec_hash=_u64("spec", self.pack_key, *self.tunables.plain(), *engine),
         )
 
     def to_bytes(self) -> bytes:
         """The program as bytes for from_bytes: versioned, with a checksum."""
+        tunables = None if self.tunables is None else list(self.tunables.plain())
         body: bytes = msgpack.packb(
-            [PROGRAM_SCHEMA, self.kind, self.pack_key, list(self.tunables.plain())]
+            [PROGRAM_SCHEMA, self.kind, self.pack_key, tunables, self.engine]
         )
         return _MAGIC + hashlib.sha256(body).digest() + body
 
@@ -92,12 +101,13 @@ class ScanProgram:
                 "a stored program is damaged: its magic bytes or checksum don't fit; store it anew"
             )
         schema, *fields = _unpacked(body)
-        if schema != PROGRAM_SCHEMA or len(fields) != 3 or not isinstance(fields[1], str):
+        if schema != PROGRAM_SCHEMA or len(fields) != 4 or not isinstance(fields[1], str):
             raise UsageError(
                 f"a stored program is of schema {schema!r}, this version reads {PROGRAM_SCHEMA}; "
                 "store it anew"
             )
-        return cls(fields[0], fields[1], Tunables.from_plain(fields[2]))
+        kind, pack_key, plain, engine = fields
+        return cls(kind, pack_key, None if plain is None else Tunables.from_plain(plain), engine)
 
 
 def _unpacked(body: bytes) -> list[Any]:

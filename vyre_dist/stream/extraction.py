@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.engine.document import MemoryDocument
-from vyre_dist.engine.findings import FindingBuilder, RawSpan
+from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.tasks import FindingRow
-from vyre_dist.extract import RuleMatcher
+from vyre_dist.extract import RuleMatcher, Span
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels.backends import rule_matchers
+from vyre_dist.kernels.scan_backend import rule_matchers
 from vyre_dist.program import CompiledPack
 from vyre_dist.rows.reading import DocumentRule, RowReading
 from vyre_dist.rows.settling import groups_in
@@ -135,7 +135,7 @@ class Extractor:
             for first, last, flags in self.reading.matches(
                 self.matchers[rule], window, ruled, places, wanted
             ):
-                document.spans.append((first, rule, last, flags))
+                document.spans.append(Span(first, rule, last, flags))
 
 
 @dataclass(slots=True)
@@ -144,10 +144,10 @@ class _Searched:
 
     text: memoryview
     path: str
-    spans: list[RawSpan] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     groups: dict[int, dict[int, Groups]] = field(default_factory=dict)
 
     def add(self, rule: int, start: int, length: int, slots: Sequence[int]) -> None:
         """A match that the device found."""
-        self.spans.append((start, rule, start + length, 0))
+        self.spans.append(Span(start, rule, start + length))
         self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, slots)

@@ -1,0 +1,30 @@
+"""ScanOutcome: what one dispatch of a scan backend gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from vyre_dist.dispatch.report import SpeculationReport
+from vyre_dist.extract import Span
+from vyre_dist.rules.finder import Groups
+
+MatchGroups: TypeAlias = Mapping[int, Mapping[int, Groups]]
+"""Groups of one window's matches, by the rule's number and the match's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOutcome:
+    """The matches in a dispatch's windows, by the window's number in the dispatch.
+
+    `backend`: the name of the one that did it. `spans`: of the windows that have any, in ascending
+    order of window; those of one rule in order of start. `groups`: of the matches whose groups were
+    worked out on the way. `report`: the tiles of a fused dispatch; None after the serial path,
+    which attempts none.
+    """
+
+    backend: str
+    spans: Mapping[int, list[Span]]
+    groups: Mapping[int, MatchGroups] = field(default_factory=dict)
+    report: SpeculationReport | None = None

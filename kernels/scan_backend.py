@@ -1,0 +1,148 @@
+"""ScanBackend: what executes a compiled pack on windows of documents.
+
+Which backends there are, and how they are opened, is in backends.py; a scan dispatches through
+`scan_windows`; contract.py shows a ScanBackend to the dispatch core, in buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from vyre_dist.dispatch.backend import DispatchConfig
+from vyre_dist.dispatch.prefilter_confirm import takes_fused_path
+from vyre_dist.dispatch.speculator import Speculator
+from vyre_dist.errors import UsageError
+from vyre_dist.extract import RuleMatcher, Window
+from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.program import CompiledPack
+from vyre_dist.program.scan_program import ScanProgram
+from vyre_dist.program.tunables import Tunables
+
+
+class ScanPrograms(NamedTuple):
+    """The two programs of a backend. Their tunables are those that it runs with."""
+
+    fused: ScanProgram
+    prefilter: ScanProgram
+
+    @classmethod
+    def of(cls, compiled: CompiledPack, tunables: Tunables | None = None) -> ScanPrograms:
+        """Those for a pack. `tunables`: None for a backend that has none."""
+        fused, prefilter = (
+            ScanProgram(kind, compiled.key, tunables) for kind in ("fused", "prefilter")
+        )
+        return cls(fused, prefilter)
+
+
+class PrefilterOutput:
+    """What a prefilter listed: candidates for `confirm`. Each backend has its own kind of it."""
+
+
+OutputT = TypeVar("OutputT", bound=PrefilterOutput)
+
+
+def checked_output(kind: type[OutputT], output: PrefilterOutput) -> OutputT:
+    """`output`, if it is of the `kind` that a backend lists. Raises UsageError otherwise."""
+    if not isinstance(output, kind):
+        raise UsageError(
+            f"a backend that lists {kind.__name__} was given {type(output).__name__} to confirm: "
+            "give it what its own run_prefilter has listed"
+        )
+    return output
+
+
+class ScanBackend(Protocol):
+    """Finds the matches of the one pack that it was opened with. Not thread-safe."""
+
+    compiled: CompiledPack
+    matchers: dict[int, RuleMatcher]
+    """By rule number; also the engine's for groups and for what straddles two windows."""
+    most_bytes: int
+    """What `dispatch_bytes` is at most."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def supports_speculation(self) -> bool: ...
+
+    @property
+    def programs(self) -> ScanPrograms:
+        """What the next dispatch runs."""
+        ...
+
+    @property
+    def dispatch_bytes(self) -> int:
+        """A dispatch should have about so many bytes, or `dispatch_windows` windows, whichever
+        comes first.
+        """
+        ...
+
+    @property
+    def dispatch_windows(self) -> int:
+        """See dispatch_bytes."""
+        ...
+
+    @property
+    def warm(self) -> bool:
+        """Whether times of dispatches say something about later ones."""
+        ...
+
+    @property
+    def read_memory(self) -> Callable[[int], memoryview] | None:
+        """Gives memory of so many bytes to read documents into: what lies there, in order and each
+        at a multiple of 16, need not be copied for a dispatch. Called once at most. None: any
+        memory will do.
+        """
+        ...
+
+    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+        """The speculative path: the matches in `windows`, and a report."""
+        ...
+
+    def run_prefilter(self, windows: Sequence[Window]) -> PrefilterOutput:
+        """The serial path's first half."""
+        ...
+
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+        """Its second half: the same matches as run_fused gives, without a report.
+
+        `windows` are those that run_prefilter was given, `output` what it returned. Raises
+        UsageError for what another backend listed.
+        """
+        ...
+
+
+def scan_windows(
+    backend: ScanBackend,
+    speculator: Speculator,
+    windows: Sequence[Window],
+    config: DispatchConfig,
+) -> ScanOutcome:
+    """The matches in `windows`, by the path that `config` and `speculator` choose.
+
+    The choice, and what the speculator learns, are dispatch_prefilter_confirm's; only the outputs
+    are objects. Raises UnsupportedFeatureError where that does, and what the backend raises.
+    """
+    if not takes_fused_path(backend, speculator, config):
+        return backend.confirm(windows, backend.run_prefilter(windows))
+    outcome = backend.run_fused(windows)
+    if outcome.report is None:
+        raise AssertionError(f"the backend {backend.name} counted no tiles in a fused dispatch")
+    speculator.record(outcome.report)
+    return outcome
+
+
+def rule_matchers(compiled: CompiledPack) -> dict[int, RuleMatcher]:
+    """A matcher for each rule number of `compiled`."""
+    return {
+        r.index: RuleMatcher(
+            r.pattern,
+            r.max_width,
+            r.max_match_bytes,
+            captures_matter=r.captures_matter,
+            loose_pattern=r.loose_pattern,
+        )
+        for r in compiled.rules
+    }
