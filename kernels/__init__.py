@@ -13,14 +13,14 @@ from vyre_dist.kernels.backends import (
     require_known,
     resolve_backend,
 )
-from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.scan_backend import ScanBackend, scan_windows
 
 __all__ = [
     "BACKENDS",
     "BackendOptions",
+    "DispatchOutcome",
     "ScanBackend",
-    "ScanOutcome",
     "backend_warning",
     "open_backend",
     "require_backend",

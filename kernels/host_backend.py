@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span, Window
-from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
     ScanPrograms,
@@ -50,7 +50,7 @@ class HostBackend(ABC):
         self.matchers = rule_matchers(compiled)
         self.programs = ScanPrograms.of(compiled)
 
-    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+    def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend."""
         return self._confirmed(windows, self._candidate_windows(windows), counted=True)
 
@@ -58,7 +58,7 @@ class HostBackend(ABC):
         """See ScanBackend."""
         return CandidatePairs({w: tuple(rules) for w, rules in self._candidate_windows(windows)})
 
-    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """See ScanBackend."""
         pairs = checked_output(CandidatePairs, output).rules
         candidates = ((w, dict.fromkeys(rules)) for w, rules in pairs.items())
@@ -70,7 +70,7 @@ class HostBackend(ABC):
         candidates: Iterable[tuple[int, Mapping[int, list[int] | None]]],
         *,
         counted: bool,
-    ) -> ScanOutcome:
+    ) -> DispatchOutcome:
         """The matches of the candidates (see _candidate_windows); `counted`: with a report."""
         spans: dict[int, list[Span]] = {}
         groups: dict[int, dict[int, dict[int, Groups]]] = {}
@@ -89,7 +89,7 @@ class HostBackend(ABC):
         report = None
         if counted:
             report = SpeculationReport.from_counts(len(spans), attempted - len(spans))
-        return ScanOutcome(self.name, spans, groups, report)
+        return DispatchOutcome(self.name, spans, groups, report)
 
     @abstractmethod
     def _candidate_windows(

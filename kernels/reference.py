@@ -17,7 +17,7 @@ from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import ArenaResult, Candidates, candidates, confirm
 from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span, Window
-from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
     ScanPrograms,
@@ -60,21 +60,21 @@ class ReferenceBackend:
         self.tables = load_tables(compiled, cache)
         self._tile_bytes = tunables.tile_bytes
 
-    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+    def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend."""
         arena = arena_of(windows)
         result = self._confirmed(arena, candidates(self.tables, arena))
         report = SpeculationReport.from_counts(result.committed_tiles, result.rolled_back_tiles)
-        return ScanOutcome(self.name, self._spans(windows, result), {}, report)
+        return DispatchOutcome(self.name, self._spans(windows, result), {}, report)
 
     def run_prefilter(self, windows: Sequence[Window]) -> ArenaCandidates:
         """See ScanBackend."""
         return ArenaCandidates(candidates(self.tables, arena_of(windows)))
 
-    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """See ScanBackend."""
         found = checked_output(ArenaCandidates, output).found
-        return ScanOutcome(
+        return DispatchOutcome(
             self.name, self._spans(windows, self._confirmed(arena_of(windows), found))
         )
 

@@ -14,7 +14,7 @@ from vyre_dist.dispatch.prefilter_confirm import takes_fused_path
 from vyre_dist.dispatch.speculator import Speculator
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import RuleMatcher, Window
-from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.program import CompiledPack
 from vyre_dist.program.scan_program import ScanProgram
 from vyre_dist.program.tunables import Tunables
@@ -97,7 +97,7 @@ class ScanBackend(Protocol):
         """
         ...
 
-    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+    def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """The speculative path: the matches in `windows`, and a report."""
         ...
 
@@ -105,7 +105,7 @@ class ScanBackend(Protocol):
         """The serial path's first half."""
         ...
 
-    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """Its second half: the same matches as run_fused gives, without a report.
 
         `windows` are those that run_prefilter was given, `output` what it returned. Raises
@@ -119,7 +119,7 @@ def scan_windows(
     speculator: Speculator,
     windows: Sequence[Window],
     config: DispatchConfig,
-) -> ScanOutcome:
+) -> DispatchOutcome:
     """The matches in `windows`, by the path that `config` and `speculator` choose.
 
     The choice, and what the speculator learns, are dispatch_prefilter_confirm's; only the outputs

@@ -20,7 +20,7 @@ from vyre_dist.extract import Span, Window
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
 from vyre_dist.kernels.cuda.pending import DeviceRows
-from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
@@ -108,7 +108,7 @@ class CudaBackend:
         """See ScanBackend. Waits until the device is ready."""
         return ScanPrograms.of(self.compiled, self.lane.tunables)
 
-    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+    def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend. Raises DeviceMemoryError when a single window is too much."""
         arena = self._begin(windows)
         found = self.lane.fused(arena)
@@ -121,7 +121,7 @@ class CudaBackend:
         self.lane.list_hits(self._begin(windows))
         return DeviceHits(self._dispatches)
 
-    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """See ScanBackend. Raises DeviceMemoryError when a single window is too much, UsageError
         for what was listed before another dispatch.
         """
@@ -158,7 +158,7 @@ class CudaBackend:
 
     def _outcome(
         self, windows: Sequence[Window], arena: Arena, found: DeviceRows, *, counted: bool
-    ) -> ScanOutcome:
+    ) -> DispatchOutcome:
         """Where the rules match in the windows for which that is confirmed or left open; `counted`:
         with a report.
         """
@@ -187,4 +187,4 @@ class CudaBackend:
         for own in spans.values():
             own.sort()
         report = found.report if counted else None
-        return ScanOutcome(self.name, dict(sorted(spans.items())), groups, report)
+        return DispatchOutcome(self.name, dict(sorted(spans.items())), groups, report)

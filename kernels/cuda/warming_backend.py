@@ -13,7 +13,7 @@ from vyre_dist.extract import Window
 from vyre_dist.kernels.cpu import CpuBackend
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
-from vyre_dist.kernels.outcome import ScanOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.scan_backend import PrefilterOutput, ScanPrograms, checked_output
 from vyre_dist.program import ArtifactCache, CompiledPack
 
@@ -76,7 +76,7 @@ class WarmingBackend:
     def _next(self) -> CudaBackend | CpuBackend:
         return self._cuda if self._ready else self._cpu
 
-    def run_fused(self, windows: Sequence[Window]) -> ScanOutcome:
+    def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend; on the GPU if that is ready."""
         return self._chosen().run_fused(windows)
 
@@ -85,7 +85,7 @@ class WarmingBackend:
         backend = self._chosen()
         return ListedBy(backend, backend.run_prefilter(windows))
 
-    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> ScanOutcome:
+    def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """See ScanBackend; by whoever listed the candidates."""
         listed = checked_output(ListedBy, output)
         return listed.backend.confirm(windows, listed.output)

@@ -25,7 +25,7 @@ from vyre_dist import RulePack
 from vyre_dist.errors import UsageError, WorkerUnusableError
 from vyre_dist.extract import Window
 from vyre_dist.extract.window import whole
-from vyre_dist.kernels import BackendOptions, ScanOutcome, open_backend
+from vyre_dist.kernels import BackendOptions, DispatchOutcome, open_backend
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device import DeviceUnusableError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
@@ -115,7 +115,7 @@ def test_many_at_once(gpu: Gpu, tmp_path: Path) -> None:
     own = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
     batches = [batch(random.Random(seed), 4) for seed in range(5)]
     want = [own.run_fused(windows) for windows in batches]
-    got: list[list[ScanOutcome]] = [[] for _ in batches]
+    got: list[list[DispatchOutcome]] = [[] for _ in batches]
     with served(device_pack, tmp_path) as address:
 
         def run(number: int) -> None:

@@ -1,4 +1,4 @@
-"""ScanOutcome: what one dispatch of a scan backend gives."""
+"""DispatchOutcome: what one dispatch of a scan backend gives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MatchGroups: TypeAlias = Mapping[int, Mapping[int, Groups]]
 
 
 @dataclass(frozen=True, slots=True)
-class ScanOutcome:
+class DispatchOutcome:
     """The matches in a dispatch's windows, by the window's number in the dispatch.
 
     `backend`: the name of the one that did it. `spans`: of the windows that have any, in ascending
