@@ -93,7 +93,7 @@ def adaptive(gpu: Any) -> dict[str, Any]:
         for mode, runner in runners.items():  # buffers grow, and the race is run
             for arena in arenas[:WARM_UP]:
                 rows = runner.run(arena, modes[mode]).rows
-            found.add(np.unique(rows["place"]).size)
+            found.add(np.unique(rows["position"]).size)
         end = time.perf_counter() + SECONDS
         for turn, order in enumerate(itertools.cycle(itertools.permutations(modes))):
             if turn >= ROUNDS and time.perf_counter() > end:

@@ -82,8 +82,7 @@ from vyre_dist import RulePack
 from vyre_dist.program import compile_pack
 pack = RulePack.builtin()
 def work():
-    from vyre_dist.kernels.backends import rule_matchers
-    return len(rule_matchers(compile_pack(pack.data)))
+    return len(compile_pack(pack.data).rules)
 result = timed(work)
 """,
 }
@@ -92,13 +91,16 @@ GPU_CASE = """
 try:
     from vyre_dist.stream import ExtractionPool, GpuStream
     from vyre_dist.kernels.cuda import DevicePack
-except ImportError:  # as it was called before
+except ImportError:  # as they were called before
     from vyre_dist.engine.extraction_pool import ExtractionPool
     from vyre_dist.engine.gpu_stream import GpuStream
     from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist import RulePack
 from vyre_dist.program import ArtifactCache, compile_pack
-from vyre_dist.rules.byte_filters import byte_filters_of
+try:
+    from vyre_dist.rules.byte_filters import byte_filters_of
+except ImportError:
+    from vyre_dist.rules.screens import screens_of as byte_filters_of
 pack = RulePack.builtin()
 text = (data / "text").read_bytes()
 documents = [text[i:i + 32_000] for i in range(0, len(text), 32_000)]
@@ -112,7 +114,8 @@ with (
 ):
     batches = []
     while (slot := stream.free_slot()) is not None:
-        batches.append(slot.pack(iter(numbered))[0])
+        fill = getattr(slot, 'fill', None) or slot.pack  # as it was called before
+        batches.append(fill(iter(numbered))[0])
     def run(count):
         ready, put = list(batches), 0
         while put < count:

@@ -266,7 +266,7 @@ def stream_rates(
     ):
         batches: list[ArenaBatch] = []
         while (slot := stream.free_slot()) is not None:
-            batch, left = slot.pack(iter(numbered))
+            batch, left = slot.fill(iter(numbered))
             assert left is None, "the sample does not fit into a slot"
             batches.append(batch)
         if store:

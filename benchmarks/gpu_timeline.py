@@ -132,7 +132,7 @@ def main() -> None:
         numbered = list(zip(range(len(documents)), paths, documents, strict=True))
         ready = []
         while (slot := stream.free_slot()) is not None:
-            ready.append(slot.pack(iter(numbered))[0])
+            ready.append(slot.fill(iter(numbered))[0])
         if args.store:
             import ray
 

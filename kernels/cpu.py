@@ -55,7 +55,7 @@ class CpuBackend(HostBackend):
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
         hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
         hits.clear()  # a dispatch that failed has left there what it had found
-        gated = candidates.gated
+        by_keyword = candidates.by_keyword
         every = [database.scan for database in candidates.every]
         always = candidates.always
         for w, (data, base, lo, _, at_end, _) in enumerate(windows):
@@ -76,24 +76,24 @@ class CpuBackend(HostBackend):
                 if not self._every_end:
                     for database in candidates.once.loaded:
                         database.scan(data, self._on_candidate)
-                if gated and (base or lo or not at_end):  # not all of its document
-                    self._scan_for_gated(data)
+                if by_keyword and (base or lo or not at_end):  # not all of its document
+                    self._scan_for_regexes(data)
                     single = candidates.approximate
             if hits or always:
                 yield w, self._grouped(single)
                 hits.clear()
 
-    def _scan_for_gated(self, data: bytes) -> None:
-        """Put what the gated rules' own regexes find in the place of their keywords' hits."""
-        gated, hits = self._candidates.gated, self._hits
-        hits[:] = [hit for hit in hits if hit[0] not in gated]
+    def _scan_for_regexes(self, data: bytes) -> None:
+        """Replace the hits of keywords by what their rules' own regexes find."""
+        by_keyword, hits = self._candidates.by_keyword, self._hits
+        hits[:] = [hit for hit in hits if hit[0] not in by_keyword]
         others, self._scanned = len(hits), data
         try:
             for database in self._candidates.partial.loaded:
                 database.scan(data, self._on_hit)
         except hyperscan.ScanTerminated:
             # more ends than it would be worth to hear of
-            hits[others:] = [(rule, _NO_END) for rule in gated]
+            hits[others:] = [(rule, _NO_END) for rule in by_keyword]
 
     def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
         hits = self._hits

@@ -24,7 +24,7 @@ class Re2CpuBackend(HostBackend):
         super().__init__(compiled)
         self._candidates = Re2Candidates(compiled.rules)
         self._rules = {rule.index: rule for rule in compiled.rules}
-        self._gates = {
+        self._keyword_finders = {
             rule.index: Finder(compile_pattern(rule.keyword_pattern).regexp)
             for rule in compiled.rules
             if rule.keyword_pattern is not None
@@ -44,7 +44,7 @@ class Re2CpuBackend(HostBackend):
         """
         if self._rules[rule].min_width == 0:
             return True
-        gate = self._gates.get(rule)
-        if gate is not None and window.is_whole:
-            return gate.search(window.data, 0, len(window.data)) is not None
+        finder = self._keyword_finders.get(rule)
+        if finder is not None and window.is_whole:
+            return finder.search(window.data, 0, len(window.data)) is not None
         return self.matchers[rule].occurs(window.data)

@@ -30,18 +30,19 @@ _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
 
 def build_database(
-    rules: Sequence[CompiledRule], flags: int | list[int], gates: Collection[int] = ()
+    rules: Sequence[CompiledRule], flags: int | list[int], by_keyword: Collection[int] = ()
 ) -> Any:
     """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error
     when refused.
 
     `flags`: Hyperscan's, for all rules or for each.
-    `gates`: the rules whose keyword_pattern is compiled in place of the regex.
+    `by_keyword`: the rules whose keyword_pattern is compiled in place of the regex.
     """
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=[
-            (r.keyword_pattern if r.index in gates else None) or r.candidate_pattern for r in rules
+            (r.keyword_pattern if r.index in by_keyword else None) or r.candidate_pattern
+            for r in rules
         ],
         ids=[r.index for r in rules],
         elements=len(rules),
@@ -77,11 +78,11 @@ class CandidateDatabases:
     `every`: for windows that are whole documents, where a dear rule may be looked for by its
     keywords. It reports every end of a match, but for the `single` rules (looked for by keywords,
     or approximate), which it reports once. Empty where Hyperscan does not take the rules together
-    that way. `once`: the same, each rule reported once per window. `gated`: the rules looked for by
-    keywords. `partial`: these rules' own regexes, every end of a match, for windows that are not
-    whole: the keyword may be in another window. `approximate`: rules that Hyperscan took only in
-    prefilter mode (a superset of the matches, and of their ends nothing is known). `always`: rules
-    that it can't help with (they match the empty string, or it refused them): candidates
+    that way. `once`: the same, each rule reported once per window. `by_keyword`: the rules looked
+    for by keywords. `partial`: these rules' own regexes, every end of a match, for windows that are
+    not whole: the keyword may be in another window. `approximate`: rules that Hyperscan took only
+    in prefilter mode (a superset of the matches, and of their ends nothing is known). `always`:
+    rules that it can't help with (they match the empty string, or it refused them): candidates
     everywhere. `lookbehinds`: of the rules without a widest match, which are found by where they
     end, as far as it helps.
     """
@@ -89,7 +90,7 @@ class CandidateDatabases:
     every: tuple[Any, ...]
     once: LazyDatabases
     partial: LazyDatabases
-    gated: frozenset[int]
+    by_keyword: frozenset[int]
     single: frozenset[int]
     approximate: frozenset[int]
     always: tuple[int, ...]
@@ -144,22 +145,24 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     searched = [r for r in compiled.rules if r.min_width > 0]
     # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex
     # itself
-    gated = [r.index for r in searched if r.keyword_pattern is not None and _accepts(r, _EVERY_END)]
+    by_keyword = [
+        r.index for r in searched if r.keyword_pattern is not None and _accepts(r, _EVERY_END)
+    ]
     approximate: list[int] = []
-    every = _together(searched, gated, approximate)
+    every = _together(searched, by_keyword, approximate)
     if every is None:
-        _, refused = _build(searched, _ONCE, gated)
+        _, refused = _build(searched, _ONCE, by_keyword)
         unhelped = [r.index for r in _build(refused, _LOOSE)[1]]
         approximate = [r.index for r in refused if r.index not in unhelped]
         always = sorted(always + unhelped)
-        every = _together([r for r in searched if r.index not in unhelped], gated, approximate)
+        every = _together([r for r in searched if r.index not in unhelped], by_keyword, approximate)
     lookbehinds = {
         r.index: lookbehind
         for r in searched
         if r.max_width is None and (lookbehind := Lookbehind.of(r.pattern))
     }
     blobs = [] if every is None else [hyperscan.dumpb(every)]
-    parts = [blobs, gated, approximate, always, list(lookbehinds.items())]
+    parts = [blobs, by_keyword, approximate, always, list(lookbehinds.items())]
     cache.put("hyperscan", key, msgpack.packb(parts))
     return _opened(compiled, cache, parts)
 
@@ -168,26 +171,24 @@ def _opened(
     compiled: CompiledPack, cache: ArtifactCache, parts: Sequence[Any]
 ) -> CandidateDatabases:
     """The databases from what the cache holds of them."""
-    blobs, gated, approximate, always, lookbehinds = parts
+    blobs, by_keyword, approximate, always, lookbehinds = parts
     unsearched = {*approximate, *always}
     exact = [r for r in compiled.rules if r.index not in unsearched]
     inexact = [r for r in compiled.rules if r.index in frozenset(approximate)]
-    behind_gates = [r for r in exact if r.index in frozenset(gated)]
+    replaced = [r for r in exact if r.index in frozenset(by_keyword)]
     key = _key(compiled)
 
     def once() -> list[Any]:
-        return _build(exact, _ONCE, gated)[0] + _build(inexact, _LOOSE)[0]
+        return _build(exact, _ONCE, by_keyword)[0] + _build(inexact, _LOOSE)[0]
 
     return CandidateDatabases(
         tuple(map(load_database, blobs)),
         LazyDatabases(lambda: _kept(cache, "hyperscan-once", key, once)),
         LazyDatabases(
-            lambda: _kept(
-                cache, "hyperscan-partial", key, lambda: _build(behind_gates, _EVERY_END)[0]
-            )
+            lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(replaced, _EVERY_END)[0])
         ),
-        frozenset(gated),
-        frozenset((*gated, *approximate)),
+        frozenset(by_keyword),
+        frozenset((*by_keyword, *approximate)),
         frozenset(approximate),
         tuple(always),
         {rule: Lookbehind(*lookbehind) for rule, lookbehind in lookbehinds},
@@ -210,15 +211,15 @@ def _kept(
 
 
 def _together(
-    rules: Sequence[CompiledRule], gated: Collection[int], approximate: Collection[int]
+    rules: Sequence[CompiledRule], by_keyword: Collection[int], approximate: Collection[int]
 ) -> Any:
     """CandidateDatabases.every for `rules`; None where Hyperscan refuses, or there are none."""
     flags = [
-        _LOOSE if r.index in approximate else _ONCE if r.index in gated else _EVERY_END
+        _LOOSE if r.index in approximate else _ONCE if r.index in by_keyword else _EVERY_END
         for r in rules
     ]
     try:
-        return build_database(rules, flags, gated) if rules else None
+        return build_database(rules, flags, by_keyword) if rules else None
     except _REFUSALS:
         return None
 
@@ -246,7 +247,7 @@ def _key(compiled: CompiledPack) -> str:
 
 
 def _build(
-    rules: list[CompiledRule], flags: int, gates: Collection[int] = ()
+    rules: list[CompiledRule], flags: int, by_keyword: Collection[int] = ()
 ) -> tuple[list[Any], list[CompiledRule]]:
     """(databases, refused rules): one database if Hyperscan takes all, else halves, down to the
     rules at fault.
@@ -254,16 +255,19 @@ def _build(
     if not rules:
         return [], []
     try:
-        return [build_database(rules, flags, gates)], []
+        return [build_database(rules, flags, by_keyword)], []
     except _REFUSALS:
         if len(rules) == 1:
             return [], rules
     alone = [r for r in rules if not _accepts(r, flags)]
     if alone:
-        good, refused = _build([r for r in rules if r not in alone], flags, gates)
+        good, refused = _build([r for r in rules if r not in alone], flags, by_keyword)
         return good, refused + alone
     middle = len(rules) // 2  # each is fine, together they are too much
-    left, right = _build(rules[:middle], flags, gates), _build(rules[middle:], flags, gates)
+    left, right = (
+        _build(rules[:middle], flags, by_keyword),
+        _build(rules[middle:], flags, by_keyword),
+    )
     return left[0] + right[0], left[1] + right[1]
 
 

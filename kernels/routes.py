@@ -1,4 +1,4 @@
-"""Which way each rule of a pack takes through the cpu backend, in words, for `vyre-dist rules
+"""Which route each rule of a pack takes through the cpu backend, in words, for `vyre-dist rules
 check`.
 """
 
@@ -10,7 +10,7 @@ from vyre_dist.program.compiled import MOST_SEARCHED
 
 
 def rule_routes(compiled: CompiledPack) -> dict[int, str]:
-    """By rule number: how candidates are found. Every way is exact; they differ in speed."""
+    """By rule number: how candidates are found. Every route is exact; they differ in speed."""
     if not has_hyperscan():
         return _without_hyperscan(compiled)
     from vyre_dist.kernels.hyperscan_db import candidate_databases
@@ -20,24 +20,24 @@ def rule_routes(compiled: CompiledPack) -> dict[int, str]:
     routes = {}
     for rule in compiled.rules:
         if rule.index in always and rule.min_width == 0:
-            way = "google-re2 on every document: the regex matches the empty string"
+            route = "google-re2 on every document: the regex matches the empty string"
         elif rule.index in always:
-            way = "google-re2 on every document: Hyperscan refuses the regex"
+            route = "google-re2 on every document: Hyperscan refuses the regex"
         elif rule.index in approximate:
-            way = "Hyperscan (prefilter mode), then google-re2: Hyperscan refuses the exact regex"
+            route = "Hyperscan (prefilter mode), then google-re2: Hyperscan refuses the exact regex"
         elif rule.keyword_pattern is not None:
-            way = (
+            route = (
                 "keywords, then Hyperscan, then google-re2: the regex has no literal to search for"
             )
         else:
-            way = "Hyperscan, then google-re2"
+            route = "Hyperscan, then google-re2"
         if rule.loose_pattern is not None:
-            way += (
+            route += (
                 f"; repeats of more than {MOST_SEARCHED} are looked for as loops and counted where "
                 "these begin, "
                 "which may take as many steps for each such place"
             )
-        routes[rule.index] = way
+        routes[rule.index] = route
     return routes
 
 

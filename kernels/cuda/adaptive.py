@@ -1,14 +1,15 @@
-"""AdaptivePrograms: fused or serial for each arena, as a speculator says whose threshold was
+"""AdaptivePrograms: fused or serial for each arena, as a speculator decides whose threshold was
 measured.
 
-How much fused gains or loses depends on how dense the rows are, which a commit rate by tiles tells
-only while few tiles have any. So there is a speculator for each class of density, and an arena goes
-to the one of the arena before it. While a class is new its arenas go both ways, in turn, and what
-each took counts for the class that it turned out to be of: if fused is not the slower one, it is
-worth it at any commit rate; else the rate at which it would break even follows from the times
-(calibrate.py), and where that is no rate at all, only probes are fused. From then on the speculator
-learns from every counter tail, and while it says no, one arena in `probe_every` is fused all the
-same.
+How much fused gains or loses depends on how dense the rows are. A commit rate by tiles tells that
+only while few tiles have any. So each class of density has a speculator, and the class of an arena
+decides about the next one.
+
+A new class is in trial: its arenas take both paths in turn, and each one's time counts for the
+class that it turns out to be of. If fused is not slower, it is worth it at any commit rate. If it
+is, the rate at which it would break even follows from the times (calibrate.py); where there is no
+such rate, only probes are fused. From then on the speculator learns from every counter tail. While
+it says no, one arena in `probe_every` is fused all the same.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.program.scan_program import ScanProgram
 from vyre_dist.rows.layout import ROW_DTYPE
 
-RACES = 3
+TRIALS = 3
 """Arenas that are timed on each path, after one that warms each up; the median of their times
 counts.
 """
@@ -46,7 +47,7 @@ counts.
 PROBE_PRICE = 200
 """Probes cost a 200th of the time at most."""
 
-_MOST_TURNS = 8 * (RACES + 1)
+_MOST_TURNS = 8 * (TRIALS + 1)
 
 _NEVER_PCT = 1000
 _PPM_PER_PCT = 10_000
@@ -54,7 +55,7 @@ _LANES = (SpeculationMode.FORCE, SpeculationMode.DISABLE)
 
 
 class _Class:
-    """What is known of one class of density. `racing`: whether the two paths still take turns."""
+    """What is known of one class of density. `in_trial`: whether the two paths still take turns."""
 
     def __init__(self, probe_every: int) -> None:
         self._probe_every = probe_every
@@ -64,14 +65,14 @@ class _Class:
             mode: [] for mode in _LANES
         }  # picoseconds a byte
         self.tails = MergedReport()
-        self.racing = True
+        self.in_trial = True
 
     def next_lane(self) -> SpeculationMode:
-        """How to dispatch the next arena, while both race. A race of which too few arenas turn out
-        to be of this class is given up: then the commit rate decides.
+        """The next arena's path while the class is in trial. A trial in which too few arenas turn
+        out to be of this class is given up: then the commit rate decides.
         """
         self._turn += 1
-        self.racing = self._turn < _MOST_TURNS
+        self.in_trial = self._turn < _MOST_TURNS
         return _LANES[(self._turn - 1) % 2]
 
     def count(self, fused_path: bool, nanoseconds: int, size: int) -> None:
@@ -79,9 +80,9 @@ class _Class:
         mode = SpeculationMode.FORCE if fused_path else SpeculationMode.DISABLE
         if len(self._times[mode]) < _MOST_TURNS:
             self._times[mode].append(nanoseconds * 1000 // max(1, size))
-        if min(map(len, self._times.values())) <= RACES:
+        if min(map(len, self._times.values())) <= TRIALS:
             return
-        self.racing = False
+        self.in_trial = False
         # the first of each path warms up
         fused, serial = (statistics.median_low(self._times[each][1:]) for each in _LANES)
         pct, every = 0, self._probe_every
@@ -129,7 +130,7 @@ class AdaptivePrograms:
         path.
         """
         own = self._classes[self._density]
-        lane = own.next_lane() if own.racing and mode is SpeculationMode.AUTO else mode
+        lane = own.next_lane() if own.in_trial and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
         outcome = dispatch_prefilter_confirm(
             self, own.speculator, self._plan, [arena], DispatchConfig(lane), self._confirm
@@ -141,7 +142,7 @@ class AdaptivePrograms:
             self.paths.append(outcome.used_speculative_path)
             self._density = density_class(rows.size, arena.size)
             was = self._classes[self._density]
-            if was.racing:
+            if was.in_trial:
                 was.tails += MergedReport.of(report)
                 was.count(outcome.used_speculative_path, spent, arena.size)
         return DeviceRows(rows, report.attempted_tiles, report.committed_tiles)

@@ -14,9 +14,7 @@ from vyre_dist.kernels.cuda.host_memory import pinned
 from vyre_dist.kernels.cuda.structs import PAGE_BITS, STRETCH_DTYPE
 
 PADDING = 32
-"""Zero bytes that must follow an arena's own on the device: a window at its last place reads beyond
-it.
-"""
+"""Zero bytes that follow an arena's own on the device: a window at its last position reads them."""
 
 STRETCH_BYTES = 1 << 30
 """What one launch looks at, at most: offsets in a launch are 32-bit, and one bit of them is
@@ -148,7 +146,7 @@ class DeviceArena:
         ]
 
     def whole(self) -> npt.NDArray[np.void]:
-        """The Stretch struct for kernels that take 64-bit places of the arena; its `bytes` say
+        """The Stretch struct for kernels that take 64-bit positions of the arena; its `bytes` say
         nothing.
         """
         return self._stretch(0, 0)

@@ -131,7 +131,7 @@ class CudaBackend:
                 "dispatch since"
             )
         self._dispatches += 1
-        return self._outcome(windows, self._packed, self.lane.confirm(), counted=False)
+        return self._outcome(windows, self._arena, self.lane.confirm(), counted=False)
 
     def read_memory(self, size: int) -> memoryview:
         """See ScanBackend."""
@@ -140,21 +140,21 @@ class CudaBackend:
 
     def _begin(self, windows: Sequence[Window]) -> Arena:
         """The windows' arena; what an earlier dispatch has listed is gone."""
-        arena = self._pack(windows)
+        arena = self._arena_of(windows)
         self._dispatches += 1
         return arena
 
-    def _pack(self, windows: Sequence[Window]) -> Arena:
+    def _arena_of(self, windows: Sequence[Window]) -> Arena:
         starts = np.array([window.position for window in windows], np.int64)
         if starts.size and starts.min() >= 0:
             ends = starts + np.array([len(window.data) for window in windows], np.int64)
             at_start = np.array([window.base == 0 for window in windows])
             at_end = np.array([window.at_end for window in windows])
-            self._packed = Arena(self._read[: int(ends[-1])], starts, ends, at_start, at_end)
-            return self._packed
+            self._arena = Arena(self._read[: int(ends[-1])], starts, ends, at_start, at_end)
+            return self._arena
         size = arena_size([len(window.data) for window in windows])
-        self._packed = arena_of(windows, self.lane.room(size, "packed"))
-        return self._packed
+        self._arena = arena_of(windows, self.lane.room(size, "copied"))
+        return self._arena
 
     def _outcome(
         self, windows: Sequence[Window], arena: Arena, found: DeviceRows, *, counted: bool
@@ -170,17 +170,17 @@ class CudaBackend:
             partial = np.array([not window.is_whole for window in windows])
             found.matches["status"][partial[rows["document"]]] = OPEN
             rows, settled = settle(rows, found.matches)
-            places = settled["start"] - arena.starts[settled["document"]]
-            for (w, number, _, length, slots), start in zip(
-                settled.tolist(), places.tolist(), strict=True
+            offsets = settled["start"] - arena.starts[settled["document"]]
+            for (w, number, _, length, group_offsets), start in zip(
+                settled.tolist(), offsets.tolist(), strict=True
             ):
                 index = rules[number].index
                 spans.setdefault(w, []).append(Span(start, index, start + length, 0))
                 seen = groups.setdefault(w, {}).setdefault(index, {})
-                seen[start] = groups_in(windows[w].data, start, slots)
-        for w, number, places in self.reading.pairs(rows, arena.starts):
+                seen[start] = groups_in(windows[w].data, start, group_offsets)
+        for w, number, offsets in self.reading.searches(rows, arena.starts):
             index = rules[number].index
-            matches = self.reading.matches(self.matchers[index], windows[w], number, places)
+            matches = self.reading.matches(self.matchers[index], windows[w], number, offsets)
             if matches:
                 own = spans.setdefault(w, [])
                 own += [Span(start, index, end, flags) for start, end, flags in matches]

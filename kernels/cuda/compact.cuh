@@ -16,7 +16,7 @@ __device__ __forceinline__ void compact(const Stretch& stretch, const u8* masks,
     if (word < words) {
       if (4 * word + 4 <= vectors) bits = __ldg(reinterpret_cast<const u32*>(masks) + word);
       else for (u32 i = 0; i < vectors - 4 * word; ++i) bits |= u32(masks[4 * word + i]) << 8 * i;
-      bits = __byte_perm(bits, 0, 0x0123);  // the earliest place highest
+      bits = __byte_perm(bits, 0, 0x0123);  // the earliest position highest
       if (has_blocks) passing = __ldg(blocks + word / 8) >> (4 * (word & 7)) & 15;
     }
     // an exclusive sum over the block
@@ -38,18 +38,18 @@ __device__ __forceinline__ void compact(const Stretch& stretch, const u8* masks,
       base = total ? atomicAdd(lists.lengths, total) : 0;
     }
     __syncthreads();
-    u32 slot = base + sums[warp] + sum - mine;
+    u32 index = base + sums[warp] + sum - mine;
     while (bits) {
       const int i = __clz(bits);
       bits &= ~(0x80000000u >> i);
-      if (slot < lists.capacity) lists.items[slot] = 64 * word + 2 * i;
-      ++slot;
+      if (index < lists.capacity) lists.items[index] = 64 * word + 2 * i;
+      ++index;
     }
     while (passing) {
       const int i = __ffs(passing) - 1;
       passing &= passing - 1;
-      if (slot < lists.capacity) lists.items[slot] = (64 * word + 16 * i) | BLOCK_HIT;
-      ++slot;
+      if (index < lists.capacity) lists.items[index] = (64 * word + 16 * i) | BLOCK_HIT;
+      ++index;
     }
     __syncthreads();
   }

@@ -10,7 +10,7 @@ from dataclasses import replace
 from vyre_dist.kernels.cuda.device import Device, open_device
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.programs import CudaPrograms
-from vyre_dist.kernels.cuda.spans import Spans
+from vyre_dist.kernels.cuda.spans import SpanSearch
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.span_tables import build_span_tables
@@ -64,7 +64,7 @@ class DevicePack:
         tunables = tunables or fitting_tunables(self.device)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
         spans = build_span_tables(compiled, self.tables, byte_filters)
-        self._search = Spans(self.device, spans) if spans.any else None
+        self._search = SpanSearch(self.device, spans) if spans.any else None
 
     @property
     def scratch_bytes(self) -> int:

@@ -15,17 +15,17 @@ from vyre_dist.compiler.tables import AUTOMATON_DTYPE, EDGE_PASSES, NOT_STORED
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.structs import (
     BIT_PARALLEL,
+    BUCKET_DTYPE,
     BYTE_MAP_PITCH,
-    ENTRY_DTYPE,
+    DEVICE_ENTRY_DTYPE,
     LIST,
     MOST_ROOM,
-    SLOT_DTYPE,
     TABLES_DTYPE,
 )
 from vyre_dist.kernels.cuda.uploads import upload
 
-_SLOT_MULTIPLIER = 0x9E37_79B1
-_SLOTS_PER_GRAM = 4
+_BUCKET_MULTIPLIER = 0x9E37_79B1
+_BUCKETS_PER_GRAM = 4
 _MAX_NFA_WORDS = 4
 
 
@@ -39,9 +39,9 @@ class DeviceTables:
         check_supported(tables, max_steps)
         self.tables = tables
         self._bitmaps: dict[int, Any] = {}
-        slots, lists = gram_slots(tables)
+        buckets, lists = gram_buckets(tables)
         host: dict[str, np.ndarray[Any, Any]] = {
-            "slots": slots,
+            "buckets": buckets,
             "lists": lists,
             "entries": device_entries(tables),
             "automata": tables.automata.astype(AUTOMATON_DTYPE),
@@ -58,10 +58,10 @@ class DeviceTables:
         self._arrays = upload(host)
         for name, array in self._arrays.items():
             struct[name] = array.data.ptr
-        struct["slot_mask"] = slots.size - 1
-        struct["slot_shift"] = 32 - (slots.size.bit_length() - 1)
+        struct["bucket_mask"] = buckets.size - 1
+        struct["bucket_shift"] = 32 - (buckets.size.bit_length() - 1)
         struct["multiplier"] = tables.multiplier
-        struct["slot_multiplier"] = _SLOT_MULTIPLIER
+        struct["bucket_multiplier"] = _BUCKET_MULTIPLIER
         struct["max_steps"] = max_steps
         struct["nfa_word_count"] = tables.nfa_words.size
         struct["run_count"] = tables.runs.size
@@ -85,10 +85,10 @@ class DeviceTables:
 
 
 def check_supported(tables: PackTables, max_steps: int) -> None:
-    """Raises UsageError for tables with what the kernels have no place for."""
+    """Raises UsageError for tables with what the kernels can't take."""
     if tables.stride != 2:
         raise UsageError(
-            "the kernels look at every second place, the tables are for a stride of "
+            "the kernels look at every second position, the tables are for a stride of "
             f"{tables.stride}"
         )
     if tables.runs.size > MAX_RUNS:
@@ -115,9 +115,9 @@ def mirrored_bitmap(tables: PackTables, bits: int) -> npt.NDArray[np.uint32]:
     )
 
 
-def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32]]:
-    """(hash table of Slot with open addressing, lists): where each gram leads."""
-    size = 1 << max(4, int(tables.grams.size * _SLOTS_PER_GRAM - 1).bit_length())
+def gram_buckets(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32]]:
+    """(hash table of Bucket with open addressing, lists): where each gram leads."""
+    size = 1 << max(4, int(tables.grams.size * _BUCKETS_PER_GRAM - 1).bit_length())
     bits = size.bit_length() - 1
     starts = tables.gram_starts.astype(np.int64)
     counts = np.diff(starts)
@@ -135,21 +135,21 @@ def gram_slots(tables: PackTables) -> tuple[npt.NDArray[np.void], npt.NDArray[np
             at = known[own.tobytes()] = len(lists)
             lists += [own.size, *own.tolist()]
         leads[gram] = LIST | at
-    slots = np.zeros(size, SLOT_DTYPE)
-    wanted = hash_grams(tables.grams, _SLOT_MULTIPLIER, bits).astype(np.int64)
+    buckets = np.zeros(size, BUCKET_DTYPE)
+    wanted = hash_grams(tables.grams, _BUCKET_MULTIPLIER, bits).astype(np.int64)
     waiting = np.arange(tables.grams.size)
     while waiting.size:
-        # of those that want one empty slot the first gets it, the others try the next
-        place = wanted[waiting]
-        _, first = np.unique(place, return_index=True)
-        winners = first[slots["gram"][place[first]] == 0]
-        slots["gram"][place[winners]] = tables.grams[waiting[winners]]
-        slots["leads"][place[winners]] = leads[waiting[winners]]
+        # of those that want one empty bucket the first gets it, the others try the next
+        bucket = wanted[waiting]
+        _, first = np.unique(bucket, return_index=True)
+        winners = first[buckets["gram"][bucket[first]] == 0]
+        buckets["gram"][bucket[winners]] = tables.grams[waiting[winners]]
+        buckets["leads"][bucket[winners]] = leads[waiting[winners]]
         lost = np.ones(waiting.size, bool)
         lost[winners] = False
         waiting = waiting[lost]
         wanted[waiting] = (wanted[waiting] + 1) & (size - 1)
-    return slots, np.array(lists, np.uint32)
+    return buckets, np.array(lists, np.uint32)
 
 
 def always_masks(tables: PackTables) -> npt.NDArray[np.uint32]:
@@ -171,7 +171,7 @@ def always_masks(tables: PackTables) -> npt.NDArray[np.uint32]:
 def device_entries(tables: PackTables) -> npt.NDArray[np.void]:
     """The entries in the kernels' layout, with what a walk needs of each automaton."""
     own = tables.entries
-    entries = np.zeros(own.size, ENTRY_DTYPE)
+    entries = np.zeros(own.size, DEVICE_ENTRY_DTYPE)
     for name in ("rule", "pivot_offset", "distance"):
         entries[name] = own[name]
     for name in ("probe_offset", "probe_class"):

@@ -1,4 +1,4 @@
-// From all places to pivots, for the rules without a window. Most places are ruled out by their
+// From all positions to pivots, for the rules without a window. Most positions are ruled out by their
 // byte, in a table in shared memory that answers for 32 entries at once; what is left waits for a
 // warp's worth, and is probed.
 #pragma once
@@ -22,7 +22,7 @@ __device__ __forceinline__ void everywhere(const Tables& tables, const Stretch& 
     __syncthreads();  // nobody reads the group before this one's masks any more; the length is there
     for (u32 i = threadIdx.x; i < 256; i += THREADS) masks[i] = __ldg(tables.always_masks + 8 * group + i);
     __syncthreads();
-    // a lane has four places: they begin at a multiple of four, and the padding behind the arena
+    // a lane has four positions: they begin at a multiple of four, and the padding behind the arena
     // can be read
     for (u32 at = (blockIdx.x * THREADS + threadIdx.x / 32 * 32) * 4; at < stretch.bytes; at += step) {
       const u32 mine = at + 4 * lane_id();

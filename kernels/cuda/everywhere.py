@@ -1,5 +1,5 @@
-"""Launches everywhere.cuh: from all places to pivots, for the rules without a window, behind what
-scan or probe listed.
+"""Launches everywhere.cuh: from all positions to pivots, for the rules without a window; they are
+added to what scan or probe listed.
 """
 
 from __future__ import annotations

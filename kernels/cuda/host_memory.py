@@ -129,7 +129,7 @@ class HostRegistry:
         self._registered.clear()
 
 
-def landing_place(size: int) -> npt.NDArray[np.uint8]:
+def landing_buffer(size: int) -> npt.NDArray[np.uint8]:
     """Memory for `size` bytes that come back from the device; what it holds is anything.
 
     Many megabytes of fresh memory are mapped page by page as they arrive, and arrive through the

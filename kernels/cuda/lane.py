@@ -14,10 +14,10 @@ import numpy.typing as npt
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
-from vyre_dist.kernels.cuda.host_memory import landing_place
+from vyre_dist.kernels.cuda.host_memory import landing_buffer
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
 from vyre_dist.kernels.cuda.programs import CudaPrograms
-from vyre_dist.kernels.cuda.spans import Spans
+from vyre_dist.kernels.cuda.spans import SpanSearch
 from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import MATCH_DTYPE
@@ -29,7 +29,7 @@ class Lane:
     """Not thread-safe; one arena at a time."""
 
     def __init__(
-        self, programs: CudaPrograms, reserve_bytes: int, spans: Spans | None = None
+        self, programs: CudaPrograms, reserve_bytes: int, spans: SpanSearch | None = None
     ) -> None:
         """`reserve_bytes`: room for arenas of this size is made at once. `spans`: to search for the
         rows' matches, too.
@@ -57,7 +57,7 @@ class Lane:
         room = self._rooms.get(name)
         if room is None or room.size < size:
             # a power of two: what it had before stays in CuPy's pool
-            room = self._rooms[name] = landing_place(1 << max(0, size - 1).bit_length())
+            room = self._rooms[name] = landing_buffer(1 << max(0, size - 1).bit_length())
         return room
 
     def fused(self, arena: Arena) -> DeviceRows:
@@ -183,7 +183,7 @@ class Lane:
                 waiting += [(middle, high), (low, middle)]
                 continue
             found.rows["document"] += low
-            found.rows["place"] += np.uint64(arena.starts[low])
+            found.rows["position"] += np.uint64(arena.starts[low])
             parts.append(found)
         return DeviceRows(
             np.concatenate([part.rows for part in parts]),

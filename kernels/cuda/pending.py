@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.dispatch.report import COUNTER_TAIL_BYTES, SpeculationReport, encode_counter_tail
-from vyre_dist.kernels.cuda.host_memory import landing_place
+from vyre_dist.kernels.cuda.host_memory import landing_buffer
 from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.rows.layout import ROW_DTYPE
 
@@ -79,9 +79,9 @@ class PendingRun:
             np.bitwise_count(state[2:]).reshape(2, -1).sum(axis=1, dtype=np.int64).tolist()
         )
         size = wanted * ROW_DTYPE.itemsize
-        # the tail's place is made at once: rows may be many megabytes, to be copied once and not
+        # room for the tail is made at once: rows may be many megabytes, to be copied once and not
         # again
-        output = landing_place(size + COUNTER_TAIL_BYTES)
+        output = landing_buffer(size + COUNTER_TAIL_BYTES)
         if size:
             space.reserve("rows", np.uint8, 0)[:size].get(stream=self.stream, out=output[:size])
         tail = encode_counter_tail(SpeculationReport.from_counts(committed, attempted - committed))

@@ -1,4 +1,4 @@
-// The bitmap's answers alone: a bit for every second place, the earliest in the highest bit of each
+// The bitmap's answers alone: a bit for every second position, the earliest in the highest bit of each
 // byte; and a bit for every block of sixteen that passes some run's word test.
 #pragma once
 #include "windows.cuh"

@@ -10,7 +10,7 @@ namespace vyre {
 // memory, which is the same one, busy: so loads are few and wide, and none is for a candidate that
 // has failed.
 
-// The window at an even place.
+// The window at an even position.
 __device__ __forceinline__ u32 load_window(const u8* data, u32 at) {
   const u32* words = reinterpret_cast<const u32*>(data + (at & ~3u));
   const u32 word = __ldg(words);
@@ -22,13 +22,13 @@ template <int FROM, int TO>
 struct ProbeBytes {
   u32 byte[TO - FROM];
 
-  // `place`: the pivot's in the arena. Which document the bytes belong to is not asked yet; beyond
+  // `position`: the pivot's in the arena. Which document the bytes belong to is not asked yet; beyond
   // the arena there are none.
-  __device__ __forceinline__ void load(const Stretch& s, uint4 head, const u8* pivot, u64 place) {
+  __device__ __forceinline__ void load(const Stretch& s, uint4 head, const u8* pivot, u64 position) {
 #pragma unroll
     for (int i = FROM; i < TO; ++i) {
       const int offset = offset_of(head, i);
-      byte[i - FROM] = place + i64(offset) < s.arena_bytes ? __ldg(pivot + offset) : 0;
+      byte[i - FROM] = position + i64(offset) < s.arena_bytes ? __ldg(pivot + offset) : 0;
     }
   }
 
@@ -65,7 +65,7 @@ class Prober {
   __device__ __forceinline__ Prober(const Tables& tables, const Stretch& stretch, const Output& output)
       : t(tables), s(stretch), out(output), rows{stretch, output} {}
 
-  // Where a hit leads: a lead, LIST and a place, or NOT_STORED. A block's runs are looked at here
+  // Where a hit leads: a lead, LIST and a position, or NOT_STORED. A block's runs are looked at here
   // and now.
   __device__ __forceinline__ u32 look_at_hit(u32 hit) const {
     if (hit & BLOCK_HIT) {
@@ -73,8 +73,8 @@ class Prober {
       return NOT_STORED;
     }
     const u32 window = load_window(s.data, hit) | FOLD_WORD;
-    for (u32 slot = window * t.slot_multiplier >> t.slot_shift;; slot = (slot + 1) & t.slot_mask) {
-      const uint2 found = __ldg(reinterpret_cast<const uint2*>(t.slots) + slot);
+    for (u32 bucket = window * t.bucket_multiplier >> t.bucket_shift;; bucket = (bucket + 1) & t.bucket_mask) {
+      const uint2 found = __ldg(reinterpret_cast<const uint2*>(t.buckets) + bucket);
       if (found.x == window) return found.y;
       if (found.x == 0) return NOT_STORED;
     }
@@ -87,18 +87,18 @@ class Prober {
   // it failed, or the host has to look at it, which is said in a row.
   __device__ __forceinline__ Pivot look_at_candidate(u32 at, u32 entry) const {
     Pivot p = {at, entry, NOT_STORED, 0};
-    const u64 place = s.first + at;
-    if (place >= s.arena_bytes) return p;
+    const u64 position = s.first + at;
+    if (position >= s.arena_bytes) return p;
     const uint4* e = reinterpret_cast<const uint4*>(t.entries + entry);
     const uint4 head = __ldg(e), classes = __ldg(e + 1);
     const u32 guess = guess_document(s, at);
     // the most telling probes come first, and few candidates pass them
     ProbeBytes<0, FIRST_PROBES> first;
-    first.load(s, head, s.data + at, place);
+    first.load(s, head, s.data + at, position);
     const Document d = find_document(s, at, guess);
     if (d.number == NOT_STORED || !first.pass(t, head, classes, d)) return p;
     ProbeBytes<FIRST_PROBES, PROBES> others;
-    others.load(s, head, s.data + at, place);
+    others.load(s, head, s.data + at, position);
     if (!others.pass(t, head, classes, d)) return p;
     rows.mark(out.attempted, at);
     if (__ldg(&t.entries[entry].forward.start) == NOT_STORED) {

@@ -31,7 +31,8 @@ from vyre_dist.program.tunables import Tunables
 
 _BYTES_PER_HIT = 64
 _BYTES_PER_PIVOT = 512
-# Rules without windows may list every tenth place: a stretch's pivots should not fill the device.
+# Rules without windows may list every tenth position; a stretch's pivots should not fill the
+# device.
 _ALWAYS_STRETCH_BYTES = 64 << 20
 
 

@@ -10,7 +10,7 @@ constexpr u32 QUEUE = 64;  // 31 that wait and 32 that come
 
 struct Queues {
   uint2 finds[QUEUE];  // of a lane: where its unit begins, with BLOCK_HIT for blocks, and its bits (windows.cuh)
-  u32 places[QUEUE];  // of candidates' pivots
+  u32 positions[QUEUE];  // of candidates' pivots
   u32 entries[QUEUE];
 };
 
@@ -23,8 +23,8 @@ struct PivotList {
   // All of a warp call.
   __device__ __forceinline__ void add(const Pivot& p) const {
     const bool mine = p.document != NOT_STORED;
-    const u32 slot = take_slot(mine, length);
-    if (mine && slot < capacity) items[slot] = p;
+    const u32 index = take_index(mine, length);
+    if (mine && index < capacity) items[index] = p;
   }
 };
 
@@ -63,11 +63,11 @@ struct Waiting {
   }
 
   // The lanes in `vote` bring a candidate each; all lanes call, and look before they bring more.
-  __device__ __forceinline__ void push_candidate(u32 vote, bool mine, u32 place, u32 entry) {
+  __device__ __forceinline__ void push_candidate(u32 vote, bool mine, u32 position, u32 entry) {
     if (mine) {
-      const u32 slot = candidates + __popc(vote & lanes_below());
-      q.places[slot] = place;
-      q.entries[slot] = entry;
+      const u32 index = candidates + __popc(vote & lanes_below());
+      q.positions[index] = position;
+      q.entries[index] = entry;
     }
     candidates += __popc(vote);
   }
@@ -76,10 +76,10 @@ struct Waiting {
   __device__ __forceinline__ void look(const Prober& prober, const PivotList& pivots, bool all) {
     while (candidates >= 32 || (all && candidates)) {
       __syncwarp();
-      const u32 place = take(q.places, candidates), entry = take(q.entries, candidates);
+      const u32 position = take(q.positions, candidates), entry = take(q.entries, candidates);
       candidates -= min(candidates, 32u);
       Pivot p = {0, 0, NOT_STORED, 0};
-      if (place != NOT_STORED) p = prober.look_at_candidate(place, entry);
+      if (position != NOT_STORED) p = prober.look_at_candidate(position, entry);
       __syncwarp();
       pivots.add(p);
     }

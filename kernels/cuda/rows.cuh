@@ -13,7 +13,7 @@ struct Rows {
     atomicOr(tiles + (tile >> 5), 1u << (tile & 31));
   }
 
-  // `distance`: how far before the pivot `at` the row's place is.
+  // `distance`: how far before the pivot `at` the row's position is.
   __device__ __forceinline__ void emit(u32 at, u32 distance, u32 document, u32 rule) const {
     mark(out.committed, at);
     write_row({s.first + at - distance, document, rule});
@@ -25,8 +25,8 @@ struct Rows {
     const u32 leader = __ffs(here) - 1;
     u64 base = 0;
     if (lane_id() == leader) base = atomicAdd(out.counts, u64(__popc(here)));
-    const u64 slot = __shfl_sync(here, base, leader) + __popc(here & lanes_below());
-    if (slot < out.capacity) out.rows[slot] = row;
+    const u64 index = __shfl_sync(here, base, leader) + __popc(here & lanes_below());
+    if (index < out.capacity) out.rows[index] = row;
   }
 };
 

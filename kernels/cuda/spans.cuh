@@ -1,4 +1,4 @@
-// From rows to matches: a warp for each row searches for the match through its place, by its rule's
+// From rows to matches: a warp for each row searches for the match through its position, by its rule's
 // span program (vyre_dist/compiler/span_executor.py is the definition). Backtracking can't be
 // shared by lanes, so one of them searches, and all clear what it has to remember: rows are few,
 // and whoever waits costs nothing but a place on the multiprocessor.
@@ -13,16 +13,16 @@ constexpr u32 OP_BITS = 3;
 constexpr u32 SPAN_STEPS = 1u << 16;
 constexpr u32 SPAN_DEPTH = 2048;
 constexpr u32 FIRST_AHEAD = 192;
-constexpr int MAX_SLOTS = 6;
+constexpr int MAX_GROUP_OFFSETS = 6;
 
 // Of a Match: the host has to search; there is one; there is one, and its secret is not worth
 // reporting.
 constexpr u32 OPEN = 0;
 constexpr u32 FOUND = 1;
-constexpr u32 SCREENED = 2;
+constexpr u32 FILTERED = 2;
 
 constexpr i32 NO_GROUP = -1;  // took no part
-constexpr i32 NO_SLOT = -2;  // the rule has no such group
+constexpr i32 NO_SUCH_GROUP = -2;  // the rule has no such group
 
 struct Instruction {
   u32 code;  // the op in the lowest bits, what it is about above
@@ -41,11 +41,11 @@ struct alignas(16) SpanRule {
 };
 
 struct Match {
-  u32 first_back;  // from the place back to where the first match began that was found on the way
+  u32 first_back;  // from the position back to where the first match began that was found on the way
   u32 start_back;
   u32 length;
   u32 status;
-  i32 slots[MAX_SLOTS];  // from the match's start
+  i32 group_offsets[MAX_GROUP_OFFSETS];  // from the match's start
 };
 
 struct SpanTables {
@@ -81,7 +81,7 @@ struct Search {
   u32* visited;
   uint2* stack;
   u32 steps;
-  i32 slots[MAX_SLOTS];
+  i32 group_offsets[MAX_GROUP_OFFSETS];
 
   __device__ u32 before(u32 pos) const { return pos == 0 && at_start ? CONTEXT_EDGE : context_of(text[i64(pos) - 1]); }
   __device__ u32 after(u32 pos) const { return pos == limit && limit_is_end ? CONTEXT_EDGE : context_of(text[pos]); }
@@ -94,7 +94,7 @@ struct Search {
     const Instruction* program = tables.instructions + rule.program;
     u32 pc = 0, pos = start, depth = 0;
 #pragma unroll
-    for (int i = 0; i < MAX_SLOTS; ++i) slots[i] = NO_GROUP;
+    for (int i = 0; i < MAX_GROUP_OFFSETS; ++i) group_offsets[i] = NO_GROUP;
     while (true) {
       if (++steps > SPAN_STEPS || depth >= SPAN_DEPTH) return GIVEN_UP;
       const Instruction now = program[pc];
@@ -120,9 +120,9 @@ struct Search {
       } else if (op == OP_JUMP) {
         pc = first;
       } else if (op == OP_SAVE) {
-        // the highest bit tells a slot to be restored from a place to go on
-        stack[depth++] = make_uint2(0x80000000u | first, u32(slots[first]));
-        slots[first] = i32(pos);
+        // the highest bit tells a group's offset to be restored from a place to go on
+        stack[depth++] = make_uint2(0x80000000u | first, u32(group_offsets[first]));
+        group_offsets[first] = i32(pos);
         ++pc;
       } else if (op == OP_ASSERT) {
         alive = first >> (4 * before(pos) + after(pos)) & 1;
@@ -135,7 +135,7 @@ struct Search {
         if (depth == 0) return NONE;
         const uint2 top = stack[--depth];
         if (top.x & 0x80000000u) {
-          slots[top.x & 7] = i32(top.y);
+          group_offsets[top.x & 7] = i32(top.y);
         } else {
           pc = top.x, pos = top.y;
           alive = true;
@@ -153,21 +153,21 @@ struct Search {
     return NONE;
   }
 
-  // Whether the match [start, end) is one that the rule's screen drops.
-  __device__ bool screened(u32 start, u32 end) const {
+  // Whether the match [start, end) is one that the rule's byte filter drops.
+  __device__ bool filtered(u32 start, u32 end) const {
     u32 from = start, to = end;
     bool chosen = false;
     if (rule.secret_group) {
-      const i32 low = slots[2 * rule.secret_group - 2];
+      const i32 low = group_offsets[2 * rule.secret_group - 2];
       chosen = true;
       from = low < 0 ? 0 : u32(low);
-      to = low < 0 ? 0 : u32(slots[2 * rule.secret_group - 1]);
+      to = low < 0 ? 0 : u32(group_offsets[2 * rule.secret_group - 1]);
     }
     for (u32 group = 0; group < rule.groups && !chosen; ++group) {
-      if (slots[2 * group] >= 0 && slots[2 * group + 1] > slots[2 * group]) {
+      if (group_offsets[2 * group] >= 0 && group_offsets[2 * group + 1] > group_offsets[2 * group]) {
         chosen = true;
-        from = u32(slots[2 * group]);
-        to = u32(slots[2 * group + 1]);
+        from = u32(group_offsets[2 * group]);
+        to = u32(group_offsets[2 * group + 1]);
       }
     }
     if (!chosen) {
@@ -187,14 +187,14 @@ struct Search {
   }
 };
 
-// The match through `place`; called by a whole warp, whose lane 0 gets it.
+// The match through `position`; called by a whole warp, whose lane 0 gets it.
 __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rule, const u8* data, u64 starts, u64 ends,
-                                   u64 place, u32* visited, uint2* stack) {
+                                   u64 position, u32* visited, uint2* stack) {
   const u32 lane = threadIdx.x & 31;
-  const u64 before = place - starts, after = ends - place;
+  const u64 before = position - starts, after = ends - position;
   const u32 pivot = before < rule.back ? u32(before) : rule.back;
-  Match match = {0, 0, 0, OPEN, {NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT}};
-  Search search{tables, rule, data + (place - pivot), pivot == before, 0, false, visited, stack, 0, {}};
+  Match match = {0, 0, 0, OPEN, {NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP}};
+  Search search{tables, rule, data + (position - pivot), pivot == before, 0, false, visited, stack, 0, {}};
   for (u32 look = 0; look < 2; ++look) {
     const u32 ahead = look || rule.ahead < FIRST_AHEAD ? rule.ahead : FIRST_AHEAD;
     search.limit_is_end = after <= ahead;
@@ -218,9 +218,9 @@ __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rul
             match.first_back = pivot - first;
             match.start_back = pivot - start;
             match.length = end - start;
-            match.status = search.screened(start, end) ? SCREENED : FOUND;
-            for (u32 slot = 0; slot < 2 * rule.groups; ++slot)
-              match.slots[slot] = search.slots[slot] < 0 ? NO_GROUP : search.slots[slot] - i32(start);
+            match.status = search.filtered(start, end) ? FILTERED : FOUND;
+            for (u32 i = 0; i < 2 * rule.groups; ++i)
+              match.group_offsets[i] = search.group_offsets[i] < 0 ? NO_GROUP : search.group_offsets[i] - i32(start);
           }
         }
       }
@@ -241,11 +241,11 @@ __device__ void spans(const SpanTables& tables, const Stretch& arena, const Outp
   uint2* stack = reinterpret_cast<uint2*>(visited + tables.words);
   for (u32 i = warp; i < count; i += warps) {
     const Row row = output.rows[i];
-    Match match = {0, 0, 0, OPEN, {NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT, NO_SLOT}};
+    Match match = {0, 0, 0, OPEN, {NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP}};
     if (!(row.rule & HOST) && tables.rules[row.rule].program != NOT_STORED) {
       const Bounds d = arena.bounds[row.document];
       if (d.start & d.end & AT_EDGE)  // the document is whole
-        match = search_row(tables, tables.rules[row.rule], arena.data, d.start & ~AT_EDGE, d.end & ~AT_EDGE, row.place, visited, stack);
+        match = search_row(tables, tables.rules[row.rule], arena.data, d.start & ~AT_EDGE, d.end & ~AT_EDGE, row.position, visited, stack);
     }
     if ((threadIdx.x & 31) == 0) matches[i] = match;
     __syncwarp();

@@ -1,5 +1,5 @@
-"""Launches spans.cuh: from rows to the matches through their places, for the rules that have a span
-program.
+"""Launches spans.cuh: from rows to the matches through their positions, for the rules that have a
+span program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.device import Device
-from vyre_dist.kernels.cuda.host_memory import landing_place
+from vyre_dist.kernels.cuda.host_memory import landing_buffer
 from vyre_dist.kernels.cuda.instances import OUTPUT, STRETCH, Instance
 from vyre_dist.kernels.cuda.structs import SPAN_DEPTH, SPAN_TABLES_DTYPE
 from vyre_dist.kernels.cuda.uploads import upload
@@ -34,7 +34,7 @@ def instance() -> Instance:
     return Instance.of("spans", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM)
 
 
-class Spans:
+class SpanSearch:
     """The kernel for one pack."""
 
     def __init__(self, device: Device, spans: SpanTables) -> None:
@@ -78,7 +78,7 @@ class Spans:
         them.
         """
         size = count * MATCH_DTYPE.itemsize
-        found = landing_place(size)
+        found = landing_buffer(size)
         if size:
             space.reserve("matches", np.uint8, 0)[:size].get(stream=stream, out=found)
         else:

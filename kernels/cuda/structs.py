@@ -17,9 +17,9 @@ PAGE_BITS = 12
 MOST_ROOM = 0xFFFF
 
 PIVOT_BYTES = 16
-SLOT_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
+BUCKET_DTYPE = np.dtype([("gram", "<u4"), ("leads", "<u4")])
 SIDE_DTYPE = np.dtype([("byte_map", "<u4"), ("cells", "<u4"), ("columns", "<u4"), ("start", "<u4")])
-ENTRY_DTYPE = np.dtype(
+DEVICE_ENTRY_DTYPE = np.dtype(
     [
         ("rule", "<u4"),
         ("pivot_offset", "<u4"),
@@ -30,7 +30,9 @@ ENTRY_DTYPE = np.dtype(
         ("backward", SIDE_DTYPE),
     ]
 )
-RUN_DTYPE = np.dtype([("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("unused", "<u4")])
+DEVICE_RUN_DTYPE = np.dtype(
+    [("rule", "<u4"), ("length", "<u4"), ("byte_class", "<u4"), ("unused", "<u4")]
+)
 TEST_DTYPE = np.dtype([(name, "<u4") for name in ("scale", "ones")])
 TABLES_DTYPE = np.dtype(
     [
@@ -38,7 +40,7 @@ TABLES_DTYPE = np.dtype(
             (name, "<u8")
             for name in (
                 "bitmap",
-                "slots",
+                "buckets",
                 "lists",
                 "entries",
                 "automata",
@@ -53,10 +55,10 @@ TABLES_DTYPE = np.dtype(
         *(
             (name, "<u4")
             for name in (
-                "slot_mask",
-                "slot_shift",
+                "bucket_mask",
+                "bucket_shift",
                 "multiplier",
-                "slot_multiplier",
+                "bucket_multiplier",
                 "max_steps",
                 "nfa_word_count",
                 "run_count",
@@ -65,7 +67,7 @@ TABLES_DTYPE = np.dtype(
                 "unused",
             )
         ),
-        ("runs", RUN_DTYPE, (MAX_RUNS,)),
+        ("runs", DEVICE_RUN_DTYPE, (MAX_RUNS,)),
         ("tests", TEST_DTYPE, (MAX_RUNS,)),
     ]
 )

@@ -26,12 +26,12 @@ constexpr u32 DEAD = 0;
 constexpr u32 ACCEPT = 1;
 constexpr u32 UNDECIDED = 2;
 
-// A row of output: a rule and the place of its pivot, or of the match's start where the entry knows
+// A row of output: a rule and the position of its pivot, or of the match's start where the entry knows
 // its distance. HOST is set in `rule` where the host has to decide.
 constexpr u32 HOST = 0x80000000u;
 
 struct Row {
-  u64 place;
+  u64 position;
   u32 document;
   u32 rule;
 };
@@ -80,9 +80,9 @@ struct WordTest {
   u32 ones;
 };
 
-struct Slot {
+struct Bucket {
   u32 gram;  // 0: empty; no folded gram is
-  u32 leads;  // a lead, or LIST and the place of (count, leads...) in `lists`
+  u32 leads;  // a lead, or LIST and the offset of (count, leads...) in `lists`
 };
 
 // A lead is four times an entry's number and, in the lowest bits, where in the window the pivot is.
@@ -90,7 +90,7 @@ constexpr u32 LIST = 0x80000000u;
 
 struct Tables {
   const u32* bitmap;  // every word's bits in reverse: bit 0 of the hash is the highest
-  const Slot* slots;
+  const Bucket* buckets;
   const u32* lists;
   const Entry* entries;
   const Automaton* automata;
@@ -98,12 +98,12 @@ struct Tables {
   const u16* dfa_cells;
   const u64* nfa_words;
   const u32* classes;  // 8 words a class
-  const u32* always_entries;  // those whose candidates are all places
+  const u32* always_entries;  // those whose candidates are all positions
   const u32* always_masks;  // by 32 of them and byte: which may have that byte at their pivot
-  u32 slot_mask;
-  u32 slot_shift;
+  u32 bucket_mask;
+  u32 bucket_shift;
   u32 multiplier;
-  u32 slot_multiplier;
+  u32 bucket_multiplier;
   u32 max_steps;
   u32 nfa_word_count;
   u32 run_count;
@@ -130,7 +130,7 @@ struct Stretch {
   const u8* data;
   u64 first;
   u64 arena_bytes;
-  u32 bytes;  // places of windows that this launch looks at: a multiple of 16 but for the arena's last stretch
+  u32 bytes;  // positions of windows that this launch looks at: a multiple of 16 but for the arena's last stretch
   u32 documents;
   const Bounds* bounds;  // of the documents
   const u32* page_documents;  // by 4 KiB page of the arena: the first document that ends after the page's start; one more
@@ -155,7 +155,7 @@ constexpr u32 END_EDGE = 0x40000000u;
 // Of a hit, a window's offset in the stretch: it is that of a block for the runs.
 constexpr u32 BLOCK_HIT = 0x80000000u;
 
-// Lists of `capacity` places each; the lengths also count what did not fit.
+// Lists of `capacity` items each; the lengths also count what did not fit.
 template <typename T>
 struct Lists {
   T* items;

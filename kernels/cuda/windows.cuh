@@ -1,5 +1,5 @@
-// The first look: every second place of the text hashed and looked up in the bitmap, sixteen bytes
-// of a thread at a time. What this costs is what a prefilter costs: per place a multiplication, a
+// The first look: every second position of the text hashed and looked up in the bitmap, sixteen bytes
+// of a thread at a time. What this costs is what a prefilter costs: per position a multiplication, a
 // look-up in shared memory and about six other instructions. Where memory is as fast as an H200's
 // the look-ups bound it: 32 lanes with a word of their own each take 3.3 turns (bank conflicts),
 // and the way to shared memory was busy for 81 % of the time when it was profiled.
@@ -13,7 +13,7 @@ __device__ __forceinline__ u32 lane_id() { return threadIdx.x & 31; }
 __device__ __forceinline__ u32 lanes_below() { return (1u << lane_id()) - 1; }
 
 // Room for one more in a list of the block, for every thread that wants it; all of a warp call.
-__device__ __forceinline__ u32 take_slot(bool mine, u32& length) {
+__device__ __forceinline__ u32 take_index(bool mine, u32& length) {
   const u32 vote = __ballot_sync(~0u, mine);
   u32 base = 0;
   if (vote && lane_id() == 0) base = atomicAdd(&length, u32(__popc(vote)));
@@ -40,7 +40,7 @@ __device__ __forceinline__ void multiply_wide(u32 a, u32 b, u32& low, u32& high)
 #endif
 }
 
-// The bitmap's answers as bits shifted into `found`, the earliest place highest. A window passes if
+// The bitmap's answers as bits shifted into `found`, the earliest position highest. A window passes if
 // two bits of one word are set (hashing.py).
 template <int BITS>
 __device__ __forceinline__ u32 look_up(const u32* bitmap, u32 window, u32 multiplier, u32 found) {
@@ -75,7 +75,7 @@ __device__ __forceinline__ u32 failing(WordTest t, u32 first, u32 second) {
   return ~((a ^ a * t.scale) & (b ^ b * t.scale)) & t.ones;
 }
 
-// Each block begins at another place of the bitmap: if all asked for the same lines at the same
+// Each block begins at another word of the bitmap: if all asked for the same lines at the same
 // time, they would wait for each other.
 template <int THREADS, int BITS>
 __device__ __forceinline__ void load_bitmap(u32* shared, const u32* bitmap) {
@@ -95,7 +95,7 @@ __device__ __forceinline__ u32 readable_bytes(const Stretch& s) {
   return u32(((there < needed ? there : needed) + 15) & ~15ull);
 }
 
-// Of the earliest of a unit's bits: how far behind its lane's first byte the place is.
+// Of the earliest of a unit's bits: how far behind its lane's first byte the position is.
 __device__ __forceinline__ u32 offset_of_first(u32 bits) {
   const u32 i = __clz(bits);
   return 512 * (i >> 3) + 2 * (i & 7);
@@ -136,7 +136,7 @@ struct Unit {
     return j + 1 == UNROLL && lane_id() == 31 ? beyond : neighbour;
   }
 
-  // Which windows hit: 8 bits a vector, the earliest place in the highest bit of all 32; places
+  // Which windows hit: 8 bits a vector, the earliest position in the highest bit of all 32; positions
   // from `left` on are not asked.
   template <int BITS>
   __device__ __forceinline__ u32 hits(const u32* bitmap, u32 multiplier, u32 left) const {
@@ -148,7 +148,7 @@ struct Unit {
     return found;
   }
 
-  // The bits of places below `left`.
+  // The bits of positions below `left`.
   __device__ u32 asked(u32 left) const {
     u32 mask = 0;
     for (int j = 0; j < UNROLL; ++j)

@@ -20,9 +20,9 @@ PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATT
 
 def test_adaptive_agrees(gpu: Gpu) -> None:
     """Whatever path the speculator takes, the rows are the fused programs'; a class of density is
-    raced once.
+    tried once.
     """
-    from vyre_dist.kernels.cuda.adaptive import RACES, AdaptivePrograms
+    from vyre_dist.kernels.cuda.adaptive import TRIALS, AdaptivePrograms
     from vyre_dist.kernels.cuda.arenas import DeviceArena
     from vyre_dist.kernels.cuda.workspace import Workspace
 
@@ -34,15 +34,15 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
         Arena.lay_out([random_document(rng, 400) for _ in range(gpu.amount(20, 6))]), gpu.stream
     )
     want = found(programs.run_fused(there, Workspace(), gpu.stream))
-    for turn in range(3 * (RACES + 1) + 1):
+    for turn in range(3 * (TRIALS + 1) + 1):
         for mode in (SpeculationMode.AUTO, SpeculationMode.FORCE, SpeculationMode.DISABLE):
             rows = adaptive.run(there, mode)
             assert found(rows)[:2] == want[:2]
             assert len(np.unique(rows.rows)) > 20
         assert len(adaptive.paths) == turn + 1
-    # the first arena shows the density, then both paths are raced in turn
-    assert adaptive.paths[1 : 2 * (RACES + 1) + 1] == [True, False] * (RACES + 1)
-    assert not adaptive._classes[adaptive._density].racing
+    # the first arena shows the density, then both paths are tried in turn
+    assert adaptive.paths[1 : 2 * (TRIALS + 1) + 1] == [True, False] * (TRIALS + 1)
+    assert not adaptive._classes[adaptive._density].in_trial
     empty = DeviceArena()
     empty.upload(Arena.lay_out([b"." * 5000]), gpu.stream)
     for _ in range(10):
@@ -50,7 +50,7 @@ def test_adaptive_agrees(gpu: Gpu) -> None:
 
 
 def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each class is raced also where no two arenas of it follow each other; then the dearer path is
+    """Each class is tried also where no two arenas of it follow each other; then the dearer path is
     left.
     """
     from vyre_dist.kernels.cuda import adaptive as module
@@ -87,7 +87,7 @@ def test_densities_that_alternate(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyP
 
 
 def test_a_class_that_is_only_passed_through(emulated_gpu: Gpu) -> None:
-    """Where a class comes only after one that is settled, its race is given up, and what it keeps
+    """Where a class comes only after one that is settled, its trial is given up, and what it keeps
     does not grow.
     """
     from vyre_dist.kernels.cuda.adaptive import _MOST_TURNS, AdaptivePrograms
@@ -101,7 +101,7 @@ def test_a_class_that_is_only_passed_through(emulated_gpu: Gpu) -> None:
     for turn in range(6 * _MOST_TURNS):
         adaptive.run(seldom if turn % 5 == 4 else often)
     assert len(adaptive._classes) == 2
-    assert not any(each.racing for each in adaptive._classes.values())
+    assert not any(each.in_trial for each in adaptive._classes.values())
     assert all(
         len(times) <= _MOST_TURNS
         for each in adaptive._classes.values()

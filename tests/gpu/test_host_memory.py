@@ -41,33 +41,33 @@ def test_registered_once_and_refused_once(gpu: Gpu, caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) + 16])
-def test_landing_places(gpu: Gpu, size: int) -> None:
+def test_landing_buffers(gpu: Gpu, size: int) -> None:
     """As large as asked for, writable, and nobody else's while somebody has them."""
     del gpu
-    from vyre_dist.kernels.cuda.host_memory import landing_place
+    from vyre_dist.kernels.cuda.host_memory import landing_buffer
 
-    places = [landing_place(size) for _ in range(3)]
+    places = [landing_buffer(size) for _ in range(3)]
     for number, place in enumerate(places):
         assert place.shape == (size,)
         place.fill(number + 1)
     assert [set(place[:: 1 << 12].tolist()) for place in places] == [{1}, {2}, {3}] or size == 0
 
 
-def test_landing_places_without_pinned_memory(
+def test_landing_buffers_without_pinned_memory(
     gpu: Gpu, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no memory can be pinned, other memory does, and the log says so."""
     del gpu
     import cupy
 
-    from vyre_dist.kernels.cuda.host_memory import landing_place
+    from vyre_dist.kernels.cuda.host_memory import landing_buffer
 
     def refuse(size: int) -> None:
         raise cupy.cuda.runtime.CUDARuntimeError(2)
 
     monkeypatch.setattr(cupy.cuda, "alloc_pinned_memory", refuse)
     with caplog.at_level(logging.WARNING):
-        assert landing_place(2 << 20).shape == (2 << 20,)
+        assert landing_buffer(2 << 20).shape == (2 << 20,)
     assert "2 MiB can't be pinned" in caplog.text
 
 

@@ -23,12 +23,12 @@ def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
 
     from vyre_dist.kernels.cuda.errors import DeviceMemoryError
     from vyre_dist.kernels.cuda.lane import Lane
-    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.kernels.cuda.spans import SpanSearch
     from vyre_dist.program.span_tables import build_span_tables
 
     compiled = compile_pack(PACK.data)
     tables = make_tables(PATTERNS)
-    spans = Spans(real_gpu.device, build_span_tables(compiled, tables))
+    spans = SpanSearch(real_gpu.device, build_span_tables(compiled, tables))
     programs = real_gpu.programs(tables, TUNABLES[0])
     filler = b"int x;\n" * 1_000_000
     arena = Arena.lay_out(

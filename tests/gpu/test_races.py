@@ -77,13 +77,13 @@ def test_several_rounds(racing_gpu: Gpu) -> None:
 def test_spans(racing_gpu: Gpu) -> None:
     """Nor has the search for matches."""
     from vyre_dist.kernels.cuda.arenas import DeviceArena
-    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.kernels.cuda.spans import SpanSearch
 
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
     spans = build_span_tables(compile_pack(pack.data), TABLES, byte_filters_of(pack.data))
     rng = random.Random(3)
     arena = Arena.lay_out([random_document(rng, 60) for _ in range(20)])
-    finder, there, space = Spans(racing_gpu.device, spans), DeviceArena(), Workspace()
+    finder, there, space = SpanSearch(racing_gpu.device, spans), DeviceArena(), Workspace()
     there.upload(arena, racing_gpu.stream)
     rows = racing_gpu.programs(TABLES, TUNABLES[3]).run_fused(there, space, racing_gpu.stream).rows
     finder.launch(there, space, racing_gpu.stream)

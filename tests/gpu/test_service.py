@@ -138,7 +138,7 @@ def test_a_client_that_leaves(gpu: Gpu, tmp_path: Path) -> None:
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         want = remote(address).run_fused(windows)
         gone = remote(address)
-        gone.lane._send_arena("fused", gone._pack(windows))  # type: ignore[attr-defined]
+        gone.lane._send_arena("fused", gone._arena_of(windows))  # type: ignore[attr-defined]
         gone.lane._connection.close()  # type: ignore[attr-defined]
         assert remote(address).run_fused(windows) == want
 
@@ -293,9 +293,9 @@ def test_memory_that_can_not_be_mapped(emulated_gpu: Gpu, tmp_path: Path) -> Non
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         good, bad = remote(address), remote(address)
         want = good.run_fused(windows)
-        arena = bad._pack(windows)
+        arena = bad._arena_of(windows)
         pipe = os.pipe()
-        os.dup2(pipe[0], bad.lane._rooms["packed"].file)  # type: ignore[attr-defined]
+        os.dup2(pipe[0], bad.lane._rooms["copied"].file)  # type: ignore[attr-defined]
         for end in pipe:
             os.close(end)
         with pytest.raises(WorkerUnusableError, match="owns the GPU is gone"):
@@ -382,7 +382,7 @@ def test_an_answer_out_of_turn(emulated_gpu: Gpu, tmp_path: Path) -> None:
     del emulated_gpu
     with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
         client = remote(address)
-        client.lane._send_arena("list", client._pack([whole(b"token=deadbeef")]))  # type: ignore[attr-defined]
+        client.lane._send_arena("list", client._arena_of([whole(b"token=deadbeef")]))  # type: ignore[attr-defined]
         with pytest.raises(WorkerUnusableError, match="answered 'listed' where 'rows' was due"):
             client.lane._rows()  # type: ignore[attr-defined]
 

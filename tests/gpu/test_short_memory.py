@@ -57,11 +57,11 @@ def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
     those of the reference.
     """
     from vyre_dist.kernels.cuda.lane import Lane
-    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.kernels.cuda.spans import SpanSearch
     from vyre_dist.program.span_tables import build_span_tables
 
     tables = make_tables(PATTERNS)
-    spans = Spans(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
+    spans = SpanSearch(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
     programs = emulated_gpu.programs(tables, TUNED)
     rng = random.Random(4)
     arena = Arena.lay_out([random_document(rng, 100) for _ in range(9)])
@@ -123,11 +123,11 @@ def test_lane_without_room(emulated_gpu: Gpu) -> None:
 def test_memory_that_grows_behind_a_run_without_rows(emulated_gpu: Gpu) -> None:
     """Nothing that such a run queued is still to come when the next one replaces its buffers."""
     from vyre_dist.kernels.cuda.lane import Lane
-    from vyre_dist.kernels.cuda.spans import Spans
+    from vyre_dist.kernels.cuda.spans import SpanSearch
     from vyre_dist.program.span_tables import build_span_tables
 
     tables = make_tables(PATTERNS)
-    spans = Spans(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
+    spans = SpanSearch(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
     lane = Lane(emulated_gpu.programs(tables, replace(TUNED, tile_bytes=512)), 0, spans)
     lane.list_hits(Arena.lay_out([b"...." * 10]))
     assert lane.confirm().rows.size == 0

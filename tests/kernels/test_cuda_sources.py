@@ -33,10 +33,10 @@ ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
 
 STRUCTS = {
     "Row": layout.ROW_DTYPE,
-    "Slot": structs.SLOT_DTYPE,
+    "Bucket": structs.BUCKET_DTYPE,
     "Side": structs.SIDE_DTYPE,
-    "Entry": structs.ENTRY_DTYPE,
-    "Run": structs.RUN_DTYPE,
+    "Entry": structs.DEVICE_ENTRY_DTYPE,
+    "Run": structs.DEVICE_RUN_DTYPE,
     "WordTest": structs.TEST_DTYPE,
     "Tables": structs.TABLES_DTYPE,
     "Stretch": structs.STRETCH_DTYPE,
@@ -122,10 +122,10 @@ def test_structs_are_numpys() -> None:
         "SPAN_DEPTH",
         "OPEN",
         "FOUND",
-        "SCREENED",
+        "FILTERED",
         "NO_GROUP",
-        "NO_SLOT",
-        "MAX_SLOTS",
+        "NO_SUCH_GROUP",
+        "MAX_GROUP_OFFSETS",
     ):
         checks.append(f"static_assert(vyre::{name} == {constant(name)});")
     checks.append(f"static_assert(vyre::FIRST_AHEAD == {span_executor.FIRST_AHEAD}u);")

@@ -80,9 +80,9 @@ def check(
     rows = device_rows(execute_arena(tables, arena, tile_bytes=64, max_steps=max_steps))
     found: list[list[tuple[int, int, int]]] = [[] for _ in windows]
     unsearched = 0
-    for document, rule, places in reading.pairs(rows, arena.starts):
-        found[document] = reading.matches(matcher, windows[document], rule, places)
-        unsearched += isinstance(places, Starts)
+    for document, rule, offsets in reading.searches(rows, arena.starts):
+        found[document] = reading.matches(matcher, windows[document], rule, offsets)
+        unsearched += isinstance(offsets, Starts)
     for window, own in zip(windows, found, strict=True):
         assert own == list(matcher.iter_matches(window)), (pattern, window)
     return sum(map(len, found)), unsearched

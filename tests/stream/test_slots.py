@@ -66,7 +66,7 @@ def test_documents_fill_slots(slot: Slot) -> None:
     waiting, packed = iter(documents), []
     batches, left = 0, None
     while True:
-        batch, left = slot.pack(waiting if left is None else itertools.chain([left], waiting))
+        batch, left = slot.fill(waiting if left is None else itertools.chain([left], waiting))
         packed += contents(batch)
         batches += 1
         if left is None:
@@ -74,7 +74,7 @@ def test_documents_fill_slots(slot: Slot) -> None:
     assert packed == documents
     assert batches == 6
     with pytest.raises(UsageError, match="big has 4097 bytes"):
-        slot.pack([(0, "big", b"x" * 4097)])
+        slot.fill([(0, "big", b"x" * 4097)])
 
 
 def test_files_fill_slots(slot: Slot, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_files_fill_slots(slot: Slot, tmp_path: Path) -> None:
     waiting, packed = iter(files), []
     left = None
     while True:
-        batch, left = slot.pack_files(
+        batch, left = slot.fill_files(
             waiting if left is None else itertools.chain([left], waiting), problems
         )
         packed += contents(batch)

@@ -176,7 +176,7 @@ def test_a_scan_after_a_put(gpu: Gpu) -> None:
     with open_stream() as (stream, _):
         slot = stream.free_slot()
         assert slot is not None
-        batch, _ = slot.pack(iter(documents(0, 3)))
+        batch, _ = slot.fill(iter(documents(0, 3)))
         assert list(stream.put(batch)) == []
         with pytest.raises(UsageError, match="take what `drain` yields"):
             numbers(stream, 100)
@@ -299,7 +299,7 @@ def test_a_put_after_a_scan_that_was_left(gpu: Gpu) -> None:
         left = stream.scan(documents(0, 200))
         assert next(left)
         slot = stream.free_slot() or stream.next_finished()[0].slot
-        batch, _ = slot.pack(iter(documents(1000, 3)))
+        batch, _ = slot.fill(iter(documents(1000, 3)))
         assert list(stream.put(batch)) == []
         with pytest.raises(UsageError, match="take what `drain` yields"):
             numbers(stream, 100)

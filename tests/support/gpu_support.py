@@ -14,7 +14,7 @@ from vyre_dist.program.span_tables import SpanTables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex import parse
 from vyre_dist.rows import layout
-from vyre_dist.rows.layout import FOUND, HOST, MATCH_DTYPE, NO_GROUP, NO_SLOT, SCREENED
+from vyre_dist.rows.layout import FILTERED, FOUND, HOST, MATCH_DTYPE, NO_GROUP, NO_SUCH_GROUP
 from vyre_dist.rules.filters import pick_secret
 from vyre_dist.rules.model import Rule
 
@@ -127,7 +127,7 @@ def device_rows(result: ArenaResult) -> Any:
     for rows, flag in ((result.confirmed, 0), (result.for_host, layout.HOST)):
         located = rows[rows["position"] != np.uint64(0xFFFF_FFFF_FFFF_FFFF)]
         own = np.empty(located.size, layout.ROW_DTYPE)
-        own["document"], own["place"] = located["document"], located["position"]
+        own["document"], own["position"] = located["document"], located["position"]
         own["rule"] = located["rule"] | np.uint32(flag)
         parts.append(own)
     return np.concatenate(parts)
@@ -149,7 +149,7 @@ def found(rows: Any) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, i
     """The same of the GPU's."""
     host = rows.rows["rule"] >> np.uint32(31) == 1
     own = np.empty(rows.rows.size, ARENA_ROW_DTYPE)
-    own["document"], own["position"] = rows.rows["document"], rows.rows["place"]
+    own["document"], own["position"] = rows.rows["document"], rows.rows["position"]
     own["rule"] = rows.rows["rule"] & np.uint32(0x7FFF_FFFF)
     return (
         sorted(set(placed(own[~host]))),
@@ -164,7 +164,7 @@ def matches_of(spans: SpanTables, arena: Arena, rows: Any) -> Any:
     the reference.
     """
     out = np.zeros(rows.size, MATCH_DTYPE)
-    out["slots"] = NO_SLOT
+    out["group_offsets"] = NO_SUCH_GROUP
     for i, (place, document, rule) in enumerate(rows.tolist()):
         if rule & HOST or not (arena.at_start[document] and arena.at_end[document]):
             continue
@@ -185,7 +185,7 @@ def matches_of(spans: SpanTables, arena: Arena, rows: Any) -> Any:
             place - start - found.start,
         )
         out[i]["length"] = found.end - found.start
-        out[i]["slots"][: len(slots)] = [
+        out[i]["group_offsets"][: len(slots)] = [
             slot - found.start if slot >= 0 else NO_GROUP for slot in slots
         ]
         groups = [
@@ -198,5 +198,5 @@ def matches_of(spans: SpanTables, arena: Arena, rows: Any) -> Any:
             text[found.start : found.end],
             groups,
         )
-        out[i]["status"] = SCREENED if byte_filter.drops(secret) else FOUND
+        out[i]["status"] = FILTERED if byte_filter.drops(secret) else FOUND
     return out

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
-ROW_DTYPE = np.dtype([("place", "<u8"), ("document", "<u4"), ("rule", "<u4")])
-"""A place in the arena that a match of the rule holds, and the document that it lies in."""
+ROW_DTYPE = np.dtype([("position", "<u8"), ("document", "<u4"), ("rule", "<u4")])
+"""A position in the arena that a match of the rule holds, and the document that it lies in."""
 
 HOST = 0x8000_0000
 """Bit of a row's rule: the device has not decided whether the rule matches there."""
 
-MAX_SLOTS = 6
+MAX_GROUP_OFFSETS = 6
 """Starts and ends of groups that a match has room for."""
 
-OPEN, FOUND, SCREENED = 0, 1, 2
+OPEN, FOUND, FILTERED = 0, 1, 2
 """Status of a match: the host has to search; found; found, and a filter drops it."""
 
-NO_GROUP, NO_SLOT = -1, -2
+NO_GROUP, NO_SUCH_GROUP = -1, -2
 """In the place of a group's start and end: it took no part in the match; the regex has no such
 group.
 """
@@ -32,14 +32,14 @@ MATCH_DTYPE = np.dtype(
         ("start_back", "<u4"),
         ("length", "<u4"),
         ("status", "<u4"),
-        ("slots", "<i4", (MAX_SLOTS,)),
+        ("group_offsets", "<i4", (MAX_GROUP_OFFSETS,)),
     ]
 )
-"""What the search around one row's place found.
+"""What the search around one row's position found.
 
-`first_back`: how far before the place the first match starts that the search came upon.
-`start_back`, `length`: the match that holds the place. `slots`: its groups' starts and ends, from
-its start.
+`first_back`: how far before the position the first match starts that the search came upon.
+`start_back`, `length`: the match that holds the position. `group_offsets`: its groups' starts and
+ends, from its start.
 """
 
 SETTLED_DTYPE = np.dtype(
@@ -48,9 +48,9 @@ SETTLED_DTYPE = np.dtype(
         ("rule", "<u4"),
         ("start", "<i8"),
         ("length", "<u4"),
-        ("slots", "<i4", (MAX_SLOTS,)),
+        ("group_offsets", "<i4", (MAX_GROUP_OFFSETS,)),
     ]
 )
-"""A match that stands. `document`: as the rows count them. `start`: in the arena. `slots`: from
-there.
+"""A match that stands. `document`: as the rows count them. `start`: in the arena. `group_offsets`:
+from there.
 """

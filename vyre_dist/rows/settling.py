@@ -1,13 +1,16 @@
-"""What the device's matches mean for the chain of matches that google-re2 would find from the start
-of each document.
+"""Which of a device's matches google-re2 would find, too, and where the host has to search.
 
-Every row's search began a bounded way before its place, not where the match before it ended. Where
-of one rule in one document (a) no match found overlaps another, and (b) the first match that each
-search came upon is one of them, the matches are the chain: its first match is the leftmost of the
-document, so every search that covers its start finds it; and a search through a later match either
-begins after the end of the one before it, or comes upon a match of the chain first, by (a) and (b),
-and goes on from its end as the chain does. Where that does not hold, or a search was given up, the
-host searches.
+google-re2 finds a chain: each match begins where the one before it ended, or later. A device
+searches around each row by itself, from a bounded distance before its position. For one rule in one
+document its matches are that chain if (a) no match found overlaps another, and (b) the first match
+that each search came upon is one of them:
+
+- The chain's first match is the leftmost of the document, so every search that covers its start
+  finds it.
+- A search through a later match begins after the end of the one before it, or comes upon a match of
+  the chain first, by (a) and (b), and goes on from its end as the chain does.
+
+Where that does not hold, or a search was given up, the host searches.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.rows.layout import FOUND, HOST, NO_SLOT, OPEN, SETTLED_DTYPE
+from vyre_dist.rows.layout import FOUND, HOST, NO_SUCH_GROUP, OPEN, SETTLED_DTYPE
 from vyre_dist.rules.finder import Groups
 
 _KEY_BITS = 40  # more than an arena has bytes
@@ -26,17 +29,17 @@ _KEY_BITS = 40  # more than an arena has bytes
 def settle(
     rows: npt.NDArray[np.void], matches: npt.NDArray[np.void]
 ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """(the rows that the host has to search at, SETTLED_DTYPE: the matches worth a look), of whole
-    documents.
+    """(the rows that the host has to search at, SETTLED_DTYPE: the matches that stand and that no
+    filter drops).
 
-    `rows`: ROW_DTYPE; `matches`: MATCH_DTYPE, one for each.
+    `rows`: ROW_DTYPE, all of whole documents; `matches`: MATCH_DTYPE, one for each.
     """
     if not rows.size:
         return rows, np.empty(0, SETTLED_DTYPE)
     rules = rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
     _, group = np.unique(rows["document"].astype(np.int64) << 32 | rules, return_inverse=True)
-    places = rows["place"].astype(np.int64)
-    starts, firsts = places - matches["start_back"], places - matches["first_back"]
+    positions = rows["position"].astype(np.int64)
+    starts, firsts = positions - matches["start_back"], positions - matches["first_back"]
     ends = starts + matches["length"]
     open_groups = np.zeros(int(group.max()) + 1, bool)
     open_groups[group[matches["status"] == OPEN]] = True
@@ -57,15 +60,15 @@ def settle(
         rules[kept],
         starts[kept],
     )
-    for name in ("length", "slots"):
+    for name in ("length", "group_offsets"):
         settled[name] = matches[name][kept]
     return rows[open_groups[group]], settled
 
 
-def groups_in(text: memoryview, start: int, slots: Sequence[int]) -> Groups:
-    """The groups of a match that starts at `start` in `text`."""
+def groups_in(text: memoryview, start: int, group_offsets: Sequence[int]) -> Groups:
+    """The groups of a match that starts at `start` in `text`. `group_offsets`: see MATCH_DTYPE."""
     return tuple(
         bytes(text[start + low : start + high]) if low >= 0 else None
-        for low, high in zip(slots[::2], slots[1::2], strict=True)
-        if low != NO_SLOT
+        for low, high in zip(group_offsets[::2], group_offsets[1::2], strict=True)
+        if low != NO_SUCH_GROUP
     )

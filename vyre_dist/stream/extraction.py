@@ -1,13 +1,14 @@
 """From rows that a GPU confirmed to findings: where most of a GPU scan's host time goes.
 
-Of an arena only the few documents that have rows are read, and of these only what is near. Where
-this runs is extraction_pool.py's business.
+Only the few documents of an arena that have rows are read, and of these only the bytes near the
+rows. The processes in which this runs are extraction_pool.py's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +20,18 @@ from vyre_dist.extract import RuleMatcher, Span
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.scan_backend import rule_matchers
 from vyre_dist.program import CompiledPack
-from vyre_dist.rows.reading import DocumentRule, RowReading
+from vyre_dist.rows.reading import RowReading, RuleSearch
 from vyre_dist.rows.settling import groups_in
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups, Offsets, groups_of
 from vyre_dist.rules.model import PackData
 
-Found = tuple[list[FindingRow], int]
-"""(finding rows, how many matches were capped)."""
 
+class Extracted(NamedTuple):
+    """What came of a job: finding rows, and how many matches are longer than their rule's cap."""
 
-_Settled = tuple[int, int, int, Sequence[int]]
-"""(rule, start in the document, length, slots)"""
+    rows: list[FindingRow]
+    capped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class RowJob:
     """What there is to do in some documents of an arena. `rows`: ROW_DTYPE, where to search;
     `settled`: SETTLED_DTYPE, what the device has found. Both count documents from 0 in here.
 
-    `starts`, `ends` int64 [documents]: where they lie; places are of the same arena, shifted by
-    `moved` int64 [documents] where the documents' bytes were copied elsewhere. `paths`, `numbers`:
-    what they are called in finding rows.
+    `starts`, `ends` int64 [documents]: where the documents lie in the shared memory. `moved` int64
+    [documents]: their positions in the arena, which rows and settled matches count in, less those.
+    `paths`, `numbers`: what the documents are called in finding rows.
     """
 
     rows: npt.NDArray[np.void]
@@ -71,27 +72,26 @@ class Extractor:
         builder = FindingBuilder(pack, filters, matchers)
         return cls(builder, filters, matchers, reading, [rule.index for rule in compiled.rules])
 
-    def run(self, data: memoryview, job: RowJob) -> Found:
-        """The findings of the job's documents, in order; `data` is what their starts and ends count
-        in.
-        """
+    def run(self, data: memoryview, job: RowJob) -> Extracted:
+        """The findings of the job's documents, in order. `data`: the shared memory."""
         starts = job.starts + job.moved
-        pairs: dict[int, list[DocumentRule]] = {}
-        for pair in self.reading.pairs(job.rows, starts):
-            pairs.setdefault(pair[0], []).append(pair)
-        settled: dict[int, list[_Settled]] = {}
-        places = job.settled["start"] - starts[job.settled["document"]]
-        for (number, rule, _, length, slots), start in zip(
-            job.settled.tolist(), places.tolist(), strict=True
+        searches: dict[int, list[RuleSearch]] = {}
+        for search in self.reading.searches(job.rows, starts):
+            searches.setdefault(search.document, []).append(search)
+        settled: dict[int, list[_DeviceMatch]] = {}
+        offsets = job.settled["start"] - starts[job.settled["document"]]
+        for (number, rule, _, length, group_offsets), start in zip(
+            job.settled.tolist(), offsets.tolist(), strict=True
         ):
-            settled.setdefault(number, []).append((self.indices[rule], start, length, slots))
+            match = _DeviceMatch(self.indices[rule], start, length, group_offsets)
+            settled.setdefault(number, []).append(match)
         found: list[FindingRow] = []
         capped = 0
-        for number in sorted(pairs.keys() | settled.keys()):
+        for number in sorted(searches.keys() | settled.keys()):
             document = _Searched(data[job.starts[number] : job.ends[number]], job.paths[number])
             for match in settled.get(number, ()):
-                document.add(*match)
-            self._search(document, pairs.get(number, ()))
+                document.add(match)
+            self._search(document, searches.get(number, ()))
             if document.spans:
                 document.spans.sort()
                 called = MemoryDocument(document.text, document.path)
@@ -100,21 +100,19 @@ class Extractor:
                 )
                 found += rows_of
                 capped += cut
-        return found, capped
+        return Extracted(found, capped)
 
-    def _search(self, document: _Searched, pairs: Iterable[DocumentRule]) -> None:
-        """Look in a document for rules, from what `pairs` says. Nothing is copied but what they say
-        of it.
-        """
+    def _search(self, document: _Searched, searches: Iterable[RuleSearch]) -> None:
+        """Search a document for rules. Nothing is copied but what is near the searches' offsets."""
         filters, text = self.filters, document.text
         window, lowered = whole(text), b""
-        for _, ruled, places in pairs:
+        for _, ruled, offsets in searches:
             rule = self.indices[ruled]
             # most rules apply everywhere: the builder asks for the others, once there is a match
             if filters.has_path(rule) and not filters.rule_applies_to_path(rule, document.path):
                 continue
             unbounded = self.reading.backs[ruled] is None and self.matchers[rule].max_width is None
-            if places is None or unbounded:
+            if offsets is None or unbounded:
                 # where all of a document would have to be searched, its keywords are looked for
                 # first
                 lowered = lowered or bytes(text).lower()
@@ -133,9 +131,18 @@ class Extractor:
                 return True
 
             for first, last, flags in self.reading.matches(
-                self.matchers[rule], window, ruled, places, wanted
+                self.matchers[rule], window, ruled, offsets, wanted
             ):
                 document.spans.append(Span(first, rule, last, flags))
+
+
+class _DeviceMatch(NamedTuple):
+    """A match that the device found. `rule`: the pack's number. `start`: in the document."""
+
+    rule: int
+    start: int
+    length: int
+    group_offsets: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -147,7 +154,8 @@ class _Searched:
     spans: list[Span] = field(default_factory=list)
     groups: dict[int, dict[int, Groups]] = field(default_factory=dict)
 
-    def add(self, rule: int, start: int, length: int, slots: Sequence[int]) -> None:
-        """A match that the device found."""
+    def add(self, match: _DeviceMatch) -> None:
+        """Take a match that the device found."""
+        rule, start, length, group_offsets = match
         self.spans.append(Span(start, rule, start + length))
-        self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, slots)
+        self.groups.setdefault(rule, {})[start] = groups_in(self.text, start, group_offsets)

@@ -1,8 +1,8 @@
 """ExtractionPool: processes that turn a GPU's rows into findings, each at the other end of a pipe.
 
-What drives a GPU has a few milliseconds for each batch. A pool with threads in this process, such
-as the standard library's executor, would compete with it for the interpreter, several times a
-batch.
+The process that drives a GPU has a few milliseconds for each batch. A pool that keeps threads in
+it, as the standard library's executor does, would compete with it for the interpreter, several
+times a batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vyre_dist.program import CompiledPack
 from vyre_dist.rows.reading import RowReading
 from vyre_dist.rules.codec import decode_pack, encode_pack
 from vyre_dist.rules.model import PackData
-from vyre_dist.stream.extraction import Extractor, Found, RowJob
+from vyre_dist.stream.extraction import Extracted, Extractor, RowJob
 
 
 class ExtractionWorkerError(VyreError):
@@ -35,11 +35,11 @@ class ExtractionWorkerError(VyreError):
 
 
 class Extraction:
-    """A job on its way. Not thread-safe, like its pool."""
+    """A job that a worker does. Not thread-safe, like its pool."""
 
     def __init__(self, pool: ExtractionPool) -> None:
         self._pool = pool
-        self._found: Found | None = None
+        self._found: Extracted | None = None
         self._error = ""
 
     def done(self) -> bool:
@@ -48,7 +48,7 @@ class Extraction:
             self._pool.poll(0)
         return self._settled
 
-    def result(self) -> Found:
+    def result(self) -> Extracted:
         """The findings, when they are there. Raises ExtractionWorkerError: the job failed, or its
         worker ended.
         """
@@ -62,7 +62,7 @@ class Extraction:
     def _settled(self) -> bool:
         return self._found is not None or bool(self._error)
 
-    def settle(self, found: Found | None, error: str) -> None:
+    def settle(self, found: Extracted | None, error: str) -> None:
         """For the pool: what came of it."""
         self._found, self._error = found, error
 
@@ -183,7 +183,7 @@ class ExtractionPool:
             worker.waiting.popleft().settle(None, error)
 
     def close(self) -> None:
-        """End the workers. What is still on its way is dropped."""
+        """End the workers. Jobs that are not done are dropped."""
         for worker in self._pool:
             worker.connection.close()
         for worker in self._pool:

@@ -1,10 +1,10 @@
-"""GpuStream: arenas of whole documents through one GPU, so that reading, copying, kernels and
-extraction overlap.
+"""GpuStream: arenas of whole documents through one GPU; reading, copying, kernels and extraction
+overlap.
 
 Each slot has an arena in shared memory (registered with CUDA, read by the extraction workers) and a
 lane on the device. While one slot is being copied, the kernels of the one before run, and the rows
-of the one before that become findings. Nothing waits for the whole device, nothing grows with the
-run.
+of the one before that become findings. Nothing waits for the whole device, and nothing grows with
+the run.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class GpuStream:
         slot_bytes = fitting_slots(slots, slot_bytes, free, shutil.disk_usage(SHARED_MEMORY).free)
         # else an empty document behind a full slot's last one would begin beyond its end
         slot_bytes = -(-slot_bytes // ALIGNMENT) * ALIGNMENT
-        # whose batches are on their way: the latest scan, until it comes to its end
+        # whose batches are in flight: the latest scan, until it comes to its end
         self._scan: object = None
         self._registry = HostRegistry()
         self._slots: list[Slot] = []
@@ -118,13 +118,15 @@ class GpuStream:
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         """Batches with their finding rows, in order, from documents (number, path, bytes).
 
-        Raises UsageError for a document that is larger than a slot, DeviceMemoryError for one that
-        is too much for the device, and ExtractionWorkerError. After an error, or when it is not
-        taken to its end, what is on its way is dropped; when the next scan begins, at the latest:
-        an older one's iterator raises UsageError from then on, and so does a scan that begins while
-        batches are on their way that somebody `put`.
+        After an error, or when the iterator is not taken to its end, batches in flight are dropped,
+        at the latest when the next scan begins; the older scan's iterator raises UsageError from
+        then on.
+
+        Raises UsageError for a document that is larger than a slot, and while batches that somebody
+        `put` are in flight; DeviceMemoryError for a document that is too much for the device;
+        ExtractionWorkerError.
         """
-        yield from self._stream(Slot.pack, documents)
+        yield from self._stream(Slot.fill, documents)
 
     def scan_files(
         self, files: Iterable[tuple[int, str, str]]
@@ -135,14 +137,14 @@ class GpuStream:
         A file that can't be read, or is larger than a slot, is in `problems` then.
         """
 
-        def pack(slot: Slot, waiting: Iterator[tuple[int, str, str]]) -> tuple[ArenaBatch, Any]:
-            return slot.pack_files(waiting, self.problems)
+        def fill(slot: Slot, waiting: Iterator[tuple[int, str, str]]) -> tuple[ArenaBatch, Any]:
+            return slot.fill_files(waiting, self.problems)
 
-        yield from self._stream(pack, files)
+        yield from self._stream(fill, files)
 
     def _stream(
         self,
-        pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]],
+        fill: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]],
         documents: Iterable[Any],
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         if self._scan is None and (self._copied or self._extracting):
@@ -153,7 +155,7 @@ class GpuStream:
         self._drop_all()
         self._scan = own = object()
         try:
-            for done in self._batches(pack, documents):
+            for done in self._batches(fill, documents):
                 yield done
                 if self._scan is not own:
                     raise UsageError(
@@ -170,7 +172,7 @@ class GpuStream:
 
     def _batches(
         self,
-        pack: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]],
+        fill: Callable[[Slot, Iterator[Any]], tuple[ArenaBatch, Any]],
         documents: Iterable[Any],
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
         waiting, left = self._wanted(documents), None
@@ -178,7 +180,7 @@ class GpuStream:
             while not self._free:
                 yield self._finish_oldest()
             # not kept: a chain of chains would grow with the run
-            batch, left = pack(
+            batch, left = fill(
                 self._free[0], waiting if left is None else itertools.chain((left,), waiting)
             )
             batch.by_path = [
@@ -243,16 +245,16 @@ class GpuStream:
             yield self._finish_oldest()
 
     def next_finished(self) -> tuple[ArenaBatch, list[FindingRow]]:
-        """The oldest batch on its way, when it is done."""
+        """The oldest batch in flight; waits until it is done."""
         return self._finish_oldest()
 
     def drain(self) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """What is still on its way."""
+        """The batches in flight, each when it is done."""
         while self._copied or self._extracting:
             yield self._finish_oldest()
 
     def free_slot(self) -> Slot | None:
-        """A slot to pack a batch into; None while all are taken: take what `drain` or `put` yield
+        """A slot to lay a batch out in; None while all are taken: take what `drain` or `put` yield
         first.
         """
         return self._free.popleft() if self._free else None
@@ -264,8 +266,10 @@ class GpuStream:
             rows = self._rows_of(slot)
             self.totals.report += MergedReport.of(rows.report)
             # few: each costs this thread a little, and batches overlap anyway
-            pieces = max(1, self._pool.workers // 4)
-            jobs = jobs_of(self._reading, rows.rows, slot.taken(), slot.data, pieces, rows.matches)
+            most_jobs = max(1, self._pool.workers // 4)
+            jobs = jobs_of(
+                self._reading, rows.rows, slot.taken(), slot.data, most_jobs, rows.matches
+            )
             slot.extractions = self._pool.submit(slot.memory.name, jobs)
         except BaseException:
             self._release(slot)
@@ -311,13 +315,13 @@ class GpuStream:
         self._free.append(slot)
 
     def _drop_all(self) -> None:
-        """Let go of what is on its way."""
+        """Drop the batches in flight."""
         for waiting in (self._copied, self._extracting):
             while waiting:
                 self._release(waiting.popleft())
 
     def close(self) -> None:
-        """Give the memory back. What is still on its way is waited for and dropped.
+        """Give the memory back. Batches in flight are waited for and dropped.
 
         A batch that somebody still holds keeps its slot's memory until it is let go.
         """

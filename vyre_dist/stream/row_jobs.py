@@ -21,10 +21,10 @@ def jobs_of(
     rows: npt.NDArray[np.void],
     batch: ArenaBatch,
     memory: npt.NDArray[np.uint8],
-    pieces: int,
+    most_jobs: int,
     matches: npt.NDArray[np.void] | None = None,
 ) -> list[RowJob]:
-    """What the extraction workers have to do for a batch's rows, in at most so many pieces of about
+    """What the extraction workers have to do for a batch's rows, in at most so many jobs of about
     equal size.
 
     `matches`: one for each row, if the device has searched. `memory`: the slot's, which the workers
@@ -47,13 +47,13 @@ def jobs_of(
     moved = np.zeros(documents.size, np.int64)
     if not np.may_share_memory(memory, arena.data):
         sizes = ends - starts
-        places = np.cumsum(sizes) - sizes
-        for at, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
+        moved_to = np.cumsum(sizes) - sizes
+        for at, start, size in zip(moved_to.tolist(), starts.tolist(), sizes.tolist(), strict=True):
             memory[at : at + size] = arena.data[start : start + size]
-        moved = starts - places
-        starts, ends = places, places + sizes
+        moved = starts - moved_to
+        starts, ends = moved_to, moved_to + sizes
     jobs = []
-    cuts = np.unique(np.linspace(0, documents.size, pieces + 1).astype(np.int64)).tolist()
+    cuts = np.unique(np.linspace(0, documents.size, most_jobs + 1).astype(np.int64)).tolist()
     for low, high in itertools.pairwise(cuts):
         called = documents[low:high].tolist()
         jobs.append(

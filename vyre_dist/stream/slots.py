@@ -1,4 +1,4 @@
-"""Slots: where batches of documents are packed for a GPU: shared memory here, a lane there."""
+"""Slots: what batches of documents are laid out in for a GPU: shared memory here, a lane there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ File = tuple[int, str, str]
 
 @dataclass(slots=True)
 class ArenaBatch:
-    """Documents packed for one pass. `paths`: one for each document; `numbers`: what they are
+    """Documents laid out for one pass. `paths`: one for each document; `numbers`: what they are
     called in finding rows.
 
     `by_path`: finding rows of rules that look at paths only.
@@ -45,7 +45,7 @@ class ArenaBatch:
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A place for one batch: shared memory on the host, and a lane on the device."""
+    """Room for one batch: shared memory on the host, and a lane on the device."""
 
     memory: SharedMemory
     data: npt.NDArray[np.uint8]
@@ -82,27 +82,27 @@ class Slot:
             raise RuntimeError("a slot without a batch is on its way")
         return self.batch
 
-    def pack(self, documents: Iterable[Bytes]) -> tuple[ArenaBatch, Bytes | None]:
+    def fill(self, documents: Iterable[Bytes]) -> tuple[ArenaBatch, Bytes | None]:
         """(the batch of as many `documents` (number, path, bytes) as fit, the first one that did
         not or None).
 
         Raises UsageError for a document that would not fit into an empty slot.
         """
-        packing = _Packing(self)
+        filling = _Filling(self)
         for document in documents:
             number, path, data = document
-            if packing.at + len(data) > self.data.size:
-                if not packing.starts:
+            if filling.at + len(data) > self.data.size:
+                if not filling.starts:
                     raise UsageError(
                         f"{path} has {len(data)} bytes, and a batch has room for {self.data.size}; "
                         "scan it with a Scanner"
                     )
-                return packing.batch(), document
-            self.data[packing.at : packing.at + len(data)] = np.frombuffer(data, np.uint8)
-            packing.add(number, path, len(data))
-        return packing.batch(), None
+                return filling.batch(), document
+            self.data[filling.at : filling.at + len(data)] = np.frombuffer(data, np.uint8)
+            filling.add(number, path, len(data))
+        return filling.batch(), None
 
-    def pack_files(
+    def fill_files(
         self, files: Iterable[File], problems: list[DocumentProblem]
     ) -> tuple[ArenaBatch, File | None]:
         """The same from regular files (number, path, path to open), read as they are now straight
@@ -110,30 +110,30 @@ class Slot:
 
         A file that can't be read, or would not fit into an empty slot, is added to `problems`.
         """
-        packing = _Packing(self)
+        filling = _Filling(self)
         view = self.data.data
         for file in files:
             number, path, open_path = file
             try:
-                size = read_into(view[packing.at :], open_path, path)
+                size = read_into(view[filling.at :], open_path, path)
             except DocumentError as error:
                 problems.append(DocumentProblem(number, error.reason, error.detail))
                 continue
             if size is not None:
-                packing.add(number, path, size)
-            elif packing.starts:
-                return packing.batch(), file
+                filling.add(number, path, size)
+            elif filling.starts:
+                return filling.batch(), file
             else:
                 detail = (
                     f"it has more than the {self.data.size} bytes that a batch has room for; scan "
                     f"it with a Scanner"
                 )
                 problems.append(DocumentProblem(number, "too-large", detail))
-        return packing.batch(), None
+        return filling.batch(), None
 
 
-class _Packing:
-    """What has been packed into a slot so far."""
+class _Filling:
+    """What has been laid out in a slot so far."""
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
