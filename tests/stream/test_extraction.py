@@ -57,7 +57,7 @@ def test_findings_are_the_scanners(elsewhere: bool) -> None:
         slot: Any = None
         batch = ArenaBatch(arena, paths, range(len(paths)), slot)
         rows = device_rows(execute_arena(tables, arena, tile_bytes=4096))
-        jobs = jobs_of(reading, rows, batch, shared, pieces=5)
+        jobs = jobs_of(reading, rows, batch, shared, most_jobs=5)
         assert len(jobs) == 5
         with ExtractionPool(pack.data, compiled, reading, workers=2) as pool:
             found = [row for each in pool.submit(memory.name, jobs) for row in each.result()[0]]
@@ -255,7 +255,7 @@ def test_long_jobs_and_answers_cross() -> None:
         rows = device_rows(execute_arena(load_tables(compiled), arena, tile_bytes=4096))
         slot: Any = None
         batch = ArenaBatch(arena, ["x" * 100_000] * 4, range(4), slot)
-        jobs = jobs_of(reading, rows, batch, arena.data, pieces=4)
+        jobs = jobs_of(reading, rows, batch, arena.data, most_jobs=4)
         with ExtractionPool(pack.data, compiled, reading, workers=1) as pool:
             for each in pool.submit(memory.name, jobs * 5):
                 assert len(each.result()[0]) == 4000
