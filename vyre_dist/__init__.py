@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vyre_dist.errors import UsageError, VyreError
     from vyre_dist.finding import Finding
     from vyre_dist.input_problem import InputNote, InputProblem
-    from vyre_dist.library.path_scan import PathScan, Progress
+    from vyre_dist.library.path_scan import PathScan, ScanProgress
     from vyre_dist.library.result import ScanResult, ScanTotals
     from vyre_dist.library.scanner import Scanner
     from vyre_dist.rules import PackError, RulePack
@@ -34,9 +34,9 @@ __all__ = [
     "InputProblem",
     "PackError",
     "PathScan",
-    "Progress",
     "RulePack",
     "ScanAbortedError",
+    "ScanProgress",
     "ScanResult",
     "ScanTotals",
     "Scanner",
@@ -53,7 +53,7 @@ _HOMES = {
     "InputProblem": "vyre_dist.input_problem",
     "PackError": "vyre_dist.rules",
     "PathScan": "vyre_dist.library.path_scan",
-    "Progress": "vyre_dist.library.path_scan",
+    "ScanProgress": "vyre_dist.library.path_scan",
     "RulePack": "vyre_dist.rules",
     "ScanAbortedError": "vyre_dist.driver.run",
     "ScanResult": "vyre_dist.library.result",

@@ -31,9 +31,9 @@ def tiers(store: TieredStore) -> AutotuneStore:
 # --- the library
 import threading
 from pathlib import Path
-from vyre_dist import Finding, InputProblem, PathScan, Progress, RulePack, ScanResult, Scanner
+from vyre_dist import Finding, InputProblem, PathScan, ScanProgress, RulePack, ScanResult, Scanner
 
-def show(progress: Progress) -> None:
+def show(progress: ScanProgress) -> None:
     print(progress.documents, progress.documents_total)
 
 scanner = Scanner(Path("own.toml"), shard_bytes=1 << 20, secret_key="key", redact=100)

@@ -88,7 +88,7 @@ def walk_options(
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
+class WorkerOptions:
     """Who does the work. Without `count` and `address` it is the calling process."""
 
     count: int | None
@@ -96,7 +96,9 @@ class Workers:
     autoscale: bool
 
     @classmethod
-    def of(cls, count: SupportsIndex | None, address: str | None, *, autoscale: bool) -> Workers:
+    def of(
+        cls, count: SupportsIndex | None, address: str | None, *, autoscale: bool
+    ) -> WorkerOptions:
         """See Scanner.iter_paths. Raises UsageError for what can't be."""
         number = None if count is None else as_int("workers", count)
         if number is not None and number < 1:

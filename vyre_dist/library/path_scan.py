@@ -22,7 +22,7 @@ logger = logging.getLogger("vyre_dist")
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ScanProgress:
     """How far a scan is. `documents_total`: None until all inputs are listed."""
 
     documents: int
@@ -44,7 +44,7 @@ class PathScan(Iterator[Finding]):
         self,
         rounds: Callable[[Callbacks, WalkStats], Generator[ScanOutcome, None, None]],
         shown: Callable[[Finding], Finding] | None,
-        progress: Callable[[Progress], object] | None,
+        progress: Callable[[ScanProgress], object] | None,
         cancel: threading.Event | None,
     ) -> None:
         """`rounds`: starts the scan; each round adds to what the callbacks are told. `shown`: how a
@@ -52,13 +52,13 @@ class PathScan(Iterator[Finding]):
         """
         self.totals = ScanTotals()
         self._stats = WalkStats()
-        self._progress = progress
         self._cancel = cancel if cancel is not None else threading.Event()
         self._shown = shown
         self._found: deque[Finding] = deque()
         self._error: Exception | None = None
-        callbacks = Callbacks(self._found.extend, _in_the_outcome, logger.warning, self._show)
-        self._rounds = rounds(callbacks, self._stats)
+        # none of these holds the scan: one that is let go ends at once
+        told = Callbacks(self._found.extend, _nothing, logger.warning, _telling(progress))
+        self._rounds = rounds(told, self._stats)
 
     @property
     def problems(self) -> list[InputProblem]:
@@ -138,11 +138,20 @@ class PathScan(Iterator[Finding]):
         self.totals.ended = True
         self.totals.cancelled = self.totals.cancelled or cancelled
 
-    def _show(self, totals: Totals, plan: Plan) -> None:
-        if self._progress is not None:
-            planned = plan.documents if plan.ended else None
-            self._progress(Progress(totals.documents, planned, totals.bytes, totals.findings))
+
+def _telling(
+    progress: Callable[[ScanProgress], object] | None,
+) -> Callable[[Totals, Plan], None]:
+    """What the driver calls after each round."""
+    if progress is None:
+        return _nothing
+
+    def tell(totals: Totals, plan: Plan) -> None:
+        planned = plan.documents if plan.ended else None
+        progress(ScanProgress(totals.documents, planned, totals.bytes, totals.findings))
+
+    return tell
 
 
-def _in_the_outcome(_problem: InputProblem) -> None:
-    """A problem is told of by the outcome, too."""
+def _nothing(*_: object) -> None:
+    """Nobody is to be told; of problems, the outcome tells."""

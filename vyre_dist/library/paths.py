@@ -14,7 +14,7 @@ from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, scan_
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.library.engines import Engines
-from vyre_dist.library.options import Workers
+from vyre_dist.library.options import WorkerOptions
 from vyre_dist.rules.model import PackData
 from vyre_dist.secret_key import SecretKey
 from vyre_dist.sources import WalkStats, pipe_id, spool_pipes, walk_folders
@@ -30,7 +30,7 @@ class PathRun:
 
     names: Sequence[str]
     walk: WalkOptions
-    workers: Workers
+    workers: WorkerOptions
     pack: PackData
     config: EngineConfig
     engines: Engines

@@ -20,9 +20,9 @@ from vyre_dist.finding import Finding
 from vyre_dist.kernels import backend_warning
 from vyre_dist.library.documents import Content, document_of, documents_of
 from vyre_dist.library.engines import Engines
-from vyre_dist.library.options import EngineOptions, Workers, walk_options
+from vyre_dist.library.options import EngineOptions, WorkerOptions, walk_options
 from vyre_dist.library.pack_argument import PackArgument, load, names_files
-from vyre_dist.library.path_scan import PathScan, Progress
+from vyre_dist.library.path_scan import PathScan, ScanProgress
 from vyre_dist.library.paths import PathRun
 from vyre_dist.library.result import ScanResult
 from vyre_dist.program import ArtifactCache
@@ -166,7 +166,7 @@ class Scanner:
         workers: SupportsIndex | None = None,
         address: str | None = None,
         autoscale: bool = False,
-        progress: Callable[[Progress], object] | None = None,
+        progress: Callable[[ScanProgress], object] | None = None,
         cancel: threading.Event | None = None,
     ) -> ScanResult:
         """The findings in files, directories, globs and named pipes, with the totals of the scan.
@@ -201,7 +201,7 @@ class Scanner:
         workers: SupportsIndex | None = None,
         address: str | None = None,
         autoscale: bool = False,
-        progress: Callable[[Progress], object] | None = None,
+        progress: Callable[[ScanProgress], object] | None = None,
         cancel: threading.Event | None = None,
     ) -> PathScan:
         """Begin a scan of files, directories, globs and named pipes: an iterator over the findings.
@@ -220,7 +220,7 @@ class Scanner:
         run = PathRun(
             _names(paths),
             walk_options(include, exclude, max_file_size, respect_gitignore, follow_symlinks),
-            Workers.of(workers, address, autoscale=autoscale),
+            WorkerOptions.of(workers, address, autoscale=autoscale),
             self._loaded.data,
             self._config,
             self._engines,
