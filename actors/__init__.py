@@ -1,3 +1,1 @@
-"""The Ray side: actors that own a ScanEngine, a pool of them for the driver, and jobs. Nothing else
-imports ray.
-"""
+"""The Ray side: actors, a pool of them, and jobs. Nothing else imports ray."""

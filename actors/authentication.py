@@ -31,8 +31,9 @@ _set_here = False
 
 
 def settle(target: str, *, client: bool = False) -> str:
-    """See to it that Ray can connect to the host:port: "" or why that is in vain. `client`: it
-    serves ray:// there.
+    """See to it that Ray can connect to the host:port; "" or why it can't.
+
+    `client`: it serves ray:// there.
 
     Nobody who answers there is no reason: Ray says that itself.
     """
@@ -45,8 +46,9 @@ def settle(target: str, *, client: bool = False) -> str:
 
 
 def use_token_if(asked: bool | None) -> str:
-    """Have Ray send the token that is there if a cluster asks for one: "" or why it can't. `asked`:
-    None for not known.
+    """Have Ray send its token if a cluster asks for one; "" or why it can't.
+
+    `asked`: None for not known.
 
     It is told to Ray by RAY_AUTH_MODE, unless the user has set that, and taken back for the next
     cluster.
@@ -75,9 +77,7 @@ def use_token_if(asked: bool | None) -> str:
 
 
 def let_ray_choose() -> None:
-    """For a cluster that Ray is about to start: it sets RAY_AUTH_MODE itself, which is not for the
-    next one either.
-    """
+    """Leave RAY_AUTH_MODE to Ray, which is about to start a cluster and sets it for that one only."""
     global _set_here
     use_token_if(None)
     _set_here = _MODE not in os.environ
@@ -102,8 +102,9 @@ def _source() -> str:
 
 
 def asks(target: str, client: bool = False, head: Sequence[tuple[str, str]] = ()) -> bool | None:
-    """Whether a call with that head is turned away for want of a token; None when nobody answers
-    there as a cluster does.
+    """Whether a call with that head is refused for want of a token.
+
+    None when nobody answers there as a cluster does.
     """
     import grpc
 
@@ -118,9 +119,11 @@ def asks(target: str, client: bool = False, head: Sequence[tuple[str, str]] = ()
 
 
 def token_without_a_file() -> dict[str, str]:
-    """What to set so that a local cluster has a token where Ray can't keep one: no home folder, or
-    one that can't be written. Nothing elsewhere. The token then lives as long as the cluster, in
-    its processes' environment, which nobody but this user can read.
+    """Environment variables with a token for a local cluster, where Ray can't keep one in a file.
+
+    That is so without a home folder, or with one that can't be written; elsewhere there is nothing
+    to set. The token lives as long as the cluster, in its processes' environment, which nobody but
+    this user can read.
     """
     try:
         protect_token_file()

@@ -1,5 +1,4 @@
-"""Which Ray cluster a pool works on: joining one, starting one on this machine, and what may be
-placed on it.
+"""Which Ray cluster a pool works on: joining or starting it, and what may be placed on it.
 
 Everything that is global in Ray (one connection per process, its environment, its token file) is
 handled here.
@@ -77,8 +76,9 @@ class InfeasibleError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A cluster's size: live nodes, their GPUs and CPUs, in use or not, and how many workers of one
-    kind fit on them.
+    """A cluster's size, whether in use or not.
+
+    The live nodes, their GPUs and CPUs, and how many workers of one kind fit on them.
     """
 
     nodes: int
@@ -95,8 +95,7 @@ def connect(
     runtime_env: Mapping[str, Any] | None,
     log_to_driver: bool,
 ) -> bool:
-    """Have Ray connected; whether this call did it (and `ray.shutdown()` is therefore the caller's
-    to do).
+    """Have Ray connected; whether this call did it, so that `ray.shutdown()` is the caller's to do.
 
     A connection that the process has already is used as it is. Else `address` counts: None
     (RAY_ADDRESS, which is set inside a Ray job; without it a fresh cluster on this machine),
@@ -160,8 +159,9 @@ def starts_here(address: str | None) -> bool:
 
 
 def _reach(address: str) -> None:
-    """Raise ClusterError where nobody listens at a host:port: Ray would go on trying for as long as
-    one lets it.
+    """Raise ClusterError where nobody listens at a host:port.
+
+    Ray would go on trying for as long as one lets it.
 
     Ray Client's own attempts (ray://) come to an end, and may go through a proxy.
     """
@@ -225,9 +225,10 @@ def _start_local(cpus: int, gpus: int | None, options: dict[str, Any]) -> None:
 
 
 class _OwnPathOnly(JobConfig):  # type: ignore[misc]
-    """What Ray does for this driver's workers, but for one thing: it puts the driver's working
-    directory, and its script's, in front of their `sys.path`, and the working directory is what is
-    scanned, often.
+    """Ray's configuration of a driver's workers, without the driver's working directory.
+
+    Ray puts that, and its script's folder, in front of their `sys.path`; and the working directory
+    is often what is scanned.
     """
 
     def __init__(self, runtime_env: Mapping[str, Any] | None) -> None:
@@ -249,9 +250,7 @@ class _OwnPathOnly(JobConfig):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _no_folder_of_uv() -> Iterator[None]:
-    """Keep Ray from sending the working directory to its workers as code, as it does below `uv
-    run`.
-    """
+    """Keep Ray from sending the working directory to its workers as code, as it does in `uv run`."""
     name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
     before = getattr(ray_constants, name)
     # who says himself that he wants it gets it
@@ -264,9 +263,7 @@ def _no_folder_of_uv() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started inside; what the user has set
-    stays.
-    """
+    """Set variables for the processes that are started inside; what the user has set stays."""
     ours = {k: v for k, v in defaults.items() if k not in os.environ}
     os.environ.update(ours)
     try:
@@ -277,8 +274,9 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
 
 
 def room_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> Room:
-    """How many workers that need `per_worker` (resource: amount) the connected cluster's live nodes
-    hold, when idle.
+    """How many workers the connected cluster's live nodes hold, when idle.
+
+    `per_worker`: what one needs, as resource: amount.
 
     `without`: the ids of nodes that do not count.
     """
@@ -308,16 +306,12 @@ def host_of(node: str) -> str:
 
 
 def lives(node: str) -> bool:
-    """Whether the node with this id is part of the connected cluster, as far as the cluster
-    knows.
-    """
+    """Whether the node with this id is alive, as far as the connected cluster knows."""
     return any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())
 
 
 def cpus_beside(gpus: int) -> int:
-    """The CPUs of this worker's node that go with so many of its GPUs, in use or not; 0 outside
-    Ray.
-    """
+    """The CPUs of this node that go with so many of its GPUs, in use or not; 0 outside Ray."""
     if not ray.is_initialized():
         return 0
     own = ray.get_runtime_context().get_node_id()
@@ -332,7 +326,5 @@ def cpus_beside(gpus: int) -> int:
 
 
 def this_package() -> dict[str, Any]:
-    """A runtime_env that brings the running vyre_dist to workers without it; what it imports they
-    must have.
-    """
+    """A runtime_env that brings this vyre_dist to workers; what it imports they must have."""
     return {"py_modules": [str(Path(vyre_dist.__file__).parent)]}

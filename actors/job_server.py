@@ -1,6 +1,4 @@
-"""The job server of a Ray cluster: finding it, its token, and patience with what is wrong with it
-for a moment only.
-"""
+"""The job server of a Ray cluster: its address, its token, and retries while it is not well."""
 
 from __future__ import annotations
 
@@ -38,8 +36,9 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 class JobServerError(UsageError):
-    """The cluster's job server can't be reached, or does not take the job. `address` as it was
-    asked for.
+    """The cluster's job server can't be reached, or does not take the job.
+
+    `address`: as it was asked for.
     """
 
     def __init__(self, address: str | None, found: str) -> None:
@@ -48,9 +47,10 @@ class JobServerError(UsageError):
 
 
 def open_client(address: str | None, warn: Warn) -> JobSubmissionClient:
-    """A client of the server at `address`: http://HOST:PORT, HOST:PORT, or a cluster's own address,
-    which Ray looks up; None for the environment's, else this machine's cluster. Raises
-    JobServerError.
+    """A client of the job server at `address`. Raises JobServerError.
+
+    `address`: http://HOST:PORT, HOST:PORT, or a cluster's own address, which Ray looks up; None for
+    the environment's, else this machine's cluster.
     """
     import logging
 
@@ -80,9 +80,7 @@ def open_client(address: str | None, warn: Warn) -> JobSubmissionClient:
 
 
 def patiently(call: Callable[[], _T], warn: Warn) -> _T:
-    """What `call` returns. For PATIENCE_SECONDS what it raises is taken for passing, where it looks
-    so.
-    """
+    """What `call` returns; what it raises is retried for PATIENCE_SECONDS, if it looks passing."""
     until, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
     while True:
         try:
@@ -118,8 +116,9 @@ def _url(address: str) -> str:
 
 
 def _server_at(asked: str) -> str:
-    """`asked` for Ray's client: a URL, once somebody speaks HTTP there; with a token if he wants
-    one.
+    """The URL at which somebody speaks HTTP, or a cluster's address, for Ray's client.
+
+    Where a token is asked for, Ray is told to send it.
     """
     import requests
 
@@ -147,9 +146,7 @@ def _server_at(asked: str) -> str:
 
 
 def _of_a_cluster(asked: str) -> str:
-    """A cluster's own address, where Ray's client asks for its job server; see to it that it is let
-    in.
-    """
+    """A cluster's own address, at which Ray's client asks for its job server and is let in."""
     from vyre_dist.actors.authentication import asks, settle
     from vyre_dist.actors.cluster import target_of
 

@@ -38,9 +38,7 @@ _UPLOADED = "files"
 
 
 class JobLostError(VyreError):
-    """The connection to the job server was lost after the job had been submitted: how it ends is
-    not known.
-    """
+    """The connection was lost after the job had been submitted: how it ends is not known."""
 
     def __init__(self, address: str | None, submission_id: str, found: str) -> None:
         super().__init__(
@@ -61,8 +59,9 @@ class _OutputError(Exception):
 
 
 class JobFailedError(VyreError):
-    """A job that ended without telling a scan's outcome. `status` is Ray's; `exit_code` None when
-    its driver has none.
+    """A job that ended without telling a scan's outcome.
+
+    `status` is Ray's; `exit_code` is None when its driver has none.
     """
 
     def __init__(self, submission_id: str, status: str, exit_code: int | None, detail: str) -> None:
@@ -105,8 +104,7 @@ def submit_scan(
     write: Callable[[str], object] = sys.stdout.write,
     warn: Callable[[str], object] = lambda _: None,
 ) -> int:
-    """Run `vyre-dist ENTRYPOINT_ARGV…` (["scan", PATH, …]) as a job on the head node, and return
-    the scan's exit code.
+    """Run `vyre-dist ENTRYPOINT_ARGV…` as a job on the head node; the scan's exit code.
 
     `address`: the job server (http://HEAD:8265, or HEAD:8265); None for RAY_ADDRESS or this
     machine's cluster. `working_dir` is uploaded, and is where the job runs; nothing is imported
@@ -205,8 +203,9 @@ def _known(client: JobSubmissionClient, job: str) -> bool:
 
 
 def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
-    """Stop the job, or say that it may go on: whoever calls this is being interrupted, and that
-    must not get lost.
+    """Stop the job, or say that it may go on.
+
+    It does not raise: its caller is being interrupted, and that must not get lost.
     """
     try:
         client.stop_job(job)
@@ -221,9 +220,7 @@ def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object])
 def _follow(
     client: JobSubmissionClient, job: str, write: Callable[[str], object], warn: Warn
 ) -> None:
-    """Write the job's output as it comes, until it has ended; a connection that breaks is taken up
-    again.
-    """
+    """Write the job's output as it comes, until it has ended; connect again where that breaks."""
     import asyncio
 
     written = 0

@@ -16,8 +16,9 @@ VARIABLE = "VYRE_DIST_OUTCOME"
 
 
 def tell(code: int) -> None:
-    """Write the line, if somebody asked for it. Where it can't be written nobody is left to believe
-    the code.
+    """Write the line, if somebody asked for it.
+
+    Where it can't be written, whoever reads the log does not believe the code.
     """
     if word := os.environ.get(VARIABLE):
         with contextlib.suppress(OSError):

@@ -1,5 +1,4 @@
-"""RayPool: workers that are Ray actors. It carries out what the driver's state machine decides, and
-says what happened.
+"""RayPool: workers that are Ray actors, for the driver's state machine.
 
 Ray retries and restarts nothing here (max_restarts and max_task_retries are 0): retries are counted
 in one place, the machine.
@@ -77,8 +76,9 @@ _DETAIL_CHARACTERS = 400
 
 @dataclass(slots=True)
 class _Probe:
-    """An actor that could not be reached: until when it may answer, and the tasks whose answers
-    were lost on the way.
+    """An actor that could not be reached.
+
+    `deadline`: until when it may answer. `lost`: the tasks whose answers were lost on the way.
     """
 
     deadline: float
@@ -87,8 +87,10 @@ class _Probe:
 
 
 class RayPool:
-    """At most `workers` actors (None: one for each GPU of the cluster if the backend may use one,
-    else one for each CPU).
+    """At most `workers` actors.
+
+    `workers`: None for one for each GPU of the cluster if the backend may use one, else one for
+    each CPU.
 
     One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see
     ScanActor.
@@ -290,8 +292,9 @@ class RayPool:
     # --- actors that can't be reached
 
     def _unavailable(self, worker: int, task_id: int) -> None:
-        """Whether the task was done is not known, nor whether the actor lives: hold the task's fate
-        until it says.
+        """Hold a task's fate until its actor answers again, or is given up.
+
+        Whether the task was done is not known, nor whether the actor lives.
         """
         now = time.monotonic()
         probe = self._probes.setdefault(worker, _Probe(now + self._probe_seconds))
@@ -329,8 +332,9 @@ class RayPool:
         events.append(WorkerLost(worker, who + _in_a_line(error), unrelated_to_tasks))
 
     def _refuse(self, worker: int, node: str, host: str, why: str, events: list[Event]) -> None:
-        """Leave out the worker's node, where any other would meet the same. Others may find room
-        elsewhere.
+        """Leave out the worker's node, where any other would meet the same.
+
+        Others may find room elsewhere.
         """
         self._forget(worker)
         if node:
@@ -344,8 +348,9 @@ class RayPool:
         events.append(WorkerRefused(worker, why, node, room))
 
     def _lose_gpu(self, worker: int, why: str, events: list[Event]) -> None:
-        """A GPU was of no use after all: leave the worker out or, where nobody has asked for GPUs,
-        go on without.
+        """Leave out a worker whose GPU is of no use after all.
+
+        Where nobody asked for a GPU, go on with its processors.
         """
         facts = self.facts[worker]
         if self._spec.config.backend != "auto":
@@ -391,8 +396,10 @@ class RayPool:
         self._arguments = ()
 
     def disconnect(self) -> None:
-        """Shut Ray down, if this pool connected or started it. For some seconds SIGTERM then ends
-        the process at once, whatever handler it has: what must not be lost is to be safe before.
+        """Shut Ray down, if this pool connected or started it.
+
+        For some seconds SIGTERM then ends the process at once, whatever handler it has: what must
+        not be lost has to be safe before.
         """
         if self._owns_ray and ray.is_initialized():
             with handlers_restored():
@@ -401,9 +408,7 @@ class RayPool:
 
 
 def _absolute(task: Task, cwd: str) -> Task:
-    """`task` for a process with another working directory: a relative path is opened where the
-    driver would open it.
-    """
+    """`task` with relative paths made absolute, for a process with another working directory."""
     if isinstance(task, ScanTask):
         return ScanTask(
             tuple([_absolute_item(item, cwd) for item in task.pieces]), task.threshold_pct

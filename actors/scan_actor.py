@@ -1,5 +1,4 @@
-"""ScanActor: what runs on a cluster's worker. It owns a ScanEngine or a GPU, answers bytes with
-bytes, and decides nothing.
+"""ScanActor: what runs on a cluster's worker. It answers bytes with bytes and decides nothing.
 
 Also how those bytes look. The class is plain: ray_pool.py makes an actor of it, a test can call it
 as it is.
@@ -57,8 +56,7 @@ def from_wire(message: Wire) -> bytes:
 
 
 class ScanActor:
-    """One worker: a ScanEngine with a speculator of its own, whose tasks are done one after
-    another, in the order given.
+    """One worker: a ScanEngine whose tasks are done one after another, in the order given.
 
     With a GPU it is a Team of processes which have an engine each, and the GPU together: at most
     one for each CPU that goes with the GPU on its node, but for the one that the GPU's own process
@@ -67,8 +65,9 @@ class ScanActor:
     """
 
     def __init__(self, pack: bytes, config: Mapping[str, Any]) -> None:
-        """Keep what `ready` will load: an exception in here would cost Ray the actor, and us the
-        reason.
+        """Keep what `ready` will load.
+
+        An exception in here would cost Ray the actor, and us the reason.
 
         `pack`: from encode_pack. `config`: EngineConfig's fields.
         """
@@ -79,9 +78,7 @@ class ScanActor:
         self._lock = threading.Lock()
 
     def ready(self) -> bytes:
-        """Load the pack, once. The answer says who this is, or why it can't work; read_ready reads
-        it.
-        """
+        """Load the pack, once. The answer is for read_ready: who this is, or why it can't work."""
         try:
             with self._lock:
                 if self._run is None:
@@ -162,9 +159,7 @@ def read_ready(data: bytes) -> WorkerFacts | str:
 
 
 def read_place(data: bytes) -> tuple[str, str]:
-    """(Ray's id of the node, its host's name) of whoever answered to `ready`; "" for what it does
-    not say.
-    """
+    """(Ray's id of the node, its host's name) of whoever answered to `ready`; "" for not said."""
     place = next((part for part in _unpacked(data)[2:] if isinstance(part, dict)), {})
     return str(place.get("node", "")), str(place.get("host", ""))
 

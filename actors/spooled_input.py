@@ -1,6 +1,4 @@
-"""Standard input and pipes, for workers that may be on other nodes: the driver's copy has no name
-that they could open.
-"""
+"""Standard input and pipes, for workers on other nodes, which could not open the driver's copy."""
 
 from __future__ import annotations
 
@@ -29,8 +27,9 @@ def carried(task: Task) -> Task:
 
 
 def bound_to_this_node(task: Task) -> bool:
-    """Whether a worker must be on the driver's node to open what is in `task` (as `carried` gives
-    it).
+    """Whether only a worker on the driver's node can open what is in `task`.
+
+    `task`: as `carried` gives it.
     """
     items: tuple[Item, ...] = task.pieces if isinstance(task, ScanTask) else (task.piece,)
     return any(map(_is_spooled, items))

@@ -1,3 +1,1 @@
-"""The driver: plans a scan, feeds a pool of workers, merges what they report. It never sees a
-document's bytes.
-"""
+"""The driver: plans a scan, feeds a pool of workers, merges results. It sees no document's bytes."""

@@ -1,5 +1,4 @@
-"""What can happen to a scan (events) and what is to be done about it (actions): the driver's
-vocabulary.
+"""The driver's vocabulary: what can happen to a scan (events), what is to be done (actions).
 
 Plain frozen data. Pools make events and carry out actions; the state machine in machine.py turns
 one into the other.
@@ -57,9 +56,7 @@ class WorkerRefused:
 
 @dataclass(frozen=True, slots=True)
 class PoolRefused:
-    """No worker can do what was asked for, not even those that had begun (there is no GPU after
-    all).
-    """
+    """No worker can do what was asked for, not even those that had begun (there is no GPU)."""
 
     detail: str
 
@@ -84,8 +81,9 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlanned:
-    """The plan's next shard, in the order of the documents. `documents`: those of the pieces whose
-    first is in it, whole.
+    """The plan's next shard, in the order of the documents.
+
+    `documents`: those whose first piece is in it, whole.
     """
 
     pieces: tuple[Item, ...]
@@ -149,8 +147,9 @@ class PlanMore:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """These findings are final; they come in the order of the documents, whatever order the work
-    was done in.
+    """These findings are final.
+
+    They come in the order of the documents, whatever order the work was done in.
     """
 
     rows: list[FindingRow]
@@ -195,8 +194,9 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The scan can't go on; what was emitted so far stands. `refused`: a worker could not start,
-    and never will.
+    """The scan can't go on; what was emitted so far stands.
+
+    `refused`: a worker could not start, and never will.
     """
 
     detail: str

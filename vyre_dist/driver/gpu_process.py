@@ -64,9 +64,7 @@ class GpuProcess:
         self.promising = self.found = False
 
     def start(self) -> None:
-        """Raises UsageError when the folder for temporary files has too long a path for a
-        socket.
-        """
+        """Start it. Raises UsageError when the path of the folder for its socket is too long."""
         with signals_blocked(spawns=True):
             parent = temporary_directory()
             try:
@@ -144,9 +142,7 @@ class GpuProcess:
         return reason
 
     def first_look(self) -> str:
-        """Wait a while until the GPU is promising; why there is none, or "" where nothing has been
-        said yet.
-        """
+        """Wait a while until the GPU is promising; why there is none, or "" if nothing was said."""
         return self._wait(lambda: self.promising, LOOK_SECONDS) or ""
 
     def wait_until_found(self) -> str:
@@ -167,8 +163,9 @@ class GpuProcess:
         return ""
 
     def open_ends(self) -> list[Closable]:
-        """What a forked worker has to close: while it is open there, nobody sees that it is closed
-        here.
+        """What a forked worker has to close.
+
+        While it is open there, nobody sees that it is closed here.
         """
         return [self._listener, self._pack, *([] if self.connection.closed else [self.connection])]
 
@@ -192,8 +189,7 @@ class GpuProcess:
 def _own_gpu(
     parent: Connection, listener: socket.socket, pack: Connection, config: EngineConfig
 ) -> None:
-    """The process's life: look at the device, put the rules on it, say so each time; then serve
-    until the parent is gone.
+    """The process's life: find the device, put the rules on it, serve until the parent is gone.
 
     `pack`: holds an open file with the rules.
     """

@@ -1,5 +1,6 @@
-"""LocalPool: workers that are processes of this machine. No Ray: a small scan is over before Ray
-would have started.
+"""LocalPool: workers that are processes of this machine.
+
+Without Ray: a small scan is over before Ray would have started.
 """
 
 from __future__ import annotations
@@ -80,8 +81,9 @@ class _Worker:
 
 
 class LocalPool:
-    """At most `workers` processes (None: one for each processor this process may use). With the
-    cuda backend there is one more: it owns the GPU and scans what the others read.
+    """At most `workers` processes; None for one for each processor this process may use.
+
+    With the cuda backend there is one more: it owns the GPU and scans what the others read.
 
     `start_method`: fork where that is safe (Linux, no other threads yet), else spawn: a process
     that is spawned forks the workers. Either way the pack is loaded once, and a worker is up in
@@ -139,8 +141,9 @@ class LocalPool:
         return range(self._count)
 
     def begin(self, worker: int) -> None:
-        """See WorkerPool. Where files, processes or memory are short for another one, those that
-        there are go on; one of many pools raises OSError.
+        """See WorkerPool. Where files, processes or memory are short, the others go on.
+
+        Raises OSError instead with `raise_when_short`.
         """
         if self._refused:
             return
@@ -185,9 +188,10 @@ class LocalPool:
             w.child.connection.send_bytes(encode_task(task))
 
     def call(self, worker: int, task: bytes) -> bytes | Lost:
-        """The answer to a task, or how the worker ended: for a caller that waits for one worker,
-        and has the others called from other threads. Not to be mixed with `submit` and `poll` once
-        all are ready.
+        """The answer to a task, or how the worker ended.
+
+        For a caller that waits for one worker, and has the others called from other threads. Not to
+        be mixed with `submit` and `poll` once all are ready.
         """
         child = self._workers[worker].child
         try:
@@ -264,9 +268,7 @@ class LocalPool:
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
 
     def replace(self, worker: int) -> None:
-        """See WorkerPool. One that can't be started is lost, too, which `poll` says after a
-        while.
-        """
+        """See WorkerPool. `poll` says after a while that one was lost that can't be started."""
         before = self._workers[worker].child
         before.end()
         try:

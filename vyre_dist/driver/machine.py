@@ -75,8 +75,9 @@ class ScanMachine:
         config: MachineConfig | None = None,
         at_once: int | None = None,
     ) -> None:
-        """`workers`: the numbers of all there may be. `at_once`: how many of them may be starting
-        at the same time.
+        """`workers`: the numbers of all there may be.
+
+        `at_once`: how many of them may be starting at the same time.
         """
         self.config = config or MachineConfig()
         self.totals = Totals()
@@ -161,9 +162,7 @@ class ScanMachine:
         self._queue.add(ScanTask(event.pieces), number)
 
     def _assign(self, actions: list[Action]) -> None:
-        """Give queued tasks to the workers that have fewest, up to the depth; start workers for the
-        others.
-        """
+        """Give queued tasks to the workers that have fewest, up to the depth; start more workers."""
         self._give_out(range(1, 2), actions)
         while self._workforce.wanted(len(self._queue)):
             actions.append(StartWorker(self._workforce.begin()))
@@ -216,9 +215,7 @@ class ScanMachine:
         self._queue.close(assignment)
 
     def _queue_rest(self, assignment: Assignment, undone: int) -> None:
-        """Queue what a worker left of a task, in two halves: there was more in it than anybody
-        knew.
-        """
+        """Queue what a worker left of a task, in two halves: there was more in it than was known."""
         if not isinstance(assignment.task, ScanTask):
             raise AssertionError("a join was left undone")
         pieces = assignment.task.pieces
@@ -320,8 +317,9 @@ class ScanMachine:
         return cut
 
     def _again(self, assignment: Assignment, detail: str, actions: list[Action]) -> bool:
-        """Retry a task that failed. One that keeps failing is cut in two (True), or its only
-        document given up.
+        """Retry a task that failed; whether it was cut in two.
+
+        That is done to one that keeps failing; if it has one document only, that is given up.
         """
         self.totals.retries += 1
         self._queue.close(assignment)

@@ -1,6 +1,4 @@
-"""The plan: inputs in, shards out, lazily. It numbers documents and remembers the paths that
-results refer to.
-"""
+"""Plan: inputs in, shards out, lazily. It numbers documents and remembers their paths."""
 
 from __future__ import annotations
 
@@ -55,9 +53,7 @@ class Plan:
         return self._paths[document]
 
     def forget(self, documents: Iterable[int]) -> None:
-        """Let go of the paths of documents that nothing more will be said of, nor of any that were
-        planned before them.
-        """
+        """Let go of the paths of documents, and of all that were planned before them."""
         self._paths.forget_to(max(documents, default=-1))
 
     def _items(

@@ -21,8 +21,9 @@ class WorkerSpec:
 
 
 class WorkerPool(Protocol):
-    """Workers numbered 0 … n-1. All methods are called from one thread; tasks of one worker are
-    done in the order given.
+    """Workers numbered 0 … n-1.
+
+    All methods are called from one thread; tasks of one worker are done in the order given.
 
     `at_once`: how many workers may be starting at the same time.
     """
@@ -38,8 +39,9 @@ class WorkerPool(Protocol):
         ...
 
     def begin(self, worker: int) -> None:
-        """Begin to start a worker. It says WorkerReady, WorkerRefused or WorkerLost through poll,
-        or the pool says PoolRefused.
+        """Begin to start a worker.
+
+        `poll` then gives its WorkerReady, WorkerRefused or WorkerLost, or the pool's PoolRefused.
         """
         ...
 
@@ -56,8 +58,7 @@ class WorkerPool(Protocol):
         ...
 
     def unusable(self) -> str:
-        """When all tasks are done: why what was asked for could not have been used; "" if it was,
-        or could have been.
+        """When all tasks are done: why what was asked for could not have been used; "" if it could.
 
         Waits for what is still starting: that a scan was over before is no reason to keep quiet
         about it.
@@ -65,8 +66,9 @@ class WorkerPool(Protocol):
         ...
 
     def notes(self) -> Sequence[str]:
-        """What the user should know about where the workers ran, a line each; asked when all is
-        done, also after `close`.
+        """What the user should know about where the workers ran, a line each.
+
+        Asked when all is done, also after `close`.
         """
         ...
 

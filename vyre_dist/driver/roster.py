@@ -27,9 +27,7 @@ class WorkerUse:
 
     @property
     def backend(self) -> str:
-        """The one that scanned most of its bytes; of a worker that scanned nothing, the one it was
-        opened with.
-        """
+        """The one that scanned most of its bytes; without any, the one it was opened with."""
         return max(self.scanned, key=lambda name: self.scanned[name], default=self.facts.backend)
 
     def add(self, result: TaskResult) -> None:
@@ -45,8 +43,9 @@ class WorkerUse:
 
 
 class Roster:
-    """All workers that were ready at some time, in that order. One that took another's place on the
-    same node with the same things is counted with it.
+    """All workers that were ready at some time, in that order.
+
+    One that took another's place on the same node with the same resources is counted with it.
     """
 
     def __init__(self) -> None:

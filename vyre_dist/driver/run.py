@@ -87,9 +87,11 @@ class ScanOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Who is told what. `progress` gets the totals after every round of events, and the plan.
-    `threshold` says from which commit rate on speculation pays for a kind of worker, if that is
-    known; it is asked once for each kind.
+    """Who is told what.
+
+    `progress` gets the totals after every round of events, and the plan. `threshold` says from
+    which commit rate on speculation pays for a kind of worker, if that is known; it is asked once
+    for each kind.
     """
 
     findings: Callable[[Sequence[Finding]], None]

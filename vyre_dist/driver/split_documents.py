@@ -23,7 +23,9 @@ from vyre_dist.engine.tasks import (
 
 @dataclass(slots=True)
 class _SplitDocument:
-    """`shard`: where its findings are reported. `missing`: bytes of it that no part covers yet.
+    """A document in pieces that are not all done.
+
+    `shard`: where its findings are reported. `missing`: bytes of it that no part covers yet.
     `rows`: findings by path, which wait for the parts.
     """
 
@@ -67,9 +69,7 @@ class SplitDocuments:
             self._queue.add(ScanTask((part,)), shard, first=True)
 
     def keep_rows(self, rows: list[FindingRow], shard: int) -> None:
-        """Put findings where they wait for their turn; those of a piece wait for the other pieces
-        first.
-        """
+        """Put findings where they wait: in their shard, or with the other pieces of their document."""
         shard_rows = self._shards[shard].rows
         if not self._split:
             shard_rows += rows

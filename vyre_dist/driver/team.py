@@ -1,5 +1,4 @@
-"""Team: the processes of one worker that owns a GPU. One reads and finds while others wait for the
-device.
+"""Team: the processes of one worker that owns a GPU: some read and find while others wait for it.
 
 To the driver they are one worker, which does as many tasks at the same time.
 """
@@ -27,8 +26,9 @@ _ATTEMPTS = 8
 
 
 class Team:
-    """At most `processes` workers in a LocalPool, started when there is a task for them. `run` may
-    be called from as many threads. Close it.
+    """At most `processes` workers in a LocalPool, started when there is a task for them. Close it.
+
+    `run` may be called from as many threads.
     """
 
     def __init__(self, spec: WorkerSpec, processes: int) -> None:
@@ -93,8 +93,10 @@ class Team:
                 return
 
     def run(self, task: bytes) -> bytes:
-        """Have an idle process do a task; the answer, for read_answer. A process that ends instead
-        is replaced: if the task may be the reason the answer says so, else another process does it.
+        """Have an idle process do a task; the answer, for read_answer.
+
+        A process that ends instead is replaced. If the task may be the reason the answer says so,
+        else another process does it.
 
         Raises GpuGoneError when nobody owns the GPU any more, WorkerUnusableError when no process
         lives long enough to begin.

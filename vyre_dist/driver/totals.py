@@ -20,8 +20,9 @@ class Totals(Metrics):
     trials: TrialSums = NO_TRIALS
 
     def add(self, result: TaskResult, skipped: int) -> None:
-        """Count a finished task; `skipped`: how many documents it skipped that no other task will
-        speak of.
+        """Count a finished task.
+
+        `skipped`: how many documents it skipped that no other task will report.
         """
         self.add_metrics(result)
         self.skipped += skipped

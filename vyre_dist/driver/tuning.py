@@ -1,5 +1,4 @@
-"""Tuning: what earlier runs learned about fused against serial, taken from the autotune store, and
-what this run learned.
+"""Tuning: fused against serial, as earlier runs measured it and as this run did.
 
 The store is asked when the first worker of a kind is ready, for 0.4 s at most, and told once after
 all are done.
@@ -48,9 +47,7 @@ class Tuning:
         )
 
     def threshold_pct(self, store: AutotuneStore) -> int | None:
-        """The measured break-even commit rate, if the store has one; waits at most 0.4 s for a
-        server.
-        """
+        """The measured break-even commit rate, if the store has one; waits 0.4 s at most."""
         wanted = [
             (AutotuneKey.of(spec, self.adapter_id), spec) for spec in (self._fused, self._serial)
         ]
@@ -68,9 +65,7 @@ class Tuning:
         return max(known, default=None)
 
     def publish(self, store: AutotuneStore, uses: Sequence[WorkerUse]) -> PublishedRace | None:
-        """Offer what the trials of workers of this kind showed; None when they were too few to
-        tell.
-        """
+        """Offer what the trials of workers of this kind showed; None when they were too few."""
         tried = functools.reduce(TrialSums.plus, (use.trials for use in uses))
         if min(tried.fused_bytes, tried.serial_bytes) < _ENOUGH_BYTES:
             return None

@@ -1,6 +1,4 @@
-"""Watchdog: notices that nothing has been happening for too long, once each time. It has no clock
-of its own.
-"""
+"""Watchdog: notices once that nothing has been happening for too long. It has no clock."""
 
 from __future__ import annotations
 

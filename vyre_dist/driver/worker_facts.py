@@ -15,8 +15,9 @@ from vyre_dist import __version__
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """Who a worker is. `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave
-    it.
+    """Who a worker is.
+
+    `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
 
     `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its
     product name. `processes`: how many tasks it does at the same time. `version`: vyre-dist's;
@@ -52,8 +53,9 @@ def facts_of(
     processes: int = 1,
     pid: int = 0,
 ) -> WorkerFacts:
-    """The facts of a worker of this machine, by default this process. `gpu`: the product that the
-    cuda backend uses.
+    """The facts of a worker of this machine, by default this process.
+
+    `gpu`: the product that the cuda backend uses.
     """
     on_gpu = backend == "cuda"
     return WorkerFacts(
@@ -96,8 +98,7 @@ def _nvidia_driver() -> str:
 
 @cache
 def _versions(*names: str) -> dict[str, str]:
-    """The versions of the distributions that are installed, told by the names of their metadata's
-    folders.
+    """The installed versions of these distributions, from the names of their metadata's folders.
 
     importlib.metadata would read these, with a parser for e-mail that takes as long to import as a
     tenth of a small scan.

@@ -61,8 +61,9 @@ def worker_load(spec: WorkerSpec, gpu: str) -> bytes:
 
 
 def load_worker(load: bytes) -> Callable[[Connection], None]:
-    """What serves a worker's connection. An engine that can't be opened is told there, where the
-    pool hears of it.
+    """What serves a worker's connection.
+
+    An engine that can't be opened is told there, where the pool hears of it.
     """
     pack, config, gpu = msgpack.unpackb(load, unicode_errors="surrogateescape")
     try:

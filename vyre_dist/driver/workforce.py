@@ -52,9 +52,7 @@ class Workforce:
     # --- starting
 
     def wanted(self, queued: int) -> bool:
-        """Whether to begin one more worker, as `queued` tasks are more than those that are starting
-        will take.
-        """
+        """Whether to begin one more worker: more tasks are queued than those starting will take."""
         return (
             bool(self._idle)
             and queued > len(self._starting)
@@ -78,9 +76,7 @@ class Workforce:
         self._note_capacity(worker)
 
     def lost(self, worker: int) -> list[int]:
-        """The worker is gone and another is starting under its number. What it had in hand, oldest
-        first.
-        """
+        """The worker is gone and another is starting under its number. Its tasks, oldest first."""
         self._know(worker)
         tasks = list(self.assigned[worker])
         self.assigned[worker].clear()
@@ -90,9 +86,7 @@ class Workforce:
         return tasks
 
     def leave_out(self, worker: int, most: int) -> list[int]:
-        """The worker is gone and nobody is starting; there may be `most` workers from now on. What
-        it had in hand.
-        """
+        """The worker is gone and no other starts; there may be `most` from now on. Its tasks."""
         tasks = self.lost(worker)
         self._starting.discard(worker)
         del self.assigned[worker]
@@ -109,8 +103,7 @@ class Workforce:
     # --- tasks
 
     def takers(self, queued: int, depths: range) -> Iterator[int]:
-        """The workers that get the next of `queued` tasks, one after the other, up to each of
-        `depths` in turn.
+        """The workers that get the next of `queued` tasks, up to each of `depths` in turn.
 
         Nobody gets a task behind another one if a worker that is starting can do it sooner.
         """
@@ -123,12 +116,12 @@ class Workforce:
                     yield worker
 
     def give(self, worker: int, task_id: int) -> None:
-        """The worker has one task more in hand."""
+        """The worker has one task more."""
         self.assigned[worker].append(task_id)
         self._note_capacity(worker)
 
     def take(self, worker: int, task_id: int) -> bool:
-        """Whether `worker` had the task in hand; it has no longer."""
+        """Whether `worker` had the task; it has no longer."""
         assigned = self.assigned.get(worker)
         if assigned is None or task_id not in assigned:
             return False
@@ -145,9 +138,7 @@ class Workforce:
         return {worker: tasks[0] for worker, tasks in self.assigned.items() if tasks}
 
     def _note_capacity(self, worker: int) -> None:
-        """Keep `_free` true: the ready workers that may be given more. A thousand are not looked
-        through at every event.
-        """
+        """Keep `_free` true: a thousand workers are not looked through at every event."""
         if worker in self._ready and self._free_capacity(worker) > 0:
             self._free.add(worker)
         else:

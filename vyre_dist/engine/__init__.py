@@ -19,9 +19,7 @@ _HOMES = {"ScanEngine": "worker"}
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when first used: a driver needs the tasks, not the engine, nor the
-    packs' loaders.
-    """
+    """Imports public names when first used: a driver needs the tasks, but not the engine."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -1,5 +1,6 @@
-"""TextColumns: where matches begin and end in the text of their lines, in UTF-16 code units, as
-editors and SARIF count.
+"""TextColumns: where matches begin and end in the text of their lines, in UTF-16 code units.
+
+Editors and SARIF count so.
 
 Text is UTF-8. What is not is read as most programs do: each longest beginning of a character, or
 else each byte, is one U+FFFD. So every byte offset has a column, and a match that cuts a character
@@ -17,8 +18,9 @@ _CHUNK = 1 << 20
 
 
 class TextColumns:
-    """The columns of one document's ascending matches. Of a line, no byte before a match is looked
-    at twice.
+    """The columns of one document's ascending matches.
+
+    Of a line, no byte before a match is looked at twice.
     """
 
     def __init__(self, document: Document) -> None:
@@ -30,8 +32,7 @@ class TextColumns:
         self._begun = b""
 
     def of(self, line_start: int, start: int, match: bytes) -> tuple[int, int, int]:
-        """(newlines in it, column of its first character, column after its last one) of a match at
-        `start`.
+        """(newlines in it, column of its first character, column after its last) of a match.
 
         `line_start`: where its first line begins. Columns count from 1; a byte order mark is no
         part of the text. Offsets must not descend from call to call.
@@ -75,9 +76,7 @@ class TextColumns:
         self._at = to
 
     def _goes_on(self, begun: bytes, offset: int) -> bool:
-        """Whether the byte at `offset` belongs to the same character as `begun`, which comes before
-        it.
-        """
+        """Whether the byte at `offset` belongs to the same character as `begun`, just before it."""
         following = self._after(offset, 1)
         return bool(following) and len((begun + following).decode("utf-8", "replace")) == 1
 
@@ -91,9 +90,7 @@ class TextColumns:
 
 
 def _count(begun: bytes, data: bytes) -> tuple[int, bytes]:
-    """The code units of begun + data, and what at its end may be the beginning of one character
-    more.
-    """
+    """The code units of begun + data, and what at its end may begin one character more."""
     if not begun and data.isascii():
         return len(data), b""
     data = begun + data

@@ -1,5 +1,4 @@
-"""Content: whether a file still has the bytes that its pieces were scanned from, whatever its times
-say.
+"""Content: whether a file still has the bytes that its pieces were scanned from.
 
 A file that is appended to has another size and another time of change after every write, and so has
 one that was cut and written anew. Only its bytes tell the two apart: each piece keeps a digest of
@@ -28,8 +27,9 @@ class Evidence(NamedTuple):
 
 
 def digest_of(data: bytes | memoryview) -> bytes:
-    """DIGEST_BYTES that tell `data` from other bytes: 18 GB/s, where SHA-1 makes 1.3 and CRC-32
-    1.5.
+    """DIGEST_BYTES that tell `data` from other bytes.
+
+    18 GB/s, where SHA-1 makes 1.3 and CRC-32 1.5.
     """
     return xxhash.xxh3_128_digest(data)
 
@@ -37,9 +37,7 @@ def digest_of(data: bytes | memoryview) -> bytes:
 def first_difference(
     evidence: Sequence[Evidence], read: Callable[[int, int], bytes]
 ) -> Evidence | None:
-    """The first of `evidence` that what `read` (start, end) gives does not bear out; None if there
-    is none.
-    """
+    """The first of `evidence` that `read` (start, end) does not bear out; None if none."""
     for each in evidence:
         state = xxhash.xxh3_128()
         for at in range(each.start, each.end, _CHUNK):

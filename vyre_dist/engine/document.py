@@ -12,8 +12,9 @@ from vyre_dist.extract import Window
 
 
 class DocumentError(VyreError):
-    """A document could not be read to its end. `reason` is one of the sources' reason codes,
-    `detail` for people.
+    """A document could not be read to its end.
+
+    `reason`: one of the sources' reason codes; `detail`: for people.
     """
 
     def __init__(self, path: str, reason: str, detail: str) -> None:

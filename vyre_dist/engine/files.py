@@ -97,9 +97,7 @@ class FileDocument:
         stamp: Stamp | None = None,
         evidence: Sequence[Evidence] = (),
     ) -> None:
-        """Open it. Raises DocumentError: it can't be opened, is another file than was planned, or
-        too short.
-        """
+        """Open it. Raises DocumentError: it can't be opened, is another file, or too short."""
         self.path = path
         self.size = size
         self._stamp = stamp
@@ -122,9 +120,7 @@ class FileDocument:
         os.close(self._fd)
 
     def verify(self) -> None:
-        """Raise DocumentError unless the planned bytes are still what the evidence says, and the
-        file is the one planned.
-        """
+        """Raise DocumentError unless it is the planned file, with the bytes of the evidence."""
         if self._look():
             return
         changed = first_difference(self._evidence, self.read)
@@ -141,9 +137,7 @@ class FileDocument:
         return os.fstat(self._fd).st_size
 
     def _look(self) -> bool:
-        """Whether size and time are as planned. Raises DocumentError for another file, and for one
-        that is shorter.
-        """
+        """Whether size and time are as planned. Raises DocumentError for another or a shorter file."""
         now = os.fstat(self._fd)
         check_regular(self.path, now.st_mode)
         if self._stamp is not None and now.st_ino != self._stamp.inode:

@@ -53,8 +53,9 @@ def last_newline(data: bytes | memoryview, low: int = 0) -> int:
 
 
 class LineCounter:
-    """Lines of one document, counted from 1; columns in bytes, from 1. No byte is looked at more
-    than twice.
+    """Lines of one document and columns in bytes, both from 1.
+
+    No byte is looked at more than twice.
 
     `checkpoints`: ascending (offset, newlines before it), so that a long way between two offsets
     need not be read.
@@ -68,8 +69,9 @@ class LineCounter:
         self._line_start = 0
 
     def at(self, offset: int) -> tuple[int, int, int]:
-        """(line, column, offset of the line's first byte) of `offset`. Offsets must not descend
-        from call to call.
+        """(line, column, offset of the line's first byte) of `offset`.
+
+        Offsets must not descend from call to call.
         """
         document, points = self._document, self._checkpoints
         start, newlines, line_start = self._offset, self._newlines, self._line_start
@@ -98,8 +100,10 @@ class LineCounter:
 
 
 class LineBounds:
-    """Where the lines around ascending matches begin and end. Of a line, however long, no byte is
-    looked at twice but where matches of several rules lie in one another.
+    """Where the lines around ascending matches begin and end.
+
+    Of a line, however long, no byte is looked at twice but where matches of several rules lie in
+    one another.
     """
 
     def __init__(self, document: Document) -> None:
@@ -109,8 +113,7 @@ class LineBounds:
         self._tail, self._end = 1, 0
 
     def around(self, start: int, end: int) -> tuple[int, int]:
-        """[first, last) of the lines that document[start:end] lies on, without the last one's
-        newline.
+        """[first, last) of the lines that document[start:end] lies on, without the last newline.
 
         `start` must not descend from call to call.
         """

@@ -1,6 +1,4 @@
-"""The Overruns of a pack: what is worked out of its patterns takes longer than a small scan, so it
-is kept in the cache.
-"""
+"""The Overruns of a pack, kept in the cache: to work them out takes longer than a small scan."""
 
 from __future__ import annotations
 

@@ -59,8 +59,9 @@ class ReadBuffer:
         self._at = -(-(at + size) // _ALIGNMENT) * _ALIGNMENT
 
     def clear(self) -> None:
-        """Begin at the start: what was read before is overwritten. Due once `batch_bytes` have been
-        read, and when what was read is not wanted any more.
+        """Begin at the start: what was read before is overwritten.
+
+        Due once `batch_bytes` have been read, and what was read is not wanted any more.
         """
         self._at = 0
 
@@ -91,9 +92,7 @@ class ReadBuffer:
             os.close(fd)
 
     def _read_on(self, fd: int, size: int, path: str) -> bytes | memoryview:
-        """The whole of a file of which `size` bytes have been read: none, or all that there was
-        room for at first.
-        """
+        """The whole of a file of which `size` bytes have been read: none, or all that fitted."""
         info = os.fstat(fd)
         check_regular(path, info.st_mode)
         if info.st_size > self._limit:

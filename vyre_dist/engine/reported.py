@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(rule_id: str, path: str, match: bytes, ordinal: int) -> str:
-    """A finding's identity between runs, as 32 hex digits; docs/output-formats.md says how it is
-    made.
+    """A finding's identity between runs, as 32 hex digits (docs/output-formats.md).
 
     `ordinal`: how many findings of the rule in that document come before it and match the same
     bytes.

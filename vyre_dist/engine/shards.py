@@ -1,6 +1,4 @@
-"""Sharding: documents in, scan tasks out. Small documents are packed together, large ones cut into
-pieces.
-"""
+"""Sharding: documents in, scan tasks out. Small ones share a task, large ones are cut."""
 
 from __future__ import annotations
 

@@ -197,8 +197,9 @@ NO_TRIALS = TrialSums()
 
 
 class DocumentProblem(NamedTuple):
-    """Why a document was not scanned to its end. `reason`: a reason code of the sources; `detail`:
-    for people.
+    """Why a document was not scanned to its end.
+
+    `reason`: a reason code of the sources; `detail`: for people.
     """
 
     document: int
@@ -207,9 +208,7 @@ class DocumentProblem(NamedTuple):
 
 
 class DocumentNote(NamedTuple):
-    """What is worth a word about a document that was scanned as planned; fields as in
-    DocumentProblem.
-    """
+    """What is worth a word about a document that was scanned as planned."""
 
     document: int
     reason: str

@@ -177,8 +177,9 @@ class ForkServer:
         return ForkedProcess(ours)
 
     def close(self) -> None:
-        """End it: it has nothing to save. Children end when their connections do. May be called
-        twice.
+        """End it: it has nothing to save. May be called twice.
+
+        Children end when their connections do.
         """
         if self._control is not None:
             self._control.close()
@@ -193,8 +194,7 @@ class ForkServer:
 
 
 def run(control: str, load: str, loader: str) -> None:
-    """The process's life: load, then fork at each request until the other end of `control` is
-    closed.
+    """The process's life: load, then fork at each request until `control`'s other end is closed.
 
     `control`, `load`: open files. See ForkServer.
     """

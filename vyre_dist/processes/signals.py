@@ -18,8 +18,9 @@ to its own handlers.
 
 @contextlib.contextmanager
 def signals_blocked(spawns: bool) -> Iterator[None]:
-    """Ctrl-C and ENDING wait until the end of this, and processes that are started in it never get
-    them: Ctrl-C reaches the whole process group, but it is the driver that ends its processes.
+    """Ctrl-C and ENDING wait until the end of this; processes started in it never get them.
+
+    Ctrl-C reaches the whole process group, but it is the driver that ends its processes.
 
     `spawns`: by multiprocessing's spawn, which starts a process of its own before the first one,
     and then lets signals in. None of them looks for code in the working directory.
@@ -42,8 +43,9 @@ def _blocked(spawns: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
-    """The mask is this thread's. Where another thread, NumPy's say, gets a signal, its handler runs
-    in the main thread.
+    """Replace the handlers meanwhile, too: the mask is this thread's only.
+
+    Where another thread, NumPy's say, gets a signal, its handler runs in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -65,8 +67,9 @@ def _handlers_wait(held: set[signal.Signals]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def handlers_restored() -> Iterator[None]:
-    """Restores the handlers of Ctrl-C and ENDING on exit: ray.init and ray.shutdown set their own
-    and leave them there.
+    """Restores the handlers of Ctrl-C and ENDING on exit.
+
+    ray.init and ray.shutdown set their own and leave them there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -22,8 +22,9 @@ class Closable(Protocol):
 
 
 def with_pipe(start: Callable[[Connection, Connection], ChildProcess]) -> Child:
-    """A child at the other end of a pipe. `start` is given our end and the child's. Raises
-    OSError.
+    """A child at the other end of a pipe. Raises OSError.
+
+    `start`: is given our end and the child's.
     """
     ours, theirs = Pipe()
     try:
@@ -94,9 +95,10 @@ def _forked(
 
 
 def _start_fork(process: multiprocessing.process.BaseProcess) -> None:
-    """Start it. Where that fails, close the pipes that multiprocessing had made for it by then: it
-    leaves them open, and with one attempt after the other they would take all the files that this
-    process may have.
+    """Start a forked process; where that fails, close the pipes that were made for it.
+
+    multiprocessing leaves them open, and with one attempt after the other they would take all the
+    files that this process may have.
     """
     before = _open_files()
     room_to_look = os.open(os.devnull, os.O_RDONLY)
