@@ -77,7 +77,7 @@ def use_token_if(asked: bool | None) -> str:
 
 
 def let_ray_choose() -> None:
-    """Leave RAY_AUTH_MODE to Ray, which is about to start a cluster and sets it for that one only."""
+    """Leave RAY_AUTH_MODE to Ray, which is about to start a cluster and sets it for that one."""
     global _set_here
     use_token_if(None)
     _set_here = _MODE not in os.environ

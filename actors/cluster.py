@@ -39,7 +39,7 @@ _LOCAL_OBJECT_STORE_BYTES = 512 << 20
 # A cluster that lives as long as one scan does not report its use to anyone.
 _LOCAL_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
 
-_REACHED_WITHIN_SECONDS = 5.0
+_LISTENER_SECONDS = 5.0
 
 
 class ClusterError(UsageError):
@@ -53,10 +53,10 @@ class ClusterError(UsageError):
 class InfeasibleError(UsageError):
     """More workers than the cluster can ever hold. Ray would wait for them without a word.
 
-    `asked` and `room` count workers; `per_worker` is what one needs.
+    `asked` and `capacity` count workers; `per_worker` is what one needs.
     """
 
-    def __init__(self, asked: int, room: Room, per_worker: Mapping[str, float]) -> None:
+    def __init__(self, asked: int, capacity: Capacity, per_worker: Mapping[str, float]) -> None:
         each = " and ".join(f"{n:g} {name}" for name, n in per_worker.items())
         cure = (
             "ask for fewer workers (--workers), or, where an autoscaler adds nodes, say so "
@@ -65,17 +65,17 @@ class InfeasibleError(UsageError):
         if "GPU" in per_worker:
             cure += ", or use the processors instead (--backend cpu)"
         super().__init__(
-            f"{asked} workers with {each} each were asked for; the cluster ({room.nodes} nodes "
+            f"{asked} workers with {each} each were asked for; the cluster ({capacity.nodes} nodes "
             "with together "
-            f"{room.gpus:g} GPU and {room.cpus:g} CPU) holds {room.workers}: {cure}"
+            f"{capacity.gpus:g} GPU and {capacity.cpus:g} CPU) holds {capacity.workers}: {cure}"
         )
         self.asked = asked
-        self.room = room.workers
+        self.capacity = capacity.workers
         self.per_worker = dict(per_worker)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """A cluster's size, whether in use or not.
 
     The live nodes, their GPUs and CPUs, and how many workers of one kind fit on them.
@@ -117,7 +117,7 @@ def connect(
             "this is where jobs are submitted (vyre-dist submit); to connect directly, give "
             "host:port or ray://host:port",
         )
-    _reach(address)
+    _require_listener(address)
     if (target := target_of(address)) and (
         reason := authentication.settle(target, client=address.startswith(_CLIENT))
     ):
@@ -158,7 +158,7 @@ def starts_here(address: str | None) -> bool:
     return not ray.is_initialized() and (address or os.environ.get("RAY_ADDRESS") or LOCAL) == LOCAL
 
 
-def _reach(address: str) -> None:
+def _require_listener(address: str) -> None:
     """Raise ClusterError where nobody listens at a host:port.
 
     Ray would go on trying for as long as one lets it.
@@ -177,7 +177,7 @@ def _reach(address: str) -> None:
     ):  # "auto", "local", or nothing that Ray takes, which it says itself
         return
     try:
-        socket.create_connection((host, port), _REACHED_WITHIN_SECONDS).close()
+        socket.create_connection((host, port), _LISTENER_SECONDS).close()
     except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks like this
         raise ClusterError(
             address,
@@ -250,7 +250,7 @@ class _OwnPathOnly(JobConfig):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _no_folder_of_uv() -> Iterator[None]:
-    """Keep Ray from sending the working directory to its workers as code, as it does in `uv run`."""
+    """Keep Ray from sending the working directory to workers as code, as it does in `uv run`."""
     name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
     before = getattr(ray_constants, name)
     # who says himself that he wants it gets it
@@ -273,7 +273,7 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def room_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> Room:
+def capacity_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> Capacity:
     """How many workers the connected cluster's live nodes hold, when idle.
 
     `per_worker`: what one needs, as resource: amount.
@@ -281,7 +281,7 @@ def room_for(per_worker: Mapping[str, float], without: Container[str] = ()) -> R
     `without`: the ids of nodes that do not count.
     """
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"] and n["NodeID"] not in without]
-    return Room(
+    return Capacity(
         nodes=len(nodes),
         gpus=sum(n.get("GPU", 0.0) for n in nodes),
         cpus=sum(n.get("CPU", 0.0) for n in nodes),

@@ -25,11 +25,11 @@ from ray.exceptions import (
 
 from vyre_dist.actors.cluster import (
     InfeasibleError,
+    capacity_for,
     connect,
     host_of,
     lives,
     node_of,
-    room_for,
     starts_here,
     this_package,
 )
@@ -38,7 +38,7 @@ from vyre_dist.actors.scan_actor import (
     ScanActor,
     from_wire,
     read_gone,
-    read_place,
+    read_node,
     read_ready,
     to_wire,
 )
@@ -188,13 +188,13 @@ class RayPool:
         """How many workers, and what each needs."""
         gpus = self._gpus
         if gpus is None:
-            found = may_use_gpus and room_for({"GPU": 1}).workers > 0
+            found = may_use_gpus and capacity_for({"GPU": 1}).workers > 0
             gpus = 1 if found or self._spec.config.backend == "cuda" else 0
         needs = {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
-        room = room_for(needs)
-        count = self._asked if self._asked is not None else room.workers
-        if not self._autoscale and (count > room.workers or count == 0):
-            raise InfeasibleError(max(count, 1), room, needs)
+        capacity = capacity_for(needs)
+        count = self._asked if self._asked is not None else capacity.workers
+        if not self._autoscale and (count > capacity.workers or count == 0):
+            raise InfeasibleError(max(count, 1), capacity, needs)
         return count, needs
 
     def begin(self, worker: int) -> None:
@@ -278,7 +278,7 @@ class RayPool:
             return
         found = read_ready(message)
         if isinstance(found, str):
-            self._refuse(worker, *read_place(message), found, events)
+            self._refuse(worker, *read_node(message), found, events)
             return
         if worker not in self.facts:
             self.facts[worker] = found
@@ -339,13 +339,13 @@ class RayPool:
         self._forget(worker)
         if node:
             self._misfits.add(node)
-            room = room_for(self._needs, self._misfits).workers
-            if self._autoscale and room:
-                room = self._count  # the cluster grows
+            capacity = capacity_for(self._needs, self._misfits).workers
+            if self._autoscale and capacity:
+                capacity = self._count  # the cluster grows
             why = f"no worker can run on {host} (node {node}): {why}"
         else:
-            room = len(self._actors)
-        events.append(WorkerRefused(worker, why, node, room))
+            capacity = len(self._actors)
+        events.append(WorkerRefused(worker, why, node, capacity))
 
     def _lose_gpu(self, worker: int, why: str, events: list[Event]) -> None:
         """Leave out a worker whose GPU is of no use after all.

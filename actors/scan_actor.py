@@ -158,7 +158,7 @@ def read_ready(data: bytes) -> WorkerFacts | str:
     return WorkerFacts(**{**body, "gpus": tuple(body["gpus"])})
 
 
-def read_place(data: bytes) -> tuple[str, str]:
+def read_node(data: bytes) -> tuple[str, str]:
     """(Ray's id of the node, its host's name) of whoever answered to `ready`; "" for not said."""
     place = next((part for part in _unpacked(data)[2:] if isinstance(part, dict)), {})
     return str(place.get("node", "")), str(place.get("host", ""))

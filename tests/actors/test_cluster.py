@@ -21,7 +21,7 @@ import ray
 from namespaces import NO_PASSWD, with_mounts
 
 from vyre_dist.actors.authentication import protect_token_file
-from vyre_dist.actors.cluster import ClusterError, InfeasibleError, Room, connect
+from vyre_dist.actors.cluster import Capacity, ClusterError, InfeasibleError, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -222,7 +222,7 @@ def test_an_address_where_nobody_answers_is_told(
     """Ray, which would not stop trying, is not asked; the message says what to look at, in the time
     it may take.
     """
-    monkeypatch.setattr("vyre_dist.actors.cluster._REACHED_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr("vyre_dist.actors.cluster._LISTENER_SECONDS", 0.5)
     with port_of(kind, "127.0.0.1") as port:
         began = time.monotonic()
         assert "ray start --head" in str(join(f"127.0.0.1:{port}"))
@@ -358,8 +358,8 @@ def test_infeasible_says_all_of_it() -> None:
     """The message names what was asked, what there is and the ways out; the numbers are
     attributes.
     """
-    error = InfeasibleError(9, Room(3, 4.0, 16.0, 4), {"GPU": 1, "CPU": 1})
-    assert (error.asked, error.room, error.per_worker) == (9, 4, {"GPU": 1, "CPU": 1})
+    error = InfeasibleError(9, Capacity(3, 4.0, 16.0, 4), {"GPU": 1, "CPU": 1})
+    assert (error.asked, error.capacity, error.per_worker) == (9, 4, {"GPU": 1, "CPU": 1})
     for part in (
         "9 workers",
         "1 GPU and 1 CPU",

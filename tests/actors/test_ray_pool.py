@@ -231,7 +231,7 @@ def test_more_than_the_cluster_has_fails_at_once(
     with pytest.raises(InfeasibleError) as caught:
         start_all(pool)
     assert time.monotonic() - before < 5
-    assert (caught.value.asked, caught.value.room) == (workers, room)
+    assert (caught.value.asked, caught.value.capacity) == (workers, room)
     assert str(workers) in str(caught.value) and f"{GPUS} GPU and {CPUS} CPU" in str(caught.value)
 
 

@@ -1,1 +1,1 @@
-"""The driver: plans a scan, feeds a pool of workers, merges results. It sees no document's bytes."""
+"""The driver: plans a scan, feeds a pool of workers, merges results. It sees no documents."""

@@ -162,7 +162,7 @@ class ScanMachine:
         self._queue.add(ScanTask(event.pieces), number)
 
     def _assign(self, actions: list[Action]) -> None:
-        """Give queued tasks to the workers that have fewest, up to the depth; start more workers."""
+        """Give tasks to the workers that have fewest, up to the depth; start more workers."""
         self._give_out(range(1, 2), actions)
         while self._workforce.wanted(len(self._queue)):
             actions.append(StartWorker(self._workforce.begin()))
@@ -215,7 +215,7 @@ class ScanMachine:
         self._queue.close(assignment)
 
     def _queue_rest(self, assignment: Assignment, undone: int) -> None:
-        """Queue what a worker left of a task, in two halves: there was more in it than was known."""
+        """Queue the rest of a task in two halves: there was more in it than was known."""
         if not isinstance(assignment.task, ScanTask):
             raise AssertionError("a join was left undone")
         pieces = assignment.task.pieces

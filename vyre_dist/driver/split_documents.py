@@ -69,7 +69,7 @@ class SplitDocuments:
             self._queue.add(ScanTask((part,)), shard, first=True)
 
     def keep_rows(self, rows: list[FindingRow], shard: int) -> None:
-        """Put findings where they wait: in their shard, or with the other pieces of their document."""
+        """Put findings where they wait: in their shard, or with their document's pieces."""
         shard_rows = self._shards[shard].rows
         if not self._split:
             shard_rows += rows

@@ -137,7 +137,7 @@ class FileDocument:
         return os.fstat(self._fd).st_size
 
     def _look(self) -> bool:
-        """Whether size and time are as planned. Raises DocumentError for another or a shorter file."""
+        """Whether size and time are as planned. Raises DocumentError for another file."""
         now = os.fstat(self._fd)
         check_regular(self.path, now.st_mode)
         if self._stamp is not None and now.st_ino != self._stamp.inode:
