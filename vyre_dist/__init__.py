@@ -75,3 +75,7 @@ if not TYPE_CHECKING:
         import importlib
 
         return getattr(importlib.import_module(home), name)
+
+    def __dir__() -> list[str]:
+        """Names the public names, too, before their first use."""
+        return sorted({*globals(), *__all__})

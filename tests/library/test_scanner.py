@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import pickle
 import subprocess
 import sys
@@ -33,6 +34,13 @@ def test_each_public_name_is_there(name: str) -> None:
     """`from vyre_dist import NAME` works, and classes have a docstring."""
     value = getattr(vyre_dist, name)
     assert isinstance(value, str) or value.__doc__
+
+
+def test_the_packages_example_holds() -> None:
+    """The first lines that a reader meets do what they say, and completion knows all names."""
+    result = doctest.testmod(vyre_dist)
+    assert result.attempted == 3 and result.failed == 0
+    assert set(vyre_dist.__all__) <= set(dir(vyre_dist))
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:
