@@ -76,9 +76,7 @@ BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], Scan
 
 
 def has_hyperscan() -> bool:
-    """Whether the package is installed, and of use. There are wheels of it for CPython 3.11 to
-    3.13.
-    """
+    """Whether the package hyperscan (wheels: CPython 3.11 to 3.13) can be imported."""
     return not _why_no_hyperscan()
 
 
@@ -97,9 +95,7 @@ def _why_no_hyperscan() -> str:
 
 
 def backend_warning(name: str) -> str:
-    """What whoever starts a scan with this backend, on this machine, is to be told; empty for
-    nothing.
-    """
+    """A warning for who starts a scan with this backend on this machine; empty for none."""
     why = "" if resolve_backend(name) != "cpu" else _why_no_hyperscan()
     return why and (
         f"the package hyperscan {why}: google-re2 searches alone, which finds the same and takes "
@@ -110,9 +106,7 @@ def backend_warning(name: str) -> str:
 
 
 def resolve_backend(name: str) -> str:
-    """The name of the backend that `name` stands for: `auto` is the fastest one there is, any other
-    name itself.
-    """
+    """The backend that `name` stands for: `auto` is the fastest, another name is itself."""
     return "cpu" if name == "auto" else name
 
 
@@ -125,8 +119,7 @@ def require_known(name: str) -> None:
 
 
 def require_backend(name: str, gpu: str = "") -> None:
-    """Raise UsageError for an unknown backend, and for cuda where a look tells that this process
-    can't have it.
+    """Raise UsageError for an unknown backend, and for cuda if a first look finds no GPU.
 
     `gpu`: see BackendOptions. Nothing is compiled or imported for it.
     """
@@ -143,8 +136,7 @@ def open_backend(
     cache: ArtifactCache | None = None,
     options: BackendOptions | None = None,
 ) -> ScanBackend:
-    """The backend called `name` (`auto`: the fastest one that this machine can run), loaded with
-    `compiled`.
+    """The backend called `name`, or that `auto` stands for, loaded with `compiled`.
 
     Raises what require_backend raises.
     """

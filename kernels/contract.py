@@ -52,9 +52,7 @@ class ContractBackend:
     def dispatch(
         self, program: ScanProgram, inputs: Sequence[Window], config: DispatchConfig
     ) -> list[ByteBuffer]:
-        """Run `program` on `inputs`; one output. Raises UsageError for a program that the backend
-        does not run.
-        """
+        """Run `program` on `inputs`; one output. Raises UsageError for a foreign program."""
         del config
         programs = self._backend.programs
         if program not in programs:

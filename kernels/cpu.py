@@ -1,5 +1,4 @@
-"""CpuBackend: Hyperscan says which rules may match in a document, google-re2 says where. The
-default without a GPU.
+"""CpuBackend, the default without a GPU: Hyperscan finds candidates, google-re2 confirms.
 
 Fused: a window is confirmed right after it was scanned, while it is in the processor's cache.
 Serial: all windows are scanned first, and confirmed afterwards.
@@ -33,9 +32,7 @@ _BYTES_BEFORE_ENDS = 1 << 20
 
 
 class CpuBackend(HostBackend):
-    """One pack on one core. Not thread-safe: Hyperscan's scratch space belongs to one scan at a
-    time.
-    """
+    """One pack on one core. Not thread-safe: Hyperscan's scratch space is for one scan."""
 
     def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
         super().__init__(compiled)
@@ -108,9 +105,7 @@ class CpuBackend(HostBackend):
         self._hits.append((rule, _NO_END))
 
     def _grouped(self, single: frozenset[int]) -> dict[int, list[int] | None]:
-        """The hits by rule, both ascending. `single`: the rules whose hits are not ends of
-        matches.
-        """
+        """The hits by rule, both ascending. `single`: rules whose hits are not ends of matches."""
         found: dict[int, list[int] | None] = dict.fromkeys(self._candidates.always)
         for rule, end in self._hits:
             if end == _NO_END or rule in single:
@@ -137,9 +132,7 @@ class CpuBackend(HostBackend):
         super()._confirm(window, rule, ends, spans, groups)
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
-        """Every offset where a match of `rule` ends in `data`, ascending; None when Hyperscan can't
-        tell.
-        """
+        """The offsets where matches of `rule` end in `data`, ascending; None: not known."""
         if rule in self._candidates.approximate or rule in self._candidates.always:
             return None
         if rule not in self._ends_databases:

@@ -107,8 +107,7 @@ class HostBackend(ABC):
         spans: list[Span],
         groups: dict[int, dict[int, Groups]],
     ) -> None:
-        """Append the rule's matches in `window` to `spans`, and put into `groups` what is worked
-        out of theirs on the way.
+        """Append the rule's matches in `window` to `spans`, and their known groups to `groups`.
 
         `ends`: of the rule's matches, where they are known.
         """

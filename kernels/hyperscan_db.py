@@ -1,5 +1,4 @@
-"""Hyperscan databases of a compiled pack: how they are built, what is refused, and how they are
-cached.
+"""Hyperscan databases of a compiled pack: how they are built and cached, and what is refused.
 
 Databases depend on Hyperscan's version and on the processor, so the cache key holds both.
 """
@@ -32,8 +31,7 @@ _REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 def build_database(
     rules: Sequence[CompiledRule], flags: int | list[int], by_keyword: Collection[int] = ()
 ) -> Any:
-    """A block-mode database whose expression ids are the rules' numbers. Raises hyperscan.error
-    when refused.
+    """A block-mode database; expression ids are the rules' numbers. Raises hyperscan.error.
 
     `flags`: Hyperscan's, for all rules or for each.
     `by_keyword`: the rules whose keyword_pattern is compiled in place of the regex.
@@ -109,9 +107,7 @@ the end of a text.
 
 @functools.cache
 def check_library() -> None:
-    """Raise UsageError if the Hyperscan that is installed is known to miss matches: without a word,
-    so it is asked.
-    """
+    """Try the installed Hyperscan. Raises UsageError if it silently misses matches."""
     for pattern, head, tail in _LAST_PAIRS:
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         database.compile(expressions=[pattern], ids=[0], elements=1, flags=_EVERY_END)
@@ -225,8 +221,7 @@ def _together(
 
 
 def ends_database(rule: CompiledRule, compiled: CompiledPack, cache: ArtifactCache) -> Any:
-    """A database that reports every end of the rule's matches; None if Hyperscan takes the rule
-    only to report one.
+    """A database that reports every end of the rule's matches; None if Hyperscan refuses that.
 
     Some take longer to build than to scan a hundred megabytes with, so they are kept in `cache`.
     """
@@ -249,9 +244,7 @@ def _key(compiled: CompiledPack) -> str:
 def _build(
     rules: list[CompiledRule], flags: int, by_keyword: Collection[int] = ()
 ) -> tuple[list[Any], list[CompiledRule]]:
-    """(databases, refused rules): one database if Hyperscan takes all, else halves, down to the
-    rules at fault.
-    """
+    """(databases, refused rules): one if Hyperscan takes all, else halves, down to single rules."""
     if not rules:
         return [], []
     try:
@@ -280,9 +273,7 @@ def _accepts(rule: CompiledRule, flags: int) -> bool:
 
 
 def _cpu() -> str:
-    """The processor's features as far as the kernel tells: a database for a wider machine would not
-    load here.
-    """
+    """The processor's features: a database for a machine with more would not load here."""
     flags = ""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:

@@ -1,6 +1,4 @@
-"""KeywordSearch: whether one of a rule's keywords is in a text, in any letter case, as fast as
-Hyperscan tells.
-"""
+"""KeywordSearch: whether one of a rule's keywords is in a text, in any letter case."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Which rules may match in a text, by the literals that each match must hold: what Hyperscan tells,
-without Hyperscan.
+"""Re2Candidates: which rules may match in a text, by the literals that each match must hold.
 
 google-re2 works out, for a set of regexes, which strings a text must have for one to match, and
 looks for all of them in one pass. That is a superset of the rules that do match; where they do is
@@ -40,9 +39,7 @@ class Re2Candidates:
         """Rules without a literal that all their matches hold: candidates in every text."""
 
     def rules_for(self, text: bytes | memoryview) -> list[int]:
-        """The numbers of the rules that may match in `text`, ascending; all of them where that
-        can't be told.
-        """
+        """The numbers of the rules that may match, ascending; all where the filter fails."""
         if self._filter is None:
             return self._all
         found = self._filter.Match(b"".join((text, _CANARY)), True) or []
@@ -52,9 +49,7 @@ class Re2Candidates:
 
 
 def _filter(rules: Sequence[CompiledRule]) -> Any:
-    """google-re2's filter over the rules and the canary; None where it does not take them
-    together.
-    """
+    """google-re2's filter over the rules and the canary; None if it refuses them."""
     made = re2.Filter()
     limit = options(MAX_MEM_STEPS[-1])  # of a regex; memory is taken as it is needed
     try:

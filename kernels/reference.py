@@ -1,8 +1,7 @@
-"""ReferenceBackend: the compiled tables executed in NumPy, exactly as a kernel does it; google-re2
-extracts.
+"""ReferenceBackend: executes the compiled tables in NumPy, exactly as a kernel does.
 
-Slow and obvious: the oracle, bit for bit, for the kernels. What the stages do is in
-vyre_dist.compiler.arena_executor.
+Slow and obvious: the oracle, bit for bit, for the kernels. google-re2 extracts. What the stages do
+is in vyre_dist.compiler.arena_executor.
 """
 
 from __future__ import annotations
@@ -93,9 +92,7 @@ class ReferenceBackend:
 
 
 def arena_of(windows: Sequence[Window], memory: npt.NDArray[np.uint8] | None = None) -> Arena:
-    """The windows, packed (see Arena.lay_out); each knows whether its document begins and ends
-    where it does.
-    """
+    """The windows as the documents of one arena (see Arena.lay_out)."""
     return Arena.lay_out(
         [window.data for window in windows],
         [window.base == 0 for window in windows],

@@ -1,6 +1,4 @@
-"""Which route each rule of a pack takes through the cpu backend, in words, for `vyre-dist rules
-check`.
-"""
+"""Each rule's route through the cpu backend, in words, for `vyre-dist rules check`."""
 
 from __future__ import annotations
 

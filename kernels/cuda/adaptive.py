@@ -1,5 +1,4 @@
-"""AdaptivePrograms: fused or serial for each arena, as a speculator decides whose threshold was
-measured.
+"""AdaptivePrograms: each arena fused or serial, by speculators with measured thresholds.
 
 How much fused gains or loses depends on how dense the rows are. A commit rate by tiles tells that
 only while few tiles have any. So each class of density has a speculator, and the class of an arena
@@ -126,9 +125,7 @@ class AdaptivePrograms:
         self.paths: list[bool] = []
 
     def run(self, arena: DeviceArena, mode: SpeculationMode = SpeculationMode.AUTO) -> DeviceRows:
-        """The arena's rows; after the serial path without tiles. `mode` other than AUTO fixes the
-        path.
-        """
+        """The arena's rows, and tiles on the fused path. `mode`: AUTO, or a fixed path."""
         own = self._classes[self._density]
         lane = own.next_lane() if own.in_trial and mode is SpeculationMode.AUTO else mode
         began = time.perf_counter_ns()
@@ -150,8 +147,8 @@ class AdaptivePrograms:
     def dispatch(
         self, program: ScanProgram, inputs: Sequence[DeviceArena], config: DispatchConfig
     ) -> list[ByteBuffer]:
-        """Fused: rows and the counter tail. Prefilter: the list of hits, which stays on the device;
-        how long it may be.
+        """Fused: rows and the counter tail. Prefilter: the capacity of the list of hits, which
+        stays on the device.
         """
         del config
         (arena,) = inputs

@@ -1,6 +1,4 @@
-"""Arenas on the device: the bytes, where their documents lie, and the stretches that launches look
-at.
-"""
+"""Arenas on the device: bytes, documents' bounds, and the stretches that launches look at."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def page_documents(ends: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.uin
 
 
 def document_bounds(arena: Arena) -> npt.NDArray[np.uint64]:
-    """By document: where it begins and ends, the highest bit of each set where that is the
-    document's own edge.
-    """
+    """By document: (start, end); the highest bit is set where that is the document's own edge."""
     bounds = np.empty((arena.documents, 2), np.uint64)
     bounds[:, 0], bounds[:, 1] = arena.starts, arena.ends
     bounds[:, 0] |= arena.at_start.astype(np.uint64) << np.uint64(63)
@@ -46,9 +42,7 @@ def document_bounds(arena: Arena) -> npt.NDArray[np.uint64]:
 
 
 class DeviceArena:
-    """One arena in device memory. `upload` may be called again and again; buffers grow to what was
-    needed so far.
-    """
+    """One arena in device memory; another may be uploaded over it. Buffers grow, never shrink."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -61,8 +55,7 @@ class DeviceArena:
         self._held: Any = None
 
     def upload(self, arena: Arena, stream: Any) -> None:
-        """Queue the copy of `arena` to the device on `stream`. What it is copied from must stay
-        until the stream is done.
+        """Queue the copy of `arena` on `stream`. Its data must stay until the stream is done.
 
         Returns at once if the arena's data is registered with CUDA (host_memory.py).
         """
@@ -90,9 +83,7 @@ class DeviceArena:
         return self._data
 
     def describe(self, arena: Arena, stream: Any) -> None:
-        """Tell where the documents lie in the bytes that are there or on their way, and put the
-        padding behind them.
-        """
+        """Queue the documents' bounds, and the padding behind the bytes that `upload` copies."""
         import cupy
 
         self.size, self.documents = arena.data.size, arena.documents
@@ -124,9 +115,7 @@ class DeviceArena:
             self._staged.record(stream)
 
     def _stage(self, size: int) -> npt.NDArray[np.uint8]:
-        """Pinned memory of `size` bytes or more that no copy reads any more, and as much on the
-        device.
-        """
+        """Pinned memory of `size` bytes or more that no copy reads, and as much on the device."""
         import cupy
 
         if self._staged is not None:
@@ -146,9 +135,7 @@ class DeviceArena:
         ]
 
     def whole(self) -> npt.NDArray[np.void]:
-        """The Stretch struct for kernels that take 64-bit positions of the arena; its `bytes` say
-        nothing.
-        """
+        """The Stretch struct for kernels that take 64-bit positions; its `bytes` say nothing."""
         return self._stretch(0, 0)
 
     def _stretch(self, first: int, size: int) -> npt.NDArray[np.void]:

@@ -1,5 +1,4 @@
-"""CudaBackend: the tables' programs on the GPU, and the search for spans; google-re2 where that is
-not settled there.
+"""CudaBackend: the tables' programs and the search for spans on a GPU, google-re2 for the rest.
 
 Fused: scan and walk behind each other. Serial: the prefilter lists on the device where the bitmap
 hits, and `confirm` has what is listed probed and walked. What comes out is the same.
@@ -57,8 +56,7 @@ class ArenaLane(Protocol):
         """Those of the device's programs; waits until they are known."""
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
-        """Memory for `size` bytes or more that an arena can lie in: the one called `name`, as long
-        as it is large enough.
+        """Memory of `size` bytes or more for arenas: the one called `name`, if it is large enough.
 
         All arenas that the lane is given lie in one of these.
         """
@@ -74,7 +72,7 @@ class ArenaLane(Protocol):
 
 
 class CudaBackend:
-    """One pack on one GPU. Not thread-safe: one arena on its way at a time."""
+    """One pack on one GPU. Not thread-safe: one arena in flight at a time."""
 
     name = "cuda"
     supports_speculation = True
@@ -159,9 +157,7 @@ class CudaBackend:
     def _outcome(
         self, windows: Sequence[Window], arena: Arena, found: DeviceRows, *, counted: bool
     ) -> DispatchOutcome:
-        """Where the rules match in the windows for which that is confirmed or left open; `counted`:
-        with a report.
-        """
+        """What the rows in `found` come to on the host; `counted`: with a report."""
         rules, rows = self.compiled.rules, found.rows
         spans: dict[int, list[Span]] = {}
         groups: dict[int, dict[int, dict[int, Groups]]] = {}

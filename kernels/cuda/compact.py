@@ -38,9 +38,7 @@ class Compact:
         hits: npt.NDArray[np.void],
         length: Any,
     ) -> None:
-        """Queue the kernel on what the prefilter left in the workspace. `length`: the device array
-        of the list's length.
-        """
+        """Queue the kernel on the prefilter's bits. `length`: the list's length, a device array."""
         masks, blocks = space.reserve("masks", np.uint8, 0), space.reserve("blocks", np.uint32, 0)
         with stream:
             length.fill(0)

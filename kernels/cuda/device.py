@@ -62,9 +62,7 @@ class Device:
         self._kernels: dict[Instance, Kernel] = {}
 
     def kernel(self, instance: Instance) -> Kernel:
-        """The instance as a loaded kernel. Raises UsageError when it asks for more than the device
-        has.
-        """
+        """The instance, loaded. Raises UsageError when it asks for more than the device has."""
         kernel = self._kernels.get(instance)
         if kernel is None:
             kernel = self._kernels[instance] = Kernel(self, instance, self._artifacts)
@@ -135,9 +133,7 @@ class Kernel:
 
 
 def open_device(artifacts: ArtifactCache) -> Device:
-    """The current device, checked. Raises DeviceUnusableError or NvrtcMissingError, the former
-    before CuPy is imported.
-    """
+    """The current device. Raises DeviceUnusableError (before CuPy is there), NvrtcMissingError."""
     require_gpu()
     return Device(artifacts)
 

@@ -1,6 +1,4 @@
-"""DevicePack: a pack's tables and programs on this process's current device, from which lanes are
-made.
-"""
+"""DevicePack: a pack's tables and programs on the current device; it makes lanes."""
 
 from __future__ import annotations
 

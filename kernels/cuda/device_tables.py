@@ -30,9 +30,7 @@ _MAX_NFA_WORDS = 4
 
 
 class DeviceTables:
-    """A pack's tables on the device. `arguments(bits)`: the Tables struct for kernels with a bitmap
-    of 2^bits bits.
-    """
+    """A pack's tables on the device."""
 
     def __init__(self, tables: PackTables, max_steps: int) -> None:
         """Upload. Raises UsageError for tables that the kernels can't run."""
@@ -102,9 +100,7 @@ def check_supported(tables: PackTables, max_steps: int) -> None:
 
 
 def mirrored_bitmap(tables: PackTables, bits: int) -> npt.NDArray[np.uint32]:
-    """The grams' bitmap as 32-bit words, bit 0 of each in the highest place (windows.cuh:
-    look_up).
-    """
+    """The grams' bitmap as 32-bit words, each bit-reversed (windows.cuh: look_up)."""
     stored = tables.bitmap.size.bit_length() + 2
     bitmap = tables.bitmap if bits == stored else make_bitmap(tables.grams, tables.multiplier, bits)
     return (

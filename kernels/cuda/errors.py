@@ -6,9 +6,7 @@ from vyre_dist.errors import UsageError, VyreError
 
 
 class DeviceMemoryError(VyreError):
-    """One window or document alone is too much for the device's memory: `needed` and `free`
-    bytes.
-    """
+    """One window or document is too much for the device's memory: `needed`, `free` in bytes."""
 
     def __init__(self, needed: int, free: int) -> None:
         self.needed, self.free = needed, free

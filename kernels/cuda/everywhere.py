@@ -1,6 +1,4 @@
-"""Launches everywhere.cuh: from all positions to pivots, for the rules without a window; they are
-added to what scan or probe listed.
-"""
+"""Launches everywhere.cuh: from all positions to pivots, for the rules without a window."""
 
 from __future__ import annotations
 
@@ -36,7 +34,5 @@ class Everywhere:
         output: npt.NDArray[np.void],
         lists: int,
     ) -> None:
-        """Queue the kernel: the pivots are added to the `lists` lists, whose lengths were set for
-        this stretch before.
-        """
+        """Queue the kernel: adds pivots to the `lists` lists that scan or probe began."""
         self._kernel(stream, self._tables, stretch, pivots, output, grid=lists)

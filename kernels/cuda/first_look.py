@@ -20,8 +20,7 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """What there is at first sight: `device`, by its product name, or what is missing and how to
-    mend it.
+    """What a first look finds: `device`, by its product name, or what is missing and the fix.
 
     Both are empty where CuPy is loaded already: it knows more than a look can tell.
     """
@@ -32,9 +31,7 @@ class FirstLook:
 
 
 def look_for_gpu() -> FirstLook:
-    """Look for CuPy and, through the driver, at the first device. Where all is well open_device may
-    still refuse it.
-    """
+    """Look for CuPy and, through the driver, at the first device; open_device may refuse it."""
     if sys.modules.get("cupy") is not None:
         return FirstLook()
     if importlib.util.find_spec("cupy") is None:

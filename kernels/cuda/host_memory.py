@@ -29,9 +29,7 @@ _READ_ONLY = 0x08  # cudaHostRegisterReadOnly
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A stretch [start, end) of this process's address space, of a file or shared memory called
-    `name`.
-    """
+    """[start, end) of this process's address space: a file or shared memory called `name`."""
 
     start: int
     end: int
@@ -48,8 +46,7 @@ class HostRegistry:
     _told: set[str] = field(default_factory=set)
 
     def register(self, array: npt.NDArray[np.uint8]) -> bool:
-        """Register the whole mapping that `array` lies in, if it is not yet; whether copies from it
-        are fast now.
+        """Register the whole mapping that `array` lies in; whether copies from it are fast now.
 
         The mapping must stay until `close`: CUDA goes on with its pages when something else lies at
         its place. A refusal is logged once and costs speed, nothing else.
@@ -144,9 +141,7 @@ def landing_buffer(size: int) -> npt.NDArray[np.uint8]:
 
 
 def pinned(size: int) -> npt.NDArray[np.uint8]:
-    """Pinned memory of CuPy's pool; where none can be had other memory, which costs speed and a
-    line in the log.
-    """
+    """Pinned memory of CuPy's pool. Where there is none, other memory and a line in the log."""
     import cupy
 
     try:
@@ -161,9 +156,7 @@ def pinned(size: int) -> npt.NDArray[np.uint8]:
 
 
 def mapping_of(address: int) -> Mapping | None:
-    """The mapping that holds an address, from /proc/self/maps; neighbours of one file, in its
-    order, count as one.
-    """
+    """The mapping that holds an address. Neighbours of one file, in its order, count as one."""
     found: Mapping | None = None
     goes_on: tuple[int, int, str, str] | None = None  # how a line begins that continues `found`
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:

@@ -1,7 +1,6 @@
-"""Instance: the lines of CUDA that instantiate a kernel's template, and how its launch looks. No
-cupy in here.
+"""Instance: the lines of CUDA that instantiate a kernel's template, and its launch's shape.
 
-Each kernel's own is beside its header: `scan.cuh` and `scan.py`, and so on.
+Each kernel's own is beside its header: `scan.cuh` and `scan.py`, and so on. Needs no CuPy.
 """
 
 from __future__ import annotations
@@ -18,9 +17,7 @@ OUTPUT = "const __grid_constant__ vyre::Output output"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """`source`: CUDA C++ with one extern "C" kernel called `kernel`. `shared_bytes`: dynamic, per
-    block.
-    """
+    """`source`: CUDA C++ with the extern "C" `kernel`. `shared_bytes`: dynamic, per block."""
 
     kernel: str
     source: str
@@ -38,8 +35,7 @@ class Instance:
         blocks_per_sm: int,
         shared_bytes: int = 0,
     ) -> Instance:
-        """The kernel of `{kernel}.cuh` with these template arguments, of which the first is the
-        threads of a block.
+        """The kernel of `{kernel}.cuh` with these template arguments; the first: threads per block.
 
         `parameters`: declarations, in order; the template's function takes the same names.
         """

@@ -1,6 +1,4 @@
-"""Lane: what one arena on its way through the GPU takes: its copy, its output and a stream. Several
-lanes overlap.
-"""
+"""Lane: what one arena in flight takes of a GPU: its copy, its output and a stream."""
 
 from __future__ import annotations
 
@@ -66,9 +64,7 @@ class Lane:
         return self.finish()
 
     def list_hits(self, arena: Arena) -> None:
-        """Copy `arena` and list where its bitmap hits; waits. What is listed stays on the device,
-        for `confirm`.
-        """
+        """Copy `arena` and list its hits on the device, for `confirm`; waits."""
         import cupy
 
         self._begun, self._hits = arena, None
@@ -81,9 +77,7 @@ class Lane:
             self._begun = arena
 
     def confirm(self) -> DeviceRows:
-        """The rows of what `list_hits` was given. Memory that runs out is dealt with as in
-        `finish`.
-        """
+        """The rows of what `list_hits` was given. If memory runs out: as in `finish`."""
         import cupy
 
         arena, self._begun = self._taken(), None
@@ -146,9 +140,7 @@ class Lane:
         return self._begun
 
     def _searched(self, rows: DeviceRows) -> DeviceRows:
-        """With the matches through the rows of the run just done; where there is no room for the
-        search, with none.
-        """
+        """The rows just found, with their matches; all open if the search has no room."""
         import cupy
 
         try:
@@ -193,9 +185,7 @@ class Lane:
         )
 
     def release(self) -> None:
-        """Give back what the device holds for this lane, for another one. What was started begins
-        anew when asked for.
-        """
+        """Give this lane's device memory to others. What was started begins anew in `finish`."""
         import cupy
 
         self._stream.synchronize()

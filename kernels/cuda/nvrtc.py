@@ -1,5 +1,4 @@
-"""Compiling kernels: a few lines that instantiate a template, through NVRTC, to a cubin that is
-kept on disk.
+"""Compiles kernels: a template's instance, through NVRTC, to a cubin that is kept on disk.
 
 A cubin is cached under everything that shaped it: source, headers, options, architecture and
 NVRTC's version. Publishing is ArtifactCache's: to a temporary file, then renamed; losing that race

@@ -1,6 +1,4 @@
-"""PendingRun: launches on their way, and the rows that come of them; or the room that they
-lacked.
-"""
+"""PendingRun: launches in flight, and the rows that come of them, or the room that they lacked."""
 
 from __future__ import annotations
 
@@ -52,8 +50,7 @@ class PendingRun:
     stream: Any
 
     def collect(self) -> DeviceRows | None:
-        """Wait; the rows, or None if there was too little room for pivots or rows: there is more
-        now, so launch again.
+        """Wait for the rows. None: there was too little room, and is more now; launch again.
 
         Raises CuPy's OutOfMemoryError when there are more than MOST_ROWS.
         """

@@ -36,7 +36,5 @@ class Probe:
         pivots: npt.NDArray[np.void],
         output: npt.NDArray[np.void],
     ) -> None:
-        """Queue the kernel: the lists' lengths become those of this stretch, tiles are marked as
-        attempted.
-        """
+        """Queue the kernel: it sets the lists' lengths and marks attempted tiles."""
         self._kernel(stream, self._tables, stretch, hits, pivots, output)

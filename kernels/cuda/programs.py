@@ -61,9 +61,7 @@ class CudaPrograms:
         self._walk = Walk(device, struct)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """Both launches for each stretch, then the rows on the host; all again where there was too
-        little room.
-        """
+        """Launch scan and walk, again until there is room for all, and fetch the rows."""
         while True:
             pending = self.launch_fused(arena, space, stream)
             if (rows := pending.collect()) is not None:
@@ -80,17 +78,13 @@ class CudaPrograms:
         return PendingRun(space, run.lengths, stream)
 
     def run_serial(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
-        """Prefilter, compact and, when it is known how much they found, probe and walk; then the
-        rows on the host.
-        """
+        """List hits, then confirm them: prefilter and compact, a read-back, probe and walk."""
         return self.confirm_hits(arena, space, stream, self.list_hits(arena, 0, space, stream))
 
     def list_hits(
         self, arena: DeviceArena, number: int, space: Workspace, stream: Any
     ) -> npt.NDArray[np.void] | None:
-        """The hits of stretch `number`, listed on the device and counted on the host; None without
-        such a stretch.
-        """
+        """The hits of stretch `number`, on the device; None without such a stretch. Waits."""
         stretches = arena.stretches(self._stretch_bytes)
         if number >= len(stretches):
             return None
@@ -100,9 +94,7 @@ class CudaPrograms:
     def confirm_hits(
         self, arena: DeviceArena, space: Workspace, stream: Any, hits: npt.NDArray[np.void] | None
     ) -> DeviceRows:
-        """Probe and walk: the first stretch's `hits`, then those of the others, listed one after
-        the other.
-        """
+        """Probe and walk: the first stretch's `hits`, then each other stretch's, listed in turn."""
         while True:
             stretches = arena.stretches(self._stretch_bytes)
             run = self._begin(arena, len(stretches), self._probe.lists, space, stream)
@@ -121,9 +113,7 @@ class CudaPrograms:
     def launch_prefilter(
         self, stretch: npt.NDArray[np.void], space: Workspace, found: Any, stream: Any
     ) -> npt.NDArray[np.void]:
-        """The hits of one stretch as a list with room for all of them; waits until they are
-        counted, into `found`.
-        """
+        """The hits of one stretch, with room for all of them. Waits for their count in `found`."""
         self.launch_masks(stretch, space, stream)
         space.hit_capacity = max(space.hit_capacity, int(stretch["bytes"]) // _BYTES_PER_HIT)
         while True:

@@ -1,8 +1,7 @@
-"""RemoteLane: a lane of a GPU that another process of this machine owns (service.py). No CuPy in
-here.
+"""RemoteLane: a lane of a GPU that another process of this machine owns (service.py).
 
-An arena is packed into memory that both processes have mapped, so only where its documents lie goes
-through the socket.
+An arena lies in memory that both processes have mapped, so only its documents' bounds go through
+the socket. Needs no CuPy.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from vyre_dist.rows.layout import MATCH_DTYPE, ROW_DTYPE
 
 @dataclass(slots=True)
 class _Room:
-    """`file`: its memory's. `offered`: to the GPU's process, which takes its time over it; `known`:
-    there.
+    """Memory for arenas, of an open `file`. `offered`: sent to the GPU's process; `known`:
+    registered there.
     """
 
     array: npt.NDArray[np.uint8]

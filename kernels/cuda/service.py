@@ -1,5 +1,4 @@
-"""GpuService: what a process does that owns a GPU: it scans arenas for other processes, which read
-files and make findings.
+"""GpuService: a process that owns a GPU scans arenas for the processes that read files.
 
 One context for all of them: where each has its own, the device takes turns between contexts instead
 of overlapping their copies with kernels. RemoteLane is the other end of each connection.
@@ -47,9 +46,7 @@ class _Client:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """A client's memory that it waits for to be registered: `file` is an open file of `size`
-    bytes.
-    """
+    """Memory of a client that waits for it: `file` is an open file of `size` bytes."""
 
     client: _Client
     name: str
@@ -58,9 +55,7 @@ class _Offer:
 
 
 class GpuService:
-    """`listener`: a listening socket of this machine (AF_UNIX). `stop`: ends `serve` when its other
-    end is closed.
-    """
+    """`listener`: a listening AF_UNIX socket. `stop`: ends `serve` when its other end closes."""
 
     def __init__(
         self, listener: socket.socket, stop: Connection, open_lane: Callable[[], Lane]
@@ -75,8 +70,8 @@ class GpuService:
         self._clients: list[_Client] = []
 
     def serve(self) -> None:
-        """Until it is stopped. What is no DeviceMemoryError ends it: after most of CUDA's errors a
-        context is of no use.
+        """Serve clients until stopped. Any error but DeviceMemoryError ends it: after most of
+        CUDA's errors a context is of no use.
         """
         try:
             while True:
@@ -177,9 +172,7 @@ class GpuService:
     def _answer(
         self, client: _Client, *message: Any, arrays: Sequence[npt.NDArray[np.void]] = ()
     ) -> None:
-        """The message, then the bytes of `arrays`, however many there are: msgpack takes less than
-        4 GiB.
-        """
+        """Send the message, then the bytes of `arrays`: msgpack takes less than 4 GiB."""
         try:
             client.connection.send_bytes(msgpack.packb(message))
             for array in arrays:

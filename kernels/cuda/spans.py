@@ -1,6 +1,4 @@
-"""Launches spans.cuh: from rows to the matches through their positions, for the rules that have a
-span program.
-"""
+"""Launches spans.cuh: from rows to the matches around them, for rules with a span program."""
 
 from __future__ import annotations
 
@@ -58,9 +56,7 @@ class SpanSearch:
         return self._kernel.grid * (_THREADS // 32) * (self._words + 2 * SPAN_DEPTH)
 
     def reserve(self, space: Workspace) -> tuple[Any, Any]:
-        """(scratch, matches): what a search needs of the device, for as many rows as there is room
-        for.
-        """
+        """(scratch, matches): a search's device buffers, for as many rows as there is room for."""
         scratch = space.reserve("span scratch", np.uint32, self._scratch_words)
         matches = space.reserve("matches", np.uint8, space.row_capacity * MATCH_DTYPE.itemsize)
         return scratch, matches
@@ -74,9 +70,7 @@ class SpanSearch:
 
     @staticmethod
     def collect(space: Workspace, count: int, stream: Any) -> npt.NDArray[np.void]:
-        """MATCH_DTYPE [count]: the matches of the first `count` rows, in their order; waits for
-        them.
-        """
+        """MATCH_DTYPE [count]: the matches of the first `count` rows, in order; waits for them."""
         size = count * MATCH_DTYPE.itemsize
         found = landing_buffer(size)
         if size:

@@ -1,4 +1,4 @@
-"""Tables on their way to the device, which must be there before any stream reads them."""
+"""Uploads tables to the device, before any stream reads them."""
 
 from __future__ import annotations
 

@@ -16,9 +16,7 @@ _SHARED_NFA_WORDS = 4096  # walk.cuh
 
 
 def instance(nfa_words: int = _SHARED_NFA_WORDS, blocks_per_sm: int = _BLOCKS_PER_SM) -> Instance:
-    """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: of the pack's bit-parallel
-    automata.
-    """
+    """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: the pack's, of all NFAs."""
     parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
     return Instance.of(
         "walk",

@@ -1,5 +1,4 @@
-"""WarmingBackend: the cuda backend of a GPU that another process owns and, until that is ready, the
-cpu backend.
+"""WarmingBackend: the cpu backend until another process's GPU is ready, then the cuda backend.
 
 CUDA takes a while to start: many a scan is over before. Both find the same.
 """
@@ -32,9 +31,7 @@ class ListedBy(PrefilterOutput):
 
 
 class WarmingBackend:
-    """`gpu`: see BackendOptions. Raises WorkerUnusableError when that process is gone. Not
-    thread-safe.
-    """
+    """`gpu`: see BackendOptions. Methods raise WorkerUnusableError when that process is gone."""
 
     name = "cuda"
     supports_speculation = True

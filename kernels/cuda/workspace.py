@@ -16,9 +16,7 @@ _FIRST_PIVOTS = 1 << 9
 
 
 class Workspace:
-    """The buffers grow to what runs have needed so far. Capacities are in items; that of pivots is
-    of each list.
-    """
+    """Buffers grow to what runs have needed. Capacities: in items; that of pivots is per list."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, Any] = {}
@@ -29,9 +27,7 @@ class Workspace:
         self.latest: Any = None  # the Output struct of the latest run
 
     def reserve(self, name: str, dtype: type[np.generic], size: int) -> Any:
-        """The buffer called `name`, with `size` elements or more. What it held is lost when it
-        grows.
-        """
+        """The buffer called `name`, of `size` elements or more. Growing loses what it held."""
         import cupy
 
         buffer = self._buffers.get(name)
@@ -42,9 +38,7 @@ class Workspace:
     def lists(
         self, name: str, item_bytes: int, count: int, capacity: int, lengths: Any, parts: int = 1
     ) -> npt.NDArray[np.void]:
-        """The Lists struct of `count` lists of `capacity` items each, in the buffer called
-        `name`.
-        """
+        """The Lists struct of `count` lists of `capacity` items, in the buffer called `name`."""
         lists = np.zeros((), LISTS_DTYPE)
         lists["items"] = self.reserve(name, np.uint8, count * capacity * item_bytes).data.ptr
         lists["lengths"] = lengths.data.ptr

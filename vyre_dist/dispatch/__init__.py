@@ -1,3 +1,1 @@
-"""Speculative dispatch: reports and their wire tail, the speculator, the variant race, and the
-routing.
-"""
+"""The dispatch core: reports and their wire tail, the speculator, the variant race, routing."""

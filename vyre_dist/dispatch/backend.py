@@ -1,5 +1,4 @@
-"""What a backend is to the dispatcher: something that runs a program on inputs and returns output
-buffers.
+"""Backend: what runs a program on inputs and returns output buffers.
 
 Backends themselves (CUDA, CPU, reference) live in kernels/.
 """
@@ -15,9 +14,7 @@ from vyre_dist.dispatch.report import ByteBuffer
 
 
 class SpeculationMode(enum.Enum):
-    """Who decides on the path: the speculator (AUTO), or the caller (FORCE the fused one, DISABLE
-    it).
-    """
+    """Who chooses the path: the speculator (AUTO), or the caller (FORCE fused, DISABLE it)."""
 
     AUTO = "auto"
     FORCE = "force"
@@ -32,9 +29,7 @@ class DispatchConfig:
 
 
 class Program(Protocol):
-    """What the dispatcher knows of a program: a name, for messages. It is hashable, and opaque
-    otherwise.
-    """
+    """What the dispatcher knows of a program: a name, for messages. It is hashable."""
 
     @property
     def name(self) -> str: ...

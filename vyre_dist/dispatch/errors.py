@@ -43,9 +43,7 @@ class MissingCounterOutputError(DispatchError):
 
 
 class CounterTailError(DispatchError):
-    """The counter output cannot end in a counter tail: too short, or not made of whole u32
-    words.
-    """
+    """The counter output can't end in a tail: too short, or no whole number of u32 words."""
 
     def __init__(self, *, backend: str, program: str, index: int, found_bytes: int) -> None:
         super().__init__(

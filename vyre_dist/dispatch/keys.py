@@ -51,9 +51,7 @@ def check_date(name: str, value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpecCacheKey:
-    """Everything that tells one compiled variant from another: three u64 hashes, workgroup (3 ×
-    u32).
-    """
+    """What tells one compiled variant from another: three u64 hashes, workgroup (3 × u32)."""
 
     shader_hash: int
     binding_sig: int
@@ -67,9 +65,7 @@ class SpecCacheKey:
 
 @dataclass(frozen=True, slots=True)
 class AutotuneRecord:
-    """What the tuner chose. `tile` is all 0 for a program without tiles; `recorded_at` may be
-    empty.
-    """
+    """What the tuner chose. `tile`: all 0 without tiles; `recorded_at`: may be empty."""
 
     workgroup_size: Dim3
     unroll: int
@@ -84,8 +80,7 @@ class AutotuneRecord:
 
 @dataclass(frozen=True, slots=True, order=True)
 class AutotuneKey:
-    """Where a record is filed: the folded SpecCacheKey (32 lower-case hex digits) and the adapter's
-    id.
+    """Where a record is filed: the folded SpecCacheKey (32 hex digits) and the adapter's id.
 
     The fold can collide, so a record is believed only if the whole SpecCacheKey it carries agrees.
     """
@@ -110,9 +105,7 @@ class AutotuneKey:
 
     @classmethod
     def of(cls, spec: SpecCacheKey, adapter_id: str) -> AutotuneKey:
-        """The key under which Vyre files a record of `spec` too: the same 16 bytes, folded the same
-        way.
-        """
+        """The key under which Vyre files a record of `spec`, too: the same fold to 16 bytes."""
         x, y, z = spec.workgroup_size
         workgroup = (x ^ y << 16 ^ z << 32) & U64_MAX
         low = (spec.spec_hash ^ workgroup).to_bytes(8, "little")

@@ -35,9 +35,7 @@ from vyre_dist.dispatch.speculator import Speculator
 
 @dataclass(frozen=True, slots=True)
 class SpeculationPlan(Generic[ProgramT]):
-    """The two ways to do the same work. `counter_output_index` counts the fused program's outputs
-    from 0.
-    """
+    """The programs of both paths. `counter_output_index`: of the fused one's outputs, from 0."""
 
     fused_program: ProgramT
     prefilter_program: ProgramT

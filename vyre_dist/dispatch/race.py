@@ -46,9 +46,7 @@ class RaceOutcome:
 
 
 def race(conservative: VariantTiming, speculative: VariantTiming) -> RaceOutcome:
-    """The speculative variant wins only if it is strictly faster; a tie keeps the conservative
-    one.
-    """
+    """The speculative variant wins if it is strictly faster; a tie keeps the conservative one."""
     gain = conservative.total_ns - speculative.total_ns
     winner = Variant.SPECULATIVE if gain > 0 else Variant.CONSERVATIVE
     return RaceOutcome(winner, abs(gain), conservative, speculative)

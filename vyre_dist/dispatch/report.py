@@ -1,5 +1,4 @@
-"""What a speculative dispatch counted: the u32 report, its 8-byte wire form, and the exact sum of
-many.
+"""What a speculative dispatch counted: the report, its 8-byte wire form, and exact sums.
 
 Deciding from these numbers whether to speculate lives in speculator.py; cutting a tail off an
 output in prefilter_confirm.py.
@@ -114,8 +113,7 @@ class SpeculationReport:
 
 @dataclass(frozen=True, slots=True)
 class MergedReport:
-    """The exact sum of `shards` reports. Python ints: a cluster's sum passes u32, so nothing
-    saturates here.
+    """The exact sum of `shards` reports; nothing saturates: a cluster's sum passes u32.
 
     Merging is associative and commutative, with `MergedReport()` as its neutral element. A merged
     report has no wire form; that each shard counts once, however often it was retried, is for the
@@ -164,9 +162,7 @@ class MergedReport:
 
 
 def merge(reports: Iterable[SpeculationReport | MergedReport]) -> MergedReport:
-    """The sum of `reports`: a SpeculationReport counts as one shard, a MergedReport as its own
-    `shards`.
-    """
+    """The sum of `reports`; a SpeculationReport is one shard, a MergedReport its `shards`."""
     total = MergedReport()
     for report in reports:
         total += report if isinstance(report, MergedReport) else MergedReport.of(report)

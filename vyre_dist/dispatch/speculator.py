@@ -31,9 +31,7 @@ class Speculator(Protocol):
     """What dispatch_prefilter_confirm needs to know of a speculator."""
 
     def choose(self) -> bool:
-        """Take one decision: True, run the fused program now. Called once per dispatch in Auto
-        mode.
-        """
+        """Whether to run the fused program now. Called once per dispatch in AUTO mode."""
 
     def record(self, report: SpeculationReport) -> None:
         """Learn what a fused dispatch counted."""
@@ -74,9 +72,7 @@ class AdaptiveSpeculator:
         return self._threshold_ppm
 
     def set_threshold(self, threshold_pct: SupportsIndex) -> None:
-        """Go on with another threshold; before the first sample the average begins there, as in a
-        new speculator.
-        """
+        """Go on with another threshold. Before the first sample the average begins there, too."""
         with self._lock:
             self._threshold_ppm = threshold_ppm(threshold_pct)
             if not self._samples:
@@ -104,9 +100,7 @@ class AdaptiveSpeculator:
         return self.should_speculate
 
     def record(self, report: SpeculationReport | MergedReport) -> None:
-        """Fold one report into the average; one that attempted nothing carries no signal and is
-        ignored.
-        """
+        """Fold one report into the average; one that attempted nothing is ignored."""
         if report.attempted_tiles == 0:
             return
         observation = report.commit_rate_ppm

@@ -1,5 +1,4 @@
-"""ScanProgram: a program on a pack's tables, by name and number, and the key that tells it from all
-others.
+"""ScanProgram: a program for a pack, as plain values, and the key that tells it from all others.
 
 What a program does is defined by vyre_dist.compiler.arena_executor; who runs it is in kernels/.
 """

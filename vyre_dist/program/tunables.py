@@ -1,5 +1,4 @@
-"""Tunables: what may be varied about a program without changing what it puts out. Which values are
-best is measured.
+"""Tunables: what may vary about a program without changing what it puts out.
 
 Limits are those of any device; whether one particular device can launch them is for its backend to
 say.
@@ -35,8 +34,7 @@ class ConfirmEngine(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tunables:
-    """One instance of the programs. The counter tail counts tiles, so `tile_bytes` shows in it;
-    nothing else shows.
+    """One instance of the programs. Of these values only `tile_bytes` shows, in the counter tail.
 
     `threads`: per block. `unroll`: vectors of 16 bytes that a thread looks at in one step.
     `tile_bytes`: what is attempted, committed or rolled back together; a power of two.

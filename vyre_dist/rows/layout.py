@@ -1,5 +1,4 @@
-"""How a device's rows and matches lie in memory: NumPy's description of them, and what their
-special values mean.
+"""How a device's rows and matches lie in memory, and what their special values mean.
 
 `Row` of kernels/cuda/tables.cuh and `Match` of spans.cuh are the same structs; a test compares
 them. The structs that only kernels read are in kernels/cuda/structs.py.

@@ -55,8 +55,7 @@ class RunRule:
     members: bytes
 
     def offsets(self, window: Window, starts: Sequence[int]) -> list[int] | None:
-        """Offsets of which every match in `window` holds one, where runs begin at `starts`; None:
-        anywhere.
+        """Offsets of which every match in `window` holds one; None: anywhere. `starts`: the runs'.
 
         Of `length` bytes in a row in a run, one is a multiple of `length`, less one, from its
         start.
@@ -77,8 +76,8 @@ class RunRule:
 
 @dataclass(frozen=True, slots=True)
 class RowReading:
-    """`everywhere`: the rules of which the programs say nothing: the host looks for them in every
-    document.
+    """How to read rows. `everywhere`: rules that no program looks for; the host searches for them
+    in every document.
 
     `by_run`: those that were found by a run of bytes, by rule. `backs`: by rule, the most bytes of
     a match before its row's position, None where that is not known. `widths`: by rule, that of its

@@ -29,8 +29,7 @@ _KEY_BITS = 40  # more than an arena has bytes
 def settle(
     rows: npt.NDArray[np.void], matches: npt.NDArray[np.void]
 ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """(the rows that the host has to search at, SETTLED_DTYPE: the matches that stand and that no
-    filter drops).
+    """(rows at which the host has to search, SETTLED_DTYPE: matches that stand, unfiltered).
 
     `rows`: ROW_DTYPE, all of whole documents; `matches`: MATCH_DTYPE, one for each.
     """

@@ -29,9 +29,7 @@ from vyre_dist.stream.extraction import Extracted, Extractor, RowJob
 
 
 class ExtractionWorkerError(VyreError):
-    """A job failed, or its worker ended. What was found of its batch is incomplete: scan the batch
-    again.
-    """
+    """A job failed, or its worker ended: its batch is incomplete, and is to be scanned again."""
 
 
 class Extraction:
@@ -49,9 +47,7 @@ class Extraction:
         return self._settled
 
     def result(self) -> Extracted:
-        """The findings, when they are there. Raises ExtractionWorkerError: the job failed, or its
-        worker ended.
-        """
+        """Wait for the findings. Raises ExtractionWorkerError: job failed, or worker ended."""
         while not self._settled:
             self._pool.poll(None)
         if self._found is None:
@@ -104,9 +100,7 @@ class ExtractionPool:
         self.close()
 
     def warm_up(self) -> None:
-        """Return when all workers have started. Raises ExtractionWorkerError when one ends
-        instead.
-        """
+        """Wait until all workers have started. Raises ExtractionWorkerError if one ends instead."""
         while not all(worker.child.ready for worker in self._pool):
             self.poll(None)
             for worker in self._pool:
@@ -114,9 +108,7 @@ class ExtractionPool:
                     raise ExtractionWorkerError(worker.death())
 
     def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Extraction]:
-        """Extract `jobs` from the shared memory called `shared`. Raises ExtractionWorkerError when
-        no worker is left.
-        """
+        """Send `jobs` on shared memory `shared`. Raises ExtractionWorkerError if no worker is left."""
         taken = []
         for job in jobs:
             alive = [worker for worker in self._pool if not worker.connection.closed]
@@ -137,17 +129,13 @@ class ExtractionPool:
         return taken
 
     def forget(self, shared: Sequence[str]) -> None:
-        """Tell the workers that these shared memories are not used any more: while one has them
-        mapped they take room.
-        """
+        """Have the workers unmap these shared memories, which take room while they are mapped."""
         for worker in self._pool:
             with contextlib.suppress(OSError):
                 worker.connection.send_bytes(pickle.dumps((tuple(shared), None)))
 
     def poll(self, timeout: float | None) -> None:
-        """Take in what workers have answered; waits for `timeout` seconds (None: as long as it
-        takes) for an answer.
-        """
+        """Take in workers' answers. `timeout`: seconds to wait for one; None: without end."""
         for key, _ in self._selector.select(timeout):
             self._read(key.data)
 
@@ -172,9 +160,7 @@ class ExtractionPool:
             worker.waiting.popleft().settle(found, error)
 
     def _lose(self, worker: _Worker, why: str) -> None:
-        """Do without `worker`, which is gone, or of which nobody knows any more what its next
-        answer is to.
-        """
+        """Do without `worker`: it is gone, or out of step with its jobs."""
         self._selector.unregister(worker.connection)
         worker.connection.close()
         error = why and f"extraction worker {worker.child.pid} was given up: {why}"
@@ -223,8 +209,7 @@ def _answer(
 
 
 def _attach(name: str) -> memoryview:
-    """The shared memory's bytes, for reading. The parent owns it: a worker's end must not take it
-    away from the others.
+    """The shared memory's bytes, for reading. The parent owns it; a worker must not remove it.
 
     (Before Python 3.13, SharedMemory registers whatever is attached for removal at this process's
     end.)

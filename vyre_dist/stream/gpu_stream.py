@@ -1,5 +1,4 @@
-"""GpuStream: arenas of whole documents through one GPU; reading, copying, kernels and extraction
-overlap.
+"""GpuStream: batches of whole documents through one GPU, with everything overlapped.
 
 Each slot has an arena in shared memory (registered with CUDA, read by the extraction workers) and a
 lane on the device. While one slot is being copied, the kernels of the one before run, and the rows
@@ -43,9 +42,7 @@ class StreamTotals:
 
 
 def fitting_slots(slots: int, slot_bytes: int, device_free: int, shared_free: int) -> int:
-    """`slot_bytes`, halved until so many slots have room. Raises UsageError when not even slots of
-    1 MiB have.
-    """
+    """`slot_bytes`, halved until all slots have room. Raises UsageError below 1 MiB."""
     while True:
         # beside its text a slot takes lists and rows: an eighth more is plenty for all but text
         # that hits everywhere
@@ -131,8 +128,7 @@ class GpuStream:
     def scan_files(
         self, files: Iterable[tuple[int, str, str]]
     ) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """The same from regular files (number, path, path to open), which are read into the slots
-        and copied from there.
+        """The same from regular files (number, path, path to open), read into the slots.
 
         A file that can't be read, or is larger than a slot, is in `problems` then.
         """
@@ -206,8 +202,7 @@ class GpuStream:
                 yield document
 
     def put(self, batch: ArenaBatch) -> Iterator[tuple[ArenaBatch, list[FindingRow]]]:
-        """Start a batch; yields what has come out meanwhile. The batch's slot is taken until its
-        findings are out.
+        """Start a batch; yields batches that are done. The slot is taken until its batch is.
 
         The batch's arena need not lie in its slot: it may be an object in Ray's store, say. Then
         the documents that have rows are copied into the slot, for the extraction workers to see.
@@ -254,9 +249,7 @@ class GpuStream:
             yield self._finish_oldest()
 
     def free_slot(self) -> Slot | None:
-        """A slot to lay a batch out in; None while all are taken: take what `drain` or `put` yield
-        first.
-        """
+        """A slot to fill; None while all are taken: take what `put` or `drain` yield first."""
         return self._free.popleft() if self._free else None
 
     def _collect_oldest(self) -> None:

@@ -1,6 +1,4 @@
-"""What extraction workers have to do for a batch: the documents of which a GPU's rows and matches
-say something.
-"""
+"""Cuts a batch's rows and matches into jobs for the extraction workers, by document."""
 
 from __future__ import annotations
 
@@ -24,8 +22,7 @@ def jobs_of(
     most_jobs: int,
     matches: npt.NDArray[np.void] | None = None,
 ) -> list[RowJob]:
-    """What the extraction workers have to do for a batch's rows, in at most so many jobs of about
-    equal size.
+    """The jobs for a batch's rows, `most_jobs` at most, of about equal size.
 
     `matches`: one for each row, if the device has searched. `memory`: the slot's, which the workers
     see. Documents of an arena that lies elsewhere are copied there, one behind the other.
@@ -73,9 +70,7 @@ def jobs_of(
 def _of_documents(
     items: npt.NDArray[np.void], documents: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.void]:
-    """Those of `items` (in order of document) that are about `documents` (ascending), counted from
-    0 in these.
-    """
+    """Those of `items` (sorted by document) about `documents` (ascending), renumbered from 0."""
     low, high = np.searchsorted(items["document"], (documents[0], documents[-1] + 1))
     own = items[low:high].copy()
     own["document"] = np.searchsorted(documents, own["document"])

@@ -83,8 +83,8 @@ class Slot:
         return self.batch
 
     def fill(self, documents: Iterable[Bytes]) -> tuple[ArenaBatch, Bytes | None]:
-        """(the batch of as many `documents` (number, path, bytes) as fit, the first one that did
-        not or None).
+        """(a batch of the `documents` (number, path, bytes) that fit, the first that did not or
+        None).
 
         Raises UsageError for a document that would not fit into an empty slot.
         """
@@ -105,8 +105,7 @@ class Slot:
     def fill_files(
         self, files: Iterable[File], problems: list[DocumentProblem]
     ) -> tuple[ArenaBatch, File | None]:
-        """The same from regular files (number, path, path to open), read as they are now straight
-        into the slot.
+        """The same from regular files (number, path, path to open), read into the slot.
 
         A file that can't be read, or would not fit into an empty slot, is added to `problems`.
         """
