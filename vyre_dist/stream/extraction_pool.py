@@ -108,7 +108,7 @@ class ExtractionPool:
                     raise ExtractionWorkerError(worker.death())
 
     def submit(self, shared: str, jobs: Sequence[RowJob]) -> list[Extraction]:
-        """Send `jobs` on memory called `shared`. Raises ExtractionWorkerError if no worker is left."""
+        """Send `jobs` on memory `shared`. Raises ExtractionWorkerError when no worker is left."""
         taken = []
         for job in jobs:
             alive = [worker for worker in self._pool if not worker.connection.closed]
