@@ -1,4 +1,4 @@
-"""AtomicFile: a file that appears at its destination when it is whole, and not before."""
+"""AtomicFile: a file that appears at its destination only when it is whole."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class AtomicFile:
-    """Write to `stream`, then `commit`, `set_aside` or `abort`. All may be called once more,
-    without effect.
+    """Write to `stream`, then call `commit`, `set_aside` or `abort`. A second call has no effect.
 
-    Until then the bytes lie beside the destination under a temporary name. `mode`: a new file's,
-    less the umask; one that is replaced hands on its own. `durable`: what was committed outlives a
-    power failure. Raises OSError.
+    Until then the bytes lie beside the destination under a temporary name. `mode`: that of a new
+    file, less the umask; a file that is replaced hands on its own. `durable`: a committed file
+    outlives a power failure. Raises OSError.
     """
 
     def __init__(self, destination: str, *, mode: int = 0o600, durable: bool = True) -> None:
@@ -35,7 +34,7 @@ class AtomicFile:
         self.stream: BinaryIO = open(fd, "wb", buffering=1 << 18)  # noqa: SIM115 (lives as long as this)
 
     def remove_leftovers(self) -> Sequence[str]:
-        """Remove what dead writers of the same destination have left; the paths."""
+        """Remove what dead writers of the same destination have left; returns the paths."""
         return remove_of(self.destination)
 
     def commit(self) -> None:
@@ -43,7 +42,7 @@ class AtomicFile:
         self._publish(self.destination)
 
     def set_aside(self) -> str:
-        """Put the file beside its place, which keeps what it had; the path."""
+        """Put the file beside the destination, which keeps what it had; returns the path."""
         aside = incomplete_name(self.destination)
         self._publish(aside)
         return aside
@@ -55,7 +54,7 @@ class AtomicFile:
             self._take_mode(fd)
             if self._durable:
                 os.fsync(fd)
-            # closed later: the lock goes with it, and whoever gets that may remove the file
+            # closed last: the lock goes with it, and who gets the lock may remove the file
             os.replace(self._path, path)
             self.stream.close()
         except BaseException:
@@ -63,7 +62,7 @@ class AtomicFile:
             raise
 
     def _take_mode(self, fd: int) -> None:
-        """Give the file the mode of the one in its place, if there is one."""
+        """Give the file the mode of the one that it replaces, if there is one."""
         try:
             wanted = stat.S_IMODE(os.stat(self.destination).st_mode)
         except FileNotFoundError:
@@ -73,8 +72,7 @@ class AtomicFile:
             if now != wanted:
                 os.fchmod(fd, wanted)
         except OSError:
-            # some file systems know no modes: no reason to lose the file, unless others could read
-            # it
+            # some file systems have no modes. That loses no file, unless others could read it
             if now & ~wanted & (stat.S_IRWXG | stat.S_IRWXO):
                 raise
 
@@ -87,7 +85,7 @@ class AtomicFile:
 
 
 def incomplete_name(destination: str) -> str:
-    """Where a file for `destination` is put that is not what was asked for."""
+    """Where a file for `destination` is put that is set aside."""
     directory, name = os.path.split(destination)
     if len(os.fsencode(name)) + len(INCOMPLETE) > _LONGEST_NAME:
         name = beginning(name)
@@ -95,7 +93,7 @@ def incomplete_name(destination: str) -> str:
 
 
 def _check_replaceable(path: str) -> None:
-    """A file that is renamed onto a device or a pipe would take its place."""
+    """Refuse devices and pipes: a file that is renamed onto one would replace it."""
     with contextlib.suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -114,8 +112,7 @@ def _create(destination: str, mode: int) -> tuple[int, str]:
         except FileExistsError:
             continue
         try:
-            # before it was locked, somebody may have taken it for a leftover: then it is gone, or
-            # will be
+            # before it was locked, somebody may have taken it for a leftover, and removed it
             if lock(fd) is not Fate.LIVE and os.path.samestat(os.stat(path), os.fstat(fd)):
                 return fd, path
         except FileNotFoundError:

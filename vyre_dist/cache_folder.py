@@ -1,7 +1,7 @@
-"""Where this user's compiled packs and records are kept, and where else when that can't be written.
+"""Where this user's compiled packs and autotune records are kept.
 
-Places only: what is kept there is for program/cache.py and autotune/ to say. A folder is chosen
-once for a command (`choose`); what can't be written later on goes to a `spare` place, too.
+A command chooses a folder once (`choose`). What can't be written there later on goes to one of the
+`spares`. program/cache.py and autotune/ know what is kept in the folder.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ ENOUGH_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class CacheFolder:
-    """`wanted`: where things should be kept, "" where that is not known. `path`: where they can be,
-    None for nowhere. `trouble`: why the two differ, as a line for the user; "" when they don't.
+    """The folder that was chosen.
+
+    `wanted`: where things should be kept, "" if that is not known. `path`: where they can be kept,
+    None for nowhere. `trouble`: why the two differ, as a line for the user; "" if they don't.
     """
 
     wanted: str
@@ -32,22 +34,20 @@ class CacheFolder:
 
 
 def default_folder() -> str | None:
-    """The user's cache folder (XDG_CACHE_HOME is respected); None where it is not known whose home
-    is where.
-    """
+    """The user's cache folder, by XDG_CACHE_HOME if it is set; None if the home is not known."""
     import platformdirs
 
     try:
         folder = platformdirs.user_cache_dir(_NAME)
     except RuntimeError:
         return None
-    # its older versions give "~/.cache" back where there is no home
+    # older versions of platformdirs return "~/.cache" where there is no home
     return folder if os.path.isabs(folder) else None
 
 
 def spares() -> list[str]:
-    """The places to try when the wanted one can't be written, best first: this user's own, where
-    all may make folders.
+    """The folders to try if the wanted one can't be written, best first. They are this user's own,
+    in places where all may make folders.
     """
     own = os.environ.get("TMPDIR", "")
     roots = [own] if os.path.isabs(own) and os.path.isdir(own) else _FOR_ALL
@@ -55,9 +55,7 @@ def spares() -> list[str]:
 
 
 def choose(folder: str | None) -> CacheFolder:
-    """Where to keep things: in `folder` (None: the default one), or in a spare place, or
-    nowhere.
-    """
+    """Choose `folder` (None: the default one), or else a spare one, or else nowhere."""
     wanted = folder or default_folder()
     if wanted is None:
         reason = "there is no home folder (HOME is not set, and this user has no passwd entry)"
@@ -87,8 +85,9 @@ def why_not(folder: str) -> str:
 
 
 def try_to_write(folder: str, room: int) -> None:
-    """See that files can be made in `folder`, and `room` more bytes be written: a quota is told by
-    nothing but a write that it refuses. Raises OSError; nothing is left behind.
+    """Check that `room` more bytes can be written to a file in `folder`. Raises OSError.
+
+    It writes them, and leaves nothing behind: only a write that it refuses tells of a quota.
     """
     free = os.statvfs(folder)
     if free.f_blocks > 0 and free.f_bavail * free.f_frsize < ENOUGH_BYTES:
@@ -97,18 +96,16 @@ def try_to_write(folder: str, room: int) -> None:
         with os.fdopen(_nameless(folder), "wb") as trial:
             trial.write(bytes(room or _TRIAL_BYTES))
     except OSError as error:
-        # its own name says nothing to anybody
+        # the trial file's own name tells nobody anything
         raise OSError(error.errno, error.strerror, folder) from None
 
 
 def _nameless(folder: str) -> int:
-    """A descriptor of a new file in `folder` that has no name there. (tempfile takes 8 ms to
-    import.)
-    """
+    """A descriptor of a new file in `folder` without a name. (tempfile takes 8 ms to import.)"""
     try:
         return os.open(folder, os.O_WRONLY | os.O_TMPFILE, 0o600)
     except OSError as error:
-        # what file systems and kernels say that have no such files
+        # errors of file systems and kernels that have no such files
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
             raise
     name = os.path.join(folder, f".new-{os.urandom(6).hex()}")
@@ -118,8 +115,9 @@ def _nameless(folder: str) -> int:
 
 
 def make(folder: str) -> None:
-    """Make `folder` where it is missing, for its owner alone. Raises OSError where that can't be
-    done, and PermissionError where it is there and somebody else may have made it.
+    """Make `folder` for its owner alone, if it is missing.
+
+    Raises OSError, and PermissionError if the folder is there and somebody else may have made it.
     """
     try:
         os.makedirs(folder, mode=_MODE, exist_ok=True)
@@ -132,14 +130,15 @@ def make(folder: str) -> None:
 
 
 def is_ours(folder: str) -> bool:
-    """Whether what is in `folder` is no stranger's. Hyperscan's databases are machine code in all
-    but name: none may come from where anybody can make a folder of the right name first, as in
-    /tmp.
+    """Whether nobody else can have put files into `folder`.
+
+    Hyperscan's databases are machine code in all but name. None may come from a folder that anybody
+    could have made first, as in /tmp.
     """
     try:
         if not os.stat(os.path.dirname(folder) or ".").st_mode & stat.S_IWOTH:
-            return True  # whom its parent lets in is its owner's business
-        # a link is as good as what made it and what it leads to
+            return True  # the parent folder's owner decides who may write there
+        # a link is only as good as its maker and its target
         there = (os.lstat(folder), os.stat(folder))
     except OSError:
         return False

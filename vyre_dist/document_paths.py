@@ -1,9 +1,8 @@
-"""How the path of a document is written: the one form that patterns, fingerprints and outputs
-share.
+"""The written form of a document's path, which patterns, fingerprints and outputs share.
 
-`normal_path` removes what says nothing of a local path; `written_path` also keeps `!` for what
-comes after it (a document inside of another one, `a.zip!b`). Paths on disk stay as they are: what
-is opened is not what is written.
+`normal_path` drops the meaningless parts of a local path. `written_path` also escapes `!`, which
+separates a document from the one that it is inside of (`a.zip!b`). Paths that are opened stay as
+they are on disk.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ _ESCAPE = re.compile(r"%2([15])")
 
 
 def normal_path(path: str) -> str:
-    """`path` without `./`, `//` and a final `/`; `..`, an absolute path's beginning, and URLs stay
-    as they are.
+    """`path` without `./`, `//` and a final `/`. Leading slashes, `..` and URLs stay as they are.
 
     `a/..` is not `.`: `a` may be a link to somewhere else.
     """
@@ -32,10 +30,10 @@ def normal_path(path: str) -> str:
 
 
 def written_path(path: str) -> str:
-    """A local path as it is written: normal, `!` as `%21`, and `%21` and `%25` in a name as `%2521`
-    and `%2525`.
+    """The written form of a local path: normal, with `!` as `%21`.
 
-    So no two names are written alike. A URL (`s3://bucket/key`) stays as it is.
+    `%21` and `%25` in a name become `%2521` and `%2525`: no two names have the same form. A
+    URL (`s3://bucket/key`) stays as it is.
     """
     if needs_escape(path) and not _URL.match(path):
         path = _ESCAPED.sub(lambda found: "%21" if found[0] == "!" else "%25", path)
@@ -49,7 +47,7 @@ def split_url(path: str) -> tuple[str, str]:
 
 
 def needs_escape(text: str) -> bool:
-    """Whether a part of a path is written otherwise than it is called on disk."""
+    """Whether the written form of a part of a path differs from its name on disk."""
     return "!" in text or ("%2" in text and _ESCAPED.search(text) is not None)
 
 

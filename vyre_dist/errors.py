@@ -1,8 +1,7 @@
-"""The errors every layer raises: typed, with the facts as attributes and a cure in the message.
+"""The errors that every layer raises: typed, with facts as attributes and a cure in the message.
 
-Nothing in vyre-dist branches on a message's text; catch the class, read the attributes.
-Layer-specific errors (a regex's position, a pack's problems, a dispatch's outputs) are subclasses
-that live beside the code that raises them.
+Nothing in vyre-dist branches on a message's text; catch the class and read the attributes. Errors
+of one layer are subclasses, and live beside the code that raises them.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ class UsageError(VyreError):
 
 
 class WorkerUnusableError(VyreError):
-    """What a worker can't do without is gone: it ends, and another takes its place."""
+    """A worker has lost something that it needs. It ends, and another takes its place."""
 
 
 class GpuGoneError(WorkerUnusableError):
-    """No process can own the worker's GPU: one in its place would find it so, too."""
+    """No process can own the worker's GPU; nor could another worker in its place."""
 
 
 def as_int(name: str, value: object) -> int:

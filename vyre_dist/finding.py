@@ -1,5 +1,5 @@
-"""Finding: one match of one rule that passed its pack's filters. What flows from the engine to the
-sinks.
+"""Finding: one match of one rule that passed its pack's filters. The engine makes them, and sinks
+write them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ class Finding:
     """One confirmed match.
 
     `start` and `end` are byte offsets into the document (end exclusive). `line` and `column` count
-    from 1; the column counts bytes from the line's start. `match` and `secret` are the matched
-    bytes and the part of them that is the secret (the secret group, or the whole match); `groups`
-    are the numbered capture groups, None for one that took no part. `entropy` is Shannon's, in bits
-    per byte, of `secret`. `end_line` is the line of `end`; the columns `…_utf16` are those of
-    `start` and `end` in the lines' text, in UTF-16 code units, from 1: a character that the match
-    cuts is counted with it. Of a file that changed while it was scanned they may not be known, and
-    are 0. `fingerprint` (32 hex digits) is the same in every run, wherever in its document the
-    match lies; `secret_id` (64 hex digits) is that of the same secret in any document, None without
-    a SecretKey. A rule that has only a path pattern gives zero for all of these, empty match and no
+    from 1; the column counts bytes from the line's start. `match`: the matched bytes. `secret`: the
+    part of them that is the secret (the secret group, or the whole match). `groups`: the numbered
+    capture groups, None for one that took no part. `entropy`: Shannon's, of `secret`, in bits per
+    byte.
+
+    `end_line` is the line of `end`. The columns `…_utf16` are those of `start` and `end` in the
+    lines' text, in UTF-16 code units, from 1; a character that the match cuts is counted with it.
+    These three are 0 if they are not known, as for a file that changed while it was scanned.
+
+    `fingerprint` (32 hex digits) is the same in every run, wherever in its document the match lies.
+    `secret_id` (64 hex digits) is the same for the same secret in any document; None without a
+    SecretKey. A rule that has only a path pattern gives 0 for all numbers, an empty match and no
     `secret_id`.
     """
 

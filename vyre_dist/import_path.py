@@ -1,8 +1,7 @@
-"""Where Python looks for the code that it imports: never in the working directory, which may be a
-stranger's.
+"""Keeps the working directory, which may be a stranger's, out of what Python imports from.
 
-Python puts it on `sys.path` for `-c` and `-m`, and so for each process that multiprocessing spawns,
-and for entries of PYTHONPATH that are empty or relative. `-P`, or PYTHONSAFEPATH, keeps it out.
+Python puts it on `sys.path` for `-c` and `-m`, so for each process that multiprocessing spawns, and
+for entries of PYTHONPATH that are empty or relative. `-P`, or PYTHONSAFEPATH, keeps it out.
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ _environment_changes = threading.RLock()
 
 
 def guard_this_process() -> None:
-    """Have neither this process, from now on, nor those that it starts look in the working
-    directory.
+    """Keep this process and those that it starts from importing from the working directory.
 
-    For a process that is our own: it changes `sys.path` and the environment.
+    Changes `sys.path` and the environment: only for a process that is our own.
     """
     for entry in _relative():
         _leave_out(os.path.abspath(entry))
@@ -46,9 +44,7 @@ def leave_out_start_folder() -> None:
 
 @contextlib.contextmanager
 def guarded_children() -> Iterator[None]:
-    """Processes that are started in this do not look in the working directory, whatever this one
-    does.
-    """
+    """Processes that are started in this context do not import from the working directory."""
     with _environment_changes:
         before = {name: os.environ.get(name) for name in (_SAFE, _PATH)}
         os.environ[_SAFE] = "1"
@@ -61,14 +57,14 @@ def guarded_children() -> Iterator[None]:
 
 
 def folder_of_an_uninstalled_package() -> str | None:
-    """PACKAGE_FOLDER, when only the way in which this process was started put it on `sys.path`:
-    another one, with the same environment, would not find this package.
+    """PACKAGE_FOLDER, if this process finds the package only by the way it was started; else None.
+
+    Another process with the same environment would not find the package.
     """
     inherited = (os.environ.get(_PATH) or "").split(os.pathsep)
     for entry in sys.path:
-        if (
-            entry == _LIBRARY
-        ):  # what comes behind it is the interpreter's own, and the same in all processes
+        # the entries after it are the interpreter's own, and the same in all processes
+        if entry == _LIBRARY:
             break
         if os.path.abspath(entry) == PACKAGE_FOLDER:
             return None if entry in inherited else PACKAGE_FOLDER
@@ -82,8 +78,8 @@ def _relative() -> list[str]:
 
 
 def _leave_out(folder: str) -> None:
-    # Python lists no folder twice: one of its own, in which a scan may be started, is there in this
-    # place only
+    # Python lists no folder twice. If a scan is started in one of Python's own folders, this is its
+    # only entry
     if folder not in {
         PACKAGE_FOLDER,
         _LIBRARY,

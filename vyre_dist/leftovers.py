@@ -1,9 +1,8 @@
-"""Leftovers: unfinished files and folders of processes that ended before they could remove them
-(SIGKILL, SIGQUIT).
+"""Leftovers: unfinished files and folders of processes that were killed.
 
-Each has a name that only these have, and a lock for as long as its maker lives. It is a record lock
-(fcntl), which belongs to the process: forked workers do not inherit it, and the kernel drops it
-however the process ends. Who gets the lock may remove what it guards.
+Only unfinished files have such names. Their writer holds a lock on each as long as it lives: a
+record lock (fcntl), which belongs to the process. Forked workers do not inherit it, and the kernel
+drops it however the process ends. Who gets the lock may remove the file.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Fate(Enum):
-    """What was done about a leftover, and why."""
+    """What became of a leftover, and why."""
 
     REMOVED = "removed"
     LIVE = "its writer is at work"
@@ -41,17 +40,19 @@ class Fate(Enum):
 
 
 def beginning(name: str) -> str:
-    """As much of a file's name as leaves room for what is put around it; no half characters."""
+    """The beginning of a file's name, which leaves room for what is put around it; whole
+    characters.
+    """
     return os.fsencode(name)[:_NAME_BYTES].decode(sys.getfilesystemencoding(), "ignore")
 
 
 def unfinished_name(name: str) -> str:
-    """A new name for what will be called `name`."""
+    """A new name for the unfinished file that will be called `name`."""
     return f".{beginning(name)}.{os.urandom(_TOKEN_BYTES).hex()}{SUFFIX}"
 
 
 def destination_of(name: str) -> str | None:
-    """How the destination's name begins, where `name` is that of an unfinished file; else None."""
+    """The beginning of the destination's name; None if `name` is not that of an unfinished file."""
     found = _ENDING.search(name)
     if found is None or found.end() != len(name) or name[0] != "." or found.start() < 2:
         return None
@@ -59,8 +60,8 @@ def destination_of(name: str) -> str | None:
 
 
 def lock(fd: int) -> Fate | None:
-    """Take the lock on an open file. None: it is ours; LIVE: another process has it; UNKNOWN: there
-    are no locks here.
+    """Take the lock on an open file. None: it is ours; LIVE: another process has it; UNKNOWN: this
+    file system has no locks.
 
     `fd` must be open for writing. The lock goes when this process closes any descriptor of that
     file.
@@ -90,11 +91,10 @@ def make_folder(parent: str, name: str) -> tuple[str, int]:
 
 
 def remove(folder: int, name: str, *, dry_run: bool = False) -> Fate:
-    """Remove `name`, a file or a folder from make_folder, from the open `folder` if its maker is
+    """Remove `name`, a file or a folder from make_folder, from the open `folder` if its writer is
     gone.
 
-    With `dry_run` only say what would be done. Raises OSError where it can't be looked at, or
-    removed.
+    With `dry_run` only tell what would be done. Raises OSError if it can't be inspected or removed.
     """
     try:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -110,7 +110,7 @@ def remove(folder: int, name: str, *, dry_run: bool = False) -> Fate:
     try:
         if (held := lock(fd)) is not None:
             return held
-        # its writer may have given it its final name before we had the lock
+        # the writer may have renamed it to its destination before we had the lock
         if not os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(fd)):
             return Fate.GONE
         if not dry_run:
@@ -142,28 +142,27 @@ def _remove_folder(parent: int, name: str, dry_run: bool) -> Fate:
         os.close(fd)
 
 
-def sweep(place: str, *, deep: bool, dry_run: bool) -> Iterator[tuple[str, Fate | OSError]]:
-    """Remove what is left over in the folder `place`, and below it if `deep`: each path with what
-    was done, or why not.
+def sweep(path: str, *, deep: bool, dry_run: bool) -> Iterator[tuple[str, Fate | OSError]]:
+    """Remove the leftovers in the folder `path`, and below it if `deep`.
 
-    Links are not followed. A `place` that is no folder stands for a file and the leftovers beside
-    it of that name.
+    Yields each leftover's path with what became of it, or with the error. Links are not followed. A
+    `path` that is no folder stands for a file, and for the leftovers of that name beside it.
     """
-    begins = ""
-    if not os.path.isdir(place):
-        place, name = os.path.split(os.path.realpath(place))
+    top, begins = path, ""
+    if not os.path.isdir(top):
+        top, name = os.path.split(os.path.realpath(path))
         begins, deep = beginning(name), False
     try:
-        os.listdir(place)
+        os.listdir(top)
     except OSError as error:
-        yield place, error
+        yield top, error
         return
     problems: list[tuple[str, OSError]] = []
 
     def note(error: OSError) -> None:
-        problems.append((os.fsdecode(error.filename or place), error))
+        problems.append((os.fsdecode(error.filename or top), error))
 
-    for path, folders, files in os.walk(place, onerror=note):
+    for folder, folders, files in os.walk(top, onerror=note):
         found = sorted(name for name in (*folders, *files) if not name.endswith(SUFFIX))
         found = [
             name
@@ -172,7 +171,7 @@ def sweep(place: str, *, deep: bool, dry_run: bool) -> Iterator[tuple[str, Fate 
         ]
         folders[:] = [name for name in folders if name not in found] if deep else []
         if found:
-            yield from _removed(path, found, dry_run)
+            yield from _removed(folder, found, dry_run)
     yield from problems
 
 
@@ -193,8 +192,8 @@ def _removed(path: str, names: list[str], dry_run: bool) -> Iterator[tuple[str, 
 
 
 def remove_of(destination: str) -> list[str]:
-    """Remove what dead writers of the file `destination` have left beside it; the paths. What can't
-    be removed stays.
+    """Remove what dead writers of the file `destination` have left beside it; returns the paths.
+    What can't be removed stays.
     """
     directory, name = os.path.split(destination)
     removed: list[str] = []
@@ -205,7 +204,7 @@ def remove_of(destination: str) -> list[str]:
             with os.scandir(folder) as entries:
                 names = sorted(e.name for e in entries if e.name.startswith(begins))
             for each in names:
-                # this process's own may belong to another thread: record locks do not tell
+                # this process's own may belong to another thread, and record locks do not tell
                 if destination_of(each) == begins[1:-1] and not each.endswith(SUFFIX):
                     with contextlib.suppress(OSError):
                         if remove(folder, each) is Fate.REMOVED:
@@ -216,5 +215,5 @@ def remove_of(destination: str) -> list[str]:
 
 
 def removed_line(path: str) -> str:
-    """What a command says of a path that `remove_of` gave."""
+    """The message about a path that `remove_of` returned."""
     return f"{path} is removed: a run that was killed had left it unfinished"

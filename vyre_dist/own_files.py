@@ -1,7 +1,7 @@
-"""What this process writes while it scans; a walk that meets it leaves it out.
+"""The files that this process writes while it scans: a walk leaves them out.
 
-What it makes for itself (half-written outputs) is told by how the names end, what was there before
-(a file that output is redirected to, an older result that will be replaced) by device and inode.
+New ones (half-written outputs) are known by the ending of their names. Older ones (a file that
+output is redirected to, a result that will be replaced) are known by device and inode.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import stat
 from collections.abc import Iterable
 
 SUFFIX = f".vyre-{os.urandom(6).hex()}.part"
-"""Of this process: no other file's name ends like this. Those of other processes: see
-leftovers.py.
+"""The ending of this process's unfinished files; no other file's name ends so. leftovers.py knows
+those of other processes.
 """
 
 
-def regular_files(places: Iterable[str | int]) -> frozenset[tuple[int, int]]:
+def regular_files(files: Iterable[str | int]) -> frozenset[tuple[int, int]]:
     """(device, inode) of those paths and descriptors that are regular files."""
     found: set[tuple[int, int]] = set()
-    for place in places:
+    for file in files:
         try:
-            info = os.stat(place)
+            info = os.stat(file)
         except OSError:  # nothing there yet, or closed
             continue
-        # one with several names is replaced under one of them: by the others it is as good a
-        # document as any
-        replaced_only = isinstance(place, str) and info.st_nlink > 1
+        # a file with several names is replaced under one of them: under the others it is a document
+        # like any
+        replaced_only = isinstance(file, str) and info.st_nlink > 1
         if stat.S_ISREG(info.st_mode) and not replaced_only:
             found.add((info.st_dev, info.st_ino))
     return frozenset(found)

@@ -1,7 +1,7 @@
-"""SecretKey: names secrets without telling them, so that the same one can be seen in many places.
+"""SecretKey: makes secret ids, which tell that two findings have the same secret, but not which.
 
-The names (`secret_id`) are HMACs: without the key nobody can try out what a secret might be. The
-key stays in the process that reads it: workers never see it.
+The ids are HMACs: without the key nobody can try out what a secret might be. The key stays in the
+process that reads it: workers never see it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ _LABEL = b"vyre-dist: the fingerprint of a secret key"
 
 
 class SecretKeyError(UsageError):
-    """A key that can't be used; `source` says where it came from. The key itself is never in the
-    message.
-    """
+    """A key that can't be used. `source`: where it came from. The message never has the key."""
 
     def __init__(self, source: str, found: str) -> None:
         super().__init__(f"{source}: {found}")
@@ -30,16 +28,16 @@ class SecretKeyError(UsageError):
 
 
 class SecretKey:
-    """A key of 16 to 4096 bytes. `fingerprint` (32 hex digits) tells keys apart, and is safe to
-    show if the key is random.
+    """A key of 16 to 4096 bytes.
 
-    `own_files`: (device, inode) of the file that it came from, which a scan must not report.
+    `fingerprint` (32 hex digits) tells keys apart, and is safe to show if the key is random.
+    `own_files`: (device, inode) of the key's file, which a scan must not report.
     """
 
     __slots__ = ("_key", "fingerprint", "own_files")
 
     def __init__(self, key: bytes, source: str = "the secret key") -> None:
-        """Raises SecretKeyError for one that is too short or too long."""
+        """Raises SecretKeyError if the key is too short or too long."""
         if not MIN_BYTES <= len(key) <= MAX_BYTES:
             size = "it is empty" if not key else f"it has {'more than ' * (len(key) > MAX_BYTES)}"
             if key:
@@ -54,9 +52,10 @@ class SecretKey:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SecretKey:
-        """The key that a file holds: its bytes, but for one line break at the end.
+        """The key in a file: its bytes without one line break at the end.
 
-        Raises SecretKeyError: it can't be read, others may read or write it, or it holds no key.
+        Raises SecretKeyError if the file can't be read, if others may read or write it, or if it
+        holds no key.
         """
         path = os.fspath(path)
         source = f"secret key file {path!r}"
@@ -78,7 +77,7 @@ class SecretKey:
         return loaded
 
     def secret_id(self, secret: bytes) -> str:
-        """The name of a secret: HMAC-SHA-256 under this key, as 64 hex digits."""
+        """The id of a secret: HMAC-SHA-256 under this key, as 64 hex digits."""
         return self._digest(secret)
 
     def _digest(self, message: bytes) -> str:
@@ -92,8 +91,9 @@ class SecretKey:
 
 
 def _check(source: str, path: str, info: os.stat_result) -> None:
-    """A pipe that the user's shell made has no rights to speak of; another user's file is that
-    user's business.
+    """Raise SecretKeyError if others may read or write this user's file.
+
+    Pipes of the user's shell have no useful mode, and other users answer for their own files.
     """
     mode = stat.S_IMODE(info.st_mode)
     if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid():

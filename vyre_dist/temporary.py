@@ -1,4 +1,4 @@
-"""Where temporary files go: TMPDIR, and nowhere else where that is set."""
+"""Where temporary files go: into TMPDIR, if it is set."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from vyre_dist.errors import UsageError
 
 
 def temporary_directory() -> str:
-    """The folder for temporary files, as an absolute path. It may be one that can't be written: who
-    does so says it.
+    """The folder for temporary files, as an absolute path. It may be one that can't be written.
 
-    Python's own choice passes over a TMPDIR that it can't write to, and takes the working directory
-    in the end: what may hold secrets is not to lie where nobody looks for it. Raises UsageError
-    where there is none.
+    Python's own choice passes over a TMPDIR that it can't write to, and may take the working
+    directory. But files that may hold secrets must not lie where nobody looks for them. Raises
+    UsageError if there is no such folder.
     """
     if chosen := os.environ.get("TMPDIR"):
         return os.path.abspath(chosen)

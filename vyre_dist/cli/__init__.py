@@ -1,5 +1,5 @@
-"""The command line. Options in, calls to the layers below; no decision about a scan is made in
-here.
+"""The command line: it parses options, calls the layers below and prints. It decides nothing about
+a scan: see vyre_dist.runs.
 """
 
 from vyre_dist.import_path import guard_this_process

@@ -1,4 +1,4 @@
-"""`vyre-dist autotune`: look into the autotune store, and exchange it with Vyre's."""
+"""`vyre-dist autotune`: list the autotune store, and exchange records with Vyre's TOML file."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def list_records(store: str | None) -> int:
 
 
 def _open(url: str | None) -> AutotuneStore:
-    """The store; where the user's cache folder is of no use, that is said, and which one is used
-    instead.
-    """
+    """The store. If the user's cache folder can't be used, prints which one is used instead."""
     from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
     from vyre_dist.cache_folder import choose
 
@@ -66,8 +64,8 @@ def _open(url: str | None) -> AutotuneStore:
 
 
 def _trouble(store: AutotuneStore) -> str:
-    """Why what was read of the store may not be all of it, or "": a scan goes on without, but here
-    somebody asked for it.
+    """Why the store may hold more than was read, or "". A scan goes on without the store, but here
+    somebody asked for its records.
     """
     from vyre_dist.autotune.tiered import TieredStore
 
@@ -77,7 +75,7 @@ def _trouble(store: AutotuneStore) -> str:
 
 
 def _local_stats(store: AutotuneStore) -> StoreStats:
-    """The counters of what this machine has of the store."""
+    """The counters of the part of the store that is on this machine."""
     from vyre_dist.autotune.tiered import TieredStore
 
     return store.tiers.local if isinstance(store, TieredStore) else store.stats
@@ -122,7 +120,7 @@ def export_records(file: Path, store: str | None) -> int:
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @STORE
 def import_records(file: Path, store: str | None) -> int:
-    """Offer the records of Vyre's TOML FILE to the store; better ones that it holds stay.
+    """Offer the records of Vyre's TOML FILE to the store, which keeps the better ones.
 
     Exit code 3: the store's server, or its file, did not take them all.
     """
@@ -155,9 +153,7 @@ def import_records(file: Path, store: str | None) -> int:
 
 
 def _say(message: str) -> None:
-    """A line on standard error, with nothing in it that could steer a terminal: a server's words
-    may be in it.
-    """
+    """Print a line on standard error. A server's words may be in it: nothing steers a terminal."""
     from vyre_dist.sinks.text import visible
 
     click.echo(f"vyre-dist: {visible(message)}", err=True)

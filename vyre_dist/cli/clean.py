@@ -1,4 +1,4 @@
-"""`vyre-dist clean`: remove what runs have left that were killed."""
+"""`vyre-dist clean`: remove what killed runs have left."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 @click.command(short_help="Remove what killed runs have left.")
 @click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.option(
-    "--dry-run", "-n", is_flag=True, help="Say what would be removed, and remove nothing."
+    "--dry-run", "-n", is_flag=True, help="Print what would be removed, and remove nothing."
 )
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
-    help="The cache directory to look through without PATHS. Default: the user's.",
+    help="The cache directory to clean where no PATHS are given. Default: the user's.",
 )
 def clean(paths: tuple[str, ...], dry_run: bool, cache_dir: str | None) -> int:
-    """Remove the unfinished files of runs that were killed: they hold what was found, in clear.
+    """Remove the unfinished files of killed runs: they hold what was found, in clear.
 
-    A folder of PATHS is looked through with all that is below it; a file stands for what was left
-    beside it under its name. Default: the cache directory, and the folder for temporary files (not
-    what is below that). What a run is still writing stays, and so does whatever vyre-dist has not
-    made, or another user has.
+    Cleans each folder of PATHS with all that is below it. For a file, it removes what was left
+    beside it under its name. Default: the cache directory and all below it, and what lies directly
+    in the folder for temporary files. Files that a run is still writing stay, and so do files of
+    other users and of other programs.
 
     Exit codes: 0 nothing is left over, 2 bad usage, 3 something could not be looked at or removed
     (it is listed).

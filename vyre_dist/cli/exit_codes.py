@@ -16,11 +16,11 @@ class ExitCode(IntEnum):
     """Bad options, bad rules, or resources that do not exist; nothing was scanned."""
     INCOMPLETE = 3
     """Some input could not be scanned to its end (it is listed), or the results could not be
-    written, whether or not something was found.
+    written. There may be findings.
     """
     INTERRUPTED = 130
-    """Ctrl-C. What went to standard output stays, output files are left as they were. (Ended by
-    signal N: 128 + N.)
+    """Ctrl-C. Standard output keeps what was written, output files are left as they were. (Another
+    signal N gives 128 + N.)
     """
 
     @classmethod

@@ -27,7 +27,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CLEAN_UP_SECONDS = 5.0
 _left_at: float | None = None
 
-# name -> (module, attribute): a subcommand's imports are paid only by those who call it
+# name -> (module, attribute): only who calls a subcommand pays for its imports
 _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
     "rules": ("vyre_dist.cli.rules", "rules"),
@@ -65,8 +65,8 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with an ExitCode."""
-    # imports, and a plan, are many small objects and no cycles: the collector's usual rhythm takes
-    # 3 % of either
+    # imports and a plan make many small objects and no cycles: the collector's usual rhythm would
+    # take 3 % of the time
     gc.set_threshold(50_000, 20, 100)
     _fill_closed_streams()
     end_in_order()
@@ -78,9 +78,10 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def _fill_closed_streams() -> None:
-    """Give standard streams that whoever started us has closed a file that can't be written: were
-    they left so, the next file to be opened would take their place; and what is written to them is
-    lost, which is an error.
+    """Open a file that can't be written in place of each standard stream that is closed.
+
+    Otherwise the next file to be opened would take the stream's number. Output that is lost so is
+    an error.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
@@ -98,9 +99,7 @@ def _fill_closed_streams() -> None:
 
 
 def _is_open(number: int) -> bool:
-    """Whether something has that descriptor: what Python itself loaded may have opened a file that
-    it keeps.
-    """
+    """Whether the descriptor is in use: what Python itself loaded may keep a file open."""
     try:
         os.fstat(number)
     except OSError:
@@ -109,8 +108,9 @@ def _is_open(number: int) -> bool:
 
 
 def _run(args: list[str]) -> int:
-    """Run the command line; its exit code. click's own `main` would say 1, as for findings, where a
-    pipe has no reader.
+    """Run the command line; its exit code.
+
+    click's own `main` would give 1, the code for findings, where a pipe has no reader.
     """
     try:
         if instruction := os.environ.get(_COMPLETE):
@@ -134,12 +134,12 @@ def _run(args: list[str]) -> int:
         more = getattr(error, "__notes__", ())
         return _failed("\nvyre-dist: ".join([str(error), *more]), ExitCode.INCOMPLETE)
     except BrokenPipeError:
-        # whoever read our output has seen enough
+        # who read our output has seen enough
         return ExitCode.INCOMPLETE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else "input or output failed: "
         return _failed(f"{where}{error.strerror or error}", ExitCode.INCOMPLETE)
-    except Exception:  # noqa: BLE001 - a bug; Python's own exit code for it would be 1: something was found
+    except Exception:  # noqa: BLE001 - a bug; Python's own exit code for it is 1, ours for findings
         import traceback
 
         with contextlib.suppress(OSError):
@@ -151,16 +151,16 @@ def _run(args: list[str]) -> int:
 
 
 def _failed(message: str, code: ExitCode) -> ExitCode:
-    # whether or not anybody can read it, the code says how it was
+    # the exit code tells it, whether or not anybody can read the message
     with contextlib.suppress(OSError):
         click.echo(f"vyre-dist: {message}", err=True)
     return code
 
 
 def end_in_order() -> None:
-    """Have SIGTERM and SIGHUP clean up as Ctrl-C does; nohup's choice to ignore one is left alone.
+    """Have SIGTERM and SIGHUP clean up as Ctrl-C does. A signal that nohup ignores stays ignored.
 
-    For some seconds after the first of them, further ones change nothing.
+    For some seconds after the first signal, further ones change nothing.
     """
     for signum in _ENDING:
         if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
@@ -168,12 +168,12 @@ def end_in_order() -> None:
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt or SystemExit, but not in a finalizer: Python reports what is raised
-    there and goes on as if nothing had been.
+    """Raise KeyboardInterrupt or SystemExit, but not in a finalizer: Python only reports what is
+    raised there, and goes on.
     """
     global _left_at
     if _left_at is not None and time.monotonic() - _left_at < _CLEAN_UP_SECONDS:
-        return  # it would cut short what is cleaned up
+        return  # it would cut the clean-up short
     if _in_finalizer(frame):
         signal.signal(signal.SIGALRM, lambda _alarm, later: _leave(signum, later))
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
@@ -185,8 +185,9 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 
 def _signals_done() -> None:
-    """Once one has been heeded the end is near, at which Python lets go of its handlers: a further
-    one would end the process by itself, whatever its exit code was to be.
+    """Ignore further signals once one has been heeded.
+
+    Python drops its handlers at exit: another signal would end the process with a wrong exit code.
     """
     if _left_at is not None:
         for each in _ENDING:
@@ -208,9 +209,7 @@ def _in_finalizer(frame: FrameType | None) -> bool:
 
 
 def _exit(code: int) -> NoReturn:
-    """Leave, with nothing in a buffer that the interpreter could fail to write, and complain about,
-    once more.
-    """
+    """Leave with empty buffers: the interpreter would try to write them again, and complain."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -220,8 +219,8 @@ def _exit(code: int) -> NoReturn:
             code = ExitCode.INCOMPLETE if stream is sys.stdout else code
     if outcome.VARIABLE in os.environ:
         outcome.tell(code)
-    # the process ends: to look for garbage in all that it has loaded takes longer than a tenth of a
-    # small scan
+    # the process ends: a search for garbage in all that it has loaded would take more than a tenth
+    # of a small scan
     gc.freeze()
     gc.disable()
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""`vyre-dist rules`: look at a pack, and check it."""
+"""`vyre-dist rules`: list, check and explain the rules of a pack."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def rules() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @SKIP_UNSUPPORTED
 def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
-    """List the rules of PACK (a file, a folder, a built-in pack's name; default: everything built
-    in).
+    """List the rules of PACK: a file, a folder or a built-in pack's name. Default: everything built
+    in.
     """
     loaded = _load(pack, skip_unsupported)
     _tell_of_left_out(loaded)
@@ -57,15 +57,14 @@ def list_rules(pack: str | None, as_json: bool, skip_unsupported: bool) -> int:
 @rules.command(short_help="Check a pack: syntax, limits, examples.")
 @click.argument("pack", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--quiet", "-q", is_flag=True, help="Only what is wrong.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only what is wrong.")
 @SKIP_UNSUPPORTED
 def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) -> int:
-    """Check PACK: syntax, what its libraries and our tables make of each rule, and whether its
-    examples match.
+    """Check PACK: its syntax, how each rule will be searched for, and whether its examples match.
 
-    For each rule is said: its anchors and how often they are expected in ordinary text, its
-    automata, or why the host has to do the work. Every problem is printed, with its file, line or
-    rule. Exit code 0: fit for use; 2: not.
+    Prints for each rule its anchors and how often ordinary text is expected to have them, and its
+    automata, or why the host has to do the work. Prints every problem with its file, line or rule.
+    Exit codes: 0 fit for use, 2 not.
     """
     from vyre_dist.compiler import compile_tables, default_model
     from vyre_dist.compiler.explain import summarize, summarize_pack
@@ -111,14 +110,14 @@ def check(pack: str | None, as_json: bool, quiet: bool, skip_unsupported: bool) 
     return ExitCode.USAGE if bad else ExitCode.CLEAN
 
 
-@rules.command(short_help="Draw one rule's way through the tables.")
+@rules.command(short_help="Draw how one rule is searched for.")
 @click.argument("rule_id", metavar="ID")
 @click.argument("pack", required=False)
-@click.option("--dot", is_flag=True, help="For Graphviz, small automata state by state.")
+@click.option("--dot", is_flag=True, help="Write for Graphviz, with small automata state by state.")
 @SKIP_UNSUPPORTED
 def explain(rule_id: str, pack: str | None, dot: bool, skip_unsupported: bool) -> int:
-    """Draw how the rule ID of PACK (default: everything built in) finds its matches: windows,
-    probes, automata.
+    """Draw how the rule ID of PACK finds its matches: windows, probes, automata. Default:
+    everything built in.
     """
     from vyre_dist.compiler import compile_rule, default_model
     from vyre_dist.compiler.drawing import draw_dot, draw_text

@@ -39,7 +39,7 @@ class _FormatAndFile(_DestinationType):
 
 
 class _ScanCommand(click.Command):
-    """--redact alone must not take the path behind it for its percentage."""
+    """A command whose --redact never takes the path behind it for its percentage."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -48,7 +48,7 @@ class _ScanCommand(click.Command):
 
 
 @click.command(cls=_ScanCommand, short_help="Scan files, folders, globs or standard input.")
-# what can't be read is listed, and the rest is scanned
+# an input that can't be read is listed, and the rest is scanned
 @click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.option(
     "--rules",

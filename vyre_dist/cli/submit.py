@@ -23,13 +23,13 @@ from vyre_dist.errors import UsageError
 @click.option(
     "--working-dir",
     type=click.Path(exists=True, file_okay=False),
-    help="A folder to upload: the job runs in it, and finds rule packs, say, there. No code in it "
-    "is run.",
+    help="Upload this folder, for example with rule packs. The job runs in it, but runs no code of "
+    "it.",
 )
 @click.option(
     "--ship-package",
     is_flag=True,
-    help="Send this vyre-dist along, for a cluster that lacks it or has another.",
+    help="Send this vyre-dist along, for a cluster that lacks it or has another version.",
 )
 @click.option("--no-wait", is_flag=True, help="Print the job's id and leave.")
 def submit(
@@ -42,7 +42,7 @@ def submit(
     """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan
     /data.
 
-    The job's output is streamed; the exit code is the scan's. Ctrl-C stops the job.
+    Prints the job's output as it comes; the exit code is the scan's. Ctrl-C stops the job.
     """
     from vyre_dist.actors.jobs import submit_scan
     from vyre_dist.autotune.urls import has_password
@@ -69,8 +69,8 @@ def submit(
 
 
 def _keep_key_here(arguments: tuple[str, ...], working_dir: str) -> None:
-    """Raise UsageError where the folder that is uploaded holds the secret key: the cluster's users
-    could read it.
+    """Raise UsageError if the folder to upload holds the secret key: the cluster's users could
+    read it.
     """
     name = "--secret-key-file"
     for position, argument in enumerate(arguments):

@@ -1,9 +1,8 @@
-"""A driver of Ray's in a process of its own, so that its exit code can be told from one that Ray
-gave it.
+"""Runs a scan's driver on Ray in a child process, and tells its exit code from one that Ray chose.
 
-Ray's library ends a driver on the spot when the cluster's head is gone, with exit code 1: a scan's
-code for "findings". The process that was started stays apart from Ray, and takes a 0 or a 1 for
-true only from a driver that said so itself, when its outputs were written.
+Ray's library ends a driver at once when the cluster's head is gone, with exit code 1: a scan's code
+for findings. So the parent never loads Ray, and believes a 0 or a 1 only if the child also said it
+itself after it had written its outputs.
 """
 
 from __future__ import annotations
@@ -27,15 +26,16 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OUTCOMES = frozenset({ExitCode.CLEAN, ExitCode.FINDINGS})
 
 Written = Callable[[int], None]
-"""To be told the scan's exit code when all its outputs are in their places."""
+"""Called with the scan's exit code when all its outputs are in their places."""
 
 
 def supervised(work: Callable[[Written], int]) -> int:
-    """Do `work` in a child of this process; the exit code, in both. For a process that has no other
-    threads yet.
+    """Do `work` in a child of this process; returns the exit code in both.
 
-    Ctrl-C, SIGTERM and SIGHUP go to the child, and are its to act on. A child that a signal ended
-    takes this process along.
+    This process must have no other threads yet.
+
+    Passes Ctrl-C, SIGTERM and SIGHUP on to the child, which acts on them. If a signal ends the
+    child, this process ends by the same signal.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -60,21 +60,21 @@ def supervised(work: Callable[[Written], int]) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """Have this process get SIGTERM when its parent is gone, however that came."""
+    """Have this process get SIGTERM when its parent ends in any way."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         signal.raise_signal(signal.SIGTERM)
 
 
 def _say(said: int, code: int) -> None:
-    # what is still in Python's hands would be lost with the process
+    # what is still in Python's buffers would be lost with the process
     sys.stdout.flush()
     os.write(said, bytes([code]))
 
 
 def _wait(child: int, forwarded: set[signal.Signals]) -> tuple[int, int]:
-    """The child's status, as of os.waitpid, and the last signal that came before, 0 for none; they
-    are passed on.
+    """Pass signals on until the child ends. (The child's status as os.waitpid gives it, the last
+    signal or 0.)
     """
     signalled = 0
     while True:
@@ -85,16 +85,15 @@ def _wait(child: int, forwarded: set[signal.Signals]) -> tuple[int, int]:
                 return status, signalled
             continue
         signalled = got.si_signo
-        if (
-            got.si_code != _SI_KERNEL
-        ):  # a terminal's go to its whole foreground: the child has had them
+        # a terminal sends its signals to the whole foreground: the child has had them
+        if got.si_code != _SI_KERNEL:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signalled)
 
 
 def _exit_code(status: int, word: bytes, signalled: int) -> int:
-    """What the process that waited says of a child that ended so, had said `word`, and had been
-    `signalled` to end.
+    """The exit code for a child with this status. `word`: the code that it said itself, if it did.
+    `signalled`: the last signal that was passed on to it, or 0.
     """
     if os.WIFSIGNALED(status):
         _end_by(os.WTERMSIG(status))
@@ -103,12 +102,12 @@ def _exit_code(status: int, word: bytes, signalled: int) -> int:
         return code
     if word:
         return word[0]
-    if signalled:  # Ray's own end of a driver that is leaving can be faster than the driver's
+    if signalled:  # Ray can end a driver that is leaving before it leaves itself
         return 128 + signalled
     click.echo(
         f"vyre-dist: the scan's process ended with exit code {code} before the outputs were "
         "written: it is not the scan's. "
-        "Ray ends a driver so when the cluster's head is gone (see ray status): what was found is "
+        "Ray ends a driver so when the cluster's head is gone (see ray status). What was found is "
         "not known; scan again",
         err=True,
     )
@@ -116,7 +115,7 @@ def _exit_code(status: int, word: bytes, signalled: int) -> int:
 
 
 def _end_by(signum: int) -> None:
-    """End this process by the same signal; one core dump is enough."""
+    """End this process by the same signal. The child has left a core dump already."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if signum != signal.SIGKILL:
         signal.signal(signum, signal.SIG_DFL)

@@ -1,5 +1,6 @@
-"""A table for spreadsheets: one row a finding, no summary. The columns are in
-docs/output-formats.md.
+"""The csv format: a table for spreadsheets, one row a finding, without a summary.
+
+The columns are in docs/output-formats.md.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def _cell(text: str) -> str:
 
 
 def _texts(data: bytes) -> tuple[str, str]:
-    """A cell of text, and one of base64 where the text is not all of it: no UTF-8, or controls
-    replaced.
+    """(a cell of text, a cell of base64). The second is "" unless the text lost something: bytes
+    that are no UTF-8, or controls.
     """
     text = data.decode("utf-8", "replace")
     shown = _CONTROL.sub("\ufffd", text)

@@ -1,8 +1,6 @@
-"""Findings and the summary for a person: a block a finding, plain in a file or pipe, coloured on a
-terminal.
+"""The human format: one block a finding and the summary, coloured on a terminal.
 
-Nothing of a finding reaches the terminal unescaped (text.visible). rich is imported only for a
-terminal.
+Everything that comes from a finding is escaped (text.visible). Only a terminal needs rich.
 """
 
 from __future__ import annotations
@@ -24,9 +22,9 @@ if TYPE_CHECKING:
 MAX_SHOWN = 240
 
 
-#: What is left out by default, and how to have it.
+#: What is left out by default, and the option that takes it.
 _TAKEN_BY = {"gitignored": " (--no-gitignore takes them)", "symlink": " (--follow takes them)"}
-#: Nodes that are named in a line; formats for machines have all of them.
+#: Nodes that a line names; formats for machines have all of them.
 _MOST_NODES = 4
 
 
@@ -58,9 +56,7 @@ def headline(summary: RunSummary) -> str:
 
 
 def details(summary: RunSummary) -> list[str]:
-    """The further lines of the summary: workers, commit rate, caps, what was left out on
-    purpose.
-    """
+    """The further lines of the summary: workers, metrics, and what was left out on purpose."""
     lines = worker_lines(summary)
     metrics = summary.metrics
     if metrics.commit_rate_pct is not None:
@@ -88,9 +84,8 @@ def details(summary: RunSummary) -> list[str]:
 
 
 def worker_lines(summary: RunSummary) -> list[str]:
-    """What the workers used, a line for each kind of them.
-
-    Processes that scanned with this machine's processor go without saying.
+    """What the workers used, a line for each kind of them; none for local processes that scanned
+    with this machine's processor.
     """
     used = summary.workers_used
     kinds: dict[tuple[str, str, str], list[WorkerSummary]] = {}
@@ -139,7 +134,7 @@ class HumanSink:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        # what a terminal's encoding lacks is escaped rather than refused
+        # characters that a terminal's encoding lacks are escaped
         self._encoding = getattr(output.stream, "encoding", None) or "utf-8"
 
     def _emit(self, text: str) -> None:
@@ -215,7 +210,7 @@ def _plain_summary(summary: RunSummary) -> list[str]:
 
 
 def _which(problem: InputProblem) -> str:
-    # a run that was given up has no path to name
+    # a run that was given up is a problem without a path
     return visible(problem.path) or ("the rest" if problem.reason == "aborted" else "''")
 
 

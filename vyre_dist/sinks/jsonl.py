@@ -1,5 +1,6 @@
-"""One JSON object a line: findings as they come, then the summary. Fields:
-docs/output-formats.md.
+"""The jsonl format: one JSON object a line, findings as they come, then the summary.
+
+The fields are in docs/output-formats.md.
 """
 
 from __future__ import annotations

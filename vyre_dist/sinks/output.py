@@ -1,6 +1,4 @@
-"""Where a sink's bytes go: standard output, a special file, or a file that appears only when it is
-whole.
-"""
+"""Output: where a sink's bytes go. A file appears at its destination when it is whole."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ class OutputError(UsageError):
 
 
 class Output(Protocol):
-    """An open destination: write to `stream`, then `commit`, or `abort` to leave things as they
-    were.
-    """
+    """An open destination: write to `stream`, then call `commit` or `abort`."""
 
     stream: BinaryIO
     is_terminal: bool
@@ -38,29 +34,27 @@ class Output(Protocol):
     """Where the file is when it was committed after `give_up`; None for what is no file."""
 
     def remove_leftovers(self) -> Sequence[str]:
-        """Remove the unfinished files that dead writers of the same destination have left; the
-        paths.
+        """Remove the unfinished files that dead writers of the same destination have left; returns
+        their paths.
         """
 
     def give_up(self) -> None:
-        """What is written is not what was asked for: `commit` is to leave the destination's older
-        file alone.
-        """
+        """Have `commit` leave the destination's older file alone: the run was given up."""
 
     def commit(self) -> None:
-        """Make what was written count. Raises OSError."""
+        """Put what was written in its place. Raises OSError."""
 
     def abort(self) -> None:
-        """Give up; a file destination keeps what it had."""
+        """Drop what was written; a file destination keeps what it had."""
 
     def drop_stream(self) -> None:
-        """After an error: see that nobody meets it again who flushes the stream, as whoever starts
-        a process does.
+        """After an error: drop what the stream still holds, so that the next flush does not fail
+        again. Starting a process flushes.
         """
 
 
 class _Direct:
-    """A stream that cannot be replaced as a whole; what was written to it stays."""
+    """An output that cannot be replaced as a whole: what was written to it stays."""
 
     kept_at: str | None = None
 
@@ -82,9 +76,8 @@ class _Direct:
 
     def abort(self) -> None:
         if self._owned:
-            with contextlib.suppress(
-                OSError
-            ):  # the run has failed already, and this output with it
+            # the run has failed already, and this output with it
+            with contextlib.suppress(OSError):
                 self.stream.close()
 
     def drop_stream(self) -> None:
@@ -93,9 +86,7 @@ class _Direct:
 
 
 class _Replacing:
-    """A file that replaces its destination as a whole; readable by its owner only, as findings are
-    secrets.
-    """
+    """An output that replaces a file as a whole. Only its owner may read it: it holds secrets."""
 
     is_terminal = False
 
@@ -125,12 +116,10 @@ class _Replacing:
 
 
 def drop_stream(stream: BinaryIO | TextIO) -> None:
-    """Have what is still in the buffer of a standard stream, and what is written to it from now on,
-    go nowhere.
-    """
+    """Drop what a standard stream still holds, and whatever is written to it from now on."""
     try:
         number = stream.fileno()
-    except OSError:  # it is none of the system's
+    except OSError:  # it has no descriptor
         return
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, number)
@@ -139,13 +128,13 @@ def drop_stream(stream: BinaryIO | TextIO) -> None:
 
 
 def _descriptor(destination: str) -> int | None:
-    """N for /dev/fd/N and /proc/self/fd/N, for /dev/stdout and /dev/stderr, and for links to them;
-    else None.
+    """The N of /dev/fd/N and /proc/self/fd/N, /dev/stdout, /dev/stderr and links to them; None for
+    other names.
     """
     own = os.path.realpath("/proc/self/fd")
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(destination)
-        # as far as here and no further: what such a link leads to is the file that was opened
+        # not further: such a link leads to the file that was opened
         if (
             name.isascii()
             and name.isdecimal()
@@ -161,7 +150,7 @@ def _descriptor(destination: str) -> int | None:
 
 
 def identity(destination: str) -> str:
-    """The same for two destinations that are one, by whatever name."""
+    """A name that all names of one destination share."""
     number = 1 if destination == STDOUT else _descriptor(destination)
     if number is None:
         return os.path.realpath(destination)
@@ -177,11 +166,11 @@ def _open_descriptor(number: int) -> BinaryIO:
 
 
 def open_output(destination: str, stdout: BinaryIO) -> Output:
-    """Open a path, or `stdout` for "-". Raises OutputError where it cannot be.
+    """Open a path, or `stdout` for "-". Raises OutputError where that cannot be done.
 
     Devices, pipes and sockets (/dev/null, a named pipe) are written to directly: renaming a file
-    onto them would replace them. So is what is open already (/dev/stdout, /dev/fd/N), whatever it
-    is: it may be a file that others append to.
+    onto them would replace them. What is open already (/dev/stdout, /dev/fd/N) is written to
+    directly as well: it may be a file that others append to.
     """
     if destination == STDOUT:
         return _Direct(stdout, owned=False)

@@ -1,6 +1,4 @@
-"""How far a run is: a bar, lines of text or lines of JSON. Driven by update(): no thread of its
-own.
-"""
+"""Progress: a bar, lines of text or lines of JSON. update() drives it; it has no thread."""
 
 from __future__ import annotations
 
@@ -21,8 +19,8 @@ _BAR_WITHOUT_COUNTS_SECONDS = 2.0
 class Counts(NamedTuple):
     """What a run has done so far.
 
-    The whole is known in documents, once all are listed, and not in bytes: those are found out as
-    they are read.
+    The total is known in documents, once all are listed. It is not known in bytes: sizes are found
+    out as files are read.
     """
 
     bytes: int = 0
@@ -40,22 +38,20 @@ class Progress(Protocol):
     """Shows counts. After `close` nothing else may be called."""
 
     def update(self, counts: Counts) -> None:
-        """Note the counts; what is shown, and when, is the implementation's."""
+        """Note the counts, and show them if it is time."""
 
     def message(self, line: str) -> None:
-        """Print a line of text (no line break in it) to the same stream."""
+        """Print a line of text, without a line break in it, to the same stream."""
 
     def aside(self) -> AbstractContextManager[None]:
-        """While this is held, others may write whole lines to the same terminal."""
+        """Held while others write whole lines to the same terminal."""
 
     def close(self, *, ended: bool = True) -> None:
-        """Take away what is shown. `ended`: the run came to its end, so the last counts are of
-        interest.
-        """
+        """Take away what is shown. `ended`: the run came to its end, so show the last counts."""
 
 
 class _Lines:
-    """Lines among which messages are lines, too."""
+    """Progress as lines; messages are lines among them."""
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
         self._stream, self._interval, self._clock = stream, interval, clock
@@ -75,7 +71,7 @@ class _Lines:
 
 
 class PlainProgress(_Lines):
-    """A line of text every `interval` seconds, for logs: a short run has none."""
+    """Writes a line of text every `interval` seconds, for logs; none in a short run."""
 
     def update(self, counts: Counts) -> None:
         """Write a line if one is due and there is something to tell."""
@@ -91,8 +87,8 @@ class PlainProgress(_Lines):
 
 
 class JsonProgress(_Lines):
-    """One JSON object a line: at most one every `interval` seconds, and a last one with "final":
-    true.
+    """Writes JSON objects, one a line: at most one every `interval` seconds, and a last one with
+    "final": true.
     """
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:
@@ -150,10 +146,10 @@ def _for_people(counts: Counts, seconds: float) -> list[str]:
 
 
 class BarProgress:
-    """rich's bar; redrawn by update(), at most every `interval` seconds.
+    """Draws rich's bar, again at most every `interval` seconds.
 
-    It appears with the first counts, or after some seconds without any: what ends before has no
-    bar.
+    The bar appears with the first counts, or after some seconds without any. A run that ends before
+    has none.
     """
 
     def __init__(self, stream: TextIO, interval: float, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Masking secrets before any sink sees them, so that no format can leak what another hides."""
+"""Masks secrets before any sink sees them, so that no format can leak what another hides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MASK = b"***"
 
 
 class RedactionError(UsageError):
-    """A share of the secret that is no percentage; `percent` is what was given."""
+    """A share to mask that is no percentage. `percent`: what was given."""
 
     def __init__(self, percent: int) -> None:
         super().__init__(f"--redact={percent}: the share to mask is a percentage, 1 to 100")

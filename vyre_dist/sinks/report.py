@@ -1,6 +1,4 @@
-"""What a run came to, for programs: the fields of the jsonl summary as one JSON object, without
-findings.
-"""
+"""The report: the fields of the jsonl summary as one JSON object, without findings."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ class ReportSink:
         self._output = output
 
     def write(self, findings: Sequence[Finding]) -> None:
-        """Nothing: the summary counts them."""
+        """Do nothing: the summary counts the findings."""
 
     def close(self, summary: RunSummary) -> None:
         """Write the summary and publish the file."""

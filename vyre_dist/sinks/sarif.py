@@ -1,7 +1,8 @@
-"""SARIF 2.1.0 (OASIS), written as a stream: results first, then what only the end knows. Only rules
-are kept.
+"""The sarif format: SARIF 2.1.0 (OASIS), written as a stream.
 
-How findings map to SARIF is in docs/output-formats.md; what is said of a rule is in sarif_rules.py.
+Results come first, then what is known at the end. Only the rules are kept in memory.
+
+docs/output-formats.md has how findings map to SARIF; sarif_rules.py describes the rules.
 """
 
 from __future__ import annotations
@@ -32,15 +33,13 @@ _UNITS = {
     "defaultEncoding": "UTF-8",
     "newlineSequences": ["\r\n", "\n"],
 }
-# of a file as a whole: readers want a line to show
+# for a file as a whole: viewers want a line to show
 _FILE_REGION = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def _artifact(path: str) -> dict[str, Any]:
-    """An absolute path as a file URI; a relative one against the directory the scan was started
-    in.
-    """
+    """An absolute path as a file URI; a relative one against the directory the scan started in."""
     scheme, rest = split_url(path)
     if scheme:
         return {"uri": scheme + quote(os.fsencode(rest), safe="/-_.~")}
@@ -56,8 +55,8 @@ def _artifact(path: str) -> dict[str, Any]:
 
 
 def _without_dots(path: str) -> str:
-    """An absolute path without `..`, which a file URI must not have: it means another folder where
-    links differ.
+    """An absolute path without `..`, which a file URI must not have. Links are resolved: behind one
+    a `..` means another folder.
     """
     head, dots, tail = path.rpartition("/..")
     if not dots or not (tail == "" or tail.startswith("/")):
@@ -151,7 +150,7 @@ class SarifSink:
             "properties": counts,
         }
         try:
-            # what absolute paths are taken from where results are shown
+            # viewers resolve relative paths against it
             here = os.path.join(os.getcwd(), "")
             invocation["workingDirectory"] = {
                 "uri": "file://" + quote(os.fsencode(here), safe="/-_.~")
@@ -181,7 +180,7 @@ def _notification(problem: InputProblem | InputNote, level: str, before: str) ->
         "message": {"text": message(f"{before}{detail}")},
         "descriptor": {"id": problem.reason},
     }
-    # a scan that was given up has no path to name
+    # a scan that was given up is a problem without a path
     if problem.path:
         location = {"artifactLocation": _artifact(problem.path), "region": dict(_FILE_REGION)}
         told["locations"] = [{"physicalLocation": location}]
@@ -189,9 +188,7 @@ def _notification(problem: InputProblem | InputNote, level: str, before: str) ->
 
 
 def _configuration(summary: RunSummary) -> dict[str, Any]:
-    """What the pack was loaded without, as the invocation's notifications; nothing where that is
-    nothing.
-    """
+    """The rules that were left out, as the invocation's notifications; {} if there are none."""
     told = [
         {
             "level": "warning",

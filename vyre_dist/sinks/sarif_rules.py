@@ -1,6 +1,4 @@
-"""What SARIF says of a rule: descriptions, help, severity and tags, as GitHub's code scanning shows
-them.
-"""
+"""SARIF's description of a rule: text, help, severity and tags, made for GitHub's code scanning."""
 
 from __future__ import annotations
 
@@ -22,17 +20,16 @@ _WORD = re.compile(r"[a-z]+|[0-9]+")
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+\-.!|~&]")
 
 _HELP = (
-    "If the match is a credential, take it for known to others: revoke it where it was issued, and "
-    "issue another one. "
-    "To delete it is not enough, as older versions of the file still have it. Then have the "
-    "program read it from its "
-    "environment or from a secret manager. If the match is none, put it on the rule's allowlist."
+    "If the match is a credential, assume that others know it: revoke it where it was issued, and "
+    "issue a new one. Deleting it is not enough, as older versions of the file still have it. Then "
+    "have the program read it from its environment or from a secret manager. If the match is no "
+    "credential, add it to the rule's allowlist."
 )
 
 
 def message(text: str) -> str:
-    """Text as a sentence in SARIF's message syntax: brackets would begin a link, braces a
-    placeholder.
+    """Text as a sentence in SARIF's message syntax, where brackets begin links and braces
+    placeholders.
     """
     text = lossy_path(text)[0]
     for char, escaped in (("\\", "\\\\"), ("[", "\\["), ("]", "\\]"), ("{", "{{"), ("}", "}}")):
@@ -67,14 +64,12 @@ def _cut(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: a pack's words are no links and no headings."""
+    """Text that Markdown shows as it is, without links and headings."""
     return _MARKDOWN.sub(lambda found: "\\" + found[0], " ".join(text.split()))
 
 
 def _friendly_name(rule_id: str) -> str:
-    """`AwsAccessKey` for `aws-access-key`, which is never the id itself; "" where the id has too
-    little for one.
-    """
+    """`AwsAccessKey` for `aws-access-key`. It is never the id itself; "" if the id is too short."""
     words: list[str] = []
     for word in _WORD.findall(rule_id.lower()):
         # each word is a capital and more: what is too short for that belongs to the one before

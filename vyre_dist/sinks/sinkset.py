@@ -1,4 +1,4 @@
-"""Several sinks at once: opened together, written together, published or dropped together."""
+"""SinkSet: the sinks of a run, opened, written, and published or dropped together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SinkFormatError(UsageError):
-    """A format that there is not: `found`, and `allowed`."""
+    """An unknown format: `found`, and `allowed`."""
 
     def __init__(self, found: str, allowed: Sequence[str]) -> None:
         super().__init__(f"unknown output format {found!r}; allowed are {', '.join(allowed)}")
@@ -34,7 +34,7 @@ class SinkFormatError(UsageError):
 
 
 class SinkConflictError(UsageError):
-    """Two outputs with one `destination`."""
+    """Two outputs go to one `destination`."""
 
     def __init__(self, destination: str) -> None:
         where = "standard output" if destination == STDOUT else repr(destination)
@@ -66,8 +66,8 @@ class OpenSink:
 class SinkSet:
     """The sinks of a run as one; a context manager that drops what was not closed.
 
-    A sink that fails is dropped, and the others go on: `close` raises its SinkWriteError when they
-    are done, or `write` does when there are no others. BrokenPipeError passes at once and as it is:
+    A sink that fails is dropped, and the others go on. `close` raises its SinkWriteError when they
+    are done; `write` raises it if there are no others. BrokenPipeError is raised at once, as it is:
     nobody reads any more.
     """
 
@@ -76,12 +76,10 @@ class SinkSet:
         self._redact = redact_percent
         self._failure: Exception | None = None
         self.kept: list[tuple[str, str]] = []
-        """After `close(given_up=True)`: (destination, where its file is), for those that are
-        files.
-        """
+        """After `close(given_up=True)`: (destination, where its file is), for files."""
 
     def write(self, findings: Sequence[Finding]) -> None:
-        """Hand the findings, redacted if asked for, to every sink."""
+        """Give the findings, redacted if asked for, to every sink."""
         if self._redact is not None:
             percent = self._redact
             findings = [redact(f, percent) for f in findings]
@@ -97,7 +95,7 @@ class SinkSet:
             raise self._failure
 
     def close(self, summary: RunSummary, *, given_up: bool = False) -> None:
-        """Close every sink, also where one of them fails; then raise the first failure.
+        """Close every sink, even if one of them fails; then raise the first failure.
 
         `given_up`: the run did not come to its end. Files are put beside their destinations, which
         keep what they had.
@@ -120,7 +118,7 @@ class SinkSet:
             raise self._failure
 
     def _drop(self, each: OpenSink, error: OSError) -> None:
-        """Do without a sink that failed; it is told of at the end."""
+        """Drop a sink that failed; its error is raised at the end."""
         each.sink.abort()
         each.output.drop_stream()
         failure = SinkWriteError(each.format, each.destination, error)
@@ -131,8 +129,8 @@ class SinkSet:
             self._failure.add_note(str(failure))
 
     def remove_leftovers(self) -> list[str]:
-        """Remove the unfinished files that killed runs have left at these destinations; the
-        paths.
+        """Remove the unfinished files that killed runs have left at these destinations; returns
+        their paths.
         """
         return [path for each in self._sinks for path in each.output.remove_leftovers()]
 
@@ -155,7 +153,7 @@ class SinkSet:
 
 
 def _open_sink(form: OutputFormat, output: Output, destination: str, secret_ids: bool) -> Sink:
-    """A sink, its beginning written. Where that fails, or is interrupted, the output is dropped."""
+    """A sink that has written its beginning. If that fails or is interrupted, drops the output."""
     sink: Sink | None = None
     try:
         if form.binary and output.is_terminal:
@@ -165,7 +163,7 @@ def _open_sink(form: OutputFormat, output: Output, destination: str, secret_ids:
             )
         _require(form, destination)
         sink = form.open_sink(output, secret_ids)
-        # whoever starts a process flushes standard output, and would take the failure for its own
+        # starting a process flushes standard output: the failure would come up there
         output.stream.flush()
     except BaseException as error:
         (sink or output).abort()
@@ -198,13 +196,11 @@ def open_sinks(
     secret_ids: bool = False,
     stdout: BinaryIO | None = None,
 ) -> SinkSet:
-    """Open a sink for each (format, destination), and the last one for the `report`; "-" is
-    standard output.
+    """Open a sink for each (format, destination), and a last one for the `report`; "-" is standard
+    output. `secret_ids`: tables have that column.
 
-    `secret_ids`: tables have that column.
-
-    Everything is checked before anything is opened, and what was opened is dropped where a later
-    one fails. Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them
+    Checks everything before it opens anything, and drops what was opened if a later one fails.
+    Raises SinkFormatError, SinkConflictError, RedactionError or OutputError, all of them
     UsageErrors; and SinkWriteError or BrokenPipeError, like the sinks themselves.
     """
     for name, _ in specs:
@@ -224,7 +220,7 @@ def open_sinks(
             raise SinkConflictError(destination)
         seen.add(real)
     for _, destination in wanted:
-        # where the file of another output is put when the scan is given up
+        # another output's file is put there when the scan is given up
         if identity(destination) in {incomplete_name(real) for real in seen}:
             raise SinkConflictError(destination)
     opened: list[OpenSink] = []
@@ -234,7 +230,7 @@ def open_sinks(
             output = open_output(destination, stdout if stdout is not None else sys.stdout.buffer)
             undo.callback(output.abort)
             outputs.append(output)
-        # the beginning of one is written when all are known to be writable
+        # none writes its beginning before all are known to be writable
         for (form, destination), output in zip(wanted, outputs, strict=True):
             sink = _open_sink(form, output, destination, secret_ids)
             undo.callback(sink.abort)

@@ -1,5 +1,6 @@
-"""Bytes and names as text that is safe to print or to store, shared by the sinks. No output happens
-here.
+"""Bytes, names and the summary as text and JSON types that are safe to print or to store.
+
+All sinks share it; nothing is written here.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from vyre_dist.sinks.summary import RunSummary, WorkerSummary
 
 
 def visible(text: str) -> str:
-    r"""`text` with everything that could steer a terminal made visible as \n, \x1b, \u202e and so
-    on.
+    r"""`text` with each character that could steer a terminal escaped: \n, \x1b, \u202e.
 
-    That is every character that Unicode does not call printable: controls, direction marks,
+    Escapes every character that Unicode does not call printable: controls, direction marks,
     surrogates, unassigned.
     """
     if text.isprintable():
@@ -42,9 +42,7 @@ def visible_bytes(data: bytes) -> str:
 
 
 def lossy(data: bytes) -> tuple[str, str | None]:
-    """Text of `data`, and its base64 where the text does not say it all (that is, `data` is not
-    UTF-8).
-    """
+    """(text of `data`, None), or (text with replacements, base64) where `data` is not UTF-8."""
     try:
         return data.decode("utf-8"), None
     except UnicodeDecodeError:
@@ -52,7 +50,7 @@ def lossy(data: bytes) -> tuple[str, str | None]:
 
 
 def lossy_path(path: str) -> tuple[str, str | None]:
-    """The same for a path, whose undecodable bytes are surrogates."""
+    """`lossy` of a path, whose undecodable bytes are surrogates."""
     if path.isascii():
         return path, None
     return lossy(os.fsencode(path))

@@ -1,6 +1,4 @@
-"""Inputs: what the user named becomes a stream of document descriptors. No document is opened
-here.
-"""
+"""Inputs: turns what the user named into a stream of document descriptors. It opens no document."""
 
 from vyre_dist.input_problem import InputNote, InputProblem
 from vyre_dist.sources.document import DocumentRef, FolderFiles, ProblemReason, problem_of

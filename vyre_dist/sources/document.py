@@ -1,4 +1,4 @@
-"""What a source yields: documents that can be opened, and inputs that cannot.
+"""What a source yields: documents that can be opened, and the problems of inputs that cannot.
 
 Only descriptors live here; no bytes are read. Walking is in walk.py, lists and standard input in
 lists.py.
@@ -45,11 +45,11 @@ _REASON_OF_ERRNO: dict[int, ProblemReason] = {
 class DocumentRef(NamedTuple):
     """One document to scan.
 
-    `path` is how it is written (document_paths.py): the argument, joined with what was found below
-    it; bytes that are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size`
-    (bytes), `mtime_ns` and `ctime_ns` are those of the moment of listing: a reader must cope with
-    more or fewer bytes, and files of /proc say 0. `inode` serves as a hint for reading in disk
-    order. `open_path` is the file to open where it differs from `path`.
+    `path` is in its written form (document_paths.py): the argument joined with what was found below
+    it. Bytes that are not UTF-8 are kept as surrogates (os.fsencode gives them back). `size`
+    (bytes), `mtime_ns` and `ctime_ns` are those at the time of listing: a reader must expect more
+    or fewer bytes, and files of /proc have size 0. `inode`: a hint for reading in disk order.
+    `open_path`: the file to open, if it differs from `path`.
     """
 
     path: str
@@ -61,19 +61,17 @@ class DocumentRef(NamedTuple):
     ctime_ns: int = 0
 
     def location(self, cwd: str = "") -> str:
-        """The path to open; relative ones are joined to `cwd`, for a process that was started
-        elsewhere.
-        """
+        """The path to open; a relative one is joined to `cwd`, if a process runs elsewhere."""
         return os.path.join(cwd, self.open_path or self.path)
 
 
 class FolderFiles(NamedTuple):
-    """Regular files of one folder, in order: `prefix` before each of `names` is how it is written,
-    and what to open where there is no `open_prefix`.
+    """Regular files of one folder, in order. `prefix` + name is a file's written path, and also the
+    path to open unless there is an `open_prefix`.
 
-    Nothing has been asked about them but what the folder's listing says: whoever reads them finds
-    out their sizes. A folder may come in several of these. A name that is written otherwise than it
-    is called on disk is in the two prefixes, and the one of `names` is empty.
+    Only the folder has been listed: whoever reads the files finds out their sizes. A folder may
+    come in several of these. If a name's written form differs from that on disk, both are in the
+    two prefixes, and the only one of `names` is empty.
     """
 
     prefix: str
@@ -82,9 +80,7 @@ class FolderFiles(NamedTuple):
 
 
 def problem_of(path: str, error: OSError, *, missing: ProblemReason = "vanished") -> InputProblem:
-    """The problem that an OSError on `path` stands for; `missing` is the reason for ENOENT and
-    ENOTDIR.
-    """
+    """The problem that an OSError on `path` means. `missing`: the reason for ENOENT and ENOTDIR."""
     reason = _REASON_OF_ERRNO.get(error.errno or 0, "io-error")
     if reason == "vanished":
         reason = missing

@@ -1,8 +1,6 @@
-"""Arguments that are globs (`src/**/*.py`, quoted so that the shell left them alone), expanded by
-us.
+"""Expands arguments that are globs (`src/**/*.py`, quoted so that the shell left them alone).
 
-The standard library's glob drops directories that it cannot list or enter; here they come back as
-problems.
+The standard library's glob drops directories that it cannot list or enter; here they are problems.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ def has_glob(path: str) -> bool:
 
 
 def expand(pattern: str) -> Iterator[str | InputProblem]:
-    """The existing paths that match, in sorted order, and what could not be listed, entered or
-    looked at on the way.
+    """The existing paths that match, in sorted order, and problems with what could not be listed,
+    entered or looked at.
 
     The language is gitignore's: `**` between slashes is any number of directories, `*` takes hidden
     names too. Links to directories are followed for `*`, not for `**`. A final `**` is the
@@ -48,8 +46,8 @@ def expand(pattern: str) -> Iterator[str | InputProblem]:
 
 
 def _is_other(path: str) -> bool:
-    """Whether there is something that is no directory; what can't be told is for whoever opens it
-    to say.
+    """Whether the path exists and is no directory. False if that can't be told: whoever opens it
+    reports it.
     """
     try:
         return not stat.S_ISDIR(os.stat(path).st_mode)

@@ -1,7 +1,6 @@
 """Inputs that are not walked: lists of paths (`--files-from`) and a document on standard input.
 
-The paths of a list go to walk() as names, which are no globs; a missing one becomes a problem
-there.
+walk() takes the paths of a list as names, which are no globs, and reports missing ones.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _CHUNK = 1 << 20
 
 
 class FileListError(UsageError):
-    """A list of paths cannot be read, or is none; `source` names it."""
+    """A list of paths cannot be read, or is no list; `source` names it."""
 
     def __init__(self, source: str, message: str) -> None:
         super().__init__(f"--files-from {source}: {message}")
@@ -43,7 +42,7 @@ class StdinTooLargeError(UsageError):
 
 
 class SpoolError(UsageError):
-    """The copy of an input that is no file cannot be kept in `directory`."""
+    """`directory` cannot take the copy of an input that is no file."""
 
     def __init__(self, shown: str, directory: str, size: int, error: OSError) -> None:
         came = f" ({size} bytes of it had come)" if size else ""
@@ -56,13 +55,14 @@ class SpoolError(UsageError):
 
 
 def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
-    """The paths that the file `source` lists, or `stdin` where it is "-". It is opened here, and
-    read as they are needed.
+    """The paths that the file `source` lists; "-" means `stdin`.
 
-    They are separated by NUL bytes if there is one in the first MiB, otherwise by newlines. Nothing
-    else is special: no comments, no quotes, no trimming; empty items are passed over, and so is
-    UTF-8's byte order mark before a list of lines. Bytes that are not UTF-8 become surrogates.
-    Raises FileListError where the list cannot be read or holds an item above 1 MiB.
+    Opens the file now, and reads it as paths are needed.
+
+    NUL bytes separate the paths if there is one in the first MiB, otherwise newlines do. There are
+    no comments, no quotes and no trimming. Empty items are skipped, and so is UTF-8's byte order
+    mark before a list of lines. Bytes that are not UTF-8 become surrogates. Raises FileListError if
+    the list cannot be read or holds an item above 1 MiB.
     """
     if source == "-":
         if stdin is None:
@@ -74,9 +74,7 @@ def read_file_list(source: str, stdin: BinaryIO | None = None) -> Iterator[str]:
 
 
 def _items_of_file(source: str) -> Iterator[str]:
-    """An empty one once the file is open: whoever asks for no more has it closed with the
-    generator.
-    """
+    """An empty path once the file is open, then the list's. The generator closes the file."""
     try:
         file = open(source, "rb", buffering=0)  # noqa: SIM115 (closed below, once it is known to open)
     except (OSError, ValueError) as error:
@@ -98,8 +96,7 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
             raise FileListError(source, f"cannot be read: {error.strerror}") from error
         rest += chunk
         if separator is None:
-            # a pipe may hand out its first MiB in small pieces: wait until it is there, or there is
-            # no more
+            # a pipe may give its first MiB in small pieces: wait for all of it, or for the end
             if chunk and len(rest) < _CHUNK:
                 continue
             separator = b"\0" if b"\0" in rest else b"\n"
@@ -119,10 +116,10 @@ def _items(stream: BinaryIO, source: str) -> Iterator[str]:
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """Up to 1 MiB, and nothing at the end only: a pipe that another process made non-blocking may
-    have nothing yet.
+    """Up to 1 MiB, nothing only at the end: waits if a pipe that another process made non-blocking
+    has nothing yet.
     """
-    # the mode is left as it is: whoever shares the pipe relies on it
+    # the pipe stays non-blocking: the processes that share it rely on it
     while (chunk := stream.read(_CHUNK)) is None:
         select.select([stream], [], [])
     return chunk
@@ -135,10 +132,10 @@ def spool_stdin(
     """Copy `stream` to a new file in `directory`, one MiB at a time, and describe it as the
     document `shown`.
 
-    The file has no name, so that nothing stays however this process ends. While this is held, the
-    `open_path` of the document reaches it through this process's descriptors: for this user's
-    processes on this machine. Raises StdinTooLargeError above `max_bytes`, and SpoolError where the
-    directory cannot take it.
+    The file has no name, so nothing stays however this process ends. In this context the document's
+    `open_path` reaches it through this process's descriptors: for this user's processes on this
+    machine. Raises StdinTooLargeError above `max_bytes`, and SpoolError if the directory cannot
+    take the copy.
     """
     fd = -1
     try:
@@ -193,7 +190,7 @@ def unnamed_file(directory: str) -> int:
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        # file systems that have no such thing, and kernels
+        # errors of file systems and kernels without such files
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
             raise
     path = os.path.join(directory, unfinished_name("stdin"))

@@ -1,8 +1,8 @@
-"""Named pipes as documents: FIFOs that the user named, as `scan <(command)` does, read to their end
+"""Named pipes as documents: reads FIFOs that the user named, as in `scan <(command)`, to their end
 before the scan begins.
 
-All are read at the same time: one program may write to several of them, and would wait for ever
-where one was read after the other.
+It reads all at the same time: a program that writes to several of them would wait for ever if they
+were read one after the other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vyre_dist.sources.lists import SpoolError, unnamed_file
 FileId = tuple[int, int]
 """(device, inode)"""
 Pipes = Mapping[FileId, "DocumentRef | InputProblem | None"]
-"""What came of a pipe; None: it is a document already."""
+"""The document or problem of each pipe; None: it was yielded already."""
 
 _CHUNK = 1 << 20
 _PATIENCE_SECONDS = 2.0
@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 2.0
 
 @dataclass(slots=True)
 class _Pipe:
-    """One that is being read. `size`: bytes that have come; `begun`: there is, or was, a writer."""
+    """A pipe that is being read. `size`: bytes so far. `begun`: it has, or had, a writer."""
 
     path: str
     fd: int
@@ -43,7 +43,7 @@ def pipe_id(path: str | int) -> FileId | None:
     """The identity of the pipe at `path`, or of an open one; None for anything else."""
     try:
         info = os.stat(path)
-    except (OSError, ValueError):  # for whoever opens it to say
+    except (OSError, ValueError):  # whoever opens it reports it
         return None
     return (info.st_dev, info.st_ino) if stat.S_ISFIFO(info.st_mode) else None
 
@@ -52,11 +52,11 @@ def pipe_id(path: str | int) -> FileId | None:
 def spool_pipes(
     paths: Sequence[str], directory: str, waiting: Callable[[Sequence[str]], None] = lambda _: None
 ) -> Iterator[dict[FileId, DocumentRef | InputProblem | None]]:
-    """What those of `paths` that are pipes give until their writers are gone, each once, copied as
-    spool_stdin does it.
+    """Read those of `paths` that are pipes, each once, until their writers are gone. Copies them as
+    spool_stdin does.
 
-    `waiting` is called once with those that nobody has opened for writing after two seconds. One
-    that can't be opened is a problem. Raises SpoolError where `directory` cannot take what comes.
+    After two seconds `waiting` is called once, with the pipes that nobody has opened for writing. A
+    pipe that can't be opened is a problem. Raises SpoolError if `directory` cannot take a copy.
     """
     found: dict[FileId, DocumentRef | InputProblem | None] = {}
     with contextlib.ExitStack() as stack:

@@ -1,8 +1,7 @@
-"""Git repositories on disk, as far as ignoring goes: where one begins, and which ignore files
-count.
+"""Git repositories on disk: where one begins, and which ignore files count in it.
 
-The global core.excludesFile is not read: what is scanned should not depend on whose account runs
-the scan.
+The global core.excludesFile is not read: which files are scanned should not depend on whose account
+runs the scan.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ MAX_IGNORE_FILE = 100 << 20
 
 
 def read_ignore_file(path: str, errors: list[OSError]) -> IgnoreFile | None:
-    """Parse the ignore file at `path`; None where there is none, or no regular file.
+    """Parse the ignore file at `path`; None if there is none, or it is no regular file.
 
-    A symbolic link is not followed, as in git. One that cannot be read, or is over 100 MiB, is None
-    too and adds an OSError with its filename to `errors`.
+    A symbolic link is not followed, as in git. A file that cannot be read, or is over 100 MiB, is
+    None too, and adds an OSError with its filename to `errors`.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -65,8 +64,8 @@ def git_directory(directory: str) -> str | None:
 
 
 def _start_of(path: str) -> bytes:
-    """What a small file has: a path of up to 4096 bytes and a few more. Nothing of a FIFO, which
-    would be waited for.
+    """The content of a small file: a path of up to 4096 bytes and a few more. Nothing of a FIFO,
+    which would have to be waited for.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
@@ -76,8 +75,8 @@ def _start_of(path: str) -> bytes:
 
 
 class RepositoryRules(NamedTuple):
-    """What is left out in a directory of a repository, before its own ignore file is read, and what
-    never is.
+    """The rules in a directory of a repository before its own ignore file is read: what they ignore,
+    and what is tracked.
     """
 
     ignore: IgnoreChain
@@ -87,7 +86,7 @@ class RepositoryRules(NamedTuple):
 def repository_rules(
     directory: str, repositories: Repositories, errors: list[OSError]
 ) -> RepositoryRules | None:
-    """The rules that a repository starts with (its info/exclude); None where `directory` is no top
+    """The rules that a repository starts with (its info/exclude); None if `directory` is no top
     level.
     """
     repository = _repository(directory, repositories)
@@ -113,7 +112,7 @@ def _repository(top: str, repositories: Repositories) -> Repository | None:
 
 
 def tracked_in(directory: str, repositories: Repositories) -> Tracked | None:
-    """What git tracks in `directory`, wherever links have led to it; None outside of
+    """What git tracks in `directory`, which may be reached through links; None outside of
     repositories.
     """
     found = _top_level(directory)
@@ -124,8 +123,8 @@ def tracked_in(directory: str, repositories: Repositories) -> Tracked | None:
 
 
 def _top_level(directory: str) -> tuple[str, list[str]] | None:
-    """(the top level of the repository that `directory` lies in, the names that lead from there to
-    it); None where it is in no repository, or in git's own directory.
+    """(the top level of the repository that `directory` lies in, the names from there to it); None
+    if it is in no repository, or in git's own directory.
     """
     here = os.path.realpath(directory)
     names: list[str] = []
@@ -141,10 +140,9 @@ def _top_level(directory: str) -> tuple[str, list[str]] | None:
 def rules_above(
     directory: str, repositories: Repositories, errors: list[OSError]
 ) -> RepositoryRules | None:
-    """The rules in force in `directory` before its own ignore file: from its repository's top level
-    down.
+    """The rules in `directory` before its own ignore file, from its repository's top level down.
 
-    None where the directory is in no repository, is a top level itself, or lies in git's own
+    None if the directory is in no repository, is a top level itself, or lies in git's own
     directory.
     """
     found = _top_level(directory)

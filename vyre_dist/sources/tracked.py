@@ -1,4 +1,4 @@
-"""What git tracks, as a walk meets it: git never ignores a tracked file, so neither does a scan.
+"""What git tracks in the folders of a walk: git never ignores a tracked file, so neither does a scan.
 
 An index is read when the first name of its repository would be left out; most folders have none.
 """
@@ -26,7 +26,7 @@ class Repository:
 
     @property
     def index(self) -> GitIndex:
-        """An empty one where it can't be read; `take_problem` tells why."""
+        """The index; an empty one if it can't be read, and then `take_problem` tells why."""
         if self._index is None:
             try:
                 self._index = read_index(self.git, self.common)
@@ -37,14 +37,14 @@ class Repository:
         return self._index
 
     def take_problem(self) -> InputProblem | None:
-        """Why the index could not be read, the first time that it is asked for."""
+        """Why the index could not be read; None after the first call."""
         problem, self._problem = self._problem, None
         return problem
 
 
 @dataclass(slots=True)
 class Repositories:
-    """Those that a walk has met, whatever way led there."""
+    """The repositories that a walk has met, each once."""
 
     _known: dict[str, Repository] = field(default_factory=dict)
 
@@ -55,11 +55,10 @@ class Repositories:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What is tracked in one directory of a work tree. `path`: from its top level, with a final
-    slash if it is not that.
+    """What is tracked in one directory of a work tree.
 
-    `alone`: ignore files leave the directory out; it is listed for what is tracked below it, and
-    nothing else in it counts.
+    `path`: from the top level, with a final slash; empty for the top level itself. `alone`: ignore
+    files leave the directory out, and it is listed only for what is tracked below it.
     """
 
     repository: Repository
@@ -67,7 +66,9 @@ class Tracked:
     alone: bool = False
 
     def among(self, names: Iterable[str], directories: Collection[str]) -> set[str]:
-        """Those of `names` that are tracked, or lead to what is; `directories` are directories."""
+        """Those of `names` that are tracked, or lead to tracked files. `directories`: which of them
+        are directories.
+        """
         index, found = self.repository.index, set()
         if index.names:
             for name in names:

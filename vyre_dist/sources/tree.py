@@ -1,9 +1,9 @@
-"""One directory tree to a stream of folders with their files: the loop that has to be quick.
+"""Turns one directory tree into a stream of folders with their files. This loop has to be quick.
 
 A directory's files come first, then its subdirectories, each sorted by the bytes of their names.
-What the listing says of an entry's kind is enough: asking for each file's size would cost three
-times as much as the listing itself. Arguments and options belong to walk.py; what is ignored to
-gitignore.py.
+The listing tells an entry's kind, and that is enough: asking for each file's size would cost three
+times as much as the listing itself. walk.py takes arguments and options; gitignore.py decides what
+is ignored.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vyre_dist.sources.tracked import Repositories, Tracked
 from vyre_dist.sources.walk_options import WalkOptions
 from vyre_dist.sources.walk_stats import SkipReason, WalkStats
 
-#: what depends on the argument that a name is reached from
+#: reasons that depend on the argument that a name is reached from
 _BY_ARGUMENT: frozenset[SkipReason] = frozenset({"gitignored", "excluded-glob", "not-included"})
 _NOTHING: frozenset[str] = frozenset()
 _name_of = attrgetter("name")
@@ -55,10 +55,10 @@ class WalkRules:
 class Frame:
     """A directory still to be listed: `location` to open, `prefix` to show before a name.
 
-    `ignore` is the chain before the directory's own ignore file; None: ignore files do not count
-    here. `included`: it lies below a directory that an include glob took (or there are none).
-    `above`: the directories that led here, kept where `once` is. `loose`: an argument outside any
-    repository. `tracked`: what git tracks here; None: nothing does.
+    `ignore`: the chain before the directory's own ignore file; None if ignore files do not count
+    here. `included`: an include glob matched a directory above it, or there are no such globs.
+    `above`: the directories that led here, kept only if the walk has a `once`. `loose`: an argument
+    outside of any repository. `tracked`: what git tracks here, None for nothing.
     """
 
     location: str
@@ -115,7 +115,7 @@ def _walk_folder(
             entries.extend(listing)
     except OSError as error:
         yield problem_of(frame.location, error)
-        # what an error in the middle of a listing left us is scanned all the same
+        # the entries before an error in the middle of a listing are scanned all the same
         if once is not None and met is not None:
             once.give_back(identity, met, map(_name_of, entries))
     # None: this is the directory's first listing
@@ -123,7 +123,7 @@ def _walk_folder(
     if left_out_before is None:
         stats.directories += 1
     names = list(map(_name_of, entries))
-    # the surrogates of undecodable bytes sort elsewhere than the bytes
+    # the surrogates of undecodable bytes do not sort as the bytes do
     joined = "".join(names)
     order = None if joined.isascii() else os.fsencode
     own = {name for name in names if name.endswith(SUFFIX)} if SUFFIX in joined else set()
@@ -132,9 +132,7 @@ def _walk_folder(
         own.update(e.name for e in entries if e.inode() in inodes and _is_own(e, rules.own_files))
     try:
         directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
-    except (
-        OSError
-    ):  # from filesystems whose listings tell no kinds, so that each entry is asked for
+    except OSError:  # this file system's listings tell no kinds, so each entry was looked at
         directories = {e.name for e in entries if _is_directory(e)}
     folders = directories
     if options.follow_symlinks:
@@ -159,19 +157,18 @@ def _walk_folder(
         if (problem := tracked.repository.take_problem()) is not None:
             yield problem
     if frame.loose and names and len(ignored) == len(names) and ".git" not in names:
-        # Not meant for whoever names this very folder: Debian's unpacked sources end their list in
-        # "/*".
+        # Debian's unpacked sources end their list in "/*": not meant for who names this very folder
         stats.unused_ignore_files.append(f"{frame.prefix}.gitignore")
         ignore, ignored = frame.ignore, _NOTHING
-    # for git a link is a file wherever it leads; for globs it is what will be walked
+    # to git a link is a file wherever it leads; to globs it is what will be walked
     excluded = frame.exclude.ignored(names, folders) if frame.exclude else _NOTHING
     wanted = frame.include.ignored(names, folders) if frame.include else _NOTHING
     all_wanted = frame.included and options.hidden and not (ignored or excluded or already or own)
     prefix = frame.prefix
     files: list[str] = []
     if all_wanted and limit is None:
-        # nearly every folder of a tree: nothing but files and folders, and all of them wanted
-        with suppress(OSError):  # told below, of the entry that has it
+        # nearly every folder of a tree: only files and folders, and all of them wanted
+        with suppress(OSError):  # the loop below tells which entry failed
             files = [e.name for e in entries if e.is_file(follow_symlinks=False)]
         if len(files) + len(directories) == len(entries):
             files.sort(key=order)
@@ -191,7 +188,7 @@ def _walk_folder(
         if once is not None:
             if not _BY_ARGUMENT.isdisjoint(by_name.values()):
                 once.mark_partial(above)
-            # before any link is judged: it may lead to one of these
+            # before any link is followed: it may lead to one of these
             for name in by_name.keys() - already:
                 once.leave_out(identity, name)
     if len(entries) > 1:
@@ -259,7 +256,7 @@ def _walk_folder(
                 )
             )
         else:
-            # a folder that is listed again has been counted, and so has what was left out of it
+            # a folder that is listed again has been counted, and so have the entries it left out
             if left_out_before is None or not (reason == "duplicate" or name in left_out_before):
                 skipped[reason] += 1
             if once is not None and name not in by_name and reason != "duplicate":
@@ -269,9 +266,7 @@ def _walk_folder(
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
-    """False where that can't be told; what stands in the way is told when the entry's turn
-    comes.
-    """
+    """False also if that can't be told; the loop over the entries yields the problem."""
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
@@ -279,9 +274,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_link_to_directory(entry: os.DirEntry[str]) -> bool:
-    """True as well where only the way there is barred: what stands in it is told when the entry's
-    turn comes.
-    """
+    """True also if the target can't be reached; the loop over the entries yields the problem."""
     try:
         if not entry.is_symlink():
             return False
@@ -298,7 +291,7 @@ def _is_link_to_directory(entry: os.DirEntry[str]) -> bool:
 def _is_own(entry: os.DirEntry[str], own_files: Set[tuple[int, int]]) -> bool:
     try:
         info = entry.stat(follow_symlinks=False)
-    except OSError:  # told when its turn comes
+    except OSError:  # the loop over the entries yields the problem
         return False
     return (info.st_dev, info.st_ino) in own_files
 
@@ -306,14 +299,14 @@ def _is_own(entry: os.DirEntry[str], own_files: Set[tuple[int, int]]) -> bool:
 def _own_rules(
     frame: Frame, names: list[str], repositories: Repositories, errors: list[OSError]
 ) -> tuple[IgnoreChain | None, Tracked | None]:
-    """What came from above and the directory's own .gitignore; started anew at a repository's top
+    """The rules from above with the directory's own .gitignore; new ones at a repository's top
     level.
     """
     ignore, tracked = frame.ignore, frame.tracked
     if ".git" in names:
         fresh = repository_rules(frame.location, repositories, errors)
         ignore, tracked = (ignore, tracked) if fresh is None else fresh
-    # where only what is tracked counts, there is nothing left to ignore
+    # if only tracked files count, there is nothing left to ignore
     if ignore is not None and ".gitignore" in names and not (tracked and tracked.alone):
         own = read_ignore_file(os.path.join(frame.location, ".gitignore"), errors)
         ignore = ignore if own is None else ignore.with_file(own)

@@ -1,27 +1,28 @@
-"""From what the user named (files, directories, globs) to a stream of documents, in a fixed order.
+"""Turns what the user named (files, directories, globs) into a stream of documents, in a fixed
+order.
 
-`walk_folders` is what a scan uses: the files of a directory come together, by name only. `walk`
-gives each of them with its size.
+A scan uses `walk_folders`: the files of a directory come together, by name only. `walk` gives each
+of them with its size.
 
-Arguments are taken in the order given; tree.py says what order holds inside a directory. What
-cannot be scanned is yielded as an InputProblem; what is left out on purpose is counted in
-WalkStats. Nothing is opened but directories and ignore files: a file that cannot be read is found
-out by whoever reads it (see problem_of).
+Arguments keep their order; tree.py defines the order inside of a directory. An input that cannot be
+scanned is yielded as an InputProblem; an entry that is left out on purpose is counted in WalkStats.
+Only directories and ignore files are opened: whoever reads a file finds out that it can't be read
+(see problem_of).
 
-Decisions that a reader may look for:
-- Paths are those on disk until they leave `_Walk.run`, where they get the form that
-  document_paths.py describes.
+Decisions:
+- Paths are those on disk until `_Walk.run` yields them in their written form (document_paths.py).
 - An argument is taken whatever ignore files say of it, and a link given as an argument is followed.
-  Links met inside a directory are left out and counted, unless `follow_symlinks`.
-- Where arguments overlap or links are followed, a document is yielded once; once.py says what one
-  document is. Each argument brings what it would bring alone, whatever came before it.
-- `.git` directories are left out (and counted) unless `git_dir`: their objects are compressed
+  Links met inside of a directory are left out and counted, unless `follow_symlinks`.
+- If arguments overlap or links are followed, a document is yielded once; once.py defines what one
+  document is. Each argument yields what it would yield alone, whatever came before it.
+- `.git` directories are left out and counted unless `git_dir`: their objects are compressed
   copies.
 - .gitignore files count in a git repository from its top level down, the part above the argument
-  included; a nested repository starts afresh. That is git's own meaning, and so is that a file
-  which the index lists is never ignored. Outside of repositories they count from the argument down
-  (not with `require_git`), but for an argument's own file that would leave nothing of it, as in
-  Debian's unpacked sources: that one is put aside and noted in WalkStats.
+  included; a nested repository starts afresh. A file that the index lists is never ignored. Both
+  are git's rules.
+- Outside of repositories .gitignore files count from the argument down, unless `require_git`. An
+  argument's own file that would leave nothing of it, as in Debian's unpacked sources, is not used,
+  and noted in WalkStats.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def walk_folders(
 
 
 def _with_sizes(items: Iterable[Item], stats: WalkStats) -> Iterator[DocumentRef | InputProblem]:
-    """`items` with each file of a folder as a document of its own."""
+    """`items`, with each file of a folder as a document of its own."""
     for item in items:
         if not isinstance(item, FolderFiles):
             yield item
@@ -144,7 +145,7 @@ def _document(path: str, info: os.stat_result, open_path: str) -> DocumentRef | 
 
 
 def _written(item: Item) -> Iterator[Item]:
-    """`item` with its paths, which are those on disk so far, as they are written."""
+    """`item` with its paths, which are those on disk, in their written form."""
     if isinstance(item, InputProblem):
         yield InputProblem(written_path(item.path), item.reason, item.detail)
     elif isinstance(item, DocumentRef):
@@ -158,7 +159,7 @@ def _written(item: Item) -> Iterator[Item]:
 
 
 def _names_apart(files: FolderFiles) -> Iterator[FolderFiles]:
-    """`files` with each name that is written otherwise than it is called by itself, in order."""
+    """`files`, with each name apart whose written form differs from that on disk; in order."""
     prefix = _written_prefix(files.prefix)
     open_prefix = None if prefix == files.prefix else files.prefix
     for special, names in groupby(files.names, needs_escape):
@@ -170,7 +171,7 @@ def _names_apart(files: FolderFiles) -> Iterator[FolderFiles]:
 
 
 def _written_prefix(prefix: str) -> str:
-    """A folder's path before its files' names, which ends in a slash unless it is empty."""
+    """The written form of a folder's prefix, which ends in a slash unless it is empty."""
     return written_path(prefix).rstrip("/") + "/" if needs_escape(prefix) else prefix
 
 
@@ -220,9 +221,9 @@ class _Walk:
             yield from self._argument(path, info, named=may_be_glob)
 
     def _argument(self, path: str, info: os.stat_result, named: bool) -> Iterator[Item]:
-        """`named`: by the user, not by a list or as what a glob matches."""
+        """Yield an argument's documents. `named`: by the user, not by a list or a glob's match."""
         rules, options, stats = self.rules, self.rules.options, self.stats
-        # after it was asked for as it was given: `file/` is no file
+        # not earlier: `file/` is no file
         path = normal_path(path)
         normal = from_here(path)
         is_dir = stat.S_ISDIR(info.st_mode)
@@ -236,7 +237,7 @@ class _Walk:
         if is_dir:
             if rules.once is not None:
                 if normal in self.walked:
-                    # it would bring nothing, and its problems once more
+                    # it would yield nothing but its problems once more
                     stats.skipped["duplicate"] += 1
                     return
                 self.walked.add(normal)
@@ -271,7 +272,7 @@ class _Walk:
             yield _ref(path, info)
 
     def _pipe(self, path: str, identity: FileId) -> Iterator[Item]:
-        """What came of a named pipe, the first time that it is named."""
+        """Yield a named pipe's document or problem, the first time that it is named."""
         found, self.pipes[identity] = self.pipes[identity], None
         if found is None:
             self.stats.skipped["duplicate"] += 1
