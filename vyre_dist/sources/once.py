@@ -85,7 +85,7 @@ class Once:
             self._taken[identity].discard(name)
 
     def claim_file(self, path: str) -> bool:
-        """Whether the file that `path` leads to was not yielded yet. Raises OSError if it is gone."""
+        """Whether the file that `path` leads to was not yielded yet. Raises OSError."""
         parent, name = os.path.split(os.path.realpath(path) if os.path.islink(path) else path)
         identity = self._ids.get(parent)
         if identity is None:

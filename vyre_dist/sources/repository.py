@@ -75,9 +75,7 @@ def _start_of(path: str) -> bytes:
 
 
 class RepositoryRules(NamedTuple):
-    """The rules in a directory of a repository before its own ignore file is read: what they ignore,
-    and what is tracked.
-    """
+    """The rules in a directory of a repository before its own ignore file is read."""
 
     ignore: IgnoreChain
     tracked: Tracked

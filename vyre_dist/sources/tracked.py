@@ -1,4 +1,4 @@
-"""What git tracks in the folders of a walk: git never ignores a tracked file, so neither does a scan.
+"""What git tracks in the folders of a walk. git never ignores a tracked file, nor does a scan.
 
 An index is read when the first name of its repository would be left out; most folders have none.
 """
