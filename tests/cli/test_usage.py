@@ -157,7 +157,7 @@ HELP = {
     ],
     ("rules",): ["list", "check"],
     ("rules", "list"): ["--json"],
-    ("rules", "check"): ["--quiet", "Exit code 0: fit for use; 2: not."],
+    ("rules", "check"): ["--quiet", "Exit codes: 0 fit for use, 2 not."],
     ("autotune",): ["list", "export", "import"],
     ("submit",): ["--address", "--working-dir"],
     ("clean",): ["--dry-run", "--cache-dir", "Exit codes: 0"],
