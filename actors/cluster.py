@@ -291,6 +291,18 @@ def capacity_for(per_worker: Mapping[str, float], without: Container[str] = ()) 
     )
 
 
+def fitting_workers(asked: int | None, needs: Mapping[str, float], autoscale: bool) -> int:
+    """How many workers to have: those asked for, or None for all that fit on the cluster.
+
+    Raises InfeasibleError for more than fit, unless the cluster grows (`autoscale`), and for none.
+    """
+    capacity = capacity_for(needs)
+    count = asked if asked is not None else capacity.workers
+    if not autoscale and (count > capacity.workers or count == 0):
+        raise InfeasibleError(max(count, 1), capacity, needs)
+    return count
+
+
 def node_of(actor: Any) -> str:
     """The id of the node that the actor was placed on, dead or alive; "" if nobody knows."""
     # Ray's public way to it goes through the dashboard, which a cluster may lack

@@ -23,16 +23,18 @@ from ray.exceptions import (
     RuntimeEnvSetupError,
 )
 
+from vyre_dist.actors.absolute_paths import absolute
 from vyre_dist.actors.cluster import (
-    InfeasibleError,
     capacity_for,
     connect,
+    fitting_workers,
     host_of,
     lives,
     node_of,
     starts_here,
     this_package,
 )
+from vyre_dist.actors.ray_errors import error_line
 from vyre_dist.actors.scan_actor import (
     MOST_PROCESSES,
     ScanActor,
@@ -55,7 +57,7 @@ from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.task_codec import encode_task
-from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task
+from vyre_dist.engine.tasks import Task
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import require_backend
 from vyre_dist.processes.signals import handlers_restored
@@ -71,7 +73,6 @@ _PROBE = -2
 _NODE_LABEL = "ray.io/node-id"
 
 _PROBE_AGAIN_SECONDS = 1.0
-_DETAIL_CHARACTERS = 400
 
 
 @dataclass(slots=True)
@@ -166,7 +167,12 @@ class RayPool:
             runtime_env=self._runtime_env,
             log_to_driver=self._log_to_driver,
         )
-        count, self._needs = self._choose(may_use_gpus)
+        gpus = self._gpus
+        if gpus is None:
+            found = may_use_gpus and capacity_for({"GPU": 1}).workers > 0
+            gpus = 1 if found or self._spec.config.backend == "cuda" else 0
+        self._needs = {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
+        count = fitting_workers(self._asked, self._needs, self._autoscale)
         self._count = self.at_once = count
         self._cwd = os.getcwd()
         self._actor_class = ray.remote(ScanActor)
@@ -183,19 +189,6 @@ class RayPool:
         pack = ray.put(encode_pack(self._spec.pack))
         self._arguments = (pack, asdict(self._spec.config))
         return list(range(count))
-
-    def _choose(self, may_use_gpus: bool) -> tuple[int, dict[str, int]]:
-        """How many workers, and what each needs."""
-        gpus = self._gpus
-        if gpus is None:
-            found = may_use_gpus and capacity_for({"GPU": 1}).workers > 0
-            gpus = 1 if found or self._spec.config.backend == "cuda" else 0
-        needs = {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
-        capacity = capacity_for(needs)
-        count = self._asked if self._asked is not None else capacity.workers
-        if not self._autoscale and (count > capacity.workers or count == 0):
-            raise InfeasibleError(max(count, 1), capacity, needs)
-        return count, needs
 
     def begin(self, worker: int) -> None:
         """See WorkerPool."""
@@ -216,7 +209,7 @@ class RayPool:
         # gone already: its WorkerLost is among the events that poll returned, and covers this task
         # too
         if actor is not None:
-            task = carried(_absolute(task, self._cwd))
+            task = carried(absolute(task, self._cwd))
             if bound_to_this_node(task) and self.facts[worker].node != driver_node():
                 self._held.append(TaskFailed(worker, task_id, OUT_OF_REACH))
                 return
@@ -258,7 +251,7 @@ class RayPool:
             self._end(worker, events, error, refused=True)
         except (RayTaskError, ObjectLostError) as error:
             if task_id >= 0:
-                events.append(TaskFailed(worker, task_id, _in_a_line(error)))
+                events.append(TaskFailed(worker, task_id, error_line(error)))
             else:
                 self._end(worker, events, error)
         except RayError as error:
@@ -323,13 +316,13 @@ class RayPool:
         facts = self.facts.get(worker)
         if refused:
             node = node_of(self._actors[worker])
-            self._refuse(worker, node, host_of(node), _in_a_line(error), events)
+            self._refuse(worker, node, host_of(node), error_line(error), events)
             return
         who = f"process {facts.pid} on {facts.host}: " if facts else ""
         self._forget(worker)
         # a node that goes takes along whatever is there
         unrelated_to_tasks = facts is not None and not lives(facts.node)
-        events.append(WorkerLost(worker, who + _in_a_line(error), unrelated_to_tasks))
+        events.append(WorkerLost(worker, who + error_line(error), unrelated_to_tasks))
 
     def _refuse(self, worker: int, node: str, host: str, why: str, events: list[Event]) -> None:
         """Leave out the worker's node, where any other would meet the same.
@@ -405,34 +398,3 @@ class RayPool:
             with handlers_restored():
                 ray.shutdown()
         self._owns_ray = False
-
-
-def _absolute(task: Task, cwd: str) -> Task:
-    """`task` with relative paths made absolute, for a process with another working directory."""
-    if isinstance(task, ScanTask):
-        return ScanTask(
-            tuple([_absolute_item(item, cwd) for item in task.pieces]), task.threshold_pct
-        )
-    return StitchTask(_absolute_piece(task.piece, cwd), task.parts)
-
-
-def _absolute_item(item: Item, cwd: str) -> Item:
-    if not isinstance(item, FolderRun):
-        return _absolute_piece(item, cwd)
-    prefix = item.prefix if item.open_prefix is None else item.open_prefix
-    return item if prefix.startswith("/") else item._replace(open_prefix=os.path.join(cwd, prefix))
-
-
-def _absolute_piece(piece: Piece, cwd: str) -> Piece:
-    path = piece.open_path or piece.path
-    if piece.inline is not None or path.startswith("/"):
-        return piece
-    return piece._replace(open_path=os.path.join(cwd, path))
-
-
-def _in_a_line(error: BaseException) -> str:
-    """Ray's messages go over many lines, and begin with what everybody knows."""
-    text = " ".join(str(error).split())
-    if len(text) > _DETAIL_CHARACTERS:
-        text = f"… {text[-_DETAIL_CHARACTERS:]}"
-    return f"{type(error).__name__}: {text}"

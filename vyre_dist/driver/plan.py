@@ -14,8 +14,10 @@ from vyre_dist.sources.document import DocumentRef, FolderFiles
 
 
 class Plan:
-    """`inputs` as a stream of ShardPlanned: folders' files, documents and problems, as the sources
-    give them, and documents in memory (pieces that are all of them; their numbers are given here).
+    """`inputs` as a stream of ShardPlanned.
+
+    The inputs are folders' files, documents and problems, as the sources give them, and documents
+    in memory: pieces that are all of them, whose numbers are given here.
 
     `problems` grows with what the sources could not list; `path_of` answers until `forget`.
     `documents` counts what has been planned; `ended` tells whether that is the final number.

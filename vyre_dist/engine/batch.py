@@ -15,8 +15,9 @@ from vyre_dist.extract.spans import encode_spans
 
 
 class Batch:
-    """Windows on their way to one dispatch, and whose they are. `partial`: by window, those that
-    are pieces.
+    """Windows on their way to one dispatch, and whose they are.
+
+    `partial`: by window, those that are pieces.
     """
 
     def __init__(self) -> None:
@@ -43,8 +44,7 @@ class Batch:
 def part_of(
     piece: Piece, window: Window, found: PieceFindings, overruns: Mapping[int, Overrun]
 ) -> PartResult:
-    """A piece's spans in document coordinates, what is kept of it, and where matches may go on
-    beyond it.
+    """A piece's result: spans in document coordinates, findings kept, matches that may go on.
 
     `overruns`: by number, of the rules without a widest match.
     """

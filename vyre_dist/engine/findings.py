@@ -46,8 +46,10 @@ class FindingBuilder:
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
     ) -> tuple[list[FindingRow], int]:
-        """The findings among `spans` (in order of start), as rows of document `number`; how many of
-        google-re2's matches are longer than their rule's cap.
+        """(the findings among `spans`, which are in order of start; how many matches are capped).
+
+        The findings are rows of document `number`. Capped are those of google-re2's matches that
+        are longer than their rule's cap.
 
         `seen`: matches' groups by rule and start, as far as they are at hand. Matches that are too
         long count where the rule applies to the document, whatever its other filters say. Raises
@@ -55,13 +57,13 @@ class FindingBuilder:
         """
         rows: list[FindingRow] = []
         marked: set[int] = set()
-        open_gates: dict[int, bool] = {}
+        applies: dict[int, bool] = {}
         lines, columns = LineCounter(document, checkpoints), TextColumns(document)
         judged_lines, around = _JudgedLines(document), _Around(document)
         filters = self._filters
         for start, rule, end, flags in spans:
-            opened = open_gates.get(rule)
-            if opened is False:
+            known = applies.get(rule)
+            if known is False:
                 continue
             if flags & DROPPED:
                 marked.add(rule)
@@ -74,10 +76,9 @@ class FindingBuilder:
                 match = data[start - base : end - base]
             else:
                 match = document.read(start, end)
-            if opened is None:
-                applies = filters.rule_applies_to_path(rule, document.path)
-                opened = open_gates[rule] = applies and self._gate_open(rule, match, document)
-                if not opened:
+            if known is None:
+                known = applies[rule] = self._applies(rule, match, document)
+                if not known:
                     continue
             if groups is None:
                 groups = self._matchers[rule].groups_at(data, start - base, end - base)
@@ -111,19 +112,19 @@ class FindingBuilder:
                 )
             )
         return rows, sum(
-            self._too_long(rule, document, spans, open_gates.get(rule)) for rule in marked
+            self._too_long(rule, document, spans, applies.get(rule)) for rule in marked
         )
 
     def _too_long(
-        self, rule: int, document: Document, spans: Sequence[Span], gate_is_open: bool | None
+        self, rule: int, document: Document, spans: Sequence[Span], applies: bool | None
     ) -> int:
-        """How many matches of a rule are longer than its cap. `gate_is_open`: None where nobody has
-        asked yet.
+        """How many matches of a rule are longer than its cap.
+
+        `applies`: whether the rule applies to the document; None if nobody has asked yet.
         """
-        if gate_is_open is None:
-            applies = self._filters.rule_applies_to_path(rule, document.path)
-            gate_is_open = applies and self._gate_open(rule, b"", document)
-        if not gate_is_open:
+        if applies is None:
+            applies = self._applies(rule, b"", document)
+        if not applies:
             return 0
         own = [(start, end, flags) for start, number, end, flags in spans if number == rule]
         chain = UncappedChain(self._matchers[rule], document.read, document.size)
@@ -132,10 +133,16 @@ class FindingBuilder:
             [(start, end) for start, end, flags in own if flags & DROPPED],
         )
 
-    def _gate_open(self, rule: int, match: bytes, document: Document) -> bool:
-        """Whether one of the rule's keywords occurs anywhere in the document; where it matched is
-        the place to begin.
+    def _applies(self, rule: int, match: bytes, document: Document) -> bool:
+        """Whether the rule applies to the document: to its path, and one of its keywords is there.
+
+        `match`: of the rule, where keywords are looked for first.
         """
+        return self._filters.rule_applies_to_path(rule, document.path) and self._has_keyword(
+            rule, match, document
+        )
+
+    def _has_keyword(self, rule: int, match: bytes, document: Document) -> bool:
         if not self._rules[rule].keywords or self._filters.has_keyword(rule, match.lower()):
             return True
         if document.size <= _LOWERED_BYTES:
@@ -159,8 +166,9 @@ class FindingBuilder:
 
 
 class _Around:
-    """Enough of the document around ascending matches to find their groups again. Of a file, blocks
-    are read.
+    """Enough of the document around ascending matches to find their groups again.
+
+    A file is read in blocks.
     """
 
     def __init__(self, document: Document) -> None:
@@ -168,9 +176,7 @@ class _Around:
         self._data, self._base = b"", 0
 
     def context(self, start: int, end: int) -> tuple[bytes, int]:
-        """(data, its offset): a byte before `start` and one after `end` included, where the
-        document has them.
-        """
+        """(data, its offset), with a byte before `start` and after `end` where there are any."""
         document = self._document
         if isinstance(document, BytesDocument):
             return document.data, 0

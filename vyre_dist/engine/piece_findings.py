@@ -1,5 +1,4 @@
-"""What one piece of a split document says by itself: its findings, and which matches no filter will
-let through.
+"""What one piece of a split document says by itself: its findings, and which matches are rejected.
 
 Both are made where the piece's bytes are in memory. The findings are kept for the case that the
 document can't be joined (salvage.py). A match that was ruled out need not be judged again when it

@@ -1,5 +1,4 @@
-"""Stitching: the chains of matches that neighbouring pieces found, joined into the one chain of the
-whole document.
+"""Stitching: the matches that neighbouring pieces found, joined into the document's own chain.
 
 Each piece found its matches as if its first byte were free. Where an earlier piece's last match
 reaches into the next, the true chain begins there only after that match; it is searched anew from
@@ -64,8 +63,9 @@ def _catch_up(
     pos: int,
     last_end: int,
 ) -> int:
-    """Search from `pos` on, appending to `chain`, until a match is one of `found`; its index (the
-    length if none is).
+    """Search from `pos` on, appending to `chain`, until a match is in `found`; its index.
+
+    The index is the length of `found` if none is.
     """
     start, end = bounds
     window = window_of(document, min(max(pos, start), end), end, matcher.cap + 1)

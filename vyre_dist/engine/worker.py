@@ -1,5 +1,4 @@
-"""ScanEngine: does tasks. One pack, one backend, one speculator; no Ray, no processes, no retries
-in here.
+"""ScanEngine: does tasks. One pack, one backend, one speculator; no processes, no retries.
 
 A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with what the driver sent.
 """
@@ -162,9 +161,7 @@ class ScanEngine:
     def _scan_run(
         self, run: FolderRun, batch: Batch, read: int, result: TaskResult
     ) -> tuple[int, int]:
-        """Scan the files of a folder until the task's `read` bytes are a shard's; (bytes read,
-        files begun).
-        """
+        """Scan a folder's files until `read` bytes are a shard's; (bytes read, files begun)."""
         read_file, memory = self._reader.read_file, self._reader.memory
         limit, path_rules = self.config.shard_bytes, self._path_rules
         prefix, elsewhere = run.prefix, run.open_prefix
@@ -305,9 +302,7 @@ class ScanEngine:
             result.add_metrics(done)
 
     def _evidence(self, task: StitchTask) -> list[Evidence]:
-        """What the pieces found the document's bytes to be, each with the bytes around it that it
-        looked at.
-        """
+        """What the pieces found the document's bytes to be, with the bytes around each piece."""
         overlap, size = self.compiled.overlap, task.piece.size
         return [
             Evidence(*bounds_of(size, part.start, part.end, overlap), part.digest)
