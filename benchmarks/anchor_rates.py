@@ -28,7 +28,7 @@ import numpy as np
 from corpus import sampled_files
 
 from vyre_dist import regex as rx
-from vyre_dist.compiler import CompiledTables, PackTables, compile_tables, execute
+from vyre_dist.compiler import CompiledTables, PackTables, compile_tables, execute_arena
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import Candidates, bitmap_positions, gram_candidates, probed
 from vyre_dist.rules import RulePack
@@ -53,7 +53,8 @@ def measure(
         by_gram.add(tables, found)
         by_whole_window.add(tables, probed(tables, arena, found))
     for document in documents[: max(1, len(documents) // 8)]:
-        result = execute(tables, document)
+        arena = Arena.lay_out([document])
+        result = execute_arena(tables, arena, tile_bytes=1 << 62)
         steps += result.steps
         confirmed += len(result.confirmed)
     record = {

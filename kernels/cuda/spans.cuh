@@ -1,5 +1,5 @@
 // From rows to matches: a warp for each row searches for the match through its position, by its rule's
-// span program (vyre_dist/compiler/span_executor.py is the definition). Backtracking can't be
+// span program (tests/support/span_executor.py is the definition). Backtracking can't be
 // shared by lanes, so one of them searches, and all clear what it has to remember: rows are few,
 // and whoever waits costs nothing but a place on the multiprocessor.
 #pragma once

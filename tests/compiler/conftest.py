@@ -15,8 +15,9 @@ import pytest
 import re2
 import yaml
 from random_patterns import flat_model, parse_or_none, random_haystack, random_pattern
+from text_execution import execute
 
-from vyre_dist.compiler import GramModel, PackTables, compile_tables, execute
+from vyre_dist.compiler import GramModel, PackTables, compile_tables
 from vyre_dist.regex import (
     Alternate,
     Assertion,

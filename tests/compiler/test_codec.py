@@ -9,15 +9,14 @@ from dataclasses import fields
 import msgpack
 import numpy as np
 import pytest
+from text_execution import TextResult, execute
 
 from vyre_dist.compiler import (
     PackTables,
     TableFormatError,
-    TextResult,
     compile_tables,
     decode_tables,
     encode_tables,
-    execute,
 )
 from vyre_dist.compiler.codec import TABLES_SCHEMA
 from vyre_dist.regex import parse

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from text_execution import execute
 
-from vyre_dist.compiler import GramModel, Route, compile_tables, default_model, execute
+from vyre_dist.compiler import GramModel, Route, compile_tables, default_model
 from vyre_dist.compiler import routed_rule as routed_rule_module
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import candidates

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from text_execution import execute
 
-from vyre_dist.compiler import Route, compile_rule, compile_tables, default_model, execute
+from vyre_dist.compiler import Route, compile_rule, compile_tables, default_model
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.regex import RegexSyntaxError, charclass, parse

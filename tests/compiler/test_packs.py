@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from text_execution import execute
 
-from vyre_dist.compiler import Arena, Route, compile_tables, execute
+from vyre_dist.compiler import Arena, Route, compile_tables
 from vyre_dist.compiler.arena_executor import bitmap_positions, candidates
 
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import re2
+import span_executor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from span_executor import FoundSpan, find_span
 
-from vyre_dist.compiler import span_executor
-from vyre_dist.compiler.span_executor import FoundSpan, find_span
 from vyre_dist.compiler.span_program import MAX_GROUPS, compile_span_program
 from vyre_dist.regex import parse
 from vyre_dist.rules.search import compile_pattern
@@ -130,8 +130,8 @@ def test_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_span(program, text, 2, 5, 302) == found
     assert find_span(program, text, 2, 5, 301) is None
     assert find_span(program, text[:-1], 2, 5, 400) is None
-    monkeypatch.setattr(span_executor, "MAX_DEPTH", 200)
+    monkeypatch.setattr(span_executor, "SEARCH_DEPTH", 200)
     assert find_span(program, text, 2, 5, 400) is None
-    monkeypatch.setattr(span_executor, "MAX_DEPTH", 2048)
-    monkeypatch.setattr(span_executor, "MAX_STEPS", 200)
+    monkeypatch.setattr(span_executor, "SEARCH_DEPTH", 2048)
+    monkeypatch.setattr(span_executor, "SEARCH_STEPS", 200)
     assert find_span(program, text, 2, 5, 400) is None

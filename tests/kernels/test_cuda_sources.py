@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from gpu_support import TUNABLES
 
-from vyre_dist.compiler import span_executor
+from vyre_dist.compiler import span_program
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
 from vyre_dist.kernels.cuda import compact, everywhere, prefilter, probe, scan, spans, structs, walk
 from vyre_dist.kernels.cuda.instances import Instance
@@ -128,9 +128,9 @@ def test_structs_are_numpys() -> None:
         "MAX_GROUP_OFFSETS",
     ):
         checks.append(f"static_assert(vyre::{name} == {constant(name)});")
-    checks.append(f"static_assert(vyre::FIRST_AHEAD == {span_executor.FIRST_AHEAD}u);")
-    checks.append(f"static_assert(vyre::SPAN_STEPS == {span_executor.MAX_STEPS}u);")
-    checks.append(f"static_assert(vyre::SPAN_DEPTH == {span_executor.MAX_DEPTH}u);")
+    checks.append(f"static_assert(vyre::FIRST_AHEAD == {span_program.FIRST_AHEAD}u);")
+    checks.append(f"static_assert(vyre::SPAN_STEPS == {span_program.SEARCH_STEPS}u);")
+    checks.append(f"static_assert(vyre::SPAN_DEPTH == {span_program.SEARCH_DEPTH}u);")
     checks += [
         f"static_assert(vyre::OP_{op.name} == {op.value}u);" for op in Op if op is not Op.MATCH
     ]

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from text_execution import execute
 
-from vyre_dist.compiler import PackTables, compile_tables, encode_tables, execute
+from vyre_dist.compiler import PackTables, compile_tables, encode_tables
 from vyre_dist.compiler import codec as codec_module
 from vyre_dist.program import ArtifactCache, CompiledPack, compile_pack
 from vyre_dist.program import pack_tables as module

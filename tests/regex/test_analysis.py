@@ -8,6 +8,7 @@ import random
 
 import pytest
 import re2
+from tree_facts import assertion_kinds, has_assertions, node_count
 
 from vyre_dist.regex import (
     EMPTY,
@@ -18,7 +19,6 @@ from vyre_dist.regex import (
     FactorSet,
     Repeat,
     alternate,
-    assertion_kinds,
     byte_cost,
     capture_count,
     captures_matter,
@@ -27,13 +27,11 @@ from vyre_dist.regex import (
     factors,
     first_bytes,
     fold,
-    has_assertions,
     last_bytes,
     literal,
     max_width,
     min_width,
     never_matches,
-    node_count,
     nullable,
     parse,
     position_count,

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tree_facts import assertion_kinds
 
 from vyre_dist.regex import (
     AssertionKind,
     Regex,
     RegexSyntaxError,
-    assertion_kinds,
     factors,
     first_bytes,
     last_bytes,

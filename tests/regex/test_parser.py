@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from tree_facts import node_count
 
 from vyre_dist.errors import VyreError
 from vyre_dist.regex import (
@@ -16,7 +17,6 @@ from vyre_dist.regex import (
     charclass,
     factors,
     max_width,
-    node_count,
     parse,
     to_pcre,
     to_re2,

@@ -6,10 +6,10 @@ import random
 from typing import Any
 
 import numpy as np
+from span_executor import find_span
 
 from vyre_dist.compiler import Arena, PackTables, compile_tables
 from vyre_dist.compiler.arena_executor import ARENA_ROW_DTYPE, ArenaResult, Rows
-from vyre_dist.compiler.span_executor import find_span
 from vyre_dist.program.span_tables import SpanTables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.regex import parse

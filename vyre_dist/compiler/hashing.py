@@ -21,8 +21,6 @@ BITMAP_BITS = 20
 their line.
 """
 
-FOLD_WORD = 0x20202020
-
 _TRIED_MULTIPLIERS = 128
 
 # with so few false hits per offset no other multiplier is tried: one in ten megabytes

@@ -17,6 +17,15 @@ from vyre_dist.regex.analysis import capture_count, nullable, repeats_empty
 from vyre_dist.regex.instructions import Instruction, Op, instructions_of
 from vyre_dist.regex.nodes import Node
 
+FIRST_AHEAD = 192
+"""So many bytes after its row's position a search reads first; then as many as it may."""
+
+SEARCH_STEPS = 1 << 16
+"""So many steps a search may take before it is given up: the host searches instead."""
+
+SEARCH_DEPTH = 2048
+"""So many branches may wait on a search's stack before it is given up."""
+
 MAX_INSTRUCTIONS = 8192
 MAX_GROUPS = 3
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from vyre_dist import regex as rx
 from vyre_dist.compiler import PackTables
 from vyre_dist.compiler.routed_rule import Route
-from vyre_dist.compiler.span_executor import FIRST_AHEAD
-from vyre_dist.compiler.span_program import SpanProgram, compile_span_program
+from vyre_dist.compiler.span_program import FIRST_AHEAD, SpanProgram, compile_span_program
 from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.program.compiled import CompiledPack
 from vyre_dist.regex.instructions import Op

@@ -110,11 +110,6 @@ def _edge(node: Node, parts: Sequence[tuple[int, bool]], *, forward: bool) -> tu
     return 0, True
 
 
-def node_count(node: Node) -> int:
-    """The number of nodes in the tree as it stands."""
-    return fold(node, lambda _, parts: 1 + sum(parts))
-
-
 def position_count(node: Node) -> int:
     """The positions of Glushkov's automaton: the byte classes once counted repeats are written out.
 
@@ -130,23 +125,6 @@ def _position_count(node: Node, parts: Sequence[int]) -> int:
         case Repeat():
             return parts[0] * (max(node.min, 1) if node.max is None else node.max)
     return sum(parts)
-
-
-def assertion_kinds(node: Node) -> frozenset[AssertionKind]:
-    """The kinds of assertion that occur in the node."""
-    kinds: set[AssertionKind] = set()
-
-    def collect(n: Node, _: Sequence[None]) -> None:
-        if isinstance(n, Assertion):
-            kinds.add(n.kind)
-
-    fold(node, collect)
-    return frozenset(kinds)
-
-
-def has_assertions(node: Node) -> bool:
-    """Whether any assertion occurs in the node."""
-    return bool(assertion_kinds(node))
 
 
 def capture_count(node: Node) -> int:

@@ -11,13 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vyre_dist.compiler.span_program import SpanProgram
+from vyre_dist.compiler.span_program import FIRST_AHEAD, SEARCH_DEPTH, SEARCH_STEPS, SpanProgram
 from vyre_dist.regex.context import EDGE, context_of_byte
 from vyre_dist.regex.instructions import Op
-
-FIRST_AHEAD = 192
-MAX_STEPS = 1 << 16
-MAX_DEPTH = 2048
 
 _CONTEXTS = [context_of_byte(byte) for byte in range(256)]
 
@@ -51,8 +47,8 @@ def find_span(
     given up.
     """
     low = max(0, position - back)
-    for reach in (min(first_ahead, ahead), ahead):
-        limit = min(len(text), position + reach)
+    for most in (min(first_ahead, ahead), ahead):
+        limit = min(len(text), position + most)
         try:
             return _Search(program, text, low, limit).through(position)
         except _GivenUpError:
@@ -92,7 +88,7 @@ class _Search:
         pc, pos = 0, start
         while True:
             self._steps += 1
-            if self._steps > MAX_STEPS or len(stack) >= MAX_DEPTH:
+            if self._steps > SEARCH_STEPS or len(stack) >= SEARCH_DEPTH:
                 raise _GivenUpError
             op, first, second = instructions[pc]
             alive = True

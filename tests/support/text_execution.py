@@ -1,4 +1,4 @@
-"""execute: what the tables say about one text, as an arena of one document (arena_executor.py)."""
+"""execute: what compiled tables say about one text, as an arena of one document."""
 
 from __future__ import annotations
 
