@@ -107,7 +107,8 @@ documents = [text[i:i + 32_000] for i in range(0, len(text), 32_000)]
 documents *= max(1, (200 << 20) // len(text))
 numbered = [(n, f"d{n}", document) for n, document in enumerate(documents)]
 compiled = compile_pack(pack.data)
-device_pack = DevicePack(compiled, ArtifactCache(sys.argv[2] + "/cache"), byte_filters_of(pack.data))
+cache = ArtifactCache(sys.argv[2] + "/cache")
+device_pack = DevicePack(compiled, cache, byte_filters_of(pack.data))
 with (
     ExtractionPool(pack.data, compiled, device_pack.reading, 12) as pool,
     GpuStream(device_pack, pack.data, pool, slots=8, slot_bytes=256 << 20) as stream,
