@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from machine_fates import (
+    SHARD_BYTES,
+    SHARD_DOCUMENTS,
+    Fate,
+    documents_of,
+    fates,
+    inputs_of,
+    rows_of,
+    work,
+)
 
 from vyre_dist.driver.events import (
     Abort,
@@ -38,142 +48,12 @@ from vyre_dist.driver.events import (
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.tasks import (
-    DocumentProblem,
     FindingRow,
-    FolderRun,
-    LargeDocument,
-    PartResult,
-    Piece,
-    ScanTask,
-    Stamp,
-    StitchTask,
     Task,
     TaskResult,
-    count,
-    path_row,
 )
-from vyre_dist.sources import DocumentRef, FolderFiles
 
-SHARD_BYTES = 4
-SHARD_DOCUMENTS = 3
 STALL = 60.0
-
-
-@dataclass(frozen=True)
-class Fate:
-    """A document with `rows` findings, and what happens to whoever scans it: `deadly` ends the
-    worker, `raises` the task.
-    """
-
-    size: int
-    rows: int = 0
-    path_rule: bool = False
-    problem: bool = False
-    skipped: bool = False
-    deadly: bool = False
-    raises: bool = False
-    in_folder: bool = False
-
-    @property
-    def poison(self) -> bool:
-        return self.deadly or self.raises
-
-
-fates = st.builds(
-    Fate,
-    size=st.integers(0, 14),
-    rows=st.integers(0, 2),
-    path_rule=st.booleans(),
-    problem=st.sampled_from([False, False, False, False, True]),
-    skipped=st.sampled_from([False, False, False, False, True]),
-    deadly=st.sampled_from([False] * 7 + [True]),
-    raises=st.sampled_from([False] * 7 + [True]),
-    in_folder=st.booleans(),
-)
-
-
-def rows_of(number: int, fate: Fate) -> list[FindingRow]:
-    """All findings of a document, in the order in which they are to come."""
-    rows = [path_row(number, 7)] if fate.path_rule else []
-    return rows + [
-        FindingRow(number, 8 - i, i, i + 1, 1, i + 1, b"x", b"x", (), 0.0, 1, i + 1, i + 2)
-        for i in range(fate.rows)
-    ]
-
-
-def work(task: Task, corpus: list[Fate]) -> TaskResult:
-    """What an engine answers."""
-    result = TaskResult(fused=1, seconds=1.0)
-    if isinstance(task, StitchTask):
-        assert [p.start for p in task.parts] == [*range(0, task.piece.size, SHARD_BYTES)]
-        number = task.piece.document
-        result.documents = 1
-        result.findings = [row for row in rows_of(number, corpus[number]) if row.rule != 7]
-        return result
-    pieces = pieces_of(task)
-    for position, piece in enumerate(pieces):
-        fate = corpus[piece.document]
-        unsized = piece.stamp is None
-        if unsized and result.bytes >= SHARD_BYTES:
-            result.undone = len(pieces) - position
-            break
-        if fate.skipped:
-            result.skipped.append(piece.document)
-        elif fate.problem:
-            result.problems.append(DocumentProblem(piece.document, "vanished", "no such file"))
-        elif unsized and fate.size > SHARD_BYTES:
-            stamp = Stamp(1, piece.document, 1)
-            whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, stamp)
-            result.large.append(LargeDocument(whole, SHARD_BYTES))
-        else:
-            result.bytes += piece.end - piece.start
-            rows = rows_of(piece.document, fate)
-            if piece.whole:
-                result.documents += 1
-                # the machine sorts: an engine has its own order
-                result.findings += reversed(rows)
-            else:
-                result.parts.append(PartResult(piece.document, piece.start, piece.end, (), b""))
-                result.findings += [row for row in rows if row.rule == 7 and piece.start == 0]
-    return result
-
-
-def pieces_of(task: ScanTask) -> list[Piece]:
-    """The task's documents one by one; those of folders have no stamp, and a size that means
-    nothing.
-    """
-    pieces: list[Piece] = []
-    for item in task.pieces:
-        if isinstance(item, FolderRun):
-            for i, name in enumerate(item.names):
-                pieces.append(Piece(item.first + i, item.prefix + name, 1, 0, 1))
-        else:
-            pieces.append(item)
-    assert len(pieces) == count(task.pieces)
-    return pieces
-
-
-def documents_of(task: Task) -> set[int]:
-    return (
-        {p.document for p in pieces_of(task)}
-        if isinstance(task, ScanTask)
-        else {task.piece.document}
-    )
-
-
-def inputs_of(corpus: list[Fate]) -> list[DocumentRef | FolderFiles]:
-    """The corpus as a walk may give it: documents with sizes, and runs of folders' files
-    without.
-    """
-    inputs: list[DocumentRef | FolderFiles] = []
-    for i, fate in enumerate(corpus):
-        if not fate.in_folder:
-            inputs.append(DocumentRef(f"d{i}", fate.size, 1, i))
-        elif i and corpus[i - 1].in_folder and isinstance(last := inputs[-1], FolderFiles):
-            last.names.append(str(i))
-        else:
-            inputs.append(FolderFiles("d", [str(i)]))
-    return inputs
 
 
 class Schedules(RuleBasedStateMachine):
@@ -485,7 +365,11 @@ Schedules.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
 TestSchedules = Schedules.TestCase
+
+
 TestSchedules.__doc__ = (
     "Every document is accounted for once, in order, whatever happens to tasks and workers."
 )

@@ -7,20 +7,16 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from privileges import without_privileges
 
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.document import BytesDocument, DocumentError
-from vyre_dist.engine.files import FileDocument, LargeFile, read_whole
-from vyre_dist.engine.lines import NEWLINE_BLOCK, newline_counts
+from vyre_dist.engine.files import FileDocument, read_whole
 from vyre_dist.engine.read_buffer import ReadBuffer
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, TaskResult, piece_of
@@ -277,60 +273,6 @@ def test_a_folders_file_above_a_shard_is_left_to_be_cut(size: int, tmp_path: Pat
     assert (result.documents, result.bytes, result.problems) == (0, 0, [])
 
 
-@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
-def test_files_around_the_arenas_room_are_read_whole(size: int, tmp_path: Path) -> None:
-    """Where a file is too large for the arena it is read all the same, to its last byte."""
-    path = tmp_path / "f"
-    data = os.urandom(1000) * (size // 1000) + b"y" * (size % 1000)
-    path.write_bytes(data)
-    arena = ReadBuffer(1 << 20, 4 << 20)
-    assert bytes(arena.read(str(path))) == data
-    with pytest.raises(LargeFile) as caught:
-        ReadBuffer(1 << 20, size - 1).read(str(path))
-    assert caught.value.size == size
-
-
-def test_files_in_the_arena_do_not_touch_each_other(tmp_path: Path) -> None:
-    """What was read stays as it is while more is read, until the arena is cleared."""
-    arena = ReadBuffer(1 << 20, 1 << 20)
-    contents = [bytes([i]) * (i * 37) for i in range(50)]
-    views = []
-    for i, content in enumerate(contents):
-        (tmp_path / f"f{i}").write_bytes(content)
-        views.append(arena.read(str(tmp_path / f"f{i}")))
-    assert list(map(bytes, views)) == contents
-
-
-@given(
-    sizes=st.lists(st.integers(0, 90), min_size=1, max_size=20),
-    batch_bytes=st.integers(1, 60),
-    clears=st.booleans(),
-)
-def test_files_at_the_arenas_end_are_read_whole(
-    sizes: list[int], batch_bytes: int, clears: bool
-) -> None:
-    """However little room is left, by what was read before and what lies between, even if nobody
-    clears it in time.
-    """
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patches:
-        patches.setattr(ReadBuffer, "_AT_FIRST", 8)
-        patches.setattr(ReadBuffer, "_MOST", 32)
-        arena = ReadBuffer(batch_bytes, 90)
-        read, kept = 0, []
-        for number, size in enumerate(sizes):
-            data = bytes([number + 1]) * size
-            path = Path(folder, str(number))
-            path.write_bytes(data)
-            kept.append((data, arena.read(str(path))))
-            read += size
-            if clears and read >= batch_bytes:
-                assert all(bytes(got) == want for want, got in kept)
-                arena.clear()
-                kept.clear()
-                read = 0
-        assert all(bytes(got) == want for want, got in kept)
-
-
 def test_a_failed_task_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a task had read when its dispatch failed takes no room from the tasks after it."""
     monkeypatch.setattr(ReadBuffer, "_MOST", 1 << 20)
@@ -353,81 +295,6 @@ def test_a_failed_task_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(e.backend, "run_prefilter", run_prefilter)
     result = e.run(task)
     assert (len(result.findings), result.bytes, result.problems) == (2, 1 << 20, [])
-
-
-def test_the_arenas_memory_is_given_and_shared_out(tmp_path: Path) -> None:
-    """It is asked for once, when it is first needed; what lies in it begins at multiples of 16,
-    where `place` says.
-    """
-    given: list[memoryview] = []
-
-    def allocate(size: int) -> memoryview:
-        given.append(memoryview(bytearray(size)))
-        return given[-1]
-
-    arena = ReadBuffer(1 << 10, 1 << 20, allocate)
-    assert given == []
-    (tmp_path / "f").write_bytes(b"seventeen bytes..")
-    arena.read(str(tmp_path / "f"))
-    first = arena.position
-    taken = arena.take(33)
-    assert taken is not None
-    taken[:] = b"x" * 33
-    second = arena.position
-    arena.read(str(tmp_path / "f"))
-    (memory,) = given
-    assert (first, second, arena.position) == (0, 32, 80)
-    assert memory[:17] == memory[80:97] == b"seventeen bytes.."
-    assert memory[32:65] == b"x" * 33
-    assert arena.take(len(memory) - 96) is None
-    assert arena.take(len(memory) - 112) is not None
-    arena.clear()
-    assert arena.take(len(memory)) is not None
-
-
-@pytest.mark.parametrize(("start", "size"), [(0, 0), (0, 3), (3, 97), (0, 100)])
-def test_a_files_bytes_are_read_into_a_room(start: int, size: int, tmp_path: Path) -> None:
-    """From anywhere in the file, as many as there is room for."""
-    data = os.urandom(100)
-    (tmp_path / "f").write_bytes(data)
-    room = memoryview(bytearray(size))
-    with FileDocument(str(tmp_path / "f"), "f", 100) as document:
-        document.read_into(room, start)
-    assert room == data[start : start + size]
-
-
-def test_a_file_that_shrinks_is_not_read_into_a_room(tmp_path: Path) -> None:
-    """What is missing is an error with the place, like in a read."""
-    path = tmp_path / "f"
-    path.write_bytes(b"y" * 100)
-    with FileDocument(str(path), "f", 100) as document:
-        os.truncate(path, 60)
-        with pytest.raises(DocumentError, match="it ends at 60, planned were 100 bytes") as caught:
-            document.read_into(memoryview(bytearray(80)), 10)
-    assert caught.value.reason == "changed"
-
-
-@pytest.mark.parametrize("size", [0, 1, 70_000, (1 << 18) + 1, 600_000])
-def test_newlines_are_counted_in_views_too(size: int) -> None:
-    """A view has as many as the bytes, block by block."""
-    data = (b".\n..\n\n." * size)[:size]
-    for low, high in ((0, size), (size // 3, size - size // 5), (min(1, size), size)):
-        blocks = range(low, high, NEWLINE_BLOCK)
-        counts = [data[at : min(at + NEWLINE_BLOCK, high)].count(b"\n") for at in blocks]
-        assert (
-            newline_counts(memoryview(data), low, high) == newline_counts(data, low, high) == counts
-        )
-
-
-def test_a_folders_proc_file_is_read_whole() -> None:
-    """A file that says 0 bytes, and gives its content in small parts, is read for what it has."""
-    if not os.path.exists("/proc/self/maps"):
-        pytest.skip("no /proc here")
-    assert os.stat("/proc/self/maps").st_size == 0
-    read = bytes(ReadBuffer(1 << 20, 1 << 20).read("/proc/self/maps"))
-    assert len(read) > 4096 and read.endswith(b"\n") and b"[stack]" in read
-    with pytest.raises(DocumentError, match="has 0 bytes, and gives more than 100"):
-        ReadBuffer(1 << 20, 100).read("/proc/self/maps")
 
 
 def test_a_shards_bytes_end_a_task(tmp_path: Path) -> None:
