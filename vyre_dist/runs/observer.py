@@ -1,4 +1,4 @@
-"""RunObserver: who is told how a run goes. The command line's is cli/console.py."""
+"""RunObserver: follows a run. The command's is cli/console.py."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vyre_dist.input_problem import InputProblem
 
 
 class RunObserver(Protocol):
-    """What a run tells while it goes, in this order but for `say`, from one thread."""
+    """Follows a run. All methods are called from one thread."""
 
     def say(self, message: str) -> None:
         """Take a line for people."""
 
     def progress(self, totals: Totals, plan: Plan) -> None:
-        """Learn how far the scan is; called after every round of events."""
+        """Take the counts so far; called after every round of events."""
 
     def writing(self) -> AbstractContextManager[None]:
         """Held while findings are written to the outputs."""
 
     def problem(self, problem: InputProblem) -> None:
-        """Learn of an input that was not scanned to its end."""
+        """Take an input that was not scanned to its end."""
 
     def ended(self) -> None:
         """The scan has come to its end, or was aborted."""
@@ -33,7 +33,7 @@ class RunObserver(Protocol):
         """The scan could not go on. Called after `ended`."""
 
     def store_failed(self, problem: str) -> None:
-        """The autotune store could not be used. It may be told several times."""
+        """The autotune store could not be used. It may be called several times."""
 
     def published(self, kept: Sequence[tuple[str, str]]) -> None:
         """The outputs are in their places. `kept`: (destination, where its file is instead), for

@@ -1,4 +1,4 @@
-"""Which pool of workers a run uses: local processes, or the actors of a Ray cluster."""
+"""Chooses a run's pool of workers: local processes, or the actors of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def uses_ray(kind: str, address: str | None) -> bool:
-    """Whether a pool of this kind (`auto`, `local` or `ray`) is a Ray cluster's: `auto` is, inside
-    of a Ray job.
+    """Whether a pool of this kind (`auto`, `local` or `ray`) is on Ray; `auto` is, inside of a Ray
+    job or with an address.
     """
     # RAY_ADDRESS alone is no sign: people export it for `submit`
     return kind == "ray" or bool(address) or (kind == "auto" and in_ray_job())
@@ -41,7 +41,7 @@ def open_pool(
         from vyre_dist.actors.ray_pool import RayPool
 
         ray_pool = RayPool(spec, workers, address, autoscale=autoscale, stay_connected=True)
-        # when the outputs are whole: a signal during it would take them along
+        # only when the outputs are whole: a signal while it disconnects would lose them
         stack.callback(ray_pool.disconnect)
         return ray_pool
     if autoscale:

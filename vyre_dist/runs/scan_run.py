@@ -1,4 +1,4 @@
-"""ScanRun: a plan, a pool, outputs and stores, opened from options and handed to the driver."""
+"""ScanRun: opens a plan, a pool, outputs and stores from options, and has the driver scan."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ScanRun:
         )
         self._stats = WalkStats()
         self._inputs = ScanInputs(options, self._stats, stack, waiting)
-        # neither what is written nor the key is for a report
+        # a report must contain neither the outputs nor the key
         files = [file for _, file in options.destinations if file != STDOUT]
         own_files = own_files_of([*files, *([options.report] if options.report else [])])
         if self._secret_key is not None:
@@ -84,9 +84,7 @@ class ScanRun:
         self._aborted: str | None = None
 
     def opening_messages(self) -> Iterator[str]:
-        """What there is to say before the scan: about leftovers, which are removed, the rules and
-        the backend.
-        """
+        """Messages before the scan: on leftovers, which it removes, the rules and the backend."""
         yield from map(removed_line, self._sinks.remove_leftovers())
         if self._pack.warnings or self._pack.left_out:
             from vyre_dist.runs.pack_messages import pack_messages
@@ -108,9 +106,9 @@ class ScanRun:
             )
         if self._aborted is not None:
             observer.aborted(self._aborted)
-        self._tell_of_cache(observer, [self._cache.trouble, *self._pool.notes()])
+        self._warn_of_cache(observer, [self._cache.trouble, *self._pool.notes()])
         self._stores.publish(self._pack_key, outcome.uses)
-        self._tell_of_store(observer)
+        self._warn_of_store(observer)
         summary = summary_of(
             outcome,
             options=self._options,
@@ -150,13 +148,19 @@ class ScanRun:
 
         def threshold(facts: WorkerFacts) -> int | None:
             known = self._stores.threshold_pct(self._pack_key, facts)
-            self._tell_of_store(observer)
+            self._warn_of_store(observer)
             return known
 
-        told = Callbacks(on_findings, observer.problem, observer.say, observer.progress, threshold)
+        callbacks = Callbacks(
+            on_findings, observer.problem, observer.say, observer.progress, threshold
+        )
         try:
             return run_scan(
-                self._plan, self._pool, self._pack.data.rules, told, secret_key=self._secret_key
+                self._plan,
+                self._pool,
+                self._pack.data.rules,
+                callbacks,
+                secret_key=self._secret_key,
             )
         except ScanAbortedError as error:
             if error.refused and not error.outcome.totals.documents:
@@ -164,13 +168,13 @@ class ScanRun:
             self._aborted = str(error)
             return error.outcome
 
-    def _tell_of_store(self, observer: RunObserver) -> None:
+    def _warn_of_store(self, observer: RunObserver) -> None:
         if self._stores.problem:
             observer.store_failed(self._stores.problem)
 
-    def _tell_of_cache(self, observer: RunObserver, troubles: Iterable[str]) -> None:
-        """Say once that the cache folder can't be used: what was found before the scan, or the
-        first that it met.
+    def _warn_of_cache(self, observer: RunObserver, troubles: Iterable[str]) -> None:
+        """Warn that the cache folder can't be used: why it was not chosen, or the first of
+        `troubles`.
         """
         if message := self._stores.folder_trouble or next(filter(None, troubles), ""):
             observer.say(

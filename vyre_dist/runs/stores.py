@@ -1,6 +1,6 @@
-"""Where a run keeps what later runs can use: compiled packs and the autotune store.
+"""RunStores: where a run keeps what later runs can use, compiled packs and autotune records.
 
-A store that cannot be used never ends a run; what is wrong with it is kept to be told.
+A store that cannot be used never ends a run; RunStores keeps what is wrong with it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RunStores:
     @property
     def pack_folder(self) -> str | None:
         """Where compiled packs are kept, None for nowhere."""
-        # one that can only be read may still have what is needed
+        # a folder that can only be read may still have what is needed
         return None if self._options.no_cache else self._folder.wanted or self._folder.path
 
     @property
@@ -62,9 +62,7 @@ class RunStores:
             self._with_store(lambda store: publish_all(pack_key, store, uses))
 
     def _with_store(self, work: Callable[[AutotuneStore], T]) -> T:
-        """`work` with the store. Its first trouble is kept; it may come as late as the store is
-        closed.
-        """
+        """`work` with the store. Keeps the store's first trouble, which may come when it closes."""
         from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
 
         options = self._options

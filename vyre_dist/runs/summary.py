@@ -1,4 +1,4 @@
-"""The summary of a run, made of what the driver, the walk and the stores have to tell."""
+"""Makes the summary of a run from the outcomes of the driver, the walk and the stores."""
 
 from __future__ import annotations
 
@@ -73,17 +73,17 @@ def _nothing_scanned(
     problems: Sequence[InputProblem],
     list_is_empty: bool,
 ) -> Sequence[str]:
-    """Why there was no document, unless problems tell it: no findings mean little then."""
+    """Why there was no document, unless problems tell why."""
     from vyre_dist.runs.nothing_scanned import cause
 
     paths = options.paths or (() if options.files_from else (".",))
-    told = cause(
+    sentence = cause(
         skipped,
         include=options.walk.include,
         empty_list=options.files_from if options.files_from and list_is_empty else None,
         paths=None if problems else paths,
     )
-    return (told,) if told else ()
+    return (sentence,) if sentence else ()
 
 
 def _worker(use: WorkerUse) -> WorkerSummary:

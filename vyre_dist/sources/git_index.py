@@ -1,10 +1,9 @@
-"""The paths in a git index: which files of a work tree are tracked, whatever ignore files say of
-them.
+"""Reads the paths of a git index: the files of a work tree that are tracked.
 
-Versions 2 to 4, with path compression, split and sparse indexes, SHA-1 and SHA-256; as
-gitformat-index(5) has them. Only names are read. git itself is not asked: it runs what a
-repository's configuration names (core.fsmonitor). dulwich's reader refuses split indexes and paths
-of 4 095 bytes and more, and takes six times as long (benchmarks/git_index.py,
+It reads versions 2 to 4, with path compression, split and sparse indexes, SHA-1 and SHA-256, as
+gitformat-index(5) describes them, and only the names. It does not run git, which would run programs
+that a repository's configuration names (core.fsmonitor). dulwich's reader refuses split indexes and
+paths of 4 095 bytes and more, and takes six times as long (benchmarks/git_index.py,
 benchmarks/results/git_index.jsonl); pygit2's licence is the GPL.
 """
 
@@ -71,10 +70,8 @@ class GitIndex:
 
 
 def read_index(git: str, common: str) -> GitIndex:
-    """The index of the git directory `git`, an empty one where there is none. `common`: where work
-    trees share files.
-
-    Raises GitIndexError.
+    """The index of the git directory `git`, an empty one if there is none. `common`: the directory
+    with the files that work trees share. Raises GitIndexError.
     """
     path = os.path.join(git, "index")
     data = _content(path)
@@ -102,9 +99,9 @@ def _index_of(entries: dict[bytes, int]) -> GitIndex:
 
 
 def _content(path: str) -> bytes | None:
-    """A regular file's bytes, None where there is nothing. Raises GitIndexError."""
+    """A regular file's bytes, None if there is no file. Raises GitIndexError."""
     try:
-        # a FIFO in its place must not be waited for
+        # it may be a FIFO, which must not be waited for
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -127,9 +124,10 @@ def _content(path: str) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """The entries of one file, in order. Of a split index: `base` names the shared one; two
-    compressed bitmaps say which of its entries are deleted, and which are replaced by the entries
-    here that have no name.
+    """The entries of one file, in order.
+
+    Of a split index: `base` names the shared one. Two compressed bitmaps list its entries that are
+    deleted, and those that the entries without a name replace.
     """
 
     names: list[bytes]
@@ -139,7 +137,7 @@ class _Parsed:
 
 
 def _parse(path: str, data: bytes) -> _Parsed:
-    """Raises GitIndexError."""
+    """Parse the bytes of one file. Raises GitIndexError."""
     if len(data) < _HEADER.size or data[:4] != b"DIRC":
         raise GitIndexError(path, f"it does not begin as a git index of {len(data)} bytes would")
     _, version, count = _HEADER.unpack_from(data)
@@ -150,7 +148,7 @@ def _parse(path: str, data: bytes) -> _Parsed:
         raise GitIndexError(
             path, "it is damaged: its checksum is another one; `git fsck` may say more"
         )
-    # where git was told to write no checksum, only one width makes sense of what there is
+    # if git was told to write no checksum, only one width makes sense of the bytes
     for width in widths[:-1]:
         try:
             return _parse_entries(path, data, version, count, width)
@@ -247,7 +245,7 @@ def _extensions(path: str, data: bytes, at: int, end: int) -> Iterator[tuple[byt
 
 
 def _ewah(path: str, data: bytes, entries: int) -> tuple[list[int], bytes]:
-    """(the bits that are set in a compressed bitmap over `entries`, what follows it); none where
+    """(the bits that are set in a compressed bitmap over `entries`, the bytes after it); no bits if
     there is no bitmap.
     """
     if not data:
@@ -279,9 +277,7 @@ def _ewah(path: str, data: bytes, entries: int) -> tuple[list[int], bytes]:
 
 
 def _merged(path: str, base: _Parsed, own: _Parsed) -> dict[bytes, int]:
-    """The kinds of all entries by name: those of the shared index, and what the split one
-    changes.
-    """
+    """The kinds of all entries by name: those of the shared index with the split one's changes."""
     kinds = dict(zip(own.names, own.kinds, strict=True))
     changed = [kind for name, kind in zip(own.names, own.kinds, strict=True) if not name]
     kinds.pop(b"", None)

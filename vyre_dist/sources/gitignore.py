@@ -1,11 +1,10 @@
-"""Which names of a directory the ignore files above it leave out, decided for the whole directory
-at once.
+"""Decides which names of a directory the ignore files above it leave out, for all names at once.
 
-A pattern without a slash applies to names at any depth; one with a slash is run as a small
-automaton over path segments (`**` stays where it is), so that in each directory only plain name
-patterns are left to test. One set lookup and one RE2 search over all names of the directory then
-tell whether anything can be ignored there; most directories end at that. Finding and reading the
-files is repository.py's, the glob language wildmatch.py's.
+A pattern without a slash applies to names at any depth. A pattern with a slash runs as a small
+automaton over path segments (`**` keeps its state), so that each directory has only plain name
+patterns to test. One set lookup and one RE2 search over all names of the directory then tell
+whether anything can be ignored there; most directories need no more. repository.py finds and reads
+the files; wildmatch.py knows the glob language.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class _Pattern:
 
 
 class _NameTest:
-    """What one segment pattern says of a name."""
+    """One segment pattern, to be tested on names."""
 
     __slots__ = ("_literal", "_regex", "source")
 
@@ -57,9 +56,7 @@ class _NameTest:
 
 
 class _NameSet:
-    """Name patterns of one directory, with the quick look for names that one of them might
-    match.
-    """
+    """Name patterns of one directory, with a quick test whether any name might match."""
 
     __slots__ = ("_literals", "_regexes", "members")
 
@@ -135,7 +132,7 @@ class IgnoreFile:
         return frozenset(after)
 
     def layer(self, states: frozenset[_State], paths: tuple[bytes, ...]) -> _Layer | None:
-        """What the file says in one directory; None: nothing, there or below."""
+        """The file's patterns in one directory; None if there are none, there or below."""
         if not (states or self._whole or self._floating.members):
             return None
         return _Layer(self, states, paths if self._whole else ())
@@ -192,9 +189,7 @@ class _Layer:
         return found
 
     def decide(self, name: bytes, is_dir: bool) -> bool | None:
-        """True: ignored; False: taken back in; None: the file says nothing. The last matching line
-        counts.
-        """
+        """True: ignored; False: taken back in; None: no line matches. The last match counts."""
         if self._ordered is None:
             every = [(p, test, None) for each in self._sets for p, test in each.members]
             whole = [(p, None, regex) for p, regex in self._file.whole_paths()]
@@ -227,8 +222,8 @@ class IgnoreChain:
     def with_file(self, file: IgnoreFile, below: Sequence[bytes] = ()) -> IgnoreChain:
         """This chain with `file` added as the innermost.
 
-        `below` holds further relative directories, as bytes with slashes, at which the same file is
-        also taken to sit (globs count from the argument and from the working directory alike).
+        `below`: further relative directories, as bytes with slashes, from which the file counts as
+        well (globs count from the argument and from the working directory alike).
         """
         states = file.start
         paths = [b""]
@@ -255,7 +250,7 @@ class IgnoreChain:
         return IgnoreChain(after)
 
     def ignored(self, names: Collection[str], directories: Collection[str]) -> set[str]:
-        """Those of `names`, the names of one directory, that are left out; `directories` are
+        """Those of the `names` of one directory that are left out. `directories`: which of them are
         directories.
         """
         if not self._layers or not names:
@@ -299,7 +294,7 @@ def _parse(line: bytes, order: int, globs: bool) -> _Pattern | None:
 
 
 def _without_trailing_spaces(line: bytes) -> bytes:
-    """Drop the spaces at the end, but for one behind a backslash."""
+    """Drop the spaces at the end, but keep one behind a backslash."""
     end = i = 0
     while i < len(line):
         if line[i] == 0x5C:

@@ -1,8 +1,8 @@
 """Git's glob language, translated to RE2: one file name, or a whole path below a directory.
 
-The meaning is that of git's wildmatch with its path flag, bytes and case as they are: `*`, `?` and
-classes never match a slash, `**` does where it stands alone between slashes, an unterminated class
-matches nothing. Which pattern applies where, and in which order, is gitignore.py's affair.
+It means what git's wildmatch with its path flag means, on bytes, with case: `*`, `?` and classes
+never match a slash, `**` does if it stands alone between slashes, and an unterminated class matches
+nothing. gitignore.py decides which pattern applies where, and in which order.
 """
 
 from __future__ import annotations
@@ -57,10 +57,9 @@ def literal_prefix(pattern: bytes) -> int:
 
 
 def split_segments(pattern: bytes) -> list[bytes] | None:
-    """The pattern's parts between slashes, or None where matching segment by segment would not be
-    the same.
+    """The pattern's parts between slashes; None if matching segment by segment would differ.
 
-    That is so for an escaped slash, and for a `**` glued to a literal start (`foo**/x`): git
+    It differs for an escaped slash, and for a `**` glued to a literal start (`foo**/x`): git
     compares the literal start first and then takes the `**` for a leading one.
     """
     prefix = literal_prefix(pattern)
@@ -117,7 +116,7 @@ def compile_bytes(source: str) -> re2._Regexp[bytes]:
 def compile_any(sources: Iterable[str]) -> list[re2._Regexp[bytes]]:
     """Regexes that find, in `/name//name//…/`, each `/name/` that one of the sources matches.
 
-    One regex as a rule; more where the alternation would be too large for RE2's memory limit.
+    Usually one regex; more if the alternation would be too large for RE2's memory limit.
     """
     import re2
 
@@ -181,9 +180,7 @@ def _translate(pattern: bytes, *, paths: bool) -> str:
 
 
 def _parse_class(pattern: bytes, start: int) -> tuple[frozenset[int], int] | None:
-    """Bytes that the class at `start` matches and the index after it; None where it is
-    malformed.
-    """
+    """The bytes that the class at `start` matches, and the index after it; None if malformed."""
     n = len(pattern)
     i = start + 1
     negated = i < n and pattern[i] in b"!^"
