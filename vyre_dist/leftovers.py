@@ -216,4 +216,4 @@ def remove_of(destination: str) -> list[str]:
 
 def removed_line(path: str) -> str:
     """The message about a path that `remove_of` returned."""
-    return f"{path} is removed: a run that was killed had left it unfinished"
+    return f"removed {path}: a killed run had left it unfinished"

@@ -92,7 +92,7 @@ def test_a_scan_that_is_given_up_replaces_nothing(
     for path, aside in kept.items():
         assert older is None or path.read_bytes() == older
         assert (
-            f"vyre-dist: {path} is left as it was; what had been done by then is in {aside}\n"
+            f"vyre-dist: {path} was not replaced; the unfinished results are in {aside}\n"
             in error.decode()
         )
         assert aside.stat().st_mode & 0o777 == (0o640 if older is not None else 0o600)

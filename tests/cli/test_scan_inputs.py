@@ -63,8 +63,7 @@ def test_a_path_that_does_not_exist_is_3_and_listed(scan: Cli, paths: list[str])
     assert (problem["path"], problem["reason"]) == ("missing", "not-found")
     assert not run.summary["complete"]
     assert (
-        run.err
-        == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+        run.err == "vyre-dist: 1 input was not scanned to the end; the end of the output lists it\n"
     )
 
 

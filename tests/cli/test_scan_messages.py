@@ -30,7 +30,7 @@ def test_human_lists_what_was_not_scanned(cli: Cli, pack: Path) -> None:
         assert run.out.decode().endswith("INCOMPLETE: 1 input not scanned to the end\n")
         assert (
             run.err
-            == "vyre-dist: 1 input was not scanned to the end; the end of the output says which\n"
+            == "vyre-dist: 1 input was not scanned to the end; the end of the output lists it\n"
         )
 
 

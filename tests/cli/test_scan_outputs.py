@@ -237,7 +237,7 @@ def test_the_format_follows_the_ending(
     run = cli("scan", "-r", pack, "a.txt", "-o", name)
     assert run.code == 1 and run.out == b""
     assert format_of((tree / name).read_bytes()) == form
-    said = f"vyre-dist: {name} is written as {form}, as its name ends in "
+    said = f"vyre-dist: {name} is written as {form} because its name ends in "
     assert run.err.startswith(said) == (form != "human") and len(run.err.splitlines()) == (
         form != "human"
     )

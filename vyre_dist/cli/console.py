@@ -72,15 +72,17 @@ class Console:
         """
         if not self._store_told and not (self._summary_is_read() and _one_place()):
             self._store_told = True
-            self.say(f"warning: {problem}; the scan does without it")
+            self.say(f"warning: {problem}; the scan goes on without it")
 
     def published(self, kept: Sequence[tuple[str, str]]) -> None:
         """Say where problems are named, if not here, and where files are that replace nothing."""
         if self._named_by is not None and self._problems and not _one_place():
-            number = "1 input was" if self._problems == 1 else f"{self._problems:,} inputs were"
-            self.say(f"{number} not scanned to the end; the end of the output says which")
-        for destination, place in kept:
-            self.say(f"{destination} is left as it was; what had been done by then is in {place}")
+            one = self._problems == 1
+            number = "1 input was" if one else f"{self._problems:,} inputs were"
+            listed = "it" if one else "them"
+            self.say(f"{number} not scanned to the end; the end of the output lists {listed}")
+        for destination, path in kept:
+            self.say(f"{destination} was not replaced; the unfinished results are in {path}")
 
     def _summary_is_read(self) -> bool:
         """Whether a summary for people goes to a standard stream."""

@@ -44,8 +44,8 @@ def destinations(
         )
     inferred = [Destination(_format_of(file), file) for file in output_files]
     remarks = [
-        f"{each.file} is written as {each.format}, as its name ends in {_ending_of(each.file)}; "
-        "--format says otherwise"
+        f"{each.file} is written as {each.format} because its name ends in "
+        f"{_ending_of(each.file)}; --format chooses another format"
         for each in inferred
         if each.format != DEFAULT_FORMAT
     ]

@@ -63,7 +63,7 @@ class PathRun:
                 raise
             for path in stats.unused_ignore_files:
                 logger.warning(
-                    "%s would leave out all of a folder that was asked for; it is not used", path
+                    "%s is not used: it would leave out all of the folder that was named", path
                 )
             for note in pool.notes():
                 logger.warning("%s", note)

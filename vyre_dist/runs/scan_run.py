@@ -101,9 +101,7 @@ class ScanRun:
         outcome = self._run(observer)
         observer.ended()
         for path in self._stats.unused_ignore_files:
-            observer.say(
-                f"{path} would leave out all of a folder that was asked for; it is not used"
-            )
+            observer.say(f"{path} is not used: it would leave out all of the folder that was named")
         if self._aborted is not None:
             observer.aborted(self._aborted)
         self._warn_of_cache(observer, [self._cache.trouble, *self._pool.notes()])
