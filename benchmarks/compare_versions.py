@@ -3,11 +3,12 @@
     python benchmarks/compare_versions.py --old TREE [--new TREE] [--pairs 15] [--only CASE ...]
     [--gpu] [--megabytes 128] [--record]
 
-TREE is a checkout of the project (--new: this one). Each run is a process of its own, under the
-same interpreter, that imports vyre_dist from its tree and does one case; it prints its seconds and
-how much it found, which has to be the same in both. Printed is the geometric mean of old/new, above
-1 where the new one is faster, with its 95 % interval (bootstrap over the pairs). With --gpu the
-case is a GpuStream's way from slots to findings. With --record a line for each case goes to
+TREE is a checkout of the project (--new: this one). For each case two processes of the same
+interpreter import vyre_dist from their trees, and do the case whenever they are asked to; they tell
+their seconds and how much they found, which has to be the same in both. Scans are `vyre-dist scan`
+in processes of their own. Printed is the geometric mean of old/new, above 1 where the new one is
+faster, with its 95 % interval (bootstrap over the pairs). With --gpu the case is a GpuStream's way
+from slots to findings. With --record a line for each case goes to
 benchmarks/results/compare_versions.jsonl.
 """
 
@@ -48,20 +49,23 @@ def timed(work):
     began = time.perf_counter()
     count = work()
     return time.perf_counter() - began, count
+def serve(measure):
+    for _ in sys.stdin:
+        print(json.dumps(measure()), flush=True)
 """
 
 CASES = {
-    "start": "result = scan(str(data / 'empty'))",
-    "small files": "result = scan(str(data / 'small'))",
-    "one large file": "result = scan(str(data / 'large'))",
-    "dense findings": "result = scan(str(data / 'dense'))",
+    "start": "measure = lambda: scan(str(data / 'empty'))",
+    "small files": "measure = lambda: scan(str(data / 'small'))",
+    "one large file": "measure = lambda: scan(str(data / 'large'))",
+    "dense findings": "measure = lambda: scan(str(data / 'dense'))",
     "library, one by one": """
 from vyre_dist import RulePack, Scanner
 scanner = Scanner(RulePack.builtin())
 text = (data / "text").read_bytes()
 parts = [text[i:i + 1000] for i in range(0, 2_000_000, 1000)]
 scanner.scan(parts[0])
-result = timed(lambda: sum(len(scanner.scan(part)) for part in parts))
+measure = lambda: timed(lambda: sum(len(scanner.scan(part)) for part in parts))
 """,
     "library, a batch": """
 from vyre_dist import RulePack, Scanner
@@ -69,13 +73,13 @@ scanner = Scanner(RulePack.builtin())
 text = (data / "text").read_bytes()
 parts = [text[i:i + 1000] for i in range(0, 8_000_000, 1000)]
 scanner.scan(parts[0])
-result = timed(lambda: sum(map(len, scanner.scan_batch(parts))))
+measure = lambda: timed(lambda: sum(map(len, scanner.scan_batch(parts))))
 """,
     "reference backend": """
 from vyre_dist import RulePack, Scanner
 scanner = Scanner(RulePack.builtin(), "reference")
 text = (data / "text").read_bytes()
-result = timed(lambda: len(scanner.scan(text)))
+measure = lambda: timed(lambda: len(scanner.scan(text)))
 """,
     "compile": """
 from vyre_dist import RulePack
@@ -83,7 +87,7 @@ from vyre_dist.program import compile_pack
 pack = RulePack.builtin()
 def work():
     return len(compile_pack(pack.data).rules)
-result = timed(work)
+measure = lambda: timed(work)
 """,
 }
 
@@ -102,7 +106,7 @@ try:
 except ImportError:
     from vyre_dist.rules.screens import screens_of as byte_filters_of
 pack = RulePack.builtin()
-text = (data / "text").read_bytes()
+text = (data / "sparse").read_bytes()
 documents = [text[i:i + 32_000] for i in range(0, len(text), 32_000)]
 documents *= max(1, (200 << 20) // len(text))
 numbered = [(n, f"d{n}", document) for n, document in enumerate(documents)]
@@ -132,7 +136,7 @@ with (
             yield rows
     for _ in run(2 * len(batches)):
         pass
-    result = timed(lambda: sum(map(len, run(40))))
+    serve(lambda: timed(lambda: sum(map(len, run(120)))))
 """
 
 
@@ -149,6 +153,7 @@ def write_data(folder: Path, megabytes: int) -> None:
 
     text = "".join(line(n % 80 == 0) for n in range(150_000)).encode()
     (folder / "text").write_bytes(text)
+    (folder / "sparse").write_text("".join(line(n % 1000 == 0) for n in range(150_000)))
     (folder / "empty").mkdir()
     with (folder / "large").open("wb") as file:
         for _ in range(max(1, (megabytes << 20) // len(text))):
@@ -161,28 +166,42 @@ def write_data(folder: Path, megabytes: int) -> None:
         path.write_bytes(text[at : at + rng.randint(200, 4000)])
 
 
-def run(tree: Path, program: str, data: Path, out: Path) -> tuple[float, int]:
-    """(seconds, findings) of a case in a process that imports vyre_dist from `tree`."""
-    path = os.pathsep.join([str(tree), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-c",
-            f"{_TIMED}\n{program}\nprint(json.dumps(result))",
-            data,
-            out,
-            tree,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=out,
-        env={**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": str(out / "cache" / tree.name)},
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    seconds, findings = json.loads(done.stdout.splitlines()[-1])
-    return seconds, findings
+class Version:
+    """A process that imports vyre_dist from `tree` and does a case whenever it is asked to."""
+
+    def __init__(self, tree: Path, program: str, data: Path, out: Path) -> None:
+        path = os.pathsep.join([str(tree), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._errors = (out / f"{tree.name}.err").open("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"{_TIMED}\n{program}", data, out, tree],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=out,
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "XDG_CACHE_HOME": str(out / "cache" / tree.name),
+            },
+        )
+
+    def measure(self) -> tuple[float, int]:
+        """(seconds, findings) of the case."""
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        print("go", file=process.stdin, flush=True)
+        line = process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise SystemExit(self._errors.read())
+        seconds, findings = json.loads(line)
+        return seconds, findings
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+        self._errors.close()
 
 
 def interval(logs: list[float]) -> tuple[float, float, float]:
@@ -218,15 +237,19 @@ def main() -> None:
         for name, program in cases.items():
             if options.only and name not in options.only:
                 continue
+            serving = program if options.gpu else f"{program}\nserve(measure)"
+            versions = [Version(tree, serving, data, out) for tree in trees]
             seconds: list[list[float]] = [[], []]
-            for tree in trees:  # caches are filled
-                run(tree, program, data, out)
+            for version in versions:  # caches are filled
+                version.measure()
             for _ in range(options.pairs):
                 found = {}
                 for which in order.sample([0, 1], 2):
-                    took, found[which] = run(trees[which], program, data, out)
+                    took, found[which] = versions[which].measure()
                     seconds[which].append(took)
                 assert found[0] == found[1], f"{name}: {found[0]} and {found[1]} findings"
+            for version in versions:
+                version.close()
             logs = [math.log(old / new) for old, new in zip(*seconds, strict=True)]
             mean, low, high = interval(logs)
             best = [min(each) for each in seconds]
