@@ -51,8 +51,8 @@ def part_of(
     data, base = window.data, window.base
     spans = list(found.spans)
     chains: dict[int, list[tuple[int, int, int]]] = {}
-    for start, rule, end, flags in sorted(found.spans):
-        if rule in overruns and not flags & DROPPED:
+    for start, rule, end, flags in sorted([s for s in found.spans if s.rule in overruns]):
+        if not flags & DROPPED:
             chains.setdefault(rule, []).append((start, end, flags))
     for rule, overrun in overruns.items():
         opened = overrun.open_from(window, chains.get(rule, ()))

@@ -53,7 +53,7 @@ def findings_of_piece(
     for number, here in enumerate(newlines):
         checkpoints.append((window.lo + number * NEWLINE_BLOCK, before))
         before += here
-    matches = sorted(span for span in spans if not span.flags & DROPPED)
+    matches = sorted([span for span in spans if not span.flags & DROPPED])
     rows = builder.build(piece.document, document, matches, checkpoints, seen)[0]
     found = {(row.rule, row.start, row.end) for row in rows}
     begins = 0 if window.base == 0 else first_newline(data) + 1

@@ -22,20 +22,18 @@ def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> byt
     `base`: the window's offset in the document. `before`: newlines in the window before the piece's
     start. `ending`: bytes after the piece's last newline, -1 if it has none.
     """
-    moved = []
-    for row in rows:
-        # of a line that began before the window, nobody has read the text as a whole
-        cut = row.line == 1 and base > 0
-        moved.append(
-            row._replace(
-                start=row.start + base,
-                end=row.end + base,
-                line=row.line - before,
-                end_line=row.end_line - before,
-                start_column_utf16=0 if cut else row.start_column_utf16,
-                end_column_utf16=0 if cut else row.end_column_utf16,
-            )
-        )
+    moved, make_row = [], FindingRow._make  # _replace takes four times as long
+    # fmt: off
+    for (number, rule, start, end, line, column, match, secret, groups, entropy, end_line,
+         first, after) in rows:
+        if line == 1 and base > 0:
+            # the line began before the window: nobody has read its text as a whole
+            first = after = 0
+        moved.append(make_row((
+            number, rule, start + base, end + base, line - before, column, match, secret, groups,
+            entropy, end_line - before, first, after,
+        )))
+    # fmt: on
     return bytes(msgpack.packb([ending, columns_of(moved)]))
 
 
