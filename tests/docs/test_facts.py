@@ -81,3 +81,11 @@ def test_the_readme_counts_the_builtin_rules() -> None:
     """The README says how many token formats the built-in pack has, and so many they are."""
     told = re.search(r"built-in pack of (\d+) token formats", (ROOT / "README.md").read_text())
     assert told is not None and int(told[1]) == len(RulePack.builtin())
+
+
+def test_the_message_about_a_store_is_quoted_as_it_is() -> None:
+    """docs/caches.md shows the warning, with PLACE and REASON where they stand."""
+    page = " ".join((ROOT / "docs" / "caches.md").read_text().split())
+    quoted = re.search(r"`warning: the autotune store PLACE: REASON(; [^`]*)`", page)
+    assert quoted is not None
+    assert f"{{problem}}{quoted[1]}" in (ROOT / "vyre_dist" / "cli" / "console.py").read_text()
