@@ -16,7 +16,7 @@ from vyre_dist.sinks.formats import (
 )
 
 # digits and long words are no ending: results.2024, scan.nightly-build
-_ENDING = re.compile(r"\.[a-z][a-z0-9]{0,8}")
+_ENDING = r"\.[a-z][a-z0-9]{0,8}"
 
 
 def destinations(
@@ -60,7 +60,7 @@ def _ending_of(file: str) -> str:
         if ending.count(".") > 1 and name.endswith(ending) and name != ending:
             return ending
     ending = os.path.splitext(name)[1]
-    return ending if _ENDING.fullmatch(ending) else ""
+    return ending if re.fullmatch(_ENDING, ending) else ""
 
 
 def _format_of(file: str) -> str:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vyre_dist.input_problem import InputProblem
-from vyre_dist.sources.git_index import GitIndex, GitIndexError, read_index
+
+if TYPE_CHECKING:
+    from vyre_dist.sources.git_index import GitIndex
 
 
 @dataclass(slots=True)
@@ -28,6 +31,9 @@ class Repository:
     def index(self) -> GitIndex:
         """The index; an empty one if it can't be read, and then `take_problem` tells why."""
         if self._index is None:
+            # 1 ms that most scans need not pay
+            from vyre_dist.sources.git_index import GitIndex, GitIndexError, read_index
+
             try:
                 self._index = read_index(self.git, self.common)
             except GitIndexError as error:
