@@ -94,7 +94,7 @@ def decode_tables(blob: bytes) -> PackTables:
         if odd:
             raise TableFormatError(_WHAT, f"fields that only one side knows: {', '.join(odd)}")
         tables = PackTables(
-            reasons=tuple(_plain(str, reason) for reason in _plain(list, values["reasons"])),
+            reasons=_texts(values["reasons"]),
             multiplier=_plain(int, values["multiplier"]),
             expected_hits=_plain(float, values["expected_hits"]),
             stride=_plain(int, values["stride"]),
@@ -118,6 +118,13 @@ def _plain(kind: type[T], value: object) -> T:
     if type(value) is not kind:
         raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
     return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    texts = tuple(_plain(list, value))
+    if set(map(type, texts)) - {str}:
+        raise TypeError("a list of texts holds something else")
+    return texts
 
 
 def _array(name: str, value: object) -> npt.NDArray[Any]:

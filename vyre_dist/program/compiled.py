@@ -18,7 +18,7 @@ from vyre_dist import regex as rx
 from vyre_dist.errors import UsageError
 from vyre_dist.program.cache import ArtifactCache
 from vyre_dist.rules.model import PackData, Rule
-from vyre_dist.rules.records import RecordError, plain, read_records
+from vyre_dist.rules.records import RecordError, read_rows, row_of
 from vyre_dist.rules.search import MAX_MEM_STEPS, compile_pattern
 
 DEFAULT_MAX_MATCH_BYTES = 64 << 10
@@ -27,7 +27,7 @@ DEFAULT_MAX_MATCH_BYTES = 64 << 10
 MAX_MATCH_BYTES_LIMIT = 1 << 30
 
 # bump when the analysis or the rendering changes what is stored
-_SCHEMA = 6
+_SCHEMA = 5
 
 # Multi-pattern engines find a rule by its literals: a run of bytes, up to letter case, that every
 # match contains. A rule without one of two bytes or more costs as much as all the others together,
@@ -125,7 +125,7 @@ def compile_pack(
     if cache is not None and (stored := cache.get("pack", key)) is not None:
         # Of another version that called itself the same: compile anew, and overwrite it.
         with contextlib.suppress(RecordError, ValueError, msgpack.UnpackException):
-            return CompiledPack(key, read_records(CompiledRule, msgpack.unpackb(stored), "rules"))
+            return CompiledPack(key, read_rows(CompiledRule, msgpack.unpackb(stored), "rules"))
     rules, refused = [], []
     for index, rule in enumerate(pack.rules):
         if rule.regex is None:
@@ -148,7 +148,7 @@ def compile_pack(
     if refused:
         raise RulesRefusedError(refused)
     if cache is not None:
-        cache.put("pack", key, msgpack.packb([plain(r) for r in rules]))
+        cache.put("pack", key, msgpack.packb([row_of(r) for r in rules]))
     return CompiledPack(key, tuple(rules))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Literal, cast
+from typing import Literal
 
 RegexTarget = Literal["secret", "match", "line"]
 
@@ -92,7 +92,7 @@ _NOT_HASHED = frozenset({"origin", "examples", "negative_examples", "description
 
 
 def _collect(parts: list[bytes], value: object) -> None:
-    names = _hashed_fields(cast(type, value.__class__))
+    names = _hashed_fields(value.__class__)  # type: ignore[arg-type]
     if names is not None:
         for name, label in names:
             parts.append(label)
