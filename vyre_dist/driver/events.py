@@ -1,7 +1,8 @@
 """The driver's vocabulary: what can happen to a scan (events), what is to be done (actions).
 
 Plain frozen data. Pools make events and carry out actions; the state machine in machine.py turns
-one into the other.
+one into the other. Without slots: with them these classes would take a third longer to make, some
+2 ms of each start of the command, and a scan makes few objects of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
 # --- events
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkerReady:
     """A worker has loaded the pack and waits for tasks.
 
@@ -27,7 +28,7 @@ class WorkerReady:
     facts: WorkerFacts | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkerLost:
     """A worker is gone; what it was given may or may not have been done.
 
@@ -39,7 +40,7 @@ class WorkerLost:
     unrelated_to_tasks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkerRefused:
     """A worker can't work, for a reason that others in its place would meet again.
 
@@ -54,14 +55,14 @@ class WorkerRefused:
     capacity: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolRefused:
     """No worker can do what was asked for, not even those that had begun (there is no GPU)."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskDone:
     """A worker finished a task."""
 
@@ -70,7 +71,7 @@ class TaskDone:
     result: TaskResult
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskFailed:
     """A task raised in a worker that lives on."""
 
@@ -79,7 +80,7 @@ class TaskFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardPlanned:
     """The plan's next shard, in the order of the documents.
 
@@ -90,12 +91,12 @@ class ShardPlanned:
     documents: tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlanEnded:
     """There are no more shards."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tick:
     """Time passes; seconds on the driver's monotonic clock."""
 
@@ -117,14 +118,14 @@ Event: TypeAlias = (
 # --- actions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StartWorker:
     """Start the worker with this number."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submit:
     """Give the task to the worker, which may have others already."""
 
@@ -133,19 +134,19 @@ class Submit:
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReplaceWorker:
     """Start a new worker under the same number."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlanMore:
     """Answer with one ShardPlanned or PlanEnded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Emit:
     """These findings are final.
 
@@ -155,7 +156,7 @@ class Emit:
     rows: list[FindingRow]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReportProblem:
     """A document that was not scanned to its end, with the reason."""
 
@@ -164,7 +165,7 @@ class ReportProblem:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReportNote:
     """What is worth a word about a document that was scanned as planned."""
 
@@ -173,26 +174,26 @@ class ReportNote:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Forget:
     """Nothing more will be said of these documents: their paths may be dropped."""
 
     documents: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Warn:
     """Tell the user."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finish:
     """All is done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Abort:
     """The scan can't go on; what was emitted so far stands.
 

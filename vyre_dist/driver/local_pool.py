@@ -26,7 +26,6 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
-from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_facts import facts_of
 from vyre_dist.driver.worker_loop import LOADER, read_answer, serve, worker_load
@@ -40,6 +39,7 @@ from vyre_dist.processes.messages import READY, UNUSABLE, read_message
 from vyre_dist.processes.start import Closable, fork
 
 if TYPE_CHECKING:
+    from vyre_dist.driver.gpu_process import GpuProcess
     from vyre_dist.processes.fork_server import ForkServer
 
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
@@ -123,6 +123,8 @@ class LocalPool:
     def start(self) -> Sequence[int]:
         """See WorkerPool."""
         if self._spec.config.backend == "cuda":
+            from vyre_dist.driver.gpu_process import GpuProcess
+
             self.gpu = GpuProcess(self._spec)
             self.gpu.start()
             if not os.path.exists(_NVIDIA_DRIVER):
