@@ -27,14 +27,14 @@ class Lane:
     """Not thread-safe; one arena at a time."""
 
     def __init__(
-        self, programs: CudaPrograms, reserve_bytes: int, spans: SpanSearch | None = None
+        self, programs: CudaPrograms, reserve_bytes: int, span_search: SpanSearch | None = None
     ) -> None:
-        """`reserve_bytes`: room for arenas of this size is made at once. `spans`: to search for the
-        rows' matches, too.
+        """`reserve_bytes`: room for arenas of this size is made at once. `span_search`: to search
+        for the rows' matches, too.
         """
         import cupy
 
-        self._programs, self._spans = programs, spans
+        self._programs, self._span_search = programs, span_search
         self._arena = DeviceArena()
         if reserve_bytes:
             self._arena.reserve(reserve_bytes)
@@ -181,7 +181,7 @@ class Lane:
             np.concatenate([part.rows for part in parts]),
             sum(part.attempted_tiles for part in parts),
             sum(part.committed_tiles for part in parts),
-            None if self._spans is None else np.concatenate([part.matches for part in parts]),
+            None if self._span_search is None else np.concatenate([part.matches for part in parts]),
         )
 
     def release(self) -> None:
@@ -198,20 +198,22 @@ class Lane:
         import cupy
 
         self.release()
-        if self._spans is not None:
+        if self._span_search is not None:
             # first what does not shrink with the arena; where even that does not fit the host
             # searches
             with contextlib.suppress(cupy.cuda.memory.OutOfMemoryError):
-                self._spans.reserve(self._space)
+                self._span_search.reserve(self._space)
 
     def _search(self) -> None:
-        if self._spans is not None:
-            self._spans.launch(self._arena, self._space, self._stream)
+        if self._span_search is not None:
+            self._span_search.launch(self._arena, self._space, self._stream)
 
     def _with_matches(self, rows: DeviceRows) -> DeviceRows:
-        if self._spans is None:
+        if self._span_search is None:
             return rows
-        return replace(rows, matches=self._spans.collect(self._space, rows.rows.size, self._stream))
+        return replace(
+            rows, matches=self._span_search.collect(self._space, rows.rows.size, self._stream)
+        )
 
     def wait(self) -> None:
         """Return when nothing is queued any more."""

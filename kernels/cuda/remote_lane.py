@@ -70,8 +70,11 @@ class RemoteLane:
     def tunables(self) -> Tunables:
         """See ArenaLane. Known since the GPU has been ready for the first time."""
         if self._tunables is None:
-            self._open()
-        return self._tunables or Tunables()
+            with self._in_step():
+                self._open()
+        if self._tunables is None:  # it greeted, and was gone before it had said so
+            raise WorkerUnusableError("the process that owns the GPU did not say what it runs")
+        return self._tunables
 
     def ready(self) -> bool:
         """Whether the GPU is, and has the rooms that there are; waits for nothing."""
@@ -83,7 +86,7 @@ class RemoteLane:
                 if not room.offered:
                     self._offer(name, room)
             while self._offered and connection.poll():
-                self._hear_of_room()
+                self._await_room()
             return not self._offered
 
     @contextmanager
@@ -168,7 +171,7 @@ class RemoteLane:
             if not room.offered:
                 self._offer(name, room)
             while not room.known:
-                self._hear_of_room()
+                self._await_room()
         flags = arena.at_start.astype(np.uint8) | arena.at_end.astype(np.uint8) << 1
         self._send(
             what,
@@ -206,7 +209,7 @@ class RemoteLane:
         room.offered = True
         self._offered.append(room)
 
-    def _hear_of_room(self) -> None:
+    def _await_room(self) -> None:
         """Wait until the one that was offered first is known."""
         self._receive("room")
         self._offered.popleft().known = True
