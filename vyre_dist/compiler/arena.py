@@ -81,11 +81,11 @@ class Arena:
         alignment: int = ALIGNMENT,
         memory: npt.NDArray[np.uint8] | None = None,
     ) -> Arena:
-        """The arena of these stretches, in order, each at a multiple of `alignment` (even), with
-        zeros between them; whole documents unless the flags say otherwise.
+        """The arena of these stretches, in order, with zeros between them.
 
-        `memory`: where to put them, with arena_size bytes or more; None: in memory of its own, or,
-        of one stretch, where it is.
+        Each begins at a multiple of `alignment`, which is even. They are whole documents unless the
+        flags say otherwise. `memory`: where to put them, with arena_size bytes or more; None: in
+        memory of its own, or, of one stretch, where it is.
         """
         count = len(stretches)
         sizes = np.array([len(stretch) for stretch in stretches], np.int64)
@@ -122,9 +122,7 @@ class Arena:
         return int(self.starts.size)
 
     def part(self, low: int, high: int) -> Arena:
-        """The documents [low, high) as an arena, which begins where the first of them does; nothing
-        is copied.
-        """
+        """The documents [low, high) as an arena that begins with the first; nothing is copied."""
         begin, end = (int(self.starts[low]), int(self.ends[high - 1])) if low < high else (0, 0)
         own = slice(low, high)
         return Arena(

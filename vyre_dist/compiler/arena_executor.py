@@ -61,9 +61,7 @@ _CHUNK = 1 << 16
 
 
 class Candidates(NamedTuple):
-    """Parallel arrays: the window's position, the entry that it leads to, the document that holds
-    the pivot.
-    """
+    """Parallel arrays: the window's position, its entry, the document that holds the pivot."""
 
     positions: Positions
     entries: npt.NDArray[np.uint32]
@@ -81,12 +79,12 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArenaResult:
-    """`confirmed`, `for_host`: arrays of ARENA_ROW_DTYPE, sorted by document, rule, position,
-    without repeats.
+    """What the programs say about an arena.
 
-    A tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its
-    probes lies in it, committed if besides the pivot of a row does. `steps`: the symbols that
-    automata read.
+    `confirmed`, `for_host`: ARENA_ROW_DTYPE, sorted by document, rule, position, without repeats. A
+    tile is `tile_bytes` of the arena: attempted if the pivot of a candidate that passed its probes
+    lies in it, committed if besides the pivot of a row does. `steps`: the symbols that automata
+    read.
     """
 
     confirmed: Rows
@@ -128,9 +126,7 @@ def bitmap_positions(tables: PackTables, data: npt.NDArray[np.uint8]) -> Positio
 
 
 def folded_windows(data: npt.NDArray[np.uint8], stride: int = 1) -> npt.NDArray[np.uint32]:
-    """The folded 4-byte window at every multiple of `stride`; past the end there are zeros, folded
-    as well.
-    """
+    """The folded 4-byte window at every multiple of `stride`, with folded zeros past the end."""
     folded = np.full(data.size + MAX_WINDOW - 1, FOLD, np.uint8)
     np.bitwise_or(data, FOLD, out=folded[: data.size])
     return np.ndarray((-(-data.size // stride),), "<u4", folded.data, 0, (stride,)).astype(
@@ -187,9 +183,7 @@ def probed(tables: PackTables, arena: Arena, found: Candidates) -> Candidates:
 
 
 def always_candidates(tables: PackTables, arena: Arena) -> Iterator[Candidates]:
-    """Stage 2 of always-on rules: their entries at every position that lies in a document, a
-    limited number at a time.
-    """
+    """Stage 2 of always-on rules: their entries at every position in a document, by chunks."""
     for begin in range(0, arena.data.size, _CHUNK) if tables.always_entries.size else ():
         positions = np.arange(begin, min(begin + _CHUNK, arena.data.size))
         documents = arena.document_at(positions)
@@ -258,9 +252,7 @@ def _outward(
     *,
     forward: bool,
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """The outcomes of the wanted candidates in one direction, DEAD for the others; and the steps
-    taken.
-    """
+    """(outcomes of the wanted candidates in one direction, DEAD for the others; steps taken)."""
     outcomes = np.full(wanted.size, DEAD, np.int64)
     if not wanted.any():  # as in most small arenas
         return outcomes, 0

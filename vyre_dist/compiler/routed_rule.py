@@ -145,8 +145,9 @@ def _pivots(
 def _fixed_width(
     tree: Node, positions: PositionAutomaton, pivots: Sequence[int]
 ) -> tuple[int, tuple[int, ...]]:
-    """RoutedRule's `width` and `distances`. If all matches have one width, so has what is before a
-    pivot.
+    """RoutedRule's `width` and `distances`.
+
+    If all matches have one width, so has what lies before a pivot.
     """
     width = max_width(tree)
     if not width or width > MAX_BACK or width != min_width(tree):

@@ -32,8 +32,10 @@ _MAX_REMEMBERED = 1 << 16
 
 
 class Ahead(NamedTuple):
-    """What lies ahead of each candidate in one direction: `first` position to read, `left` bytes
-    until the document's stretch is over, and whether the document has its `edge` there.
+    """What lies ahead of each candidate in one direction.
+
+    `first`: the position to read first. `left`: bytes until the document's stretch is over. `edge`:
+    whether the document ends there.
     """
 
     first: Positions
@@ -165,9 +167,7 @@ def _run_nfas(
     max_steps: int,
     outcome: Positions,
 ) -> int:
-    """Fill in the outcomes of the candidates in `which`, all of them bit-parallel; the steps
-    taken.
-    """
+    """Fill in the outcomes of the bit-parallel candidates in `which`; returns the steps taken."""
     steps = 0
     loaded: dict[int, _BitParallel] = {}
     for i in which.tolist():
@@ -183,9 +183,7 @@ def _run_nfas(
 
 
 class _BitParallel:
-    """One bit-parallel automaton; sets of positions are integers. Ahead taken once are
-    remembered.
-    """
+    """One bit-parallel automaton. Sets of positions are integers, and their steps remembered."""
 
     def __init__(self, tables: PackTables, automaton: int) -> None:
         row = tables.automata[automaton]

@@ -96,11 +96,11 @@ class Automaton:
         self._jumps.clear()
 
     def end_within(self, read: Read, size: int, start: int, limit: int) -> tuple[int | None, bool]:
-        """(end of the preferred match at `start` that ends by `limit`, whether a better one may
-        end later).
+        """(end of the preferred match at `start`, whether a better one may end later).
 
-        `read(low, high)`: the text's bytes, of which there are `size`. Later starts cost no more
-        than the bytes between them: it is remembered how far a run has come.
+        Only matches that end by `limit` count for the first. `read(low, high)`: the text's bytes,
+        of which there are `size`. Later starts cost no more than the bytes between them: it is
+        remembered how far a run has come.
         """
         state, found = self._follow(read, start, (_ENTRY,), start, min(size, limit + 1))
         if not state.threads:
@@ -122,10 +122,10 @@ class Automaton:
     def _follow(
         self, read: Read, start: int, threads: tuple[int, ...], until: int, stop: int
     ) -> tuple[_State, int | None]:
-        """(the state behind the bytes [start, stop), or the one without threads that is come to
-        before; where the last match ended before the last of these bytes).
+        """(the state behind the bytes [start, stop), where the last match ended before the last).
 
-        `until`: where no more matches start; from there on jumps are remembered.
+        The state is the first one without threads, if there is one before `stop`. `until`: where no
+        more matches start; from there on jumps are remembered.
         """
         state = self._state(threads, _CONTEXTS[read(start - 1, start)[0]] if start else EDGE, False)
         found: int | None = None

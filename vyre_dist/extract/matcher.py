@@ -252,8 +252,9 @@ class RuleMatcher:
     def _step_by_step(
         self, automaton: Automaton, window: Window, pos: int, last_end: int
     ) -> Iterator[tuple[int, int, int]]:
-        """The rest of _capped_chain where google-re2 would search for the same tail behind every
-        match. An automaton remembers that it is not there.
+        """The rest of _capped_chain, by an automaton that remembers which tails are missing.
+
+        google-re2 would search for the same tail behind every match.
         """
         from vyre_dist.extract.overrun import overrun_of
 
@@ -309,8 +310,7 @@ class RuleMatcher:
     def matches_at_ends(
         self, window: Window, ends: Sequence[int], seen: dict[int, Groups] | None = None
     ) -> list[tuple[int, int, int]]:
-        """What iter_matches gives, found faster from `ends`: sorted offsets among which every
-        match's end is.
+        """What iter_matches gives, faster, from sorted `ends` that hold the end of every match.
 
         For rules without empty matches. Each search is confined to the neighbourhood of one end:
         with the widest match w, no match ends before end e and starts before e - w. If data[e-w :
@@ -341,8 +341,7 @@ class RuleMatcher:
         return out
 
     def groups_at(self, data: bytes, start: int, end: int) -> Groups | None:
-        """The capture groups of the match data[start:end] that one of the methods above found; None
-        if it is no match.
+        """The groups of the match data[start:end], found by a method above; None: it is no match.
 
         `data` must hold a byte before `start` and one after `end`, where the document has them:
         what is preferred of all matches that fit is so of those that end at `end` or before.

@@ -114,12 +114,11 @@ def compile_pack(
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES,
     cache: ArtifactCache | None = None,
 ) -> CompiledPack:
-    """Compile `pack`, or take the result from `cache`. Every pattern in the result is known to
-    compile in google-re2.
+    """Compile `pack`, or take the result from `cache`.
 
-    Raises RulesRefusedError, naming all rules that do not parse, have a repeat without an
-    equivalent, are too large for google-re2 with 1 GiB of memory, or ask for more than
-    MAX_MATCH_BYTES_LIMIT.
+    Every pattern in the result compiles in google-re2. Raises RulesRefusedError, naming all rules
+    that do not parse, have a repeat without an equivalent, are too large for google-re2 with 1 GiB
+    of memory, or ask for more than MAX_MATCH_BYTES_LIMIT.
     """
     key = f"{_SCHEMA}:{pack.content_hash()}:{max_match_bytes}"
     if cache is not None and (stored := cache.get("pack", key)) is not None:

@@ -55,9 +55,10 @@ SPAN_RULE_DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanTables:
-    """`rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8
-    [classes, 32], bit b of a class's byte i for byte 8i + b. `programs`, `byte_filters`: what these
-    were made of, by rule.
+    """The arrays, and what they were made of.
+
+    `rules`: SPAN_RULE_DTYPE [rules]. `instructions`: INSTRUCTION_DTYPE. `classes`: uint8 [classes,
+    32], bit b of a class's byte i for byte 8i + b. `programs`, `byte_filters`: by rule.
     """
 
     rules: npt.NDArray[np.void]

@@ -156,9 +156,7 @@ class _Search:
         return _Info(seqs, seqs, seqs, None)
 
     def _bounded(self, seqs: tuple[Factor, ...], *, keep_start: bool) -> tuple[Factor, ...]:
-        """Sequences cut at the far end until few enough are left: still what matches start (end)
-        with.
-        """
+        """Sequences cut at the far end until few are left: matches still start or end with them."""
         for length in range(self._width, 0, -1):
             cut = tuple(
                 dict.fromkeys(seq[:length] if keep_start else seq[-length:] for seq in seqs)

@@ -63,10 +63,10 @@ class Source:
 
 
 def read_count(text: bytes, at: int, verbose: bool) -> tuple[int, int | None, int] | None:
-    """`{n}`, `{n,}` or `{n,m}`: (minimum, maximum or None, offset after it); None if the brace is
-    literal.
+    """(minimum, maximum or None, offset after it) of `{n}`, `{n,}` or `{n,m}`.
 
-    In verbose mode there may be white space between the braces, as in Rust's and Perl's.
+    None: the brace is literal. In verbose mode there may be white space between the braces, as in
+    Rust's and Perl's.
     """
     match = (_SPACED_COUNT if verbose else _COUNT).match(text, at)
     if match is None:

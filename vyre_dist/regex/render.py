@@ -36,8 +36,7 @@ _Text = tuple[bytes, int]
 
 
 def to_re2(regex: Regex | Node) -> bytes:
-    """The pattern that google-re2 (Latin-1) compiles to the same matches, preferences and capture
-    groups.
+    """The pattern that google-re2 (Latin-1) compiles to the same matches and groups.
 
     Groups keep their numbers when the node is a whole pattern's root; those of a part are counted
     anew.
@@ -107,9 +106,7 @@ def _operator(node: Repeat) -> bytes:
 
 
 def _class_text(mask: int) -> bytes:
-    r"""A class as compactly as both dialects read it: a literal, `.`, `\d`, `\w`, `(?s:.)` or
-    brackets.
-    """
+    r"""A class as short as both dialects allow: a literal, `.`, `\d`, `\w`, `(?s:.)`, brackets."""
     byte = charclass.single(mask)
     if byte is not None:
         return _byte_text(byte, _META)

@@ -49,8 +49,9 @@ def byte_filters_of(pack: PackData) -> tuple[ByteFilter, ...]:
 
 
 def dull_class(allowlists: Iterable[Allowlist]) -> int:
-    """The largest class C (a 256-bit mask) such that an allowlist alone takes out every secret
-    `^C+$`; 0: none.
+    """The largest class C such that one allowlist covers every secret `^C+$`; 0: none.
+
+    A class is a 256-bit mask.
     """
     patterns = {
         pattern

@@ -47,13 +47,13 @@ class RulePack:
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, skip_unsupported: bool = False) -> RulePack:
-        """Load a .toml file (gitleaks, betterleaks, ours), a Nosey Parker .yml file, a folder of
-        such files, or a built-in pack.
+        """Load a file, a folder of files, or a built-in pack.
 
-        An existing path wins over a built-in name. `skip_unsupported`: rules with keys that do not
-        exist here and would change what they find, files of other tools in a folder, and of two
-        rules with one id the earlier, are left out. Raises PackError with everything that is wrong
-        with the pack, and PackNotFoundError when there is no pack of that name.
+        Files are .toml (gitleaks, betterleaks, ours) or Nosey Parker's .yml. An existing path wins
+        over a built-in name. `skip_unsupported`: rules with keys that do not exist here and would
+        change what they find, files of other tools in a folder, and of two rules with one id the
+        earlier, are left out. Raises PackError with everything that is wrong with the pack, and
+        PackNotFoundError when there is no pack of that name.
         """
         loader = Loader(skip_unsupported=skip_unsupported)
         return cls._finish(loader.load(name), loader)
@@ -62,11 +62,11 @@ class RulePack:
     def load_all(
         cls, names: Iterable[str | os.PathLike[str]], *, skip_unsupported: bool = False
     ) -> RulePack:
-        """Several packs side by side, as `load` finds them; each keeps its global allowlists to its
-        own rules.
+        """Several packs side by side, as `load` finds them.
 
-        `skip_unsupported`: as for `load`. Raises PackError with everything that is wrong with any
-        of them, rule ids that two packs use included.
+        Each keeps its global allowlists to its own rules. `skip_unsupported`: as for `load`. Raises
+        PackError with everything that is wrong with any of them, rule ids that two packs use
+        included.
         """
         loader = Loader(skip_unsupported=skip_unsupported)
         drafts = [loader.load(name) for name in names]
@@ -81,8 +81,9 @@ class RulePack:
 
     @classmethod
     def from_patterns(cls, patterns: Mapping[str, str], *, name: str = "patterns") -> RulePack:
-        """A pack of plain regexes by rule id, without filters. Raises PackError with every regex
-        that is wrong.
+        """A pack of plain regexes by rule id, without filters.
+
+        Raises PackError with every regex that is wrong.
         """
         loader = Loader()
         draft = PackDraft(
@@ -133,8 +134,7 @@ class RulePack:
 
     @cached_property
     def regexes(self) -> tuple[rx.Regex | None, ...]:
-        """Each rule's parsed regex, None for a rule with a path only; parsed when first asked
-        for."""
+        """Each rule's parsed regex, made when first asked for; None for a rule with a path only."""
         # parsing a faulty one again raises its error: data that came through no loader may hold one
         return tuple(
             None if r.regex is None else self._patterns.parsed(r.regex) or rx.parse(r.regex)

@@ -47,8 +47,7 @@ class TomlSpots:
         self._document()
 
     def line_column(self, path: TomlPath) -> tuple[int, int]:
-        """(line, column), from 1, of `path` or the nearest thing around it; (0, 0): the
-        document."""
+        """(line, column) of `path` or the nearest thing around it, from 1; (0, 0): the document."""
         spot = self._nearest(path)
         return (0, 0) if spot is None else self._at_offset(spot.start)
 

@@ -199,8 +199,7 @@ class Table:
         self.source.diagnostics.errors.append(self._describe(message, key, index, hint))
 
     def unsupported(self, what: str, message: str, *, key: str = "", hint: str = "") -> None:
-        """Report something sound that does not exist here; `what`: in a few words (see
-        Diagnostic)."""
+        """Report something sound that does not exist here, `what` in a few words."""
         self.source.diagnostics.errors.append(self._describe(message, key, None, hint, what))
 
     def warn(self, message: str, *, key: str = "", hint: str = "") -> None:

@@ -45,9 +45,7 @@ def kind(node: yaml.Node) -> str:
 
 
 def is_empty(node: yaml.Node) -> bool:
-    """Whether a key has no value, or one that says nothing: null, an empty list, map or text,
-    false, or zero.
-    """
+    """Whether a key says nothing: null, an empty list, map or text, false, or zero."""
     if isinstance(node, yaml.ScalarNode):
         return node.tag == _NULL or _false(node) or not node.value or _zero(node)
     return not node.value
@@ -80,8 +78,7 @@ class YamlFile:
     def unsupported(
         self, node: yaml.Node, rule_id: str, what: str, message: str, hint: str = ""
     ) -> None:
-        """Report something sound that does not exist here; `what`: in a few words (see
-        Diagnostic)."""
+        """Report something sound that does not exist here, `what` in a few words."""
         self.diagnostics.errors.append(self._at(node, rule_id, message, hint, what))
 
     def warn(self, node: yaml.Node, rule_id: str, message: str, hint: str = "") -> None:
