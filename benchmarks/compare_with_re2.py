@@ -4,10 +4,10 @@ every pool and shard size.
     python benchmarks/compare_with_re2.py PACK TREE [--pools local,ray] [--workers 1,2] [--shards
     64K,64M]
 
-The oracle here shares nothing with the scanner but the pack's loader and its filters (keyword gate,
-entropy, allowlists): each file is read whole, each rule's regex goes to google-re2 as it stands in
-the pack, `finditer` gives the matches, and lines are counted from the file. Differences are printed
-one by one; the exit code is 0 only without any.
+The oracle here shares nothing with the scanner but the pack's loader and its filters (keyword
+filter, entropy, allowlists): each file is read whole, each rule's regex goes to google-re2 as it
+stands in the pack, `finditer` gives the matches, and lines are counted from the file. Differences
+are printed one by one; the exit code is 0 only without any.
 """
 
 from __future__ import annotations

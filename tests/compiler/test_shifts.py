@@ -48,7 +48,7 @@ def pack(request: pytest.FixtureRequest, flat_model: GramModel) -> PackTables:
 
 
 def test_every_case_at_every_offset(pack: PackTables, lab: SimpleNamespace) -> None:
-    """Behind 0 to 260 bytes, packed between ragged neighbours: each rule's verdict on each document
+    """Behind 0 to 260 bytes, packed between ragged neighbours: each rule's rows of each document
     is google-re2's.
     """
     oracles = [lab.re2_of(parse(pattern)) for pattern in CASES]

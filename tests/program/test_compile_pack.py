@@ -98,7 +98,7 @@ def test_widths_and_caps() -> None:
     assert compile_pack(as_pack()).overlap == 1
 
 
-GATES = [
+KEYWORDS = [
     (Rule("r", "[0-9]{8}", keywords=("word", "Other")), b"word"),
     (Rule("r", "[0-9]{8}"), None),  # no keyword
     (Rule("r", "[0-9]{8}", keywords=("word", "abc")), None),  # a short keyword is in every document
@@ -107,21 +107,21 @@ GATES = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "gate"), GATES)
-def test_keywords_stand_in_for_dear_regexes_only(rule: Rule, gate: bytes | None) -> None:
-    """A rule without a literal to search for gets its keywords as a gate, in either case."""
+@pytest.mark.parametrize(("rule", "keywords"), KEYWORDS)
+def test_keywords_stand_in_for_dear_regexes_only(rule: Rule, keywords: bytes | None) -> None:
+    """A rule without a literal to search for gets its keywords as a pattern, in either case."""
     import re
 
     [compiled] = compile_pack(as_pack(rule)).rules
-    if gate is None:
+    if keywords is None:
         assert compiled.keyword_pattern is None
     else:
         assert compiled.keyword_pattern is not None
         assert all(
             re.search(compiled.keyword_pattern, text)
-            for text in (gate, gate.upper(), b"-" + gate.title())
+            for text in (keywords, keywords.upper(), b"-" + keywords.title())
         )
-        assert not re.search(compiled.keyword_pattern, gate[1:])
+        assert not re.search(compiled.keyword_pattern, keywords[1:])
 
 
 def test_cached_pack_is_the_same(tmp_path: Path) -> None:

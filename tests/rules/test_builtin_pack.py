@@ -173,8 +173,8 @@ def _sampler(regex: rx.Regex, rng: random.Random) -> Callable[[], bytes]:
 
 
 def test_keywords_occur_in_every_match(pack: RulePack, scanner: Scanner) -> None:
-    """Whatever a rule's regex matches holds one of its keywords, so that the gate never closes on a
-    match.
+    """Whatever a rule's regex matches holds one of its keywords, so the keyword filter never drops
+    a match.
     """
     rng = random.Random(20)
     unsampled = []

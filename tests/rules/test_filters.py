@@ -109,11 +109,11 @@ def test_keyword_gate() -> None:
     """A rule applies where one of its keywords occurs in the lowered document, in whatever case it
     was written.
     """
-    gated = filters(rule=replace(RULE, keywords=("AKIA", "ключ")))
-    assert gated.has_keyword(0, b"xx AkiA xx".lower())
-    assert gated.has_keyword(0, "мой ключ".encode().lower())
-    assert not gated.has_keyword(0, b"aki a")
-    assert gated.has_keyword(1, b"")
+    with_keywords = filters(rule=replace(RULE, keywords=("AKIA", "ключ")))
+    assert with_keywords.has_keyword(0, b"xx AkiA xx".lower())
+    assert with_keywords.has_keyword(0, "мой ключ".encode().lower())
+    assert not with_keywords.has_keyword(0, b"aki a")
+    assert with_keywords.has_keyword(1, b"")
 
 
 CASES = [
@@ -235,7 +235,7 @@ def test_named_groups_may_repeat() -> None:
 
 
 def test_a_set_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Path patterns that do not fit in a set's memory run one by one, with the same verdicts."""
+    """Path patterns that do not fit in a set's memory run one by one, with the same decisions."""
     allowlists = tuple(Allowlist(paths=(f"(?:[ab]|c{i}).{{200}}x{i}$",)) for i in range(20))
     paths = [f"{prefix}{'m' * 200}x{i}" for i in range(20) for prefix in ("a", "c", f"c{i}")]
     with_set = filters(*allowlists)

@@ -97,22 +97,22 @@ def match_allowed(
 def test_filters_agree_with_the_slow_reading(
     pack: PackData, cases: list[tuple[str, bytes, bytes, bytes]]
 ) -> None:
-    """Path verdicts and dropped matches are those of the rules as written down, for any pack and
+    """Path decisions and dropped matches are those of the rules as written down, for any pack and
     order of questions.
     """
     filters = CompiledFilters(pack)
     for path, secret, match, line in cases:
-        verdicts = []
+        decisions = []
         for index, rule in enumerate(pack.rules):
             mine = in_force(pack, rule)
             applies = (rule.path is None or found((rule.path,), path.encode())) and not any(
                 path_allowed(a, path) for a in mine
             )
-            verdicts.append(applies)
+            decisions.append(applies)
             assert filters.rule_applies_to_path(index, path) is applies
             dropped = not applies or any(match_allowed(a, path, secret, match, line) for a in mine)
             assert filters.allowed(index, path, secret, match, lambda text=line: text) is dropped  # type: ignore[misc]
-        assert filters.document_skipped(path) is (not any(verdicts))
+        assert filters.document_skipped(path) is (not any(decisions))
 
 
 @given(packs(), DOCUMENTS, TEXTS)
@@ -159,7 +159,7 @@ def test_stop_words_are_literal(words: list[bytes], secret: bytes) -> None:
 def test_a_folders_verdict_is_that_of_each_of_its_files(
     pack: PackData, prefix: str, names: list[str]
 ) -> None:
-    """Where a folder's paths share a verdict it is the one that each gets alone, line breaks in
+    """Where a folder's paths share a decision it is the one that each gets alone, line breaks in
     names or not.
     """
     filters = CompiledFilters(pack)
@@ -167,8 +167,8 @@ def test_a_folders_verdict_is_that_of_each_of_its_files(
     if shared is not None:
         alone = CompiledFilters(pack)
         for name in names:
-            verdict = alone.path_decision(prefix + name)
-            assert (shared.skipped, shared.applies) == (verdict.skipped, verdict.applies)
+            decision = alone.path_decision(prefix + name)
+            assert (shared.skipped, shared.applies) == (decision.skipped, decision.applies)
 
 
 def test_folders_of_no_interest_share_a_verdict() -> None:
