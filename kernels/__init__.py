@@ -4,6 +4,10 @@
 runs the compiled tables on an NVIDIA GPU, `reference` runs them in NumPy, as a kernel does.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from vyre_dist.kernels.backends import (
     BACKENDS,
     BackendOptions,
@@ -13,8 +17,10 @@ from vyre_dist.kernels.backends import (
     require_known,
     resolve_backend,
 )
-from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
-from vyre_dist.kernels.scan_backend import ScanBackend, scan_windows
+
+if TYPE_CHECKING:
+    from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+    from vyre_dist.kernels.scan_backend import ScanBackend, scan_windows
 
 __all__ = [
     "BACKENDS",
@@ -28,3 +34,18 @@ __all__ = [
     "resolve_backend",
     "scan_windows",
 ]
+
+_MODULES = {
+    "DispatchOutcome": "dispatch_outcome",
+    "ScanBackend": "scan_backend",
+    "scan_windows": "scan_backend",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what only a worker needs: the command asks for the backends' names."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

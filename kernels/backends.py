@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels.scan_backend import ScanBackend
-from vyre_dist.program import ArtifactCache, CompiledPack
 
 if TYPE_CHECKING:
+    from vyre_dist.kernels.scan_backend import ScanBackend
+    from vyre_dist.program import ArtifactCache, CompiledPack
     from vyre_dist.rules.byte_filters import ByteFilter
 
 
@@ -140,6 +140,8 @@ def open_backend(
 
     Raises what require_backend raises.
     """
+    from vyre_dist.program import ArtifactCache
+
     options = options or BackendOptions()
     require_backend(name, options.gpu)
     return BACKENDS[resolve_backend(name)](compiled, cache or ArtifactCache(None), options)
