@@ -7,6 +7,9 @@ TREE ?= $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_paths()['std
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# The tests start hundreds of processes; some images have each of them compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test without-hyperscan check lint spelling types layers nightly fuzz gpu sanitize \
 	bench bench-gpu clean
 
