@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import re2  # noqa: F401  # before hyperscan: where that is first, pyarrow ends the process
+
 from vyre_dist.kernels.backends import (
     BACKENDS,
     BackendOptions,
