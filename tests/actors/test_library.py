@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
+# A user's program, in a process of its own: what Ray once read of tokens it keeps in a process.
+_PROGRAM = """
+import sys
 import ray
-
 from vyre_dist import Scanner
 
-PATTERNS = {"key": r"key_[0-9]{4}"}
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+scanner = Scanner({"key": r"key_[0-9]{4}"}, shard_bytes=50)
+want = list(scanner.scan_paths(sys.argv[1]))
+assert len(want) == 12
+with scanner.iter_paths(sys.argv[1], address="auto", workers=1) as scan:
+    assert list(scan) == want
+assert scan.complete and ray.is_initialized()
+
+@ray.remote
+def count(text):
+    return [finding.start for finding in scanner.scan(text)]
+
+assert ray.get(count.remote("é key_1234"), timeout=60) == [3]
+ray.shutdown()
+print("fine")
+"""
 
 
-@pytest.fixture
-def cluster() -> Iterator[None]:
-    """A cluster of one processor on this machine, which this process is connected to."""
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
-def test_scans_on_ray_find_the_same(cluster: None, tmp_path: Path) -> None:
+def test_scans_on_ray_find_the_same(tmp_path: Path) -> None:
     """Actors find what this process finds; so does a task that a Scanner was sent to. The
     connection stays the caller's.
     """
     for number in range(12):
         (tmp_path / f"{number:02}").write_text(f"key_{number:04}")
-    scanner = Scanner(PATTERNS, shard_bytes=50)
-    want = list(scanner.scan_paths(tmp_path))
-    assert len(want) == 12
-    with scanner.iter_paths(tmp_path, address="auto", workers=1) as scan:
-        assert list(scan) == want
-    assert scan.complete and ray.is_initialized()
-
-    @ray.remote
-    def count(text: str) -> list[int]:
-        return [finding.start for finding in scanner.scan(text)]
-
-    assert ray.get(count.remote("é key_1234"), timeout=60) == [3]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _PROGRAM, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        cwd="/",
+    )
+    assert done.returncode == 0 and done.stdout.endswith("fine\n"), done.stderr
