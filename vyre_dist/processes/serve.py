@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import threading
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
@@ -56,6 +55,8 @@ def let_signals_through() -> None:
 
 def detail_of(error: Exception) -> str:
     """An exception in a line: its type, what it says and where it was raised."""
+    import traceback  # 2 ms, which most processes need not spend
+
     where = traceback.extract_tb(error.__traceback__)[-1]
     file = where.filename.rsplit("/", 1)[-1]
     return f"{type(error).__name__}: {error} ({where.name}, {file}:{where.lineno})"
