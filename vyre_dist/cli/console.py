@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from vyre_dist.sinks.formats import OUTPUT_FORMATS, REPORT, STDOUT, Destination, OutputFormat
+from vyre_dist.sinks.destination import STDOUT, Destination
+from vyre_dist.sinks.formats import OUTPUT_FORMATS, REPORT, OutputFormat
 
 if TYPE_CHECKING:
     from vyre_dist.driver.plan import Plan

@@ -7,13 +7,8 @@ import re
 from collections.abc import Sequence
 
 from vyre_dist.errors import UsageError
-from vyre_dist.sinks.formats import (
-    DEFAULT_FORMAT,
-    FORMAT_OF_ENDING,
-    OUTPUT_FORMATS,
-    STDOUT,
-    Destination,
-)
+from vyre_dist.sinks.destination import DEFAULT_FORMAT, STDOUT, Destination
+from vyre_dist.sinks.formats import FORMAT_OF_ENDING, OUTPUT_FORMATS
 
 # digits and long words are no ending: results.2024, scan.nightly-build
 _ENDING = r"\.[a-z][a-z0-9]{0,8}"

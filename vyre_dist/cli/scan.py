@@ -9,7 +9,8 @@ import click
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
 from vyre_dist.cli.store_option import STORE
-from vyre_dist.sinks.formats import DEFAULT_FORMAT, FORMAT_OF_ENDING, FORMATS, STDOUT, Destination
+from vyre_dist.sinks.destination import DEFAULT_FORMAT, STDOUT, Destination
+from vyre_dist.sinks.formats import FORMAT_OF_ENDING, FORMATS
 
 # click's older versions, which are allowed, know no type arguments here
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import uses_ray
 from vyre_dist.runs.scan_run import ScanRun
-from vyre_dist.sinks.formats import REPORT, Destination
+from vyre_dist.sinks.destination import Destination
+from vyre_dist.sinks.formats import REPORT
 from vyre_dist.sources.walk_options import WalkOptions
 
 

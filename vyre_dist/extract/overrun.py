@@ -9,15 +9,17 @@ import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import re2
 
 from vyre_dist import regex as rx
-from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import compile_pattern
+
+if TYPE_CHECKING:
+    from vyre_dist.extract.matcher import RuleMatcher
 
 # before a window's end so many bytes are looked at first
 _NEAR = 32 << 10

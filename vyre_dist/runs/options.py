@@ -7,7 +7,7 @@ from typing import Literal
 
 from vyre_dist.engine.config import DEFAULT_SHARD_BYTES
 from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES
-from vyre_dist.sinks.formats import Destination
+from vyre_dist.sinks.destination import Destination
 from vyre_dist.sources.walk_options import WalkOptions
 
 PoolKind = Literal["auto", "local", "ray"]

@@ -22,7 +22,7 @@ from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import open_pool
 from vyre_dist.runs.stores import RunStores
 from vyre_dist.runs.summary import summary_of
-from vyre_dist.sinks.formats import STDOUT
+from vyre_dist.sinks.destination import STDOUT
 from vyre_dist.sinks.sinkset import SinkWriteError, open_sinks
 from vyre_dist.sources import WalkStats
 

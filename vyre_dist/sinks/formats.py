@@ -52,10 +52,6 @@ def _report(output: Output, secret_ids: bool) -> Sink:  # noqa: ARG001
     return ReportSink(output)
 
 
-STDOUT = "-"
-"""Standard output, where a file is named."""
-
-
 class OutputFormat(NamedTuple):
     """One format of the findings, or the report.
 
@@ -94,15 +90,6 @@ OUTPUT_FORMATS = {each.name: each for each in _FORMATS}
 """What --format offers, by name."""
 
 FORMATS = tuple(OUTPUT_FORMATS)
-DEFAULT_FORMAT = "human"
-
-
-class Destination(NamedTuple):
-    """A format, by its name, and the file that it goes to."""
-
-    format: str = DEFAULT_FORMAT
-    file: str = STDOUT
-
 
 FORMAT_OF_ENDING = {ending: each.name for each in _FORMATS for ending in each.endings}
 """The format that the ending of a file's name stands for."""

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol, TextIO
 
 from vyre_dist.atomic_file import AtomicFile
 from vyre_dist.errors import UsageError
-from vyre_dist.sinks.formats import STDOUT
+from vyre_dist.sinks.destination import STDOUT
 
 _MOST_LINKS = 40
 _MOST_DIGITS = 10

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.finding import Finding
-from vyre_dist.sinks.formats import FORMATS, OUTPUT_FORMATS, REPORT, STDOUT, OutputFormat
+from vyre_dist.sinks.destination import STDOUT
+from vyre_dist.sinks.formats import FORMATS, OUTPUT_FORMATS, REPORT, OutputFormat
 from vyre_dist.sinks.output import Output, OutputError, identity, open_output
 from vyre_dist.sinks.redaction import RedactionError, redact
 from vyre_dist.sinks.summary import RunSummary
