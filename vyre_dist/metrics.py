@@ -1,9 +1,9 @@
 """Metrics: the numbers that a scan counts. Each is declared here once, with how it is shown.
 
-To add one, declare a field here and add to it where the work is done: `result.NAME += n` of an
-engine.tasks.TaskResult. Everything else follows from the field: it travels in results, the driver
-adds it up, and the human summary, the jsonl summary and the report show it. The summary's other
-facts (time, problems, workers) are in sinks/summary.py.
+To add one, declare a field here and add to it where the work is done: `result.NAME += n` in
+engine/worker.py, `counted.NAME += n` in engine/findings.py. Everything else follows from the field:
+it travels in results, the driver adds it up, and the human summary, the jsonl summary and the
+report show it. The summary's other facts (time, problems, workers) are in sinks/summary.py.
 """
 
 from __future__ import annotations

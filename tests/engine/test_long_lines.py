@@ -19,6 +19,7 @@ from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import LineBounds
 from vyre_dist.extract import RuleMatcher
 from vyre_dist.kernels.scan_backend import rule_matchers
+from vyre_dist.metrics import Metrics
 from vyre_dist.program import compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import Allowlist, PackData, Rule
@@ -76,8 +77,8 @@ def test_a_split_document_is_read_a_few_times_however_many_findings_are_on_a_lin
     data = separator.join(b"%s key_%d" % (b"x" * 500, i) for i in range(2000))
     matchers = rule_matchers(compile_pack(PACK))
     document = CountedDocument(data)
-    rows, _ = FindingBuilder(PACK, CompiledFilters(PACK), matchers).build(
-        0, document, spans_of(matchers, data)
+    rows = FindingBuilder(PACK, CompiledFilters(PACK), matchers).build(
+        0, document, spans_of(matchers, data), counted=Metrics()
     )
     assert len(rows) == 6000
     # blocks around matches, newlines before them, the line's start and end; the line for each of

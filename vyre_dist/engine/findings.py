@@ -11,6 +11,7 @@ from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain
+from vyre_dist.metrics import Metrics
 from vyre_dist.rules.filters import CompiledFilters, JudgedLine
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
@@ -45,15 +46,15 @@ class FindingBuilder:
         spans: Sequence[Span],
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
-    ) -> tuple[list[FindingRow], int]:
-        """(the findings among `spans`, which are in order of start; how many matches are capped).
+        *,
+        counted: Metrics,
+    ) -> list[FindingRow]:
+        """The findings among `spans`, which are in order of start, as rows of document `number`.
 
-        The findings are rows of document `number`. Capped are those of google-re2's matches that
-        are longer than their rule's cap.
-
-        `seen`: matches' groups by rule and start, as far as they are at hand. Matches that are too
-        long count where the rule applies to the document, whatever its other filters say. Raises
-        DocumentError when the document is no longer what the spans were found in.
+        `seen`: matches' groups by rule and start, as far as they are at hand. `counted`: what is
+        counted here is added to it. Matches that are too long count where the rule applies to the
+        document, whatever its other filters say. Raises DocumentError when the document is no
+        longer what the spans were found in.
         """
         rows: list[FindingRow] = []
         marked: set[int] = set()
@@ -102,9 +103,11 @@ class FindingBuilder:
                 first, after,
             )))
             # fmt: on
-        return rows, sum(
-            self._too_long(rule, document, spans, applies.get(rule)) for rule in marked
-        )
+        if marked:
+            counted.capped += sum(
+                self._too_long(rule, document, spans, applies.get(rule)) for rule in marked
+            )
+        return rows
 
     def _too_long(
         self, rule: int, document: Document, spans: Sequence[Span], applies: bool | None

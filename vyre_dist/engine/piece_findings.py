@@ -15,6 +15,7 @@ from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
 from vyre_dist.engine.tasks import FindingRow, Piece
 from vyre_dist.extract import DROPPED, REJECTED, Span, Window
+from vyre_dist.metrics import Metrics
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
 
@@ -54,7 +55,8 @@ def findings_of_piece(
         checkpoints.append((window.lo + number * NEWLINE_BLOCK, before))
         before += here
     matches = sorted([span for span in spans if not span.flags & DROPPED])
-    rows = builder.build(piece.document, document, matches, checkpoints, seen)[0]
+    # the whole document's metrics are counted when its pieces are joined
+    rows = builder.build(piece.document, document, matches, checkpoints, seen, counted=Metrics())
     found = {(row.rule, row.start, row.end) for row in rows}
     begins = 0 if window.base == 0 else first_newline(data) + 1
     ends = len(data) if window.at_end else last_newline(data)

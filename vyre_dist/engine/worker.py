@@ -280,9 +280,9 @@ class ScanEngine:
     ) -> None:
         """Filter a whole document's spans into findings."""
         spans.sort()
-        rows, capped = self._builder.build(number, document, spans, checkpoints, seen)
-        result.findings += rows
-        result.capped += capped
+        result.findings += self._builder.build(
+            number, document, spans, checkpoints, seen, counted=result
+        )
 
     def _stitch(self, task: StitchTask, result: TaskResult) -> None:
         piece = task.piece

@@ -19,6 +19,7 @@ from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher, Span
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.scan_backend import rule_matchers
+from vyre_dist.metrics import Metrics
 from vyre_dist.program import CompiledPack
 from vyre_dist.rows.reading import RowReading, RuleSearch
 from vyre_dist.rows.settling import groups_in
@@ -88,18 +89,20 @@ class Extractor:
         ):
             documents[number].add(self.indices[index], start, length, group_offsets)
         found: list[FindingRow] = []
-        capped = 0
+        counted = Metrics()
         for number, document in documents.items():
             self._search(document, searches.get(number, ()))
             if document.spans:
                 document.spans.sort()
                 called = MemoryDocument(document.text, document.path)
-                rows_of, cut = self.builder.build(
-                    job.numbers[number], called, document.spans, seen=document.groups
+                found += self.builder.build(
+                    job.numbers[number],
+                    called,
+                    document.spans,
+                    seen=document.groups,
+                    counted=counted,
                 )
-                found += rows_of
-                capped += cut
-        return Extracted(found, capped)
+        return Extracted(found, counted.capped)
 
     def _search(self, document: _Searched, searches: Iterable[RuleSearch]) -> None:
         """Search a document for rules. Nothing is copied but what is near the searches' offsets."""
