@@ -57,9 +57,8 @@ class _ScanCommand(click.Command):
     "packs",
     multiple=True,
     metavar="PACK",
-    help="Search for the rules of PACK: a gitleaks or vyre TOML file, a noseyparker YAML file, a "
-    "folder of such files, or the name of a built-in pack. May be given several times. Default: "
-    "everything built in.",
+    help="Search for the rules of PACK: a rule file, a folder of such files, or a built-in pack's "
+    "name. May be given several times. Default: everything built in.",
 )
 @SKIP_UNSUPPORTED
 @click.option(

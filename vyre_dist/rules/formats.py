@@ -1,6 +1,7 @@
 """The formats of rule packs: the list of them, and which one reads a file.
 
-To add a format: write a module that holds its PackFormat, and put that into FORMATS.
+To add a format: write a module that holds its PackFormat, and put that into FORMATS, before those
+that take any file with the same ending.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from vyre_dist.rules.patterns import Patterns
 BUILTIN = "builtin"
 # gitleaks' own limit; it stops silently there, we say so
 MAX_EXTEND_DEPTH = 2
+_ENDINGS = " or ".join((", ".join(ENDINGS[:-1]), ENDINGS[-1]))
 
 
 class PackNotFoundError(UsageError):
@@ -31,7 +32,7 @@ class PackNotFoundError(UsageError):
         super().__init__(
             f"no rule pack {name!r}: there is no such file or folder, and the built-in packs are "
             + ", ".join(builtin)
-            + "; name one of these, a .toml or .yml file, or a folder of such files"
+            + f"; name one of these, a {_ENDINGS} file, or a folder of such files"
         )
 
     def __reduce__(self) -> tuple[type[PackNotFoundError], tuple[str, tuple[str, ...]]]:
@@ -95,7 +96,7 @@ class Loader:
         files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
         if not files:
             message = "no rule files in this folder"
-            hint = "it must hold .toml or .yml files"
+            hint = f"it must hold {_ENDINGS} files"
             raise PackError([Diagnostic(str(folder), 0, 0, "", message, hint)])
         drafts = [draft for file in files for draft in self._if_readable(file)]
         return join(folder.name, drafts, self.diagnostics)
