@@ -5,7 +5,9 @@ files through `DocumentReader.read_file`, those of a GPU's stream through `read_
 file is read is in files.py, what the engine does with a Document in document.py.
 
 To add a kind of input (members of archives, another encoding): have the sources list its documents,
-with an `open_path` that tells what they are, and open that here. All else sees a Document.
+with an `open_path` that begins with the path on disk and tells what they are. Open that in
+`open_document`, and in `DocumentReader.window`, which reads whole files by itself. All else sees a
+Document.
 """
 
 from __future__ import annotations

@@ -179,7 +179,8 @@ def allowlists_of(
 ) -> tuple[tuple[Allowlist, ...], ...]:
     """Each rule's allowlists: the global ones that cover it, then its own.
 
-    An allowlist that shall hold for all rules, such as one for a comment on the line, goes here.
+    An inline suppression comment goes here: one more allowlist for each rule, whose `regexes` find
+    the comment and whose `regex_target` is "line".
     """
     return tuple(
         (
