@@ -10,12 +10,13 @@ import numpy.typing as npt
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.instances import HITS, STRETCH, Instance
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
+from vyre_dist.program.tunables import Tunables
 
 _THREADS = 256
 _BLOCKS_PER_SM = 8
 
 
-def instance() -> Instance:
+def instance(tunables: Tunables) -> Instance:  # noqa: ARG001 (one signature for all)
     """(Stretch, masks, blocks, has_blocks, Lists of hits)."""
     masks = ("const vyre::u8* masks", "const vyre::u32* blocks", "vyre::u32 has_blocks")
     return Instance.of(
@@ -26,8 +27,8 @@ def instance() -> Instance:
 class Compact:
     """`has_runs`: whether the prefilter's blocks say anything."""
 
-    def __init__(self, device: Device, has_runs: bool) -> None:
-        self._kernel = device.kernel(instance())
+    def __init__(self, device: Device, tunables: Tunables, has_runs: bool) -> None:
+        self._kernel = device.kernel(instance(tunables))
         self._has_blocks = np.uint32(has_runs)
 
     def launch(

@@ -62,7 +62,7 @@ class DevicePack:
         tunables = tunables or fitting_tunables(self.device)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
         spans = build_span_tables(compiled, self.tables, byte_filters)
-        self._search = SpanSearch(self.device, spans) if spans.any else None
+        self._search = SpanSearch(self.device, tunables, spans) if spans.any else None
 
     @property
     def scratch_bytes(self) -> int:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.instances import OUTPUT, PIVOTS, STRETCH, TABLES, Instance
+from vyre_dist.program.tunables import Tunables
 
 _THREADS = 1024  # scan has one list a multiprocessor, and there is a block for each list
 
 
-def instance() -> Instance:
+def instance(tunables: Tunables) -> Instance:  # noqa: ARG001 (one signature for all)
     """(Tables, Stretch, Lists of Pivot, Output)."""
     parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
     return Instance.of("everywhere", (_THREADS,), parameters, blocks_per_sm=1)
@@ -22,8 +23,8 @@ def instance() -> Instance:
 class Everywhere:
     """The kernel for one pack."""
 
-    def __init__(self, device: Device, tables: npt.NDArray[np.void]) -> None:
-        self._kernel = device.kernel(instance())
+    def __init__(self, device: Device, tunables: Tunables, tables: npt.NDArray[np.void]) -> None:
+        self._kernel = device.kernel(instance(tunables))
         self._tables = tables
 
     def launch(

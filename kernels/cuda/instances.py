@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vyre_dist.program.tunables import Tunables
+
 TABLES = "const __grid_constant__ vyre::Tables tables"
 STRETCH = "const __grid_constant__ vyre::Stretch stretch"
 HITS = "const __grid_constant__ vyre::Lists<vyre::u32> hits"
@@ -47,3 +49,10 @@ class Instance:
             f"{kernel}({', '.join(parameters)}) {{\n  {call};\n}}\n"
         )
         return cls(kernel, source, template[0], blocks_per_sm, shared_bytes)
+
+
+def bitmap_template(tunables: Tunables) -> tuple[int, ...]:
+    """The template's first arguments in `scan.cuh` and `prefilter.cuh`: both look the text up in
+    the bitmap (`windows.cuh`).
+    """
+    return tunables.threads, tunables.unroll, tunables.bitmap_bits

@@ -55,10 +55,10 @@ class CudaPrograms:
         struct = self.tables.arguments(tunables.bitmap_bits)
         self._scan = Scan(device, tunables, struct)
         self._prefilter = Prefilter(device, tunables, struct)
-        self._compact = Compact(device, tables.runs.size > 0)
-        self._probe = Probe(device, struct)
-        self._everywhere = Everywhere(device, struct) if always else None
-        self._walk = Walk(device, struct)
+        self._compact = Compact(device, tunables, tables.runs.size > 0)
+        self._probe = Probe(device, tunables, struct)
+        self._everywhere = Everywhere(device, tunables, struct) if always else None
+        self._walk = Walk(device, tunables, struct)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Launch scan and walk, again until there is room for all, and fetch the rows."""

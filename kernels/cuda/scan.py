@@ -8,19 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.kernels.cuda.device import Device
-from vyre_dist.kernels.cuda.instances import OUTPUT, PIVOTS, STRETCH, TABLES, Instance
+from vyre_dist.kernels.cuda.instances import (
+    OUTPUT,
+    PIVOTS,
+    STRETCH,
+    TABLES,
+    Instance,
+    bitmap_template,
+)
 from vyre_dist.program.tunables import Tunables
 
 
 def instance(tunables: Tunables) -> Instance:
     """(Tables, Stretch, Lists of Pivot, Output)."""
-    t = tunables
     return Instance.of(
         "scan",
-        (t.threads, t.unroll, t.bitmap_bits),
+        bitmap_template(tunables),
         (TABLES, STRETCH, PIVOTS, OUTPUT),
-        blocks_per_sm=t.blocks_per_sm,
-        shared_bytes=(1 << t.bitmap_bits) // 8,
+        blocks_per_sm=tunables.blocks_per_sm,
+        shared_bytes=(1 << tunables.bitmap_bits) // 8,
     )
 
 

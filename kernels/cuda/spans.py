@@ -15,13 +15,14 @@ from vyre_dist.kernels.cuda.structs import SPAN_DEPTH, SPAN_TABLES_DTYPE
 from vyre_dist.kernels.cuda.uploads import upload
 from vyre_dist.kernels.cuda.workspace import Workspace, pointer
 from vyre_dist.program.span_tables import SpanTables
+from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import MATCH_DTYPE
 
 _THREADS = 256
 _BLOCKS_PER_SM = 2
 
 
-def instance() -> Instance:
+def instance(tunables: Tunables) -> Instance:  # noqa: ARG001 (one signature for all)
     """(SpanTables, Stretch of the whole arena, Output, matches)."""
     parameters = (
         "const __grid_constant__ vyre::SpanTables tables",
@@ -35,8 +36,8 @@ def instance() -> Instance:
 class SpanSearch:
     """The kernel for one pack."""
 
-    def __init__(self, device: Device, spans: SpanTables) -> None:
-        self._kernel = device.kernel(instance())
+    def __init__(self, device: Device, tunables: Tunables, spans: SpanTables) -> None:
+        self._kernel = device.kernel(instance(tunables))
         self._words = -(-spans.visited_bits // 64) * 2 + 2  # even: pairs of words follow
         self._arrays = upload(
             {"rules": spans.rules, "instructions": spans.instructions, "classes": spans.classes}

@@ -9,13 +9,18 @@ import numpy.typing as npt
 
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.instances import OUTPUT, PIVOTS, STRETCH, TABLES, Instance
+from vyre_dist.program.tunables import Tunables
 
 _THREADS = 256
 _BLOCKS_PER_SM = 4
 _SHARED_NFA_WORDS = 4096  # walk.cuh
 
 
-def instance(nfa_words: int = _SHARED_NFA_WORDS, blocks_per_sm: int = _BLOCKS_PER_SM) -> Instance:
+def instance(
+    tunables: Tunables,  # noqa: ARG001 (one signature for all)
+    nfa_words: int = _SHARED_NFA_WORDS,
+    blocks_per_sm: int = _BLOCKS_PER_SM,
+) -> Instance:
     """(Tables, Stretch, Lists of Pivot, Output). `nfa_words`: the pack's, of all NFAs."""
     parameters = (TABLES, STRETCH, PIVOTS, OUTPUT)
     return Instance.of(
@@ -34,10 +39,10 @@ def _shared_bytes(nfa_words: int) -> int:
 class Walk:
     """The kernel for one pack."""
 
-    def __init__(self, device: Device, tables: npt.NDArray[np.void]) -> None:
+    def __init__(self, device: Device, tunables: Tunables, tables: npt.NDArray[np.void]) -> None:
         words = int(tables["nfa_word_count"])
         blocks = min(_BLOCKS_PER_SM, device.blocks_that_fit(_shared_bytes(words)))
-        self._kernel = device.kernel(instance(words, blocks))
+        self._kernel = device.kernel(instance(tunables, words, blocks))
         self._tables = tables
 
     def parts(self, lists: int) -> int:

@@ -28,7 +28,7 @@ def test_out_of_memory_halves_the_arena(real_gpu: Gpu) -> None:
 
     compiled = compile_pack(PACK.data)
     tables = make_tables(PATTERNS)
-    spans = SpanSearch(real_gpu.device, build_span_tables(compiled, tables))
+    spans = SpanSearch(real_gpu.device, TUNABLES[0], build_span_tables(compiled, tables))
     programs = real_gpu.programs(tables, TUNABLES[0])
     filler = b"int x;\n" * 1_000_000
     arena = Arena.lay_out(

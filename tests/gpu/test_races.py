@@ -83,7 +83,8 @@ def test_spans(racing_gpu: Gpu) -> None:
     spans = build_span_tables(compile_pack(pack.data), TABLES, byte_filters_of(pack.data))
     rng = random.Random(3)
     arena = Arena.lay_out([random_document(rng, 60) for _ in range(20)])
-    finder, there, space = SpanSearch(racing_gpu.device, spans), DeviceArena(), Workspace()
+    finder = SpanSearch(racing_gpu.device, TUNABLES[3], spans)
+    there, space = DeviceArena(), Workspace()
     there.upload(arena, racing_gpu.stream)
     rows = racing_gpu.programs(TABLES, TUNABLES[3]).run_fused(there, space, racing_gpu.stream).rows
     finder.launch(there, space, racing_gpu.stream)

@@ -61,7 +61,9 @@ def test_lane(emulated_gpu: Gpu, with_spans: bool) -> None:
     from vyre_dist.program.span_tables import build_span_tables
 
     tables = make_tables(PATTERNS)
-    spans = SpanSearch(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
+    spans = SpanSearch(
+        emulated_gpu.device, TUNED, build_span_tables(compile_pack(PACK.data), tables)
+    )
     programs = emulated_gpu.programs(tables, TUNED)
     rng = random.Random(4)
     arena = Arena.lay_out([random_document(rng, 100) for _ in range(9)])
@@ -127,7 +129,9 @@ def test_memory_that_grows_behind_a_run_without_rows(emulated_gpu: Gpu) -> None:
     from vyre_dist.program.span_tables import build_span_tables
 
     tables = make_tables(PATTERNS)
-    spans = SpanSearch(emulated_gpu.device, build_span_tables(compile_pack(PACK.data), tables))
+    spans = SpanSearch(
+        emulated_gpu.device, TUNED, build_span_tables(compile_pack(PACK.data), tables)
+    )
     lane = Lane(emulated_gpu.programs(tables, replace(TUNED, tile_bytes=512)), 0, spans)
     lane.list_hits(Arena.lay_out([b"...." * 10]))
     assert lane.confirm().rows.size == 0

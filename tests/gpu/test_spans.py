@@ -62,8 +62,9 @@ def test_matches_are_the_references(gpu: Gpu, seed: int) -> None:
     ]
     whole = [rng.random() < 0.9 for _ in documents]
     arena = Arena.lay_out(documents, whole, [rng.random() < 0.9 for _ in documents])
-    own = gpu.programs(tables, TUNABLES[seed % len(TUNABLES)])
-    finder, there, space = SpanSearch(gpu.device, spans), DeviceArena(), Workspace()
+    tunables = TUNABLES[seed % len(TUNABLES)]
+    own = gpu.programs(tables, tunables)
+    finder, there, space = SpanSearch(gpu.device, tunables, spans), DeviceArena(), Workspace()
     there.upload(arena, gpu.stream)
     rows = own.run_fused(there, space, gpu.stream).rows
     finder.launch(there, space, gpu.stream)

@@ -61,11 +61,11 @@ def instances(tunables: Tunables) -> list[Instance]:
     return [
         scan.instance(tunables),
         prefilter.instance(tunables),
-        compact.instance(),
-        probe.instance(),
-        everywhere.instance(),
-        walk.instance(),
-        spans.instance(),
+        compact.instance(tunables),
+        probe.instance(tunables),
+        everywhere.instance(tunables),
+        walk.instance(tunables),
+        spans.instance(tunables),
     ]
 
 
@@ -152,7 +152,7 @@ def test_cached_cubin(tmp_path: Path) -> None:
     """A cubin is compiled once: what is found in the cache is taken, whatever is damaged is made
     anew.
     """
-    cache, instance = ArtifactCache(str(tmp_path)), walk.instance()
+    cache, instance = ArtifactCache(str(tmp_path)), walk.instance(Tunables())
     first = compile_cubin(instance.kernel, instance.source, "sm_90", cache)
     (stored,) = (tmp_path / "cubin").iterdir()
     stamp = stored.stat().st_mtime_ns
