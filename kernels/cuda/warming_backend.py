@@ -9,11 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vyre_dist.extract import Window
-from vyre_dist.kernels.cpu import CpuBackend
+from vyre_dist.kernels.backends import cpu_backend_class
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
-from vyre_dist.kernels.scan_backend import PrefilterOutput, ScanPrograms, checked_output
+from vyre_dist.kernels.scan_backend import (
+    PrefilterOutput,
+    ScanBackend,
+    ScanPrograms,
+    checked_output,
+)
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 _DISPATCH_BYTES = 32 << 20
@@ -26,7 +31,7 @@ to be registered.
 class ListedBy(PrefilterOutput):
     """What one of the two backends listed."""
 
-    backend: CudaBackend | CpuBackend
+    backend: ScanBackend
     output: PrefilterOutput
 
 
@@ -40,7 +45,7 @@ class WarmingBackend:
         self.compiled = compiled
         self._lane = RemoteLane(gpu)
         self._cuda = CudaBackend(compiled, cache, self._lane, _DISPATCH_BYTES)
-        self._cpu = CpuBackend(compiled, cache)
+        self._cpu = cpu_backend_class()(compiled, cache)
         self.matchers = self._cuda.matchers
         self.most_bytes = max(self._cuda.most_bytes, self._cpu.most_bytes)
         self._ready = False  # when it was last asked: asking takes as long as to read a file
@@ -70,7 +75,7 @@ class WarmingBackend:
         """See ScanBackend."""
         return self._next().dispatch_windows
 
-    def _next(self) -> CudaBackend | CpuBackend:
+    def _next(self) -> ScanBackend:
         return self._cuda if self._ready else self._cpu
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
@@ -87,6 +92,6 @@ class WarmingBackend:
         listed = checked_output(ListedBy, output)
         return listed.backend.confirm(windows, listed.output)
 
-    def _chosen(self) -> CudaBackend | CpuBackend:
+    def _chosen(self) -> ScanBackend:
         """The one for a dispatch: the GPU is asked first."""
         return self._cuda if self.warm else self._cpu

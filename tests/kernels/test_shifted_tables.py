@@ -5,6 +5,7 @@ backend.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
@@ -68,7 +69,9 @@ def test_every_case_at_every_offset(backend: str, ends: bool) -> None:
     """A match is found where it is, whichever window edges it lies across."""
     for pattern, haystack, spans in CASES:
         scanner = Scanner({"r": pattern}, backend, shard_bytes=WINDOW)
-        if ends:  # as after the first MiB of documents that some rule is all over
+        if ends and find_spec(
+            "hyperscan"
+        ):  # as after the first MiB of documents that some rule is all over
             scanner.engine.backend._every_end = False
             scanner.engine.backend._searched[0] = 1 << 30
         found = scanner.scan_batch([PAD * offset + haystack for offset in OFFSETS])

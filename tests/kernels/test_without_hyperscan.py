@@ -203,6 +203,15 @@ def test_the_library_warns(environment: dict[str, str]) -> None:
     assert done.stderr.count("RuntimeWarning: the package hyperscan is not installed") == 1
 
 
+def test_a_worker_scans_until_a_gpu_is_ready(environment: dict[str, str]) -> None:
+    """The backend of a GPU's clients, which scans with the cpu backend meanwhile, needs no
+    Hyperscan.
+    """
+    program = "import vyre_dist.kernels.cuda.warming_backend as it; print(it.WarmingBackend.name)"
+    done = run(environment, "-c", program)
+    assert (done.returncode, done.stdout) == (0, "cuda\n"), done.stderr
+
+
 def test_one_that_is_broken_is_as_none(environment: dict[str, str], tmp_path: Path) -> None:
     """A package that cannot be imported is told with the reason, and done without."""
     (tmp_path / "hyperscan.py").write_text(
