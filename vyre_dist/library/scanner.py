@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, TypedDict, Unpack
 
 from vyre_dist.driver.in_process_pool import InProcessPool
 from vyre_dist.driver.plan import Plan
@@ -37,6 +37,21 @@ if TYPE_CHECKING:
     from vyre_dist.rules.left_out import LeftOut
 
 FilePath: TypeAlias = str | os.PathLike[str]
+
+
+class PathOptions(TypedDict, total=False):
+    """The options of `Scanner.iter_paths`, which says what they mean."""
+
+    include: Sequence[str]
+    exclude: Sequence[str]
+    max_file_size: SupportsIndex | None
+    respect_gitignore: bool
+    follow_symlinks: bool
+    workers: SupportsIndex | None
+    address: str | None
+    autoscale: bool
+    progress: Callable[[ScanProgress], object] | None
+    cancel: threading.Event | None
 
 
 class Scanner:
@@ -157,36 +172,14 @@ class Scanner:
     def scan_paths(
         self,
         paths: FilePath | Sequence[FilePath],
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        max_file_size: SupportsIndex | None = None,
-        respect_gitignore: bool = True,
-        follow_symlinks: bool = False,
-        workers: SupportsIndex | None = None,
-        address: str | None = None,
-        autoscale: bool = False,
-        progress: Callable[[ScanProgress], object] | None = None,
-        cancel: threading.Event | None = None,
+        **options: Unpack[PathOptions],
     ) -> ScanResult:
         """The findings in files, directories, globs and named pipes, with the totals of the scan.
 
         The options are `iter_paths`'s. Inputs that can't be read are among the result's `problems`.
         After `cancel` the result holds what was found until then, and `complete` is False.
         """
-        with self.iter_paths(
-            paths,
-            include=include,
-            exclude=exclude,
-            max_file_size=max_file_size,
-            respect_gitignore=respect_gitignore,
-            follow_symlinks=follow_symlinks,
-            workers=workers,
-            address=address,
-            autoscale=autoscale,
-            progress=progress,
-            cancel=cancel,
-        ) as scan:
+        with self.iter_paths(paths, **options) as scan:
             return scan.collect()
 
     def iter_paths(
