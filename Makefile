@@ -27,19 +27,21 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 # Three processes for two processors: the tests wait for other processes a third of the time.
-# `make test TESTS=tests/cli` runs a part of it.
+WORKERS = $(shell $(PYTHON) -c \
+	'import os; n = len(os.sched_getaffinity(0)); print(min(8, n + n // 2))')
+PARALLEL = --numprocesses $(WORKERS) --dist worksteal
+
+# `make test TESTS=tests/cli` runs a part of it
 test: $(STAMP)
-	workers=$$($(PYTHON) -c \
-		'import os; n = len(os.sched_getaffinity(0)); print(min(8, n + n // 2))'); \
-	$(BIN)/pytest --numprocesses $$workers --dist worksteal --durations 10 $(TESTS)
+	$(BIN)/pytest $(PARALLEL) --durations 10 $(TESTS)
 
 # the tests of what scans, in an environment as Python 3.14 has it: without Hyperscan
 without-hyperscan: $(STAMP)
 	test -x $(VENV)-plain/bin/python || $(PYTHON) -m venv $(VENV)-plain
 	$(VENV)-plain/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(VENV)-plain/bin/python -m pip uninstall --quiet --yes hyperscan
-	$(VENV)-plain/bin/pytest tests/kernels tests/engine tests/stream tests/rows tests/extract \
-		tests/rules tests/regex tests/driver tests/cli
+	$(VENV)-plain/bin/pytest $(PARALLEL) tests/kernels tests/engine tests/stream tests/rows \
+		tests/extract tests/rules tests/regex tests/driver tests/library tests/cli
 
 # what CI runs besides the tests
 check: lint spelling types layers

@@ -15,13 +15,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from faulty_scans import PROGRAM, Start
 from forked_command import ForkedCommand
+from without_hyperscan import told
 
 from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.vyre_toml import write_toml
@@ -48,16 +48,6 @@ id = "dotenv"
 description = "A file of secrets"
 path = '''\.env$'''
 """
-
-
-def told(errors: bytes) -> str:
-    """Standard error, without what every scan says where Hyperscan has no wheel.
-
-    tests/kernels/test_without_hyperscan.py is about that line.
-    """
-    lines = errors.decode().splitlines(keepends=True)
-    known = find_spec("hyperscan") is None and "vyre-dist: warning: the package hyperscan "
-    return "".join(line for line in lines if not (known and line.startswith(known)))
 
 
 @dataclass(frozen=True)

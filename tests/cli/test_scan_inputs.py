@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from without_hyperscan import told
 
 ROOT = Path(__file__).parents[2]
 Cli = Callable[..., Any]
@@ -286,12 +287,12 @@ def test_unreadable_files_and_folders_are_listed(
         (tree / "closed").chmod(0o700)
     assert run.returncode == 3, run.stderr
     assert b'"path":"sub/b.txt"' in run.stdout
-    told = json.loads(run.stdout.splitlines()[-1])["problems"]
-    assert sorted((p["path"], p["reason"], p["detail"]) for p in told) == [
+    problems = json.loads(run.stdout.splitlines()[-1])["problems"]
+    assert sorted((p["path"], p["reason"], p["detail"]) for p in problems) == [
         ("a.txt", "permission", "Permission denied"),
         ("closed", "permission", "Permission denied"),
     ]
-    assert run.stderr.decode().startswith("vyre-dist: 2 inputs were not scanned to the end")
+    assert told(run.stderr).startswith("vyre-dist: 2 inputs were not scanned to the end")
 
 
 # --- sizes
@@ -370,8 +371,8 @@ def test_a_tracked_file_is_scanned_and_an_ignored_one_is_told(
     run = scan(cwd=repository)
     assert (run.code, run.paths) == (1, ["s.key", "build/deep/s.txt"])
     assert run.summary["skipped"] == {"git-dir": 1, "gitignored": 3}
-    told = cli("scan", "-r", pack, cwd=repository).out.decode()
-    assert "left out on purpose: 1 git-dir, 3 gitignored (--no-gitignore takes them)" in told
+    shown = cli("scan", "-r", pack, cwd=repository).out.decode()
+    assert "left out on purpose: 1 git-dir, 3 gitignored (--no-gitignore takes them)" in shown
     assert len(scan("--no-gitignore", cwd=repository).paths) == 5
     (repository / ".git" / "index").write_bytes(b"DIRC")
     run = scan(cwd=repository)

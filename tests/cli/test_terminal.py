@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from without_hyperscan import told
 
 COLUMNS = 100
 _SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
@@ -91,7 +92,7 @@ def on_terminal(tree: Path, environment: dict[str, str]) -> Callable[..., tuple[
                 break
             seen += data
         os.close(terminal)
-        return process.wait(30), seen.decode()
+        return process.wait(30), told(seen.decode())
 
     return run
 

@@ -79,9 +79,12 @@ class CountedFinder(Finder):
                 continue
             if start > near:
                 return None
-            match = self.match(data, start, min(limit, start + width))
-            if match is not None:
-                return match
+            end = min(limit, start + width)
+            # counting takes google-re2 40 times as long as not counting
+            if self._loose.match(data, start, end) is not None:
+                match = self.match(data, start, end)
+                if match is not None:
+                    return match
             pos = start + 1
         return None
 
