@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span
@@ -14,6 +14,17 @@ MatchGroups: TypeAlias = Mapping[int, Mapping[int, Groups]]
 """Groups of one window's matches, by the rule's number and the match's start."""
 
 
+class PieceContent(NamedTuple):
+    """What a window that is a piece holds, where the host need not look itself.
+
+    `newlines`: in what it owns, for each CONTENT_BLOCK of it. `block_digests`: see
+    engine/content.py.
+    """
+
+    newlines: tuple[int, ...]
+    block_digests: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchOutcome:
     """The matches in a dispatch's windows, by the window's number in the dispatch.
@@ -21,10 +32,11 @@ class DispatchOutcome:
     `backend`: the name of the one that did it. `spans`: of the windows that have any, in ascending
     order of window; those of one rule in order of start. `groups`: of the matches whose groups were
     worked out on the way. `report`: the tiles of a fused dispatch; None after the serial path,
-    which attempts none.
+    which attempts none. `contents`: of the windows that are pieces, if the device looked.
     """
 
     backend: str
     spans: Mapping[int, list[Span]]
     groups: Mapping[int, MatchGroups] = field(default_factory=dict)
     report: SpeculationReport | None = None
+    contents: Mapping[int, PieceContent] = field(default_factory=dict)

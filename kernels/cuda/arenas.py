@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.kernels.cuda.host_memory import pinned
-from vyre_dist.kernels.cuda.structs import PAGE_BITS, STRETCH_DTYPE
+from vyre_dist.kernels.cuda.structs import PAGE_BITS, PIECE_DTYPE, STRETCH_DTYPE
+from vyre_dist.rows.layout import CONTENT_BLOCK
 
 PADDING = 32
 """Zero bytes that follow an arena's own on the device: a window at its last position reads them."""
@@ -41,12 +42,32 @@ def document_bounds(arena: Arena) -> npt.NDArray[np.uint64]:
     return bounds.ravel()
 
 
+def pieces_of(arena: Arena) -> npt.NDArray[np.void]:
+    """PIECE_DTYPE: the arena's pieces of documents, in order, each with its blocks of content."""
+    if arena.owned is None:
+        return np.empty(0, PIECE_DTYPE)
+    own = np.flatnonzero(arena.pieces)
+    pieces = np.zeros(own.size, PIECE_DTYPE)
+    pieces["begin"], pieces["end"] = arena.starts[own], arena.ends[own]
+    pieces["first"], pieces["last"] = arena.owned[own].T
+    blocks = content_blocks(pieces)
+    pieces["block"] = np.cumsum(blocks) - blocks
+    return pieces
+
+
+def content_blocks(pieces: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """How many blocks of content each of `pieces` has."""
+    sizes = (pieces["end"] - pieces["begin"]).astype(np.int64)
+    blocks: npt.NDArray[np.int64] = -(-sizes // CONTENT_BLOCK)
+    return blocks
+
+
 class DeviceArena:
     """One arena in device memory; another may be uploaded over it. Buffers grow, never shrink."""
 
     def __init__(self) -> None:
         self.size = 0
-        self.documents = 0
+        self.documents = self.pieces = self.content_blocks = 0
         self._data: Any = None
         self._index: Any = None
         self._offsets: dict[str, int] = {}
@@ -91,9 +112,15 @@ class DeviceArena:
             "bounds": document_bounds(arena),
             "page_documents": page_documents(arena.ends, arena.data.size),
         }
+        self.pieces = self.content_blocks = 0
+        if arena.owned is not None:
+            pieces = host["pieces"] = pieces_of(arena)
+            host["owned"] = arena.owned.astype(np.uint64).ravel()
+            self.pieces, self.content_blocks = pieces.size, int(content_blocks(pieces).sum())
         # one copy of all of it, from pinned memory: from other memory the call waits for whatever
         # is on the stream
         at = 0
+        self._offsets.clear()
         for name, array in host.items():
             self._offsets[name] = at
             at += -(-array.nbytes // _INDEX_ALIGNMENT) * _INDEX_ALIGNMENT
@@ -127,6 +154,14 @@ class DeviceArena:
             self._staging = pinned(room)
         return self._staging
 
+    def index_address(self, name: str) -> int:
+        """Where the array `name` that describes the latest arena lies: `pieces`, or `owned`, which
+        is 0 where all documents are whole.
+        """
+        if name not in self._offsets or not self.pieces:
+            return 0
+        return int(self._index.data.ptr + self._offsets[name])
+
     def stretches(self, stretch_bytes: int = STRETCH_BYTES) -> list[npt.NDArray[np.void]]:
         """The Stretch struct of each launch, by value. `stretch_bytes`: a multiple of 4096."""
         return [
@@ -145,6 +180,6 @@ class DeviceArena:
         struct["arena_bytes"] = self.size
         struct["bytes"] = size
         struct["documents"] = self.documents
-        for name, offset in self._offsets.items():
-            struct[name] = self._index.data.ptr + offset
+        for name in ("bounds", "page_documents"):
+            struct[name] = self._index.data.ptr + self._offsets[name]
         return struct

@@ -7,7 +7,7 @@ hits, and `confirm` has what is listed probed and walked. What comes out is the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena, arena_size
 from vyre_dist.errors import UsageError
-from vyre_dist.extract import Span, Window
+from vyre_dist.extract import REJECTED, Span, Window
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
 from vyre_dist.kernels.cuda.pending import DeviceRows
-from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, PieceContent
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
@@ -30,7 +30,7 @@ from vyre_dist.kernels.scan_backend import (
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
-from vyre_dist.rows.layout import OPEN
+from vyre_dist.rows.layout import CONTENT_BLOCK
 from vyre_dist.rows.reading import RowReading
 from vyre_dist.rows.settling import groups_in, settle
 from vyre_dist.rules.finder import Groups
@@ -148,10 +148,13 @@ class CudaBackend:
             ends = starts + np.array([len(window.data) for window in windows], np.int64)
             at_start = np.array([window.base == 0 for window in windows])
             at_end = np.array([window.at_end for window in windows])
-            self._arena = Arena(self._read[: int(ends[-1])], starts, ends, at_start, at_end)
+            first = int(starts[0])
+            data, starts, ends = self._read[first : int(ends[-1])], starts - first, ends - first
+            self._arena = Arena(data, starts, ends, at_start, at_end, owned_by(windows, starts))
             return self._arena
         size = arena_size([len(window.data) for window in windows])
-        self._arena = arena_of(windows, self.lane.room(size, "copied"))
+        arena = arena_of(windows, self.lane.room(size, "copied"))
+        self._arena = replace(arena, owned=owned_by(windows, arena.starts))
         return self._arena
 
     def _outcome(
@@ -162,18 +165,19 @@ class CudaBackend:
         spans: dict[int, list[Span]] = {}
         groups: dict[int, dict[int, dict[int, Groups]]] = {}
         if found.matches is not None:
-            # a part's matches go by where it begins to own them, which the device does not know
-            partial = np.array([not window.is_whole for window in windows])
-            found.matches["status"][partial[rows["document"]]] = OPEN
-            rows, settled = settle(rows, found.matches)
+            rows, settled = settle(
+                rows, found.matches, None if arena.owned is None else arena.pieces
+            )
             offsets = settled["start"] - arena.starts[settled["document"]]
-            for (w, number, _, length, group_offsets), start in zip(
+            for (w, number, _, length, rejected, group_offsets), start in zip(
                 settled.tolist(), offsets.tolist(), strict=True
             ):
                 index = rules[number].index
-                spans.setdefault(w, []).append(Span(start, index, start + length, 0))
-                seen = groups.setdefault(w, {}).setdefault(index, {})
-                seen[start] = groups_in(windows[w].data, start, group_offsets)
+                flags = REJECTED if rejected else 0
+                spans.setdefault(w, []).append(Span(start, index, start + length, flags))
+                if not rejected:
+                    seen = groups.setdefault(w, {}).setdefault(index, {})
+                    seen[start] = groups_in(windows[w].data, start, group_offsets)
         for w, number, offsets in self.reading.searches(rows, arena.starts):
             index = rules[number].index
             matches = self.reading.matches(self.matchers[index], windows[w], number, offsets)
@@ -183,4 +187,36 @@ class CudaBackend:
         for own in spans.values():
             own.sort()
         report = found.report if counted else None
-        return DispatchOutcome(self.name, dict(sorted(spans.items())), groups, report)
+        return DispatchOutcome(
+            self.name,
+            dict(sorted(spans.items())),
+            groups,
+            report,
+            contents_of(windows, arena, found.contents),
+        )
+
+
+def owned_by(
+    windows: Sequence[Window], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64] | None:
+    """Arena.owned: where windows that lie at `starts` own match starts; None: all are whole."""
+    if all(window.is_whole for window in windows):
+        return None
+    return np.array([[window.lo, window.hi] for window in windows], np.int64) + starts[:, None]
+
+
+def contents_of(
+    windows: Sequence[Window], arena: Arena, contents: npt.NDArray[np.void] | None
+) -> dict[int, PieceContent]:
+    """By window, what a device has seen in those that are pieces; `contents`: see DeviceRows."""
+    found: dict[int, PieceContent] = {}
+    if contents is None or arena.owned is None:
+        return found
+    at = 0
+    for w in np.flatnonzero(arena.pieces).tolist():
+        window = windows[w]
+        own = contents[at : at + -(-len(window.data) // CONTENT_BLOCK)]
+        at += own.size
+        blocks = -(-(window.hi - window.lo) // CONTENT_BLOCK)
+        found[w] = PieceContent(tuple(own["newlines"][:blocks].tolist()), own["digest"].tobytes())
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vyre_dist.kernels.cuda.content import ContentSearch
 from vyre_dist.kernels.cuda.device import Device, open_device
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.programs import CudaPrograms
@@ -63,6 +64,7 @@ class DevicePack:
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
         spans = build_span_tables(compiled, self.tables, byte_filters)
         self._search = SpanSearch(self.device, tunables, spans) if spans.any else None
+        self._content = ContentSearch(self.device, tunables)
 
     @property
     def scratch_bytes(self) -> int:
@@ -71,4 +73,4 @@ class DevicePack:
 
     def lane(self, reserve_bytes: int = 0) -> Lane:
         """A lane, with room for arenas of so many bytes made at once."""
-        return Lane(self.programs, reserve_bytes, self._search)
+        return Lane(self.programs, reserve_bytes, self._search, self._content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.kernels.cuda.arenas import DeviceArena
+from vyre_dist.kernels.cuda.content import ContentSearch
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import landing_buffer
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
@@ -18,7 +20,7 @@ from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import SpanSearch
 from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.program.tunables import Tunables
-from vyre_dist.rows.layout import MATCH_DTYPE
+from vyre_dist.rows.layout import CONTENT_DTYPE, MATCH_DTYPE
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,14 +29,18 @@ class Lane:
     """Not thread-safe; one arena at a time."""
 
     def __init__(
-        self, programs: CudaPrograms, reserve_bytes: int, span_search: SpanSearch | None = None
+        self,
+        programs: CudaPrograms,
+        reserve_bytes: int,
+        span_search: SpanSearch | None = None,
+        content: ContentSearch | None = None,
     ) -> None:
         """`reserve_bytes`: room for arenas of this size is made at once. `span_search`: to search
-        for the rows' matches, too.
+        for the rows' matches, too. `content`: to look at pieces of documents, too.
         """
         import cupy
 
-        self._programs, self._span_search = programs, span_search
+        self._programs, self._span_search, self._content = programs, span_search, content
         self._arena = DeviceArena()
         if reserve_bytes:
             self._arena.reserve(reserve_bytes)
@@ -182,6 +188,7 @@ class Lane:
             sum(part.attempted_tiles for part in parts),
             sum(part.committed_tiles for part in parts),
             None if self._span_search is None else np.concatenate([part.matches for part in parts]),
+            contents=_joined([part.contents for part in parts]),
         )
 
     def release(self) -> None:
@@ -207,14 +214,26 @@ class Lane:
     def _search(self) -> None:
         if self._span_search is not None:
             self._span_search.launch(self._arena, self._space, self._stream)
+        if self._content is not None and self._arena.pieces:
+            self._content.launch(self._arena, self._space, self._stream)
 
     def _with_matches(self, rows: DeviceRows) -> DeviceRows:
-        if self._span_search is None:
-            return rows
-        return replace(
-            rows, matches=self._span_search.collect(self._space, rows.rows.size, self._stream)
-        )
+        """The rows with what `_search` finds."""
+        matches = contents = None
+        if self._span_search is not None:
+            matches = self._span_search.collect(self._space, rows.rows.size, self._stream)
+        if self._content is not None:
+            contents = np.empty(0, CONTENT_DTYPE)
+            if self._arena.pieces:
+                contents = self._content.collect(self._arena, self._space, self._stream)
+        return replace(rows, matches=matches, contents=contents)
 
     def wait(self) -> None:
         """Return when nothing is queued any more."""
         self._stream.synchronize()
+
+
+def _joined(parts: Sequence[npt.NDArray[np.void] | None]) -> npt.NDArray[np.void] | None:
+    """All of them behind each other; None where one is missing."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None

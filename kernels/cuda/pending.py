@@ -20,7 +20,8 @@ class DeviceRows:
     has to decide.
 
     `matches`: MATCH_DTYPE, one for each row, where they were searched for. `output`: what `rows` is
-    a view of, the counter tail behind them, as a fused program puts it out.
+    a view of, the counter tail behind them, as a fused program puts it out. `contents`:
+    CONTENT_DTYPE, of the blocks of the arena's pieces of documents; None where nobody has looked.
     """
 
     rows: npt.NDArray[np.void]
@@ -28,6 +29,7 @@ class DeviceRows:
     committed_tiles: int
     matches: npt.NDArray[np.void] | None = None
     output: npt.NDArray[np.uint8] | None = None
+    contents: npt.NDArray[np.void] | None = None
 
     @property
     def report(self) -> SpeculationReport:

@@ -26,7 +26,10 @@ from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.program.tunables import Tunables
-from vyre_dist.rows.layout import MATCH_DTYPE, ROW_DTYPE
+from vyre_dist.rows.layout import CONTENT_DTYPE, MATCH_DTYPE, ROW_DTYPE
+
+ANSWER_DTYPES = (ROW_DTYPE, MATCH_DTYPE, CONTENT_DTYPE)
+"""Of the arrays that an answer may have behind it, in order."""
 
 
 @dataclass(slots=True)
@@ -163,11 +166,12 @@ class RemoteLane:
             return self._rows()
 
     def _send_arena(self, what: str, arena: Arena) -> None:
-        name = ""
+        name, at = "", 0
         if arena.data.size:
             name, room = next(
                 (n, r) for n, r in self._rooms.items() if np.may_share_memory(r.array, arena.data)
             )
+            at = arena.data.ctypes.data - room.array.ctypes.data
             if not room.offered:
                 self._offer(name, room)
             while not room.known:
@@ -176,22 +180,24 @@ class RemoteLane:
         self._send(
             what,
             name,
+            at,
             arena.data.size,
             arena.starts.tobytes(),
             arena.ends.tobytes(),
             flags.tobytes(),
+            b"" if arena.owned is None else arena.owned.tobytes(),
         )
 
     def _rows(self) -> DeviceRows:
-        attempted, committed, arrays = self._receive("rows")
-        rows, *matches = [self._receive_bytes() for _ in range(arrays)]
-        return DeviceRows(
-            np.frombuffer(rows, ROW_DTYPE),
-            attempted,
-            committed,
-            # the reader marks some of them
-            np.frombuffer(bytearray(matches[0]), MATCH_DTYPE) if matches else None,
-        )
+        attempted, committed, present = self._receive("rows")
+        found = [
+            np.frombuffer(self._receive_bytes(), dtype) if is_there else None
+            for is_there, dtype in zip(present, ANSWER_DTYPES, strict=True)
+        ]
+        rows, matches, contents = found
+        if rows is None:
+            raise WorkerUnusableError("the process that owns the GPU answered without rows")
+        return DeviceRows(rows, attempted, committed, matches, contents=contents)
 
     def _send(self, *message: Any) -> None:
         connection = self._open()

@@ -159,14 +159,14 @@ class GpuService:
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
         else:
-            arrays = [found.rows] if found.matches is None else [found.rows, found.matches]
+            arrays = (found.rows, found.matches, found.contents)
             self._answer(
                 client,
                 "rows",
                 found.attempted_tiles,
                 found.committed_tiles,
-                len(arrays),
-                arrays=arrays,
+                [array is not None for array in arrays],
+                arrays=[array for array in arrays if array is not None],
             )
 
     def _answer(
@@ -198,9 +198,17 @@ class GpuService:
 
 
 def _arena(
-    client: _Client, name: str, size: int, starts: bytes, ends: bytes, flags: bytes
+    client: _Client,
+    name: str,
+    at: int,
+    size: int,
+    starts: bytes,
+    ends: bytes,
+    flags: bytes,
+    owned: bytes,
 ) -> Arena:
     edges = np.frombuffer(flags, np.uint8)
     low, high = np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64)
-    data = client.rooms[name].array[:size] if size else np.empty(0, np.uint8)
-    return Arena(data, low, high, edges & 1 != 0, edges & 2 != 0)
+    data = client.rooms[name].array[at : at + size] if size else np.empty(0, np.uint8)
+    own = np.frombuffer(owned, np.int64).reshape(-1, 2) if owned else None
+    return Arena(data, low, high, edges & 1 != 0, edges & 2 != 0, own)

@@ -16,10 +16,11 @@ constexpr u32 FIRST_AHEAD = 192;
 constexpr int MAX_GROUP_OFFSETS = 6;
 
 // Of a Match: the host has to search; there is one; there is one, and its secret is not worth
-// reporting.
+// reporting; there is none that starts where its piece owns starts.
 constexpr u32 OPEN = 0;
 constexpr u32 FOUND = 1;
 constexpr u32 FILTERED = 2;
+constexpr u32 FOREIGN = 3;
 
 constexpr i32 NO_GROUP = -1;  // took no part
 constexpr i32 NO_SUCH_GROUP = -2;  // the rule has no such group
@@ -187,18 +188,42 @@ struct Search {
   }
 };
 
-// The match through `position`; called by a whole warp, whose lane 0 gets it.
-__device__ inline Match search_row(const SpanTables& tables, const SpanRule& rule, const u8* data, u64 starts, u64 ends,
+// What is searched of one document: bytes [start, end), and where matches may start, [first, last).
+struct Owned {
+  u64 start;
+  u64 end;
+  u64 first;
+  u64 last;
+  bool at_start;  // the document begins at `start`
+  bool at_end;
+};
+
+__device__ inline Owned owned_by(const Bounds& bounds, const Bounds* owned, u32 document) {
+  const u64 start = bounds.start & ~AT_EDGE, end = bounds.end & ~AT_EDGE;
+  const bool at_start = bounds.start & AT_EDGE, at_end = bounds.end & AT_EDGE;
+  if (!owned) return {start, end, start, end + 1, at_start, at_end};
+  return {start, end, owned[document].start, owned[document].end + at_end, at_start, at_end};
+}
+
+// The match through `position`; called by a whole warp, whose lane 0 gets it. A piece's matches are
+// those of a chain that begins where its own starts do.
+__device__ inline Match search_row(const SpanTables& tables, const SpanRule& rule, const u8* data, const Owned& own,
                                    u64 position, u32* visited, uint2* stack) {
   const u32 lane = threadIdx.x & 31;
-  const u64 before = position - starts, after = ends - position;
-  const u32 pivot = before < rule.back ? u32(before) : rule.back;
   Match match = {0, 0, 0, OPEN, {NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP}};
-  Search search{tables, rule, data + (position - pivot), pivot == before, 0, false, visited, stack, 0, {}};
+  const u64 before = position - own.first, after = own.end - position;
+  const u32 pivot = position >= own.first && before < rule.back ? u32(before) : rule.back;
+  if (position < own.first || position - pivot >= own.last) {
+    match.status = FOREIGN;
+    return match;
+  }
+  const bool from_first = pivot == before;
+  Search search{tables, rule, data + (position - pivot), from_first && own.at_start && own.first == own.start, 0, false, visited, stack, 0, {}};
   for (u32 look = 0; look < 2; ++look) {
     const u32 ahead = look || rule.ahead < FIRST_AHEAD ? rule.ahead : FIRST_AHEAD;
-    search.limit_is_end = after <= ahead;
-    search.limit = pivot + (search.limit_is_end ? u32(after) : ahead);
+    search.limit_is_end = own.at_end && after <= ahead;
+    // what follows the last byte of a piece is not known: it is looked at as context only
+    search.limit = pivot + (search.limit_is_end ? u32(after) : after <= ahead ? u32(after) - 1 : ahead);
     search.steps = 0;
     u32 outcome, pos = 0, first = 0;
     bool first_known = false;
@@ -218,10 +243,13 @@ __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rul
             match.first_back = pivot - first;
             match.start_back = pivot - start;
             match.length = end - start;
-            match.status = search.filtered(start, end) ? FILTERED : FOUND;
+            match.status = position - pivot + start >= own.last ? FOREIGN : search.filtered(start, end) ? FILTERED : FOUND;
             for (u32 i = 0; i < 2 * rule.groups; ++i)
               match.group_offsets[i] = search.group_offsets[i] < 0 ? NO_GROUP : search.group_offsets[i] - i32(start);
           }
+        } else if (outcome == Search::NONE && from_first && !(own.at_start && own.at_end && own.first == own.start)) {
+          // the chain was followed from its beginning: the match that the row is of begins before it
+          match.status = FOREIGN;
         }
       }
       outcome = __shfl_sync(0xFFFFFFFFu, outcome, 0);
@@ -233,7 +261,8 @@ __device__ inline Match search_row(const SpanTables& tables, const SpanRule& rul
 }
 
 template <int THREADS>
-__device__ void spans(const SpanTables& tables, const Stretch& arena, const Output& output, Match* matches) {
+__device__ void spans(const SpanTables& tables, const Stretch& arena, const Output& output, const Bounds* owned,
+                      Match* matches) {
   const u64 wanted = output.counts[0];
   const u32 count = wanted < output.capacity ? u32(wanted) : output.capacity;
   const u32 warps = gridDim.x * (THREADS / 32), warp = (blockIdx.x * THREADS + threadIdx.x) / 32;
@@ -244,8 +273,8 @@ __device__ void spans(const SpanTables& tables, const Stretch& arena, const Outp
     Match match = {0, 0, 0, OPEN, {NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP, NO_SUCH_GROUP}};
     if (!(row.rule & HOST) && tables.rules[row.rule].program != NOT_STORED) {
       const Bounds d = arena.bounds[row.document];
-      if (d.start & d.end & AT_EDGE)  // the document is whole
-        match = search_row(tables, tables.rules[row.rule], arena.data, d.start & ~AT_EDGE, d.end & ~AT_EDGE, row.position, visited, stack);
+      if (owned || d.start & d.end & AT_EDGE)
+        match = search_row(tables, tables.rules[row.rule], arena.data, owned_by(d, owned, row.document), row.position, visited, stack);
     }
     if ((threadIdx.x & 31) == 0) matches[i] = match;
     __syncwarp();

@@ -23,11 +23,12 @@ _BLOCKS_PER_SM = 2
 
 
 def instance(tunables: Tunables) -> Instance:  # noqa: ARG001 (one signature for all)
-    """(SpanTables, Stretch of the whole arena, Output, matches)."""
+    """(SpanTables, Stretch of the whole arena, Output, what documents own, matches)."""
     parameters = (
         "const __grid_constant__ vyre::SpanTables tables",
         STRETCH,
         OUTPUT,
+        "const vyre::Bounds* owned",
         "vyre::Match* matches",
     )
     return Instance.of("spans", (_THREADS,), parameters, blocks_per_sm=_BLOCKS_PER_SM)
@@ -67,7 +68,8 @@ class SpanSearch:
         struct = self._struct.copy()
         scratch, matches = self.reserve(space)
         struct["scratch"] = pointer(scratch)
-        self._kernel(stream, struct, arena.whole(), space.latest, pointer(matches))
+        owned = np.uint64(arena.index_address("owned"))
+        self._kernel(stream, struct, arena.whole(), space.latest, owned, pointer(matches))
 
     @staticmethod
     def collect(space: Workspace, count: int, stream: Any) -> npt.NDArray[np.void]:

@@ -82,6 +82,13 @@ STRETCH_DTYPE = np.dtype(
         ("page_documents", "<u8"),
     ]
 )
+PIECE_DTYPE = np.dtype(
+    [
+        *((name, "<u8") for name in ("begin", "end", "first", "last")),
+        ("block", "<u4"),
+        ("unused", "<u4", (3,)),
+    ]
+)
 LISTS_DTYPE = np.dtype(
     [("items", "<u8"), ("lengths", "<u8"), ("capacity", "<u4"), ("parts", "<u4")]
 )

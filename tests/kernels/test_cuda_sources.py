@@ -14,7 +14,17 @@ from gpu_support import TUNABLES
 
 from vyre_dist.compiler import span_program
 from vyre_dist.compiler.runners import BIT_PARALLEL_STEPS
-from vyre_dist.kernels.cuda import compact, everywhere, prefilter, probe, scan, spans, structs, walk
+from vyre_dist.kernels.cuda import (
+    compact,
+    content,
+    everywhere,
+    prefilter,
+    probe,
+    scan,
+    spans,
+    structs,
+    walk,
+)
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import (
     KernelCompileError,
@@ -42,6 +52,8 @@ STRUCTS = {
     "Stretch": structs.STRETCH_DTYPE,
     "Output": structs.OUTPUT_DTYPE,
     "Match": layout.MATCH_DTYPE,
+    "Piece": structs.PIECE_DTYPE,
+    "Content": layout.CONTENT_DTYPE,
     "SpanTables": structs.SPAN_TABLES_DTYPE,
     "SpanRule": SPAN_RULE_DTYPE,
     "Instruction": INSTRUCTION_DTYPE,
@@ -66,6 +78,7 @@ def instances(tunables: Tunables) -> list[Instance]:
         everywhere.instance(tunables),
         walk.instance(tunables),
         spans.instance(tunables),
+        content.instance(tunables),
     ]
 
 
@@ -123,6 +136,8 @@ def test_structs_are_numpys() -> None:
         "OPEN",
         "FOUND",
         "FILTERED",
+        "FOREIGN",
+        "CONTENT_BLOCK",
         "NO_GROUP",
         "NO_SUCH_GROUP",
         "MAX_GROUP_OFFSETS",
@@ -134,7 +149,7 @@ def test_structs_are_numpys() -> None:
     checks += [
         f"static_assert(vyre::OP_{op.name} == {op.value}u);" for op in Op if op is not Op.MATCH
     ]
-    source = '#include "spans.cuh"\n' + "\n".join(checks)
+    source = '#include "spans.cuh"\n#include "content.cuh"\n' + "\n".join(checks)
     assert len(checks) > 60
     compile_cubin("structs", source, "sm_90", ArtifactCache(None))
 

@@ -36,6 +36,8 @@ class Arena:
     `data` uint8 [n]; document i is `data[starts[i] : ends[i]]`. `starts`, `ends` int64 [documents].
     `at_start`, `at_end` bool [documents]: whether the document begins (ends) where its stretch
     does. Where it does not, the bytes beyond are unknown, and what depends on them is left open.
+    `owned` int64 [documents, 2]: where the matches that are asked for may start, from and below
+    positions of `data`; None: anywhere, all documents are whole.
 
     Every document begins at an even position. A window may begin one byte before a match, but only
     if the match begins at an odd position; so that byte is the document's own.
@@ -51,6 +53,7 @@ class Arena:
     ends: Positions
     at_start: Flags
     at_end: Flags
+    owned: Positions | None = None
 
     def __post_init__(self) -> None:
         starts, ends, count = self.starts, self.ends, self.starts.size
@@ -121,6 +124,14 @@ class Arena:
         """How many documents there are."""
         return int(self.starts.size)
 
+    @property
+    def pieces(self) -> Flags:
+        """bool [documents]: those of which not all is here, or not all is owned."""
+        if self.owned is None:
+            return np.zeros(self.documents, bool)
+        pieces: Flags = ~(self.at_start & self.at_end) | (self.owned[:, 0] != self.starts)
+        return pieces
+
     def part(self, low: int, high: int) -> Arena:
         """The documents [low, high) as an arena that begins with the first; nothing is copied."""
         begin, end = (int(self.starts[low]), int(self.ends[high - 1])) if low < high else (0, 0)
@@ -131,6 +142,7 @@ class Arena:
             self.ends[own] - begin,
             self.at_start[own],
             self.at_end[own],
+            None if self.owned is None else self.owned[own] - begin,
         )
 
     def document_at(self, positions: Positions) -> Positions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vyre_dist.engine.content import digest_of
+from vyre_dist.engine.content import digest_of, digest_of_blocks
 from vyre_dist.engine.lines import last_newline, newline_counts
 from vyre_dist.engine.piece_findings import PieceFindings
 from vyre_dist.engine.salvage import keep
@@ -12,6 +12,7 @@ from vyre_dist.engine.tasks import PartResult, Piece
 from vyre_dist.extract import DROPPED, Span, Window
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import encode_spans
+from vyre_dist.kernels.dispatch_outcome import PieceContent
 
 
 class Batch:
@@ -42,11 +43,15 @@ class Batch:
 
 
 def part_of(
-    piece: Piece, window: Window, found: PieceFindings, overruns: Mapping[int, Overrun]
+    piece: Piece,
+    window: Window,
+    found: PieceFindings,
+    overruns: Mapping[int, Overrun],
+    content: PieceContent | None = None,
 ) -> PartResult:
     """A piece's result: spans in document coordinates, findings kept, matches that may go on.
 
-    `overruns`: by number, of the rules without a widest match.
+    `overruns`: by number, of the rules without a widest match. `content`: see findings_of_piece.
     """
     data, base = window.data, window.base
     spans = list(found.spans)
@@ -68,6 +73,6 @@ def part_of(
         piece.end,
         tuple(found.newlines),
         encode_spans({0: spans}, base),
-        digest_of(data),
+        digest_of(data) if content is None else digest_of_blocks(len(data), content.block_digests),
         kept,
     )

@@ -15,6 +15,7 @@ from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
 from vyre_dist.engine.tasks import FindingRow, Piece
 from vyre_dist.extract import DROPPED, REJECTED, Span, Window
+from vyre_dist.kernels.dispatch_outcome import PieceContent
 from vyre_dist.metrics import Metrics
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
@@ -38,10 +39,17 @@ def findings_of_piece(
     window: Window,
     spans: list[Span],
     seen: Mapping[int, Mapping[int, Groups]] | None,
+    content: PieceContent | None = None,
 ) -> PieceFindings:
-    """The piece's own findings among `spans`, which count from the window's first byte."""
+    """The piece's own findings among `spans`, which count from the window's first byte.
+
+    `content`: what the backend has seen of the piece; None: it has not looked.
+    """
     data = window.data
-    newlines = newline_counts(data, window.lo, window.hi)
+    if content is None:
+        newlines = newline_counts(data, window.lo, window.hi)
+    else:
+        newlines = list(content.newlines)
     if not spans:
         return PieceFindings([], spans, newlines)
     # a view is of much memory, of which little is asked for

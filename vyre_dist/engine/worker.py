@@ -238,8 +238,11 @@ class ScanEngine:
                 windows[w],
                 outcome.spans.get(w, []),
                 outcome.groups.get(w),
+                outcome.contents.get(w),
             )
-            result.parts.append(part_of(piece, windows[w], found, self._overruns))
+            result.parts.append(
+                part_of(piece, windows[w], found, self._overruns, outcome.contents.get(w))
+            )
         for w, spans in outcome.spans.items():
             if w not in batch.partial:
                 document = BytesDocument(bytes(windows[w].data), batch.paths[w])

@@ -17,8 +17,10 @@ HOST = 0x8000_0000
 MAX_GROUP_OFFSETS = 6
 """Starts and ends of groups that a match has room for."""
 
-OPEN, FOUND, FILTERED = 0, 1, 2
-"""Status of a match: the host has to search; found; found, and a filter drops it."""
+OPEN, FOUND, FILTERED, FOREIGN = 0, 1, 2, 3
+"""Status of a match: the host has to search; found; found, and a filter drops it; none that starts
+where its piece of a document owns starts.
+"""
 
 NO_GROUP, NO_SUCH_GROUP = -1, -2
 """In the place of a group's start and end: it took no part in the match; the regex has no such
@@ -47,9 +49,19 @@ SETTLED_DTYPE = np.dtype(
         ("rule", "<u4"),
         ("start", "<i8"),
         ("length", "<u4"),
+        ("rejected", "<u4"),
         ("group_offsets", "<i4", (MAX_GROUP_OFFSETS,)),
     ]
 )
-"""A match that stands. `document`: as the rows count them. `start`: in the arena. `group_offsets`:
-from there.
+"""A match that stands. `document`: as the rows count them. `start`: in the arena. `rejected`: 1 of
+one that a filter drops, which has a place in its piece's chain of matches. `group_offsets`: from
+the start.
+"""
+
+CONTENT_BLOCK = 1 << 16
+"""Bytes of a piece whose newlines are counted together, and which have digests together."""
+
+CONTENT_DTYPE = np.dtype([("digest", "<u8", (2,)), ("newlines", "<u4"), ("unused", "<u4")])
+"""What one block of a piece holds. Newlines count from the first start that the piece owns, digests
+from its first byte (engine/content.py).
 """

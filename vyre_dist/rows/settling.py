@@ -11,6 +11,9 @@ that each search came upon is one of them:
   the chain first, by (a) and (b), and goes on from its end as the chain does.
 
 Where that does not hold, or a search was given up, the host searches.
+
+A piece of a document has a chain of its own, which begins where its own starts do. What is foreign
+to it is left out.
 """
 
 from __future__ import annotations
@@ -20,19 +23,26 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vyre_dist.rows.layout import FOUND, HOST, NO_SUCH_GROUP, OPEN, SETTLED_DTYPE
+from vyre_dist.rows.layout import FILTERED, FOREIGN, HOST, NO_SUCH_GROUP, OPEN, SETTLED_DTYPE
 from vyre_dist.rules.finder import Groups
 
 _KEY_BITS = 40  # more than an arena has bytes
 
 
 def settle(
-    rows: npt.NDArray[np.void], matches: npt.NDArray[np.void]
+    rows: npt.NDArray[np.void],
+    matches: npt.NDArray[np.void],
+    pieces: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """(rows at which the host has to search, SETTLED_DTYPE: matches that stand, unfiltered).
+    """(rows at which the host has to search, SETTLED_DTYPE: matches that stand).
 
-    `rows`: ROW_DTYPE, all of whole documents; `matches`: MATCH_DTYPE, one for each.
+    `rows`: ROW_DTYPE; `matches`: MATCH_DTYPE, one for each. `pieces` bool [documents]: those that
+    are pieces, whose chains are joined with others'; None: none is. Matches that a filter drops are
+    among those of pieces only.
     """
+    own_rows = matches["status"] != FOREIGN
+    if not own_rows.all():
+        rows, matches = rows[own_rows], matches[own_rows]
     if not rows.size:
         return rows, np.empty(0, SETTLED_DTYPE)
     rules = rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
@@ -52,13 +62,16 @@ def settle(
     wanted = group << _KEY_BITS | firsts
     at = np.minimum(np.searchsorted(keys[own], wanted), own.size - 1)
     open_groups[group[keys[own][at] != wanted]] = True
-    kept = own[~open_groups[group[own]] & (matches["status"][own] == FOUND)]
+    rejected = matches["status"] == FILTERED
+    wanted_ones = ~rejected if pieces is None else ~rejected | pieces[rows["document"]]
+    kept = own[~open_groups[group[own]] & wanted_ones[own]]
     settled = np.empty(kept.size, SETTLED_DTYPE)
     settled["document"], settled["rule"], settled["start"] = (
         rows["document"][kept],
         rules[kept],
         starts[kept],
     )
+    settled["rejected"] = rejected[kept]
     for name in ("length", "group_offsets"):
         settled[name] = matches[name][kept]
     return rows[open_groups[group]], settled

@@ -84,7 +84,7 @@ class Extractor:
             for number in sorted({*searches, *job.settled["document"].tolist()})
         }
         offsets = job.settled["start"] - starts[job.settled["document"]]
-        for (number, index, _, length, group_offsets), start in zip(
+        for (number, index, _, length, _, group_offsets), start in zip(
             job.settled.tolist(), offsets.tolist(), strict=True
         ):
             documents[number].add(self.indices[index], start, length, group_offsets)
