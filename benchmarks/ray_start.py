@@ -13,6 +13,7 @@ benchmarks/results/ray_start.jsonl with --record.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,32 @@ def free_ports(number: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
+
+
+@contextlib.contextmanager
+def running_head(folder: Path, gpus: int | None, cpus: int | None = None) -> Iterator[str]:
+    """The address of a cluster of this machine, which ends behind it; `folder`: a short path.
+
+    `gpus`, `cpus`: so many of them, also where there are fewer; None: what Ray finds.
+    """
+    port, client = free_ports(2)
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    command += ["--port", str(port), "--temp-dir", str(folder / "ray")]
+    command += ["--ray-client-server-port", str(client), "--include-dashboard", "false"]
+    for option, number in (("--num-gpus", gpus), ("--num-cpus", cpus)):
+        command += [] if number is None else [option, str(number)]
+    with (folder / "log").open("wb") as log:
+        head = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        end = time.monotonic() + START_SECONDS
+        while b"runtime started" not in (folder / "log").read_bytes():
+            if time.monotonic() > end or head.poll() is not None:
+                raise SystemExit(f"no cluster came up\n{(folder / 'log').read_text()[-4000:]}")
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        head.terminate()
+        head.wait(60)
 
 
 def scan(address: str, folder: Path, backend: str) -> tuple[float, dict[str, Any]]:
@@ -90,34 +118,12 @@ def main() -> None:
     )
     args = parser.parse_args()
     os.environ |= ENVIRONMENT
-    ray = [sys.executable, "-P", "-m", "ray.scripts.scripts"]
     # a socket's path has room for 107 bytes, and Ray's part of it is long
     with tempfile.TemporaryDirectory(prefix="vr", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         (folder / "text").write_text(TEXT)
-        port, client = free_ports(2)
-        command = [
-            *ray,
-            "start",
-            "--head",
-            "--block",
-            "--port",
-            str(port),
-            "--temp-dir",
-            str(folder / "ray"),
-        ]
-        command += ["--ray-client-server-port", str(client), "--include-dashboard", "false"]
-        for option, number in (("--num-gpus", args.gpus), ("--num-cpus", args.cpus)):
-            command += [] if number is None else [option, str(number)]
-        log = (folder / "log").open("wb")
-        head = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-        try:
-            address, end = f"127.0.0.1:{port}", time.monotonic() + START_SECONDS
-            while b"runtime started" not in (folder / "log").read_bytes():
-                if time.monotonic() > end or head.poll() is not None:
-                    raise SystemExit(f"no cluster came up\n{(folder / 'log').read_text()[-4000:]}")
-                time.sleep(0.2)
-            times, report = [], {}
+        times, report = [], {}
+        with running_head(folder, args.gpus, args.cpus) as address:
             for _ in range(1 + args.rounds):
                 seconds, report = scan(address, folder, args.backend)
                 times.append(seconds)
@@ -125,9 +131,6 @@ def main() -> None:
                     f"  {seconds:6.2f} s, of which {report['seconds']:.2f} s from plan to end",
                     flush=True,
                 )
-        finally:
-            head.terminate()
-            head.wait(60)
     if report["findings"] != 100:
         raise SystemExit(f"{report['findings']} findings, not 100")
     median = statistics.median(times[1:])

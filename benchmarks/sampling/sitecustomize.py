@@ -1,0 +1,118 @@
+"""Samples where a Python process, and all that it starts and forks, spends its time.
+
+Python imports this at its start where the folder is in PYTHONPATH. With STACK_SAMPLES=FOLDER a
+thread looks at all other threads' stacks 100 times a second, and writes what it has seen to a file
+for each process, once a second and at the end. Each look counts with the time since the one before
+it: a call that keeps the interpreter's lock for long is seen when it lets go, and then with all of
+its time. Beside it stands the processor time that the thread used meanwhile.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+INTERVAL = 0.01
+WRITE_SECONDS = 1.0
+_DEEPEST = 60
+
+
+class _Sampler(threading.Thread):
+    def __init__(self, folder: str, forked: bool) -> None:
+        super().__init__(name="stack samples", daemon=True)
+        self._folder, self._forked = folder, forked
+        self._began = time.monotonic()
+        self._seen: dict[str, list[float]] = {}
+        self._used: dict[int, float] = {}
+
+    def run(self) -> None:
+        # those are for the process's own threads
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        last = written = time.monotonic()
+        while True:
+            time.sleep(INTERVAL)
+            now = time.monotonic()
+            self._look(now - last)
+            last = now
+            if now - written > WRITE_SECONDS:
+                self.write()
+                written = now
+
+    def _look(self, passed: float) -> None:
+        own = threading.get_ident()
+        names = {each.ident: each.name for each in threading.enumerate()}
+        for thread, frame in sys._current_frames().items():
+            if thread == own:
+                continue
+            try:
+                clock = time.pthread_getcpuclockid(thread)
+                used = time.clock_gettime(clock)
+            except (OSError, OverflowError):
+                continue  # it has ended meanwhile
+            stack = f"{names.get(thread, 'other thread')};{_stack(frame)}"
+            counts = self._seen.setdefault(stack, [0.0, 0.0])
+            counts[0] += passed
+            counts[1] += used - self._used.get(thread, used)
+            self._used[thread] = used
+
+    def write(self) -> None:
+        """What has been seen so far, in place of what was written before."""
+        times = os.times()
+        facts = {
+            "role": _role(self._forked),
+            "pid": os.getpid(),
+            "seconds": time.monotonic() - self._began,
+            "processor seconds": times.user + times.system,
+            "stacks": dict(self._seen),
+        }
+        path = os.path.join(self._folder, f"{os.getpid()}.json")
+        with open(f"{path}.new", "w") as file:
+            json.dump(facts, file)
+        os.replace(f"{path}.new", path)
+
+
+def _stack(frame: FrameType | None) -> str:
+    """Outermost first, each as `folder/file.py:function:line`."""
+    names = []
+    while frame is not None and len(names) < _DEEPEST:
+        code = frame.f_code
+        file = "/".join(code.co_filename.rsplit("/", 2)[-2:])
+        names.append(f"{file}:{code.co_name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return ";".join(reversed(names))
+
+
+def _role(forked: bool) -> str:
+    """What this process is, by its name and the words that it was started with."""
+    processes = sys.modules.get("multiprocessing.process")
+    name = processes.current_process().name if processes else "MainProcess"
+    words = " ".join(sys.orig_argv)
+    if name != "MainProcess":
+        return "".join(letter for letter in name if not letter.isdigit()).rstrip("-:")
+    if "fork_server" in words:
+        return "worker" if forked else "fork server"
+    if "default_worker" in words:
+        return "Ray worker"
+    if "ray.scripts" in words or "/ray/" in words:
+        return "Ray's own"
+    return "forked command" if forked else "command"
+
+
+def _start(forked: bool) -> None:
+    global _sampler
+    _sampler = _Sampler(os.environ["STACK_SAMPLES"], forked)
+    _sampler.start()
+
+
+_sampler: _Sampler | None = None
+
+if os.environ.get("STACK_SAMPLES"):
+    _start(False)
+    os.register_at_fork(after_in_child=lambda: _start(True))
+    atexit.register(lambda: _sampler and _sampler.write())
