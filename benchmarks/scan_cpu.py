@@ -88,7 +88,7 @@ def in_processes(
 def build_harness(folder: Path) -> Path | None:
     """The C peer, if it can be built here."""
     compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None or not Path("/usr/include/hs/hs.h").exists():
+    if compiler is None:
         return None
     binary = folder / "harness"
     source = HERE / "peers" / "hyperscan_harness.c"
