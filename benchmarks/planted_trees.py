@@ -19,11 +19,12 @@ import random
 import re
 import string
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
 
 from corpus import read_sample, shuffled_paths
 
@@ -33,6 +34,7 @@ FOLDER_FILES = 50
 SPREAD = 1.2
 """Of the sizes of small files: log-normal, as those of source trees are."""
 LEAST_BYTES, MOST_MEANS = 64, 64
+LONG_BYTES = 2048
 SECRETS = 97
 ROUNDS = 20
 SEAM_BYTES = 1 << 20
@@ -53,6 +55,7 @@ _FORMS = (
     (("xoxb-", string.digits, 11), ("-", string.digits, 12), ("-", _LETTERS, 24)),
 )
 
+Result = TypeVar("Result")
 Place = tuple[str, int, int]
 """(rule, start, end) of what must be found in a file."""
 
@@ -155,12 +158,10 @@ class Corpus:
             made.path(low).parent.mkdir(parents=True)
         step = 1 if kind.file_bytes > 1 << 20 else 4 * FOLDER_FILES
         ranges = [(low, min(count, low + step)) for low in range(0, count, step)]
-        with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-            tasks = [pool.submit(self._write_range, made, *each) for each in ranges]
-            for task in tasks:
-                for length, places in task.result():
-                    made.sizes.append(length)
-                    made.places.append(places)
+        for written in in_processes(lambda each: self._write_range(made, *each), ranges, processes):
+            for length, places in written:
+                made.sizes.append(length)
+                made.places.append(places)
         return made
 
     def _write_range(
@@ -183,32 +184,35 @@ class Corpus:
         if kind.spread and number:
             size = int(rng.lognormvariate(math.log(size) - SPREAD**2 / 2, SPREAD))
             size = max(LEAST_BYTES, min(MOST_MEANS * kind.file_bytes, size))
-        place, written = self._line_start(rng.randrange(len(self.text))), 0
+        place, written = self._to_break(0, rng.randrange(len(self.text))), 0
         parts: list[bytes | memoryview] = []
         places: list[Place] = []
         # the first file of every kind has one, so that a tree of one file has a finding
-        due = 0 if number == 0 else rng.expovariate(1 / self._every)
-        while written + due < size:
-            end = self._line_start(place + int(due))
-            secret = rng.choice(self.secrets)
-            rounds = int(due) // len(self.text)
-            length = rounds * len(self.text) + (end - place) % len(self.text)
-            if written + length + len(secret.line) > size:
-                break
-            parts += self._stretch(place, length)
+        due = 0 if number == 0 else int(rng.expovariate(1 / self._every))
+        while written < size:
+            length = self._to_break(place, min(due, size - written))
+            parts += self._stretch(place % len(self.text), length)
             written += length
-            parts.append(secret.line)
-            places += [(r, written + start, written + stop) for r, start, stop in secret.places]
-            written += len(secret.line)
-            place = end
-            due = rng.expovariate(1 / self._every)
-        parts += self._stretch(place, size - written)
+            place += length
+            if written < size:
+                secret = rng.choice(self.secrets)
+                parts.append(secret.line)
+                places += [(r, written + start, written + stop) for r, start, stop in secret.places]
+                written += len(secret.line)
+                due = int(rng.expovariate(1 / self._every))
         return parts, tuple(places)
 
-    def _line_start(self, place: int) -> int:
-        """Of the next line: the text ends with one."""
-        place %= len(self.text)
-        return (self.text.index(b"\n", place) + 1) % len(self.text)
+    def _to_break(self, place: int, least: int) -> int:
+        """The bytes from `place` to behind an empty line, `least` at least; to the next line where
+        the text has no empty one for long.
+
+        Elsewhere a cut could make a match out of what none was, as where a line says that it is
+        none. The text ends with an empty line.
+        """
+        start = (place + least) % len(self.text)
+        found = self.text.find(b"\n\n", start, start + LONG_BYTES)
+        end = found + 2 if found >= 0 else self.text.index(b"\n", start) + 1
+        return least + end - start
 
     def _stretch(self, place: int, length: int) -> Iterator[memoryview]:
         whole = memoryview(self.text)
@@ -223,20 +227,50 @@ def link_tree(made: Distinct, files: int, tree: Path, processes: int) -> Path:
     """A tree of so many files, all of them links; kept where it is there already."""
     if tree.exists():
         return tree
-    step = 100 * FOLDER_FILES
-    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-        ranges = [(low, min(files, low + step)) for low in range(0, files, step)]
-        for task in [pool.submit(_link_range, made, tree, *each) for each in ranges]:
-            task.result()
+    step = 20 * FOLDER_FILES
+    ranges = [(low, min(files, low + step)) for low in range(0, files, step)]
+    for _ in in_processes(lambda each: _link_range(made, tree, *each), ranges, processes):
+        pass
     return tree
 
 
 def _link_range(made: Distinct, tree: Path, low: int, high: int) -> None:
+    distinct = len(made.sizes)
     for number in range(low, high):
         path = tree / name_of(number)
-        if number == low or number % FOLDER_FILES == 0:
+        if number % FOLDER_FILES == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(made.path(number % len(made.sizes)), path)
+        os.link(made.path(number % distinct), path)
+
+
+def in_processes(
+    work: Callable[[tuple[int, int]], Result], ranges: list[tuple[int, int]], processes: int
+) -> Iterator[Result]:
+    """What `work` returns for each range, in their order; forked processes do every n-th."""
+    context = get_context("fork")
+    children, ends = [], []
+    for number in range(processes):
+        ours, theirs = context.Pipe(duplex=False)
+        share = ranges[number::processes]
+        child = context.Process(target=_work_through, args=(work, share, theirs), daemon=True)
+        child.start()
+        theirs.close()
+        children.append(child)
+        ends.append(ours)
+    for number in range(len(ranges)):
+        try:
+            yield ends[number % processes].recv()
+        except EOFError:
+            raise SystemExit("a process that makes files has ended (is there room?)") from None
+    for child in children:
+        child.join()
+
+
+def _work_through(
+    work: Callable[[tuple[int, int]], Result], share: list[tuple[int, int]], end: Connection
+) -> None:
+    for each in share:
+        end.send(work(each))
 
 
 def documents_of(text: str, megabytes: float) -> list[bytes]:

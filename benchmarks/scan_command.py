@@ -162,7 +162,8 @@ def visible_gpus() -> list[str]:
     """The GPUs that processes started here see, as CUDA_VISIBLE_DEVICES names them."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in named.split(",") if name]
-    return [str(number) for number in range(len(_nvidia_smi()))]
+    there = len(_nvidia_smi()) or len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return [str(number) for number in range(there)]
 
 
 def gpu_facts() -> dict[str, Any]:

@@ -36,7 +36,7 @@ def corpus(planted_trees: ModuleType, tmp_path: Path) -> Any:
     text = tmp_path / "text"
     text.mkdir()
     for number in range(40):
-        lines = (f"line {line} of {number}: nothing to see\n" for line in range(400))
+        lines = (f"line {line} of {number}: nothing to see\n\n" for line in range(400))
         (text / f"{number}.txt").write_text("".join(lines))
     (text / "loud.txt").write_text("key = AKIAZ5GMXQ3RKV7HWN2T\n")
     return planted_trees.Corpus(tmp_path, str(text), None, 1.0, EVERY)
