@@ -17,7 +17,9 @@ import math
 import os
 import random
 import re
+import shutil
 import string
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -241,6 +243,18 @@ def _link_range(made: Distinct, tree: Path, low: int, high: int) -> None:
         if number % FOLDER_FILES == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
         os.link(made.path(number % distinct), path)
+
+
+def remove_tree(tree: Path, processes: int) -> None:
+    """Millions of files are removed by several processes."""
+    parts = [str(part) for part in tree.glob("*")]
+    for _ in in_processes(
+        lambda each: subprocess.run(["rm", "-rf", *parts[slice(*each)]], check=True).returncode,
+        [(number, number + 1) for number in range(len(parts))],
+        processes,
+    ):
+        pass
+    shutil.rmtree(tree, ignore_errors=True)
 
 
 def in_processes(
