@@ -1,10 +1,12 @@
-"""Finding: one match of one rule that passed its pack's filters. The engine makes them, and sinks
-write them.
+"""Finding: one match of one rule that passed its pack's filters; and many of them as columns. The
+engine makes them, and sinks write them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,99 @@ class Finding:
     end_line: int = 0
     start_column_utf16: int = 0
     end_column_utf16: int = 0
+
+
+class ReportedRule(NamedTuple):
+    """What a finding says of its rule."""
+
+    id: str
+    description: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindingBatch(Sequence[Finding]):
+    """Findings as columns, each as long as the others; as a sequence, it makes each Finding when it
+    is asked for.
+
+    `rule`: the number of each one's among `rules`. `secret_id`: None where there is no SecretKey.
+    The other columns are Finding's fields.
+    """
+
+    rules: Sequence[ReportedRule]
+    rule: Sequence[int]
+    path: Sequence[str]
+    start: Sequence[int]
+    end: Sequence[int]
+    line: Sequence[int]
+    column: Sequence[int]
+    match: Sequence[bytes]
+    secret: Sequence[bytes]
+    groups: Sequence[tuple[bytes | None, ...]]
+    entropy: Sequence[float]
+    fingerprint: Sequence[str]
+    secret_id: Sequence[str | None] | None
+    end_line: Sequence[int]
+    start_column_utf16: Sequence[int]
+    end_column_utf16: Sequence[int]
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> FindingBatch:
+        """`findings` as a batch."""
+        if isinstance(findings, FindingBatch):
+            return findings
+        numbers: dict[ReportedRule, int] = {}
+        rules = [ReportedRule(f.rule_id, f.description, f.tags) for f in findings]
+        ids = [f.secret_id for f in findings]
+        return cls(
+            rules=list(dict.fromkeys(rules)),
+            rule=[numbers.setdefault(rule, len(numbers)) for rule in rules],
+            path=[f.path for f in findings],
+            start=[f.start for f in findings],
+            end=[f.end for f in findings],
+            line=[f.line for f in findings],
+            column=[f.column for f in findings],
+            match=[f.match for f in findings],
+            secret=[f.secret for f in findings],
+            groups=[f.groups for f in findings],
+            entropy=[f.entropy for f in findings],
+            fingerprint=[f.fingerprint for f in findings],
+            secret_id=ids if any(ids) else None,
+            end_line=[f.end_line for f in findings],
+            start_column_utf16=[f.start_column_utf16 for f in findings],
+            end_column_utf16=[f.end_column_utf16 for f in findings],
+        )
+
+    def __len__(self) -> int:
+        return len(self.rule)
+
+    @overload
+    def __getitem__(self, index: int) -> Finding: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Finding]: ...
+    def __getitem__(self, index: int | slice) -> Finding | list[Finding]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        rule = self.rules[self.rule[index]]
+        return Finding(
+            rule.id,
+            self.path[index],
+            self.start[index],
+            self.end[index],
+            self.line[index],
+            self.column[index],
+            self.match[index],
+            self.secret[index],
+            self.groups[index],
+            self.entropy[index],
+            rule.description,
+            rule.tags,
+            self.fingerprint[index],
+            None if self.secret_id is None else self.secret_id[index],
+            self.end_line[index],
+            self.start_column_utf16[index],
+            self.end_column_utf16[index],
+        )
+
+    def __iter__(self) -> Iterator[Finding]:
+        return map(self.__getitem__, range(len(self)))

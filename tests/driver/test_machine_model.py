@@ -24,6 +24,7 @@ from machine_fates import (
     rows_of,
     work,
 )
+from machine_steps import rows_emitted
 
 from vyre_dist.driver.events import (
     Abort,
@@ -47,11 +48,8 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
-from vyre_dist.engine.tasks import (
-    FindingRow,
-    Task,
-    TaskResult,
-)
+from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.tasks import Task, TaskResult
 
 STALL = 60.0
 
@@ -128,9 +126,9 @@ class Schedules(RuleBasedStateMachine):
             case PlanMore():
                 self.plan_owed += 1
                 assert self.plan_owed == 1
-            case Emit(rows):
-                assert rows
-                self.emitted += rows
+            case Emit(found) as emit:
+                assert found
+                self.emitted += rows_emitted(emit)
             case ReportProblem(document, _, detail):
                 assert detail
                 self.problems[document] += 1

@@ -9,6 +9,8 @@ import time
 
 import pytest
 from machine_steps import (
+    decoded,
+    found,
     names,
     planned,
     row,
@@ -21,7 +23,6 @@ from machine_steps import (
 )
 
 from vyre_dist.driver.events import (
-    Emit,
     Event,
     Finish,
     Forget,
@@ -35,13 +36,14 @@ from vyre_dist.driver.events import (
     WorkerReady,
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.tasks import (
     DocumentNote,
     DocumentProblem,
     LargeDocument,
     ScanTask,
     TaskResult,
-    path_row,
 )
 
 
@@ -59,8 +61,8 @@ def test_one_document_from_plan_to_finish() -> None:
     assert names(actions) == ["StartWorker", "PlanMore", "Submit", "PlanMore"]
     ((worker, task_id, task),) = tasks(actions)
     assert task == ScanTask((whole(0),))
-    done = TaskDone(worker, task_id, TaskResult(findings=[row(0)], documents=1, bytes=10))
-    assert machine.handle(done) == [Emit([row(0)]), Forget((0,)), Finish()]
+    done = TaskDone(worker, task_id, TaskResult(findings=found(row(0)), documents=1, bytes=10))
+    assert decoded(machine.handle(done)) == [[row(0)], Forget((0,)), Finish()]
     assert (machine.totals.documents, machine.totals.bytes, machine.totals.findings) == (1, 10, 1)
 
 
@@ -68,28 +70,21 @@ def test_findings_wait_for_the_shards_before_them() -> None:
     """What was done first is emitted second when it stands second."""
     machine, actions = planned(shard(whole(0)), shard(whole(1)), workers=2)
     first, second = tasks(actions)
-    assert machine.handle(TaskDone(second[0], second[1], TaskResult(findings=[row(1)]))) == []
-    last = machine.handle(TaskDone(first[0], first[1], TaskResult(findings=[row(0)])))
-    assert last == [Emit([row(0)]), Forget((0,)), Emit([row(1)]), Forget((1,)), Finish()]
+    assert machine.handle(TaskDone(second[0], second[1], TaskResult(findings=found(row(1))))) == []
+    last = machine.handle(TaskDone(first[0], first[1], TaskResult(findings=found(row(0)))))
+    assert decoded(last) == [[row(0)], Forget((0,)), [row(1)], Forget((1,)), Finish()]
 
 
-def test_rows_of_a_shard_are_sorted_by_document_start_and_rule() -> None:
-    """The order of findings is the documents', whatever the engine's."""
-    machine, actions = planned(shard(whole(0), whole(1)))
-    rows = [row(1, 5), row(0, 9, 0), row(0, 3, 8), row(0, 3, 2)]
-    (emit, *_) = machine.handle(TaskDone(0, tasks(actions)[0][1], TaskResult(findings=rows)))
-    assert emit == Emit([row(0, 3, 2), row(0, 3, 8), row(0, 9, 0), row(1, 5)])
-
-
-def test_what_a_path_alone_says_comes_first() -> None:
-    """A path rule's row leads its document, whatever number the rule has, as it does in a Scanner's
-    results.
+def test_blocks_of_a_shard_are_sorted_by_where_they_begin() -> None:
+    """By document, start and rule, whatever the order of the answers; what a path alone says leads
+    its document, whatever number the rule has.
     """
-    machine, actions = planned(shard(whole(0)))
-    own = path_row(0, 9)
-    rows = [row(0, 0, 2), own]
-    (emit, *_) = machine.handle(TaskDone(0, tasks(actions)[0][1], TaskResult(findings=rows)))
-    assert emit == Emit([own, row(0, 0, 2)])
+    machine, actions = planned(shard(whole(0), whole(1)))
+    rows = [[row(1, 5)], [row(0, 9, 0)], [row(0, 3, 8)], [row(0, 3, 2)], [path_row(0, 9)]]
+    blocks = [block for own in rows for block in found(*own).blocks]
+    result = TaskResult(findings=Findings(blocks=blocks))
+    (emitted, *_) = decoded(machine.handle(TaskDone(0, tasks(actions)[0][1], result)))
+    assert emitted == [path_row(0, 9), row(0, 3, 2), row(0, 3, 8), row(0, 9, 0), row(1, 5)]
 
 
 def test_tasks_go_to_the_workers_with_the_least_in_hand() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 from machine_steps import (
+    decoded,
+    found,
     kept,
     names,
     part,
     planned,
     row,
+    rows_emitted,
     shard,
     split,
     tasks,
@@ -23,6 +26,7 @@ from vyre_dist.driver.events import (
     TaskDone,
     TaskFailed,
 )
+from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.tasks import (
     DocumentProblem,
     Piece,
@@ -39,7 +43,9 @@ def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:
     pieces = split(25)
     machine, actions = planned(*[shard(p) for p in pieces], shard(whole(1)), workers=4)
     given = tasks(actions)
-    assert machine.handle(TaskDone(given[3][0], given[3][1], TaskResult(findings=[row(1)]))) == []
+    assert (
+        machine.handle(TaskDone(given[3][0], given[3][1], TaskResult(findings=found(row(1))))) == []
+    )
     for i in (2, 0):
         assert not tasks(
             machine.handle(TaskDone(given[i][0], given[i][1], TaskResult(parts=[part(pieces[i])])))
@@ -48,8 +54,10 @@ def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:
         machine.handle(TaskDone(given[1][0], given[1][1], TaskResult(parts=[part(pieces[1])])))
     )
     assert task == StitchTask(Piece(0, "big", 25, 0, 25), tuple(map(part, pieces)))
-    last = machine.handle(TaskDone(worker, task_id, TaskResult(findings=[row(0, 19)], documents=1)))
-    assert last == [Emit([row(0, 19)]), Forget((0,)), Emit([row(1)]), Forget((1,)), Finish()]
+    last = machine.handle(
+        TaskDone(worker, task_id, TaskResult(findings=found(row(0, 19)), documents=1))
+    )
+    assert decoded(last) == [[row(0, 19)], Forget((0,)), [row(1)], Forget((1,)), Finish()]
 
 
 def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
@@ -60,7 +68,7 @@ def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
     for fails in (False, True):
         machine, actions = planned(*map(shard, pieces), workers=2)
         (a, b) = tasks(actions)
-        first = TaskResult(findings=[row(0, 0, rule=5)], parts=[part(pieces[0])])
+        first = TaskResult(findings=found(path_row(0, 5)), parts=[part(pieces[0])])
         assert machine.handle(TaskDone(a[0], a[1], first)) == []
         if fails:
             problems = [DocumentProblem(0, "changed", "it shrank")]
@@ -70,9 +78,9 @@ def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
             ((worker, stitch, _),) = tasks(
                 machine.handle(TaskDone(b[0], b[1], TaskResult(parts=[part(pieces[1])])))
             )
-            rows = [row(0, 0, rule=9), row(0, 0, rule=2)]
-            actions = machine.handle(TaskDone(worker, stitch, TaskResult(findings=rows)))
-            assert actions[0] == Emit([row(0, 0, rule=2), row(0, 0, rule=5), row(0, 0, rule=9)])
+            rows = [row(0, 0, rule=2), row(0, 0, rule=9)]
+            actions = machine.handle(TaskDone(worker, stitch, TaskResult(findings=found(*rows))))
+            assert decoded(actions)[0] == [path_row(0, 5), *rows]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
@@ -85,13 +93,18 @@ def test_pieces_that_were_read_are_reported_of_a_document_that_fails(late: bool)
     a, b, c, d = tasks(actions)
     failing = [(b, TaskResult(problems=[DocumentProblem(0, "changed", "it shrank")]))]
     reading = [(a, TaskResult(parts=[kept(pieces[0])])), (c, TaskResult(parts=[kept(pieces[2])]))]
-    done = machine.handle(TaskDone(d[0], d[1], TaskResult(findings=[row(1)], documents=1)))
+    done = machine.handle(TaskDone(d[0], d[1], TaskResult(findings=found(row(1)), documents=1)))
     for (worker, task_id, _), result in failing + reading if late else reading + failing:
         done += machine.handle(TaskDone(worker, task_id, result))
-    emitted = [[(r.document, r.rule, r.start) for r in a.rows] for a in done if isinstance(a, Emit)]
+    emitted = [
+        [(r.document, r.rule, r.start) for r in rows_emitted(a)]
+        for a in done
+        if isinstance(a, Emit)
+    ]
     assert emitted == [[(0, 0, 3), (0, 0, 23)], [(1, 0, 0)]]
     assert [a.reason for a in done if isinstance(a, ReportProblem)] == ["changed"]
-    assert done[-1] == Finish() and machine.totals.findings == 3
+    # who reads the pieces' findings counts them
+    assert done[-1] == Finish() and machine.totals.findings == 1
 
 
 @pytest.mark.parametrize("fault", ["problem", "failure"])
@@ -117,7 +130,9 @@ def test_pieces_are_reported_of_a_document_that_cannot_be_joined(fault: str) -> 
         "changed" if fault == "problem" else "quarantined"
     ]
     assert [
-        [(r.document, r.rule, r.start) for r in a.rows] for a in actions if isinstance(a, Emit)
+        [(r.document, r.rule, r.start) for r in rows_emitted(a)]
+        for a in actions
+        if isinstance(a, Emit)
     ] == [[(0, 0, 3), (0, 0, 13)]]
     assert actions[-1] == Finish()
 

@@ -14,11 +14,11 @@ import pytest
 from vyre_dist import EngineConfig, RulePack, Scanner
 from vyre_dist.engine import ScanEngine
 from vyre_dist.engine.files import FileDocument
+from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.salvage import salvaged
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (
     DocumentProblem,
-    FindingRow,
     PartResult,
     Piece,
     ScanTask,

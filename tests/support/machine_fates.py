@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.finding_rows import FindingRow, path_row
 from vyre_dist.engine.tasks import (
     DocumentProblem,
-    FindingRow,
     FolderRun,
     LargeDocument,
     PartResult,
@@ -19,7 +20,6 @@ from vyre_dist.engine.tasks import (
     Task,
     TaskResult,
     count,
-    path_row,
 )
 from vyre_dist.sources import DocumentRef, FolderFiles
 
@@ -73,12 +73,14 @@ def rows_of(number: int, fate: Fate) -> list[FindingRow]:
 
 def work(task: Task, corpus: list[Fate]) -> TaskResult:
     """What an engine answers."""
-    result = TaskResult(fused=1, seconds=1.0)
+    result = TaskResult(fused=1, seconds=1.0, findings=Findings([f"rule-{i}" for i in range(9)]))
+    findings = result.findings
     if isinstance(task, StitchTask):
         assert [p.start for p in task.parts] == [*range(0, task.piece.size, SHARD_BYTES)]
         number = task.piece.document
         result.documents = 1
-        result.findings = [row for row in rows_of(number, corpus[number]) if row.rule != 7]
+        rows = [row for row in rows_of(number, corpus[number]) if row.line]
+        findings.add(f"d{number}", rows, numbered=False)
         return result
     pieces = pieces_of(task)
     for position, piece in enumerate(pieces):
@@ -95,16 +97,18 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
             stamp = Stamp(1, piece.document, 1)
             whole = Piece(piece.document, piece.path, fate.size, 0, fate.size, None, stamp)
             result.large.append(LargeDocument(whole, SHARD_BYTES))
+            findings.keep_apart(piece.document)
         else:
             result.bytes += piece.end - piece.start
             rows = rows_of(piece.document, fate)
             if piece.whole:
                 result.documents += 1
-                # the machine sorts: an engine has its own order
-                result.findings += reversed(rows)
+                findings.add(piece.path, rows)
             else:
                 result.parts.append(PartResult(piece.document, piece.start, piece.end, (), b""))
-                result.findings += [row for row in rows if row.rule == 7 and piece.start == 0]
+                findings.keep_apart(piece.document)
+                if fate.path_rule and piece.start == 0:
+                    findings.add_by_path(piece.path, path_row(piece.document, 7))
     return result
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from vyre_dist.driver.events import (
     Action,
+    Emit,
     Event,
     PlanEnded,
     ShardPlanned,
@@ -16,13 +18,10 @@ from vyre_dist.driver.events import (
     WorkerReady,
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
-from vyre_dist.engine.salvage import keep
-from vyre_dist.engine.tasks import (
-    FindingRow,
-    PartResult,
-    Piece,
-    Task,
-)
+from vyre_dist.engine.finding_blocks import Findings, rows_of
+from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.salvage import Salvage, keep, salvaged
+from vyre_dist.engine.tasks import PartResult, Piece, Task
 
 KILLED = "process 7 was ended by signal 9"
 
@@ -39,6 +38,27 @@ def shard(*pieces: Piece) -> ShardPlanned:
 
 def row(number: int, start: int = 0, rule: int = 0) -> FindingRow:
     return FindingRow(number, rule, start, start + 1, 1, 1, b"x", b"x", (), 0.0, 1, 1, 2)
+
+
+def found(*rows: FindingRow) -> Findings:
+    """The findings of a task, a block for each document."""
+    findings = Findings([f"rule-{i}" for i in range(10)])
+    for document, own in itertools.groupby(rows, lambda row: row.document):
+        findings.keep_apart(document)
+        findings.add(f"d{document}", own)
+    return findings
+
+
+def decoded(actions: Sequence[Action]) -> list[Action | list[FindingRow]]:
+    """The actions, with the rows in place of what is emitted."""
+    return [rows_emitted(a) if isinstance(a, Emit) else a for a in actions]
+
+
+def rows_emitted(action: Emit) -> list[FindingRow]:
+    rows: list[FindingRow] = []
+    for each in action.found:
+        rows += salvaged(each.parts) if isinstance(each, Salvage) else rows_of([each])
+    return rows
 
 
 def lost_by_itself(worker: int, detail: str) -> WorkerLost:

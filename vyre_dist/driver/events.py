@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.tasks import FindingRow, Item, Piece, Task, TaskResult
+from vyre_dist.engine.finding_blocks import FindingBlock
+from vyre_dist.engine.salvage import Salvage
+from vyre_dist.engine.tasks import (
+    Item,
+    Piece,
+    Task,
+    TaskResult,
+)
 
 # --- events
 
@@ -153,7 +160,7 @@ class Emit:
     They come in the order of the documents, whatever order the work was done in.
     """
 
-    rows: list[FindingRow]
+    found: list[FindingBlock | Salvage]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from vyre_dist.driver.events import (
     Abort,
@@ -42,7 +43,15 @@ from vyre_dist.driver.task_queue import Assignment, TaskQueue
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.watchdog import Watchdog
 from vyre_dist.driver.workforce import Workforce
-from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, count, report_order, split_at
+from vyre_dist.engine.finding_blocks import FindingBlock
+from vyre_dist.engine.salvage import Salvage
+from vyre_dist.engine.tasks import (
+    FolderRun,
+    Piece,
+    ScanTask,
+    count,
+    split_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +207,7 @@ class ScanMachine:
         result = event.result
         self.roster.did(event.worker, result)
         self.totals.add(result, self._split.number_outside(result.skipped))
-        self._split.keep_rows(result.findings, assignment.shard)
+        self._split.keep_blocks(result.findings.blocks, assignment.shard)
         for problem in result.problems:
             self._split.keep_parts(assignment)
             self._fail_document(problem.document, problem.reason, problem.detail, actions)
@@ -241,13 +250,16 @@ class ScanMachine:
             split = self._split.among(shard.documents)
             if not self._given_up.issuperset(split):
                 return
-            rows = [row for row in shard.rows if row.document not in self._given_up]
-            for document in split:
-                rows += self._split.salvage(document)
-            if rows:
-                rows.sort(key=report_order)
-                self.totals.findings += len(rows)
-                actions.append(Emit(rows))
+            found: list[FindingBlock | Salvage] = []
+            for block in shard.blocks:
+                if block.document not in self._given_up:
+                    self.totals.findings += block.rows
+                    found.append(block)
+            salvages = [self._split.salvage(document) for document in split]
+            found += [s for s in salvages if any(part.kept for part in s.parts)]
+            if found:
+                found.sort(key=attrgetter("place"))
+                actions.append(Emit(found))
             if shard.documents:
                 self._given_up.difference_update(shard.documents)
                 actions.append(Forget(tuple(shard.documents)))

@@ -1,4 +1,4 @@
-"""PlannedShards: shards in the order of the plan, and the rows that wait in them for their turn.
+"""PlannedShards: shards in the order of the plan, and the findings that wait in them.
 
 Part of the state machine. What a shard's tasks are, and who does them, is in task_queue.py.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from vyre_dist.engine.tasks import FindingRow
+from vyre_dist.engine.finding_blocks import FindingBlock
 
 
 @dataclass(slots=True)
 class PlannedShard:
-    """A shard whose rows wait until everything in it, and before it, is done.
+    """A shard whose findings wait until everything in it, and before it, is done.
 
     `outstanding`: its tasks that are not over. `documents`: those that end in it.
     """
 
     outstanding: int = 0
-    rows: list[FindingRow] = field(default_factory=list)
+    blocks: list[FindingBlock] = field(default_factory=list)
     documents: list[int] = field(default_factory=list)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vyre_dist.dispatch.report import MergedReport
@@ -22,6 +22,7 @@ from vyre_dist.driver.events import (
     ReportProblem,
     StartWorker,
     Submit,
+    TaskDone,
     Tick,
     Warn,
     WorkerReady,
@@ -32,10 +33,13 @@ from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.worker_facts import WorkerFacts
+from vyre_dist.engine.finding_blocks import FindingBlock, Findings
 from vyre_dist.engine.reported import Reporter
+from vyre_dist.engine.salvage import Salvage, salvaged_blocks
+from vyre_dist.engine.spool import Spool
 from vyre_dist.engine.tasks import ScanTask
 from vyre_dist.errors import VyreError
-from vyre_dist.finding import Finding
+from vyre_dist.finding import FindingBatch
 from vyre_dist.rules.model import Rule
 from vyre_dist.sources import InputNote, InputProblem
 
@@ -94,7 +98,7 @@ class Callbacks:
     for each kind.
     """
 
-    findings: Callable[[Sequence[Finding]], None]
+    findings: Callable[[FindingBatch], None]
     problem: Callable[[InputProblem], None]
     warn: Callable[[str], None]
     progress: Callable[[Totals, Plan], None]
@@ -134,7 +138,7 @@ def scan_rounds(
     try:
         machine = ScanMachine(pool.start(), config, pool.at_once)
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
-        loop = _Loop(plan, pool, Reporter(rules, secret_key), callbacks, machine, outcome)
+        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome)
         for _ in loop.rounds():
             yield outcome
     finally:
@@ -153,31 +157,39 @@ class _Loop:
         self,
         plan: Plan,
         pool: WorkerPool,
-        reporter: Reporter,
+        rules: Sequence[Rule],
+        secret_key: SecretKey | None,
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
     ) -> None:
         self._plan = plan
         self._pool = pool
-        self._reporter = reporter
+        self._rule_ids = [rule.id for rule in rules]
+        self._reporter = Reporter(rules, secret_key)
         self._callbacks = callbacks
         self._machine = machine
         self._outcome = outcome
         self._listed = 0
         self._kinds: dict[Hashable, int | None] = {}
         self._thresholds: dict[int, int] = {}
+        self._spool = Spool()
+        self._warned = False
         self.aborted: Abort | None = None
 
     def rounds(self) -> Iterator[None]:
-        """Go on until the machine says that it is over, and pause after each round of events."""
+        """Go on until the machine says that it is over.
+
+        Pauses after each round of events, and when findings were given: they come some thousand at
+        a time, and who takes them need not hold more.
+        """
         machine, handle = self._machine, self._carry_out
-        handle(machine.handle(Tick(time.monotonic())))
+        yield from handle(machine.handle(Tick(time.monotonic())))
         while not machine.over:
             for event in self._pool.poll(_POLL_SECONDS):
                 self._tune(event)
-                handle(machine.handle(event))
-            handle(machine.handle(Tick(time.monotonic())))
+                yield from handle(machine.handle(self._kept(event)))
+            yield from handle(machine.handle(Tick(time.monotonic())))
             self._callbacks.progress(machine.totals, self._plan)
             yield
         if self.aborted is None and (detail := self._pool.unusable()):
@@ -195,7 +207,21 @@ class _Loop:
         if known is not None:
             self._thresholds[event.worker] = known
 
-    def _carry_out(self, actions: list[Action]) -> None:
+    def _kept(self, event: Event) -> Event:
+        """The event without the bytes that have to wait for their turn: a file has them."""
+        if isinstance(event, TaskDone):
+            result, keep = event.result, self._spool.keep
+            blocks = [block._replace(data=keep(block.data)) for block in result.findings.blocks]
+            result.findings = Findings(blocks=blocks)
+            result.parts = [
+                replace(part, spans=keep(part.spans), kept=keep(part.kept)) for part in result.parts
+            ]
+            if self._spool.trouble and not self._warned:
+                self._warned = True
+                self._callbacks.warn(self._spool.trouble)
+        return event
+
+    def _carry_out(self, actions: list[Action]) -> Iterator[None]:
         queue = deque(actions)
         while queue:
             match queue.popleft():
@@ -211,10 +237,12 @@ class _Loop:
                         self._problem(problem)
                     self._listed = len(self._plan.problems)
                     queue.extend(self._machine.handle(planned))
-                case Emit(rows):
-                    # all of a document's come at once
-                    found = self._reporter.findings(rows, self._plan.path_of)
-                    self._callbacks.findings([finding for _, finding in found])
+                case Emit(found):
+                    path_of = self._plan.path_of
+                    blocks = self._blocks(found)
+                    for batch in self._reporter.batches(blocks, path_of, self._spool):
+                        self._callbacks.findings(batch)
+                        yield
                 case ReportProblem(document, reason, detail):
                     self._problem(InputProblem(self._plan.path_of(document), reason, detail))
                 case ReportNote(document, reason, detail):
@@ -231,6 +259,16 @@ class _Loop:
                     pass
                 case Abort() as abort:
                     self.aborted = abort
+
+    def _blocks(self, found: Iterable[FindingBlock | Salvage]) -> Iterator[FindingBlock]:
+        for each in found:
+            if isinstance(each, FindingBlock):
+                yield each
+                continue
+            path = self._plan.path_of(each.document)
+            for block in salvaged_blocks(each, self._rule_ids, path):
+                self._machine.totals.findings += block.rows
+                yield block
 
     def _problem(self, problem: InputProblem) -> None:
         self._outcome.problems.append(problem)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from vyre_dist.driver.planned_shards import PlannedShards
 from vyre_dist.driver.task_queue import Assignment, TaskQueue
-from vyre_dist.engine.salvage import salvaged
+from vyre_dist.engine.finding_blocks import FindingBlock
+from vyre_dist.engine.salvage import Salvage
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import (
-    FindingRow,
     LargeDocument,
     PartResult,
     Piece,
@@ -26,14 +26,14 @@ class _SplitDocument:
     """A document in pieces that are not all done.
 
     `shard`: where its findings are reported. `missing`: bytes of it that no part covers yet.
-    `rows`: findings by path, which wait for the parts.
+    `blocks`: findings by path, which wait for the parts.
     """
 
     whole: Piece
     shard: int
     missing: int
     parts: list[PartResult] = field(default_factory=list)
-    rows: list[FindingRow] = field(default_factory=list)
+    blocks: list[FindingBlock] = field(default_factory=list)
 
 
 class SplitDocuments:
@@ -68,15 +68,16 @@ class SplitDocuments:
         for part in reversed(cut(large.piece, large.piece_bytes)):
             self._queue.add(ScanTask((part,)), shard, first=True)
 
-    def keep_rows(self, rows: list[FindingRow], shard: int) -> None:
+    def keep_blocks(self, blocks: list[FindingBlock], shard: int) -> None:
         """Put findings where they wait: in their shard, or with their document's pieces."""
-        shard_rows = self._shards[shard].rows
+        shard_blocks = self._shards[shard].blocks
         if not self._split:
-            shard_rows += rows
+            shard_blocks += blocks
             return
-        for row in rows:
-            split = self._split.get(row.document)
-            (shard_rows if split is None else split.rows).append(row)
+        for block in blocks:
+            # a block with one of a split document has no other document's
+            split = self._split.get(block.document)
+            (shard_blocks if split is None else split.blocks).append(block)
 
     def add_part(self, part: PartResult) -> None:
         """A piece was scanned; after the last one the parts are to be joined."""
@@ -88,7 +89,7 @@ class SplitDocuments:
         if split.missing == 0 and part.document not in self._given_up:
             del self._split[part.document]
             parts = tuple(sorted(split.parts, key=lambda p: p.start))
-            self._shards[split.shard].rows += split.rows
+            self._shards[split.shard].blocks += split.blocks
             self._queue.add(StitchTask(split.whole, parts), split.shard, first=True)
 
     def keep_parts(self, assignment: Assignment) -> None:
@@ -107,11 +108,11 @@ class SplitDocuments:
         self._given_up.add(document)
         split = self._split.get(document)
         if split is not None:
-            split.rows.clear()
+            split.blocks.clear()
             # a piece that ended its worker is no reason to try the others
             self._queue.drop_pieces(document)
         return True
 
-    def salvage(self, document: int) -> list[FindingRow]:
-        """The findings of the pieces that were read of a document that was given up; it is over."""
-        return salvaged(self._split.pop(document).parts)
+    def salvage(self, document: int) -> Salvage:
+        """The pieces that were read of a document that was given up; it is over."""
+        return Salvage(document, tuple(self._split.pop(document).parts))

@@ -16,8 +16,9 @@ import msgpack
 
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.task_codec import WireError, decode_result, decode_task, encode_result
+from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
 from vyre_dist.engine.tasks import TaskResult
+from vyre_dist.engine.wire import WireError
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import VyreError, WorkerUnusableError
 from vyre_dist.processes.messages import (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document
+from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.lines import LineBounds, LineCounter
-from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from vyre_dist.engine.document import BytesDocument, MemoryDocument
+from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
-from vyre_dist.engine.tasks import FindingRow, Piece
+from vyre_dist.engine.tasks import Piece
 from vyre_dist.extract import DROPPED, REJECTED, Span, Window
 from vyre_dist.kernels.dispatch_outcome import PieceContent
 from vyre_dist.metrics import Metrics

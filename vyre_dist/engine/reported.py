@@ -1,36 +1,33 @@
-"""From finding rows to what callers see: Finding, with what identifies it from run to run."""
+"""From finding rows and blocks to what callers see: findings with what identifies them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from vyre_dist.engine.tasks import FindingRow
-from vyre_dist.finding import Finding
+from vyre_dist.engine.finding_blocks import Columns, FindingBlock, decode_block
+from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.fingerprints import DIGEST_BYTES, fingerprint
+from vyre_dist.engine.match_counts import MatchCounts
+from vyre_dist.engine.spool import Spool, bytes_of
+from vyre_dist.finding import Finding, FindingBatch, ReportedRule
 from vyre_dist.rules.model import Rule
 
 if TYPE_CHECKING:
     from vyre_dist.secret_key import SecretKey
 
-
-def fingerprint(rule_id: str, path: str, match: bytes, ordinal: int) -> str:
-    """A finding's identity between runs, as 32 hex digits (docs/output-formats.md).
-
-    `ordinal`: how many findings of the rule in that document come before it and match the same
-    bytes.
-    """
-    rule, name = rule_id.encode("utf-8", "surrogatepass"), os.fsencode(path)
-    fields = (len(rule), rule, len(name), name, len(match), match, ordinal)
-    return hashlib.sha256(b"%d:%b%d:%b%d:%b%d" % fields).hexdigest()[:32]
+_HEX = 2 * DIGEST_BYTES
+_COUNTED_ROWS = 1 << 19
+"""Of a split document, so many findings are counted at once: each time costs a look at all that
+were counted before.
+"""
 
 
 class Reporter:
     """Makes a pack's findings. `key`: for secret_id, which is None without."""
 
     def __init__(self, rules: Sequence[Rule], key: SecretKey | None = None) -> None:
-        self._rules = rules
+        self._rules = [ReportedRule(r.id, r.description, r.tags) for r in rules]
         self._key = key
 
     def findings(
@@ -72,3 +69,77 @@ class Reporter:
                     row.end_column_utf16,
                 ),
             )
+
+    def batches(
+        self, blocks: Iterable[FindingBlock], path_of: Callable[[int], str], spool: Spool
+    ) -> Iterator[FindingBatch]:
+        """The findings of `blocks`, which are all there are of their documents, in report order.
+
+        `spool`: where the matches of large documents are counted.
+        """
+        document, counts = -1, MatchCounts(spool)
+        waiting: list[FindingBlock] = []
+        rows = 0
+        for block in blocks:
+            if waiting and (block.numbered or block.document != document or rows >= _COUNTED_ROWS):
+                yield from self._numbered(waiting, counts, path_of)
+                waiting, rows = [], 0
+            if block.numbered:
+                yield self._batch(decode_block(block), path_of)
+                continue
+            if block.document != document:
+                document, counts = block.document, MatchCounts(spool)
+            waiting.append(block._replace(data=bytes_of(block.data)))
+            rows += block.rows
+        if waiting:
+            yield from self._numbered(waiting, counts, path_of)
+
+    def _numbered(
+        self, blocks: Sequence[FindingBlock], counts: MatchCounts, path_of: Callable[[int], str]
+    ) -> Iterator[FindingBatch]:
+        """Tell apart what matches the same in some of a split document's blocks."""
+        digests = [bytes_of(block.data)[: block.rows * DIGEST_BYTES] for block in blocks]
+        ordinals = counts.ordinals(b"".join(digests))
+        first = 0
+        for block in blocks:
+            own = ordinals[first : first + block.rows]
+            first += block.rows
+            yield self._batch(decode_block(block), path_of, own if any(own) else ())
+
+    def _batch(
+        self, columns: Columns, path_of: Callable[[int], str], ordinals: Sequence[int] = ()
+    ) -> FindingBatch:
+        c, key = columns, self._key
+        documents = dict.fromkeys(c.document)
+        if len(documents) == 1:
+            paths = [path_of(c.document[0])] * len(c.document)
+        else:
+            named = {document: path_of(document) for document in documents}
+            paths = [named[document] for document in c.document]
+        hexed = c.digests.hex()
+        fingerprints = [hexed[at : at + _HEX] for at in range(0, len(hexed), _HEX)]
+        for i, ordinal in enumerate(ordinals):
+            if ordinal:
+                rule = self._rules[c.rule[i]].id
+                fingerprints[i] = fingerprint(rule, paths[i], c.match[i], ordinal)
+        ids = None
+        if key is not None:
+            ids = [key.secret_id(secret) if secret else None for secret in c.secret]
+        return FindingBatch(
+            self._rules,
+            c.rule,
+            paths,
+            c.start,
+            c.end,
+            c.line,
+            c.column,
+            c.match,
+            c.secret,
+            c.groups,
+            c.entropy,
+            fingerprints,
+            ids,
+            c.end_line,
+            c.start_column_utf16,
+            c.end_column_utf16,
+        )

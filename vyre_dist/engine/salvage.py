@@ -8,42 +8,56 @@ of the whole document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import msgpack
 
-from vyre_dist.engine.task_codec import columns_of, rows_of
-from vyre_dist.engine.tasks import FindingRow, PartResult
+from vyre_dist.engine.finding_blocks import (
+    BLOCK_ROWS,
+    FindingBlock,
+    Findings,
+    decode_rows,
+    encode_rows,
+)
+from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.spool import bytes_of
+from vyre_dist.engine.tasks import PartResult
 
 
-def keep(rows: Sequence[FindingRow], base: int, before: int, ending: int) -> bytes:
+class Salvage(NamedTuple):
+    """A document that is not joined, and what there is of it."""
+
+    document: int
+    parts: tuple[PartResult, ...]
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Where it comes in the report, as a FindingBlock's."""
+        return self.document, 0, 0
+
+
+def keep(rows: Iterable[FindingRow], base: int, before: int, ending: int) -> bytes:
     """A piece's findings for PartResult.kept: `rows` count from the window's first byte.
 
     `base`: the window's offset in the document. `before`: newlines in the window before the piece's
-    start. `ending`: bytes after the piece's last newline, -1 if it has none.
+    start. `ending`: bytes after the piece's last newline, -1 if it has none. Rows that a generator
+    gives are held as bytes.
     """
-    moved, make_row = [], FindingRow._make  # _replace takes four times as long
-    # fmt: off
-    for (number, rule, start, end, line, column, match, secret, groups, entropy, end_line,
-         first, after) in rows:
-        if line == 1 and base > 0:
-            # the line began before the window: nobody has read its text as a whole
-            first = after = 0
-        moved.append(make_row((
-            number, rule, start + base, end + base, line - before, column, match, secret, groups,
-            entropy, end_line - before, first, after,
-        )))
-    # fmt: on
-    return bytes(msgpack.packb([ending, columns_of(moved)]))
+    rows = iter(rows)
+    blocks = []
+    while some := list(islice(rows, BLOCK_ROWS)):
+        blocks.append((len(some), encode_rows(some)))
+    return bytes(msgpack.packb([base, before, ending, blocks]))
 
 
-def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
+def salvaged(parts: Iterable[PartResult]) -> Iterator[FindingRow]:
     """The findings of `parts`, which may leave gaps, as rows of the document.
 
     Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no
     lines. Columns in the text are 0 on a line that began before the window of its piece.
     """
-    rows: list[FindingRow] = []
     newlines = at = line_began = 0
     ends: dict[int, int] = {}
     for part in sorted(parts, key=lambda p: p.start):
@@ -52,17 +66,38 @@ def salvaged(parts: Sequence[PartResult]) -> list[FindingRow]:
         at = part.end
         if not part.kept:
             continue
-        ending, columns = msgpack.unpackb(part.kept, use_list=False)
-        for row in rows_of(columns):
-            # a match that reached in from the piece before takes the place of what begins inside it
-            if row.start < ends.get(row.rule, 0):
-                continue
-            ends[row.rule] = row.end
-            # the piece's first line may have begun before it
-            column = row.start - line_began + 1 if row.line == 1 else row.column
-            line, end_line = row.line + newlines, row.end_line + newlines
-            rows.append(row._replace(line=line, column=column, end_line=end_line))
+        base, before, ending, blocks = msgpack.unpackb(bytes_of(part.kept), use_list=False)
+        for count, data in blocks:
+            for row in decode_rows(data, count).rows():
+                start, end = row.start + base, row.end + base
+                # a match that reached in from the piece before takes the place of what begins
+                # inside it
+                if start < ends.get(row.rule, 0):
+                    continue
+                ends[row.rule] = end
+                line, end_line = row.line - before, row.end_line - before
+                # the piece's first line may have begun before it
+                column = start - line_began + 1 if line == 1 else row.column
+                moved = row._replace(
+                    start=start,
+                    end=end,
+                    line=line + newlines,
+                    end_line=end_line + newlines,
+                    column=column,
+                )
+                if row.line == 1 and base > 0:
+                    # the line began before the window: nobody has read its text as a whole
+                    moved = moved._replace(start_column_utf16=0, end_column_utf16=0)
+                yield moved
         newlines += sum(part.newlines)
         if ending >= 0:
             line_began = part.end - ending
-    return rows
+
+
+def salvaged_blocks(salvage: Salvage, rule_ids: Sequence[str], path: str) -> Iterator[FindingBlock]:
+    """The same as blocks, a few at a time."""
+    rows = salvaged(salvage.parts)
+    while some := list(islice(rows, BLOCK_ROWS)):
+        findings = Findings(rule_ids)
+        findings.add(path, some, numbered=False)
+        yield from findings.blocks

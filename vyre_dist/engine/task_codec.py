@@ -1,26 +1,22 @@
 """Tasks and results as bytes (msgpack), and back with every value checked.
 
-Finding rows travel as columns, numbers as 64-bit little-endian ones: so a column is checked at
-once, and a row with all its checks costs a fifth more than without any. What does not fit raises
-WireError; a message of another schema is refused whatever else is in it. No array or text can be
-longer than its message.
+Findings travel as blocks, which are looked into when their turn comes (finding_blocks.py). What
+does not fit raises WireError; a message of another schema is refused whatever else is in it. No
+array or text can be longer than its message.
 """
 
 from __future__ import annotations
 
-import sys
-from array import array
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgpack
 
+from vyre_dist.engine.finding_blocks import FindingBlock, Findings
+from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.tasks import (
     DocumentNote,
     DocumentProblem,
-    FindingRow,
     FolderRun,
     Item,
     LargeDocument,
@@ -33,10 +29,10 @@ from vyre_dist.engine.tasks import (
     TaskResult,
     TrialSums,
 )
-from vyre_dist.errors import VyreError
+from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 
-SCHEMA = 6
+SCHEMA = 7
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
@@ -44,34 +40,13 @@ Wire: TypeAlias = Sequence[object]
 # the kinds of items
 _WHOLE, _FOLDER, _PART = range(3)
 
-_BUFFERS = ("match", "secret", "groups")
-"""The fields of a finding that have no fixed size."""
-_TYPECODES = {
-    name: "d" if name == "entropy" else "Q" for name in FindingRow._fields if name not in _BUFFERS
-}
-"""How array.array packs each other one: as unsigned 64-bit numbers, or as doubles."""
-
-_row: Callable[[Iterable[object]], FindingRow] = partial(tuple.__new__, FindingRow)
-"""FindingRow._make, without its check of the number of fields."""
-
-
-class WireError(VyreError):
-    """Bytes that are no task or result of this version."""
-
-    def __init__(self, what: str, found: str) -> None:
-        super().__init__(
-            f"cannot read a {what}: {found}; driver and workers must run the same version of "
-            "vyre-dist"
-        )
-        self.what = what
-
 
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
     # `kept` is for the driver
-    parts = [_wire_part(part)[:-1] for part in task.parts]
+    parts = [_wire_part(part) for part in task.parts]
     return _pack([SCHEMA, "stitch", task.piece, parts])
 
 
@@ -93,23 +68,22 @@ def decode_task(data: bytes) -> Task:
 def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
-    parts = [_wire_part(part) for part in r.parts]
+    parts = [(*_wire_part(part), bytes_of(part.kept)) for part in r.parts]
+    blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned)
-    return _pack(
-        [SCHEMA, columns_of(r.findings), parts, r.problems, r.notes, r.skipped, r.large, sums]
-    )
+    return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums])
 
 
 def decode_result(data: bytes | memoryview) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, rows, parts, problems, notes, skipped, large, sums = _fields(body, 8)
+        _, blocks, parts, problems, notes, skipped, large, sums = _fields(body, 8)
         metrics, undone, seconds, trials, scanned = _fields(sums, 5)
         if not isinstance(seconds, float) or not isinstance(scanned, dict):
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
         result = TaskResult(
-            findings=rows_of(rows),
+            findings=Findings(blocks=[_block(block) for block in _array(blocks)]),
             parts=[_part(part, 7) for part in _array(parts)],
             problems=[DocumentProblem(*_told(each)) for each in _array(problems)],
             notes=[DocumentNote(*_told(each)) for each in _array(notes)],
@@ -125,48 +99,6 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
     except ValueError as error:
         raise WireError("result", str(error)) from error
     return result
-
-
-def columns_of(rows: Iterable[FindingRow]) -> Wire:
-    """`rows` as columns, for a message; nothing for no rows."""
-    return [
-        _packed(_TYPECODES[name], column) if name in _TYPECODES else column
-        for name, column in zip(FindingRow._fields, zip(*rows, strict=True), strict=False)
-    ]
-
-
-def rows_of(columns: object) -> list[FindingRow]:
-    """The inverse of columns_of. Raises ValueError."""
-    if not _array(columns):
-        return []
-    table = _fields(columns, len(FindingRow._fields))
-    typed = [_column(*each) for each in zip(FindingRow._fields, table, strict=True)]
-    return list(map(_row, zip(*typed, strict=True)))
-
-
-def _packed(typecode: str, column: Sequence[object]) -> bytes:
-    values: array[float] = array(typecode, column)  # type: ignore[arg-type]
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values.tobytes()
-
-
-def _column(name: str, column: object) -> Iterable[object]:
-    if name in _TYPECODES:
-        values: array[float] = array(_TYPECODES[name], _bytes(column))
-        if sys.byteorder == "big":
-            values.byteswap()
-        return values
-    texts = _array(column)
-    if name == "groups":
-        if not {tuple}.issuperset(map(type, texts)):
-            raise ValueError("a finding's groups are no array")
-        group_types = map(type, chain.from_iterable(texts))  # type: ignore[arg-type]
-        if not {bytes, type(None)}.issuperset(group_types):
-            raise ValueError("a finding's group is of another type")
-    elif not {bytes}.issuperset(map(type, texts)):
-        raise ValueError(f"a finding's {name} is of another type")
-    return texts
 
 
 def _pack(body: Wire) -> bytes:
@@ -226,7 +158,13 @@ def _piece(value: object) -> Piece:
 
 
 def _wire_part(p: PartResult) -> Wire:
-    return p.document, p.start, p.end, p.newlines, p.spans, p.digest, p.kept
+    return p.document, p.start, p.end, p.newlines, bytes_of(p.spans), p.digest
+
+
+def _block(value: object) -> FindingBlock:
+    *numbers, data = _fields(value, 6)
+    document, start, rule, rows, numbered = _numbers(numbers)
+    return FindingBlock((document, start, rule), rows, bool(numbered), _bytes(data))
 
 
 def _part(value: object, fields: int) -> PartResult:

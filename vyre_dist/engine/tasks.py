@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.spool import Kept
 from vyre_dist.metrics import Metrics
 from vyre_dist.sources.document import DocumentRef
-
-if TYPE_CHECKING:
-    from vyre_dist.rules.finder import Groups
 
 
 class Stamp(NamedTuple):
@@ -95,9 +94,9 @@ class PartResult:
     start: int
     end: int
     newlines: tuple[int, ...]
-    spans: bytes
+    spans: Kept
     digest: bytes = b""
-    kept: bytes = b""
+    kept: Kept = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,40 +138,6 @@ def split_at(pieces: Sequence[Item], position: int) -> tuple[tuple[Item, ...], t
             return (*pieces[:i], left), (right, *pieces[i + 1 :])
         position -= size
     return tuple(pieces), ()
-
-
-class FindingRow(NamedTuple):
-    """A finding as workers report it: documents and rules are numbers, the rest is as in Finding.
-
-    A NamedTuple: a row is made twice on its way, and takes a fifth of a frozen dataclass's time.
-    """
-
-    document: int
-    rule: int
-    start: int
-    end: int
-    line: int
-    column: int
-    match: bytes
-    secret: bytes
-    groups: Groups
-    entropy: float
-    end_line: int
-    start_column_utf16: int
-    end_column_utf16: int
-
-
-def path_row(document: int, rule: int) -> FindingRow:
-    """The finding of a rule that has only a path."""
-    return FindingRow(document, rule, 0, 0, 0, 0, b"", b"", (), 0.0, 0, 0, 0)
-
-
-def report_order(row: FindingRow) -> tuple[int, int, int]:
-    """The key that sorts rows as they are reported: by document, start and rule.
-
-    What a document's path alone says comes first.
-    """
-    return row.document, row.start if row.line else -1, row.rule
 
 
 class TrialSums(NamedTuple):
@@ -235,7 +200,7 @@ class TaskResult(Metrics):
     `scanned`: bytes by the backend that scanned them.
     """
 
-    findings: list[FindingRow] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     parts: list[PartResult] = field(default_factory=list)
     problems: list[DocumentProblem] = field(default_factory=list)
     notes: list[DocumentNote] = field(default_factory=list)

@@ -19,11 +19,14 @@ from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, bounds_of
 from vyre_dist.engine.files import LargeFile
+from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK
 from vyre_dist.engine.open_document import DocumentReader, open_document
 from vyre_dist.engine.overruns import load_overruns
 from vyre_dist.engine.piece_findings import findings_of_piece
+from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.tasks import (
     DocumentNote,
@@ -38,7 +41,6 @@ from vyre_dist.engine.tasks import (
     TaskResult,
     TrialSums,
     count,
-    path_row,
 )
 from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.overrun import Overrun
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
 # Dispatches [from, until) of a worker are its trials: they are timed, the two paths in turn.
 _TRIALS_FROM, _TRIALS_UNTIL = 2, 10
 _TRIAL_PATHS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
+
+_MOST_FOUND = 32 << 20
+"""Bytes of findings that a task's result has at most, but for what its last document adds."""
 
 # bump when patterns come to be rendered otherwise
 _FILTERS_SCHEMA = 1
@@ -98,12 +103,13 @@ class ScanEngine:
             self.backend.most_bytes,
             self.backend.read_memory,
         )
+        self._rule_ids = [rule.id for rule in pack.rules]
         self._path_rules = [i for i, rule in enumerate(pack.rules) if rule.regex is None]
 
     def run(self, task: Task) -> TaskResult:
         """Do `task`. What goes wrong with a single document is in the result's problems."""
         began = time.perf_counter()
-        result = TaskResult()
+        result = self._new_result()
         if isinstance(task, ScanTask):
             if task.threshold_pct is not None:
                 self.speculator.speculator.set_threshold(task.threshold_pct)
@@ -112,6 +118,9 @@ class ScanEngine:
             self._stitch(task, result)
         result.seconds = time.perf_counter() - began
         return result
+
+    def _new_result(self) -> TaskResult:
+        return TaskResult(findings=Findings(self._rule_ids))
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
         batch = Batch()
@@ -125,7 +134,7 @@ class ScanEngine:
                     result.undone = count(task.pieces) - number
                     break
             else:
-                if read >= self.config.shard_bytes:
+                if read >= self.config.shard_bytes or result.findings.bytes >= _MOST_FOUND:
                     result.undone = count(task.pieces) - number
                     break
                 self._scan_piece(item, batch, result)
@@ -148,9 +157,12 @@ class ScanEngine:
                 piece.document, piece.path, large.size, 0, large.size, piece.open_path, large.stamp
             )
             result.large.append(LargeDocument(grown, self.config.shard_bytes))
+            result.findings.keep_apart(piece.document)
             return
+        if not piece.whole:
+            result.findings.keep_apart(piece.document)
         if piece.start == 0:  # once for a document, however many pieces it has
-            self._path_findings(piece.document, decision, result)
+            self._path_findings(piece.document, piece.path, decision, result)
         if not piece.whole:
             batch.partial[len(batch.windows)] = piece
         batch.add(piece.document, piece.path, window)
@@ -169,7 +181,7 @@ class ScanEngine:
         most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
         shared = self.filters.folder_decision(prefix, run.names)
         for i, name in enumerate(run.names):
-            if read >= limit:
+            if read >= limit or result.findings.bytes >= _MOST_FOUND:
                 return read, i
             path = prefix + name
             decision = shared or self.filters.path_decision(path)
@@ -186,9 +198,10 @@ class ScanEngine:
                 opened = None if elsewhere is None else open_path
                 file = Piece(run.first + i, path, large.size, 0, large.size, opened, large.stamp)
                 result.large.append(LargeDocument(file, limit))
+                result.findings.keep_apart(file.document)
                 continue
             if path_rules:
-                self._path_findings(run.first + i, decision, result)
+                self._path_findings(run.first + i, path, decision, result)
             size = len(data)
             read += size
             documents.append(run.first + i)
@@ -201,11 +214,13 @@ class ScanEngine:
                 self._dispatch(batch, result)
         return read, len(run.names)
 
-    def _path_findings(self, document: int, decision: PathDecision, result: TaskResult) -> None:
+    def _path_findings(
+        self, document: int, path: str, decision: PathDecision, result: TaskResult
+    ) -> None:
         """What rules that have only a path say of a document."""
         for rule in self._path_rules:
             if decision.applies[rule]:
-                result.findings.append(path_row(document, rule))
+                result.findings.add_by_path(path, path_row(document, rule))
 
     def _dispatch(self, batch: Batch, result: TaskResult) -> None:
         """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
@@ -243,7 +258,7 @@ class ScanEngine:
             result.parts.append(
                 part_of(piece, windows[w], found, self._overruns, outcome.contents.get(w))
             )
-        for w, spans in outcome.spans.items():
+        for w, spans in sorted(outcome.spans.items()):
             if w not in batch.partial:
                 document = BytesDocument(bytes(windows[w].data), batch.paths[w])
                 self._finish(
@@ -280,16 +295,16 @@ class ScanEngine:
         result: TaskResult,
         checkpoints: Sequence[tuple[int, int]] = (),
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
+        numbered: bool = True,
     ) -> None:
-        """Filter a whole document's spans into findings."""
+        """Filter a document's spans into findings. `numbered`: see FindingBlock."""
         spans.sort()
-        result.findings += self._builder.build(
-            number, document, spans, checkpoints, seen, counted=result
-        )
+        rows = self._builder.build(number, document, spans, checkpoints, seen, counted=result)
+        result.findings.add(document.path, rows, numbered=numbered)
 
     def _stitch(self, task: StitchTask, result: TaskResult) -> None:
         piece = task.piece
-        done = TaskResult()
+        done = self._new_result()
         try:
             with open_document(piece, self._evidence(task)) as document:
                 self._join(task, document, done)
@@ -326,7 +341,7 @@ class ScanEngine:
             ):
                 checkpoints.append((at, newlines))
                 newlines += here
-            for span in decode_spans(part.spans).get(0, ()):
+            for span in decode_spans(bytes_of(part.spans)).get(0, ()):
                 start, rule, end, flags = span
                 if flags & DROPPED:
                     marks.append(span)
@@ -345,7 +360,8 @@ class ScanEngine:
         marked = {mark.rule for mark in marks}
         spans = [span for span in spans if span.flags != REJECTED or span.rule in marked] + marks
         result.documents += 1
-        self._finish(task.piece.document, document, spans, result, checkpoints)
+        # so many may match the same, or not, that the driver counts them
+        self._finish(task.piece.document, document, spans, result, checkpoints, numbered=False)
 
 
 def _grew(planned: int, now: int) -> str:

@@ -13,7 +13,7 @@ from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.run import Callbacks, run_scan
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.shards import pack_shards
-from vyre_dist.engine.tasks import Piece, ScanTask, report_order
+from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import UsageError, as_int
 from vyre_dist.finding import Finding
@@ -159,7 +159,6 @@ class Scanner:
         try:
             for shard in pack_shards((piece for piece in pieces if piece.size <= limit), limit):
                 rows = engine.run(ScanTask(tuple(shard))).findings
-                rows.sort(key=report_order)
                 for number, finding in self._reporter.findings(rows, paths.__getitem__):
                     lists[number].append(self._shown(finding))
         finally:
@@ -229,7 +228,6 @@ class Scanner:
         try:
             if piece.size <= self._config.shard_bytes:
                 rows = engine.run(ScanTask((piece._replace(document=0),))).findings
-                rows.sort(key=report_order)
                 reported = self._reporter.findings(rows, lambda _: piece.path)
                 return [self._shown(finding) for _, finding in reported]
             findings: list[Finding] = []

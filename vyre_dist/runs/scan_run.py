@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from vyre_dist.sources import WalkStats
 
 if TYPE_CHECKING:
     from vyre_dist.driver.worker_facts import WorkerFacts
-    from vyre_dist.finding import Finding
+    from vyre_dist.finding import FindingBatch
     from vyre_dist.runs.observer import RunObserver
     from vyre_dist.secret_key import SecretKey
     from vyre_dist.sinks.summary import RunSummary
@@ -139,8 +139,9 @@ class ScanRun:
             raise failure
 
     def _run(self, observer: RunObserver) -> ScanOutcome:
-        def on_findings(findings: Sequence[Finding]) -> None:
-            self._by_rule.update(f.rule_id for f in findings)
+        def on_findings(findings: FindingBatch) -> None:
+            for rule, number in Counter(findings.rule).items():
+                self._by_rule[findings.rules[rule].id] += number
             with observer.writing():
                 self._sinks.write(findings)
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.engine.document import MemoryDocument
+from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.findings import FindingBuilder
-from vyre_dist.engine.tasks import FindingRow
 from vyre_dist.extract import RuleMatcher, Span
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.scan_backend import rule_matchers

@@ -20,7 +20,8 @@ import numpy as np
 
 from vyre_dist.compiler.arena import ALIGNMENT
 from vyre_dist.dispatch.report import MergedReport
-from vyre_dist.engine.tasks import DocumentProblem, FindingRow, path_row
+from vyre_dist.engine.finding_rows import FindingRow, path_row
+from vyre_dist.engine.tasks import DocumentProblem
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda import DeviceMemoryError, DevicePack, DeviceRows, HostRegistry
 from vyre_dist.rules.filters import CompiledFilters

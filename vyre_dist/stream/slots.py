@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from vyre_dist.compiler.arena import ALIGNMENT, Arena
 from vyre_dist.engine.document import DocumentError
+from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.open_document import read_into
-from vyre_dist.engine.tasks import DocumentProblem, FindingRow
+from vyre_dist.engine.tasks import DocumentProblem
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import guarded_children
 from vyre_dist.kernels.cuda import Lane

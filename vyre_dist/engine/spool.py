@@ -1,0 +1,85 @@
+"""Spool: bytes that wait for their turn, in unlinked files."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, TypeAlias
+
+from vyre_dist.errors import UsageError
+from vyre_dist.temporary import temporary_directory
+
+SMALL_BYTES = 64 << 10
+"""Less stays in memory: a file would save nothing."""
+_FILE_BYTES = 64 << 20
+
+
+class Stored:
+    """Bytes that a Spool has written. Their room on the disk is free when nobody holds them, nor
+    what lies in the same file, any more.
+    """
+
+    __slots__ = ("_file", "_offset", "_size")
+
+    def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
+        self._file, self._offset, self._size = file, offset, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes [start, end) of them."""
+        end = self._size if end is None else min(end, self._size)
+        data = b""
+        while len(data) < end - start:
+            at = start + len(data)
+            more = os.pread(self._file.fileno(), end - at, self._offset + at)
+            if not more:
+                raise OSError(f"a temporary file ends {end - at} bytes too early")
+            data = data + more if data else more
+        return data
+
+
+Kept: TypeAlias = bytes | Stored
+"""Bytes, wherever they are."""
+
+
+def bytes_of(kept: Kept) -> bytes:
+    """The bytes themselves."""
+    return kept if isinstance(kept, bytes) else kept.read()
+
+
+class Spool:
+    """Writes what is large to temporary files. They have no name, since they hold secrets: they are
+    gone with this process, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._end = 0
+        self.trouble = ""
+        """Why bytes stay in memory, if they do."""
+
+    def keep(self, data: Kept) -> Kept:
+        """`data`, in a file if it is large and there is room."""
+        if isinstance(data, Stored) or len(data) < SMALL_BYTES:
+            return data
+        try:
+            return self._write(data)
+        except (OSError, UsageError) as error:
+            self.trouble = f"findings wait in memory, for want of a temporary file: {error}"
+            self._file = None
+            return data
+
+    def _write(self, data: bytes) -> Stored:
+        if self._file is None or self._end >= _FILE_BYTES:
+            from tempfile import TemporaryFile  # with much behind it that small scans do without
+
+            # closed when the last Stored is gone that lies in it
+            self._file = TemporaryFile(buffering=0, dir=temporary_directory())  # noqa: SIM115
+            self._end = 0
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        stored = Stored(self._file, self._end, len(data))
+        self._end += len(data)
+        return stored
