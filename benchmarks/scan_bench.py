@@ -159,13 +159,15 @@ class Bench:
         slope = more / (seconds[1] - seconds[0])
         reader = statistics.median(reads)
         bound = min(reader, copies) if copies else reader
+        last = scans[1][-1]
+        by_gpu = last.bytes_by_backend.get("cuda", 0) / sizes[1]
         self.say(
             f"{files}, {setting}: {slope / 1e9:.2f} GB/s, {slope / bound:.2f} of "
             f"{'reading' if bound == reader else 'copies'} alone ({bound / 1e9:.2f}); "
             f"{sizes[0] / 1e9:.1f} GB in {seconds[0]:.2f} s, {sizes[1] / 1e9:.1f} GB in "
             f"{seconds[1]:.2f} s; {(spent[1] - spent[0]) / more * 1e9:.3f} processor s for a GB"
+            + (f"; {100 * by_gpu:.0f} % on a GPU" if setting.gpus else "")
         )
-        last = scans[1][-1]
         found = {
             "reader GB/s": rounded([each / 1e9 for each in reads]),
             "copies GB/s": copies and round(copies / 1e9, 2),
