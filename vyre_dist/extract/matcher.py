@@ -33,6 +33,9 @@ MOST_WASTED = 8 << 20
 searched step by step, if the rule may search in vain.
 """
 
+# so many bytes behind a match's start are tried, before Python's automaton is asked where it ends
+_LOOKS = (1 << 10, 8 << 10)
+
 # google-re2 builds its automata as it goes and throws them away when they are full. With its own 8
 # MiB the dearest of gitleaks' rules does so again and again over source code, and takes twice as
 # long.
@@ -269,7 +272,8 @@ class RuleMatcher:
         while pos <= last_start:
             base, upto = max(0, pos - 1), min(pos + step, last_start + 1)
             near = read(base, min(size, upto + _FIRST_STEP))
-            start = pos
+            start, settled, goes_on = pos, False, False
+            end: int | None = None
             if cut is not None:
                 # where a match begins, or goes on where these bytes end
                 found = cut.search(near, pos - base, len(near))
@@ -277,7 +281,12 @@ class RuleMatcher:
                     pos, step = upto, min(2 * step, _LAST_STEP)
                     continue
                 start, step = found[0][0] + base, _FIRST_STEP
-            end, goes_on = automaton.end_within(read, size, start, start + self.cap)
+                end = found[0][1] + base
+                settled = end < base + len(near) <= start + self.cap
+                if not settled:
+                    settled, end = self._end_nearby(cut, data, start)
+            if not settled:
+                end, goes_on = automaton.end_within(read, size, start, start + self.cap)
             if goes_on:
                 yield start, start + 1, DROPPED
             if end is None or start == end == last_end:
@@ -285,6 +294,22 @@ class RuleMatcher:
                 continue
             yield start, end, CAPPED if goes_on else 0
             pos = last_end = end
+
+    def _end_nearby(
+        self, cut: Finder, data: bytes | memoryview, start: int
+    ) -> tuple[bool, int | None]:
+        """(whether the bytes behind `start` tell, where the preferred match at `start` ends)."""
+        for look in _LOOKS:
+            if look > self.cap:
+                break
+            base = max(0, start - 1)
+            near = bytes(data[base : start + look])
+            found = cut.match(near, start - base, len(near))
+            if found is None:
+                return True, None
+            if found[0][1] < len(near):
+                return True, found[0][1] + base
+        return False, None
 
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
         """google-re2's first match in `data` from `pos` on, whatever its length."""
