@@ -53,6 +53,7 @@ class RuleMatcher:
     __slots__ = (
         "_automaton",
         "_core",
+        "_group_count",
         "_grouped",
         "_groupless",
         "_in_vain",
@@ -80,6 +81,7 @@ class RuleMatcher:
         self.pattern = pattern
         self.captures_matter = captures_matter
         self._regexp: Re2Pattern | None = None
+        self._group_count: int | None = None
         self._grouped: Finder | None = None
         self._groupless: Finder | None = None
         self._core: Finder | None = None
@@ -101,6 +103,13 @@ class RuleMatcher:
         if self._regexp is None:
             self._regexp = compile_pattern(self.pattern, captures=True).regexp
         return self._regexp
+
+    @property
+    def group_count(self) -> int:
+        """How many groups a match has."""
+        if self._group_count is None:
+            self._group_count = self.regexp.groups
+        return self._group_count
 
     @property
     def automaton(self) -> Automaton | None:
@@ -371,7 +380,7 @@ class RuleMatcher:
         `data` must hold a byte before `start` and one after `end`, where the document has them:
         what is preferred of all matches that fit is so of those that end at `end` or before.
         """
-        finder = self.with_groups if self.regexp.groups else self._spans
+        finder = self.with_groups if self.group_count else self._spans
         found = finder.match(data, start, min(end, start + self.cap))
         if found is None or found[0][1] != end:
             return None
