@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
@@ -53,7 +54,7 @@ class Bench:
         self.say(f"text: {len(self.corpus.text) / 1e6:.0f} MB, corpus {self.corpus.digest}")
         self.facts = {
             **run_facts(args.commit, args.rules),
-            "machine": platform.machine(),
+            "machine": processor_name(),
             "memory GB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
             **gpu_facts(),
             "versions": {name: metadata.version(name) for name in _packages()}
@@ -160,12 +161,15 @@ class Bench:
         reader = statistics.median(reads)
         bound = min(reader, copies) if copies else reader
         last = scans[1][-1]
+        # Ray's processes are not the command's
+        for_a_gb = None if setting.pool == "ray" else round((spent[1] - spent[0]) / more * 1e9, 3)
         by_gpu = last.bytes_by_backend.get("cuda", 0) / sizes[1]
         self.say(
             f"{files}, {setting}: {slope / 1e9:.2f} GB/s, {slope / bound:.2f} of "
             f"{'reading' if bound == reader else 'copies'} alone ({bound / 1e9:.2f}); "
             f"{sizes[0] / 1e9:.1f} GB in {seconds[0]:.2f} s, {sizes[1] / 1e9:.1f} GB in "
-            f"{seconds[1]:.2f} s; {(spent[1] - spent[0]) / more * 1e9:.3f} processor s for a GB"
+            f"{seconds[1]:.2f} s"
+            + (f"; {for_a_gb:.3f} processor s for a GB" if for_a_gb else "")
             + (f"; {100 * by_gpu:.0f} % on a GPU" if setting.gpus else "")
         )
         found = {
@@ -174,7 +178,7 @@ class Bench:
             "bytes": sizes,
             "number of files": counts,
             "seconds": [rounded([each.seconds for each in own]) for own in scans],
-            "processor seconds for a GB": round((spent[1] - spent[0]) / more * 1e9, 3),
+            "processor seconds for a GB": for_a_gb,
             "bytes by backend": last.bytes_by_backend,
             "findings": last.report["findings"],
             "GB/s": round(slope / 1e9, 3),
@@ -287,6 +291,15 @@ class Bench:
 def rounded(values: list[float]) -> list[float]:
     """As they are recorded."""
     return [round(value, 3) for value in values]
+
+
+def processor_name() -> str:
+    """Its kind, and its name where the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{platform.machine()}, {line.partition(':')[2].strip()}"
+    return platform.machine()
 
 
 def _packages() -> list[str]:
