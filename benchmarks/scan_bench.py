@@ -47,7 +47,7 @@ class Bench:
         self.lines: list[dict[str, Any]] = []
         self.left_out: list[str] = []
         self.failed: list[str] = []
-        self._copies: dict[int, float] = {}
+        self._copies: dict[int, float | None] = {}
         self._made: dict[str, Distinct] = {}
         every = int(args.secret_mb * 1e6)
         self.corpus = Corpus(root, args.text, args.rules, args.text_mb, every)
@@ -125,8 +125,13 @@ class Bench:
         if not gpus:
             return None
         if gpus not in self._copies:
-            self._copies[gpus] = copies_rate(gpus, 2.0)
-            self.say(f"pinned copies to {gpus} GPUs: {self._copies[gpus] / 1e9:.1f} GB/s")
+            try:
+                self._copies[gpus] = copies_rate(gpus, 2.0)
+                self.say(f"pinned copies to {gpus} GPUs: {self._copies[gpus] / 1e9:.1f} GB/s")
+            except SystemExit as error:
+                self._copies[gpus] = None
+                self.say(f"pinned copies to {gpus} GPUs: FAILED: {error}")
+                self.failed.append("copies")
         return self._copies[gpus]
 
     def start(self, files: str, setting: Setting) -> list[float]:
