@@ -231,24 +231,18 @@ def link_tree(made: Distinct, files: int, tree: Path, processes: int) -> Path:
         return tree
     step = 20 * FOLDER_FILES
     ranges = [(low, min(files, low + step)) for low in range(0, files, step)]
-    try:
-        for _ in in_processes(lambda each: _link_range(made, tree, *each), ranges, processes):
-            pass
-    except SystemExit:
-        remove_tree(tree, processes)
-        raise
+    for _ in in_processes(lambda each: _link_range(made, tree, *each), ranges, processes):
+        pass
     return tree
 
 
 def _link_range(made: Distinct, tree: Path, low: int, high: int) -> None:
-    # of strings, not of paths: there are millions
-    distinct, source, target = len(made.sizes), str(made.folder), str(tree)
+    distinct = len(made.sizes)
     for number in range(low, high):
-        path = f"{target}/{name_of(number)}"
+        path = tree / name_of(number)
         if number % FOLDER_FILES == 0:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-        own = number % distinct
-        os.link(f"{source}/{own // FOLDER_FILES}/{own}", path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(made.path(number % distinct), path)
 
 
 def remove_tree(tree: Path, processes: int) -> None:

@@ -87,9 +87,7 @@ def _of(lines: list[Line], part: str) -> list[Line]:
 
 
 def _alike(one: Line, other: Line) -> bool:
-    # on Ray the processes follow from the GPUs
-    keys = ("files", "pool") if one["pool"] == "ray" else ("files", "pool", "workers")
-    return all(one[key] == other[key] for key in keys)
+    return all(one[key] == other[key] for key in ("files", "pool", "workers"))
 
 
 def _name(line: Line) -> str:

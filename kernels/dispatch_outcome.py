@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -40,3 +40,7 @@ class DispatchOutcome:
     groups: Mapping[int, MatchGroups] = field(default_factory=dict)
     report: SpeculationReport | None = None
     contents: Mapping[int, PieceContent] = field(default_factory=dict)
+
+
+StartedDispatch: TypeAlias = DispatchOutcome | Callable[[], DispatchOutcome]
+"""A dispatch that is over, or what waits for its outcome."""

@@ -54,6 +54,10 @@ class HostBackend(ABC):
         """See ScanBackend."""
         return self._confirmed(windows, self._candidate_windows(windows), counted=True)
 
+    def start_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
+        """See ScanBackend. It is over when this returns."""
+        return self.run_fused(windows)
+
     def run_prefilter(self, windows: Sequence[Window]) -> CandidatePairs:
         """See ScanBackend."""
         return CandidatePairs({w: tuple(rules) for w, rules in self._candidate_windows(windows)})

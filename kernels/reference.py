@@ -66,6 +66,10 @@ class ReferenceBackend:
         report = SpeculationReport.from_counts(result.committed_tiles, result.rolled_back_tiles)
         return DispatchOutcome(self.name, self._spans(windows, result), {}, report)
 
+    def start_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
+        """See ScanBackend. It is over when this returns."""
+        return self.run_fused(windows)
+
     def run_prefilter(self, windows: Sequence[Window]) -> ArenaCandidates:
         """See ScanBackend."""
         return ArenaCandidates(candidates(self.tables, arena_of(windows)))

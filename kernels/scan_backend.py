@@ -14,7 +14,7 @@ from vyre_dist.dispatch.prefilter_confirm import takes_fused_path
 from vyre_dist.dispatch.speculator import Speculator
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import RuleMatcher, Window
-from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, StartedDispatch
 from vyre_dist.program import CompiledPack
 from vyre_dist.program.scan_program import ScanProgram
 from vyre_dist.program.tunables import Tunables
@@ -101,6 +101,12 @@ class ScanBackend(Protocol):
         """The speculative path: the matches in `windows`, and a report."""
         ...
 
+    def start_fused(self, windows: Sequence[Window]) -> StartedDispatch:
+        """The same, over or begun. What was begun has to be waited for before anything else is
+        asked of the backend; until then the windows' data must stay as it is.
+        """
+        ...
+
     def run_prefilter(self, windows: Sequence[Window]) -> PrefilterOutput:
         """The serial path's first half."""
         ...
@@ -125,13 +131,30 @@ def scan_windows(
     The choice, and what the speculator learns, are dispatch_prefilter_confirm's; only the outputs
     are objects. Raises UnsupportedFeatureError where that does, and what the backend raises.
     """
+    started = start_scan(backend, speculator, windows, config)
+    return started if isinstance(started, DispatchOutcome) else started()
+
+
+def start_scan(
+    backend: ScanBackend,
+    speculator: Speculator,
+    windows: Sequence[Window],
+    config: DispatchConfig,
+) -> StartedDispatch:
+    """`scan_windows`, over or begun; see ScanBackend.start_fused. The serial path is over."""
     if not takes_fused_path(backend, speculator, config):
         return backend.confirm(windows, backend.run_prefilter(windows))
-    outcome = backend.run_fused(windows)
-    if outcome.report is None:
-        raise AssertionError(f"the backend {backend.name} counted no tiles in a fused dispatch")
-    speculator.record(outcome.report)
-    return outcome
+    started = backend.start_fused(windows)
+
+    def recorded(outcome: DispatchOutcome) -> DispatchOutcome:
+        if outcome.report is None:
+            raise AssertionError(f"the backend {backend.name} counted no tiles in a fused dispatch")
+        speculator.record(outcome.report)
+        return outcome
+
+    if isinstance(started, DispatchOutcome):
+        return recorded(started)
+    return lambda: recorded(started())
 
 
 def rule_matchers(compiled: CompiledPack) -> dict[int, RuleMatcher]:

@@ -6,7 +6,7 @@ hits, and `confirm` has what is listed probed and walked. What comes out is the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -62,7 +62,13 @@ class ArenaLane(Protocol):
         """
 
     def fused(self, arena: Arena) -> DeviceRows:
-        """Its rows, with matches where the lane searches."""
+        """Its rows, with matches where the lane searches: `start` and `finish`."""
+
+    def start(self, arena: Arena) -> None:
+        """Begin with an arena, whose data must stay as it is until `finish`."""
+
+    def finish(self) -> DeviceRows:
+        """The rows of the arena that was begun with; waits for them."""
 
     def list_hits(self, arena: Arena) -> None:
         """The serial path's first half."""
@@ -108,9 +114,13 @@ class CudaBackend:
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend. Raises DeviceMemoryError when a single window is too much."""
+        return self.start_fused(windows)()
+
+    def start_fused(self, windows: Sequence[Window]) -> Callable[[], DispatchOutcome]:
+        """See ScanBackend. What is returned raises DeviceMemoryError as run_fused does."""
         arena = self._begin(windows)
-        found = self.lane.fused(arena)
-        return self._outcome(windows, arena, found, counted=True)
+        self.lane.start(arena)
+        return lambda: self._outcome(windows, arena, self.lane.finish(), counted=True)
 
     def run_prefilter(self, windows: Sequence[Window]) -> DeviceHits:
         """See ScanBackend. What is listed stays on the device. Raises DeviceMemoryError when a

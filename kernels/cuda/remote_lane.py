@@ -149,8 +149,17 @@ class RemoteLane:
 
     def fused(self, arena: Arena) -> DeviceRows:
         """See ArenaLane."""
+        self.start(arena)
+        return self.finish()
+
+    def start(self, arena: Arena) -> None:
+        """See ArenaLane."""
         with self._in_step():
             self._send_arena("fused", arena)
+
+    def finish(self) -> DeviceRows:
+        """See ArenaLane."""
+        with self._in_step():
             return self._rows()
 
     def list_hits(self, arena: Arena) -> None:

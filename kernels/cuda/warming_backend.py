@@ -12,7 +12,7 @@ from vyre_dist.extract import Window
 from vyre_dist.kernels.backends import cpu_backend_class
 from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
-from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, StartedDispatch
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
     ScanBackend,
@@ -81,6 +81,10 @@ class WarmingBackend:
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend; on the GPU if that is ready."""
         return self._chosen().run_fused(windows)
+
+    def start_fused(self, windows: Sequence[Window]) -> StartedDispatch:
+        """See ScanBackend; on the GPU if that is ready."""
+        return self._chosen().start_fused(windows)
 
     def run_prefilter(self, windows: Sequence[Window]) -> ListedBy:
         """See ScanBackend; on the GPU if that is ready."""

@@ -173,7 +173,7 @@ def test_a_worker_without_what_it_needs_says_so() -> None:
 
     try:
         with pytest.MonkeyPatch.context() as patches:
-            patches.setattr(ScanEngine, "run", gone)
+            patches.setattr(ScanEngine, "_scan", gone)
             start_all(pool)
         events_until(pool, bool)
         pool.submit(0, 1, ScanTask(()))
@@ -193,7 +193,7 @@ def test_an_error_with_an_undecodable_path_is_an_answer(monkeypatch: pytest.Monk
         raise AssertionError("\udcff/x: it is not so")
 
     pool = LocalPool(spec(), 1, "fork")
-    monkeypatch.setattr(ScanEngine, "run", fail)
+    monkeypatch.setattr(ScanEngine, "_scan", fail)
     try:
         start_all(pool)
         events_until(pool, bool)

@@ -102,10 +102,18 @@ def test_the_buffers_memory_is_given_and_shared_out(tmp_path: Path) -> None:
     assert (first, second, buffer.position) == (0, 32, 80)
     assert memory[:17] == memory[80:97] == b"seventeen bytes.."
     assert memory[32:65] == b"x" * 33
-    assert buffer.take(len(memory) - 96) is None
-    assert buffer.take(len(memory) - 112) is not None
+    half = len(memory) // 2
+    assert buffer.take(half - 96) is None
+    assert buffer.take(half - 112) is not None
+    # the other half is filled while this one is read
     buffer.clear()
-    assert buffer.take(len(memory)) is not None
+    assert buffer.take(half + 1) is None
+    assert buffer.take(half) is not None and buffer.position == half
+    buffer.restart()
+    assert buffer.take(1) is not None and buffer.position == half
+    assert memory[:17] == memory[80:97] == b"seventeen bytes.."
+    buffer.clear()
+    assert buffer.take(1) is not None and buffer.position == 0
 
 
 @pytest.mark.parametrize(("start", "size"), [(0, 0), (0, 3), (3, 97), (0, 100)])

@@ -17,6 +17,7 @@ import msgpack
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
+from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import TaskResult
 from vyre_dist.engine.wire import WireError
 from vyre_dist.engine.worker import ScanEngine
@@ -30,7 +31,7 @@ from vyre_dist.processes.messages import (
     read_message,
     text_message,
 )
-from vyre_dist.processes.serve import answer_all, detail_of
+from vyre_dist.processes.serve import detail_of, take_all
 from vyre_dist.rules.codec import decode_pack, encode_pack
 
 LOADER = f"{__name__}:load_worker"
@@ -49,7 +50,7 @@ def serve(connection: Connection, open_engine: Callable[[], ScanEngine]) -> None
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        answer_all(connection, partial(answer, engine))
+        take_all(connection, partial(_take, engine, connection), engine.flush)
     except WorkerUnusableError as error:
         with contextlib.suppress(OSError):
             connection.send_bytes(text_message(UNUSABLE, str(error)))
@@ -75,18 +76,36 @@ def load_worker(load: bytes) -> Callable[[Connection], None]:
     return lambda connection: serve(connection, lambda: engine)
 
 
+def _take(engine: ScanEngine, connection: Connection, task: bytes) -> None:
+    """Begin with a task; it is answered when it is done, in the course of the next one perhaps."""
+    try:
+        decoded = decode_task(task)
+    except WireError as error:
+        engine.flush()
+        connection.send_bytes(failed(detail_of(error)))
+        return
+    engine.begin(decoded, engine.new_run(lambda run: connection.send_bytes(_answer_of(run))))
+
+
+def _answer_of(run: TaskRun) -> bytes:
+    try:
+        return message(DONE, encode_result(run.result()))
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
+        return failed(detail_of(error))
+
+
 def answer(engine: ScanEngine, task: bytes) -> bytes:
     """Do a task; an exception becomes an answer that says so, and the worker lives on.
 
     Raises WorkerUnusableError: this one can't.
     """
+    run = engine.new_run(lambda _: None)
     try:
-        body = encode_result(engine.run(decode_task(task)))
-    except WorkerUnusableError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
+        engine.begin(decode_task(task), run)
+        engine.flush()
+    except WireError as error:
         return failed(detail_of(error))
-    return message(DONE, body)
+    return _answer_of(run)
 
 
 def failed(detail: str) -> bytes:

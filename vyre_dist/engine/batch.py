@@ -34,12 +34,18 @@ class Batch:
         self.windows.append(window)
         self.bytes += len(window.data)
 
-    def clear(self) -> None:
-        self.documents.clear()
-        self.paths.clear()
-        self.windows.clear()
-        self.partial.clear()
+    def take(self) -> Batch:
+        """All of it, as a batch of its own; this one, with the same lists, is empty then."""
+        taken = Batch()
+        taken.documents += self.documents
+        taken.paths += self.paths
+        taken.windows += self.windows
+        taken.partial.update(self.partial)
+        taken.bytes = self.bytes
+        for own in (self.documents, self.paths, self.windows, self.partial):
+            own.clear()
         self.bytes = 0
+        return taken
 
 
 def part_of(

@@ -25,8 +25,9 @@ class ReadBuffer:
     which too little is left gets its own.
 
     `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of
-    up to 16 MiB. `allocate`: gives the memory, when it is first needed. `position`: where in it the
-    latest file lies that was read into it.
+    up to 16 MiB; twice with `allocate`, which gives the memory when it is first needed: one half is
+    read while the other is filled. `position`: where in it the latest file lies that was read into
+    it.
     """
 
     _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
@@ -37,19 +38,20 @@ class ReadBuffer:
     ) -> None:
         self._limit = limit
         self._most = max(self._AT_FIRST, min(limit, self._MOST))
-        self._size = batch_bytes + self._most
+        self._size = -(-(batch_bytes + self._most) // _ALIGNMENT) * _ALIGNMENT
+        self._halves = 2 if allocate else 1
         self._allocate = allocate or _private_memory
-        self._at = self.position = 0
+        self._low = self._at = self.position = 0
 
     @functools.cached_property
     def _view(self) -> memoryview:
         # not before its process has forked, if it will: the workers must not share it
-        return self._allocate(self._size)
+        return self._allocate(self._size * self._halves)
 
     def take(self, size: int) -> memoryview | None:
         """Room for `size` bytes that somebody else reads; None if there is too little left."""
         at = self._at
-        if at + size > self._size:
+        if at + size > self._low + self._size:
             return None
         self._took(at, size)
         return self._view[at : at + size]
@@ -59,11 +61,18 @@ class ReadBuffer:
         self._at = -(-(at + size) // _ALIGNMENT) * _ALIGNMENT
 
     def clear(self) -> None:
-        """Begin at the start: what was read before is overwritten.
+        """Begin anew, in the other half where there are two: what was read there is overwritten.
 
-        Due once `batch_bytes` have been read, and what was read is not wanted any more.
+        Due once `batch_bytes` have been read, and what was read before the latest `clear` (where
+        there is one half: what was read) is not wanted any more.
         """
-        self._at = 0
+        if self._halves == 2:
+            self._low = self._size - self._low
+        self._at = self._low
+
+    def restart(self) -> None:
+        """Begin anew in the half that is being filled: what was read there is not wanted."""
+        self._at = self._low
 
     def read(self, path: str) -> bytes | memoryview:
         """The bytes of the regular file at `path` as they are now; a view is good until `clear`.
@@ -76,7 +85,7 @@ class ReadBuffer:
         at = self._at
         fd = open_file(path, path)
         try:
-            view = self._view[at : at + self._AT_FIRST]
+            view = self._view[at : min(at + self._AT_FIRST, self._low + self._size)]
             size = os.readv(fd, (view,))
             if not 0 < size < len(view) or size > self._limit:
                 # also what a FIFO gives that took the file's place, nothing, and what the memory's
@@ -97,7 +106,7 @@ class ReadBuffer:
         check_regular(path, info.st_mode)
         if info.st_size > self._limit:
             raise LargeFile(info.st_size, Stamp.of(info))
-        view = self._view[self._at : self._at + self._most]
+        view = self._view[self._at : min(self._at + self._most, self._low + self._size)]
         while size < len(view) and (got := os.readv(fd, (view[size:],))) > 0:
             size += got
         if size == len(view) or size > self._limit:

@@ -5,18 +5,18 @@ A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with w
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgpack
 
-from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
+from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.content import Evidence
+from vyre_dist.engine.dispatches import Dispatches
 from vyre_dist.engine.document import BytesDocument, Document, DocumentError, bounds_of
 from vyre_dist.engine.files import LargeFile
 from vyre_dist.engine.finding_blocks import Findings
@@ -28,6 +28,7 @@ from vyre_dist.engine.overruns import load_overruns
 from vyre_dist.engine.piece_findings import findings_of_piece
 from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.stitch import stitch
+from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import (
     DocumentNote,
     DocumentProblem,
@@ -39,13 +40,14 @@ from vyre_dist.engine.tasks import (
     StitchTask,
     Task,
     TaskResult,
-    TrialSums,
     count,
 )
+from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.extract import DROPPED, Window
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import REJECTED, Span, decode_spans
-from vyre_dist.kernels import BackendOptions, open_backend, require_backend, scan_windows
+from vyre_dist.kernels import BackendOptions, open_backend, require_backend
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.finder import Groups
@@ -55,10 +57,6 @@ from vyre_dist.rules.search import Renderings
 
 if TYPE_CHECKING:
     from vyre_dist.rules.byte_filters import ByteFilter
-
-# Dispatches [from, until) of a worker are its trials: they are timed, the two paths in turn.
-_TRIALS_FROM, _TRIALS_UNTIL = 2, 10
-_TRIAL_PATHS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
 
 _MOST_FOUND = 32 << 20
 """Bytes of findings that a task's result has at most, but for what its last document adds."""
@@ -94,9 +92,10 @@ class ScanEngine:
         self.speculator = ProbingSpeculator(
             AdaptiveSpeculator(config.threshold_pct), config.probe_every
         )
-        self._dispatch_config = DispatchConfig(SpeculationMode(config.speculation))
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
-        self._dispatches = 0
+        self._dispatches = Dispatches(
+            self.backend, self.speculator, SpeculationMode(config.speculation), self._take_in
+        )
         self._reader = DocumentReader(
             self.compiled.overlap,
             config.shard_bytes,
@@ -108,27 +107,53 @@ class ScanEngine:
 
     def run(self, task: Task) -> TaskResult:
         """Do `task`. What goes wrong with a single document is in the result's problems."""
-        began = time.perf_counter()
-        result = self._new_result()
-        if isinstance(task, ScanTask):
-            if task.threshold_pct is not None:
-                self.speculator.speculator.set_threshold(task.threshold_pct)
-            self._scan(task, result)
-        else:
-            self._stitch(task, result)
-        result.seconds = time.perf_counter() - began
-        return result
+        run = self.new_run(lambda _: None)
+        self.begin(task, run)
+        self.flush()
+        return run.result()
+
+    def new_run(self, done: Callable[[TaskRun], None]) -> TaskRun:
+        """For `begin`; `done`: is called when it is over."""
+        return TaskRun(self._new_result(), done)
+
+    def begin(self, task: Task, run: TaskRun) -> None:
+        """Do `task`, but for what is still on a device when this returns: `run` is over by then, or
+        in the course of the next task, before anything of that is looked at; or see `flush`.
+
+        Raises WorkerUnusableError: this engine can't be used any more.
+        """
+        with run.timed():
+            try:
+                if isinstance(task, ScanTask):
+                    if task.threshold_pct is not None:
+                        self.speculator.speculator.set_threshold(task.threshold_pct)
+                    self._scan(task, run)
+                else:
+                    self.flush()
+                    self._stitch(task, run.answer)
+            except WorkerUnusableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whose task it is decides what to do
+                run.fail(error)
+                self.flush()
+        if not self._dispatches.has(run):
+            self.flush()  # tasks end in the order in which they began
+            run.end()
+
+    def flush(self) -> None:
+        """Wait for what is on a device, and end the run that it is of."""
+        self._dispatches.flush()
 
     def _new_result(self) -> TaskResult:
         return TaskResult(findings=Findings(self._rule_ids))
 
-    def _scan(self, task: ScanTask, result: TaskResult) -> None:
-        batch = Batch()
-        self._reader.memory.clear()  # a task that failed has left there what it had read
+    def _scan(self, task: ScanTask, run: TaskRun) -> None:
+        batch, result = Batch(), run.answer
+        self._reader.memory.restart()  # a task that failed has left there what it had read
         number = read = 0
         for item in task.pieces:
             if isinstance(item, FolderRun):
-                read, done = self._scan_run(item, batch, read, result)
+                read, done = self._scan_run(item, batch, read, run)
                 number += done
                 if done < len(item.names):
                     result.undone = count(task.pieces) - number
@@ -137,12 +162,13 @@ class ScanEngine:
                 if read >= self.config.shard_bytes or result.findings.bytes >= _MOST_FOUND:
                     result.undone = count(task.pieces) - number
                     break
-                self._scan_piece(item, batch, result)
+                self._scan_piece(item, batch, run)
                 number += 1
         if batch.windows:
-            self._dispatch(batch, result)
+            self._dispatch(batch, run)
 
-    def _scan_piece(self, piece: Piece, batch: Batch, result: TaskResult) -> None:
+    def _scan_piece(self, piece: Piece, batch: Batch, run: TaskRun) -> None:
+        result = run.answer
         decision = self.filters.path_decision(piece.path)
         if decision.skipped:
             result.skipped.append(piece.document)
@@ -168,51 +194,50 @@ class ScanEngine:
         batch.add(piece.document, piece.path, window)
         backend = self.backend
         if batch.bytes >= backend.dispatch_bytes or len(batch.windows) >= backend.dispatch_windows:
-            self._dispatch(batch, result)
+            self._dispatch(batch, run)
 
-    def _scan_run(
-        self, run: FolderRun, batch: Batch, read: int, result: TaskResult
-    ) -> tuple[int, int]:
+    def _scan_run(self, files: FolderRun, batch: Batch, read: int, run: TaskRun) -> tuple[int, int]:
         """Scan a folder's files until `read` bytes are a shard's; (bytes read, files begun)."""
+        result = run.answer
         read_file, memory = self._reader.read_file, self._reader.memory
         limit, path_rules = self.config.shard_bytes, self._path_rules
-        prefix, elsewhere = run.prefix, run.open_prefix
+        prefix, elsewhere = files.prefix, files.open_prefix
         documents, paths, windows = batch.documents, batch.paths, batch.windows
         most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
-        shared = self.filters.folder_decision(prefix, run.names)
-        for i, name in enumerate(run.names):
+        shared = self.filters.folder_decision(prefix, files.names)
+        for i, name in enumerate(files.names):
             if read >= limit or result.findings.bytes >= _MOST_FOUND:
                 return read, i
             path = prefix + name
             decision = shared or self.filters.path_decision(path)
             if decision.skipped:
-                result.skipped.append(run.first + i)
+                result.skipped.append(files.first + i)
                 continue
             open_path = path if elsewhere is None else elsewhere + name
             try:
                 data = read_file(open_path)
             except DocumentError as error:
-                result.problems.append(DocumentProblem(run.first + i, error.reason, error.detail))
+                result.problems.append(DocumentProblem(files.first + i, error.reason, error.detail))
                 continue
             except LargeFile as large:
                 opened = None if elsewhere is None else open_path
-                file = Piece(run.first + i, path, large.size, 0, large.size, opened, large.stamp)
+                file = Piece(files.first + i, path, large.size, 0, large.size, opened, large.stamp)
                 result.large.append(LargeDocument(file, limit))
                 result.findings.keep_apart(file.document)
                 continue
             if path_rules:
-                self._path_findings(run.first + i, path, decision, result)
+                self._path_findings(files.first + i, path, decision, result)
             size = len(data)
             read += size
-            documents.append(run.first + i)
+            documents.append(files.first + i)
             paths.append(path)
             windows.append(
                 Window(data, 0, 0, size, True, memory.position if type(data) is memoryview else -1)
             )
             batch.bytes += size
             if batch.bytes >= most_bytes or len(windows) >= most_windows:
-                self._dispatch(batch, result)
-        return read, len(run.names)
+                self._dispatch(batch, run)
+        return read, len(files.names)
 
     def _path_findings(
         self, document: int, path: str, decision: PathDecision, result: TaskResult
@@ -222,18 +247,15 @@ class ScanEngine:
             if decision.applies[rule]:
                 result.findings.add_by_path(path, path_row(document, rule))
 
-    def _dispatch(self, batch: Batch, result: TaskResult) -> None:
-        """Run the pack on the batch's windows, add what came out to `result`, and empty it."""
+    def _dispatch(self, batch: Batch, run: TaskRun) -> None:
+        """Run the pack on the batch's windows, and empty it."""
+        self._dispatches.start(batch, run)
+        # what is read from now on goes to other memory
+        self._reader.memory.clear()
+
+    def _take_in(self, batch: Batch, outcome: DispatchOutcome, result: TaskResult) -> None:
+        """Add what came out of a dispatch to its task's answer."""
         windows = batch.windows
-        config, is_trial = self._next_config()
-        began = time.perf_counter_ns()
-        outcome = scan_windows(self.backend, self.speculator, windows, config)
-        if is_trial:
-            took = time.perf_counter_ns() - began
-            size = sum(len(window.data) for window in windows)
-            fused = outcome.report is not None
-            trial = TrialSums(took, size) if fused else TrialSums(0, 0, took, size)
-            result.trials = result.trials.plus(trial)
         if outcome.report is not None:
             result.fused += 1
             result.committed += outcome.report.committed_tiles
@@ -246,6 +268,7 @@ class ScanEngine:
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
+            content = outcome.contents.get(w)
             found = findings_of_piece(
                 self._builder,
                 self.filters,
@@ -253,39 +276,20 @@ class ScanEngine:
                 windows[w],
                 outcome.spans.get(w, []),
                 outcome.groups.get(w),
-                outcome.contents.get(w),
+                content,
             )
-            result.parts.append(
-                part_of(piece, windows[w], found, self._overruns, outcome.contents.get(w))
-            )
+            result.parts.append(part_of(piece, windows[w], found, self._overruns, content))
         for w, spans in sorted(outcome.spans.items()):
             if w not in batch.partial:
                 document = BytesDocument(bytes(windows[w].data), batch.paths[w])
                 self._finish(
                     batch.documents[w], document, spans, result, seen=outcome.groups.get(w)
                 )
-        batch.clear()
-        self._reader.memory.clear()
 
     @cached_property
     def _overruns(self) -> dict[int, Overrun]:
         """By number, of the rules without a widest match; for pieces only."""
         return load_overruns(self.compiled, self.cache)
-
-    def _next_config(self) -> tuple[DispatchConfig, bool]:
-        """(how to dispatch, whether its time counts as a trial's).
-
-        In auto mode a worker's first dispatches try the two paths on its real data, turn by turn,
-        after a pair that warms up; their answers are as good as any. From then on the speculator
-        decides.
-        """
-        turn = self._dispatches
-        if self._dispatch_config.speculation is not SpeculationMode.AUTO or turn >= _TRIALS_UNTIL:
-            return self._dispatch_config, False
-        if not self.backend.warm:
-            return _TRIAL_PATHS[1], False  # the speculator should learn nothing from it
-        self._dispatches += 1
-        return _TRIAL_PATHS[turn % 2], turn >= _TRIALS_FROM
 
     def _finish(
         self,
@@ -310,9 +314,11 @@ class ScanEngine:
                 self._join(task, document, done)
                 document.verify()  # what was read last belongs to the same file, too
                 if (now := document.size_now()) > piece.size:
-                    result.notes.append(
-                        DocumentNote(piece.document, "grew", _grew(piece.size, now))
+                    grew = (
+                        f"its first {piece.size} bytes were scanned, as many as it had when its "
+                        f"turn came; now it has {now}"
                     )
+                    result.notes.append(DocumentNote(piece.document, "grew", grew))
         except DocumentError as error:
             result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
         else:
@@ -362,13 +368,6 @@ class ScanEngine:
         result.documents += 1
         # so many may match the same, or not, that the driver counts them
         self._finish(task.piece.document, document, spans, result, checkpoints, numbered=False)
-
-
-def _grew(planned: int, now: int) -> str:
-    return (
-        f"its first {planned} bytes were scanned, as many as it had when its turn came; now it has "
-        f"{now}"
-    )
 
 
 def _screens(pack: PackData) -> Sequence[ByteFilter]:

@@ -19,15 +19,33 @@ def answer_all(connection: Connection, answer: Callable[[bytes], bytes | None]) 
 
     `answer`: None for what needs no answer. What it raises goes through.
     """
+
+    def take(told: bytes) -> None:
+        said = answer(told)
+        if said is not None:
+            connection.send_bytes(said)
+
+    take_all(connection, take)
+
+
+def take_all(
+    connection: Connection, take: Callable[[bytes], None], idle: Callable[[], None] | None = None
+) -> None:
+    """Say that this process is ready; then take what is told, one after another, until the other
+    end is gone.
+
+    `take` answers itself, when it will. `idle`: called before something has to be waited for. What
+    they raise goes through, but for a connection that is gone.
+    """
     told: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, told), daemon=True).start()
     # a parent that closed its end, or died, may be seen here before the thread sees it
     with contextlib.suppress(OSError):
         connection.send_bytes(message(READY))
         while True:
-            said = answer(told.get())
-            if said is not None:
-                connection.send_bytes(said)
+            if idle is not None and told.empty():
+                idle()
+            take(told.get())
 
 
 def _receive(connection: Connection, told: queue.SimpleQueue[bytes]) -> None:
