@@ -231,18 +231,24 @@ def link_tree(made: Distinct, files: int, tree: Path, processes: int) -> Path:
         return tree
     step = 20 * FOLDER_FILES
     ranges = [(low, min(files, low + step)) for low in range(0, files, step)]
-    for _ in in_processes(lambda each: _link_range(made, tree, *each), ranges, processes):
-        pass
+    try:
+        for _ in in_processes(lambda each: _link_range(made, tree, *each), ranges, processes):
+            pass
+    except SystemExit:
+        remove_tree(tree, processes)
+        raise
     return tree
 
 
 def _link_range(made: Distinct, tree: Path, low: int, high: int) -> None:
-    distinct = len(made.sizes)
+    # of strings, not of paths: there are millions
+    distinct, source, target = len(made.sizes), str(made.folder), str(tree)
     for number in range(low, high):
-        path = tree / name_of(number)
+        path = f"{target}/{name_of(number)}"
         if number % FOLDER_FILES == 0:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(made.path(number % distinct), path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        own = number % distinct
+        os.link(f"{source}/{own // FOLDER_FILES}/{own}", path)
 
 
 def remove_tree(tree: Path, processes: int) -> None:

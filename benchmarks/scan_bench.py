@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
@@ -46,14 +47,14 @@ class Bench:
         self.lines: list[dict[str, Any]] = []
         self.left_out: list[str] = []
         self.failed: list[str] = []
-        self._copies: dict[int, float] = {}
+        self._copies: dict[int, float | None] = {}
         self._made: dict[str, Distinct] = {}
         every = int(args.secret_mb * 1e6)
         self.corpus = Corpus(root, args.text, args.rules, args.text_mb, every)
         self.say(f"text: {len(self.corpus.text) / 1e6:.0f} MB, corpus {self.corpus.digest}")
         self.facts = {
             **run_facts(args.commit, args.rules),
-            "machine": platform.machine(),
+            "machine": processor_name(),
             "memory GB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
             **gpu_facts(),
             "versions": {name: metadata.version(name) for name in _packages()}
@@ -124,8 +125,13 @@ class Bench:
         if not gpus:
             return None
         if gpus not in self._copies:
-            self._copies[gpus] = copies_rate(gpus, 2.0)
-            self.say(f"pinned copies to {gpus} GPUs: {self._copies[gpus] / 1e9:.1f} GB/s")
+            try:
+                self._copies[gpus] = copies_rate(gpus, 2.0)
+                self.say(f"pinned copies to {gpus} GPUs: {self._copies[gpus] / 1e9:.1f} GB/s")
+            except SystemExit as error:
+                self._copies[gpus] = None
+                self.say(f"pinned copies to {gpus} GPUs: FAILED: {error}")
+                self.failed.append("copies")
         return self._copies[gpus]
 
     def start(self, files: str, setting: Setting) -> list[float]:
@@ -159,20 +165,25 @@ class Bench:
         slope = more / (seconds[1] - seconds[0])
         reader = statistics.median(reads)
         bound = min(reader, copies) if copies else reader
+        last = scans[1][-1]
+        # Ray's processes are not the command's
+        for_a_gb = None if setting.pool == "ray" else round((spent[1] - spent[0]) / more * 1e9, 3)
+        by_gpu = last.bytes_by_backend.get("cuda", 0) / sizes[1]
         self.say(
             f"{files}, {setting}: {slope / 1e9:.2f} GB/s, {slope / bound:.2f} of "
             f"{'reading' if bound == reader else 'copies'} alone ({bound / 1e9:.2f}); "
             f"{sizes[0] / 1e9:.1f} GB in {seconds[0]:.2f} s, {sizes[1] / 1e9:.1f} GB in "
-            f"{seconds[1]:.2f} s; {(spent[1] - spent[0]) / more * 1e9:.3f} processor s for a GB"
+            f"{seconds[1]:.2f} s"
+            + (f"; {for_a_gb:.3f} processor s for a GB" if for_a_gb else "")
+            + (f"; {100 * by_gpu:.0f} % on a GPU" if setting.gpus else "")
         )
-        last = scans[1][-1]
         found = {
             "reader GB/s": rounded([each / 1e9 for each in reads]),
             "copies GB/s": copies and round(copies / 1e9, 2),
             "bytes": sizes,
             "number of files": counts,
             "seconds": [rounded([each.seconds for each in own]) for own in scans],
-            "processor seconds for a GB": round((spent[1] - spent[0]) / more * 1e9, 3),
+            "processor seconds for a GB": for_a_gb,
             "bytes by backend": last.bytes_by_backend,
             "findings": last.report["findings"],
             "GB/s": round(slope / 1e9, 3),
@@ -285,6 +296,15 @@ class Bench:
 def rounded(values: list[float]) -> list[float]:
     """As they are recorded."""
     return [round(value, 3) for value in values]
+
+
+def processor_name() -> str:
+    """Its kind, and its name where the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{platform.machine()}, {line.partition(':')[2].strip()}"
+    return platform.machine()
 
 
 def _packages() -> list[str]:

@@ -92,7 +92,7 @@ def roomy(args: argparse.Namespace) -> Path | None:
 
 def main() -> None:
     args = arguments()
-    if args.record and args.seconds < 10:
+    if args.record and "slope" in args.only and args.seconds < 10:
         raise SystemExit("a recorded slope takes 10 s at least: --seconds")
     if given := os.environ.get("PYTHONPATH"):  # scans start in folders of their own
         os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, given.split(os.pathsep)))

@@ -87,7 +87,9 @@ def _of(lines: list[Line], part: str) -> list[Line]:
 
 
 def _alike(one: Line, other: Line) -> bool:
-    return all(one[key] == other[key] for key in ("files", "pool", "workers"))
+    # on Ray the processes follow from the GPUs
+    keys = ("files", "pool") if one["pool"] == "ray" else ("files", "pool", "workers")
+    return all(one[key] == other[key] for key in keys)
 
 
 def _name(line: Line) -> str:

@@ -108,6 +108,16 @@ def test_reading_alone_reads_all_pieces(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert ceilings.reader_rate(pieces, 5, 0.01) > 0
 
 
+def sampled(program: str, folder: Path) -> list[dict[str, Any]]:
+    """What the sampler has written of the program's processes."""
+    environment = os.environ | {
+        "PYTHONPATH": str(BENCHMARKS / "sampling"),
+        "STACK_SAMPLES": str(folder),
+    }
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    return [json.loads(path.read_text()) for path in folder.glob("*.json")]
+
+
 def test_the_sampler_sees_every_process(tmp_path: Path) -> None:
     """Those that were forked, too, by what they are, with the function that kept them busy."""
     program = (
@@ -120,12 +130,7 @@ def test_the_sampler_sees_every_process(tmp_path: Path) -> None:
         "if child: os.waitpid(child, 0)\n"
         "else: os._exit(0)\n"
     )
-    environment = os.environ | {
-        "PYTHONPATH": str(BENCHMARKS / "sampling"),
-        "STACK_SAMPLES": str(tmp_path),
-    }
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
-    seen = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    seen = sampled(program, tmp_path)
     assert sorted(each["role"] for each in seen) == ["command", "forked command"]
     for each in seen:
         assert any(":spin:" in stack for stack in each["stacks"]), each
@@ -134,6 +139,26 @@ def test_the_sampler_sees_every_process(tmp_path: Path) -> None:
     )
     assert ":spin" in said.stdout
     assert (tmp_path / "forked-command.stacks").exists()
+
+
+def test_a_call_that_keeps_the_lock_is_seen_where_it_is(tmp_path: Path) -> None:
+    """Not in the short call behind it in which the interpreter's lock is let go."""
+    program = (
+        "import os, time\n"
+        "zeros = os.open('/dev/zero', os.O_RDONLY)\n"
+        "def keeps(): sum(range(100_000))\n"
+        "def lets_go(): os.read(zeros, 1000)\n"
+        "end = time.monotonic() + 0.5\n"
+        "while time.monotonic() < end:\n"
+        "    keeps()\n"
+        "    lets_go()\n"
+    )
+    (seen,) = sampled(program, tmp_path)
+    times = {
+        name: sum(wall for stack, (wall, _) in seen["stacks"].items() if f":{name}:" in stack)
+        for name in ("keeps", "lets_go")
+    }
+    assert times["keeps"] > 4 * times["lets_go"]
 
 
 def test_the_ratios(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from generate import haystacks, patterns
@@ -193,16 +194,46 @@ def test_the_automaton_is_google_re2(
 
 
 @settings(max_examples=300)
-@given(pattern=patterns(), data=haystacks(), cap=st.integers(1, 9))
-def test_step_by_step_gives_the_same_matches(pattern: str, data: bytes, cap: int) -> None:
+@given(pattern=patterns(), data=haystacks(), cap=st.integers(1, 12), step=st.integers(1, 9))
+def test_step_by_step_gives_the_same_matches(
+    pattern: str, data: bytes, cap: int, step: int
+) -> None:
     """The way that is taken where google-re2 would look for a missing tail again and again gives
-    google-re2's matches.
+    google-re2's matches, whether the bytes nearby tell where they end or the automaton has to.
     """
     assume(is_unbounded(pattern))
     root = rx.parse(pattern)
     matcher = RuleMatcher(rx.to_re2(root), None, cap, captures_matter=rx.captures_matter(root.root))
     assert matcher.automaton is not None
-    rows = matcher._step_by_step(matcher.automaton, whole(data), 0, -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vyre_dist.extract.matcher._FIRST_STEP", step)
+        patch.setattr("vyre_dist.extract.matcher._LOOKS", (2, 5))
+        rows = list(matcher._step_by_step(matcher.automaton, whole(data), 0, -1))
+        patch.setattr("vyre_dist.extract.matcher._LOOKS", ())
+        by_automaton = list(matcher._step_by_step(matcher.automaton, whole(data), 0, -1))
     assert [(s, e) for s, e, flags in rows if flags != DROPPED] == [
         m.span() for m in chain(pattern, data, cap)
     ]
+    assert rows == by_automaton  # marks of longer matches, too
+
+
+def test_ends_that_are_near_need_no_automaton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where thousands of matches may each have a tail that is far away, the bytes nearby tell where
+    most of them end.
+    """
+    asked: list[int] = []
+    end_within = Automaton.end_within
+
+    def counted(self: Automaton, *args: Any) -> tuple[int | None, bool]:
+        asked.append(args[2])
+        return end_within(self, *args)
+
+    monkeypatch.setattr(Automaton, "end_within", counted)
+    pattern = "k(?:[a-z0-9;\\n]{5,}=|[0-9]+);"
+    matcher = RuleMatcher(rx.to_re2(rx.parse(pattern)), None, 1 << 16)
+    data = b"".join(b"k%07d;\nk%07dx." % (i, i) for i in range(1500))
+    data += b"k" + b"0" * 20_000 + b";" + data
+    assert matcher.automaton is not None
+    rows = list(matcher._step_by_step(matcher.automaton, whole(data), 0, -1))
+    assert [row[:2] for row in rows] == [m.span() for m in compiled(pattern).finditer(data)]
+    assert len(rows) > 3000 and len(asked) < 5

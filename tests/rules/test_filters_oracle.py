@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
+from vyre_dist.rules.content_filters import JudgedLine
+from vyre_dist.rules.filters import Matched
+from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import Renderings
 
 IDS = ("r0", "r1", "r2")
@@ -113,6 +118,70 @@ def test_filters_agree_with_the_slow_reading(
             dropped = not applies or any(match_allowed(a, path, secret, match, line) for a in mine)
             assert filters.allowed(index, path, secret, match, lambda text=line: text) is dropped  # type: ignore[misc]
         assert filters.document_skipped(path) is (not any(decisions))
+
+
+@given(
+    packs(),
+    DOCUMENTS,
+    st.lists(st.tuples(st.sampled_from(range(len(IDS))), TEXTS, TEXTS, TEXTS), max_size=12),
+    st.integers(0, 3),
+)
+def test_many_matches_are_judged_as_one_by_one(
+    pack: PackData, path: str, cases: list[tuple[int, bytes, bytes, bytes]], few: int
+) -> None:
+    """Texts that are searched together, with line breaks in some of them, give each match the
+    verdict that it gets alone. Lines are asked for in order, and only for rules that need them.
+    """
+    rules = tuple(
+        replace(rule, entropy=least)
+        for rule, least in zip(pack.rules, (0.9, None, 1.5), strict=True)
+    )
+    filters = CompiledFilters(replace(pack, rules=rules))
+    matches = [
+        Matched(at, rule, at + 1, match, (secret,))
+        for at, (rule, secret, match, _) in enumerate(cases)
+    ]
+    asked: list[int] = []
+
+    def line_of(start: int, end: int) -> JudgedLine:
+        assert end == start + 1 and filters.needs_line(matches[start].rule)
+        asked.append(start)
+        return JudgedLine(lambda: cases[start][3])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vyre_dist.rules.content_filters._MANY", 2)
+        patch.setattr("vyre_dist.rules.content_filters._FEW_HITS", few)
+        together = filters.judge_all(path, matches, line_of)
+    assert together == [
+        filters.judge(rule, path, match, (secret,), lambda line=line: line)  # type: ignore[misc]
+        for rule, secret, match, line in cases
+    ]
+    assert asked == sorted(asked)
+
+
+def test_texts_that_are_on_no_allowlist_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand matches cost two searches, one for secrets and one for matches, and two more for
+    each that an allowlist covers.
+    """
+    allowlists = (
+        Allowlist(regexes=("^example", "test$"), stopwords=("placeholder",)),
+        Allowlist(regexes=("DUMMY",), regex_target="match"),
+    )
+    filters = CompiledFilters(PackData("p", (Rule("r", "x", allowlists=allowlists),)))
+    secrets = [b"s%d" % n for n in range(1000)]
+    secrets[500] = b"aPlaceHolder"
+    matches = [Matched(n, 0, n, b"key=" + secret, (secret,)) for n, secret in enumerate(secrets)]
+    searches: list[int] = []
+    search = Finder.search
+
+    def counted(self: Finder, data: bytes, pos: int, limit: int) -> object:
+        searches.append(pos)
+        return search(self, data, pos, limit)
+
+    monkeypatch.setattr(Finder, "search", counted)
+    verdicts = filters.judge_all("f", matches, lambda *_: JudgedLine(bytes))
+    assert [n for n, verdict in enumerate(verdicts) if verdict is None] == [500]
+    assert len(searches) == 2 + 2
 
 
 @given(packs(), DOCUMENTS, TEXTS)

@@ -12,13 +12,17 @@ from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain
 from vyre_dist.metrics import Metrics
-from vyre_dist.rules.filters import CompiledFilters, JudgedLine
+from vyre_dist.rules.content_filters import JudgedLine
+from vyre_dist.rules.filters import CompiledFilters, Matched
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 
 _CHUNK = 8 << 20
 # read at once to find the groups of matches that lie close together
 _BLOCK = 64 << 10
+# so many matches, or bytes of them, are judged together
+_MATCHES = 1024
+_MATCHED_BYTES = 1 << 20
 # of more than this a lower-case copy takes longer than loading what searches without one
 _LOWERED_BYTES = 1 << 20
 
@@ -56,12 +60,12 @@ class FindingBuilder:
         document, whatever its other filters say. Raises DocumentError when the document is no
         longer what the spans were found in.
         """
-        rows: list[FindingRow] = []
         marked: set[int] = set()
         applies: dict[int, bool] = {}
-        lines, columns = LineCounter(document, checkpoints), TextColumns(document)
-        judged_lines, around = _JudgedLines(document), _Around(document)
-        filters, make_row = self._filters, FindingRow._make
+        around, matches = _Around(document), list[Matched]()
+        in_memory = isinstance(document, BytesDocument)
+        rows = _Rows(number, document, checkpoints, self._filters)
+        made, held = Matched._make, 0
         for start, rule, end, flags in spans:
             known = applies.get(rule)
             if known is False:
@@ -82,32 +86,28 @@ class FindingBuilder:
                 if not known:
                     continue
             if groups is None:
-                groups = self._matchers[rule].groups_at(data, start - base, end - base)
+                matcher = self._matchers[rule]
+                if matcher.group_count or not in_memory:
+                    groups = matcher.groups_at(data, start - base, end - base)
+                else:
+                    groups = ()  # and what is in memory is what it was
             if groups is None:
                 document.verify()
                 raise AssertionError(
                     f"{document.path}: rule {rule} does not match at [{start}, {end})"
                 )
-            on_line = judged_lines.of(start, end) if filters.needs_line(rule) else _no_line
-            judged = filters.judge(rule, document.path, match, groups, on_line)
-            if judged is None:
-                continue
-            secret, entropy = judged
-            line, column, line_start = lines.at(start)
-            newlines, first, after = columns.of(line_start, start, match)
-            last_line = line + newlines
-            # a call of FindingRow takes twice as long, which dense documents show
-            # fmt: off
-            rows.append(make_row((
-                number, rule, start, end, line, column, match, secret, groups, entropy, last_line,
-                first, after,
-            )))
-            # fmt: on
+            matches.append(made((start, rule, end, match, groups)))
+            held += end - start
+            if len(matches) >= _MATCHES or held >= _MATCHED_BYTES:
+                rows.add(matches)
+                matches.clear()
+                held = 0
+        rows.add(matches)
         if marked:
             counted.capped += sum(
                 self._too_long(rule, document, spans, applies.get(rule)) for rule in marked
             )
-        return rows
+        return rows.found
 
     def _too_long(
         self, rule: int, document: Document, spans: Sequence[Span], applies: bool | None
@@ -157,6 +157,44 @@ class FindingBuilder:
         except (ImportError, UsageError):
             # no Hyperscan, or one that is not to be trusted
             return lambda rule, text: self._filters.has_keyword(rule, text.lower())
+
+
+class _Rows:
+    """The rows of a document's matches, which are given in order, some at a time."""
+
+    def __init__(
+        self,
+        number: int,
+        document: Document,
+        checkpoints: Sequence[tuple[int, int]],
+        filters: CompiledFilters,
+    ) -> None:
+        self.found: list[FindingRow] = []
+        self._number = number
+        self._path = document.path
+        self._filters = filters
+        self._lines, self._columns = LineCounter(document, checkpoints), TextColumns(document)
+        self._judged_lines = _JudgedLines(document)
+
+    def add(self, matches: Sequence[Matched]) -> None:
+        """Judge matches, and make rows of those that are reported."""
+        number, make_row, found = self._number, FindingRow._make, self.found
+        line_at, columns_of = self._lines.at, self._columns.of
+        verdicts = self._filters.judge_all(self._path, matches, self._judged_lines.of)
+        for (start, rule, end, match, groups), verdict in zip(matches, verdicts, strict=True):
+            if verdict is None:
+                continue
+            secret, entropy = verdict
+            line, column, line_start = line_at(start)
+            newlines, first, after = columns_of(line_start, start, match)
+            last_line = line + newlines
+            # a call of FindingRow takes twice as long, which dense documents show
+            # fmt: off
+            found.append(make_row((
+                number, rule, start, end, line, column, match, secret, groups, entropy, last_line,
+                first, after,
+            )))
+            # fmt: on
 
 
 class _Around:
@@ -209,7 +247,3 @@ class _JudgedLines:
                 first:last
             ]  # a copy of a long line would be one of the document
         return document.read(first, last)
-
-
-def _no_line() -> bytes:
-    raise AssertionError("no allowlist of the rule asks for a line")

@@ -33,6 +33,9 @@ MOST_WASTED = 8 << 20
 searched step by step, if the rule may search in vain.
 """
 
+# so many bytes behind a match's start are tried, before Python's automaton is asked where it ends
+_LOOKS = (1 << 10, 8 << 10)
+
 # google-re2 builds its automata as it goes and throws them away when they are full. With its own 8
 # MiB the dearest of gitleaks' rules does so again and again over source code, and takes twice as
 # long.
@@ -50,6 +53,7 @@ class RuleMatcher:
     __slots__ = (
         "_automaton",
         "_core",
+        "_group_count",
         "_grouped",
         "_groupless",
         "_in_vain",
@@ -77,6 +81,7 @@ class RuleMatcher:
         self.pattern = pattern
         self.captures_matter = captures_matter
         self._regexp: Re2Pattern | None = None
+        self._group_count: int | None = None
         self._grouped: Finder | None = None
         self._groupless: Finder | None = None
         self._core: Finder | None = None
@@ -98,6 +103,13 @@ class RuleMatcher:
         if self._regexp is None:
             self._regexp = compile_pattern(self.pattern, captures=True).regexp
         return self._regexp
+
+    @property
+    def group_count(self) -> int:
+        """How many groups a match has."""
+        if self._group_count is None:
+            self._group_count = self.regexp.groups
+        return self._group_count
 
     @property
     def automaton(self) -> Automaton | None:
@@ -269,7 +281,8 @@ class RuleMatcher:
         while pos <= last_start:
             base, upto = max(0, pos - 1), min(pos + step, last_start + 1)
             near = read(base, min(size, upto + _FIRST_STEP))
-            start = pos
+            start, settled, goes_on = pos, False, False
+            end: int | None = None
             if cut is not None:
                 # where a match begins, or goes on where these bytes end
                 found = cut.search(near, pos - base, len(near))
@@ -277,7 +290,12 @@ class RuleMatcher:
                     pos, step = upto, min(2 * step, _LAST_STEP)
                     continue
                 start, step = found[0][0] + base, _FIRST_STEP
-            end, goes_on = automaton.end_within(read, size, start, start + self.cap)
+                end = found[0][1] + base
+                settled = end < base + len(near) <= start + self.cap
+                if not settled:
+                    settled, end = self._end_nearby(cut, data, start)
+            if not settled:
+                end, goes_on = automaton.end_within(read, size, start, start + self.cap)
             if goes_on:
                 yield start, start + 1, DROPPED
             if end is None or start == end == last_end:
@@ -285,6 +303,22 @@ class RuleMatcher:
                 continue
             yield start, end, CAPPED if goes_on else 0
             pos = last_end = end
+
+    def _end_nearby(
+        self, cut: Finder, data: bytes | memoryview, start: int
+    ) -> tuple[bool, int | None]:
+        """(whether the bytes behind `start` tell, where the preferred match at `start` ends)."""
+        for look in _LOOKS:
+            if look > self.cap:
+                break
+            base = max(0, start - 1)
+            near = bytes(data[base : start + look])
+            found = cut.match(near, start - base, len(near))
+            if found is None:
+                return True, None
+            if found[0][1] < len(near):
+                return True, found[0][1] + base
+        return False, None
 
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
         """google-re2's first match in `data` from `pos` on, whatever its length."""
@@ -346,7 +380,7 @@ class RuleMatcher:
         `data` must hold a byte before `start` and one after `end`, where the document has them:
         what is preferred of all matches that fit is so of those that end at `end` or before.
         """
-        finder = self.with_groups if self.regexp.groups else self._spans
+        finder = self.with_groups if self.group_count else self._spans
         found = finder.match(data, start, min(end, start + self.cap))
         if found is None or found[0][1] != end:
             return None

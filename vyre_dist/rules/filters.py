@@ -1,12 +1,12 @@
 r"""CompiledFilters: what a pack's filters do with a match, in gitleaks' terms and order.
 
-Here: the keyword filter, secret, entropy, allowlists and stop words. Paths are in path_filters.py;
-matches are found in extract/.
+Here: the keyword filter, secret, entropy, and the order of all. What allowlists find in a match is
+in content_filters.py, paths are in path_filters.py; matches are found in extract/.
 
 gitleaks asks in this order, and so must the engine. May anything be reported for this path
 (`document_skipped`)? Is one of the rule's keywords in the document (`has_keyword`)? Does the rule
 apply to the path (`rule_applies_to_path`)? Then, for every match: `pick_secret`, `entropy`,
-`allowed`; `judge` does these three.
+`allowed`; `judge` does these three, and `judge_all` for many matches at once.
 
 Known differences, on purpose: entropy counts bytes (gitleaks: characters, over the length in
 bytes); the groups are those of the match in its document (gitleaks matches again within the matched
@@ -19,18 +19,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from vyre_dist.rules.finder import Finder
-from vyre_dist.rules.model import Allowlist, RegexTarget, Rule
+from vyre_dist.rules.content_filters import ContentFilter, Line, content_filters
+from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.model import Allowlist, Rule
 from vyre_dist.rules.path_filters import PathDecision, PathFilters, allowlists_of
-from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternation
+from vyre_dist.rules.search import Renderings
 
-_TABLED_SIZE = 256
+# so many sizes of secrets have their terms remembered
+_TABLED_SIZES = 1024
 
-Line: TypeAlias = Callable[[], bytes | memoryview]
-"""Gives the line, or lines, that a match is on."""
+Verdict: TypeAlias = tuple[bytes, float] | None
+"""The secret of a match that is reported, and its entropy; None for a match that is dropped."""
 
 
 class HasRules(Protocol):
@@ -42,24 +43,38 @@ class HasRules(Protocol):
     def allowlists(self) -> tuple[Allowlist, ...]: ...
 
 
+class Matched(NamedTuple):
+    """A match of rule number `rule`, document[start:end], with its groups."""
+
+    start: int
+    rule: int
+    end: int
+    match: bytes
+    groups: Groups
+
+
 def entropy(secret: bytes) -> float:
     """Shannon's entropy in bits per byte, 0 to 8; 0 for nothing."""
-    size = len(secret)
-    counts = map(secret.count, set(secret))
-    if size <= _TABLED_SIZE:
-        return -math.fsum(map(_terms(size).__getitem__, counts)) + 0.0
-    return -math.fsum(_term(count, size) for count in counts) + 0.0
+    terms = _terms(len(secret))
+    return -math.fsum(map(terms.__getitem__, map(secret.count, set(secret)))) + 0.0
 
 
-def _term(count: int, size: int) -> float:
-    # count/size is exact where it can be: eight different letters have 3.0 bits, not nearly so
-    return count / size * math.log2(count / size)
+class _Terms(dict[int, float]):
+    """The terms of a secret's entropy by the count of a byte. `size`: the secret's."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def __missing__(self, count: int) -> float:
+        # count/size is exact where it can be: eight different letters have 3.0 bits, not nearly so
+        share = count / self._size
+        term = self[count] = share * math.log2(share)
+        return term
 
 
-@functools.cache
-def _terms(size: int) -> list[float]:
-    """The terms of all counts of a byte: thousands of secrets of a few lengths are asked for."""
-    return [0.0, *(_term(count, size) for count in range(1, size + 1))]
+# thousands of secrets of a few lengths are asked for
+_terms = functools.lru_cache(_TABLED_SIZES)(_Terms)
 
 
 def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> bytes:
@@ -71,55 +86,6 @@ def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> byt
     if rule.secret_group:
         return groups[rule.secret_group - 1] or b""
     return next((group for group in groups if group), None) or match.strip(b"\n")
-
-
-@dataclass(frozen=True, slots=True)
-class _ContentCheck:
-    """An allowlist that has to see the match. `paths`: its path patterns, if all must hold."""
-
-    both: bool
-    target: RegexTarget
-    regexes: _Search | None
-    stopwords: _Search | None
-    paths: tuple[str, ...]
-
-
-class _Search:
-    """A pattern that is compiled when it is first searched for: most allowlists never are."""
-
-    __slots__ = ("_finder", "_pattern")
-
-    def __init__(self, pattern: bytes) -> None:
-        self._pattern = pattern
-        self._finder: Finder | None = None
-
-    def matches(self, text: bytes | memoryview) -> bool:
-        if self._finder is None:
-            self._finder = Finder(compile_pattern(self._pattern).regexp)
-        return self._finder.search(text, 0, len(text)) is not None
-
-
-class JudgedLine:
-    """A line with what allowlists found in it: each searches it once, for all matches on it.
-
-    `text`: gives the line; it is not kept, since a line may be a whole document.
-    """
-
-    __slots__ = ("_known", "_text")
-
-    def __init__(self, text: Callable[[], bytes | memoryview]) -> None:
-        self._text = text
-        self._known: dict[_Search, bool] = {}
-
-    def __call__(self) -> bytes | memoryview:
-        return self._text()
-
-    def matches(self, search: _Search) -> bool:
-        """Whether `search` finds something in the line."""
-        known = self._known.get(search)
-        if known is None:
-            known = self._known[search] = _in_text(search, self._text())
-        return known
 
 
 class CompiledFilters:
@@ -137,17 +103,9 @@ class CompiledFilters:
         )
         scoped = allowlists_of(pack.rules, pack.allowlists)
         self.paths = PathFilters(pack.rules, scoped, renderings)
-        compiled: dict[Allowlist, _ContentCheck | None] = {}
-        for allowlists in scoped:
-            for allowlist in allowlists:
-                if allowlist not in compiled:
-                    compiled[allowlist] = _content_check(allowlist, renderings)
-        self._checks = tuple(
-            tuple(check for check in map(compiled.__getitem__, allowlists) if check is not None)
-            for allowlists in scoped
-        )
+        self._contents = content_filters(scoped, renderings)
         self._needs_line = tuple(
-            any(check.target == "line" for check in checks) for checks in self._checks
+            any(check.target == "line" for check in content.others) for content in self._contents
         )
         self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
 
@@ -190,18 +148,23 @@ class CompiledFilters:
         decision = self.paths.decision(path)
         if not decision.applies[rule_index]:
             return True
-        for check in self._checks[rule_index]:
+        content = self._contents[rule_index]
+        return content.covers(secret, match) or self._others_cover(
+            content, decision, secret, match, line
+        )
+
+    def _others_cover(
+        self,
+        content: ContentFilter,
+        decision: PathDecision,
+        secret: bytes,
+        match: bytes,
+        line: Line,
+    ) -> bool:
+        for check in content.others:
             if check.both and check.paths and not self.paths.matched(decision, check.paths):
                 continue
-            hits = []
-            if check.regexes is not None:
-                if check.target == "line" and isinstance(line, JudgedLine):
-                    hits.append(line.matches(check.regexes))
-                else:
-                    hits.append(_in_text(check.regexes, _target(check.target, secret, match, line)))
-            if check.stopwords is not None:
-                hits.append(check.stopwords.matches(secret.lower()))
-            if (all if check.both else any)(hits):
+            if check.covers(secret, match, line):
                 return True
         return False
 
@@ -212,16 +175,61 @@ class CompiledFilters:
         match: bytes,
         groups: Sequence[bytes | None],
         line: Line,
-    ) -> tuple[bytes, float] | None:
-        """(secret, its entropy) of a match that is reported, None of one that is dropped."""
-        rule = self.rules[rule_index]
-        secret = pick_secret(rule, match, groups)
-        if len(set(secret)) <= self._too_few[rule_index]:
-            return None
-        bits = entropy(secret)
-        if rule.entropy and bits <= rule.entropy:
-            return None
-        return None if self.allowed(rule_index, path, secret, match, line) else (secret, bits)
+    ) -> Verdict:
+        """The verdict on one match."""
+        matched = Matched(0, rule_index, 0, match, tuple(groups))
+        return self.judge_all(path, [matched], lambda _start, _end: line)[0]
+
+    def judge_all(
+        self,
+        path: str,
+        matches: Sequence[Matched],
+        line_of: Callable[[int, int], Line],
+    ) -> list[Verdict]:
+        """The verdicts on `matches`, all of one document; many together take less time.
+
+        `line_of(start, end)`: the line of a match. It is asked in the order of the matches, and
+        only where an allowlist asks.
+        """
+        rules, dull = self.rules, self._is_dull
+        verdicts: list[Verdict] = []
+        by_rule: dict[int, list[int]] = {}
+        for number, (_, index, _, match, groups) in enumerate(matches):
+            rule = rules[index]
+            secret = pick_secret(rule, match, groups)
+            verdict: Verdict = None
+            if not dull(index, secret):
+                bits = entropy(secret)
+                if not rule.entropy or bits > rule.entropy:
+                    verdict = secret, bits
+                    by_rule.setdefault(index, []).append(number)
+            verdicts.append(verdict)
+        decision = self.paths.decision(path)
+        asked: list[int] = []
+        for index, numbers in by_rule.items():
+            content = self._contents[index]
+            if decision.applies[index]:
+                secrets = [verdict[0] for number in numbers if (verdict := verdicts[number])]
+                covered = content.covered(secrets, [matches[number].match for number in numbers])
+            else:
+                covered = set(range(len(numbers)))
+            for number in covered:
+                verdicts[numbers[number]] = None
+            if content.others:
+                asked += numbers
+        for number in sorted(asked):
+            verdict, (start, index, end, match, _) = verdicts[number], matches[number]
+            if verdict is None:
+                continue
+            line = line_of(start, end) if self._needs_line[index] else _no_line
+            if self._others_cover(self._contents[index], decision, verdict[0], match, line):
+                verdicts[number] = None
+        return verdicts
+
+    def _is_dull(self, rule_index: int, secret: bytes) -> bool:
+        """Whether a secret has too few different bytes for its rule's entropy. True is sure."""
+        too_few = self._too_few[rule_index]
+        return too_few >= 0 and (len(secret) <= too_few or len(set(secret)) <= too_few)
 
     def has_too_few_bytes(
         self, rule_index: int, match: bytes, groups: Sequence[bytes | None]
@@ -230,8 +238,7 @@ class CompiledFilters:
 
         A loose rule's matches are thousands a gigabyte, and most of them go here.
         """
-        too_few = self._too_few[rule_index]
-        return len(set(pick_secret(self.rules[rule_index], match, groups))) <= too_few
+        return self._is_dull(rule_index, pick_secret(self.rules[rule_index], match, groups))
 
     entropy = staticmethod(entropy)
     pick_secret = staticmethod(pick_secret)
@@ -247,27 +254,5 @@ def too_few_bytes(least: float | None) -> int:
     return int(2 ** (min(least, 8) - 1e-9)) if least and least > 0 else -1
 
 
-def _in_text(search: _Search, text: bytes | memoryview) -> bool:
-    # as in gitleaks, no allowlist covers an empty text
-    return len(text) > 0 and search.matches(text)
-
-
-def _target(target: RegexTarget, secret: bytes, match: bytes, line: Line) -> bytes | memoryview:
-    if target == "secret":
-        return secret
-    return match.strip(b"\n") if target == "match" else line()
-
-
-def _content_check(allowlist: Allowlist, renderings: Renderings) -> _ContentCheck | None:
-    both = allowlist.condition == "AND"
-    if not allowlist.regexes and not allowlist.stopwords:
-        return None
-    if both and allowlist.commits:
-        # documents have no commit, so not all of its checks can hold
-        return None
-    regexes = _Search(renderings.alternation(allowlist.regexes)) if allowlist.regexes else None
-    words = [word.encode().lower() for word in allowlist.stopwords]
-    stopwords = _Search(literal_alternation(words)) if words else None
-    return _ContentCheck(
-        both, allowlist.regex_target, regexes, stopwords, allowlist.paths if both else ()
-    )
+def _no_line() -> bytes:
+    raise AssertionError("no allowlist of the rule asks for a line")

@@ -10,9 +10,10 @@ import csv
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
-from vyre_dist.finding import Finding
+from vyre_dist.finding import Finding, FindingBatch
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
 
@@ -52,6 +53,8 @@ def _texts(data: bytes) -> tuple[str, str]:
     that are no UTF-8, or controls.
     """
     text = data.decode("utf-8", "replace")
+    if text.isascii() and text.isprintable():
+        return _cell(text), ""
     shown = _CONTROL.sub("\ufffd", text)
     if shown == text and text.encode() == data:
         return _cell(text), ""
@@ -64,27 +67,45 @@ class CsvSink:
     def __init__(self, output: Output, secret_ids: bool = False) -> None:
         self._output = output
         self._secret_ids = secret_ids
-        self._row((*COLUMNS, "secret_id") if secret_ids else COLUMNS)
+        self._table([(*COLUMNS, "secret_id") if secret_ids else COLUMNS])
 
-    def _row(self, cells: Sequence[str | int | float]) -> None:
+    def _table(self, rows: Iterable[Sequence[str | int]]) -> None:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
+        csv.writer(text, lineterminator="\n").writerows(rows)
         self._output.stream.write(text.getvalue().encode("utf-8"))
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Append the findings, one row each."""
-        for f in findings:
-            path, path64 = _texts(os.fsencode(f.path))
-            match, match64 = _texts(f.match)
-            secret, secret64 = _texts(f.secret)
-            plain = [
-                _texts(os.fsencode(t))[0] for t in (f.rule_id, f.description, " ".join(f.tags))
-            ]
-            rule_id, description, tags = plain
-            numbers = (f.line, f.column, f.start, f.end)
-            rest = (f"{f.entropy:.6f}", description, tags, f.fingerprint, path64, match64, secret64)
-            ids = (f.secret_id or "",) if self._secret_ids else ()
-            self._row((rule_id, path, *numbers, match, secret, *rest, *ids))
+        self._table(self._rows(FindingBatch.of(findings)))
+
+    def _rows(self, batch: FindingBatch) -> Iterator[Sequence[str | int]]:
+        b = batch
+        rules = [
+            [_texts(os.fsencode(t))[0] for t in (rule.id, rule.description, " ".join(rule.tags))]
+            for rule in b.rules
+        ]
+        ids: Iterable[tuple[str, ...]] = repeat(())
+        if self._secret_ids:
+            ids = [(own or "",) for own in b.secret_id or [None] * len(b)]
+        last_path, path, path64 = None, "", ""
+        # fmt: off
+        for rule, full_path, line, column, start, end, match, secret, entropy, name, own in zip(
+            b.rule, b.path, b.line, b.column, b.start, b.end, b.match, b.secret, b.entropy,
+            b.fingerprint, ids, strict=False,
+        ):
+            if full_path is not last_path:
+                last_path = full_path
+                path, path64 = _texts(os.fsencode(full_path))
+            rule_id, description, tags = rules[rule]
+            match_text, match64 = _texts(match)
+            secret_text, secret64 = (
+                (match_text, match64) if secret is match else _texts(secret)
+            )
+            yield (
+                rule_id, path, line, column, start, end, match_text, secret_text, f"{entropy:.6f}",
+                description, tags, name, path64, match64, secret64, *own,
+            )
+        # fmt: on
 
     def close(self, summary: RunSummary) -> None:  # noqa: ARG002 (a table of findings has no place for it)
         """Publish the file."""

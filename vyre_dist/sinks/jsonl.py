@@ -6,12 +6,14 @@ The fields are in docs/output-formats.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
-from vyre_dist.finding import Finding
+from vyre_dist.finding import Finding, FindingBatch
+from vyre_dist.sinks.json_text import Rounded, quoted, quoted_bytes
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
-from vyre_dist.sinks.text import finding_record, summary_record
+from vyre_dist.sinks.text import lossy_path, summary_record
 
 # ASCII output: no control or direction character of a hostile file reaches a terminal as itself
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -22,11 +24,47 @@ class JsonLinesSink:
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._rounded = Rounded()
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Append the findings, one line each."""
-        lines = [_encode({"type": "finding", **finding_record(f)}) + "\n" for f in findings]
-        self._output.stream.write("".join(lines).encode("ascii"))
+        lines = "".join(self._lines(FindingBatch.of(findings)))
+        self._output.stream.write(lines.encode("ascii"))
+
+    def _lines(self, batch: FindingBatch) -> Iterator[str]:
+        # put together by hand: an encoder that is given a dict takes four times as long
+        b, rounded = batch, self._rounded
+        ends = [
+            f',"description":{quoted(rule.description)},"tags":{_encode(list(rule.tags))},'
+            '"fingerprint":"'
+            for rule in b.rules
+        ]
+        begins: dict[int, str] = {}
+        last_path = None
+        # fmt: off
+        for rule, path, line, column, start, end, match, secret, groups, entropy, name, own in zip(
+            b.rule, b.path, b.line, b.column, b.start, b.end, b.match, b.secret, b.groups,
+            b.entropy, b.fingerprint, b.secret_id or repeat(None),
+            strict=False,
+        ):
+            # fmt: on
+            if path is not last_path:
+                begins.clear()
+                last_path = path
+            begin = begins.get(rule)
+            if begin is None:
+                begin = begins[rule] = _begin(b.rules[rule].id, path)
+            shown, exact = quoted_bytes(match)
+            own_match = shown if exact is None else f'{shown},"match_base64":"{exact}"'
+            if secret is not match:
+                shown, exact = quoted_bytes(secret)
+            own_secret = shown if exact is None else f'{shown},"secret_base64":"{exact}"'
+            yield (
+                f'{begin},"line":{line},"column":{column},"start":{start},"end":{end},'
+                f'"match":{own_match},"secret":{own_secret}{_groups(groups) if groups else ""},'
+                f'"entropy":{rounded[entropy]}{ends[rule]}{name}"'
+                f'{"" if own is None else _secret_id(own)}}}\n'
+            )
 
     def close(self, summary: RunSummary) -> None:
         """Append the summary's line and publish the file."""
@@ -38,3 +76,22 @@ class JsonLinesSink:
     def abort(self) -> None:
         """Drop the file."""
         self._output.abort()
+
+
+def _begin(rule_id: str, path: str) -> str:
+    shown, exact = lossy_path(path)
+    begin = f'{{"type":"finding","rule_id":{quoted(rule_id)},"path":{quoted(shown)}'
+    return begin if exact is None else f'{begin},"path_base64":"{exact}"'
+
+
+def _groups(groups: Sequence[bytes | None]) -> str:
+    texts = [("null", None) if group is None else quoted_bytes(group) for group in groups]
+    shown = f',"groups":[{",".join([text for text, _ in texts])}]'
+    if all(exact is None for _, exact in texts):
+        return shown
+    exacts = ["null" if exact is None else f'"{exact}"' for _, exact in texts]
+    return f'{shown},"groups_base64":[{",".join(exacts)}]'
+
+
+def _secret_id(own: str) -> str:
+    return f',"secret_id":"{own}"'

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
-from vyre_dist.finding import Finding
+from vyre_dist.finding import Finding, FindingBatch
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
 from vyre_dist.sinks.text import lossy_path, summary_record
@@ -55,44 +57,66 @@ class ParquetSink:
         self._output = output
         self._schema = schema(secret_ids)
         self._writer: Any = pq.ParquetWriter(output.stream, self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
-        self._held = 0
+        self._batches: list[Any] = []
+        self._rows = self._held = 0
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Add the findings; whole row groups are written out."""
-        for f in findings:
-            self._rows.append(
-                {
-                    "rule_id": f.rule_id,
-                    "path": lossy_path(f.path)[0],
-                    "path_bytes": os.fsencode(f.path),
-                    "line": f.line,
-                    "column": f.column,
-                    "start": f.start,
-                    "end": f.end,
-                    "match": f.match,
-                    "secret": f.secret,
-                    "groups": list(f.groups),
-                    "entropy": f.entropy,
-                    "description": f.description,
-                    "tags": list(f.tags),
-                    "fingerprint": f.fingerprint,
-                    "secret_id": f.secret_id,
-                }
-            )
-            self._held += (
-                len(f.match) + len(f.secret) + sum(len(g) for g in f.groups if g) + 3 * len(f.path)
-            )
-            if len(self._rows) >= ROW_GROUP_ROWS or self._held >= ROW_GROUP_BYTES:
+        batch = FindingBatch.of(findings)
+        record = self._record(batch)
+        sizes = accumulate(map(_held_by, batch.match, batch.secret, batch.groups, batch.path))
+        held = list(sizes)
+        begin = before = 0
+        while begin < len(held):
+            full = bisect_left(held, before + ROW_GROUP_BYTES - self._held, begin) + 1
+            end = min(full, begin + ROW_GROUP_ROWS - self._rows, len(held))
+            self._batches.append(record.slice(begin, end - begin))
+            self._rows += end - begin
+            self._held += held[end - 1] - before
+            begin, before = end, held[end - 1]
+            if self._rows >= ROW_GROUP_ROWS or self._held >= ROW_GROUP_BYTES:
                 self._flush()
+
+    def _record(self, batch: FindingBatch) -> Any:
+        """The findings as Arrow's arrays."""
+        import pyarrow as pa
+
+        b, types = batch, dict(zip(self._schema.names, self._schema.types, strict=True))
+        rule = pa.array(b.rule, pa.int32())
+        names = dict.fromkeys(b.path)
+        number = {path: i for i, path in enumerate(names)}
+        path = pa.array([number[path] for path in b.path], pa.int32())
+        columns = {
+            "rule_id": pa.array([r.id for r in b.rules], pa.string()).take(rule),
+            "path": pa.array([lossy_path(p)[0] for p in names], pa.string()).take(path),
+            "path_bytes": pa.array([os.fsencode(p) for p in names], pa.binary()).take(path),
+            "line": b.line,
+            "column": b.column,
+            "start": b.start,
+            "end": b.end,
+            "match": b.match,
+            "secret": b.secret,
+            "groups": b.groups,
+            "entropy": b.entropy,
+            "description": pa.array([r.description for r in b.rules], pa.string()).take(rule),
+            "tags": pa.array([r.tags for r in b.rules], pa.list_(pa.string())).take(rule),
+            "fingerprint": b.fingerprint,
+        }
+        if "secret_id" in types:
+            columns["secret_id"] = [None] * len(b) if b.secret_id is None else b.secret_id
+        arrays = [
+            column if isinstance(column, pa.Array) else pa.array(column, types[name])
+            for name, column in columns.items()
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
     def _flush(self) -> None:
         import pyarrow as pa
 
-        if self._rows:
-            table = pa.Table.from_pylist(self._rows, schema=self._schema)
+        if self._batches:
+            table = pa.Table.from_batches(self._batches, self._schema)
             self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        self._rows, self._held = [], 0
+        self._batches, self._rows, self._held = [], 0, 0
 
     def close(self, summary: RunSummary) -> None:
         """Write the last row group and the footer with the summary, and publish the file."""
@@ -108,3 +132,8 @@ class ParquetSink:
         # the writer would only write a footer; it holds no resource but the stream
         self._writer.is_open = False
         self._output.abort()
+
+
+def _held_by(match: bytes, secret: bytes, groups: Sequence[bytes | None], path: str) -> int:
+    size = len(match) + len(secret) + 3 * len(path)
+    return size + sum([len(group) for group in groups if group]) if groups else size

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeAlias
 
 from vyre_dist.errors import UsageError
-from vyre_dist.finding import Finding
+from vyre_dist.finding import Finding, FindingBatch
 
 MASK = b"***"
+
+Groups: TypeAlias = tuple[bytes | None, ...]
+_Redacted: TypeAlias = tuple[bytes, bytes, Groups]
 
 
 class RedactionError(UsageError):
@@ -29,17 +33,29 @@ def redact(finding: Finding, percent: int = 100) -> Finding:
     """
     if not 1 <= percent <= 100:
         raise RedactionError(percent)
-    secret = finding.secret
+    match, secret, groups = _redacted(finding.match, finding.secret, finding.groups, percent)
+    return replace(finding, match=match, secret=secret, groups=groups)
+
+
+def redact_batch(batch: FindingBatch, percent: int) -> FindingBatch:
+    """The same of many findings. `percent` is 1 to 100."""
+    columns = zip(batch.match, batch.secret, batch.groups, strict=True)
+    masked = [_redacted(match, secret, groups, percent) for match, secret, groups in columns]
+    match, secret, groups = zip(*masked, strict=True)
+    return replace(batch, match=match, secret=secret, groups=groups)
+
+
+def _redacted(match: bytes, secret: bytes, groups: Groups, percent: int) -> _Redacted:
     if not secret:
         # nothing is known about where the secret is: hide all (a path rule has nothing to hide)
-        groups = tuple(g and MASK for g in finding.groups)
-        return replace(finding, match=finding.match and MASK, groups=groups)
+        return match and MASK, secret, tuple([g and MASK for g in groups])
     masked = secret[: len(secret) * (100 - percent) // 100] + MASK
-    return replace(
-        finding,
-        match=_masked(finding.match, secret, masked) if secret in finding.match else MASK,
-        secret=masked,
-        groups=tuple(g and _masked_group(g, secret, masked) for g in finding.groups),
+    if match == secret and not groups:
+        return masked, masked, groups
+    return (
+        _masked(match, secret, masked) if secret in match else MASK,
+        masked,
+        tuple([g and _masked_group(g, secret, masked) for g in groups]),
     )
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from vyre_dist.atomic_file import incomplete_name
 from vyre_dist.errors import UsageError, VyreError
-from vyre_dist.finding import Finding
+from vyre_dist.finding import Finding, FindingBatch
 from vyre_dist.sinks.destination import STDOUT
 from vyre_dist.sinks.formats import FORMATS, OUTPUT_FORMATS, REPORT, OutputFormat
 from vyre_dist.sinks.output import Output, OutputError, identity, open_output
-from vyre_dist.sinks.redaction import RedactionError, redact
+from vyre_dist.sinks.redaction import RedactionError, redact_batch
 from vyre_dist.sinks.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ class SinkSet:
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Give the findings, redacted if asked for, to every sink."""
-        if self._redact is not None:
-            percent = self._redact
-            findings = [redact(f, percent) for f in findings]
+        if self._redact is not None and findings:
+            findings = redact_batch(FindingBatch.of(findings), self._redact)
         for each in list(self._sinks):
             try:
                 each.sink.write(findings)

@@ -9,7 +9,6 @@ import base64
 import os
 from typing import Any
 
-from vyre_dist.finding import Finding
 from vyre_dist.sinks.summary import RunSummary, WorkerSummary
 
 
@@ -54,40 +53,6 @@ def lossy_path(path: str) -> tuple[str, str | None]:
     if path.isascii():
         return path, None
     return lossy(os.fsencode(path))
-
-
-def finding_record(finding: Finding) -> dict[str, Any]:
-    """A finding as plain JSON types: the record of the jsonl format, without its type."""
-    path, path_base64 = lossy_path(finding.path)
-    match, match_base64 = lossy(finding.match)
-    secret, secret_base64 = lossy(finding.secret)
-    record: dict[str, Any] = {"rule_id": finding.rule_id, "path": path}
-    if path_base64 is not None:
-        record["path_base64"] = path_base64
-    record |= {
-        "line": finding.line,
-        "column": finding.column,
-        "start": finding.start,
-        "end": finding.end,
-        "match": match,
-    }
-    if match_base64 is not None:
-        record["match_base64"] = match_base64
-    record["secret"] = secret
-    if secret_base64 is not None:
-        record["secret_base64"] = secret_base64
-    if finding.groups:
-        groups = [None if g is None else lossy(g) for g in finding.groups]
-        record["groups"] = [g and g[0] for g in groups]
-        if any(g is not None and g[1] is not None for g in groups):
-            record["groups_base64"] = [g and g[1] for g in groups]
-    record["entropy"] = round(finding.entropy, 6)
-    record["description"] = finding.description
-    record["tags"] = list(finding.tags)
-    record["fingerprint"] = finding.fingerprint
-    if finding.secret_id is not None:
-        record["secret_id"] = finding.secret_id
-    return record
 
 
 def summary_record(summary: RunSummary) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""Batches of findings: what sinks make of columns is what they would make of each Finding."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vyre_dist.finding import Finding, FindingBatch
+from vyre_dist.sinks.csv_sink import CsvSink
+from vyre_dist.sinks.jsonl import JsonLinesSink
+from vyre_dist.sinks.output import Output
+from vyre_dist.sinks.redaction import redact, redact_batch
+from vyre_dist.sinks.text import lossy, lossy_path
+
+BYTES = st.binary(max_size=6) | st.sampled_from([b"", b"plain", "\u20ac\u2028".encode(), b'"\\\n'])
+TEXTS = st.text(max_size=4) | st.sampled_from(["a", "=b", "p\udcff"])
+NUMBERS = st.integers(0, 2**40)
+
+
+@st.composite
+def findings(draw: st.DrawFn) -> Finding:
+    match = draw(BYTES)
+    return Finding(
+        draw(st.sampled_from(["r", "other \u00e9"])),
+        draw(TEXTS),
+        *[draw(NUMBERS) for _ in range(4)],
+        match,
+        draw(st.just(match) | BYTES),
+        tuple(draw(st.lists(st.none() | BYTES, max_size=3))),
+        draw(st.floats(0, 8) | st.just(-0.0)),
+        draw(st.sampled_from(["", "says \u00e9"])),
+        draw(st.sampled_from([(), ("a", "b")])),
+        draw(st.sampled_from(["0" * 32, "f" * 32])),
+        draw(st.none() | st.just("c" * 64)),
+        *[draw(NUMBERS) for _ in range(3)],
+    )
+
+
+BATCHES = st.lists(findings(), max_size=6)
+
+
+class Memory:
+    """An output that keeps what is written."""
+
+    is_terminal = False
+    kept_at = None
+
+    def __init__(self) -> None:
+        self.stream = io.BytesIO()
+
+
+def record_of(finding: Finding) -> dict[str, Any]:
+    """The record of the jsonl format, as its page says."""
+    path, path_base64 = lossy_path(finding.path)
+    match, match_base64 = lossy(finding.match)
+    secret, secret_base64 = lossy(finding.secret)
+    record: dict[str, Any] = {"type": "finding", "rule_id": finding.rule_id, "path": path}
+    if path_base64 is not None:
+        record["path_base64"] = path_base64
+    record |= {
+        "line": finding.line,
+        "column": finding.column,
+        "start": finding.start,
+        "end": finding.end,
+        "match": match,
+    }
+    if match_base64 is not None:
+        record["match_base64"] = match_base64
+    record["secret"] = secret
+    if secret_base64 is not None:
+        record["secret_base64"] = secret_base64
+    if finding.groups:
+        groups = [None if g is None else lossy(g) for g in finding.groups]
+        record["groups"] = [g and g[0] for g in groups]
+        if any(g is not None and g[1] is not None for g in groups):
+            record["groups_base64"] = [g and g[1] for g in groups]
+    record["entropy"] = round(finding.entropy, 6)
+    record["description"] = finding.description
+    record["tags"] = list(finding.tags)
+    record["fingerprint"] = finding.fingerprint
+    if finding.secret_id is not None:
+        record["secret_id"] = finding.secret_id
+    return record
+
+
+def opened(memory: Memory) -> Output:
+    return memory  # type: ignore[return-value]
+
+
+@settings(max_examples=150, deadline=None)
+@given(BATCHES)
+def test_a_batch_is_a_sequence_of_its_findings(found: list[Finding]) -> None:
+    """Each of them, and each slice."""
+    batch = FindingBatch.of(found)
+    assert list(batch) == found and len(batch) == len(found)
+    assert batch[1:3] == found[1:3] and FindingBatch.of(batch) is batch
+    assert [batch[i] for i in range(-len(found), 0)] == found
+
+
+@settings(max_examples=150, deadline=None)
+@given(BATCHES)
+def test_json_lines_are_those_of_a_json_encoder(found: list[Finding]) -> None:
+    """Byte for byte, whatever texts, groups and entropies there are."""
+    memory = Memory()
+    JsonLinesSink(opened(memory)).write(found)
+    expected = [json.dumps(record_of(f), separators=(",", ":")) + "\n" for f in found]
+    assert memory.stream.getvalue() == "".join(expected).encode()
+
+
+@settings(max_examples=100, deadline=None)
+@given(BATCHES)
+def test_rows_of_csv_do_not_depend_on_their_batch(found: list[Finding]) -> None:
+    """What is written for one finding is written for it among others."""
+    together, alone = Memory(), Memory()
+    CsvSink(opened(together), secret_ids=True).write(found)
+    sink = CsvSink(opened(alone), secret_ids=True)
+    for each in found:
+        sink.write([each])
+    assert together.stream.getvalue() == alone.stream.getvalue()
+    rows = list(csv.reader(io.StringIO(alone.stream.getvalue().decode(), newline="")))
+    assert [row[-1] for row in rows[1:]] == [f.secret_id or "" for f in found]
+
+
+@settings(max_examples=150, deadline=None)
+@given(BATCHES.filter(bool), st.integers(1, 100))
+def test_a_batch_is_redacted_as_its_findings_are(found: list[Finding], percent: int) -> None:
+    """Match, secret and groups; all else stays."""
+    masked = redact_batch(FindingBatch.of(found), percent)
+    assert list(masked) == [redact(each, percent) for each in found]
