@@ -77,10 +77,9 @@ def test_a_split_document_is_read_a_few_times_however_many_findings_are_on_a_lin
     data = separator.join(b"%s key_%d" % (b"x" * 500, i) for i in range(2000))
     matchers = rule_matchers(compile_pack(PACK))
     document = CountedDocument(data)
-    rows = FindingBuilder(PACK, CompiledFilters(PACK), matchers).build(
-        0, document, spans_of(matchers, data), counted=Metrics()
-    )
-    assert len(rows) == 6000
+    builder = FindingBuilder(PACK, CompiledFilters(PACK), matchers)
+    rows = builder.build(0, document, spans_of(matchers, data), counted=Metrics())
+    assert len(list(rows)) == 6000
     # blocks around matches, newlines before them, the line's start and end; the line for each of
     # three allowlists (of short lines the neighbours are read as well)
     assert document.bytes_read < (9 if separator == b" " else 30) * len(data)

@@ -18,7 +18,7 @@ from vyre_dist.driver.events import (
     WorkerReady,
 )
 from vyre_dist.driver.machine import MachineConfig, ScanMachine
-from vyre_dist.engine.finding_blocks import Findings, rows_of
+from vyre_dist.engine.finding_blocks import Findings, RowBlock, encode_rows, rows_of
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.salvage import Salvage, keep, salvaged
 from vyre_dist.engine.tasks import PartResult, Piece, Task
@@ -102,4 +102,5 @@ def part(piece: Piece) -> PartResult:
 def kept(piece: Piece) -> PartResult:
     """A part with one finding of its own, 3 bytes after its start."""
     rows = [row(piece.document, piece.start + 3)]
-    return PartResult(piece.document, piece.start, piece.end, (0,), b"", b"", keep(rows, 0, 0, -1))
+    kept = keep([RowBlock(len(rows), encode_rows(rows))], 0, 0, -1)
+    return PartResult(piece.document, piece.start, piece.end, (0,), b"", b"", kept)

@@ -72,7 +72,7 @@ def part_of(
     owned = memoryview(data)[: window.hi]
     last = last_newline(owned, window.lo)
     before = sum(newline_counts(data, 0, window.lo))
-    kept = keep(found.rows, base, before, len(owned) - last - 1 if last >= 0 else -1)
+    kept = keep(found.blocks, base, before, len(owned) - last - 1 if last >= 0 else -1)
     return PartResult(
         piece.document,
         piece.start,

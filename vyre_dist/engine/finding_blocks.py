@@ -54,6 +54,13 @@ class FindingBlock(NamedTuple):
         return self.place[0]
 
 
+class RowBlock(NamedTuple):
+    """Rows on their own: what encode_rows made of so many."""
+
+    rows: int
+    data: bytes
+
+
 class Columns(NamedTuple):
     """A block's findings, a sequence for each field of FindingRow, and their digests in a row."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document
@@ -52,8 +52,10 @@ class FindingBuilder:
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
         *,
         counted: Metrics,
-    ) -> list[FindingRow]:
+    ) -> Iterator[FindingRow]:
         """The findings among `spans`, which are in order of start, as rows of document `number`.
+
+        Some are made at a time, so that nobody need hold those of a dense document.
 
         `seen`: matches' groups by rule and start, as far as they are at hand. `counted`: what is
         counted here is added to it. Matches that are too long count where the rule applies to the
@@ -99,15 +101,14 @@ class FindingBuilder:
             matches.append(made((start, rule, end, match, groups)))
             held += end - start
             if len(matches) >= _MATCHES or held >= _MATCHED_BYTES:
-                rows.add(matches)
+                yield from rows.of(matches)
                 matches.clear()
                 held = 0
-        rows.add(matches)
+        yield from rows.of(matches)
         if marked:
             counted.capped += sum(
                 self._too_long(rule, document, spans, applies.get(rule)) for rule in marked
             )
-        return rows.found
 
     def _too_long(
         self, rule: int, document: Document, spans: Sequence[Span], applies: bool | None
@@ -169,16 +170,16 @@ class _Rows:
         checkpoints: Sequence[tuple[int, int]],
         filters: CompiledFilters,
     ) -> None:
-        self.found: list[FindingRow] = []
         self._number = number
         self._path = document.path
         self._filters = filters
         self._lines, self._columns = LineCounter(document, checkpoints), TextColumns(document)
         self._judged_lines = _JudgedLines(document)
 
-    def add(self, matches: Sequence[Matched]) -> None:
+    def of(self, matches: Sequence[Matched]) -> list[FindingRow]:
         """Judge matches, and make rows of those that are reported."""
-        number, make_row, found = self._number, FindingRow._make, self.found
+        number, make_row = self._number, FindingRow._make
+        found: list[FindingRow] = []
         line_at, columns_of = self._lines.at, self._columns.of
         verdicts = self._filters.judge_all(self._path, matches, self._judged_lines.of)
         for (start, rule, end, match, groups), verdict in zip(matches, verdicts, strict=True):
@@ -195,6 +196,7 @@ class _Rows:
                 first, after,
             )))
             # fmt: on
+        return found
 
 
 class _Around:

@@ -8,10 +8,11 @@ is, if all that the filters looked at, its line and a keyword of its rule, lies 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from vyre_dist.engine.document import BytesDocument, MemoryDocument
-from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.finding_blocks import BLOCK_ROWS, RowBlock, encode_rows
 from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
 from vyre_dist.engine.tasks import Piece
@@ -23,12 +24,12 @@ from vyre_dist.rules.finder import Groups
 
 
 class PieceFindings(NamedTuple):
-    """`rows` count from the window's first byte. `spans` are those of the piece in the order in
-    which they came, with the flag REJECTED where it holds for the whole document. `newlines`: in
-    the piece, see PartResult.
+    """`blocks`: rows that count from the window's first byte. `spans` are those of the piece in the
+    order in which they came, with the flag REJECTED where it holds for the whole document.
+    `newlines`: in the piece, see PartResult.
     """
 
-    rows: list[FindingRow]
+    blocks: list[RowBlock]
     spans: list[Span]
     newlines: list[int]
 
@@ -66,22 +67,27 @@ def findings_of_piece(
     matches = sorted([span for span in spans if not span.flags & DROPPED])
     # the whole document's metrics are counted when its pieces are joined
     rows = builder.build(piece.document, document, matches, checkpoints, seen, counted=Metrics())
-    found = {(row.rule, row.start, row.end) for row in rows}
+    blocks: list[RowBlock] = []
+    found: dict[int, set[int]] = {}  # starts by rule: of one rule no two matches have the same
+    while some := list(islice(rows, BLOCK_ROWS)):
+        blocks.append(RowBlock(len(some), encode_rows(some)))
+        for row in some:
+            found.setdefault(row.rule, set()).add(row.start)
     begins = 0 if window.base == 0 else first_newline(data) + 1
     ends = len(data) if window.at_end else last_newline(data)
-    has_keyword = {rule for rule, _, _ in found}
+    has_keyword = set(found)
     for start, rule, end, _ in matches:
         if rule not in has_keyword and filters.has_keyword(rule, bytes(data[start:end]).lower()):
             has_keyword.add(rule)
     return PieceFindings(
-        rows,
+        blocks,
         [
             span._replace(flags=REJECTED)
             if span.rule in has_keyword
             and begins <= span.start
             and span.end <= ends
             and not span.flags
-            and (span.rule, span.start, span.end) not in found
+            and span.start not in found.get(span.rule, ())
             else span
             for span in spans
         ],

@@ -18,8 +18,8 @@ from vyre_dist.engine.finding_blocks import (
     BLOCK_ROWS,
     FindingBlock,
     Findings,
+    RowBlock,
     decode_rows,
-    encode_rows,
 )
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.spool import bytes_of
@@ -38,17 +38,12 @@ class Salvage(NamedTuple):
         return self.document, 0, 0
 
 
-def keep(rows: Iterable[FindingRow], base: int, before: int, ending: int) -> bytes:
-    """A piece's findings for PartResult.kept: `rows` count from the window's first byte.
+def keep(blocks: Sequence[RowBlock], base: int, before: int, ending: int) -> bytes:
+    """A piece's findings for PartResult.kept: `blocks` count from the window's first byte.
 
     `base`: the window's offset in the document. `before`: newlines in the window before the piece's
-    start. `ending`: bytes after the piece's last newline, -1 if it has none. Rows that a generator
-    gives are held as bytes.
+    start. `ending`: bytes after the piece's last newline, -1 if it has none.
     """
-    rows = iter(rows)
-    blocks = []
-    while some := list(islice(rows, BLOCK_ROWS)):
-        blocks.append((len(some), encode_rows(some)))
     return bytes(msgpack.packb([base, before, ending, blocks]))
 
 
