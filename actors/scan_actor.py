@@ -95,19 +95,10 @@ class ScanActor:
         """What does tasks."""
         # a node that lacks one of them, Hyperscan say, says so
         from vyre_dist.driver.worker_facts import facts_of
-        from vyre_dist.kernels import require_backend, resolve_backend
+        from vyre_dist.kernels import resolve_backend
 
         config = EngineConfig(**self._config)
         own = _own_gpus()
-        wanted, device = config.backend, ""
-        if own and wanted in ("auto", "cuda"):
-            from vyre_dist.kernels.cuda import look_for_gpu
-
-            seen = look_for_gpu()
-            device = seen.device
-            if wanted == "auto":
-                config = replace(config, backend="cpu" if seen.missing else "cuda")
-        require_backend(config.backend)
         pack = decode_pack(self._pack)
         processes = max(1, min(cpus_beside(len(own)) - 1, MOST_PROCESSES)) if own else 1
         if own:
@@ -116,17 +107,17 @@ class ScanActor:
             from vyre_dist.driver.team import Team
 
             team = Team(WorkerSpec(pack, config), processes)
-            # who asked for the GPU hears before any work is done that it is of no use
-            team.start(until_found=wanted == "cuda")
-            device, run, trouble = team.device, team.run, ""
+            # who asked for the GPU hears before any work is done that there is none
+            team.start()
+            gpu, run, trouble = team.device, team.run, ""
         else:
             from vyre_dist.driver.worker_loop import answer
             from vyre_dist.engine.worker import ScanEngine
 
             engine = ScanEngine(pack, config)
-            run, trouble = partial(answer, engine), engine.cache.trouble
+            gpu, run, trouble = "", partial(answer, engine), engine.cache.trouble
         backend = resolve_backend(config.backend)
-        facts = facts_of(backend, device, node=_node(), gpus=own, processes=processes)
+        facts = facts_of(backend, gpu, node=_node(), gpus=own, processes=processes)
         self._facts = replace(facts, cache_trouble=trouble)
         return run
 

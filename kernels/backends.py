@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,8 +22,9 @@ class BackendOptions:
     """What some backends can make use of.
 
     `byte_filters`: gives, by the pack's rule number, the matches that need not be found, since a
-    filter drops them. `gpu`: the address of the process that owns the GPU
-    (kernels/cuda/service.py), "" for this one.
+    filter drops them. `gpu`: where the socket of the process that owns the GPU will be
+    (kernels/cuda/service.py), "" for this one. With it `auto` takes the GPU as long as that is
+    faster.
     """
 
     byte_filters: Callable[[], Sequence[ByteFilter]] | None = None
@@ -55,13 +58,19 @@ def _open_reference(
     return ReferenceBackend(compiled, cache)
 
 
+def _open_warming(
+    compiled: CompiledPack, cache: ArtifactCache, gpu: str, *, measured: bool
+) -> ScanBackend:
+    from vyre_dist.kernels.cuda import WarmingBackend
+
+    return WarmingBackend(compiled, cache, gpu, measured=measured)
+
+
 def _open_cuda(
     compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions
 ) -> ScanBackend:
     if options.gpu:
-        from vyre_dist.kernels.cuda import WarmingBackend
-
-        return WarmingBackend(compiled, cache, options.gpu)
+        return _open_warming(compiled, cache, options.gpu, measured=False)
     from vyre_dist.kernels.cuda import CudaBackend, DevicePack
 
     byte_filters = options.byte_filters() if options.byte_filters else None
@@ -94,6 +103,13 @@ def _why_no_hyperscan() -> str:
     return ""
 
 
+def has_cupy() -> bool:
+    """Whether CuPy is installed. It is not imported for that."""
+    if "cupy" in sys.modules:
+        return True
+    return importlib.util.find_spec("cupy") is not None
+
+
 def backend_warning(name: str) -> str:
     """A warning for who starts a scan with this backend on this machine; empty for none."""
     why = "" if resolve_backend(name) != "cpu" else _why_no_hyperscan()
@@ -106,7 +122,9 @@ def backend_warning(name: str) -> str:
 
 
 def resolve_backend(name: str) -> str:
-    """The backend that `name` stands for: `auto` is the fastest, another name is itself."""
+    """The backend that `name` stands for: `auto` is the fastest that needs no GPU, another name is
+    itself.
+    """
     return "cpu" if name == "auto" else name
 
 
@@ -144,4 +162,6 @@ def open_backend(
 
     options = options or BackendOptions()
     require_backend(name, options.gpu)
+    if name == "auto" and options.gpu:
+        return _open_warming(compiled, cache or ArtifactCache(None), options.gpu, measured=True)
     return BACKENDS[resolve_backend(name)](compiled, cache or ArtifactCache(None), options)

@@ -103,10 +103,10 @@ class RemoteLane:
         except (DeviceMemoryError, WorkerUnusableError):
             raise
         except BaseException:
-            self._hang_up()
+            self.hang_up()
             raise
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """The next question goes through a new connection."""
         if self._connection is not None:
             self._connection.close()
@@ -146,6 +146,10 @@ class RemoteLane:
             if before is not None:
                 os.close(before.file)
         return room.array
+
+    def adopt(self, name: str, memory: mmap.mmap, file: int) -> None:
+        """Have `memory`, a mapping of the open `file`, be the room called `name`."""
+        self._rooms[name] = _Room(np.frombuffer(memory, np.uint8), file)
 
     def fused(self, arena: Arena) -> DeviceRows:
         """See ArenaLane."""

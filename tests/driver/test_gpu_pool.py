@@ -19,7 +19,8 @@ from small_corpus import write_small_files
 from stub_driver import make_driver
 
 from vyre_dist import RulePack, Scanner
-from vyre_dist.driver import gpu_process
+from vyre_dist.driver import gpu_process, gpu_set
+from vyre_dist.driver.gpu_devices import GpuDevice
 from vyre_dist.driver.gpu_process import GpuProcess
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.plan import Plan
@@ -29,7 +30,7 @@ from vyre_dist.driver.totals import Totals
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
-from vyre_dist.kernels.cuda.remote_lane import RemoteLane
+from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
 from vyre_dist.processes.child import STOP_SECONDS
 from vyre_dist.sources import walk_folders
 
@@ -37,6 +38,7 @@ PACK = RulePack.from_patterns(
     {"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)", "any": r"n\d+="}
 )
 SHARD_BYTES = 4096
+PATIENCE = 60.0
 
 
 @pytest.fixture(params=["emulated", pytest.param("real", marks=pytest.mark.gpu)], autouse=True)
@@ -53,7 +55,16 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers, which are forked and so see this, wait for the GPU instead of beginning without
     it.
     """
-    monkeypatch.setattr(RemoteLane, "ready", lambda lane: lane._open() is not None)
+    look = WarmingBackend._look
+
+    def wait_for_it(backend: WarmingBackend) -> bool:
+        end = time.monotonic() + PATIENCE
+        while not look(backend):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(WarmingBackend, "_look", wait_for_it)
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +134,15 @@ def test_a_file_that_grows_while_a_gpu_scans_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_gpu_process_that_is_killed(corpus: Path, times: int) -> None:
-    """Its workers end and are replaced, another process takes its place, and nothing is missing
-    from the findings: no document is to blame, however often that happens.
+    """Another process takes its place, no worker is lost, and nothing is missing from the findings,
+    however often that happens.
     """
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
     pool = LocalPool(spec("force"), workers=2, start_method="fork")
     killed: list[int] = []
 
     def kill(totals: Totals) -> None:
-        gpu = pool.gpu
+        gpu = pool.gpus.of(0) if pool.gpus else None
         if gpu is not None and gpu.ready and totals.documents and len(killed) < times:
             assert gpu.pid is not None
             if gpu.pid not in killed:
@@ -140,7 +151,7 @@ def test_a_gpu_process_that_is_killed(corpus: Path, times: int) -> None:
 
     found, outcome = scan(pool, corpus, kill)
     assert len(killed) == times
-    assert outcome.totals.workers_lost >= 1
+    assert outcome.totals.workers_lost == 0
     assert found == want
     assert outcome.complete
 
@@ -149,7 +160,7 @@ def test_a_gpu_process_that_never_starts(corpus: Path, monkeypatch: pytest.Monke
     """The scan is given up, with the reason; nobody waits for ever."""
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
     with pytest.raises(
-        ScanAbortedError, match=r"GPU's process \d+ ended with exit code 7"
+        ScanAbortedError, match=r"GPU 0's process \d+ ended with exit code 7"
     ) as caught:
         scan(LocalPool(spec(), workers=2), corpus)
     assert caught.value.refused
@@ -157,18 +168,17 @@ def test_a_gpu_process_that_never_starts(corpus: Path, monkeypatch: pytest.Monke
 
 
 def test_one_that_never_finds_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processors do the scan meanwhile; in the end the error says that there was no GPU, and
-    nobody waits for ever.
+    """The error says that there was no GPU; nothing was reported as scanned, and nobody waits for
+    ever.
     """
-    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.never_ready)
-    monkeypatch.setattr(gpu_process, "START_SECONDS", 0.5)
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.says_nothing)
+    monkeypatch.setattr(gpu_set, "START_SECONDS", 0.5)
     began = time.monotonic()
-    with pytest.raises(ScanAbortedError, match=r"had not found it after 0.5 s more") as caught:
+    with pytest.raises(ScanAbortedError, match=r"had not found it after 0.5 s") as caught:
         scan(LocalPool(spec(), workers=2), corpus)
     assert time.monotonic() - began < STOP_SECONDS
     assert caught.value.refused
-    totals = caught.value.outcome.totals
-    assert (totals.fused, totals.documents) == (0, 42)
+    assert caught.value.outcome.totals.documents == 0
 
 
 def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,10 +186,9 @@ def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPat
     are.
     """
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.promising_but_refused)
-    for inputs in (corpus, corpus / "d0"):
-        with pytest.raises(ScanAbortedError, match="no usable GPU: it was promising") as caught:
-            scan(LocalPool(spec(), workers=2), inputs)
-        assert caught.value.refused
+    with pytest.raises(ScanAbortedError, match="no usable GPU: it was promising") as caught:
+        scan(LocalPool(spec(), workers=2), corpus)
+    assert caught.value.refused
 
 
 @pytest.mark.parametrize(
@@ -188,7 +197,7 @@ def test_one_that_was_only_promising(corpus: Path, monkeypatch: pytest.MonkeyPat
         (emulated_gpu_process.taken_by_another, "no usable GPU: cudaErrorDevicesUnavailable"),
         (
             emulated_gpu_process.breaks,
-            r"no usable GPU: OSError: handle is closed .*; use --backend cpu",
+            r"no usable GPU: \w+: .*; use --backend cpu",
         ),
     ],
 )
@@ -203,22 +212,22 @@ def test_one_that_breaks(
         for name, value in make_driver(tmp_path).items():
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(gpu_process, "_own_gpu", own_gpu)
-    process = GpuProcess(spec())
+    address = str(tmp_path / "socket")
+    process = GpuProcess(spec(), GpuDevice(""), address, forks=driver == "none", alone=True)
     try:
         process.start()
-        while process.found is False and not (refused := process.take_message()):
-            pass
-        refused = refused or process.take_message()
+        while not process.gone:
+            process.take_message()
     finally:
         process.close()
-    assert re.match(reason, refused), refused
+    assert re.search(reason, process.gone), process.gone
 
 
 def test_one_that_is_never_ready(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a GPU, and the processors are done before it could be of use: nobody waits for
     it.
     """
-    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.found_but_never_ready)
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.never_ready)
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
     began = time.monotonic()
     found, outcome = scan(LocalPool(spec(), workers=2), corpus)
@@ -241,9 +250,9 @@ def test_nothing_is_left_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -
     own: list[GpuProcess] = []
     start = GpuProcess.__init__
 
-    def remember(self: GpuProcess, *arguments: WorkerSpec) -> None:
+    def remember(self: GpuProcess, *arguments: Any, **options: bool) -> None:
         own.append(self)
-        start(self, *arguments)
+        start(self, *arguments, **options)
 
     monkeypatch.setattr(GpuProcess, "__init__", remember)
     scan(LocalPool(spec(), workers=1), corpus)

@@ -113,13 +113,12 @@ def until_fused(team: Team) -> None:
 
 @on_a_gpu
 def test_a_gpu_process_that_is_killed(start: Callable[..., Team], backend: str) -> None:
-    """Who was connected to it is lost with the next task, which another does, with another GPU
-    process.
-    """
+    """Who was connected to it goes on with its processor, and then with another GPU process."""
     team = start(backend, 1)
     until_fused(team)
-    gpu = team._pool.gpu
-    assert gpu is not None and gpu.pid is not None
+    assert team._pool.gpus is not None
+    gpu = team._pool.gpus.of(0)
+    assert gpu.pid is not None
     before = gpu.pid
     os.kill(before, signal.SIGKILL)
     assert done(team.run(task_of(2))).findings
@@ -134,8 +133,9 @@ def test_a_gpu_that_is_gone_for_good(
     """When no process can own the GPU any more, whoever asks is told; nobody waits for ever."""
     team = start(backend, 1)
     until_fused(team)
-    gpu = team._pool.gpu
-    assert gpu is not None and gpu.pid is not None
+    assert team._pool.gpus is not None
+    gpu = team._pool.gpus.of(0)
+    assert gpu.pid is not None
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.dies_at_once)
     os.kill(gpu.pid, signal.SIGKILL)
     raised: list[BaseException] = []

@@ -152,8 +152,14 @@ class _ScanCommand(click.Command):
     "--backend",
     default="auto",
     show_default=True,
-    help="What searches: cpu (Hyperscan and google-re2), cuda (an NVIDIA GPU) or reference (the "
-    "compiled tables in NumPy, slow). auto: cuda on cluster workers that own a GPU, else cpu.",
+    help="What searches: cpu (Hyperscan and google-re2), cuda (NVIDIA GPUs) or reference (the "
+    "compiled tables in NumPy, slow). auto: cpu, and GPUs as soon and as long as they are faster.",
+)
+@click.option(
+    "--gpus",
+    metavar="N|LIST",
+    help="The GPUs of this machine to use: the first N, or those in a list with commas, by number "
+    "or UUID as CUDA_VISIBLE_DEVICES has them. Default: all that it shows.",
 )
 @click.option(
     "--speculation",

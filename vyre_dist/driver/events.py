@@ -27,7 +27,8 @@ from vyre_dist.engine.tasks import (
 class WorkerReady:
     """A worker has loaded the pack and waits for tasks.
 
-    `concurrency`: how many tasks it does at the same time. `facts`: who it is.
+    `concurrency`: how many tasks it does at the same time. `facts`: who it is; None: that is said
+    later, with another one of these.
     """
 
     worker: int
@@ -60,6 +61,13 @@ class WorkerRefused:
     detail: str
     node: str = ""
     capacity: int = 0
+
+
+@dataclass(frozen=True)
+class GpuLeftOut:
+    """The pool goes on without one of its GPUs, for the reason in `detail`."""
+
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ Event: TypeAlias = (
     WorkerReady
     | WorkerLost
     | WorkerRefused
+    | GpuLeftOut
     | PoolRefused
     | TaskDone
     | TaskFailed

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from vyre_dist.driver.events import (
     Event,
+    GpuLeftOut,
     PoolRefused,
     TaskDone,
     TaskFailed,
@@ -26,20 +27,23 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
+from vyre_dist.driver.gpu_devices import GpuWish, has_nvidia_driver
+from vyre_dist.driver.held_back import HeldBack
 from vyre_dist.driver.pool import WorkerSpec
-from vyre_dist.driver.worker_facts import facts_of
+from vyre_dist.driver.worker_facts import WorkerFacts, facts_of
 from vyre_dist.driver.worker_loop import LOADER, read_answer, serve, worker_load
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Task
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import UsageError
-from vyre_dist.kernels import resolve_backend
+from vyre_dist.kernels import has_cupy, resolve_backend
 from vyre_dist.processes.child import Child
 from vyre_dist.processes.messages import READY, UNUSABLE, read_message
 from vyre_dist.processes.start import Closable, fork
 
 if TYPE_CHECKING:
     from vyre_dist.driver.gpu_process import GpuProcess
+    from vyre_dist.driver.gpu_set import GpuSet
     from vyre_dist.processes.fork_server import ForkServer
 
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
@@ -52,12 +56,6 @@ double.
 _MOST_STARTING = 16
 """Processes at a time, or one for each processor: while more start, the first ones may do what
 there is to do.
-"""
-
-
-_NVIDIA_DRIVER = "/proc/driver/nvidia"
-"""Without it there is hardly a GPU: to hear so takes less time than to compile a pack, and nothing
-has to be undone.
 """
 
 
@@ -83,12 +81,14 @@ class _Worker:
 class LocalPool:
     """At most `workers` processes; None for one for each processor this process may use.
 
-    With the cuda backend there is one more: it owns the GPU and scans what the others read.
+    With the cuda backend there is one more for each GPU: it owns it and scans what its share of the
+    others reads. With `auto` they start when they are worth it, where there is a GPU.
 
     `start_method`: fork where that is safe (Linux, no other threads yet), else spawn: a process
     that is spawned forks the workers. Either way the pack is loaded once, and a worker is up in
-    milliseconds. `raise_when_short`: `begin` raises OSError where files, processes or memory are
-    short, since the caller has other pools for which they need not be.
+    milliseconds. `gpus`: which, None for all. `gpus_at_once`: they start at once with `auto`, too:
+    they are there for nobody else. `raise_when_short`: `begin` raises OSError where files,
+    processes or memory are short, since the caller has other pools for which they need not be.
     """
 
     name = "local"
@@ -99,6 +99,8 @@ class LocalPool:
         workers: int | None = None,
         start_method: str | None = None,
         *,
+        gpus: GpuWish | None = None,
+        gpus_at_once: bool = False,
         raise_when_short: bool = False,
     ) -> None:
         if workers is not None and workers < 1:
@@ -114,24 +116,32 @@ class LocalPool:
         self._workers: dict[int, _Worker] = {}
         self._engine: ScanEngine | None = None
         self._server: ForkServer | None = None
-        self.gpu: GpuProcess | None = None
+        self._wish, self._gpus_at_once = gpus or GpuWish(), gpus_at_once
+        self.gpus: GpuSet | None = None
         self._refused = ""
-        self._held: list[Event] = []
+        self._held = HeldBack(self._facts)
         self._waits: dict[int, float] = {}
         self._later: dict[int, tuple[float, WorkerLost]] = {}
 
     def start(self) -> Sequence[int]:
         """See WorkerPool."""
-        if self._spec.config.backend == "cuda":
-            from vyre_dist.driver.gpu_process import GpuProcess
+        backend = self._spec.config.backend
+        if backend == "cuda" or (backend == "auto" and has_nvidia_driver() and has_cupy()):
+            from vyre_dist.driver.gpu_set import open_gpus
 
-            self.gpu = GpuProcess(self._spec)
-            self.gpu.start()
-            if not os.path.exists(_NVIDIA_DRIVER):
-                self._refused = self.gpu.first_look()
+            self.gpus = open_gpus(
+                self._spec,
+                self._wish,
+                self._count,
+                self._open_ends,
+                forks=self._forks,
+                at_once=self._gpus_at_once,
+            )
+            if self.gpus and self.gpus.needed and not has_nvidia_driver():
+                self._refused = self.gpus.first_look()
         if self._refused:
             return range(self._count)
-        gpu = self.gpu.address if self.gpu else ""
+        gpu = self.gpus.of(0).address if self.gpus else ""
         if self._forks:
             # compiled once, before the fork: the workers share its pages and are ready at once
             self._engine = ScanEngine(self._spec.pack, self._spec.config, gpu)
@@ -141,6 +151,11 @@ class LocalPool:
             self._server = ForkServer(LOADER, worker_load(self._spec, gpu))
             self._server.start()
         return range(self._count)
+
+    def _open_ends(self) -> list[Closable]:
+        """What a forked process has to close."""
+        ends: list[Closable] = [w.child.connection for w in self._workers.values()]
+        return ends + (self.gpus.open_ends() if self.gpus else [])
 
     def begin(self, worker: int) -> None:
         """See WorkerPool. Where files, processes or memory are short, the others go on.
@@ -160,21 +175,26 @@ class LocalPool:
                 "for fewer "
                 "(--workers), or raise the limits (ulimit -n, -u, -v)"
             )
-            self._held.append(WorkerRefused(worker, detail, capacity=started))
+            self._held.add(WorkerRefused(worker, detail, capacity=started))
 
     def _start(self, number: int) -> _Worker:
+        share = self.gpus.share(number) if self.gpus else None
+        if self.gpus and (self.gpus.needed or self.gpus.begun):
+            self.gpus.begin(number)
         if not self._forks:
             if self._server is None:
                 raise AssertionError("the pool was not started")
-            return _Worker(self._server.fork())
+            worker = _Worker(self._server.fork())
+            if share:
+                worker.child.connection.send_bytes(share.encode())
+            return worker
         engine = self._engine
         if engine is None:
             raise AssertionError("the pool was not started")
-        not_theirs: list[Closable] = [w.child.connection for w in self._workers.values()]
-        if self.gpu:
-            not_theirs += self.gpu.open_ends()
         name = f"vyre-worker-{number}"
-        return _Worker(fork(lambda theirs: serve(theirs, lambda: engine), name, not_theirs))
+        return _Worker(
+            fork(lambda theirs: serve(theirs, lambda: engine, share), name, self._open_ends())
+        )
 
     @property
     def pids(self) -> list[int]:
@@ -185,6 +205,8 @@ class LocalPool:
         """See WorkerPool."""
         w = self._workers[worker]
         w.tasks.append(task_id)
+        if self.gpus and self.gpus.payoff:
+            self.gpus.payoff.began(time.monotonic())
         # a worker that is gone: poll reads the end of its pipe and says so
         with contextlib.suppress(OSError):
             w.child.connection.send_bytes(encode_task(task))
@@ -217,35 +239,51 @@ class LocalPool:
             w.child.connection: n for n, w in self._workers.items() if not w.child.connection.closed
         }
         events: list[Event] = []
-        gpu = self.gpu if self.gpu and not self.gpu.connection.closed else None
-        if self._held and (gpu is None or gpu.promising):
+        gpus = self.gpus.connections if self.gpus else {}
+        if self._held and self._may_tell:
             timeout = 0.0
         if self._later:
             due = min(due for due, _ in self._later.values())
             timeout = min(timeout, max(0.0, due - time.monotonic()))
-        for ready in wait([*by_connection, *([gpu.connection] if gpu else [])], timeout):
-            if gpu and ready is gpu.connection:
-                if refused := gpu.take_message():
-                    events.append(PoolRefused(refused))
+        if self.gpus and self.gpus.payoff:
+            timeout = min(timeout, self.gpus.payoff.due(time.monotonic()))
+        for ready in wait([*by_connection, *gpus], timeout):
+            if self.gpus and ready in gpus:
+                events += self._heard(self.gpus, gpus[ready])
                 continue
             number = by_connection[ready]  # type: ignore[index]
-            self._held.append(self._read(number, self._workers[number]))
+            self._held.add(self._read(number, self._workers[number]))
+        if self.gpus and self.gpus.needed and self.gpus.refused:
+            return [*events, PoolRefused(self.gpus.refused)]
         now = time.monotonic()
         for number in [number for number, (due, _) in self._later.items() if due <= now]:
-            self._held.append(self._later.pop(number)[1])
-        if self.gpu is None or self.gpu.promising:
-            # before that workers could begin without it; but nothing is to be scanned where there
-            # is none
-            events += [self._with_facts(event) for event in self._held]
-            self._held.clear()
-        return events
+            self._held.add(self._later.pop(number)[1])
+        if self.gpus:
+            self.gpus.begin_if_it_pays(now, self._workers)
+        return events + self._held.told(self._may_tell)
 
-    def _with_facts(self, event: Event) -> Event:
-        if not isinstance(event, WorkerReady):
-            return event
+    def _heard(self, gpus: GpuSet, process: GpuProcess) -> list[Event]:
+        """What comes of a word of a GPU's process."""
+        known = process.product
+        left_out = gpus.take(process)
+        if process.product != known:
+            for worker in self._workers:
+                self._held.know_better(worker)
+        return [GpuLeftOut(left_out)] if left_out else []
+
+    @property
+    def _may_tell(self) -> bool:
+        """Whether what workers did may be told."""
+        return self.gpus is None or not self.gpus.needed or self.gpus.promising
+
+    def _facts(self, worker: int) -> WorkerFacts:
+        pid = self._workers[worker].child.pid or 0
+        if self.gpus is None:
+            return facts_of(resolve_backend(self._spec.config.backend), pid=pid)
+        own, gpu = self.gpus.of(worker), self.gpus.product(worker)
+        tokens = (own.device.token or "0",)
         backend = resolve_backend(self._spec.config.backend)
-        device, pid = self.gpu.device if self.gpu else "", self._workers[event.worker].child.pid
-        return WorkerReady(event.worker, facts=facts_of(backend, device, pid=pid or 0))
+        return facts_of(backend, gpu, gpus=tokens, pid=pid)
 
     def _read(self, number: int, worker: _Worker) -> Event:
         child = worker.child
@@ -267,6 +305,8 @@ class LocalPool:
             return WorkerLost(number, said.text, unrelated_to_tasks=True)
         task_id = worker.tasks.popleft()
         result, error = read_answer(data)
+        if self.gpus and self.gpus.payoff and result:
+            self.gpus.payoff.did(result.bytes, sum(large.piece.size for large in result.large))
         return TaskDone(number, task_id, result) if result else TaskFailed(number, task_id, error)
 
     def replace(self, worker: int) -> None:
@@ -287,7 +327,7 @@ class LocalPool:
 
     def unusable(self) -> str:
         """See WorkerPool."""
-        return self.gpu.wait_until_found() if self.gpu else ""
+        return self.gpus.unusable() if self.gpus else ""
 
     def notes(self) -> Sequence[str]:
         """See WorkerPool. The engine that forked workers share is what writes to the cache."""
@@ -296,11 +336,11 @@ class LocalPool:
     def close(self) -> None:
         """See WorkerPool."""
         workers, self._workers = list(self._workers.values()), {}
+        if self.gpus:
+            self.gpus.close()  # first: it takes them longest to end
         for w in workers:
             w.child.terminate()
         if self._server:
             self._server.close()
         for w in workers:
             w.child.end()
-        if self.gpu:
-            self.gpu.close()

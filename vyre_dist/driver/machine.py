@@ -19,6 +19,7 @@ from vyre_dist.driver.events import (
     Event,
     Finish,
     Forget,
+    GpuLeftOut,
     PlanEnded,
     PlanMore,
     PoolRefused,
@@ -135,6 +136,9 @@ class ScanMachine:
                 self._watchdog.progress()
             case WorkerRefused():
                 self._refused(event, actions)
+            case GpuLeftOut():
+                self.left_out.append(event.detail)
+                actions.append(Warn(f"{event.detail}; the scan goes on without it"))
             case PoolRefused():
                 self._over = True
                 return [Abort(event.detail, refused=True)]

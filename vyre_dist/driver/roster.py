@@ -56,6 +56,7 @@ class Roster:
         """A worker is ready."""
         for use in self.uses:
             if use.worker == worker and _place(use.facts) == _place(facts):
+                use.facts = facts  # a GPU's product may have come to be known
                 self._now[worker] = use
                 return
         use = self._now[worker] = WorkerUse(worker, facts)

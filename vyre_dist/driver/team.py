@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 
 from vyre_dist.driver.events import PoolRefused, WorkerLost, WorkerReady, WorkerRefused
-from vyre_dist.driver.gpu_process import GpuProcess
+from vyre_dist.driver.gpu_process import LOOK_SECONDS
+from vyre_dist.driver.gpu_set import GpuSet
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import failed
@@ -33,7 +35,9 @@ class Team:
 
     def __init__(self, spec: WorkerSpec, processes: int) -> None:
         # spawned: who has a team has threads
-        self._pool = LocalPool(spec, processes, start_method="spawn", raise_when_short=True)
+        self._pool = LocalPool(
+            spec, processes, start_method="spawn", gpus_at_once=True, raise_when_short=True
+        )
         self._lock = threading.Lock()
         self._idle: queue.LifoQueue[int] = queue.LifoQueue()
         self._unbegun: deque[int] = deque()
@@ -49,48 +53,55 @@ class Team:
 
     @property
     def device(self) -> str:
-        """The GPU's product name; "" without one."""
-        return self._pool.gpu.device if self._pool.gpu else ""
+        """The GPU's product name; "" without one, or as long as it is not known."""
+        return self._pool.gpus.product(0) if self._pool.gpus else ""
 
-    def start(self, until_found: bool = False) -> None:
+    def start(self) -> None:
         """Return when the first process is ready, and there is a GPU at first sight.
 
-        The processors begin while it is opened. `until_found`: return when it is known to do.
-        Raises UsageError when that can't be, for a reason that others would meet again.
+        The processors begin while it is opened. Raises UsageError when that can't be, for a reason
+        that others would meet again. A GPU that is not needed may come later.
         """
+        until = time.monotonic() + LOOK_SECONDS
         try:
             self._unbegun.extend(self._pool.start())
             first = self._unbegun.popleft()
             self._pool.begin(first)
             self._begun = 1
-            waiting = True
-            while waiting or not self._shown(until_found):
+            while self._idle.empty() or not self._shown(until):
                 for event in self._pool.poll(1.0):
                     if isinstance(event, WorkerReady):
-                        waiting = False
-                        self._idle.put(first)
+                        if self._idle.empty():
+                            self._idle.put(first)
                     elif isinstance(event, WorkerRefused | WorkerLost | PoolRefused):
                         raise UsageError(event.detail)
         except BaseException:
             self._pool.close()
             raise
-        if gpu := self._pool.gpu:
+        if gpus := self._pool.gpus:
             self._watcher = threading.Thread(
-                target=self._watch, args=(gpu,), name="vyre-gpu-watch", daemon=True
+                target=self._watch, args=(gpus,), name="vyre-gpu-watch", daemon=True
             )
             self._watcher.start()
 
-    def _shown(self, found: bool) -> bool:
-        gpu = self._pool.gpu
-        return gpu is None or (gpu.found if found else gpu.promising)
+    def _shown(self, until: float) -> bool:
+        """Whether it is known whether there is a GPU; where none is needed, or it is too late."""
+        gpus = self._pool.gpus
+        if gpus is None or gpus.promising:
+            return True
+        return not gpus.needed and (bool(gpus.refused) or time.monotonic() > until)
 
-    def _watch(self, gpu: GpuProcess) -> None:
-        """See to it that a process owns the GPU, until the team is closed or none can."""
-        while self._stopped not in wait([gpu.connection, self._stopped]):
-            with self._lock:
-                self._refused = gpu.take_message()
-            if self._refused:
-                return
+    def _watch(self, gpus: GpuSet) -> None:
+        """See to it that processes own the GPUs, until the team is closed or none can."""
+        while waiting := gpus.connections:
+            for ready in wait([*waiting, self._stopped]):
+                if ready is self._stopped:
+                    return
+                with self._lock:
+                    if left_out := gpus.take(waiting[ready]):  # type: ignore[index]
+                        _LOG.warning("%s; its workers join another GPU's", left_out)
+        if gpus.needed:
+            self._refused = gpus.refused
 
     def run(self, task: bytes) -> bytes:
         """Have an idle process do a task; the answer, for read_answer.

@@ -17,7 +17,8 @@ from vyre_dist import __version__
 class WorkerFacts:
     """Who a worker is.
 
-    `node`: Ray's id of its node, "" outside Ray. `gpus`: the ids that Ray gave it.
+    `node`: Ray's id of its node, "" outside Ray. `gpus`: the GPUs that it feeds, as Ray or
+    CUDA_VISIBLE_DEVICES names them, and `gpu` their product, where that is known.
 
     `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its
     product name. `processes`: how many tasks it does at the same time. `version`: vyre-dist's;
@@ -33,6 +34,7 @@ class WorkerFacts:
     processes: int = 1
     version: str = field(default=__version__)
     device: str = field(default="", compare=False)
+    gpu: str = field(default="", compare=False)
     system: str = field(default="", compare=False)
     python: str = field(default="", compare=False)
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -55,7 +57,7 @@ def facts_of(
 ) -> WorkerFacts:
     """The facts of a worker of this machine, by default this process.
 
-    `gpu`: the product that the cuda backend uses.
+    `gpu`: the product that the cuda backend uses, or that `auto` may.
     """
     on_gpu = backend == "cuda"
     return WorkerFacts(
@@ -66,6 +68,7 @@ def facts_of(
         gpus,
         processes,
         device=gpu if on_gpu else processor(),
+        gpu=gpu,
         system=_nvidia_driver() if on_gpu else platform.machine(),
         python=platform.python_version(),
         versions=_versions("hyperscan", "google-re2", "vyre-dist"),

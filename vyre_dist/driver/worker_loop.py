@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 
 import msgpack
 
+from vyre_dist.driver.gpu_share import GpuShare
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
@@ -38,10 +39,19 @@ LOADER = f"{__name__}:load_worker"
 """What a ForkServer calls with a `worker_load`."""
 
 
-def serve(connection: Connection, open_engine: Callable[[], ScanEngine]) -> None:
-    """A worker process's life: load, then answer until the driver is gone."""
+def serve(
+    connection: Connection,
+    open_engine: Callable[[], ScanEngine],
+    share: GpuShare | None = None,
+) -> None:
+    """A worker process's life: load, then answer until the driver is gone.
+
+    `share`: of the machine's GPUs, if they are used.
+    """
     try:
         engine = open_engine()
+        if share:
+            share.take(engine)
     except VyreError as error:
         connection.send_bytes(text_message(REFUSED, str(error)))
         return
@@ -73,7 +83,13 @@ def load_worker(load: bytes) -> Callable[[Connection], None]:
     except VyreError as error:
         refusal = text_message(REFUSED, str(error))
         return lambda connection: connection.send_bytes(refusal)
-    return lambda connection: serve(connection, lambda: engine)
+
+    def live(connection: Connection) -> None:
+        # the pool's first word to a worker that has a GPU to feed
+        share = GpuShare.decode(connection.recv_bytes()) if gpu else None
+        serve(connection, lambda: engine, share)
+
+    return live
 
 
 def _take(engine: ScanEngine, connection: Connection, task: bytes) -> None:

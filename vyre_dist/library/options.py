@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import SupportsIndex
 
 from vyre_dist.cache_folder import choose
+from vyre_dist.driver.gpu_devices import GpuWish
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError, as_int
 from vyre_dist.kernels import require_known
@@ -89,15 +90,23 @@ def walk_options(
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """Who does the work. Without `count` and `address` it is the calling process."""
+    """Who does the work. Without `count` and `address` it is the calling process. `gpus`: None for
+    all.
+    """
 
     count: int | None
     address: str | None
     autoscale: bool
+    gpus: GpuWish | None = None
 
     @classmethod
     def of(
-        cls, count: SupportsIndex | None, address: str | None, *, autoscale: bool
+        cls,
+        count: SupportsIndex | None,
+        address: str | None,
+        *,
+        autoscale: bool,
+        gpus: SupportsIndex | str | None = None,
     ) -> WorkerOptions:
         """See Scanner.iter_paths. Raises UsageError for what can't be."""
         number = None if count is None else as_int("workers", count)
@@ -107,7 +116,14 @@ class WorkerOptions:
             raise UsageError("autoscale is for a Ray cluster: give its address, or leave it out")
         if autoscale and number is None:
             raise UsageError("a cluster that adds nodes has no size: give the number of workers")
-        return cls(number, address, autoscale)
+        if gpus is not None and (number is None or address is not None):
+            raise UsageError("gpus is for local processes: give workers, and no address")
+        wish = (
+            None
+            if gpus is None
+            else GpuWish.of(gpus if isinstance(gpus, str) else str(as_int("gpus", gpus)))
+        )
+        return cls(number, address, autoscale, wish)
 
 
 def _globs(name: str, globs: Sequence[str]) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class PathRun:
         if workers.count is not None:
             from vyre_dist.driver.local_pool import LocalPool
 
-            return LocalPool(spec, workers.count)
+            return LocalPool(spec, workers.count, gpus=workers.gpus)
         engine = self.engines.borrow()
         stack.callback(self.engines.give_back, engine)
         return InProcessPool(engine)

@@ -50,6 +50,7 @@ class PathOptions(TypedDict, total=False):
     workers: SupportsIndex | None
     address: str | None
     autoscale: bool
+    gpus: SupportsIndex | str | None
     progress: Callable[[ScanProgress], object] | None
     cancel: threading.Event | None
 
@@ -193,6 +194,7 @@ class Scanner:
         workers: SupportsIndex | None = None,
         address: str | None = None,
         autoscale: bool = False,
+        gpus: SupportsIndex | str | None = None,
         progress: Callable[[ScanProgress], object] | None = None,
         cancel: threading.Event | None = None,
     ) -> PathScan:
@@ -201,9 +203,10 @@ class Scanner:
         `include`, `exclude`: globs in gitignore's language. `max_file_size`: in bytes; larger files
         are left out and counted. `workers`: so many local processes; None: the calling process.
         `address`: a Ray cluster (`auto`, HOST:PORT, ray://HOST:PORT, or `local`) in their place,
-        with `workers` actors at most; `autoscale`: it adds nodes when asked. `progress`: called
-        after each round of the scan, in the thread that iterates. `cancel`: an event that ends the
-        scan when it is set.
+        with `workers` actors at most; `autoscale`: it adds nodes when asked. `gpus`: of this
+        machine, for local processes: how many, or a list with commas as CUDA_VISIBLE_DEVICES has
+        it; None: all. `progress`: called after each round of the scan, in the thread that iterates.
+        `cancel`: an event that ends the scan when it is set.
 
         A pipe is read to its end before anything is scanned. Raises UsageError for options that
         don't fit; the iterator raises one where pipes find no room or no worker can start, and
@@ -212,7 +215,7 @@ class Scanner:
         run = PathRun(
             _names(paths),
             walk_options(include, exclude, max_file_size, respect_gitignore, follow_symlinks),
-            WorkerOptions.of(workers, address, autoscale=autoscale),
+            WorkerOptions.of(workers, address, autoscale=autoscale, gpus=gpus),
             self._loaded.data,
             self._config,
             self._engines,

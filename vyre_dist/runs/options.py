@@ -27,7 +27,8 @@ class ScanOptions:
     secret to mask. `secret_key_file`: holds the key that makes secret ids.
 
     Workers: `pool`, `workers` (None: one for each processor or GPU), `autoscale`, `address` of a
-    Ray cluster, `backend`, `speculation`. `shard_size` and `max_match_bytes` are in bytes.
+    Ray cluster, `backend`, `gpus` (see GpuWish; None: all), `speculation`. `shard_size` and
+    `max_match_bytes` are in bytes.
 
     Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
     """
@@ -46,6 +47,7 @@ class ScanOptions:
     autoscale: bool = False
     address: str | None = None
     backend: str = "auto"
+    gpus: str | None = None
     speculation: str = "auto"
     shard_size: int = DEFAULT_SHARD_BYTES
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES

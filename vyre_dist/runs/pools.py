@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from vyre_dist.actors.ray_job import in_ray_job
+from vyre_dist.driver.gpu_devices import GpuWish
 from vyre_dist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def open_pool(
     workers: int | None = None,
     address: str | None = None,
     autoscale: bool = False,
+    gpus: str | None = None,
 ) -> WorkerPool:
     """A pool that is not started yet. `stack` disconnects from Ray when the caller is done.
 
@@ -37,7 +39,18 @@ def open_pool(
         raise UsageError(
             "--address names a Ray cluster, which --pool local does not use: leave one of them out"
         )
+    wish = None if gpus is None else GpuWish.of(gpus)
+    if wish is not None and spec.config.backend not in ("auto", "cuda"):
+        raise UsageError(
+            f"--gpus is for --backend auto or cuda, and not for {spec.config.backend}: leave one "
+            "of them out"
+        )
     if uses_ray(kind, address):
+        if wish is not None:
+            raise UsageError(
+                "--gpus is for the GPUs of this machine; a worker on Ray has the one that Ray "
+                "gives it: say how many with --workers"
+            )
         from vyre_dist.actors.ray_pool import RayPool
 
         ray_pool = RayPool(spec, workers, address, autoscale=autoscale, stay_connected=True)
@@ -50,4 +63,4 @@ def open_pool(
         )
     from vyre_dist.driver.local_pool import LocalPool
 
-    return LocalPool(spec, workers)
+    return LocalPool(spec, workers, gpus=wish)

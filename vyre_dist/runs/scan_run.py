@@ -64,6 +64,7 @@ class ScanRun:
             workers=options.workers,
             address=options.address,
             autoscale=options.autoscale,
+            gpus=options.gpus,
         )
         self._stats = WalkStats()
         self._inputs = ScanInputs(options, self._stats, stack, waiting)

@@ -93,11 +93,12 @@ def _worker(use: WorkerUse) -> WorkerSummary:
         node=facts.host,
         node_id=facts.node,
         backend=use.backend,
-        device=facts.device,
+        device=facts.gpu if use.backend == "cuda" and facts.gpu else facts.device,
         version=facts.version,
         python=facts.python,
         processes=facts.processes,
         tasks=use.tasks,
         bytes=use.bytes,
         bytes_by_backend=dict(sorted(use.scanned.items())),
+        gpus=facts.gpus,
     )

@@ -114,6 +114,10 @@ def _kind_line(backend: str, device: str, version: str, same: Sequence[WorkerSum
         for name, size in sorted(scanned.items(), key=lambda item: -item[1])
     ]
     on = f" on {device}" if device else ""
+    gpus = list(dict.fromkeys(gpu for each in same for gpu in each.gpus))
+    # of a cluster's nodes they have the same numbers
+    if backend == "cuda" and len(nodes) == 1 and len(gpus) > 1:
+        on += f" {', '.join(gpus)}"
     line = (
         f"workers: {len(same):,} × {backend}{on}, vyre-dist {version}, at {named}: "
         f"{', '.join(parts) or 'no work'}"

@@ -5,7 +5,7 @@ What is counted is in metrics.py; how the summary is written is in text.py (JSON
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -19,7 +19,8 @@ class WorkerSummary:
 
     `node`: its host's name. `node_id`: Ray's id of the node, "" outside Ray. `backend`: the one
     that scanned most of its bytes; `bytes_by_backend` has all. `device`: the product name of the
-    processor or GPU. `processes`: how many tasks it could do at the same time.
+    processor or GPU, `gpus` the GPUs that it may feed, by number or UUID. `processes`: how many
+    tasks it could do at the same time.
     """
 
     worker: int
@@ -33,6 +34,7 @@ class WorkerSummary:
     tasks: int
     bytes: int
     bytes_by_backend: Mapping[str, int]
+    gpus: Sequence[str] = ()
 
 
 def _none() -> Mapping[str, int]:

@@ -97,6 +97,7 @@ def _worker(used: WorkerSummary) -> dict[str, Any]:
         "node_id": used.node_id or None,
         "backend": used.backend,
         "device": used.device,
+        **({"gpus": list(used.gpus)} if used.gpus else {}),
         "version": used.version,
         "python": used.python,
         "processes": used.processes,

@@ -1,0 +1,92 @@
+"""FasterOfTwo: whether a worker's next dispatch goes to its GPU or to its processor, by what both
+have taken for a byte so far.
+
+Which one is faster is not known before: a GPU that many workers share, or small files, may leave
+the processor ahead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+BASELINE = 12
+"""Dispatches of a worker that its processor does before anything is compared: among them are those
+that the engine times.
+"""
+
+_ENOUGH_SECONDS = 0.5
+"""What is older counts half."""
+_MEASURED = 2
+"""Dispatches on a GPU after its first one, which has memory to register, until it is known."""
+_PROBES_SHARE = 1 / 32
+"""Of the time, for looking whether the slower one is still that."""
+
+
+@dataclass(slots=True)
+class _Pace:
+    """What dispatches took of late. `latest`: seconds of the last one."""
+
+    size: int = 0
+    seconds: float = 0.0
+    latest: float = 0.0
+    dispatches: int = 0
+
+    def add(self, size: int, seconds: float) -> None:
+        if self.seconds > _ENOUGH_SECONDS:
+            self.size, self.seconds = self.size // 2, self.seconds / 2
+        self.size, self.seconds = self.size + size, self.seconds + seconds
+        self.latest = seconds
+        self.dispatches += 1
+
+    @property
+    def per_byte(self) -> float:
+        return self.seconds / max(1, self.size)
+
+
+class FasterOfTwo:
+    """`gpu_next`: whether the GPU has the next dispatch, if it is ready.
+
+    What counts is the processor time from one dispatch's end to the next one's, for a dispatch
+    saves or makes work around it, and what a dispatch waits. `clock`, `processor_clock`: for tests.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        processor_clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._clock, self._processor_clock = clock, processor_clock
+        self._before = processor_clock()
+        self._cpu, self._gpu = _Pace(), _Pace()
+        self._since_probe = 0.0
+        self.gpu_next = False
+
+    @contextmanager
+    def dispatch(self, on_gpu: bool, size: int) -> Iterator[None]:
+        """A dispatch of so many bytes, which ends with this."""
+        began, busy = self._clock(), self._processor_clock()
+        yield
+        waited = self._clock() - began - (self._processor_clock() - busy)
+        now = self._processor_clock()
+        self._took(on_gpu, size, now - self._before + max(0.0, waited))
+        self._before = now
+
+    def _took(self, on_gpu: bool, size: int, seconds: float) -> None:
+        pace, other = (self._gpu, self._cpu) if on_gpu else (self._cpu, self._gpu)
+        if on_gpu and not pace.dispatches:
+            pace.dispatches = 1
+        else:
+            pace.add(size, seconds)
+        if self._cpu.dispatches < BASELINE:
+            self.gpu_next = False
+        elif self._gpu.dispatches <= _MEASURED:
+            self.gpu_next = True
+        else:
+            faster_is_gpu = self._gpu.per_byte <= self._cpu.per_byte
+            probed = on_gpu is not faster_is_gpu
+            self._since_probe = 0.0 if probed else self._since_probe + seconds
+            due = self._since_probe * _PROBES_SHARE >= other.latest and not probed
+            self.gpu_next = faster_is_gpu is not due

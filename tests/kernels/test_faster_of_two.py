@@ -1,0 +1,92 @@
+"""Which of two backends a worker's next dispatch goes to: by counted, made-up seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from vyre_dist.kernels.cuda.faster import BASELINE, FasterOfTwo
+
+CPU_BYTES, GPU_BYTES = 2 << 20, 32 << 20
+
+
+class Worker:
+    """A worker whose dispatches take made-up times: `busy` seconds of processor around each, and
+    a wait in those to the GPU.
+    """
+
+    def __init__(self) -> None:
+        self.wall = self.processor = 0.0
+        self.choice = FasterOfTwo(lambda: self.wall, lambda: self.processor)
+        self.bytes = {True: 0, False: 0}
+        self.turns: list[bool] = []
+
+    def dispatch(self, cpu_rate: float, gpu_rate: float, around: float = 0.0) -> bool:
+        """One dispatch; whether it went to the GPU."""
+        on_gpu = self.choice.gpu_next
+        size = GPU_BYTES if on_gpu else CPU_BYTES
+        self.wall += around * size
+        self.processor += around * size
+        self.wall += 7.0  # nobody had a task for it
+        with self.choice.dispatch(on_gpu, size):
+            self.wall += size / (gpu_rate if on_gpu else cpu_rate)
+            self.processor += 0.0 if on_gpu else size / cpu_rate
+        self.bytes[on_gpu] += size
+        self.turns.append(on_gpu)
+        return on_gpu
+
+
+def test_the_processor_begins() -> None:
+    """A GPU that is ready at once is tried after some dispatches."""
+    worker = Worker()
+    assert [worker.dispatch(1e8, 1e9) for _ in range(BASELINE + 1)] == [False] * BASELINE + [True]
+
+
+@pytest.mark.parametrize(("cpu", "gpu"), [(1e8, 1e9), (1e9, 1e8), (1e8, 1.5e8), (1.5e8, 1e8)])
+@pytest.mark.parametrize("around", [0.0, 1e-9])
+def test_the_faster_one_does_nearly_all(cpu: float, gpu: float, around: float) -> None:
+    """The other one is asked again now and then, for a thirtieth of the time."""
+    worker = Worker()
+    for _ in range(200):
+        worker.dispatch(cpu, gpu, around)
+    worker.bytes = {True: 0, False: 0}
+    for _ in range(10_000):
+        worker.dispatch(cpu, gpu, around)
+    faster = gpu > cpu
+    assert worker.bytes[faster] / sum(worker.bytes.values()) > 0.9
+    seconds = {True: worker.bytes[True] / gpu, False: worker.bytes[False] / cpu}
+    assert seconds[not faster] / sum(seconds.values()) < 0.06
+    assert (not faster) in worker.turns[200:]
+
+
+def test_one_that_becomes_slower() -> None:
+    """A GPU that others come to use, too, is left, and taken again when it is free."""
+    worker = Worker()
+    for _ in range(300):
+        worker.dispatch(2e8, 1e9)
+    assert sum(worker.turns[-20:]) > 15
+    for _ in range(300):
+        worker.dispatch(2e8, 5e7)
+    assert sum(worker.turns[-20:]) < 5
+    for _ in range(3000):
+        worker.dispatch(2e8, 1e9)
+    assert sum(worker.turns[-20:]) > 15
+
+
+def test_work_around_dispatches_counts() -> None:
+    """Of two that take as long themselves the one is faster that saves work around it."""
+    worker = Worker()
+    for _ in range(600):
+        on_gpu = worker.choice.gpu_next
+        worker.dispatch(1e9, 1e9, around=0.0 if on_gpu else 1e-9)
+    assert sum(worker.turns[-20:]) > 15
+
+
+def test_a_dispatch_that_fails_is_not_counted() -> None:
+    """What it raises goes through."""
+    worker = Worker()
+    for _ in range(BASELINE - 1):
+        worker.dispatch(1e8, 1e9)
+    with pytest.raises(MemoryError), worker.choice.dispatch(False, 1):
+        raise MemoryError
+    assert not worker.choice.gpu_next
+    assert [worker.dispatch(1e8, 1e9) for _ in range(2)] == [False, True]

@@ -1,0 +1,55 @@
+"""GpuPayoff: when a scan that began on the processors has a GPU's process started.
+
+To start one takes a processor for a second, which workers would have used, and a scan that is over
+before has nothing of it. How long a scan will be is not known: what is known of it counts, and else
+it is taken to have as much before it as it has behind it.
+"""
+
+from __future__ import annotations
+
+START_SECONDS = 1.3
+"""What a GPU's process takes to be ready, and of that START_PROCESSOR_SECONDS of a processor (H200,
+warm cache).
+"""
+START_PROCESSOR_SECONDS = 1.0
+
+_AT_LEAST = 0.1
+"""Seconds of scanning before that, however many processors there are: most scans are over by then.
+"""
+_TIMES = 2
+"""How many times its cost the scan before it must be."""
+
+
+class GpuPayoff:
+    """`processors`: how many the workers have between them."""
+
+    def __init__(self, processors: int) -> None:
+        # where all are busy the others do without what one takes
+        self._after = max(_AT_LEAST, _TIMES * START_PROCESSOR_SECONDS / processors)
+        self._began: float | None = None
+        self._bytes = self._known = 0
+
+    def began(self, now: float) -> None:
+        """The first task was handed out."""
+        if self._began is None:
+            self._began = now
+
+    def did(self, scanned: int, found: int) -> None:
+        """A task is done: so many bytes were scanned, and documents of `found` bytes turned up."""
+        self._bytes += scanned
+        self._known += found
+
+    def pays(self, now: float) -> bool:
+        """Whether to start a GPU's process."""
+        if self._began is None:
+            return False
+        behind = now - self._began
+        if behind >= self._after:
+            return True
+        ahead = self._known - self._bytes
+        # at the rate seen so far
+        return self._bytes > 0 and ahead * behind >= _TIMES * START_SECONDS * self._bytes
+
+    def due(self, now: float) -> float:
+        """Seconds until it pays at the latest."""
+        return self._after if self._began is None else max(0.0, self._began + self._after - now)
