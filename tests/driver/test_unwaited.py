@@ -108,6 +108,7 @@ import os, signal, sys
 from vyre_dist.processes.unwaited import fork_unwaited
 
 def stop(theirs):
+    os.close(1)  # else who reads it would wait for this one
     theirs.send_bytes(b"here")
     signal.sigwait({signal.SIGUSR1})
 
