@@ -6,14 +6,17 @@ Serial: all windows are scanned first, and confirmed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import hyperscan
 
 from vyre_dist.extract import Span, Window
+from vyre_dist.extract.overrun import Overrun
 from vyre_dist.kernels.host_backend import HostBackend
 from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
+from vyre_dist.kernels.overruns import load_overruns
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
 
@@ -25,10 +28,56 @@ _BYTES_PER_END = 64
 
 _NO_END = -1
 
+# however long matches may be, few bytes are searched twice
+_OVERLAPS_IN_BLOCK = 8
+
+# of a block's end so much is looked at first for what no match of a rule holds
+_NEAR_END = 16 << 10
+
+# Hyperscan gets more than this in blocks: the binding takes bytes only, and a copy of a block stays
+# in a core's cache, in memory that is used again. Of 32 MiB at once it would be new memory, whose
+# page faults take longer than the search.
+_BLOCK_BYTES = 1 << 21
+
 # Until google-re2 has searched this much for a rule, a database of the rule's own (some
 # milliseconds to compile) would not pay for itself: a small scan with findings of many rules is
 # over before.
 _BYTES_BEFORE_ENDS = 1 << 20
+
+
+def stretches_of(size: int, overlap: int) -> list[tuple[int, int]]:
+    """(last start, end) of the blocks of so many bytes: each shows what starts in it.
+
+    There are `overlap` bytes from the last start on. None where one block is enough.
+    """
+    step = max(_BLOCK_BYTES, _OVERLAPS_IN_BLOCK * overlap)
+    ends = range(step, size - overlap, step)
+    return [(end - 1, end + overlap) for end in ends] + [(size, size)] if ends else []
+
+
+def blocks_of(data: bytes | memoryview, overlap: int) -> Iterator[tuple[int, bytes, Window | None]]:
+    """(offset, bytes, the starts that it owns) of the blocks of `data`, see stretches_of.
+
+    A block shows the byte before its first start, too. None of the last one: it shows all that
+    there is.
+    """
+    size, first = len(data), 0
+    for last, end in stretches_of(size, overlap):
+        low = max(0, first - 1)
+        text = bytes(data[low:end])
+        yield (
+            low,
+            text,
+            Window(text, low, first - low, last + 1 - low, False) if end < size else None,
+        )
+        first = last + 1
+    if not first:
+        yield 0, data if isinstance(data, bytes) else bytes(data), None
+
+
+def most_ends(size: int) -> int:
+    """How many ends of matches in `size` bytes are worth to hear of."""
+    return _FEW_ENDS + size // _BYTES_PER_END
 
 
 class CpuBackend(HostBackend):
@@ -45,59 +94,80 @@ class CpuBackend(HostBackend):
         self._ends_databases: dict[int, Any] = {}
         self._searched: dict[int, int] = {}
         self._hits: list[tuple[int, int]] = []
-        self._scanned = b""
+        self._most_hits = 0
+        self._overlap = compiled.overlap
+        for rule in self._candidates.by_keyword:
+            self.matchers[rule].ends_in = partial(self._match_ends, rule)
 
     def _candidate_windows(
         self, windows: Sequence[Window]
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
-        hits, on_hit, candidates = self._hits, self._on_hit, self._candidates
+        hits, candidates = self._hits, self._candidates
         hits.clear()  # a dispatch that failed has left there what it had found
-        by_keyword = candidates.by_keyword
-        every = [database.scan for database in candidates.every]
-        always = candidates.always
-        for w, (data, base, lo, _, at_end, _) in enumerate(windows):
-            single = candidates.single
-            if data:
-                # the binding takes nothing else
-                data = data if isinstance(data, bytes) else bytes(data)
+        by_keyword, always = candidates.by_keyword, candidates.always
+        for w, window in enumerate(windows):
+            if window.data:
                 if self._every_end:
-                    self._scanned = data
                     try:
-                        for scan in every:
-                            scan(data, on_hit)
+                        self._scan(window.data, candidates.every, self._on_hit)
                     except hyperscan.ScanTerminated:
                         # a rule that is everywhere: to hear of each of its ends would take longer
                         # than to search
                         self._every_end = False
                         hits.clear()
                 if not self._every_end:
-                    for database in candidates.once.loaded:
-                        database.scan(data, self._on_candidate)
-                if by_keyword and (base or lo or not at_end):  # not all of its document
-                    self._scan_for_regexes(data)
-                    single = candidates.approximate
+                    self._scan(window.data, candidates.once.loaded, self._on_candidate)
+            if by_keyword and not window.is_whole:
+                unseen = by_keyword.difference([rule for rule, _ in hits])
+                if unseen:
+                    self._unsearched[w] = unseen
             if hits or always:
-                yield w, self._grouped(single)
+                yield w, self._grouped(candidates.single)
                 hits.clear()
 
-    def _scan_for_regexes(self, data: bytes) -> None:
-        """Replace the hits of keywords by what their rules' own regexes find."""
-        by_keyword, hits = self._candidates.by_keyword, self._hits
-        hits[:] = [hit for hit in hits if hit[0] not in by_keyword]
-        others, self._scanned = len(hits), data
-        try:
-            for database in self._candidates.partial.loaded:
-                database.scan(data, self._on_hit)
-        except hyperscan.ScanTerminated:
-            # more ends than it would be worth to hear of
-            hits[others:] = [(rule, _NO_END) for rule in by_keyword]
+    @cached_property
+    def _overruns(self) -> dict[int, Overrun]:
+        """Of the rules whose matches may go on where a block ends: they are not all seen in it."""
+        return load_overruns(self.compiled, self._cache)
+
+    def _scan(
+        self, data: bytes | memoryview, databases: Sequence[Any], on_hit: Callable[..., object]
+    ) -> None:
+        """Add to the hits what `databases` find. Raises hyperscan.ScanTerminated."""
+        hits = self._hits
+        opened: set[int] = set()
+        elsewhere = self._candidates.by_keyword.union(self._candidates.always)
+        for low, text, owned in blocks_of(data, self._overlap):
+            before = len(hits)
+            self._most_hits = most_ends(low + len(text))
+            for database in databases:
+                database.scan(text, on_hit)
+            if low:
+                hits[before:] = [
+                    (rule, end if end == _NO_END else low + end) for rule, end in hits[before:]
+                ]
+            if owned is not None:
+                opened.update(
+                    rule
+                    for rule, overrun in self._overruns.items()
+                    if rule not in opened
+                    and rule not in elsewhere
+                    and self._goes_on(rule, overrun, owned)
+                )
+        hits += [(rule, _NO_END) for rule in opened]
+
+    def _goes_on(self, rule: int, overrun: Overrun, block: Window) -> bool:
+        """Whether a match that starts in the block may go on behind it."""
+        lookbehind, text = self.matchers[rule].lookbehind, block.data
+        near = bytes(text[max(block.hi, len(text) - _NEAR_END) :])
+        if lookbehind is not None and not lookbehind.may_span(near):
+            return False
+        return overrun.open_from(block, ()) is not None
 
     def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
         hits = self._hits
         hits.append((rule, end))
-        return (
-            len(hits) > _FEW_ENDS and len(hits) > _FEW_ENDS + len(self._scanned) // _BYTES_PER_END
-        )
+        return len(hits) > self._most_hits
 
     def _on_candidate(
         self, rule: int, _start: int, _end: int, _flags: int, _context: object
@@ -114,7 +184,7 @@ class CpuBackend(HostBackend):
                 ends.append(end)
         for ends in found.values():
             if ends is not None:
-                ends.sort()
+                ends.sort()  # the same one twice where blocks overlap, which does no harm
         return dict(sorted(found.items())) if len(found) > 1 else found
 
     def _confirm(
@@ -124,12 +194,15 @@ class CpuBackend(HostBackend):
         ends: list[int] | None,
         spans: list[Span],
         groups: dict[int, dict[int, Groups]],
+        stretches: Sequence[tuple[int, int]] = (),
     ) -> None:
         """See HostBackend. After a while, Hyperscan is asked for a rule's ends."""
         if ends is None:
             searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
             ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
-        super()._confirm(window, rule, ends, spans, groups)
+        # none of the rule's matches goes on behind a block, or there would be no ends
+        stretches = stretches_of(len(window.data), self._overlap) if ends is not None else ()
+        super()._confirm(window, rule, ends, spans, groups, stretches)
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
         """The offsets where matches of `rule` end in `data`, ascending; None: not known."""
@@ -143,15 +216,19 @@ class CpuBackend(HostBackend):
         if database is None:
             return None
         ends: list[int] = []
-        limit = _FEW_ENDS + len(data) // _BYTES_PER_END
+        low = most = 0
 
         def on_end(_rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
-            ends.append(end)
-            return len(ends) > limit
+            ends.append(low + end)
+            return len(ends) > most
 
         try:
-            database.scan(bytes(data), match_event_handler=on_end)
+            overrun = self._overruns.get(rule) if len(data) > _BLOCK_BYTES else None
+            for low, text, owned in blocks_of(data, self._overlap):
+                most = most_ends(low + len(text))
+                database.scan(text, match_event_handler=on_end)
+                if owned and overrun and self._goes_on(rule, overrun, owned):
+                    return None
         except hyperscan.ScanTerminated:
             return None
-        ends.sort()
-        return ends
+        return sorted(set(ends)) if low else sorted(ends)

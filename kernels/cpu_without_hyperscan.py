@@ -35,16 +35,21 @@ class Re2CpuBackend(HostBackend):
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
         for w, window in enumerate(windows):
             found = self._candidates.rules_for(window.data)
-            if rules := [rule for rule in found if self._may_match(rule, window)]:
+            rules = [rule for rule in found if self._may_match(rule, window)]
+            if self._keyword_finders and not window.is_whole:
+                passed = [r for r in found if r not in rules and r in self._keyword_finders]
+                if passed:
+                    self._unsearched[w] = frozenset(passed)
+            if rules:
                 yield w, dict.fromkeys(rules)
 
     def _may_match(self, rule: int, window: Window) -> bool:
         """Whether it matches somewhere in the window; of a rule that is looked for by keywords,
-        whether one is in the document, as in CpuBackend.
+        whether one is in the window, as in CpuBackend.
         """
         if self._rules[rule].min_width == 0:
             return True
         finder = self._keyword_finders.get(rule)
-        if finder is not None and window.is_whole:
+        if finder is not None:
             return finder.search(window.data, 0, len(window.data)) is not None
         return self.matchers[rule].occurs(window.data)

@@ -33,6 +33,8 @@ class DispatchOutcome:
     order of window; those of one rule in order of start. `groups`: of the matches whose groups were
     worked out on the way. `report`: the tiles of a fused dispatch; None after the serial path,
     which attempts none. `contents`: of the windows that are pieces, if the device looked.
+    `unsearched`: of windows that are not whole, the rules that were not searched there since none
+    of their keywords is in the window.
     """
 
     backend: str
@@ -40,6 +42,7 @@ class DispatchOutcome:
     groups: Mapping[int, MatchGroups] = field(default_factory=dict)
     report: SpeculationReport | None = None
     contents: Mapping[int, PieceContent] = field(default_factory=dict)
+    unsearched: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
 
 StartedDispatch: TypeAlias = DispatchOutcome | Callable[[], DispatchOutcome]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span, Window
@@ -25,9 +25,13 @@ from vyre_dist.rules.finder import Groups
 
 @dataclass(frozen=True, slots=True)
 class CandidatePairs(PrefilterOutput):
-    """`rules`: by the number of a window, the rules that may match in it; both ascending."""
+    """`rules`: by the number of a window, the rules that may match in it; both ascending.
+
+    `unsearched`: see DispatchOutcome.
+    """
 
     rules: dict[int, tuple[int, ...]]
+    unsearched: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
 class HostBackend(ABC):
@@ -49,10 +53,13 @@ class HostBackend(ABC):
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
         self.programs = ScanPrograms.of(compiled)
+        self._unsearched: dict[int, frozenset[int]] = {}
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend."""
-        return self._confirmed(windows, self._candidate_windows(windows), counted=True)
+        self._unsearched = {}
+        candidates = self._candidate_windows(windows)
+        return self._confirmed(windows, candidates, self._unsearched, counted=True)
 
     def start_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend. It is over when this returns."""
@@ -60,22 +67,28 @@ class HostBackend(ABC):
 
     def run_prefilter(self, windows: Sequence[Window]) -> CandidatePairs:
         """See ScanBackend."""
-        return CandidatePairs({w: tuple(rules) for w, rules in self._candidate_windows(windows)})
+        self._unsearched = {}
+        pairs = {w: tuple(rules) for w, rules in self._candidate_windows(windows)}
+        return CandidatePairs(pairs, self._unsearched)
 
     def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """See ScanBackend."""
-        pairs = checked_output(CandidatePairs, output).rules
-        candidates = ((w, dict.fromkeys(rules)) for w, rules in pairs.items())
-        return self._confirmed(windows, candidates, counted=False)
+        pairs = checked_output(CandidatePairs, output)
+        candidates = ((w, dict.fromkeys(rules)) for w, rules in pairs.rules.items())
+        return self._confirmed(windows, candidates, pairs.unsearched, counted=False)
 
     def _confirmed(
         self,
         windows: Sequence[Window],
         candidates: Iterable[tuple[int, Mapping[int, list[int] | None]]],
+        unsearched: Mapping[int, frozenset[int]],
         *,
         counted: bool,
     ) -> DispatchOutcome:
-        """The matches of the candidates (see _candidate_windows); `counted`: with a report."""
+        """The matches of the candidates (see _candidate_windows); `counted`: with a report.
+
+        `unsearched` is complete when the candidates have come.
+        """
         spans: dict[int, list[Span]] = {}
         groups: dict[int, dict[int, dict[int, Groups]]] = {}
         attempted = 0
@@ -93,7 +106,7 @@ class HostBackend(ABC):
         report = None
         if counted:
             report = SpeculationReport.from_counts(len(spans), attempted - len(spans))
-        return DispatchOutcome(self.name, spans, groups, report)
+        return DispatchOutcome(self.name, spans, groups, report, unsearched=unsearched)
 
     @abstractmethod
     def _candidate_windows(
@@ -101,6 +114,8 @@ class HostBackend(ABC):
     ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
         """(window's number, the rules that may match in it, ascending, with their matches' ends as
         far as they are known). Windows without any are passed over.
+
+        `_unsearched` is given what DispatchOutcome.unsearched says.
         """
 
     def _confirm(
@@ -110,17 +125,18 @@ class HostBackend(ABC):
         ends: list[int] | None,
         spans: list[Span],
         groups: dict[int, dict[int, Groups]],
+        stretches: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Append the rule's matches in `window` to `spans`, and their known groups to `groups`.
 
-        `ends`: of the rule's matches, where they are known.
+        `ends`: of the rule's matches, where they are known; `stretches`: see matches_at_ends.
         """
         matcher = self.matchers[rule]
         if ends is None:
             found: Iterable[tuple[int, int, int]] = matcher.iter_matches(window)
         else:
             seen: dict[int, Groups] = {}
-            found = matcher.matches_at_ends(window, ends, seen)
+            found = matcher.matches_at_ends(window, ends, seen, stretches)
             if seen:
                 groups[rule] = seen
         # the cheapest way to make many: a call of Span takes twice as long

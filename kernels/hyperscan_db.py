@@ -73,21 +73,17 @@ class CandidateDatabases:
     """Which windows may hold a match of which rule. All databases of a tuple are scanned one after
     the other.
 
-    `every`: for windows that are whole documents, where a dear rule may be looked for by its
-    keywords. It reports every end of a match, but for the `single` rules (looked for by keywords,
-    or approximate), which it reports once. Empty where Hyperscan does not take the rules together
-    that way. `once`: the same, each rule reported once per window. `by_keyword`: the rules looked
-    for by keywords. `partial`: these rules' own regexes, every end of a match, for windows that are
-    not whole: the keyword may be in another window. `approximate`: rules that Hyperscan took only
-    in prefilter mode (a superset of the matches, and of their ends nothing is known). `always`:
-    rules that it can't help with (they match the empty string, or it refused them): candidates
-    everywhere. `lookbehinds`: of the rules without a widest match, which are found by where they
-    end, as far as it helps.
+    `every`: it reports every end of a match, but for the `single` rules (looked for by keywords, or
+    approximate), which it reports once. Empty where Hyperscan does not take the rules together that
+    way. `once`: the same, each rule reported once. `by_keyword`: dear rules that are looked for by
+    keywords. `approximate`: rules that Hyperscan took only in prefilter mode (a superset of the
+    matches, and of their ends nothing is known). `always`: rules that it can't help with (they
+    match the empty string, or it refused them): candidates everywhere. `lookbehinds`: of the rules
+    without a widest match, which are found by where they end, as far as it helps.
     """
 
     every: tuple[Any, ...]
     once: LazyDatabases
-    partial: LazyDatabases
     by_keyword: frozenset[int]
     single: frozenset[int]
     approximate: frozenset[int]
@@ -139,8 +135,8 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     check_library()
     always = [r.index for r in compiled.rules if r.min_width == 0]
     searched = [r for r in compiled.rules if r.min_width > 0]
-    # keywords stand in only for a regex that Hyperscan takes, since partial windows need the regex
-    # itself
+    # keywords stand in only for a regex that Hyperscan takes: where a keyword is, the matches' ends
+    # are asked for
     by_keyword = [
         r.index for r in searched if r.keyword_pattern is not None and _accepts(r, _EVERY_END)
     ]
@@ -171,7 +167,6 @@ def _opened(
     unsearched = {*approximate, *always}
     exact = [r for r in compiled.rules if r.index not in unsearched]
     inexact = [r for r in compiled.rules if r.index in frozenset(approximate)]
-    replaced = [r for r in exact if r.index in frozenset(by_keyword)]
     key = _key(compiled)
 
     def once() -> list[Any]:
@@ -180,9 +175,6 @@ def _opened(
     return CandidateDatabases(
         tuple(map(load_database, blobs)),
         LazyDatabases(lambda: _kept(cache, "hyperscan-once", key, once)),
-        LazyDatabases(
-            lambda: _kept(cache, "hyperscan-partial", key, lambda: _build(replaced, _EVERY_END)[0])
-        ),
         frozenset(by_keyword),
         frozenset((*by_keyword, *approximate)),
         frozenset(approximate),

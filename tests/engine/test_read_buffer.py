@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from vyre_dist.engine.document import DocumentError
 from vyre_dist.engine.files import FileDocument, LargeFile
-from vyre_dist.engine.lines import NEWLINE_BLOCK, newline_counts
+from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums
 from vyre_dist.engine.read_buffer import ReadBuffer
 from vyre_dist.engine.tasks import Piece, piece_of
+from vyre_dist.extract import Window
 from vyre_dist.sources import DocumentRef, walk
 
 
@@ -145,9 +146,13 @@ def test_newlines_are_counted_in_views_too(size: int) -> None:
     for low, high in ((0, size), (size // 3, size - size // 5), (min(1, size), size)):
         blocks = range(low, high, NEWLINE_BLOCK)
         counts = [data[at : min(at + NEWLINE_BLOCK, high)].count(b"\n") for at in blocks]
-        assert (
-            newline_counts(memoryview(data), low, high) == newline_counts(data, low, high) == counts
-        )
+        for text in (data, memoryview(data)):
+            sums = NewlineSums.of_window(Window(text, 0, low, high, False))
+            assert not sums.asked
+            assert [sums.before(at) for at in blocks] == [
+                (at, data.count(b"\n", 0, at)) for at in blocks
+            ]
+            assert list(sums.counts()) == counts
 
 
 def test_a_folders_proc_file_is_read_whole() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from vyre_dist import EngineConfig, RulePack, Scanner, UsageError
 from vyre_dist.engine import MAX_SHARD_BYTES, ScanEngine
 from vyre_dist.engine.document import BytesDocument
 from vyre_dist.engine.files import FileDocument
-from vyre_dist.engine.lines import LineCounter
+from vyre_dist.engine.lines import LineCounter, NewlineSums
 from vyre_dist.engine.shards import cut, pack_shards
 from vyre_dist.engine.task_codec import (
     WireError,
@@ -204,18 +205,23 @@ def test_strange_bytes_are_a_wire_error(data: bytes) -> None:
 def test_lines_and_columns(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, picks: list[int], points: list[int]
 ) -> None:
-    """Whatever offsets are asked for, and whatever checkpoints help, line, column and line start
+    """Whatever offsets are asked for, and whatever newlines are known, line, column and line start
     are right.
     """
     path = tmp_path_factory.mktemp("l") / "f"
     path.write_bytes(data)
-    checkpoints = [(p, data.count(b"\n", 0, p)) for p in sorted(min(p, len(data)) for p in points)]
+    starts = sorted({0, *[min(p, len(data)) for p in points]})
+    blocks = list(pairwise([*starts, len(data)]))
+
+    def newlines_of(number: int) -> int:
+        return data.count(b"\n", *blocks[number])
+
     with pytest.MonkeyPatch.context() as patch, FileDocument(str(path), "f", len(data)) as file:
         patch.setattr("vyre_dist.engine.lines._CHUNK", 5)
         patch.setattr("vyre_dist.engine.lines._FIRST_STEP", 2)
         for document in (BytesDocument(data, "f"), file):
-            for help_ in ([], checkpoints):
-                lines = LineCounter(document, help_)
+            for sums in (None, NewlineSums(starts, newlines_of)):
+                lines = LineCounter(document, sums)
                 for offset in sorted(min(pick, len(data)) for pick in picks):
                     before = data[:offset].split(b"\n")
                     assert lines.at(offset) == (

@@ -37,7 +37,7 @@ from vyre_dist.engine.wire import WireError
 TEXTS = st.text(max_size=8)
 
 PIECE = Piece(4, "p\udcff", 30, 10, 20, "/other", Stamp(1, 2, 3))
-PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept")
+PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept", (2, 5))
 FOUND = Findings(["rule"] * 4)
 FOUND.add_by_path("p", path_row(1, 3))
 FOUND.add("p", [FindingRow(1, 2, 3, 4, 5, 6, b"m", b"s", (b"g", None), 2.5, 7, 8, 9)])

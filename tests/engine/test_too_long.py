@@ -21,6 +21,7 @@ from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import Piece, ScanTask, StitchTask
 from vyre_dist.extract import DROPPED, RuleMatcher
 from vyre_dist.extract.automaton import Automaton
+from vyre_dist.extract.stepwise import step_by_step
 from vyre_dist.extract.window import whole
 
 BACKENDS = ["cpu", "reference"]
@@ -206,11 +207,13 @@ def test_step_by_step_gives_the_same_matches(
     matcher = RuleMatcher(rx.to_re2(root), None, cap, captures_matter=rx.captures_matter(root.root))
     assert matcher.automaton is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vyre_dist.extract.matcher._FIRST_STEP", step)
-        patch.setattr("vyre_dist.extract.matcher._LOOKS", (2, 5))
-        rows = list(matcher._step_by_step(matcher.automaton, whole(data), 0, -1))
-        patch.setattr("vyre_dist.extract.matcher._LOOKS", ())
-        by_automaton = list(matcher._step_by_step(matcher.automaton, whole(data), 0, -1))
+        patch.setattr("vyre_dist.extract.stepwise._FIRST_STEP", step)
+        patch.setattr("vyre_dist.extract.stepwise._LOOKS", (2, 5))
+        rows = list(step_by_step(matcher, matcher.automaton, whole(data), 0, -1, len(data), None))
+        patch.setattr("vyre_dist.extract.stepwise._LOOKS", ())
+        by_automaton = list(
+            step_by_step(matcher, matcher.automaton, whole(data), 0, -1, len(data), None)
+        )
     assert [(s, e) for s, e, flags in rows if flags != DROPPED] == [
         m.span() for m in chain(pattern, data, cap)
     ]
@@ -234,6 +237,6 @@ def test_ends_that_are_near_need_no_automaton(monkeypatch: pytest.MonkeyPatch) -
     data = b"".join(b"k%07d;\nk%07dx." % (i, i) for i in range(1500))
     data += b"k" + b"0" * 20_000 + b";" + data
     assert matcher.automaton is not None
-    rows = list(matcher._step_by_step(matcher.automaton, whole(data), 0, -1))
+    rows = list(step_by_step(matcher, matcher.automaton, whole(data), 0, -1, len(data), None))
     assert [row[:2] for row in rows] == [m.span() for m in compiled(pattern).finditer(data)]
     assert len(rows) > 3000 and len(asked) < 5

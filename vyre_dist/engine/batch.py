@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 
 from vyre_dist.engine.content import digest_of, digest_of_blocks
-from vyre_dist.engine.lines import last_newline, newline_counts
+from vyre_dist.engine.lines import last_newline, newlines_in
 from vyre_dist.engine.piece_findings import PieceFindings
 from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import PartResult, Piece
@@ -54,31 +54,46 @@ def part_of(
     found: PieceFindings,
     overruns: Mapping[int, Overrun],
     content: PieceContent | None = None,
+    unsearched: Set[int] = frozenset(),
 ) -> PartResult:
     """A piece's result: spans in document coordinates, findings kept, matches that may go on.
 
     `overruns`: by number, of the rules without a widest match. `content`: see findings_of_piece.
+    `unsearched`: see DispatchOutcome.
     """
     data, base = window.data, window.base
-    spans = list(found.spans)
-    chains: dict[int, list[tuple[int, int, int]]] = {}
-    for start, rule, end, flags in sorted([s for s in found.spans if s.rule in overruns]):
-        if not flags & DROPPED:
-            chains.setdefault(rule, []).append((start, end, flags))
-    for rule, overrun in overruns.items():
-        opened = overrun.open_from(window, chains.get(rule, ()))
-        if opened is not None:
-            spans.append(Span(opened, rule, window.hi, DROPPED))
+    searched = {rule: each for rule, each in overruns.items() if rule not in unsearched}
+    spans = found.spans + open_at_end(window, found.spans, searched)
     owned = memoryview(data)[: window.hi]
     last = last_newline(owned, window.lo)
-    before = sum(newline_counts(data, 0, window.lo))
+    before = newlines_in(data, 0, window.lo)
     kept = keep(found.blocks, base, before, len(owned) - last - 1 if last >= 0 else -1)
     return PartResult(
         piece.document,
         piece.start,
         piece.end,
-        tuple(found.newlines),
+        found.newlines,
         encode_spans({0: spans}, base),
         digest_of(data) if content is None else digest_of_blocks(len(data), content.block_digests),
         kept,
+        tuple(sorted(unsearched)),
     )
+
+
+def open_at_end(
+    window: Window, spans: Sequence[Span], overruns: Mapping[int, Overrun]
+) -> list[Span]:
+    """A mark for each rule of `overruns` of which a match may go on after the window.
+
+    `spans`: the window's, of all rules.
+    """
+    chains: dict[int, list[tuple[int, int, int]]] = {}
+    for start, rule, end, flags in sorted([s for s in spans if s.rule in overruns]):
+        if not flags & DROPPED:
+            chains.setdefault(rule, []).append((start, end, flags))
+    opened = {
+        rule: overrun.open_from(window, chains.get(rule, ())) for rule, overrun in overruns.items()
+    }
+    return [
+        Span(start, rule, window.hi, DROPPED) for rule, start in opened.items() if start is not None
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.finding_rows import FindingRow
-from vyre_dist.engine.lines import LineBounds, LineCounter
+from vyre_dist.engine.lines import LineBounds, LineCounter, NewlineSums
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain
@@ -48,7 +48,7 @@ class FindingBuilder:
         number: int,
         document: Document,
         spans: Sequence[Span],
-        checkpoints: Sequence[tuple[int, int]] = (),
+        sums: NewlineSums | None = None,
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
         *,
         counted: Metrics,
@@ -57,16 +57,16 @@ class FindingBuilder:
 
         Some are made at a time, so that nobody need hold those of a dense document.
 
-        `seen`: matches' groups by rule and start, as far as they are at hand. `counted`: what is
-        counted here is added to it. Matches that are too long count where the rule applies to the
-        document, whatever its other filters say. Raises DocumentError when the document is no
-        longer what the spans were found in.
+        `sums`: what is known of the document's newlines. `seen`: matches' groups by rule and start,
+        as far as they are at hand. `counted`: what is counted here is added to it. Matches that are
+        too long count where the rule applies to the document, whatever its other filters say.
+        Raises DocumentError when the document is no longer what the spans were found in.
         """
         marked: set[int] = set()
         applies: dict[int, bool] = {}
         around, matches = _Around(document), list[Matched]()
         in_memory = isinstance(document, BytesDocument)
-        rows = _Rows(number, document, checkpoints, self._filters)
+        rows = _Rows(number, document, sums, self._filters)
         made, held = Matched._make, 0
         for start, rule, end, flags in spans:
             known = applies.get(rule)
@@ -167,13 +167,13 @@ class _Rows:
         self,
         number: int,
         document: Document,
-        checkpoints: Sequence[tuple[int, int]],
+        sums: NewlineSums | None,
         filters: CompiledFilters,
     ) -> None:
         self._number = number
         self._path = document.path
         self._filters = filters
-        self._lines, self._columns = LineCounter(document, checkpoints), TextColumns(document)
+        self._lines, self._columns = LineCounter(document, sums), TextColumns(document)
         self._judged_lines = _JudgedLines(document)
 
     def of(self, matches: Sequence[Matched]) -> list[FindingRow]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from vyre_dist.engine.document import BytesDocument, Document
+from vyre_dist.extract import Window
 
 NEWLINE_BLOCK = 1 << 16
 """Bytes whose newlines are counted together: what is read once more at most to tell the line of one
@@ -14,19 +16,65 @@ finding.
 
 _CHUNK = 1 << 20
 _FIRST_STEP = 4096
-_NEWLINE = 10
 
 
-def newline_counts(data: bytes | memoryview, low: int, high: int) -> list[int]:
-    """The newlines in data[low:high], for each NEWLINE_BLOCK of it; the last one may be shorter."""
-    blocks = range(low, high, NEWLINE_BLOCK)
+def newlines_in(data: bytes | memoryview, low: int, high: int) -> int:
+    """The newlines in data[low:high]; of a view that is copied, so it should be no longer than a
+    NEWLINE_BLOCK.
+    """
     if isinstance(data, bytes):
-        return [data.count(b"\n", at, min(at + NEWLINE_BLOCK, high)) for at in blocks]
-    # views have no count; NumPy is there where views are
-    import numpy as np
+        return data.count(b"\n", low, high)
+    return bytes(data[low:high]).count(b"\n")
 
-    array = np.frombuffer(data, np.uint8)[:high]
-    return [int(np.count_nonzero(array[at : at + NEWLINE_BLOCK] == _NEWLINE)) for at in blocks]
+
+class NewlineSums:
+    """How many newlines come before the blocks of a document; they are counted when asked for.
+
+    `starts`: the blocks' offsets, ascending. `count`: gives the newlines of a block, by its number.
+    `before`: newlines before the first one.
+    """
+
+    def __init__(self, starts: Sequence[int], count: Callable[[int], int], before: int = 0) -> None:
+        self._starts = starts
+        self._count = count
+        self._sums = [before]
+
+    @classmethod
+    def of_window(cls, window: Window, known: Sequence[int] | None = None) -> NewlineSums:
+        """Of what a window owns, in its coordinates. `known`: its blocks' newlines."""
+        data, low, high = window.data, window.lo, window.hi
+        starts = range(low, high, NEWLINE_BLOCK)
+
+        def count(number: int) -> int:
+            at = starts[number]
+            return newlines_in(data, at, min(at + NEWLINE_BLOCK, high))
+
+        counted = count if known is None else known.__getitem__
+        return cls(starts, counted, newlines_in(data, 0, low))
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything has been counted."""
+        return len(self._sums) > 1
+
+    def before(self, offset: int) -> tuple[int, int] | None:
+        """(offset of a block, newlines before it) of the last one that begins at `offset` or
+        before; None if none does.
+        """
+        number = bisect_right(self._starts, offset) - 1
+        if number < 0:
+            return None
+        sums = self._sums
+        while len(sums) <= number:
+            sums.append(sums[-1] + self._count(len(sums) - 1))
+        return self._starts[number], sums[number]
+
+    def counts(self) -> tuple[int, ...]:
+        """The newlines of all blocks."""
+        sums = self._sums
+        while len(sums) <= len(self._starts):
+            sums.append(sums[-1] + self._count(len(sums) - 1))
+        return tuple([after - before for before, after in pairwise(sums)])
 
 
 def first_newline(data: bytes | memoryview) -> int:
@@ -57,13 +105,12 @@ class LineCounter:
 
     No byte is looked at more than twice.
 
-    `checkpoints`: ascending (offset, newlines before it), so that a long way between two offsets
-    need not be read.
+    `sums`: so that a long way between two offsets need not be read, or read again.
     """
 
-    def __init__(self, document: Document, checkpoints: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, document: Document, sums: NewlineSums | None = None) -> None:
         self._document = document
-        self._checkpoints = list(checkpoints)
+        self._sums = sums
         self._offset = 0
         self._newlines = 0
         self._line_start = 0
@@ -73,14 +120,15 @@ class LineCounter:
 
         Offsets must not descend from call to call.
         """
-        document, points = self._document, self._checkpoints
+        document = self._document
         start, newlines, line_start = self._offset, self._newlines, self._line_start
         if (
-            points
-            and (i := bisect_right(points, offset, key=lambda point: point[0]))
-            and points[i - 1][0] > start
+            self._sums is not None
+            and offset - start > _FIRST_STEP
+            and (point := self._sums.before(offset)) is not None
+            and point[0] > start
         ):
-            start, newlines = points[i - 1]
+            start, newlines = point
             line_start = line_start if newlines == self._newlines else -1
         if isinstance(document, BytesDocument):
             if here := document.data.count(b"\n", start, offset):

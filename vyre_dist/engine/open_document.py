@@ -23,7 +23,7 @@ from vyre_dist.engine.document import (
     window_of,
 )
 from vyre_dist.engine.files import FileDocument, read_into, read_whole
-from vyre_dist.engine.read_buffer import ReadBuffer
+from vyre_dist.engine.read_buffer import ReadBuffer, ReusedMemory
 from vyre_dist.engine.tasks import Piece
 from vyre_dist.extract import Window
 from vyre_dist.extract.window import whole
@@ -77,6 +77,8 @@ class DocumentReader:
         self._shard_bytes = shard_bytes
         self._wants_memory = allocate is not None
         self.memory = ReadBuffer(batch_bytes, shard_bytes, allocate)
+        # a piece is a dispatch, but for small ones
+        self._pieces = ReusedMemory(batch_bytes + shard_bytes + overlap + 1)
         self.read_file = self.memory.read
         """ReadBuffer.read, without a call of its own for each of a tree's files."""
 
@@ -91,9 +93,23 @@ class DocumentReader:
             return whole(read_whole(piece.open_path or piece.path, piece.path, piece.size, limit))
         with open_document(piece) as document:
             wanted = document, piece.start, piece.end, self._overlap
-            if piece.inline is None and self._wants_memory:
+            if piece.inline is None:
                 base, stop = bounds_of(document.size, piece.start, piece.end, self._overlap)
-                if (room := self.memory.take(stop - base)) is not None:
+                memory = self.memory if self._wants_memory else self._pieces
+                if (room := memory.take(stop - base)) is not None:
                     document.read_into(room, base)
-                    return window_of(*wanted, room, self.memory.position)
+                    position = memory.position if self._wants_memory else -1
+                    return window_of(*wanted, room, position)
             return window_of(*wanted)
+
+    def clear(self) -> None:
+        """Have what is read from now on go to other memory, or to what is not wanted any more (see
+        ReusedMemory).
+        """
+        self.memory.clear()
+        self._pieces.clear()
+
+    def restart(self) -> None:
+        """What was read since the latest `clear` is not wanted."""
+        self.memory.restart()
+        self._pieces.restart()

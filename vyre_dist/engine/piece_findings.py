@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vyre_dist.engine.document import BytesDocument, MemoryDocument
 from vyre_dist.engine.finding_blocks import BLOCK_ROWS, RowBlock, encode_rows
 from vyre_dist.engine.findings import FindingBuilder
-from vyre_dist.engine.lines import NEWLINE_BLOCK, first_newline, last_newline, newline_counts
+from vyre_dist.engine.lines import NewlineSums, first_newline, last_newline
 from vyre_dist.engine.tasks import Piece
 from vyre_dist.extract import DROPPED, REJECTED, Span, Window
 from vyre_dist.kernels.dispatch_outcome import PieceContent
@@ -31,7 +31,7 @@ class PieceFindings(NamedTuple):
 
     blocks: list[RowBlock]
     spans: list[Span]
-    newlines: list[int]
+    newlines: tuple[int, ...]
 
 
 def findings_of_piece(
@@ -48,25 +48,19 @@ def findings_of_piece(
     `content`: what the backend has seen of the piece; None: it has not looked.
     """
     data = window.data
-    if content is None:
-        newlines = newline_counts(data, window.lo, window.hi)
-    else:
-        newlines = list(content.newlines)
+    known = None if content is None else content.newlines
     if not spans:
-        return PieceFindings([], spans, newlines)
+        return PieceFindings([], spans, known or ())
     # a view is of much memory, of which little is asked for
     document = (
         BytesDocument(data, piece.path)
         if isinstance(data, bytes)
         else MemoryDocument(data, piece.path)
     )
-    checkpoints, before = [], sum(newline_counts(data, 0, window.lo))
-    for number, here in enumerate(newlines):
-        checkpoints.append((window.lo + number * NEWLINE_BLOCK, before))
-        before += here
+    sums = NewlineSums.of_window(window, known)
     matches = sorted([span for span in spans if not span.flags & DROPPED])
     # the whole document's metrics are counted when its pieces are joined
-    rows = builder.build(piece.document, document, matches, checkpoints, seen, counted=Metrics())
+    rows = builder.build(piece.document, document, matches, sums, seen, counted=Metrics())
     blocks: list[RowBlock] = []
     found: dict[int, set[int]] = {}  # starts by rule: of one rule no two matches have the same
     while some := list(islice(rows, BLOCK_ROWS)):
@@ -91,5 +85,5 @@ def findings_of_piece(
             else span
             for span in spans
         ],
-        newlines,
+        sums.counts() if blocks else known or (),
     )

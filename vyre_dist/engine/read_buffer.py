@@ -1,4 +1,7 @@
-"""ReadBuffer: memory that tens of thousands of small files are read into, one behind the other."""
+"""ReadBuffer: memory that tens of thousands of small files are read into, one behind the other.
+
+ReusedMemory is what it is made of; pieces of large files are read into one, too.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +21,16 @@ def _private_memory(size: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
-class ReadBuffer:
-    """Memory for one file behind the other, used again and again.
+class ReusedMemory:
+    """`size` bytes that are given out from their start, again and again.
 
-    New memory costs a page fault for every 4 KiB, which takes longer than to read them. A file for
-    which too little is left gets its own.
-
-    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, and one more of
-    up to 16 MiB; twice with `allocate`, which gives the memory when it is first needed: one half is
-    read while the other is filled. `position`: where in it the latest file lies that was read into
-    it.
+    New memory costs a page fault for every 4 KiB, which takes longer than to read them. `allocate`:
+    gives the memory, when it is first needed; there is twice as much then, so that one half is read
+    while the other is filled. `position`: where in it the latest room lies.
     """
 
-    _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
-    _MOST = 16 << 20  # a larger file gets memory of its own
-
-    def __init__(
-        self, batch_bytes: int, limit: int, allocate: Callable[[int], memoryview] | None = None
-    ) -> None:
-        self._limit = limit
-        self._most = max(self._AT_FIRST, min(limit, self._MOST))
-        self._size = -(-(batch_bytes + self._most) // _ALIGNMENT) * _ALIGNMENT
+    def __init__(self, size: int, allocate: Callable[[int], memoryview] | None = None) -> None:
+        self._size = -(-size // _ALIGNMENT) * _ALIGNMENT
         self._halves = 2 if allocate else 1
         self._allocate = allocate or _private_memory
         self._low = self._at = self.position = 0
@@ -63,8 +55,8 @@ class ReadBuffer:
     def clear(self) -> None:
         """Begin anew, in the other half where there are two: what was read there is overwritten.
 
-        Due once `batch_bytes` have been read, and what was read before the latest `clear` (where
-        there is one half: what was read) is not wanted any more.
+        Due when what was read before the latest `clear` (where there is one half: what was read) is
+        not wanted any more.
         """
         if self._halves == 2:
             self._low = self._size - self._low
@@ -73,6 +65,24 @@ class ReadBuffer:
     def restart(self) -> None:
         """Begin anew in the half that is being filled: what was read there is not wanted."""
         self._at = self._low
+
+
+class ReadBuffer(ReusedMemory):
+    """Memory for one file behind the other. A file for which too little is left gets its own.
+
+    `limit`: the largest file to read at once. Room is for `batch_bytes` of files, after which
+    `clear` is due, and one more of up to 16 MiB.
+    """
+
+    _AT_FIRST = 1 << 20  # enough for nearly every file; of one that fills it, the size is looked up
+    _MOST = 16 << 20  # a larger file gets memory of its own
+
+    def __init__(
+        self, batch_bytes: int, limit: int, allocate: Callable[[int], memoryview] | None = None
+    ) -> None:
+        self._limit = limit
+        self._most = max(self._AT_FIRST, min(limit, self._MOST))
+        super().__init__(batch_bytes + self._most, allocate)
 
     def read(self, path: str) -> bytes | memoryview:
         """The bytes of the regular file at `path` as they are now; a view is good until `clear`.

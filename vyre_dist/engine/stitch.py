@@ -12,6 +12,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from vyre_dist.engine.document import Document, window_of
+from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums
+from vyre_dist.engine.tasks import PartResult
 from vyre_dist.extract import DROPPED, RuleMatcher
 
 Match = tuple[int, int, int]
@@ -78,3 +80,21 @@ def _catch_up(
             return i
         chain.append((s + base, e + base, flags))
     return len(found)
+
+
+def newline_sums(parts: Sequence[PartResult], document: Document) -> NewlineSums:
+    """Those of a document, from its parts; what nobody has counted is read when it is needed."""
+    starts: list[int] = []
+    known: list[int] = []
+    for part in parts:
+        blocks = range(part.start, part.end, NEWLINE_BLOCK)
+        starts += blocks
+        known += part.newlines or [-1] * len(blocks)
+    ends = [*starts[1:], document.size]
+
+    def count(number: int) -> int:
+        if known[number] >= 0:
+            return known[number]
+        return document.read(starts[number], ends[number]).count(b"\n")
+
+    return NewlineSums(starts, count)

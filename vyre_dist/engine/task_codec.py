@@ -32,7 +32,7 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 
-SCHEMA = 7
+SCHEMA = 8
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
@@ -46,7 +46,7 @@ def encode_task(task: Task) -> bytes:
     if isinstance(task, ScanTask):
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
     # `kept` is for the driver
-    parts = [_wire_part(part) for part in task.parts]
+    parts = [_wire_part(part, b"") for part in task.parts]
     return _pack([SCHEMA, "stitch", task.piece, parts])
 
 
@@ -59,7 +59,7 @@ def decode_task(data: bytes) -> Task:
             pieces = tuple([_item(item) for item in _array(first)])
             return ScanTask(pieces, None if second is None else _number(second))
         if kind == "stitch":
-            return StitchTask(_piece(first), tuple([_part(p, 6) for p in _array(second)]))
+            return StitchTask(_piece(first), tuple([_part(p) for p in _array(second)]))
         raise ValueError(f"a task of kind {kind!r:.60}")
     except ValueError as error:
         raise WireError("task", str(error)) from error
@@ -68,7 +68,7 @@ def decode_task(data: bytes) -> Task:
 def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
-    parts = [(*_wire_part(part), bytes_of(part.kept)) for part in r.parts]
+    parts = [_wire_part(part, bytes_of(part.kept)) for part in r.parts]
     blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned)
     return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums])
@@ -84,7 +84,7 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
         result = TaskResult(
             findings=Findings(blocks=[_block(block) for block in _array(blocks)]),
-            parts=[_part(part, 7) for part in _array(parts)],
+            parts=[_part(part) for part in _array(parts)],
             problems=[DocumentProblem(*_told(each)) for each in _array(problems)],
             notes=[DocumentNote(*_told(each)) for each in _array(notes)],
             skipped=list(_numbers(skipped)),
@@ -157,8 +157,9 @@ def _piece(value: object) -> Piece:
     )
 
 
-def _wire_part(p: PartResult) -> Wire:
-    return p.document, p.start, p.end, p.newlines, bytes_of(p.spans), p.digest
+def _wire_part(p: PartResult, kept: bytes) -> Wire:
+    spans = bytes_of(p.spans)
+    return p.document, p.start, p.end, p.newlines, spans, p.digest, kept, p.unsearched
 
 
 def _block(value: object) -> FindingBlock:
@@ -167,14 +168,17 @@ def _block(value: object) -> FindingBlock:
     return FindingBlock((document, start, rule), rows, bool(numbered), _bytes(data))
 
 
-def _part(value: object, fields: int) -> PartResult:
-    document, start, end, newlines, *buffers = _fields(value, fields)
+def _part(value: object) -> PartResult:
+    document, start, end, newlines, spans, digest, kept, unsearched = _fields(value, 8)
     return PartResult(
         _number(document),
         _number(start),
         _number(end),
         _numbers(newlines),
-        *map(_bytes, buffers),
+        _bytes(spans),
+        _bytes(digest),
+        _bytes(kept),
+        _numbers(unsearched),
     )
 
 

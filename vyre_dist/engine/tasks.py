@@ -82,9 +82,11 @@ class PartResult:
     """What scanning one piece of a split document gave, before filters, in document coordinates.
 
     `spans`: encode_spans of them, as window 0, each rule's in order. `newlines`: in [start,
-    end), for each NEWLINE_BLOCK of it. `digest`: of all the bytes that were read for the piece
-    (content.py). `kept`: the piece's own findings, for a document that can't be joined
-    (salvage.py); they do not travel back to a worker.
+    end), for each NEWLINE_BLOCK of it; none where nobody has counted, for want of findings.
+    `digest`: of all the bytes that were read for the piece (content.py). `kept`: the piece's own
+    findings, for a document that can't be joined (salvage.py); they do not travel back to a worker.
+    `unsearched`: rules that were not searched, as none of their keywords is in the piece or begins
+    in it.
 
     `spans` and `kept` are bytes because the driver holds those of all pieces until the last one is
     done, and looks into `kept` only where joining failed.
@@ -97,6 +99,7 @@ class PartResult:
     spans: Kept
     digest: bytes = b""
     kept: Kept = b""
+    unsearched: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,42 +15,34 @@ from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.dispatches import Dispatches
-from vyre_dist.engine.document import BytesDocument, Document, DocumentError, bounds_of
+from vyre_dist.engine.document import BytesDocument, DocumentError
 from vyre_dist.engine.files import LargeFile
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.findings import FindingBuilder
-from vyre_dist.engine.lines import NEWLINE_BLOCK
-from vyre_dist.engine.open_document import DocumentReader, open_document
-from vyre_dist.engine.overruns import load_overruns
+from vyre_dist.engine.join import Joiner
+from vyre_dist.engine.open_document import DocumentReader
 from vyre_dist.engine.piece_findings import findings_of_piece
-from vyre_dist.engine.spool import bytes_of
-from vyre_dist.engine.stitch import stitch
 from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import (
-    DocumentNote,
     DocumentProblem,
     FolderRun,
     LargeDocument,
-    PartResult,
     Piece,
     ScanTask,
-    StitchTask,
     Task,
     TaskResult,
     count,
 )
 from vyre_dist.errors import WorkerUnusableError
-from vyre_dist.extract import DROPPED, Window
+from vyre_dist.extract import Window
 from vyre_dist.extract.overrun import Overrun
-from vyre_dist.extract.spans import REJECTED, Span, decode_spans
 from vyre_dist.kernels import BackendOptions, open_backend, require_backend
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.overruns import load_overruns
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
-from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathDecision
 from vyre_dist.rules.search import Renderings
@@ -93,6 +85,9 @@ class ScanEngine:
             AdaptiveSpeculator(config.threshold_pct), config.probe_every
         )
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
+        self._joiner = Joiner(
+            self._builder, self.backend.matchers, self.compiled.overlap, lambda: self._overruns
+        )
         self._dispatches = Dispatches(
             self.backend, self.speculator, SpeculationMode(config.speculation), self._take_in
         )
@@ -130,7 +125,7 @@ class ScanEngine:
                     self._scan(task, run)
                 else:
                     self.flush()
-                    self._stitch(task, run.answer)
+                    self._joiner.join(task, self._rule_ids, run.answer)
             except WorkerUnusableError:
                 raise
             except Exception as error:  # noqa: BLE001 - whose task it is decides what to do
@@ -149,7 +144,7 @@ class ScanEngine:
 
     def _scan(self, task: ScanTask, run: TaskRun) -> None:
         batch, result = Batch(), run.answer
-        self._reader.memory.restart()  # a task that failed has left there what it had read
+        self._reader.restart()  # a task that failed has left there what it had read
         number = read = 0
         for item in task.pieces:
             if isinstance(item, FolderRun):
@@ -251,7 +246,7 @@ class ScanEngine:
         """Run the pack on the batch's windows, and empty it."""
         self._dispatches.start(batch, run)
         # what is read from now on goes to other memory
-        self._reader.memory.clear()
+        self._reader.clear()
 
     def _take_in(self, batch: Batch, outcome: DispatchOutcome, result: TaskResult) -> None:
         """Add what came out of a dispatch to its task's answer."""
@@ -278,96 +273,23 @@ class ScanEngine:
                 outcome.groups.get(w),
                 content,
             )
-            result.parts.append(part_of(piece, windows[w], found, self._overruns, content))
+            unsearched = outcome.unsearched.get(w, frozenset())
+            result.parts.append(
+                part_of(piece, windows[w], found, self._overruns, content, unsearched)
+            )
         for w, spans in sorted(outcome.spans.items()):
             if w not in batch.partial:
                 document = BytesDocument(bytes(windows[w].data), batch.paths[w])
-                self._finish(
-                    batch.documents[w], document, spans, result, seen=outcome.groups.get(w)
+                spans.sort()
+                rows = self._builder.build(
+                    batch.documents[w], document, spans, seen=outcome.groups.get(w), counted=result
                 )
+                result.findings.add(document.path, rows)
 
     @cached_property
     def _overruns(self) -> dict[int, Overrun]:
         """By number, of the rules without a widest match; for pieces only."""
         return load_overruns(self.compiled, self.cache)
-
-    def _finish(
-        self,
-        number: int,
-        document: Document,
-        spans: list[Span],
-        result: TaskResult,
-        checkpoints: Sequence[tuple[int, int]] = (),
-        seen: Mapping[int, Mapping[int, Groups]] | None = None,
-        numbered: bool = True,
-    ) -> None:
-        """Filter a document's spans into findings. `numbered`: see FindingBlock."""
-        spans.sort()
-        rows = self._builder.build(number, document, spans, checkpoints, seen, counted=result)
-        result.findings.add(document.path, rows, numbered=numbered)
-
-    def _stitch(self, task: StitchTask, result: TaskResult) -> None:
-        piece = task.piece
-        done = self._new_result()
-        try:
-            with open_document(piece, self._evidence(task)) as document:
-                self._join(task, document, done)
-                document.verify()  # what was read last belongs to the same file, too
-                if (now := document.size_now()) > piece.size:
-                    grew = (
-                        f"its first {piece.size} bytes were scanned, as many as it had when its "
-                        f"turn came; now it has {now}"
-                    )
-                    result.notes.append(DocumentNote(piece.document, "grew", grew))
-        except DocumentError as error:
-            result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
-        else:
-            result.findings = done.findings
-            result.add_metrics(done)
-
-    def _evidence(self, task: StitchTask) -> list[Evidence]:
-        """What the pieces found the document's bytes to be, with the bytes around each piece."""
-        overlap, size = self.compiled.overlap, task.piece.size
-        return [
-            Evidence(*bounds_of(size, part.start, part.end, overlap), part.digest)
-            for part in task.parts
-        ]
-
-    def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
-        """One split document's parts to its findings."""
-        parts = sorted(task.parts, key=lambda part: part.start)
-        _check_gapless(parts, document)
-        by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
-        spans: list[Span] = []
-        marks: list[Span] = []
-        checkpoints, newlines = [], 0
-        for i, part in enumerate(parts):
-            for at, here in zip(
-                range(part.start, part.end, NEWLINE_BLOCK), part.newlines, strict=True
-            ):
-                checkpoints.append((at, newlines))
-                newlines += here
-            for span in decode_spans(bytes_of(part.spans)).get(0, ()):
-                start, rule, end, flags = span
-                if flags & DROPPED:
-                    marks.append(span)
-                    continue
-                chains = by_rule.setdefault(rule, [[] for _ in parts])
-                chains[i].append((start, end, flags))
-        for rule, chains in by_rule.items():
-            bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
-            searched: list[tuple[int, int]] = []
-            joined = stitch(document, self.backend.matchers[rule], bounds, searched)
-            if searched and self.backend.matchers[rule].max_width is None:
-                # what a piece says of longer matches is said of its own chain
-                marks += [Span(start, rule, end, DROPPED) for start, end in searched]
-            spans += [Span._make((start, rule, end, flags)) for start, end, flags in joined]
-        # where longer matches are looked for, those count that were ruled out, too
-        marked = {mark.rule for mark in marks}
-        spans = [span for span in spans if span.flags != REJECTED or span.rule in marked] + marks
-        result.documents += 1
-        # so many may match the same, or not, that the driver counts them
-        self._finish(task.piece.document, document, spans, result, checkpoints, numbered=False)
 
 
 def _screens(pack: PackData) -> Sequence[ByteFilter]:
@@ -386,13 +308,3 @@ def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:
     if renderings.grown:
         cache.put("filters", key, msgpack.packb(renderings.known))
     return filters
-
-
-def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:
-    at = 0
-    for part in parts:
-        if part.start != at:
-            raise AssertionError(f"{document.path}: parts leave [{at}, {part.start}) out")
-        at = part.end
-    if at != document.size:
-        raise AssertionError(f"{document.path}: parts end at {at}, the document at {document.size}")

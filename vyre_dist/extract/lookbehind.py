@@ -51,6 +51,12 @@ class Lookbehind(NamedTuple):
                     return found._replace(lead=bytes_of(mask), lead_max=most, core=rx.to_re2(core))
         return found
 
+    def may_span(self, text: bytes) -> bool:
+        """Whether all of `text` may be in one match."""
+        if text.strip(self.alphabet):
+            return False
+        return len(text.translate(None, self.loops)) <= self.outside
+
     def earliest(self, data: bytes | memoryview, low: int, end: int) -> int:
         """The first offset from `low` on where a match that goes to `end` or beyond may start."""
         step = 0

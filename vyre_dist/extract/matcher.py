@@ -11,11 +11,12 @@ and `$`, but never lets a match go beyond it.)
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.extract.spans import CAPPED, DROPPED
+from vyre_dist.extract.stepwise import step_by_step
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import CountedFinder, Finder, Groups, Offsets, groups_of
 from vyre_dist.rules.search import Re2Pattern, compile_pattern
@@ -24,17 +25,10 @@ if TYPE_CHECKING:
     from vyre_dist.extract.automaton import Automaton
     from vyre_dist.extract.overrun import Overrun
 
-# bytes of the first and the longest step of a search for the next match
-_FIRST_STEP = 64
-_LAST_STEP = 64 << 10
-
 MOST_WASTED = 8 << 20
 """So many bytes searches of one window may read behind the ends of matches. Then the window is
 searched step by step, if the rule may search in vain.
 """
-
-# so many bytes behind a match's start are tried, before Python's automaton is asked where it ends
-_LOOKS = (1 << 10, 8 << 10)
 
 # google-re2 builds its automata as it goes and throws them away when they are full. With its own 8
 # MiB the dearest of gitleaks' rules does so again and again over source code, and takes twice as
@@ -61,6 +55,7 @@ class RuleMatcher:
         "_regexp",
         "cap",
         "captures_matter",
+        "ends_in",
         "lookbehind",
         "max_width",
         "overrun",
@@ -91,6 +86,8 @@ class RuleMatcher:
         """Of a pattern of unbounded width, for matches_at_ends; set by whoever worked it out."""
         self.overrun: Overrun | None = None
         """Of a pattern of unbounded width (see overrun.py); set by whoever has worked it out."""
+        self.ends_in: Callable[[bytes | memoryview], Sequence[int] | None] | None = None
+        """Gives the ends for matches_at_ends, or None; set by whoever has what finds them."""
         self._in_vain: bool | None = None
         self._automaton: Automaton | bool | None = False
 
@@ -176,6 +173,11 @@ class RuleMatcher:
             yield start, end, 0
             pos = last_end = end
 
+    def matches(self, window: Window) -> Iterable[tuple[int, int, int]]:
+        """What iter_matches gives, the faster way if there is one."""
+        ends = None if self.ends_in is None else self.ends_in(window.data)
+        return self.iter_matches(window) if ends is None else self.matches_at_ends(window, ends)
+
     def _capped_chain(
         self,
         window: Window,
@@ -183,8 +185,11 @@ class RuleMatcher:
         last_end: int,
         ends: Sequence[int] | None,
         seen_groups: dict[int, Groups] | None = None,
+        stretches: Sequence[tuple[int, int]] = (),
     ) -> Iterator[tuple[int, int, int]]:
-        """iter_matches for a rule of unbounded width. `ends`, `seen_groups`: see matches_at_ends.
+        """iter_matches for a rule of unbounded width.
+
+        `ends`, `seen_groups`, `stretches`: see matches_at_ends.
 
         A match that is too long has shown all there is up to its end, `seen`. Searching all of that
         again from each later start would be quadratic. So until then searches end at pos + cap +
@@ -206,15 +211,23 @@ class RuleMatcher:
         lookbehind = self.lookbehind
         # what _search found by way of the core has its groups, if nothing too long could be found
         grouped = seen_groups if lookbehind is not None and lookbehind.core else None
-        wasted = 0
+        wasted = stretch = 0
         while pos <= last_start:
+            while stretches and pos > stretches[stretch][0] and stretch + 1 < len(stretches):
+                stretch, wasted = stretch + 1, 0
             if (
                 wasted > MOST_WASTED
                 and self.may_search_in_vain
                 and (automaton := self.automaton) is not None
             ):
-                yield from self._step_by_step(automaton, window, pos, last_end)
-                return
+                until = min(last_start, stretches[stretch][0]) if stretches else last_start
+                stepped = step_by_step(self, automaton, window, pos, last_end, until, ends)
+                pos, wasted = until + 1, 0
+                for start, end, flags in stepped:
+                    yield start, end, flags
+                    if not flags & DROPPED:
+                        pos, last_end = max(pos, end), end
+                continue
             if ends is not None:
                 # what starts at pos or later ends at the next of the ends, or beyond
                 i = bisect_right(ends, pos)
@@ -223,8 +236,12 @@ class RuleMatcher:
                 if lookbehind is not None:
                     pos = lookbehind.earliest(data, pos, ends[i])
             limit, sure = size, last_start
-            if pos < seen and pos + cap + step < size:
-                limit, sure = pos + cap + step, min(pos + step, last_start, seen - 1)
+            if stretches:
+                while pos > stretches[stretch][0] and stretch + 1 < len(stretches):
+                    stretch += 1  # the lookbehind has passed it over
+                sure, limit = map(min, (sure, limit), stretches[stretch])
+            if pos < seen and pos + cap + step < limit:
+                limit, sure = pos + cap + step, min(pos + step, sure, seen - 1)
             found = search(data, pos, limit)
             if found is None or found[0][0] > sure:
                 pos, step = sure + 1, min(2 * step, cap)
@@ -261,65 +278,6 @@ class RuleMatcher:
             )
         return self._in_vain
 
-    def _step_by_step(
-        self, automaton: Automaton, window: Window, pos: int, last_end: int
-    ) -> Iterator[tuple[int, int, int]]:
-        """The rest of _capped_chain, by an automaton that remembers which tails are missing.
-
-        google-re2 would search for the same tail behind every match.
-        """
-        from vyre_dist.extract.overrun import overrun_of
-
-        data, last_start, size = window.data, window.last_start, len(window.data)
-        cut = overrun_of(self).cut
-        automaton.forget()
-
-        def read(low: int, high: int) -> bytes:
-            return bytes(data[low:high])
-
-        step = _FIRST_STEP
-        while pos <= last_start:
-            base, upto = max(0, pos - 1), min(pos + step, last_start + 1)
-            near = read(base, min(size, upto + _FIRST_STEP))
-            start, settled, goes_on = pos, False, False
-            end: int | None = None
-            if cut is not None:
-                # where a match begins, or goes on where these bytes end
-                found = cut.search(near, pos - base, len(near))
-                if found is None or found[0][0] + base >= upto:
-                    pos, step = upto, min(2 * step, _LAST_STEP)
-                    continue
-                start, step = found[0][0] + base, _FIRST_STEP
-                end = found[0][1] + base
-                settled = end < base + len(near) <= start + self.cap
-                if not settled:
-                    settled, end = self._end_nearby(cut, data, start)
-            if not settled:
-                end, goes_on = automaton.end_within(read, size, start, start + self.cap)
-            if goes_on:
-                yield start, start + 1, DROPPED
-            if end is None or start == end == last_end:
-                pos = start + 1
-                continue
-            yield start, end, CAPPED if goes_on else 0
-            pos = last_end = end
-
-    def _end_nearby(
-        self, cut: Finder, data: bytes | memoryview, start: int
-    ) -> tuple[bool, int | None]:
-        """(whether the bytes behind `start` tell, where the preferred match at `start` ends)."""
-        for look in _LOOKS:
-            if look > self.cap:
-                break
-            base = max(0, start - 1)
-            near = bytes(data[base : start + look])
-            found = cut.match(near, start - base, len(near))
-            if found is None:
-                return True, None
-            if found[0][1] < len(near):
-                return True, found[0][1] + base
-        return False, None
-
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
         """google-re2's first match in `data` from `pos` on, whatever its length."""
         found = self._spans.search(data, pos, len(data))
@@ -342,7 +300,11 @@ class RuleMatcher:
         return finder.match(data, start, limit)
 
     def matches_at_ends(
-        self, window: Window, ends: Sequence[int], seen: dict[int, Groups] | None = None
+        self,
+        window: Window,
+        ends: Sequence[int],
+        seen: dict[int, Groups] | None = None,
+        stretches: Sequence[tuple[int, int]] = (),
     ) -> list[tuple[int, int, int]]:
         """What iter_matches gives, faster, from sorted `ends` that hold the end of every match.
 
@@ -352,10 +314,12 @@ class RuleMatcher:
         one would end before e and so be in `ends`); if not, e belongs to a match that overlaps an
         earlier one, and the next end is tried. For a rule without a width Lookbehind says how far
         back the match that goes to an end can start. `seen`: is given matches' groups by start,
-        where they were worked out on the way.
+        where they were worked out on the way. `stretches`: (last start, limit) in order, where it
+        is known that what starts up to there, and behind the one before, ends at the limit or
+        before, however long it is; none, or up to the window's end.
         """
         if self.max_width is None:
-            return list(self._capped_chain(window, window.lo, -1, ends, seen))
+            return list(self._capped_chain(window, window.lo, -1, ends, seen, stretches))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
         pos, width, size, search = window.lo, self.max_width, len(data), self._spans.search

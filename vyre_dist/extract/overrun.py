@@ -21,8 +21,9 @@ from vyre_dist.rules.search import compile_pattern
 if TYPE_CHECKING:
     from vyre_dist.extract.matcher import RuleMatcher
 
-# before a window's end so many bytes are looked at first
-_NEAR = 32 << 10
+# before a window's end so many bytes are looked at first, few before many: a counted repeat takes
+# google-re2 milliseconds for as many as decide of nearly all rules
+_NEAR = (1 << 10, 32 << 10)
 # positions of a repeat that is more than a loop when it is looked for from a window's end
 _MOST_COUNTED = 512
 
@@ -136,9 +137,10 @@ class Overrun:
         size = len(data)
         # Can the bytes before the end be the middle of a match? In most text they can't.
         if self.middle is not None:
-            near = memoryview(data)[max(last, size - _NEAR) :]
-            if self.middle.match(near, 0, len(near)) is None:
-                return None
+            for length in _NEAR:
+                near = memoryview(data)[max(last, size - length) :]
+                if self.middle.match(near, 0, len(near)) is None:
+                    return None
         if not head or size - last <= head_width:
             return low  # a look at all of the window's bytes is left to google-re2, from their end
         if self._head is None:

@@ -77,6 +77,12 @@ class CompiledRule:
         """The longest match that is reported, in bytes; rules with a `max_width` are not cut."""
         return self.max_match_bytes if self.max_width is None else self.max_width
 
+    @property
+    def longest_keyword(self) -> int:
+        """In bytes, of the keyword_pattern; 0 without one."""
+        keywords = (self.keyword_pattern or b"").split(b"|")
+        return max(map(len, keywords)) // _BYTES_PER_BYTE
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledPack:
@@ -90,8 +96,11 @@ class CompiledPack:
 
     @property
     def overlap(self) -> int:
-        """How many bytes after a window's last owned start decide its matches, context included."""
-        return max((rule.cap for rule in self.rules), default=0) + 1
+        """How many bytes after a window's last owned start decide its matches, context included.
+
+        They also show each keyword that begins there.
+        """
+        return max((max(rule.cap, rule.longest_keyword) for rule in self.rules), default=0) + 1
 
 
 class RulesRefusedError(UsageError):
@@ -208,6 +217,10 @@ def _literal_run(factor: rx.Factor) -> int:
         run = run + 1 if mask.bit_count() <= 2 else 0
         longest = max(longest, run)
     return longest
+
+
+_BYTES_PER_BYTE = 4
+"""What _either_case makes of one byte."""
 
 
 def _either_case(byte: int) -> bytes:

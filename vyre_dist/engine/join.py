@@ -1,0 +1,134 @@
+"""Joiner: one split document's parts to its findings. A StitchTask asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from vyre_dist.engine.batch import open_at_end
+from vyre_dist.engine.content import Evidence
+from vyre_dist.engine.document import Document, DocumentError, bounds_of, window_of
+from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.findings import FindingBuilder
+from vyre_dist.engine.open_document import open_document
+from vyre_dist.engine.spool import bytes_of
+from vyre_dist.engine.stitch import newline_sums, stitch
+from vyre_dist.engine.tasks import (
+    DocumentNote,
+    DocumentProblem,
+    PartResult,
+    StitchTask,
+    TaskResult,
+)
+from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
+from vyre_dist.extract.overrun import Overrun
+from vyre_dist.extract.spans import decode_spans
+
+
+class Joiner:
+    """Joins documents' parts.
+
+    `overlap`: the pack's. `overruns`: gives them by number, of the rules without a widest match.
+    """
+
+    def __init__(
+        self,
+        builder: FindingBuilder,
+        matchers: Mapping[int, RuleMatcher],
+        overlap: int,
+        overruns: Callable[[], Mapping[int, Overrun]],
+    ) -> None:
+        self._builder = builder
+        self._matchers = matchers
+        self._overlap = overlap
+        self._overruns = overruns
+
+    def join(self, task: StitchTask, rule_ids: Sequence[str], result: TaskResult) -> None:
+        """Add what comes of `task` to `result`."""
+        piece = task.piece
+        done = TaskResult(findings=Findings(rule_ids))
+        try:
+            with open_document(piece, self._evidence(task)) as document:
+                self._join(task, document, done)
+                document.verify()  # what was read last belongs to the same file, too
+                if (now := document.size_now()) > piece.size:
+                    grew = (
+                        f"its first {piece.size} bytes were scanned, as many as it had when its "
+                        f"turn came; now it has {now}"
+                    )
+                    result.notes.append(DocumentNote(piece.document, "grew", grew))
+        except DocumentError as error:
+            result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
+        else:
+            result.findings = done.findings
+            result.add_metrics(done)
+
+    def _evidence(self, task: StitchTask) -> list[Evidence]:
+        """What the pieces found the document's bytes to be, with the bytes around each piece."""
+        return [
+            Evidence(*bounds_of(task.piece.size, part.start, part.end, self._overlap), part.digest)
+            for part in task.parts
+        ]
+
+    def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
+        parts = sorted(task.parts, key=lambda part: part.start)
+        _check_gapless(parts, document)
+        by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
+        spans: list[Span] = []
+        marks: list[Span] = []
+        # a rule that nobody has searched has no keyword in the document
+        nowhere = frozenset(parts[0].unsearched).intersection(*[p.unsearched for p in parts])
+        for i, part in enumerate(parts):
+            found = decode_spans(bytes_of(part.spans)).get(0, [])
+            if missing := sorted(set(part.unsearched) - nowhere):
+                found += self._second_look(document, part, missing)
+            for span in found:
+                start, rule, end, flags = span
+                if flags & DROPPED:
+                    marks.append(span)
+                    continue
+                chains = by_rule.setdefault(rule, [[] for _ in parts])
+                chains[i].append((start, end, flags))
+        for rule, chains in by_rule.items():
+            bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
+            searched: list[tuple[int, int]] = []
+            joined = stitch(document, self._matchers[rule], bounds, searched)
+            if searched and self._matchers[rule].max_width is None:
+                # what a piece says of longer matches is said of its own chain
+                marks += [Span(start, rule, end, DROPPED) for start, end in searched]
+            spans += [Span._make((start, rule, end, flags)) for start, end, flags in joined]
+        # where longer matches are looked for, those count that were ruled out, too
+        marked = {mark.rule for mark in marks}
+        spans = [span for span in spans if span.flags != REJECTED or span.rule in marked] + marks
+        spans.sort()
+        result.documents += 1
+        rows = self._builder.build(
+            task.piece.document, document, spans, newline_sums(parts, document), counted=result
+        )
+        # so many may match the same, or not, that the driver counts them
+        result.findings.add(document.path, rows, numbered=False)
+
+    def _second_look(self, document: Document, part: PartResult, rules: list[int]) -> list[Span]:
+        """The matches in a part of `rules` whose keywords are elsewhere in the document."""
+        window = window_of(document, part.start, part.end, self._overlap)
+        spans = [
+            Span(start, rule, end, flags)
+            for rule in rules
+            for start, end, flags in self._matchers[rule].matches(window)
+        ]
+        overruns = self._overruns()
+        unbounded = {rule: overruns[rule] for rule in rules if rule in overruns}
+        spans += open_at_end(window, spans, unbounded)
+        return [
+            Span(start + window.base, rule, end + window.base, flags)
+            for start, rule, end, flags in spans
+        ]
+
+
+def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:
+    at = 0
+    for part in parts:
+        if part.start != at:
+            raise AssertionError(f"{document.path}: parts leave [{at}, {part.start}) out")
+        at = part.end
+    if at != document.size:
+        raise AssertionError(f"{document.path}: parts end at {at}, the document at {document.size}")
