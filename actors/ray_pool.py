@@ -53,7 +53,7 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
-from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.pool import MOST_READ, WorkerSpec, bytes_in
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.task_codec import encode_task
@@ -206,8 +206,7 @@ class RayPool:
     def submit(self, worker: int, task_id: int, task: Task) -> None:
         """See WorkerPool."""
         actor = self._actors.get(worker)
-        # gone already: its WorkerLost is among the events that poll returned, and covers this task
-        # too
+        # gone already: its WorkerLost is among the events of a poll, and covers this task, too
         if actor is not None:
             task = carried(absolute(task, self._cwd))
             if bound_to_this_node(task) and self.facts[worker].node != driver_node():
@@ -232,10 +231,11 @@ class RayPool:
         if ready:
             ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         # in the order of submission: what a worker finished counts before its death does
-        come = set(ready)
+        come, room = set(ready), MOST_READ
         for ref in refs:
-            if ref in come and ref in self._refs:
+            if room > 0 and ref in come and ref in self._refs:
                 self._read(ref, events)
+                room -= bytes_in(events[-1:])
         return events
 
     def _read(self, ref: Any, events: list[Event]) -> None:

@@ -13,6 +13,7 @@ from local_pools import (
     LONG_MATCHES,
     MARKER,
     PACK,
+    PATIENCE,
     events_until,
     order,
     scan,
@@ -21,6 +22,7 @@ from local_pools import (
 )
 
 from vyre_dist import Scanner
+from vyre_dist.driver import local_pool
 from vyre_dist.driver.events import TaskDone, WorkerLost, WorkerReady
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
@@ -226,6 +228,33 @@ def test_closing_does_not_wait_for_work_in_hand(
     pool.close()
     assert time.monotonic() - began < 3.0
     assert not any(os.path.exists(f"/proc/{pid}") for pid in processes)
+
+
+def test_results_wait_in_their_pipes_while_a_poll_has_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With many workers, the results that come at once are not all in memory at once; each of them
+    comes, whoever has to wait.
+    """
+    monkeypatch.setattr(local_pool, "MOST_READ", 1)
+    text = b"AKIA" + b"D" * 16
+    pool = LocalPool(spec(), 2, "fork")
+    try:
+        start_all(pool)
+        events_until(pool, lambda events: len(events) == 2)
+        for task_id in range(6):
+            piece = Piece(task_id, "inline", len(text), 0, len(text), inline=text)
+            pool.submit(task_id % 2, task_id, ScanTask((piece,)))
+        polls = []
+        deadline = time.monotonic() + PATIENCE
+        while sum(map(len, polls)) < 6 and time.monotonic() < deadline:
+            polls.append(pool.poll(1.0))
+    finally:
+        pool.close()
+    assert max(map(len, polls)) == 1
+    done = [event.task_id for poll in polls for event in poll if isinstance(event, TaskDone)]
+    assert sorted(done) == [*range(6)]
+    assert [t for t in done if t % 2] == [1, 3, 5]
 
 
 def test_a_workers_row_is_what_the_library_gives(corpus: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from vyre_dist import Finding, ScanAbortedError, Scanner, ScanProgress, UsageError
 from vyre_dist.driver.events import Abort
 from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.engine import finding_blocks
 
 PATTERNS = {"key": r"key_[0-9]{4}"}
 
@@ -91,6 +92,20 @@ def test_a_pipe_is_read(tmp_path: Path) -> None:
         writer.start()
         assert names(Scanner(PATTERNS).scan_paths(pipe, workers=workers)) == ["pipe"]
         writer.join()
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+@pytest.mark.parametrize("shard_bytes", [64, 1 << 20])
+def test_no_more_findings_are_held_than_a_block_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None, shard_bytes: int
+) -> None:
+    """However many a document has: they are made when they are asked for."""
+    monkeypatch.setattr(finding_blocks, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(finding_blocks, "_STEP_ROWS", 4)
+    (tmp_path / "dense").write_bytes(b"key_1234 " * 100)
+    scan = Scanner(PATTERNS, shard_bytes=shard_bytes).iter_paths(tmp_path, workers=workers)
+    held = [len(scan._found) for _ in scan]
+    assert len(held) == 100 and max(held) < 8
 
 
 # --- progress and cancelling

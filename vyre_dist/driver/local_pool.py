@@ -29,7 +29,7 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.gpu_devices import GpuWish, has_nvidia_driver
 from vyre_dist.driver.held_back import HeldBack
-from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.pool import MOST_READ, WorkerSpec, bytes_in
 from vyre_dist.driver.worker_facts import WorkerFacts, facts_of
 from vyre_dist.driver.worker_loop import LOADER, read_answer, serve, worker_load
 from vyre_dist.engine.task_codec import encode_task
@@ -121,6 +121,7 @@ class LocalPool:
         self._refused = ""
         self._held = HeldBack(self._facts)
         self._waits: dict[int, float] = {}
+        self._last_read = -1
         self._later: dict[int, tuple[float, WorkerLost]] = {}
 
     def start(self) -> Sequence[int]:
@@ -247,12 +248,21 @@ class LocalPool:
             timeout = min(timeout, max(0.0, due - time.monotonic()))
         if self.gpus and self.gpus.payoff:
             timeout = min(timeout, self.gpus.payoff.due(time.monotonic()))
+        answered = []
         for ready in wait([*by_connection, *gpus], timeout):
             if self.gpus and ready in gpus:
                 events += self._heard(self.gpus, gpus[ready])
-                continue
-            number = by_connection[ready]  # type: ignore[index]
-            self._held.add(self._read(number, self._workers[number]))
+            else:
+                answered.append(by_connection[ready])  # type: ignore[index]
+        # those that had to wait last time come first
+        answered.sort(key=lambda number: (number <= self._last_read, number))
+        room = MOST_READ
+        for number in answered:
+            if room > 0:
+                self._last_read = number
+                event = self._read(number, self._workers[number])
+                room -= bytes_in([event])
+                self._held.add(event)
         if self.gpus and self.gpus.needed and self.gpus.refused:
             return [*events, PoolRefused(self.gpus.refused)]
         now = time.monotonic()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vyre_dist.driver.events import Event
+from vyre_dist.driver.events import Event, TaskDone
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import Task
 from vyre_dist.rules.model import PackData
@@ -18,6 +18,21 @@ class WorkerSpec:
 
     pack: PackData
     config: EngineConfig
+
+
+MOST_READ = 64 << 20
+"""Bytes of findings that a poll takes in, and what the last result has above it. Other results wait
+where they are: workers that find more than the driver can write wait, too.
+"""
+
+
+def bytes_in(events: Sequence[Event]) -> int:
+    """The bytes of findings and spans that came with events."""
+    results = [event.result for event in events if isinstance(event, TaskDone)]
+    parts = [part for result in results for part in result.parts]
+    return sum([r.findings.bytes for r in results]) + sum(
+        [len(part.spans) + len(part.kept) for part in parts]
+    )
 
 
 class WorkerPool(Protocol):

@@ -171,7 +171,7 @@ class Findings:
         self._by_path: deque[tuple[str, FindingRow]] = deque()
         self._apart: list[int] = []
         self._prints: tuple[int, bool, DocumentPrints] | None = None
-        self.bytes = 0
+        self.bytes = sum([len(block.data) for block in self._blocks])
         """Of the blocks that are full."""
 
     def add(self, path: str, rows: Iterable[FindingRow], *, numbered: bool = True) -> None:

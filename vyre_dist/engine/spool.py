@@ -26,15 +26,13 @@ class Stored:
     def __len__(self) -> int:
         return self._size
 
-    def read(self, start: int = 0, end: int | None = None) -> bytes:
-        """Bytes [start, end) of them."""
-        end = self._size if end is None else min(end, self._size)
+    def read(self) -> bytes:
+        """The bytes."""
         data = b""
-        while len(data) < end - start:
-            at = start + len(data)
-            more = os.pread(self._file.fileno(), end - at, self._offset + at)
+        while missing := self._size - len(data):
+            more = os.pread(self._file.fileno(), missing, self._offset + len(data))
             if not more:
-                raise OSError(f"a temporary file ends {end - at} bytes too early")
+                raise OSError(f"a temporary file ends {missing} bytes too early")
             data = data + more if data else more
         return data
 
