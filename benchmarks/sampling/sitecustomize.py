@@ -2,15 +2,16 @@
 
 Python imports this at its start where the folder is in PYTHONPATH. With STACK_SAMPLES=FOLDER a
 thread looks at all other threads' stacks 100 times a second, and writes what it has seen to a file
-for each process, once a second and at the end. Each look counts with the time since the one before
-it: a call that keeps the interpreter's lock for long is seen when it lets go, and then with all of
-its time. So that it is seen there and not where the lock is let go next, as when a file is read,
-the lock is asked for at once: threads of one process take turns more often than they would. Beside
-it stands the processor time that the thread used meanwhile.
+for each process, again and again and at the end. Each look counts with the time since the one
+before it: a call that keeps the interpreter's lock for long is seen when it lets go, and then with
+all of its time. So that it is seen there and not where the lock is let go next, as when a file is
+read, the lock is asked for at once: threads of one process take turns more often than they would.
+Beside it stands the processor time that the thread used meanwhile.
 """
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import json
 import os
@@ -18,17 +19,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from types import FrameType
 
 INTERVAL = 0.01
 SWITCH_SECONDS = 1e-5
-WRITE_SECONDS = 1.0
+WRITE_SECONDS = 0.3
 _DEEPEST = 60
+_ROLES = {"gpu_process.py:_own_gpu": "GPU process", "worker_loop.py:serve": "worker"}
 
 
-class _Sampler(threading.Thread):
+class _Sampler:
     def __init__(self, folder: str, forked: bool) -> None:
-        super().__init__(name="stack samples", daemon=True)
         self._folder, self._forked = folder, forked
         self._began = time.monotonic()
         self._seen: dict[str, list[float]] = {}
@@ -68,7 +70,7 @@ class _Sampler(threading.Thread):
         """What has been seen so far, in place of what was written before."""
         times = os.times()
         facts = {
-            "role": _role(self._forked),
+            "role": _role(self._forked, self._seen),
             "pid": os.getpid(),
             "seconds": time.monotonic() - self._began,
             "processor seconds": times.user + times.system,
@@ -91,19 +93,19 @@ def _stack(frame: FrameType | None) -> str:
     return ";".join(reversed(names))
 
 
-def _role(forked: bool) -> str:
-    """What this process is, by its name and the words that it was started with."""
-    processes = sys.modules.get("multiprocessing.process")
-    name = processes.current_process().name if processes else "MainProcess"
+def _role(forked: bool, stacks: Iterable[str]) -> str:
+    """What this process is, by what it does, its name, and the words that it was started with."""
+    for stack in stacks:
+        for function, role in _ROLES.items():
+            if function in stack:
+                return role
     words = " ".join(sys.orig_argv)
-    if name != "MainProcess":
-        return "".join(letter for letter in name if not letter.isdigit()).rstrip("-:")
-    if "fork_server" in words:
-        return "worker" if forked else "fork server"
     if "default_worker" in words:
         return "Ray worker"
     if "ray.scripts" in words or "/ray/" in words:
         return "Ray's own"
+    if "fork_server" in words:
+        return "fork server"
     return "forked command" if forked else "command"
 
 
@@ -111,7 +113,8 @@ def _start(forked: bool) -> None:
     global _sampler
     sys.setswitchinterval(SWITCH_SECONDS)
     _sampler = _Sampler(os.environ["STACK_SAMPLES"], forked)
-    _sampler.start()
+    # scans look for threads of threading's, and start otherwise where there are some
+    _thread.start_new_thread(_sampler.run, ())
 
 
 _sampler: _Sampler | None = None
