@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgpack
 import re2
@@ -88,19 +88,19 @@ class CompiledRule:
 class CompiledPack:
     """All rules with a regex that can match, in pack order.
 
-    `key` names the pack's content and everything that shaped the compilation.
+    `key` names the pack's content and everything that shaped the compilation. `overlap`: how many
+    bytes after a window's last owned start decide its matches, context included; they also show
+    each keyword that begins there.
     """
 
     key: str
     rules: tuple[CompiledRule, ...]
+    overlap: int = field(init=False)
 
-    @property
-    def overlap(self) -> int:
-        """How many bytes after a window's last owned start decide its matches, context included.
-
-        They also show each keyword that begins there.
-        """
-        return max((max(rule.cap, rule.longest_keyword) for rule in self.rules), default=0) + 1
+    def __post_init__(self) -> None:
+        # a field, since it is asked for with every document
+        widest = max((max(rule.cap, rule.longest_keyword) for rule in self.rules), default=0)
+        object.__setattr__(self, "overlap", widest + 1)
 
 
 class RulesRefusedError(UsageError):
