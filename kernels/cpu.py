@@ -6,7 +6,7 @@ Serial: all windows are scanned first, and confirmed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,8 +14,10 @@ import hyperscan
 
 from vyre_dist.extract import Span, Window
 from vyre_dist.extract.overrun import Overrun
+from vyre_dist.extract.row_arena import RowArena
 from vyre_dist.kernels.host_backend import HostBackend
 from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
+from vyre_dist.kernels.hyperscan_rows import HyperscanRows
 from vyre_dist.kernels.overruns import load_overruns
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
@@ -43,6 +45,10 @@ _BLOCK_BYTES = 1 << 21
 # milliseconds to compile) would not pay for itself: a small scan with findings of many rules is
 # over before.
 _BYTES_BEFORE_ENDS = 1 << 20
+
+# An arena of rows with too many hits is cut into so many parts, unless they would have fewer rows:
+# those are searched one by one.
+_PARTS = 16
 
 
 def stretches_of(size: int, overlap: int) -> list[tuple[int, int]]:
@@ -163,6 +169,26 @@ class CpuBackend(HostBackend):
         if lookbehind is not None and not lookbehind.may_span(near):
             return False
         return overrun.open_from(block, ()) is not None
+
+    @cached_property
+    def _row_candidates(self) -> HyperscanRows:
+        return HyperscanRows(self.compiled, self._cache, self._candidates.by_keyword)
+
+    def _candidate_rows(self, rows: RowArena) -> Iterable[tuple[int, dict[int, list[int] | None]]]:
+        found = self._row_candidates.search(rows)
+        return self._candidates_of_parts(rows) if found is None else found.items()
+
+    def _candidates_of_parts(
+        self, rows: RowArena
+    ) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
+        """The candidates of an arena where a rule is nearly everywhere, somewhere."""
+        step = len(rows) // _PARTS
+        if step < _PARTS:
+            yield from self._candidate_windows(rows)
+            return
+        for first in range(0, len(rows), step):
+            for row, rules in self._candidate_rows(rows[first : first + step]):
+                yield first + row, rules
 
     def _on_hit(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool:
         hits = self._hits

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vyre_dist.extract import Window
+from vyre_dist.extract.row_arena import RowArena
 from vyre_dist.kernels.host_backend import HostBackend
 from vyre_dist.kernels.re2_candidates import Re2Candidates
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import compile_pattern
+
+# An arena of rows in which a literal was seen is cut into so many parts. Few rows are looked at one
+# by one.
+_PARTS = 16
 
 
 class Re2CpuBackend(HostBackend):
@@ -42,6 +47,18 @@ class Re2CpuBackend(HostBackend):
                     self._unsearched[w] = frozenset(passed)
             if rules:
                 yield w, dict.fromkeys(rules)
+
+    def _candidate_rows(self, rows: RowArena) -> Iterator[tuple[int, dict[int, list[int] | None]]]:
+        """A row's literals are literals of its arena."""
+        step = len(rows) // _PARTS
+        if step < 2 or self._candidates.always:
+            yield from self._candidate_windows(rows)
+            return
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            if self._candidates.rules_for(part.data):
+                for row, rules in self._candidate_rows(part):
+                    yield first + row, rules
 
     def _may_match(self, rule: int, window: Window) -> bool:
         """Whether it matches somewhere in the window; of a rule that is looked for by keywords,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span, Window
+from vyre_dist.extract.row_arena import RowArena
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
@@ -77,6 +78,12 @@ class HostBackend(ABC):
         candidates = ((w, dict.fromkeys(rules)) for w, rules in pairs.rules.items())
         return self._confirmed(windows, candidates, pairs.unsearched, counted=False)
 
+    def scan_rows(self, rows: RowArena) -> DispatchOutcome:
+        """The matches in rows, by the row's number: on the serial path, which lists candidates in
+        all of the arena at once.
+        """
+        return self._confirmed(rows, self._candidate_rows(rows), {}, counted=False)
+
     def _confirmed(
         self,
         windows: Sequence[Window],
@@ -117,6 +124,10 @@ class HostBackend(ABC):
 
         `_unsearched` is given what DispatchOutcome.unsearched says.
         """
+
+    @abstractmethod
+    def _candidate_rows(self, rows: RowArena) -> Iterable[tuple[int, dict[int, list[int] | None]]]:
+        """_candidate_windows for rows."""
 
     def _confirm(
         self,

@@ -22,10 +22,10 @@ from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 _SCHEMA = 7
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal
 # limits
-_EVERY_END = 0
+EVERY_END = 0
 _ONCE = hyperscan.HS_FLAG_SINGLEMATCH
-_LOOSE = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
-_REFUSALS = (hyperscan.CompilerError, hyperscan.error)
+LOOSE = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER
+REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 
 
 def build_database(
@@ -106,7 +106,7 @@ def check_library() -> None:
     """Try the installed Hyperscan. Raises UsageError if it silently misses matches."""
     for pattern, head, tail in _LAST_PAIRS:
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(expressions=[pattern], ids=[0], elements=1, flags=_EVERY_END)
+        database.compile(expressions=[pattern], ids=[0], elements=1, flags=EVERY_END)
         for filler in (5, 20, 40, 100):
             text = head + b"a" * filler + tail
             ends: list[int] = []
@@ -125,7 +125,7 @@ def check_library() -> None:
 
 def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> CandidateDatabases:
     """Build the databases of a pack, or take them from `cache`."""
-    key = _key(compiled)
+    key = cache_key(compiled)
     stored = cache.get("hyperscan", key)
     if stored is not None:
         try:
@@ -138,13 +138,13 @@ def candidate_databases(compiled: CompiledPack, cache: ArtifactCache) -> Candida
     # keywords stand in only for a regex that Hyperscan takes: where a keyword is, the matches' ends
     # are asked for
     by_keyword = [
-        r.index for r in searched if r.keyword_pattern is not None and _accepts(r, _EVERY_END)
+        r.index for r in searched if r.keyword_pattern is not None and _accepts(r, EVERY_END)
     ]
     approximate: list[int] = []
     every = _together(searched, by_keyword, approximate)
     if every is None:
-        _, refused = _build(searched, _ONCE, by_keyword)
-        unhelped = [r.index for r in _build(refused, _LOOSE)[1]]
+        _, refused = build_databases(searched, _ONCE, by_keyword)
+        unhelped = [r.index for r in build_databases(refused, LOOSE)[1]]
         approximate = [r.index for r in refused if r.index not in unhelped]
         always = sorted(always + unhelped)
         every = _together([r for r in searched if r.index not in unhelped], by_keyword, approximate)
@@ -167,10 +167,10 @@ def _opened(
     unsearched = {*approximate, *always}
     exact = [r for r in compiled.rules if r.index not in unsearched]
     inexact = [r for r in compiled.rules if r.index in frozenset(approximate)]
-    key = _key(compiled)
+    key = cache_key(compiled)
 
     def once() -> list[Any]:
-        return _build(exact, _ONCE, by_keyword)[0] + _build(inexact, _LOOSE)[0]
+        return build_databases(exact, _ONCE, by_keyword)[0] + build_databases(inexact, LOOSE)[0]
 
     return CandidateDatabases(
         tuple(map(load_database, blobs)),
@@ -203,12 +203,12 @@ def _together(
 ) -> Any:
     """CandidateDatabases.every for `rules`; None where Hyperscan refuses, or there are none."""
     flags = [
-        _LOOSE if r.index in approximate else _ONCE if r.index in by_keyword else _EVERY_END
+        LOOSE if r.index in approximate else _ONCE if r.index in by_keyword else EVERY_END
         for r in rules
     ]
     try:
         return build_database(rules, flags, by_keyword) if rules else None
-    except _REFUSALS:
+    except REFUSALS:
         return None
 
 
@@ -217,23 +217,23 @@ def ends_database(rule: CompiledRule, compiled: CompiledPack, cache: ArtifactCac
 
     Some take longer to build than to scan a hundred megabytes with, so they are kept in `cache`.
     """
-    key = f"{_key(compiled)}:{rule.index}"
+    key = f"{cache_key(compiled)}:{rule.index}"
     stored = cache.get("hyperscan-ends", key)
     try:
         if stored is None:
-            stored = hyperscan.dumpb(build_database([rule], _EVERY_END))
+            stored = hyperscan.dumpb(build_database([rule], EVERY_END))
             cache.put("hyperscan-ends", key, stored)
         return load_database(stored)
     except hyperscan.error:
         return None
 
 
-def _key(compiled: CompiledPack) -> str:
+def cache_key(compiled: CompiledPack) -> str:
     version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
     return f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
 
 
-def _build(
+def build_databases(
     rules: list[CompiledRule], flags: int, by_keyword: Collection[int] = ()
 ) -> tuple[list[Any], list[CompiledRule]]:
     """(databases, refused rules): one if Hyperscan takes all, else halves, down to single rules."""
@@ -241,17 +241,17 @@ def _build(
         return [], []
     try:
         return [build_database(rules, flags, by_keyword)], []
-    except _REFUSALS:
+    except REFUSALS:
         if len(rules) == 1:
             return [], rules
     alone = [r for r in rules if not _accepts(r, flags)]
     if alone:
-        good, refused = _build([r for r in rules if r not in alone], flags, by_keyword)
+        good, refused = build_databases([r for r in rules if r not in alone], flags, by_keyword)
         return good, refused + alone
     middle = len(rules) // 2  # each is fine, together they are too much
     left, right = (
-        _build(rules[:middle], flags, by_keyword),
-        _build(rules[middle:], flags, by_keyword),
+        build_databases(rules[:middle], flags, by_keyword),
+        build_databases(rules[middle:], flags, by_keyword),
     )
     return left[0] + right[0], left[1] + right[1]
 
@@ -259,7 +259,7 @@ def _build(
 def _accepts(rule: CompiledRule, flags: int) -> bool:
     try:
         build_database([rule], flags)
-    except _REFUSALS:
+    except REFUSALS:
         return False
     return True
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vyre_dist.input_problem import InputNote, InputProblem
     from vyre_dist.library.path_scan import PathScan, ScanProgress
     from vyre_dist.library.result import ScanResult, ScanTotals
+    from vyre_dist.library.row_scan import RowFinding
     from vyre_dist.library.scanner import Scanner
     from vyre_dist.rules import PackError, RulePack
     from vyre_dist.secret_key import SecretKey
@@ -34,6 +35,7 @@ __all__ = [
     "InputProblem",
     "PackError",
     "PathScan",
+    "RowFinding",
     "RulePack",
     "ScanAbortedError",
     "ScanProgress",
@@ -54,6 +56,7 @@ _HOMES = {
     "PackError": "vyre_dist.rules",
     "PathScan": "vyre_dist.library.path_scan",
     "ScanProgress": "vyre_dist.library.path_scan",
+    "RowFinding": "vyre_dist.library.row_scan",
     "RulePack": "vyre_dist.rules",
     "ScanAbortedError": "vyre_dist.driver.run",
     "ScanResult": "vyre_dist.library.result",

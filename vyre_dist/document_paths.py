@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 
 _LOOSE = re.compile(r"\A\./|/\.?(?=/)|/\.?\Z")
+# the same in lines; a path of several lines may look loose here and not be it
+_LOOSE_LINE = re.compile(r"^\./|/\.?(?=/)|/\.?$", re.MULTILINE)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(.*)", re.DOTALL)
 # `!`, and a `%` that would read as the beginning of an escape
 _ESCAPED = re.compile(r"!|%(?=2[15])")
@@ -38,6 +40,14 @@ def written_path(path: str) -> str:
     if needs_escape(path) and not _URL.match(path):
         path = _ESCAPED.sub(lambda found: "%21" if found[0] == "!" else "%25", path)
     return normal_path(path)
+
+
+def written_paths(paths: list[str]) -> list[str]:
+    """`written_path` of each: a look at all of them together, as nearly all are written so."""
+    text = "\n".join(paths)
+    if needs_escape(text) or _LOOSE_LINE.search(text) is not None:
+        return [written_path(path) for path in paths]
+    return paths
 
 
 def split_url(path: str) -> tuple[str, str]:

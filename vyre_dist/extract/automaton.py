@@ -14,7 +14,7 @@ where a match cuts it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from vyre_dist import regex as rx
@@ -31,6 +31,9 @@ _MOST_THREADS = 1 << 22
 _MOST_JUMPS = 1 << 19
 # what a state takes beside its threads, in threads
 _STATE_SIZE = 256
+
+# may_find gives up beyond so many states
+_MOST_REACHED = 4096
 
 _FIRST_BLOCK = 4 << 10
 _LAST_BLOCK = 1 << 20
@@ -118,6 +121,31 @@ class Automaton:
             return None
         state, found = self._follow(read, start, (self._search,), until, size)
         return size if state.threads and self._closure(state, EDGE)[1] else found
+
+    def may_find(self, head: bytes, middle: bytes, tail: bytes) -> bool:
+        """Whether there is a match in some text of `head`, one or more bytes of `middle`, and
+        `tail`. False is sure.
+        """
+        states = {self._state((self._search,), EDGE, False)}
+        for byte in head:
+            states = self._steps(states, (byte,))
+        reached: set[_State] = set()
+        while states := self._steps(states, middle) - reached:
+            reached |= states
+            if len(reached) > _MOST_REACHED or any(state.accepted for state in reached):
+                return True
+        states = reached
+        for byte in tail:
+            states = self._steps(states, (byte,))
+        return any(state.accepted or self._closure(state, EDGE)[1] for state in states)
+
+    def _steps(self, states: Iterable[_State], following: Iterable[int]) -> set[_State]:
+        """The states behind one more byte; those that have accepted stay."""
+        return {
+            state if state.accepted else state.steps[byte] or self._step(state, byte)
+            for state in states
+            for byte in following
+        }
 
     def _follow(
         self, read: Read, start: int, threads: tuple[int, ...], until: int, stop: int

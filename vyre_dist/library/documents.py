@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from vyre_dist.document_paths import written_path
+from vyre_dist.document_paths import written_path, written_paths
+from vyre_dist.engine.row_paths import NamedRows, NumberedRows
 from vyre_dist.engine.tasks import Piece
 from vyre_dist.errors import UsageError
+
+BATCH_HEAD, BATCH_TAIL = "<batch ", ">"
+"""Around the number of a batch's document in its path, where it has no other."""
 
 Content: TypeAlias = bytes | bytearray | memoryview | str
 """The bytes of a document, or text, which stands for its UTF-8 bytes."""
@@ -24,8 +29,8 @@ def document_of(number: int, content: Content, path: str) -> Piece:
     return Piece(number, written_path(path), len(data), 0, len(data), inline=data)
 
 
-def documents_of(batch: Iterable[Content | tuple[str, Content]]) -> list[Piece]:
-    """The documents of a batch, in order. One without a path is called `<batch NUMBER>`."""
+def check_batch(batch: Iterable[Content | tuple[str, Content]]) -> None:
+    """Raise UsageError for what is no batch of documents."""
     if isinstance(batch, str | bytes | bytearray | memoryview):
         raise UsageError(
             f"a batch is a list of documents, found one {type(batch).__name__}: use scan for it, "
@@ -33,10 +38,16 @@ def documents_of(batch: Iterable[Content | tuple[str, Content]]) -> list[Piece]:
         )
     if isinstance(batch, Mapping):
         raise UsageError("a batch is a list of documents, found a mapping: give its items()")
+
+
+def documents_of(batch: Iterable[Content | tuple[str, Content]], first: int = 0) -> list[Piece]:
+    """The documents of a batch, in order, from number `first` on. One without a path is called
+    `<batch NUMBER>`.
+    """
     pieces = []
-    for number, entry in enumerate(batch):
+    for number, entry in enumerate(batch, first):
         if not isinstance(entry, tuple):
-            pieces.append(document_of(number, entry, f"<batch {number}>"))
+            pieces.append(document_of(number, entry, f"{BATCH_HEAD}{number}{BATCH_TAIL}"))
         elif len(entry) == 2:
             pieces.append(document_of(number, entry[1], entry[0]))
         else:
@@ -45,6 +56,32 @@ def documents_of(batch: Iterable[Content | tuple[str, Content]]) -> list[Piece]:
                 "(path, content)"
             )
     return pieces
+
+
+def rows_of(
+    chunk: Sequence[Content | tuple[str, Content]], first: int
+) -> tuple[Sequence[bytes], NamedRows | NumberedRows]:
+    """The contents and paths of a batch's documents from number `first` on.
+
+    What documents_of gives, without an object for each where all are of one kind. Raises what it
+    raises.
+    """
+    contents: Sequence[object] = chunk
+    numbers = range(first, first + len(chunk))
+    paths: NamedRows | NumberedRows = NumberedRows(BATCH_HEAD, BATCH_TAIL, numbers)
+    kinds = set(map(type, chunk))
+    if kinds == {tuple} and set(map(len, chunk)) == {2}:
+        names, texts = zip(*chunk, strict=True)
+        if set(map(type, names)) == {str}:
+            paths = NamedRows(written_paths(list(names)))
+            contents, kinds = texts, set(map(type, texts))
+    if kinds == {bytes}:
+        return contents, paths  # type: ignore[return-value]
+    if kinds == {str}:
+        with contextlib.suppress(UnicodeEncodeError):  # documents_of tells which
+            return list(map(str.encode, contents)), paths  # type: ignore[arg-type]
+    pieces = documents_of(chunk, first)
+    return [piece.inline or b"" for piece in pieces], NamedRows([piece.path for piece in pieces])
 
 
 def _bytes_of(content: object) -> bytes:

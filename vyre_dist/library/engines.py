@@ -1,13 +1,24 @@
-"""Engines: one ScanEngine for each scan that is under way, so that threads do not wait."""
+"""Engines: one engine for each scan that is under way, so that threads do not wait."""
 
 from __future__ import annotations
 
 from collections import deque
+from functools import cached_property
 
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.row_scanner import RowScanner
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.program import ArtifactCache
 from vyre_dist.rules.model import PackData
+
+
+class LibraryEngine(ScanEngine):
+    """An engine that also scans rows, which come in no task."""
+
+    @cached_property
+    def rows(self) -> RowScanner:
+        """Scans rows with what this engine has."""
+        return RowScanner(self.pack, self.config, self.backend, self.filters, self.speculator)
 
 
 class Engines:
@@ -19,16 +30,16 @@ class Engines:
     def __init__(self, pack: PackData, config: EngineConfig) -> None:
         self._pack, self._config = pack, config
         self._cache = _SharedArtifacts(config.cache_dir)
-        self._free: deque[ScanEngine] = deque()
+        self._free: deque[LibraryEngine] = deque()
 
-    def borrow(self) -> ScanEngine:
+    def borrow(self) -> LibraryEngine:
         """An engine that nobody else uses until it is given back. Raises what ScanEngine raises."""
         try:
             return self._free.pop()
         except IndexError:
-            return ScanEngine(self._pack, self._config, cache=self._cache)
+            return LibraryEngine(self._pack, self._config, cache=self._cache)
 
-    def give_back(self, engine: ScanEngine) -> None:
+    def give_back(self, engine: LibraryEngine) -> None:
         """The engine is free for others."""
         self._free.append(engine)
 

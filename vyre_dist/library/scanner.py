@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, TypedDict, Unpack
 
 from vyre_dist.driver.in_process_pool import InProcessPool
@@ -18,13 +18,21 @@ from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import UsageError, as_int
 from vyre_dist.finding import Finding
 from vyre_dist.kernels import backend_warning
-from vyre_dist.library.documents import Content, document_of, documents_of
+from vyre_dist.library.documents import (
+    Content,
+    check_batch,
+    document_of,
+    documents_of,
+    rows_of,
+)
 from vyre_dist.library.engines import Engines
 from vyre_dist.library.options import EngineOptions, WorkerOptions, walk_options
 from vyre_dist.library.pack_argument import PackArgument, load, names_files
 from vyre_dist.library.path_scan import PathScan, ScanProgress
 from vyre_dist.library.paths import PathRun
 from vyre_dist.library.result import ScanResult
+from vyre_dist.library.row_scan import RowFinding, RowScan, lists_for
+from vyre_dist.library.tables import Table, findings_in_table
 from vyre_dist.program import ArtifactCache
 from vyre_dist.program.packs import LoadedPack
 from vyre_dist.rules.codec import decode_pack, encode_pack
@@ -35,6 +43,11 @@ if TYPE_CHECKING:
     from vyre_dist.engine.config import EngineConfig
     from vyre_dist.rules.diagnostics import Diagnostic
     from vyre_dist.rules.left_out import LeftOut
+
+# Smaller batches are scanned document by document, so that the row databases need not be made.
+_FEWEST_ROWS = 64
+# So many documents of a batch are looked at together.
+_CHUNK = 16384
 
 FilePath: TypeAlias = str | os.PathLike[str]
 
@@ -120,6 +133,13 @@ class Scanner:
         self._key = SecretKey.load(key_source) if isinstance(key_source, str) else key_source
         self._engines = Engines(loaded.data, config)
         self._reporter = Reporter(loaded.data.rules, self._key)
+        self._rows = RowScan(
+            self._engines,
+            self._reporter,
+            config.shard_bytes,
+            self._shown,
+            self._scan_document,
+        )
 
     @property
     def engine(self) -> ScanEngine:
@@ -152,22 +172,39 @@ class Scanner:
 
         A document is its content, or (path, content). Both are as for `scan`.
         """
-        pieces = documents_of(documents)
-        lists: list[list[Finding]] = [[] for _ in pieces]
-        limit = self._config.shard_bytes
-        paths = [piece.path for piece in pieces]
-        engine = self._engines.borrow()
-        try:
-            for shard in pack_shards((piece for piece in pieces if piece.size <= limit), limit):
-                rows = engine.run(ScanTask(tuple(shard))).findings
-                for number, finding in self._reporter.findings(rows, paths.__getitem__):
-                    lists[number].append(self._shown(finding))
-        finally:
-            self._engines.give_back(engine)
-        for piece in pieces:
-            if piece.size > limit:
-                lists[piece.document] = self._scan_document(piece)
+        check_batch(documents)
+        given = documents if isinstance(documents, list) else list(documents)
+        if len(given) < _FEWEST_ROWS:
+            return self._scan_pieces(documents_of(given))
+        lists = lists_for(given)
+        for first in range(0, len(given), _CHUNK):
+            contents, paths = rows_of(given[first : first + _CHUNK], first)
+            for row, finding in self._rows.in_rows(contents, paths):
+                lists[first + row].append(finding)
         return lists
+
+    def scan_table(
+        self,
+        table: Table,
+        column: str | None = None,
+        *,
+        id_column: str | None = None,
+        path: str = "<table>",
+    ) -> Iterator[RowFinding]:
+        """The findings in a column of Arrow data, in order, each with its row's number.
+
+        `table`: a pyarrow Table, RecordBatch or RecordBatchReader, anything else with Arrow's C
+        stream (a polars DataFrame, a DuckDB result), or an iterable of batches. Batches are taken
+        as findings are asked for. `column`: a column of strings or binary values, large, views or
+        of a fixed size, or a dictionary of these; it may be left out where there is only one such
+        column. Each value is a document by itself, a null is none.
+
+        `id_column`: a column of strings, binary values or integers that names the rows: a
+        finding's `path` is the row's id, which decides like any path which rules apply. A row
+        without an id, and each without `id_column`, has the path `PATH#NUMBER`. Raises UsageError
+        for what is no table, and for columns that don't fit.
+        """
+        return findings_in_table(self._rows, table, column, id_column, path)
 
     def scan_paths(
         self,
@@ -225,6 +262,24 @@ class Scanner:
 
     def _shown(self, finding: Finding) -> Finding:
         return finding if self._redact is None else masked(finding, self._redact)
+
+    def _scan_pieces(self, pieces: list[Piece]) -> list[list[Finding]]:
+        """The findings of each of a few documents."""
+        lists: list[list[Finding]] = [[] for _ in pieces]
+        limit = self._config.shard_bytes
+        paths = [piece.path for piece in pieces]
+        engine = self._engines.borrow()
+        try:
+            for shard in pack_shards((piece for piece in pieces if piece.size <= limit), limit):
+                rows = engine.run(ScanTask(tuple(shard))).findings
+                for number, finding in self._reporter.findings(rows, paths.__getitem__):
+                    lists[number].append(self._shown(finding))
+        finally:
+            self._engines.give_back(engine)
+        for piece in pieces:
+            if piece.size > limit:
+                lists[piece.document] = self._scan_document(piece)
+        return lists
 
     def _scan_document(self, piece: Piece) -> list[Finding]:
         engine = self._engines.borrow()
