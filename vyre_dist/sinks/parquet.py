@@ -48,6 +48,40 @@ def schema(secret_ids: bool = False) -> Any:
     )
 
 
+def record_batch(batch: FindingBatch, columns_of: Any) -> Any:
+    """The findings as a RecordBatch. `columns_of`: what `schema` gives."""
+    import pyarrow as pa
+
+    b, types = batch, dict(zip(columns_of.names, columns_of.types, strict=True))
+    rule = pa.array(b.rule, pa.int32())
+    names = dict.fromkeys(b.path)
+    number = {path: i for i, path in enumerate(names)}
+    path = pa.array([number[path] for path in b.path], pa.int32())
+    columns = {
+        "rule_id": pa.array([r.id for r in b.rules], pa.string()).take(rule),
+        "path": pa.array([lossy_path(p)[0] for p in names], pa.string()).take(path),
+        "path_bytes": pa.array([os.fsencode(p) for p in names], pa.binary()).take(path),
+        "line": b.line,
+        "column": b.column,
+        "start": b.start,
+        "end": b.end,
+        "match": b.match,
+        "secret": b.secret,
+        "groups": b.groups,
+        "entropy": b.entropy,
+        "description": pa.array([r.description for r in b.rules], pa.string()).take(rule),
+        "tags": pa.array([r.tags for r in b.rules], pa.list_(pa.string())).take(rule),
+        "fingerprint": b.fingerprint,
+    }
+    if "secret_id" in types:
+        columns["secret_id"] = [None] * len(b) if b.secret_id is None else b.secret_id
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, types[name])
+        for name, column in columns.items()
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=columns_of)
+
+
 class ParquetSink:
     """Writes row groups of at most 65 536 findings or about 64 MiB, whichever comes first."""
 
@@ -63,7 +97,7 @@ class ParquetSink:
     def write(self, findings: Sequence[Finding]) -> None:
         """Add the findings; whole row groups are written out."""
         batch = FindingBatch.of(findings)
-        record = self._record(batch)
+        record = record_batch(batch, self._schema)
         sizes = accumulate(map(_held_by, batch.match, batch.secret, batch.groups, batch.path))
         held = list(sizes)
         begin = before = 0
@@ -76,39 +110,6 @@ class ParquetSink:
             begin, before = end, held[end - 1]
             if self._rows >= ROW_GROUP_ROWS or self._held >= ROW_GROUP_BYTES:
                 self._flush()
-
-    def _record(self, batch: FindingBatch) -> Any:
-        """The findings as Arrow's arrays."""
-        import pyarrow as pa
-
-        b, types = batch, dict(zip(self._schema.names, self._schema.types, strict=True))
-        rule = pa.array(b.rule, pa.int32())
-        names = dict.fromkeys(b.path)
-        number = {path: i for i, path in enumerate(names)}
-        path = pa.array([number[path] for path in b.path], pa.int32())
-        columns = {
-            "rule_id": pa.array([r.id for r in b.rules], pa.string()).take(rule),
-            "path": pa.array([lossy_path(p)[0] for p in names], pa.string()).take(path),
-            "path_bytes": pa.array([os.fsencode(p) for p in names], pa.binary()).take(path),
-            "line": b.line,
-            "column": b.column,
-            "start": b.start,
-            "end": b.end,
-            "match": b.match,
-            "secret": b.secret,
-            "groups": b.groups,
-            "entropy": b.entropy,
-            "description": pa.array([r.description for r in b.rules], pa.string()).take(rule),
-            "tags": pa.array([r.tags for r in b.rules], pa.list_(pa.string())).take(rule),
-            "fingerprint": b.fingerprint,
-        }
-        if "secret_id" in types:
-            columns["secret_id"] = [None] * len(b) if b.secret_id is None else b.secret_id
-        arrays = [
-            column if isinstance(column, pa.Array) else pa.array(column, types[name])
-            for name, column in columns.items()
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
     def _flush(self) -> None:
         import pyarrow as pa
