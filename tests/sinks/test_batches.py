@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import os
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.finding import Finding, FindingBatch
-from vyre_dist.sinks.csv_sink import CsvSink
+from vyre_dist.sinks.csv_sink import COLUMNS, CsvSink, _texts
 from vyre_dist.sinks.jsonl import JsonLinesSink
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.redaction import redact, redact_batch
+from vyre_dist.sinks.sarif import SarifSink
 from vyre_dist.sinks.text import lossy, lossy_path
 
 BYTES = st.binary(max_size=6) | st.sampled_from([b"", b"plain", "\u20ac\u2028".encode(), b'"\\\n'])
@@ -112,18 +115,58 @@ def test_json_lines_are_those_of_a_json_encoder(found: list[Finding]) -> None:
     assert memory.stream.getvalue() == "".join(expected).encode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(BATCHES)
-def test_rows_of_csv_do_not_depend_on_their_batch(found: list[Finding]) -> None:
-    """What is written for one finding is written for it among others."""
-    together, alone = Memory(), Memory()
-    CsvSink(opened(together), secret_ids=True).write(found)
-    sink = CsvSink(opened(alone), secret_ids=True)
-    for each in found:
-        sink.write([each])
-    assert together.stream.getvalue() == alone.stream.getvalue()
-    rows = list(csv.reader(io.StringIO(alone.stream.getvalue().decode(), newline="")))
-    assert [row[-1] for row in rows[1:]] == [f.secret_id or "" for f in found]
+def test_rows_of_csv_are_those_of_a_csv_writer(found: list[Finding]) -> None:
+    """Byte for byte, whatever has to be quoted."""
+    memory = Memory()
+    CsvSink(opened(memory), secret_ids=True).write(found)
+    expected = io.StringIO()
+    writer = csv.writer(expected, lineterminator="\n")
+    writer.writerow((*COLUMNS, "secret_id"))
+    for f in found:
+        (path, path64), (match, match64), (secret, secret64) = [
+            _texts(data) for data in (os.fsencode(f.path), f.match, f.secret)
+        ]
+        rule, description, tags = [
+            _texts(os.fsencode(text))[0] for text in (f.rule_id, f.description, " ".join(f.tags))
+        ]
+        place = f.line, f.column, f.start, f.end
+        rest = f"{f.entropy:.6f}", description, tags, f.fingerprint, path64, match64, secret64
+        writer.writerow((rule, path, *place, match, secret, *rest, f.secret_id or ""))
+    assert memory.stream.getvalue() == expected.getvalue().encode()
+
+
+@settings(max_examples=150, deadline=None)
+@given(BATCHES)
+def test_sarif_results_are_those_of_a_json_encoder(found: list[Finding]) -> None:
+    """Each says what its finding says, and is compact JSON."""
+    memory = Memory()
+    sink = SarifSink(opened(memory))
+    head = len(memory.stream.getvalue())
+    for some in (found[:2], found[2:]):
+        sink.write(some)
+    lines = memory.stream.getvalue()[head:].decode("ascii").removeprefix("\n").split(",\n")
+    results = [line for line in lines if line]
+    assert len(results) == len(found)
+    for text, f in zip(results, found, strict=True):
+        result = json.loads(text)
+        assert json.dumps(result, separators=(",", ":")) == text
+        assert (result["ruleId"], result["level"]) == (f.rule_id, "error")
+        assert result["partialFingerprints"] == {"vyreDist/v2": f.fingerprint}
+        region = result["locations"][0]["physicalLocation"]["region"]
+        if f.line:
+            snippet = region["snippet"]
+            shown = snippet["text"].encode() if "text" in snippet else snippet["binary"]
+            assert shown == (f.match if "text" in snippet else base64.b64encode(f.match).decode())
+            columns = (region.get("startColumn", 0), region.get("endColumn", 0))
+            known = (f.start_column_utf16, f.end_column_utf16) if f.start_column_utf16 else (0, 0)
+            assert columns == known and region.get("endLine", 0) == f.end_line
+            assert (region["startLine"], region["byteOffset"]) == (f.line, f.start)
+            assert region["byteLength"] == f.end - f.start
+        properties = result["properties"]
+        assert (properties["byteColumn"], properties["entropy"]) == (f.column, round(f.entropy, 6))
+        assert properties.get("secretId") == f.secret_id
 
 
 @settings(max_examples=150, deadline=None)

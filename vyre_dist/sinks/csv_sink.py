@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
 from vyre_dist.finding import Finding, FindingBatch
+from vyre_dist.sinks.json_text import Rounded
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
 
@@ -61,51 +62,69 @@ def _texts(data: bytes) -> tuple[str, str]:
     return _cell(shown), base64.b64encode(data).decode("ascii")
 
 
+def _row(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _field(text: str) -> str:
+    """A cell as it stands in a row; nearly all need no quotes."""
+    if '"' in text or "," in text or "\n" in text or "\r" in text:
+        return _row((text, ""))[: -len(",\n")]
+    return text
+
+
+def _fields(data: bytes) -> tuple[str, str]:
+    text, exact = _texts(data)
+    return _field(text), exact
+
+
 class CsvSink:
     """Writes the csv format: UTF-8, a header line, newlines between rows."""
 
     def __init__(self, output: Output, secret_ids: bool = False) -> None:
         self._output = output
         self._secret_ids = secret_ids
-        self._table([(*COLUMNS, "secret_id") if secret_ids else COLUMNS])
+        self._rounded = Rounded(lambda entropy: f"{entropy:.6f}")
+        self._write(_row((*COLUMNS, "secret_id") if secret_ids else COLUMNS))
 
-    def _table(self, rows: Iterable[Sequence[str | int]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._output.stream.write(text.getvalue().encode("utf-8"))
+    def _write(self, text: str) -> None:
+        self._output.stream.write(text.encode("utf-8"))
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Append the findings, one row each."""
-        self._table(self._rows(FindingBatch.of(findings)))
+        self._write("".join(self._rows(FindingBatch.of(findings))))
 
-    def _rows(self, batch: FindingBatch) -> Iterator[Sequence[str | int]]:
-        b = batch
+    def _rows(self, batch: FindingBatch) -> Iterator[str]:
+        # put together by hand: csv.writer is for the few cells that need quotes
+        b, rounded = batch, self._rounded
         rules = [
-            [_texts(os.fsencode(t))[0] for t in (rule.id, rule.description, " ".join(rule.tags))]
+            [_fields(os.fsencode(t))[0] for t in (rule.id, rule.description, " ".join(rule.tags))]
             for rule in b.rules
         ]
-        ids: Iterable[tuple[str, ...]] = repeat(())
+        ids: Iterable[str] = repeat("")
         if self._secret_ids:
-            ids = [(own or "",) for own in b.secret_id or [None] * len(b)]
+            ids = [f",{own or ''}" for own in b.secret_id or [None] * len(b)]
         last_path, path, path64 = None, "", ""
         # fmt: off
         for rule, full_path, line, column, start, end, match, secret, entropy, name, own in zip(
             b.rule, b.path, b.line, b.column, b.start, b.end, b.match, b.secret, b.entropy,
             b.fingerprint, ids, strict=False,
         ):
+            # fmt: on
             if full_path is not last_path:
                 last_path = full_path
-                path, path64 = _texts(os.fsencode(full_path))
+                path, path64 = _fields(os.fsencode(full_path))
             rule_id, description, tags = rules[rule]
-            match_text, match64 = _texts(match)
-            secret_text, secret64 = (
-                (match_text, match64) if secret is match else _texts(secret)
-            )
+            shown, match64 = own_secret, secret64 = _fields(match)
+            if secret is not match:
+                own_secret, secret64 = _fields(secret)
             yield (
-                rule_id, path, line, column, start, end, match_text, secret_text, f"{entropy:.6f}",
-                description, tags, name, path64, match64, secret64, *own,
+                f"{rule_id},{path},{line},{column},{start},{end},{shown},{own_secret},"
+                f"{rounded[entropy]},{description},{tags},{name},{path64},{match64},{secret64}"
+                f"{own}\n"
             )
-        # fmt: on
 
     def close(self, summary: RunSummary) -> None:  # noqa: ARG002 (a table of findings has no place for it)
         """Publish the file."""

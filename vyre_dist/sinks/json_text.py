@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 
 __all__ = ["Rounded", "quoted", "quoted_bytes"]
@@ -20,12 +21,18 @@ def quoted_bytes(data: bytes) -> tuple[str, str | None]:
 
 
 class Rounded(dict[float, str]):
-    """Entropies to six digits, each written once: there are few different ones."""
+    """Entropies as texts of six digits, each made once: there are few different ones. `write`: how
+    JSON has it.
+    """
+
+    def __init__(self, write: Callable[[float], str] = lambda entropy: repr(round(entropy, 6))):
+        super().__init__()
+        self._write = write
 
     def __missing__(self, entropy: float) -> str:
         if len(self) >= _MOST:
             self.clear()
-        text = repr(round(entropy, 6))
+        text = self._write(entropy)
         if entropy:  # 0.0 and -0.0 are one key, but two texts
             self[entropy] = text
         return text
