@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,3 +215,19 @@ def test_no_worker_can_start() -> None:
         pytest.skip("this machine has a GPU")
     with pytest.raises(UsageError):
         Scanner(PATTERNS, backend="cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus": 1}, "gpus is for local processes"),
+        ({"gpus": 1, "workers": 2, "address": "auto"}, "gpus is for local processes"),
+        ({"gpus": "1,x", "workers": 2}, "give how many to use"),
+        ({"gpus": 0, "workers": 2}, "give how many to use"),
+        ({"gpus": 1.5, "workers": 2}, "gpus"),
+    ],
+)
+def test_gpus_that_can_not_be(corpus: Path, options: dict[str, Any], message: str) -> None:
+    """What is no wish is told when the scan is asked for."""
+    with pytest.raises(UsageError, match=message):
+        Scanner(PATTERNS).iter_paths(corpus, **options)

@@ -13,7 +13,6 @@ import select
 import signal
 import subprocess
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
@@ -138,6 +137,8 @@ def _live(
         target(theirs)
         code = 0
     except BaseException:  # noqa: BLE001 - see above
+        import traceback  # 2 ms, which a scan need not spend
+
         traceback.print_exc()
     finally:
         with contextlib.suppress(AttributeError, ValueError, OSError):
