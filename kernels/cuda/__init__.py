@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vyre_dist.kernels.cuda.device import open_device
     from vyre_dist.kernels.cuda.device_pack import DEFAULT_TUNABLES, MAX_STEPS, DevicePack
     from vyre_dist.kernels.cuda.errors import DeviceMemoryError, DeviceUnusableError
-    from vyre_dist.kernels.cuda.first_look import look_for_gpu, require_gpu
+    from vyre_dist.kernels.cuda.first_look import begin_context, look_for_gpu, require_gpu
     from vyre_dist.kernels.cuda.host_memory import HostRegistry
     from vyre_dist.kernels.cuda.lane import Lane
     from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError
@@ -49,6 +49,7 @@ __all__ = [
     "RemoteLane",
     "WarmingBackend",
     "Workspace",
+    "begin_context",
     "look_for_gpu",
     "open_device",
     "require_gpu",
@@ -72,6 +73,7 @@ _MODULES = {
     "RemoteLane": "remote_lane",
     "WarmingBackend": "warming_backend",
     "Workspace": "workspace",
+    "begin_context": "first_look",
     "look_for_gpu": "first_look",
     "open_device": "device",
     "require_gpu": "first_look",

@@ -60,6 +60,7 @@ class FasterOfTwo:
     ) -> None:
         self._clock, self._processor_clock = clock, processor_clock
         self._before = processor_clock()
+        self._waited = 0.0
         self._cpu, self._gpu = _Pace(), _Pace()
         self._since_probe = 0.0
         self.gpu_next = False
@@ -67,12 +68,19 @@ class FasterOfTwo:
     @contextmanager
     def dispatch(self, on_gpu: bool, size: int) -> Iterator[None]:
         """A dispatch of so many bytes, which ends with this."""
+        with self.part():
+            yield
+        now = self._processor_clock()
+        self._took(on_gpu, size, now - self._before + self._waited)
+        self._before, self._waited = now, 0.0
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of the dispatch that comes before its end."""
         began, busy = self._clock(), self._processor_clock()
         yield
         waited = self._clock() - began - (self._processor_clock() - busy)
-        now = self._processor_clock()
-        self._took(on_gpu, size, now - self._before + max(0.0, waited))
-        self._before = now
+        self._waited += max(0.0, waited)
 
     def _took(self, on_gpu: bool, size: int, seconds: float) -> None:
         pace, other = (self._gpu, self._cpu) if on_gpu else (self._cpu, self._gpu)

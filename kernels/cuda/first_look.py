@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import sys
+import threading
 from dataclasses import dataclass
 
 from vyre_dist.kernels.cuda.errors import DeviceUnusableError
@@ -69,6 +71,23 @@ def require_gpu() -> FirstLook:
     if found.missing:
         raise DeviceUnusableError(found.missing, found.fix)
     return found
+
+
+def begin_context() -> threading.Thread:
+    """Have the first device's context made, which takes as long as to import CuPy, by a thread of
+    its own; CuPy finds it there. What goes wrong CuPy meets, too, and says.
+    """
+    thread = threading.Thread(target=_make_context, name="vyre-context", daemon=True)
+    thread.start()
+    return thread
+
+
+def _make_context() -> None:
+    # it stays as long as the process
+    with contextlib.suppress(OSError, AttributeError):
+        driver, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
+        if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(device), 0) == 0:
+            driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 
 
 def _missing(what: str, fix: str) -> FirstLook:

@@ -178,10 +178,11 @@ class WarmingBackend:
     def run_prefilter(self, windows: Sequence[Window]) -> ListedBy:
         """See ScanBackend; on the GPU if that is ready."""
         backend = self._chosen()
-        try:
-            return ListedBy(backend, backend.run_prefilter(windows))
-        except WorkerUnusableError:
-            self._hang_up()
+        with self._faster.part() if self._faster is not None else nullcontext():
+            try:
+                return ListedBy(backend, backend.run_prefilter(windows))
+            except WorkerUnusableError:
+                self._hang_up()
         return ListedBy(self._cpu, self._cpu.run_prefilter(windows))
 
     def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:

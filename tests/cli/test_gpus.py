@@ -14,6 +14,8 @@ import psutil
 import pytest
 from stub_driver import make_driver
 
+from vyre_dist.driver.gpu_devices import has_nvidia_driver
+
 Cli = Callable[..., Any]
 TOO_LONG = 30.0
 
@@ -94,7 +96,7 @@ def test_auto_loads_nothing_where_there_is_no_driver(
     started_cli: Cli, pack: Path, machine: dict[str, str]
 ) -> None:
     """CuPy and a library of the driver alone are no GPU: the kernel has to have the driver."""
-    if os.path.exists("/proc/driver/nvidia"):
+    if has_nvidia_driver():
         pytest.skip("this machine has NVIDIA's driver")
     run = started_cli("scan", "-r", pack, "-f", "jsonl", "--progress", "never", "a.txt", **machine)
     assert run.code == 1, run.err

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from vyre_dist.driver.gpu_devices import GpuWish, chosen_devices, processors_in
+from vyre_dist.driver.gpu_devices import (
+    GpuWish,
+    chosen_devices,
+    has_nvidia_driver,
+    processors_in,
+)
 from vyre_dist.errors import UsageError
 
 MINE = min(os.sched_getaffinity(0))
@@ -101,6 +106,23 @@ def test_a_machine_that_shows_nothing(tmp_path: Path) -> None:
     """It is CUDA that knows: the process of the first GPU asks it."""
     assert tokens("all", None, str(tmp_path)) == [""]
     assert tokens("0,1", None, str(tmp_path)) == ["0", "1"]
+
+
+@pytest.mark.parametrize("sign", ["proc/driver/nvidia/version", "dev/nvidiactl", "dev/dxg"])
+def test_signs_of_a_driver(tmp_path: Path, sign: str) -> None:
+    """Where there is none, nothing is loaded to look for a GPU."""
+    assert not has_nvidia_driver(str(tmp_path))
+    (tmp_path / sign).parent.mkdir(parents=True)
+    (tmp_path / sign).touch()
+    assert has_nvidia_driver(str(tmp_path))
+
+
+def test_a_sandbox_that_has_only_the_devices(tmp_path: Path) -> None:
+    """They are counted."""
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia0", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / name).touch()
+    assert tokens("all", None, str(tmp_path)) == ["0", "1"]
 
 
 def near(root: str, visible: str | None = None) -> list[set[int]]:

@@ -71,6 +71,19 @@ def test_a_cupy_in_memory_only(
         assert importlib.util.find_spec(name) is module.__spec__ is not None, name
 
 
+def test_a_context_that_is_begun(tmp_path: Path) -> None:
+    """It is that of the first device, and made by a thread; without a driver nothing happens."""
+    told = tmp_path / "context"
+    code = "from vyre_dist.kernels.cuda import begin_context; begin_context().join()"
+    for more in ({}, make_driver(tmp_path)):
+        assert not told.exists()
+        environment = {**os.environ, **more, "STUB_CONTEXT": str(told)}
+        if not more:
+            environment["LD_LIBRARY_PATH"] = ""
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert told.read_text() == "40"
+
+
 @pytest.mark.gpu
 def test_a_real_one() -> None:
     """What will do is promising."""

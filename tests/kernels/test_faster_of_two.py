@@ -81,6 +81,17 @@ def test_work_around_dispatches_counts() -> None:
     assert sum(worker.turns[-20:]) > 15
 
 
+def test_both_halves_of_a_serial_dispatch_count() -> None:
+    """What the first half waits is the dispatch's, too."""
+    worker = Worker()
+    for _ in range(600):
+        if worker.choice.gpu_next:
+            with worker.choice.part():
+                worker.wall += GPU_BYTES / 1e8
+        worker.dispatch(2e8, 1e12)
+    assert sum(worker.turns[-20:]) < 5
+
+
 def test_a_dispatch_that_fails_is_not_counted() -> None:
     """What it raises goes through."""
     worker = Worker()

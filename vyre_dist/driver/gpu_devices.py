@@ -15,6 +15,9 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The environment variable by which CUDA chooses devices; each GPU's process has one in it."""
 
 _DRIVER = "proc/driver/nvidia"
+_SIGNS = (_DRIVER, "dev/nvidiactl", "dev/dxg")
+"""Any of them will do: some sandboxes have only the devices, and Windows' Linux only the last."""
+
 _PROCESSORS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -66,12 +69,12 @@ class GpuWish:
 
 
 def has_nvidia_driver(root: str = "/") -> bool:
-    """Whether the kernel has NVIDIA's driver.
+    """Whether the kernel has NVIDIA's driver, as far as it shows that.
 
     Without it there is hardly a GPU: to hear so takes less time than to compile a pack, and nothing
     has to be undone.
     """
-    return os.path.exists(os.path.join(root, _DRIVER))
+    return any(os.path.exists(os.path.join(root, sign)) for sign in _SIGNS)
 
 
 def chosen_devices(
@@ -85,7 +88,7 @@ def chosen_devices(
     there = _there(root)
     listed = environment.get(VISIBLE)
     if listed is None:
-        visible = [str(number) for number in range(max(1, len(there) or _listed(root)))]
+        visible = [str(number) for number in range(max(1, len(there) or len(_nodes(root))))]
         if not there and wish.tokens:
             visible = list(wish.tokens)  # nothing says how many there are
     else:
@@ -131,11 +134,7 @@ def _there(root: str) -> list[_Seen]:
         # a container may see all of its host's files and have only some of the devices
         if not minor or os.access(node, os.R_OK | os.W_OK) or not _nodes(root):
             found.append(_Seen(address, told.get("Model", ""), told.get("GPU UUID", "")))
-    return found
-
-
-def _listed(root: str) -> int:
-    return len(_nodes(root))
+    return found[: len(_nodes(root)) or None]
 
 
 def _nodes(root: str) -> list[str]:

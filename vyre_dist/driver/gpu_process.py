@@ -220,10 +220,11 @@ def _listen(address: str) -> socket.socket:
 
 def _loaded(parent: Connection, pack: bytes, config: EngineConfig, *, alone: bool) -> DevicePack:
     """The pack on the device; the parent is told how far it is."""
-    from vyre_dist.kernels.cuda import require_gpu
+    from vyre_dist.kernels.cuda import begin_context, require_gpu
 
     if device := require_gpu().device:
         parent.send_bytes(text_message(PROMISING, device))
+        begin_context()  # while CuPy is imported
 
     from vyre_dist.kernels.cuda import DevicePack, DeviceUnusableError, open_device
     from vyre_dist.program import ArtifactCache, compile_pack
