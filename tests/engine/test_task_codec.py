@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -26,9 +27,11 @@ from vyre_dist.engine.tasks import (
     LargeDocument,
     PartResult,
     Piece,
+    Reach,
     ScanTask,
     Stamp,
     StitchTask,
+    Stretch,
     TaskResult,
     TrialSums,
 )
@@ -37,7 +40,7 @@ from vyre_dist.engine.wire import WireError
 TEXTS = st.text(max_size=8)
 
 PIECE = Piece(4, "p\udcff", 30, 10, 20, "/other", Stamp(1, 2, 3))
-PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept", (2, 5))
+PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept", (2, 5), ((1, 21),), (3,), (4,))
 FOUND = Findings(["rule"] * 4)
 FOUND.add_by_path("p", path_row(1, 3))
 FOUND.add("p", [FindingRow(1, 2, 3, 4, 5, 6, b"m", b"s", (b"g", None), 2.5, 7, 8, 9)])
@@ -53,9 +56,13 @@ RESULT = TaskResult(
     seconds=0.25,
     trials=TrialSums(1, 2, 3, 4),
     scanned={"cpu": 30},
+    reaches=(Reach(1, 21),),
+    keywords=(3,),
 )
 SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
-STITCH = StitchTask(PIECE, (PART,))
+REACHES = (Reach(1, 21), Reach(2, 0, 40, 39))
+STRETCH = Stretch(7, ((0, 5), (8, 10)), REACHES, (2,), (3,), (4,), (6,))
+STITCH = StitchTask(PIECE, (PART,), STRETCH)
 
 
 @settings(max_examples=50)
@@ -114,6 +121,12 @@ def test_a_value_of_another_type_is_refused(message: ScanTask | StitchTask | Tas
         for value in (-1, True, {1: 2}):
             with pytest.raises(WireError, match="same version"):
                 decode(exchanged(body, place, value))
+
+
+def test_joins_come_back_as_they_went() -> None:
+    """But for what is the driver's alone."""
+    for task in (STITCH, StitchTask(PIECE, (PART,))):
+        assert decode_task(encode_task(task)) == replace(task, parts=(replace(PART, kept=b""),))
 
 
 def test_a_piece_that_ends_beyond_its_document_is_refused() -> None:

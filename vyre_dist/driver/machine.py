@@ -3,7 +3,7 @@
 It decides on retries, bisection and quarantine, on the order of what is emitted, and counts. A task
 counts once, whatever the attempts: an answer for a task that is not outstanding is ignored. Its
 state has four rooms: the shards in their order (planned_shards.py), tasks (task_queue.py),
-documents in several pieces (split_documents.py) and workers (workforce.py).
+documents in several pieces (split_documents.py, joins.py) and workers (workforce.py).
 """
 
 from __future__ import annotations
@@ -208,8 +208,11 @@ class ScanMachine:
             return
         self._watchdog.progress()
         self._lost_in_a_row = 0
-        result = event.result
-        self.roster.did(event.worker, result)
+        self.roster.did(event.worker, event.result)
+        result = self._split.joined(assignment, event.result)
+        if result is None:
+            self._queue.close(assignment)
+            return
         self.totals.add(result, self._split.number_outside(result.skipped))
         self._split.keep_blocks(result.findings.blocks, assignment.shard)
         for problem in result.problems:

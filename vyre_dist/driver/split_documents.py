@@ -1,12 +1,13 @@
 """SplitDocuments: documents that are scanned in several pieces, until they are joined or given up.
 
-Part of the state machine. What joins a document's parts is a StitchTask of the queue.
+Part of the state machine. How a document's parts are joined is in joins.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vyre_dist.driver.joins import Joins
 from vyre_dist.driver.planned_shards import PlannedShards
 from vyre_dist.driver.task_queue import Assignment, TaskQueue
 from vyre_dist.engine.finding_blocks import FindingBlock
@@ -18,6 +19,7 @@ from vyre_dist.engine.tasks import (
     Piece,
     ScanTask,
     StitchTask,
+    TaskResult,
 )
 
 
@@ -44,6 +46,7 @@ class SplitDocuments:
         self._queue = queue
         self._given_up = given_up
         self._split: dict[int, _SplitDocument] = {}
+        self._joins = Joins(queue)
 
     def among(self, documents: list[int]) -> list[int]:
         """Those of `documents` that are split; mostly there are none at all."""
@@ -90,12 +93,19 @@ class SplitDocuments:
             del self._split[part.document]
             parts = tuple(sorted(split.parts, key=lambda p: p.start))
             self._shards[split.shard].blocks += split.blocks
-            self._queue.add(StitchTask(split.whole, parts), split.shard, first=True)
+            self._joins.begin(split.whole, parts, split.shard)
+
+    def joined(self, assignment: Assignment, result: TaskResult) -> TaskResult | None:
+        """What a task's result comes to; None if it is a document's of which more is missing."""
+        return self._joins.done(assignment, result)
 
     def keep_parts(self, assignment: Assignment) -> None:
         """A document whose join failed: its parts' own findings are what there is of it."""
-        if isinstance(task := assignment.task, StitchTask):
-            split = _SplitDocument(task.piece, assignment.shard, 0, list(task.parts))
+        task = assignment.task
+        # of a document that was given up, other stretches may fail, too
+        if isinstance(task, StitchTask) and task.piece.document not in self._split:
+            parts = self._joins.end(task.piece.document) or task.parts
+            split = _SplitDocument(task.piece, assignment.shard, 0, list(parts))
             self._split[task.piece.document] = split
 
     def give_up(self, document: int) -> bool:

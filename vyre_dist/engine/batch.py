@@ -77,7 +77,21 @@ def part_of(
         digest_of(data) if content is None else digest_of_blocks(len(data), content.block_digests),
         kept,
         tuple(sorted(unsearched)),
+        _reaches(window, found.spans),
+        tuple(sorted(found.keywords)),
+        tuple(sorted(found.keyless)),
     )
+
+
+def _reaches(window: Window, spans: Sequence[Span]) -> tuple[tuple[int, int], ...]:
+    if window.at_end:
+        return ()
+    reaches = {
+        rule: window.base + end
+        for start, rule, end, flags in sorted([span for span in spans if span.end >= window.hi])
+        if not flags & DROPPED
+    }
+    return tuple(sorted(reaches.items()))
 
 
 def open_at_end(

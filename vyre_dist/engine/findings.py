@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.lines import LineBounds, LineCounter, NewlineSums
+from vyre_dist.engine.tasks import Reach
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain
@@ -27,6 +29,22 @@ _MATCHED_BYTES = 1 << 20
 _LOWERED_BYTES = 1 << 20
 
 _NONE: Mapping[int, Groups] = {}
+NO_REACH = Reach(-1)
+
+
+@dataclass(slots=True)
+class Seams:
+    """Where a stretch of a document meets the rest. `end`: its own.
+
+    `reaches`: by rule, of the matches before it. `keywords`: by rule, as far as it is known,
+    whether one is in the document. `uncapped`: by rule, UncappedChain.end where it is beyond the
+    stretch's end; the builder tells that.
+    """
+
+    end: int
+    reaches: Mapping[int, Reach]
+    keywords: Mapping[int, bool]
+    uncapped: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class FindingBuilder:
@@ -50,6 +68,7 @@ class FindingBuilder:
         spans: Sequence[Span],
         sums: NewlineSums | None = None,
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
+        seams: Seams | None = None,
         *,
         counted: Metrics,
     ) -> Iterator[FindingRow]:
@@ -58,11 +77,12 @@ class FindingBuilder:
         Some are made at a time, so that nobody need hold those of a dense document.
 
         `sums`: what is known of the document's newlines. `seen`: matches' groups by rule and start,
-        as far as they are at hand. `counted`: what is counted here is added to it. Matches that are
-        too long count where the rule applies to the document, whatever its other filters say.
-        Raises DocumentError when the document is no longer what the spans were found in.
+        as far as they are at hand. `seams`: of a stretch of the document, if the spans are its own.
+        `counted`: what is counted here is added to it. Matches that are too long count where the
+        rule applies to the document, whatever its other filters say. Raises DocumentError when the
+        document is no longer what the spans were found in.
         """
-        marked: set[int] = set()
+        marked = set() if seams is None else {r.rule for r in seams.reaches.values() if r.uncapped}
         applies: dict[int, bool] = {}
         around, matches = _Around(document), list[Matched]()
         in_memory = isinstance(document, BytesDocument)
@@ -84,7 +104,7 @@ class FindingBuilder:
             else:
                 match = document.read(start, end)
             if known is None:
-                known = applies[rule] = self._applies(rule, match, document)
+                known = applies[rule] = self._applies(rule, match, document, seams)
                 if not known:
                     continue
             if groups is None:
@@ -107,37 +127,50 @@ class FindingBuilder:
         yield from rows.of(matches)
         if marked:
             counted.capped += sum(
-                self._too_long(rule, document, spans, applies.get(rule)) for rule in marked
+                self._too_long(rule, document, spans, applies.get(rule), seams) for rule in marked
             )
 
     def _too_long(
-        self, rule: int, document: Document, spans: Sequence[Span], applies: bool | None
+        self,
+        rule: int,
+        document: Document,
+        spans: Sequence[Span],
+        applies: bool | None,
+        seams: Seams | None,
     ) -> int:
         """How many matches of a rule are longer than its cap.
 
         `applies`: whether the rule applies to the document; None if nobody has asked yet.
         """
         if applies is None:
-            applies = self._applies(rule, b"", document)
+            applies = self._applies(rule, b"", document, seams)
         if not applies:
             return 0
         own = [(start, end, flags) for start, number, end, flags in spans if number == rule]
         chain = UncappedChain(self._matchers[rule], document.read, document.size)
-        return chain.too_long(
+        reach = NO_REACH if seams is None else seams.reaches.get(rule, NO_REACH)
+        count = chain.too_long(
             [(start, end) for start, end, flags in own if not flags & DROPPED],
             [(start, end) for start, end, flags in own if flags & DROPPED],
+            reach.end or -1,
+            (reach.uncapped, reach.last_end) if reach.uncapped else None,
         )
+        if seams is not None and chain.end[0] > seams.end:
+            seams.uncapped[rule] = chain.end
+        return count
 
-    def _applies(self, rule: int, match: bytes, document: Document) -> bool:
+    def _applies(self, rule: int, match: bytes, document: Document, seams: Seams | None) -> bool:
         """Whether the rule applies to the document: to its path, and one of its keywords is there.
 
         `match`: of the rule, where keywords are looked for first.
         """
-        return self._filters.rule_applies_to_path(rule, document.path) and self._has_keyword(
-            rule, match, document
-        )
+        if not self._filters.rule_applies_to_path(rule, document.path):
+            return False
+        known = None if seams is None else seams.keywords.get(rule)
+        return self.has_keyword(rule, match, document) if known is None else known
 
-    def _has_keyword(self, rule: int, match: bytes, document: Document) -> bool:
+    def has_keyword(self, rule: int, match: bytes, document: Document) -> bool:
+        """Whether one of the rule's keywords is in the document, or in a match; or it has none."""
         if not self._rules[rule].keywords or self._filters.has_keyword(rule, match.lower()):
             return True
         if document.size <= _LOWERED_BYTES:

@@ -8,16 +8,19 @@ from vyre_dist.engine.batch import open_at_end
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.document import Document, DocumentError, bounds_of, window_of
 from vyre_dist.engine.finding_blocks import Findings
-from vyre_dist.engine.findings import FindingBuilder
+from vyre_dist.engine.findings import FindingBuilder, Seams
 from vyre_dist.engine.open_document import open_document
 from vyre_dist.engine.spool import bytes_of
-from vyre_dist.engine.stitch import newline_sums, stitch
+from vyre_dist.engine.stitch import Match, newline_sums, stitch
 from vyre_dist.engine.tasks import (
     DocumentNote,
     DocumentProblem,
     PartResult,
+    Reach,
     StitchTask,
+    Stretch,
     TaskResult,
+    searched_elsewhere,
 )
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.overrun import Overrun
@@ -50,7 +53,7 @@ class Joiner:
             with open_document(piece, self._evidence(task)) as document:
                 self._join(task, document, done)
                 document.verify()  # what was read last belongs to the same file, too
-                if (now := document.size_now()) > piece.size:
+                if done.documents and (now := document.size_now()) > piece.size:
                     grew = (
                         f"its first {piece.size} bytes were scanned, as many as it had when its "
                         f"turn came; now it has {now}"
@@ -59,7 +62,11 @@ class Joiner:
         except DocumentError as error:
             result.problems.append(DocumentProblem(piece.document, error.reason, error.detail))
         else:
-            result.findings = done.findings
+            result.findings, result.reaches, result.keywords = (
+                done.findings,
+                done.reaches,
+                done.keywords,
+            )
             result.add_metrics(done)
 
     def _evidence(self, task: StitchTask) -> list[Evidence]:
@@ -71,41 +78,57 @@ class Joiner:
 
     def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
         parts = sorted(task.parts, key=lambda part: part.start)
-        _check_gapless(parts, document)
-        by_rule: dict[int, list[list[tuple[int, int, int]]]] = {}
+        _check_gapless(parts, document, task.stretch is None)
+        rest = task.stretch or Stretch(elsewhere=searched_elsewhere(parts))
+        reaches = {reach.rule: reach for reach in rest.reaches}
+        by_rule: dict[int, list[list[Match]]] = {rule: [[] for _ in parts] for rule in reaches}
         spans: list[Span] = []
         marks: list[Span] = []
-        # a rule that nobody has searched has no keyword in the document
-        nowhere = frozenset(parts[0].unsearched).intersection(*[p.unsearched for p in parts])
         for i, part in enumerate(parts):
             found = decode_spans(bytes_of(part.spans)).get(0, [])
-            if missing := sorted(set(part.unsearched) - nowhere):
+            if missing := sorted(set(part.unsearched).intersection(rest.elsewhere)):
                 found += self._second_look(document, part, missing)
             for span in found:
                 start, rule, end, flags = span
                 if flags & DROPPED:
                     marks.append(span)
                     continue
-                chains = by_rule.setdefault(rule, [[] for _ in parts])
+                chains = by_rule.get(rule)
+                if chains is None:
+                    chains = by_rule[rule] = [[] for _ in parts]
                 chains[i].append((start, end, flags))
+        ends: dict[int, int] = {}
         for rule, chains in by_rule.items():
-            bounds = [(p.start, p.end, found) for p, found in zip(parts, chains, strict=True)]
+            bounds = [(p.start, p.end, own) for p, own in zip(parts, chains, strict=True)]
             searched: list[tuple[int, int]] = []
-            joined = stitch(document, self._matchers[rule], bounds, searched)
+            reach = reaches[rule].end if rule in reaches else 0
+            joined = stitch(document, self._matchers[rule], bounds, searched, reach)
             if searched and self._matchers[rule].max_width is None:
                 # what a piece says of longer matches is said of its own chain
                 marks += [Span(start, rule, end, DROPPED) for start, end in searched]
             spans += [Span._make((start, rule, end, flags)) for start, end, flags in joined]
+            ends[rule] = joined[-1][1] if joined else reach
         # where longer matches are looked for, those count that were ruled out, too
         marked = {mark.rule for mark in marks}
+        marked.update([rule for rule, reach in reaches.items() if reach.uncapped])
         spans = [span for span in spans if span.flags != REJECTED or span.rule in marked] + marks
         spans.sort()
-        result.documents += 1
+        stop = parts[-1].end
+        known = dict.fromkeys(rest.keywords, True) | dict.fromkeys(rest.keyless, False)
+        seams = Seams(stop, reaches, known)
+        sums = newline_sums(parts, document, rest)
         rows = self._builder.build(
-            task.piece.document, document, spans, newline_sums(parts, document), counted=result
+            task.piece.document, document, spans, sums, seams=seams, counted=result
         )
         # so many may match the same, or not, that the driver counts them
         result.findings.add(document.path, rows, numbered=False)
+        result.keywords = tuple(
+            [rule for rule in rest.asked if self._builder.has_keyword(rule, b"", document)]
+        )
+        if stop == document.size:
+            result.documents += 1
+        else:
+            result.reaches = _reaches(stop, ends, seams.uncapped)
 
     def _second_look(self, document: Document, part: PartResult, rules: list[int]) -> list[Span]:
         """The matches in a part of `rules` whose keywords are elsewhere in the document."""
@@ -124,11 +147,23 @@ class Joiner:
         ]
 
 
-def _check_gapless(parts: Sequence[PartResult], document: Document) -> None:
-    at = 0
+def _reaches(
+    stop: int, ends: Mapping[int, int], uncapped: Mapping[int, tuple[int, int]]
+) -> tuple[Reach, ...]:
+    """`ends`: of each rule's last match; those before `stop` say nothing."""
+    reaching = {rule: end for rule, end in ends.items() if end >= stop}
+    reaches = []
+    for rule in sorted({*reaching, *uncapped}):
+        at, last_end = uncapped.get(rule, (0, 0))
+        reaches.append(Reach(rule, reaching.get(rule, 0), at, max(last_end, 0)))
+    return tuple(reaches)
+
+
+def _check_gapless(parts: Sequence[PartResult], document: Document, whole: bool) -> None:
+    at = 0 if whole else parts[0].start
     for part in parts:
         if part.start != at:
             raise AssertionError(f"{document.path}: parts leave [{at}, {part.start}) out")
         at = part.end
-    if at != document.size:
+    if whole and at != document.size:
         raise AssertionError(f"{document.path}: parts end at {at}, the document at {document.size}")

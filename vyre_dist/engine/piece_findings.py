@@ -26,12 +26,14 @@ from vyre_dist.rules.finder import Groups
 class PieceFindings(NamedTuple):
     """`blocks`: rows that count from the window's first byte. `spans` are those of the piece in the
     order in which they came, with the flag REJECTED where it holds for the whole document.
-    `newlines`: in the piece, see PartResult.
+    `newlines`, `keywords`, `keyless`: see PartResult.
     """
 
     blocks: list[RowBlock]
     spans: list[Span]
     newlines: tuple[int, ...]
+    keywords: frozenset[int] = frozenset()
+    keyless: frozenset[int] = frozenset()
 
 
 def findings_of_piece(
@@ -86,4 +88,6 @@ def findings_of_piece(
             for span in spans
         ],
         sums.counts() if blocks else known or (),
+        frozenset(has_keyword),
+        frozenset([span.rule for span in spans if span.rule not in has_keyword]),
     )

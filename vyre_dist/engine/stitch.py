@@ -13,8 +13,11 @@ from collections.abc import Sequence
 
 from vyre_dist.engine.document import Document, window_of
 from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums
-from vyre_dist.engine.tasks import PartResult
+from vyre_dist.engine.tasks import PartResult, Stretch
 from vyre_dist.extract import DROPPED, RuleMatcher
+
+_CHUNK = 1 << 20
+ALL = Stretch()
 
 Match = tuple[int, int, int]
 """(start, end, flags) in document coordinates; none is flagged DROPPED."""
@@ -25,15 +28,17 @@ def stitch(
     matcher: RuleMatcher,
     parts: Sequence[tuple[int, int, Sequence[Match]]],
     searched: list[tuple[int, int]] | None = None,
+    reach: int = 0,
 ) -> list[Match]:
-    """The rule's matches in the whole of `document`.
+    """The rule's matches in `document`, as far as `parts` go.
 
-    `parts`: (start, end, matches that start in [start, end)) of all pieces in order, without gaps.
+    `parts`: (start, end, matches that start in [start, end)) of pieces in order, without gaps.
     Reads the document only where a match crosses into the next piece and hits one found there.
-    `searched`: is given [from, to) of where that was so.
+    `searched`: is given [from, to) of where that was so. `reach`: where the last match before the
+    parts has ended, 0 if they are the first ones.
     """
     chain: list[Match] = []
-    pos, last_end = 0, -1
+    pos, last_end = (reach, reach) if reach else (0, -1)
     for start, end, found in parts:
         i = 0
         if pos > start or last_end == start:
@@ -82,19 +87,35 @@ def _catch_up(
     return len(found)
 
 
-def newline_sums(parts: Sequence[PartResult], document: Document) -> NewlineSums:
-    """Those of a document, from its parts; what nobody has counted is read when it is needed."""
+def newline_sums(
+    parts: Sequence[PartResult], document: Document, before: Stretch = ALL
+) -> NewlineSums:
+    """Those of the document, from its parts; what nobody has counted is read when it is needed.
+
+    `before`: what is known of what comes before the parts.
+    """
     starts: list[int] = []
     known: list[int] = []
+    if parts[0].start:
+        starts.append(0)
+        known.append(-1 if before.uncounted else before.newlines)
     for part in parts:
         blocks = range(part.start, part.end, NEWLINE_BLOCK)
         starts += blocks
         known += part.newlines or [-1] * len(blocks)
-    ends = [*starts[1:], document.size]
+    ends = [*starts[1:], parts[-1].end]
 
     def count(number: int) -> int:
         if known[number] >= 0:
             return known[number]
-        return document.read(starts[number], ends[number]).count(b"\n")
+        if starts[number] < parts[0].start:
+            return before.newlines + sum([read(*each) for each in before.uncounted])
+        return read(starts[number], ends[number])
+
+    def read(start: int, end: int) -> int:
+        return sum(
+            document.read(at, min(at + _CHUNK, end)).count(b"\n")
+            for at in range(start, end, _CHUNK)
+        )
 
     return NewlineSums(starts, count)

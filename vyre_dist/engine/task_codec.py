@@ -22,9 +22,11 @@ from vyre_dist.engine.tasks import (
     LargeDocument,
     PartResult,
     Piece,
+    Reach,
     ScanTask,
     Stamp,
     StitchTask,
+    Stretch,
     Task,
     TaskResult,
     TrialSums,
@@ -47,7 +49,7 @@ def encode_task(task: Task) -> bytes:
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
     # `kept` is for the driver
     parts = [_wire_part(part, b"") for part in task.parts]
-    return _pack([SCHEMA, "stitch", task.piece, parts])
+    return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch]])
 
 
 def decode_task(data: bytes) -> Task:
@@ -59,7 +61,12 @@ def decode_task(data: bytes) -> Task:
             pieces = tuple([_item(item) for item in _array(first)])
             return ScanTask(pieces, None if second is None else _number(second))
         if kind == "stitch":
-            return StitchTask(_piece(first), tuple([_part(p) for p in _array(second)]))
+            parts, stretch = _fields(second, 2)
+            return StitchTask(
+                _piece(first),
+                tuple([_part(p) for p in _array(parts)]),
+                None if stretch is None else _stretch(stretch),
+            )
         raise ValueError(f"a task of kind {kind!r:.60}")
     except ValueError as error:
         raise WireError("task", str(error)) from error
@@ -70,7 +77,7 @@ def encode_result(result: TaskResult) -> bytes:
     r = result
     parts = [_wire_part(part, bytes_of(part.kept)) for part in r.parts]
     blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
-    sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned)
+    sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
     return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums])
 
 
@@ -79,7 +86,7 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
     body = _unpack("result", data)
     try:
         _, blocks, parts, problems, notes, skipped, large, sums = _fields(body, 8)
-        metrics, undone, seconds, trials, scanned = _fields(sums, 5)
+        metrics, undone, seconds, trials, scanned, reaches, keywords = _fields(sums, 7)
         if not isinstance(seconds, float) or not isinstance(scanned, dict):
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
         result = TaskResult(
@@ -93,6 +100,8 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
             seconds=seconds,
             trials=TrialSums(*_numbers(trials, 4)),
             scanned={_text(name): _number(size) for name, size in scanned.items()},
+            reaches=_reaches(reaches),
+            keywords=_numbers(keywords),
         )
         for name, value in zip(METRIC_NAMES, _numbers(metrics), strict=True):
             setattr(result, name, value)
@@ -159,7 +168,8 @@ def _piece(value: object) -> Piece:
 
 def _wire_part(p: PartResult, kept: bytes) -> Wire:
     spans = bytes_of(p.spans)
-    return p.document, p.start, p.end, p.newlines, spans, p.digest, kept, p.unsearched
+    ends = (p.unsearched, p.reaches, p.keywords, p.keyless)
+    return p.document, p.start, p.end, p.newlines, spans, p.digest, kept, ends
 
 
 def _block(value: object) -> FindingBlock:
@@ -169,7 +179,8 @@ def _block(value: object) -> FindingBlock:
 
 
 def _part(value: object) -> PartResult:
-    document, start, end, newlines, spans, digest, kept, unsearched = _fields(value, 8)
+    document, start, end, newlines, spans, digest, kept, ends = _fields(value, 8)
+    unsearched, reaches, keywords, keyless = _fields(ends, 4)
     return PartResult(
         _number(document),
         _number(start),
@@ -179,7 +190,24 @@ def _part(value: object) -> PartResult:
         _bytes(digest),
         _bytes(kept),
         _numbers(unsearched),
+        _pairs(reaches),
+        _numbers(keywords),
+        _numbers(keyless),
     )
+
+
+def _stretch(value: object) -> Stretch:
+    newlines, uncounted, reaches, *rules = _fields(value, 7)
+    return Stretch(_number(newlines), _pairs(uncounted), _reaches(reaches), *map(_numbers, rules))
+
+
+def _reaches(value: object) -> tuple[Reach, ...]:
+    return tuple([Reach(*_numbers(each, 4)) for each in _array(value)])
+
+
+def _pairs(value: object) -> tuple[tuple[int, int], ...]:
+    pairs = [_numbers(each, 2) for each in _array(value)]
+    return tuple([(first, second) for first, second in pairs])
 
 
 def _large(value: object) -> LargeDocument:

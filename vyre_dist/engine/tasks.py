@@ -86,7 +86,9 @@ class PartResult:
     `digest`: of all the bytes that were read for the piece (content.py). `kept`: the piece's own
     findings, for a document that can't be joined (salvage.py); they do not travel back to a worker.
     `unsearched`: rules that were not searched, as none of their keywords is in the piece or begins
-    in it.
+    in it. `reaches`: (rule, end) of the last matches, of those that go to the piece's end or
+    farther. `keywords`: rules with matches and, as is known, a keyword in the piece; `keyless`: the
+    others with matches.
 
     `spans` and `kept` are bytes because the driver holds those of all pieces until the last one is
     done, and looks into `kept` only where joining failed.
@@ -100,6 +102,9 @@ class PartResult:
     digest: bytes = b""
     kept: Kept = b""
     unsearched: tuple[int, ...] = ()
+    reaches: tuple[tuple[int, int], ...] = ()
+    keywords: tuple[int, ...] = ()
+    keyless: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +118,60 @@ class ScanTask:
     threshold_pct: int | None = None
 
 
+class Reach(NamedTuple):
+    """How far a rule's matches reach where a stretch of a document ends.
+
+    `end`: of the last one that goes there or beyond, 0 if none does. `uncapped`: where the chain of
+    matches without the rule's cap is (too_long.py), 0 if it has not gone beyond; `last_end`: where
+    its last match has ended.
+    """
+
+    rule: int
+    end: int = 0
+    uncapped: int = 0
+    last_end: int = 0
+
+
+class Stretch(NamedTuple):
+    """What the rest of a document says where some of its parts are joined by themselves.
+
+    `newlines`: before the stretch, as far as they have been counted, and `uncounted`: [start, end)
+    of what has not. `reaches`: of the matches before it. `elsewhere`: rules that were not searched
+    in all parts, but in some. `keywords`: rules that have one in the document; `keyless`: rules
+    that have none. `asked`: rules of which the task is to tell that.
+    """
+
+    newlines: int = 0
+    uncounted: tuple[tuple[int, int], ...] = ()
+    reaches: tuple[Reach, ...] = ()
+    elsewhere: tuple[int, ...] = ()
+    keywords: tuple[int, ...] = ()
+    keyless: tuple[int, ...] = ()
+    asked: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class StitchTask:
-    """Join the parts of one split document (`piece`: all of it) into its findings."""
+    """Join parts of one split document (`piece`: all of it) into its findings.
+
+    `stretch`: None where these are all of its parts.
+    """
 
     piece: Piece
     parts: tuple[PartResult, ...]
+    stretch: Stretch | None = None
 
 
 Task: TypeAlias = ScanTask | StitchTask
+
+
+def searched_elsewhere(parts: Sequence[PartResult]) -> tuple[int, ...]:
+    """The rules that were searched in some of a document's parts, and not in all.
+
+    One that nobody has searched has no keyword in the document.
+    """
+    nowhere = frozenset(parts[0].unsearched).intersection(*[p.unsearched for p in parts])
+    return tuple(sorted({rule for part in parts for rule in part.unsearched} - nowhere))
 
 
 def count(pieces: Iterable[Item]) -> int:
@@ -200,7 +250,8 @@ class TaskResult(Metrics):
     Every document of the task is in exactly one of: finished, `parts`, `problems`, `skipped`,
     `large`, or among the `undone`. `skipped`: those that a global allowlist's path rules out.
     `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
-    `scanned`: bytes by the backend that scanned them.
+    `scanned`: bytes by the backend that scanned them. `reaches`, `keywords`: of a stretch that was
+    joined: at its end; those of the asked rules that have a keyword in the document.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -213,3 +264,5 @@ class TaskResult(Metrics):
     seconds: float = 0.0
     trials: TrialSums = NO_TRIALS
     scanned: dict[str, int] = field(default_factory=dict)
+    reaches: tuple[Reach, ...] = ()
+    keywords: tuple[int, ...] = ()

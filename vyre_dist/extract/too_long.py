@@ -37,17 +37,32 @@ class UncappedChain:
         self._size = size
         self._cut = overrun_of(matcher).cut
         self._automaton = matcher.automaton
+        self.end = (0, -1)
+        """Where the latest search has come to, and where its last match has ended."""
         if self._automaton is not None:
             self._automaton.forget()
 
-    def too_long(self, found: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]]) -> int:
-        """How many matches exceed the cap. `found`: those that fit; both arguments in order."""
+    def too_long(
+        self,
+        found: Sequence[tuple[int, int]],
+        marks: Sequence[tuple[int, int]],
+        reach: int = -1,
+        begun: tuple[int, int] | None = None,
+    ) -> int:
+        """How many matches exceed the cap. `found`: those that fit; both arguments in order.
+
+        They may be those of a stretch of the document. `reach`: where the last match before it has
+        ended. `begun`: the `end` of the search there, where it has gone beyond.
+        """
         starts = [start for start, _ in found]
         count, pos, last_end = 0, 0, -1
+        if begun is not None:
+            pos, last_end = begun
+            marks = [(pos - 1, pos), *marks]
         for low, high in marks:
             if pos <= low:
                 before = bisect_left(starts, low)
-                last_end = found[before - 1][1] if before else -1
+                last_end = found[before - 1][1] if before else reach
                 pos = max(low, last_end)
             while True:
                 inside = bisect_left(starts, pos)
@@ -64,6 +79,7 @@ class UncappedChain:
                     continue
                 count += is_long
                 pos = last_end = end
+        self.end = (pos, last_end)
         return count
 
     def _next(self, pos: int, stop: int) -> tuple[int, bool] | None:
