@@ -1,4 +1,4 @@
-"""What a task's result holds at most: a worker that has found much hands the rest of a task back."""
+"""What a task's result holds at most: a worker that has found much hands the rest back."""
 
 from __future__ import annotations
 
