@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vyre_dist.secret_key import SecretKey
 
 _HEX = 2 * DIGEST_BYTES
-_COUNTED_ROWS = 1 << 19
+_COUNTED_ROWS = 1 << 18
 """Of a split document, so many findings are counted at once: each time costs a look at all that
 were counted before.
 """
