@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from vyre_dist.errors import UsageError
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from vyre_dist.kernels.scan_backend import ScanBackend
     from vyre_dist.program import ArtifactCache, CompiledPack
     from vyre_dist.rules.byte_filters import ByteFilter
+
+
+ByteFilters: TypeAlias = Callable[[], "Sequence[ByteFilter]"]
+"""Gives the byte filters, by the pack's rule number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,22 @@ class BackendOptions:
     faster.
     """
 
-    byte_filters: Callable[[], Sequence[ByteFilter]] | None = None
+    byte_filters: ByteFilters | None = None
     gpu: str = ""
 
 
-def cpu_backend_class() -> Callable[[CompiledPack, ArtifactCache], ScanBackend]:
+class CpuBackendClass(Protocol):
+    """A class that is the cpu backend."""
+
+    def __call__(
+        self,
+        compiled: CompiledPack,
+        cache: ArtifactCache,
+        byte_filters: ByteFilters | None = None,
+    ) -> ScanBackend: ...
+
+
+def cpu_backend_class() -> CpuBackendClass:
     """The class that is the cpu backend here."""
     if has_hyperscan():
         from vyre_dist.kernels.cpu import CpuBackend
@@ -43,10 +58,7 @@ def cpu_backend_class() -> Callable[[CompiledPack, ArtifactCache], ScanBackend]:
 
 
 def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
-    del (
-        options
-    )  # to find out where a match is costs it the time, so that it has nothing of byte_filters
-    return cpu_backend_class()(compiled, cache)
+    return cpu_backend_class()(compiled, cache, options.byte_filters)
 
 
 def _open_reference(

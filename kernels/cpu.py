@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hyperscan
 
@@ -21,6 +21,9 @@ from vyre_dist.kernels.hyperscan_rows import HyperscanRows
 from vyre_dist.kernels.overruns import load_overruns
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
+
+if TYPE_CHECKING:
+    from vyre_dist.rules.byte_filters import ByteFilter
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call
 # back into Python for each end (some 0.2 µs) would cost more than it saves, and a big document's
@@ -89,8 +92,14 @@ def most_ends(size: int) -> int:
 class CpuBackend(HostBackend):
     """One pack on one core. Not thread-safe: Hyperscan's scratch space is for one scan."""
 
-    def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
-        super().__init__(compiled)
+    def __init__(
+        self,
+        compiled: CompiledPack,
+        cache: ArtifactCache,
+        byte_filters: Callable[[], Sequence[ByteFilter]] | None = None,
+    ) -> None:
+        """`byte_filters`: see BackendOptions."""
+        super().__init__(compiled, byte_filters)
         self._cache = cache
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)
@@ -221,14 +230,14 @@ class CpuBackend(HostBackend):
         spans: list[Span],
         groups: dict[int, dict[int, Groups]],
         stretches: Sequence[tuple[int, int]] = (),
-    ) -> None:
+    ) -> bool:
         """See HostBackend. After a while, Hyperscan is asked for a rule's ends."""
-        if ends is None:
+        if ends is None and rule not in self.dense:
             searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
             ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
         # none of the rule's matches goes on behind a block, or there would be no ends
         stretches = stretches_of(len(window.data), self._overlap) if ends is not None else ()
-        super()._confirm(window, rule, ends, spans, groups, stretches)
+        return super()._confirm(window, rule, ends, spans, groups, stretches)
 
     def _match_ends(self, rule: int, data: bytes | memoryview) -> list[int] | None:
         """The offsets where matches of `rule` end in `data`, ascending; None: not known."""

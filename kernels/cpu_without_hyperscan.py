@@ -6,7 +6,8 @@ rule is to be searched for in all of the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from vyre_dist.extract import Window
 from vyre_dist.extract.row_arena import RowArena
@@ -16,6 +17,9 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import compile_pattern
 
+if TYPE_CHECKING:
+    from vyre_dist.rules.byte_filters import ByteFilter
+
 # An arena of rows in which a literal was seen is cut into so many parts. Few rows are looked at one
 # by one.
 _PARTS = 16
@@ -24,9 +28,15 @@ _PARTS = 16
 class Re2CpuBackend(HostBackend):
     """One pack on one core. Not thread-safe."""
 
-    def __init__(self, compiled: CompiledPack, cache: ArtifactCache) -> None:
+    def __init__(
+        self,
+        compiled: CompiledPack,
+        cache: ArtifactCache,
+        byte_filters: Callable[[], Sequence[ByteFilter]] | None = None,
+    ) -> None:
+        """`byte_filters`: see BackendOptions."""
         del cache  # literals are worked out in less time than they are read
-        super().__init__(compiled)
+        super().__init__(compiled, byte_filters)
         self._candidates = Re2Candidates(compiled.rules)
         self._rules = {rule.index: rule for rule in compiled.rules}
         self._keyword_finders = {

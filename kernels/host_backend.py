@@ -6,9 +6,11 @@ How candidates are found is theirs: Hyperscan's (cpu.py) or google-re2's own
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span, Window
@@ -22,6 +24,14 @@ from vyre_dist.kernels.scan_backend import (
 )
 from vyre_dist.program import CompiledPack
 from vyre_dist.rules.finder import Groups
+
+if TYPE_CHECKING:
+    from vyre_dist.extract.line_shapes import LineShapes, ShapedMatches
+    from vyre_dist.rules.byte_filters import ByteFilter
+
+
+# from so many matches of a rule on, it is worth a look whether a window's lines are alike
+_MANY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,20 @@ class HostBackend(ABC):
     dispatch_bytes = most_bytes = 2 << 20
     dispatch_windows = 256
 
-    def __init__(self, compiled: CompiledPack) -> None:
+    def __init__(
+        self,
+        compiled: CompiledPack,
+        byte_filters: Callable[[], Sequence[ByteFilter]] | None = None,
+    ) -> None:
+        """`byte_filters`: see BackendOptions."""
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
         self.programs = ScanPrograms.of(compiled)
         self._unsearched: dict[int, frozenset[int]] = {}
+        self._byte_filters = byte_filters
+        self._line_shapes: dict[int, LineShapes] = {}
+        self.dense: set[int] = set()
+        """Rules of which the last window that they may match in had many matches."""
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend."""
@@ -98,21 +117,23 @@ class HostBackend(ABC):
         """
         spans: dict[int, list[Span]] = {}
         groups: dict[int, dict[int, dict[int, Groups]]] = {}
-        attempted = 0
+        attempted = committed = 0
         for w, rules in candidates:
             attempted += 1
+            any_match = False
             window = windows[w]
             own: list[Span] = []
             seen: dict[int, dict[int, Groups]] = {}
             for rule, ends in rules.items():
-                self._confirm(window, rule, ends, own, seen)
+                any_match |= self._confirm(window, rule, ends, own, seen)
+            committed += any_match
             if own:
                 spans[w] = own
             if seen:
                 groups[w] = seen
         report = None
         if counted:
-            report = SpeculationReport.from_counts(len(spans), attempted - len(spans))
+            report = SpeculationReport.from_counts(committed, attempted - committed)
         return DispatchOutcome(self.name, spans, groups, report, unsearched=unsearched)
 
     @abstractmethod
@@ -137,19 +158,51 @@ class HostBackend(ABC):
         spans: list[Span],
         groups: dict[int, dict[int, Groups]],
         stretches: Sequence[tuple[int, int]] = (),
-    ) -> None:
+    ) -> bool:
         """Append the rule's matches in `window` to `spans`, and their known groups to `groups`.
 
         `ends`: of the rule's matches, where they are known; `stretches`: see matches_at_ends.
+        Returns whether there are matches; in whole documents some that byte filters drop may be
+        left out.
         """
         matcher = self.matchers[rule]
-        if ends is None:
-            found: Iterable[tuple[int, int, int]] = matcher.iter_matches(window)
-        else:
-            seen: dict[int, Groups] = {}
+        seen: dict[int, Groups] = {}
+        many = rule in self.dense if ends is None else len(ends) >= _MANY
+        shaped = self._by_shapes(window, rule) if many else None
+        found: Iterable[tuple[int, int, int]]
+        if shaped is not None:
+            found, seen = shaped.found, shaped.groups
+        elif ends is not None:
             found = matcher.matches_at_ends(window, ends, seen, stretches)
-            if seen:
-                groups[rule] = seen
+        elif many:
+            found = matcher.iter_matches(window)
+        else:
+            chain = matcher.iter_matches(window)
+            found = list(itertools.islice(chain, _MANY))
+            if len(found) == _MANY:
+                shaped = self._by_shapes(window, rule)
+                found = itertools.chain(found, chain)
+                if shaped is not None:
+                    found, seen = shaped.found, shaped.groups
+        if seen:
+            groups[rule] = seen
+        before = len(spans)
         # the cheapest way to make many: a call of Span takes twice as long
         made = Span._make
         spans += [made((start, rule, end, flags)) for start, end, flags in found]
+        if shaped is not None or len(spans) - before >= _MANY:
+            self.dense.add(rule)
+        else:
+            self.dense.discard(rule)
+        return len(spans) > before or (shaped is not None and shaped.any)
+
+    def _by_shapes(self, window: Window, rule: int) -> ShapedMatches | None:
+        """The rule's matches in a window whose lines are alike; None for another."""
+        shapes = self._line_shapes.get(rule)
+        if shapes is None:
+            from vyre_dist.extract.line_shapes import LineShapes
+
+            shapes = self._line_shapes[rule] = LineShapes(self.matchers[rule])
+            if self._byte_filters is not None:
+                shapes.byte_filter = self._byte_filters()[rule]
+        return shapes.search(window)

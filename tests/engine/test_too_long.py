@@ -195,9 +195,15 @@ def test_the_automaton_is_google_re2(
 
 
 @settings(max_examples=300)
-@given(pattern=patterns(), data=haystacks(), cap=st.integers(1, 12), step=st.integers(1, 9))
+@given(
+    pattern=patterns(),
+    data=haystacks(),
+    cap=st.integers(1, 12),
+    step=st.integers(1, 9),
+    behind=st.integers(1, 9),
+)
 def test_step_by_step_gives_the_same_matches(
-    pattern: str, data: bytes, cap: int, step: int
+    pattern: str, data: bytes, cap: int, step: int, behind: int
 ) -> None:
     """The way that is taken where google-re2 would look for a missing tail again and again gives
     google-re2's matches, whether the bytes nearby tell where they end or the automaton has to.
@@ -208,6 +214,7 @@ def test_step_by_step_gives_the_same_matches(
     assert matcher.automaton is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vyre_dist.extract.stepwise._FIRST_STEP", step)
+        patch.setattr("vyre_dist.extract.stepwise._BEHIND", behind)
         patch.setattr("vyre_dist.extract.stepwise._LOOKS", (2, 5))
         rows = list(step_by_step(matcher, matcher.automaton, whole(data), 0, -1, len(data), None))
         patch.setattr("vyre_dist.extract.stepwise._LOOKS", ())

@@ -160,7 +160,7 @@ def test_a_row_whose_rule_is_loose_costs_the_others_nothing() -> None:
 
     def counting(window, *more):  # type: ignore[no-untyped-def]
         looked_at.append(window.data)
-        confirm(window, *more)
+        return confirm(window, *more)
 
     backend._confirm = counting  # type: ignore[method-assign]
     rows = [b"nothing here"] * 10000 + [b"key=5"] + [b"nothing"] * 10000

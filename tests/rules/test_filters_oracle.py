@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
 from vyre_dist.rules.content_filters import JudgedLine
+from vyre_dist.rules.entropies import entropies
 from vyre_dist.rules.filters import Matched
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import Renderings
@@ -263,3 +264,19 @@ def test_what_is_remembered_of_patterns_changes_nothing() -> None:
     assert filters.allowed(0, "f.c", b"abb", b"abb", bytes)
     assert not filters.allowed(0, "f.c", b"acb", b"acb", bytes)
     assert filters.path_decision("f.lock").skipped
+
+
+@given(
+    st.lists(st.binary(max_size=300) | st.text("ab", max_size=200).map(str.encode), max_size=30),
+    st.integers(1, 3000),
+)
+def test_entropies_of_many_are_those_of_each(secrets: list[bytes], block: int) -> None:
+    """To the last bit, and near what the definition gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vyre_dist.rules.entropies._MANY", 1)
+        patch.setattr("vyre_dist.rules.entropies._BLOCK", block)
+        together = entropies(secrets)
+    assert together == [entropy(secret) for secret in secrets]
+    for secret, bits in zip(secrets, together, strict=True):
+        shares = [count / len(secret) for count in Counter(secret).values()]
+        assert math.isclose(bits, -sum(share * math.log2(share) for share in shares), abs_tol=1e-9)

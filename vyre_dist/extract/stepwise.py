@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # bytes of the first and the longest step of a search for the next match
 _FIRST_STEP = 64
 _LAST_STEP = 64 << 10
+# so many bytes behind a step may show where a match ends that starts in it
+_BEHIND = 256
 
 # so many bytes behind a match's start are tried, before Python's automaton is asked where it ends
 _LOOKS = (1 << 10, 8 << 10)
@@ -54,7 +56,7 @@ def step_by_step(
                 if pos > last_start:
                     return
         base, upto = max(0, pos - 1), min(pos + step, last_start + 1)
-        near = read(base, min(size, upto + _FIRST_STEP))
+        near = read(base, min(size, upto + _BEHIND))
         start, settled, goes_on = pos, False, False
         end: int | None = None
         if cut is not None:

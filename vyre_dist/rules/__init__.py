@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vyre_dist.rules.check import RuleReport, check_pack
     from vyre_dist.rules.diagnostics import Diagnostic, PackError
-    from vyre_dist.rules.filters import CompiledFilters, entropy, pick_secret
+    from vyre_dist.rules.entropies import entropy
+    from vyre_dist.rules.filters import CompiledFilters, pick_secret
     from vyre_dist.rules.left_out import LeftOut
     from vyre_dist.rules.loading import PackNotFoundError, builtin_names
     from vyre_dist.rules.model import Allowlist, Origin, PackData, Rule
@@ -49,7 +50,7 @@ _HOMES = {
     "RuleReport": "vyre_dist.rules.check",
     "builtin_names": "vyre_dist.rules.loading",
     "check_pack": "vyre_dist.rules.check",
-    "entropy": "vyre_dist.rules.filters",
+    "entropy": "vyre_dist.rules.entropies",
     "pick_secret": "vyre_dist.rules.filters",
 }
 

@@ -16,19 +16,15 @@ has one, except the first, so that `^` fails there).
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from vyre_dist.rules.content_filters import ContentFilter, Line, content_filters
+from vyre_dist.rules.entropies import LONG, entropies, entropy
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import Allowlist, Rule
 from vyre_dist.rules.path_filters import PathDecision, PathFilters, allowlists_of
 from vyre_dist.rules.search import Renderings
-
-# so many sizes of secrets have their terms remembered
-_TABLED_SIZES = 1024
 
 Verdict: TypeAlias = tuple[bytes, float] | None
 """The secret of a match that is reported, and its entropy; None for a match that is dropped."""
@@ -51,30 +47,6 @@ class Matched(NamedTuple):
     end: int
     match: bytes
     groups: Groups
-
-
-def entropy(secret: bytes) -> float:
-    """Shannon's entropy in bits per byte, 0 to 8; 0 for nothing."""
-    terms = _terms(len(secret))
-    return -math.fsum(map(terms.__getitem__, map(secret.count, set(secret)))) + 0.0
-
-
-class _Terms(dict[int, float]):
-    """The terms of a secret's entropy by the count of a byte. `size`: the secret's."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def __missing__(self, count: int) -> float:
-        # count/size is exact where it can be: eight different letters have 3.0 bits, not nearly so
-        share = count / self._size
-        term = self[count] = share * math.log2(share)
-        return term
-
-
-# thousands of secrets of a few lengths are asked for
-_terms = functools.lru_cache(_TABLED_SIZES)(_Terms)
 
 
 def pick_secret(rule: Rule, match: bytes, groups: Sequence[bytes | None]) -> bytes:
@@ -192,18 +164,21 @@ class CompiledFilters:
         only where an allowlist asks.
         """
         rules, dull = self.rules, self._is_dull
-        verdicts: list[Verdict] = []
-        by_rule: dict[int, list[int]] = {}
+        verdicts: list[Verdict] = [None] * len(matches)
+        likely: list[tuple[int, bytes]] = []
         for number, (_, index, _, match, groups) in enumerate(matches):
-            rule = rules[index]
-            secret = pick_secret(rule, match, groups)
-            verdict: Verdict = None
-            if not dull(index, secret):
-                bits = entropy(secret)
-                if not rule.entropy or bits > rule.entropy:
-                    verdict = secret, bits
-                    by_rule.setdefault(index, []).append(number)
-            verdicts.append(verdict)
+            secret = pick_secret(rules[index], match, groups)
+            # of a long secret the entropy is known as soon as that
+            if len(secret) >= LONG or not dull(index, secret):
+                likely.append((number, secret))
+        by_rule: dict[int, list[int]] = {}
+        bits_of = entropies([secret for _, secret in likely])
+        for (number, secret), bits in zip(likely, bits_of, strict=True):
+            index = matches[number].rule
+            least = rules[index].entropy
+            if not least or bits > least:
+                verdicts[number] = secret, bits
+                by_rule.setdefault(index, []).append(number)
         decision = self.paths.decision(path)
         asked: list[int] = []
         for index, numbers in by_rule.items():

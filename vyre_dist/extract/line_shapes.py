@@ -1,0 +1,278 @@
+"""LineShapes: the matches in text of many lines that are alike, found once for each shape of line.
+
+Tables, logs and settings repeat their lines, but for some digits. An expression does not tell most
+digits apart, so to it thousands of such lines are one. Where a line settles its own matches,
+whatever stands in the lines around it, they are found once, and moved to where each of them is.
+
+A line does so if google-re2 says that nothing which begins in it goes on behind it: if the pattern
+with the text's end allowed in place of each of its parts (overrun.py) finds no match that ends
+where the next line's first byte does. Then the chain of matches that comes to the line's beginning
+comes to its end, too. The other lines are searched one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vyre_dist import regex as rx
+from vyre_dist.extract.matcher import RuleMatcher
+from vyre_dist.extract.overrun import overrun_of
+from vyre_dist.extract.spans import DROPPED
+from vyre_dist.extract.window import Window
+from vyre_dist.regex.alike import representatives
+from vyre_dist.rules.byte_filters import NO_BYTE_FILTER, ByteFilter
+from vyre_dist.rules.finder import Finder, Groups, Offsets
+
+# a window's first bytes tell whether it is worth a try: so many lines, so few different ones
+_SAMPLE = 64 << 10
+_LEAST_LINES = 256
+_LINES_OF_A_SHAPE = 16
+# so many lines, and one of so many, may be searched one by one: each may read far
+_FEW_OTHERS = 16
+_LINES_TO_OTHERS = 512
+# shapes that are remembered, and windows that are passed over where nothing came of many
+_MOST_SHAPES = 1 << 14
+_MOST_SKIPPED = 64
+# secrets are looked at so many bytes at a time; for a few it is not worth it
+_BLOCK = 1 << 20
+_FEW_SECRETS = 32
+
+
+class ShapedMatches(NamedTuple):
+    """`found`: matches (start, end, flags) in order. `groups`: by start, of most of them. `any`:
+    whether there are matches, be they all left out.
+    """
+
+    found: list[tuple[int, int, int]]
+    groups: dict[int, Groups]
+    any: bool
+
+
+class _Match(NamedTuple):
+    """A match in a line of one shape, from the line's start. `groups`: (-1, -1) for no part.
+    `secret`: where pick_secret takes it from.
+    """
+
+    start: int
+    end: int
+    groups: Offsets
+    secret: tuple[int, int]
+
+
+_Shape = tuple[_Match, ...] | None
+"""The matches in a line; None if it does not settle them."""
+
+
+@dataclass(slots=True)
+class LineShapes:
+    """The shapes of one rule's lines. `byte_filter`: of the rule; what it drops is left out of the
+    matches of whole documents.
+    """
+
+    matcher: RuleMatcher
+    byte_filter: ByteFilter = NO_BYTE_FILTER
+    _cut: Finder | None = field(init=False)
+    _table: bytes = field(init=False)
+    _shapes: dict[bytes, _Shape] = field(default_factory=dict)
+    _skipped: int = 0
+    _skips: int = 0
+
+    def __post_init__(self) -> None:
+        root = rx.parse(self.matcher.pattern.decode("latin-1")).root
+        self._cut = None if rx.nullable(root) else overrun_of(self.matcher).cut
+        self._table = representatives(root)
+
+    def search(self, window: Window) -> ShapedMatches | None:
+        """The rule's chain of matches in `window`; None if its lines are not alike."""
+        if self._cut is None:
+            return None
+        if self._skipped < self._skips:
+            self._skipped += 1
+            return None
+        data = window.data if isinstance(window.data, bytes) else bytes(window.data)
+        matches = self._search(window._replace(data=data), data)
+        self._skipped = 0
+        self._skips = 0 if matches is not None else min(2 * self._skips + 1, _MOST_SKIPPED)
+        return matches
+
+    def _search(self, window: Window, data: bytes) -> ShapedMatches | None:
+        if not _are_alike(data[:_SAMPLE].translate(self._table).split(b"\n")):
+            return None
+        text = data.translate(self._table)
+        lines = text.split(b"\n")
+        if not _are_alike(lines):
+            return None
+        numbers = {line: number for number, line in enumerate(dict.fromkeys(lines))}
+        shape = np.fromiter(map(numbers.__getitem__, lines), np.int64, len(lines))
+        sizes = np.fromiter(map(len, numbers), np.int64, len(numbers))
+        begins = np.zeros(len(lines) + 1, np.int64)
+        np.cumsum(sizes[shape] + 1, out=begins[1:])
+        # lines behind a line break, with a byte after them, and all of whose starts are owned
+        first = max(1, int(np.searchsorted(begins, window.lo)))
+        stop = int(np.searchsorted(begins, min(window.hi, len(data) - 1), "right")) - 1
+        if stop - first < _LEAST_LINES:
+            return None
+        # the byte behind a line is part of its shape
+        array = np.frombuffer(text, np.uint8)
+        keys = shape[first:stop] << 8 | array[begins[first + 1 : stop + 1]]
+        _, one_of_each, number = np.unique(keys, return_index=True, return_inverse=True)
+        shapes = [
+            self._shape(text, int(begins[line]), int(begins[line + 1]))
+            for line in (first + one_of_each).tolist()
+        ]
+        settled = np.array([own is not None for own in shapes])[number]
+        others = (first + np.flatnonzero(~settled)).tolist()
+        if len(others) > _FEW_OTHERS + len(lines) // _LINES_TO_OTHERS:
+            return None
+        alone, taken = self._one_by_one(window, begins, first, stop, others)
+        marked = any(flags & DROPPED for _, _, flags in alone)
+        drops = self.byte_filter if window.is_whole and not marked else NO_BYTE_FILTER
+        number[~settled | taken] = len(shapes)
+        shaped = self._moved(data, begins[first:stop], number, shapes, drops)
+        found = sorted(alone + shaped.found)
+        return ShapedMatches(found, shaped.groups, shaped.any or bool(alone))
+
+    def _shape(self, text: bytes, begin: int, end: int) -> _Shape:
+        """That of the line text[begin:end], its line break included; one byte follows."""
+        line = text[begin - 1 : end + 1]
+        if line not in self._shapes:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            self._shapes[line] = self._settle(line)
+        return self._shapes[line]
+
+    def _settle(self, line: bytes) -> _Shape:
+        """The shape of a line that lies between the byte before it and the byte behind it."""
+        cut, matcher, size = self._cut, self.matcher, len(line)
+        if cut is None or (size > matcher.cap and matcher.max_width is None):
+            return None
+        matches: list[_Match] = []
+        at = 1
+        while (found := cut.search(line, at, size)) is not None and found[0][0] < size - 1:
+            start, end = found[0]
+            if end == size or start == end:
+                return None
+            offsets = matcher.with_groups.match(line, start, end)
+            if offsets is None or offsets[0][1] != end:
+                return None
+            groups = [(low - 1, high - 1) if low >= 0 else (-1, -1) for low, high in offsets[1:]]
+            secret = _secret(self.byte_filter.secret_group, line, offsets)
+            matches.append(_Match(start - 1, end - 1, groups, (secret[0] - 1, secret[1] - 1)))
+            at = end
+        return tuple(matches)
+
+    def _one_by_one(
+        self,
+        window: Window,
+        begins: npt.NDArray[np.int64],
+        first: int,
+        stop: int,
+        others: Sequence[int],
+    ) -> tuple[list[tuple[int, int, int]], npt.NDArray[np.bool_]]:
+        """(matches before line `first`, in the `others` and from line `stop` on; which of the lines
+        [first, stop) such a match goes over).
+        """
+        found: list[tuple[int, int, int]] = []
+        taken = np.zeros(stop - first, bool)
+
+        def search(pos: int, line: int) -> tuple[int, int]:
+            """Search from `pos` until the chain comes to a line's beginning, `line`'s or later."""
+            while line <= stop and pos < (high := int(begins[line])):
+                for start, end, flags in self.matcher.iter_matches(
+                    window._replace(lo=pos, hi=high)
+                ):
+                    if start >= high:
+                        break
+                    found.append((start, end, flags))
+                    if not flags & DROPPED:
+                        pos = end
+                pos = max(pos, high)
+                line = int(np.searchsorted(begins, pos))
+            return pos, line
+
+        pos, line = search(window.lo, first)
+        taken[: line - first] = True
+        for other in others:
+            if other >= line:
+                pos, line = search(int(begins[other]), other + 1)
+                taken[other - first : line - first] = True
+        found += self.matcher.iter_matches(window, max(pos, int(begins[stop])))
+        return found, taken
+
+    def _moved(
+        self,
+        data: bytes,
+        begins: npt.NDArray[np.int64],
+        number: npt.NDArray[np.int64],
+        shapes: Sequence[_Shape],
+        drops: ByteFilter,
+    ) -> ShapedMatches:
+        """The shapes' matches where their lines are. `number`: of each line's shape, if it has
+        one of `shapes`. `drops`: which are left out.
+        """
+        found: list[tuple[int, int, int]] = []
+        groups: dict[int, Groups] = {}
+        order = np.argsort(number, kind="stable")
+        bounds = np.searchsorted(number[order], np.arange(len(shapes) + 1))
+        some = False
+        for own, low, high in zip(shapes, bounds[:-1], bounds[1:], strict=True):
+            if not own or low == high:
+                continue
+            some = True
+            at = begins[order[low:high]]
+            for match in own:
+                for start in at[_kept(data, at, match.secret, drops)].tolist():
+                    begin = start + match.start
+                    found.append((begin, start + match.end, 0))
+                    groups[begin] = tuple(
+                        [data[start + a : start + b] if b >= 0 else None for a, b in match.groups]
+                    )
+        return ShapedMatches(found, groups, some)
+
+
+def _are_alike(lines: Sequence[bytes]) -> bool:
+    return len(lines) >= _LEAST_LINES and len(set(lines)) * _LINES_OF_A_SHAPE <= len(lines)
+
+
+def _secret(secret_group: int, line: bytes, offsets: Offsets) -> tuple[int, int]:
+    """Where pick_secret takes the secret from."""
+    groups = offsets[1:]
+    if secret_group:
+        low, high = groups[secret_group - 1]
+        return (low, high) if low >= 0 else (1, 1)
+    for low, high in groups:
+        if low < high:
+            return low, high
+    low, high = offsets[0]
+    text = line[low:high]
+    low += len(text) - len(text.lstrip(b"\n"))
+    return low, low + len(text.strip(b"\n"))
+
+
+def _kept(
+    data: bytes, at: npt.NDArray[np.int64], secret: tuple[int, int], drops: ByteFilter
+) -> npt.NDArray[np.bool_]:
+    """Which of the lines that begin at `at` have a secret that is not dropped."""
+    low, high = secret
+    size = high - low
+    if size <= drops.too_few:
+        return np.zeros(len(at), bool)
+    kept = np.ones(len(at), bool)
+    if size <= 0 or drops == NO_BYTE_FILTER or len(at) < _FEW_SECRETS:
+        return kept  # whoever is given them judges them
+    bytes_at = np.lib.stride_tricks.sliding_window_view(np.frombuffer(data, np.uint8), size)
+    dull = np.array([drops.dull >> byte & 1 for byte in range(256)], bool)
+    step = max(1, _BLOCK // size)
+    for start in range(0, len(at), step):
+        secrets = bytes_at[at[start : start + step] + low]
+        own = kept[start : start + step]
+        own &= ~dull[secrets].all(axis=1)
+        secrets.sort(axis=1)
+        different = np.count_nonzero(secrets[:, 1:] != secrets[:, :-1], axis=1) + 1
+        own &= different > drops.too_few
+    return kept
