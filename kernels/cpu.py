@@ -36,8 +36,9 @@ _NO_END = -1
 # however long matches may be, few bytes are searched twice
 _OVERLAPS_IN_BLOCK = 8
 
-# of a block's end so much is looked at first for what no match of a rule holds
-_NEAR_END = 16 << 10
+# of a block's end so much is looked at first for what no match of a rule holds: few before many,
+# and all that there is before google-re2 has a look, which takes milliseconds for some rules
+_NEAR_END = (16 << 10, 1 << 20)
 
 # Hyperscan gets more than this in blocks: the binding takes bytes only, and a copy of a block stays
 # in a core's cache, in memory that is used again. Of 32 MiB at once it would be new memory, whose
@@ -149,6 +150,13 @@ class CpuBackend(HostBackend):
         self, data: bytes | memoryview, databases: Sequence[Any], on_hit: Callable[..., object]
     ) -> None:
         """Add to the hits what `databases` find. Raises hyperscan.ScanTerminated."""
+        if len(data) <= _BLOCK_BYTES:
+            # nearly all files: what blocks need takes as long as the search of a small one
+            text = data if isinstance(data, bytes) else bytes(data)
+            self._most_hits = most_ends(len(text))
+            for database in databases:
+                database.scan(text, on_hit)
+            return
         hits = self._hits
         opened: set[int] = set()
         elsewhere = self._candidates.by_keyword.union(self._candidates.always)
@@ -174,9 +182,10 @@ class CpuBackend(HostBackend):
     def _goes_on(self, rule: int, overrun: Overrun, block: Window) -> bool:
         """Whether a match that starts in the block may go on behind it."""
         lookbehind, text = self.matchers[rule].lookbehind, block.data
-        near = bytes(text[max(block.hi, len(text) - _NEAR_END) :])
-        if lookbehind is not None and not lookbehind.may_span(near):
-            return False
+        if lookbehind is not None:
+            for most in _NEAR_END:
+                if not lookbehind.may_span(bytes(text[max(block.hi, len(text) - most) :])):
+                    return False
         return overrun.open_from(block, ()) is not None
 
     @cached_property

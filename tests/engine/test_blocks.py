@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from oracle import compiled, hits, hits_of, is_unbounded
 
 from vyre_dist import Scanner
-from vyre_dist.extract import matcher
+from vyre_dist.extract import Window, matcher
+from vyre_dist.extract.overrun import Overrun
 from vyre_dist.rules.model import PackData, Rule
 
 if find_spec("hyperscan"):
@@ -69,6 +70,7 @@ def test_blocks_show_what_the_whole_shows(
     patterns, document, cap, block, shards = case
     monkeypatch.setattr(cpu, "_BLOCK_BYTES", block)
     monkeypatch.setattr(cpu, "_OVERLAPS_IN_BLOCK", 1)
+    monkeypatch.setattr(cpu, "_NEAR_END", (2, 1 << 20))
     # as where google-re2 has searched in vain for long
     monkeypatch.setattr(matcher, "MOST_WASTED", -1 if stepwise else 8 << 20)
     expected = hits(patterns, document, cap)
@@ -102,6 +104,32 @@ def test_a_piece_is_copied_in_blocks_only(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(scanner.scan_paths(tmp_path / "f")) == []
     assert max(sizes) <= cpu._BLOCK_BYTES + scanner.engine.compiled.overlap + 1
     assert 20_000_000 <= sum(sizes) < 20_100_000
+
+
+def test_bytes_that_no_match_holds_decide_where_a_block_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Few of them near the end may be a match's; of all that there are behind a block some are not,
+    and google-re2 has no look.
+    """
+    looked: list[int] = []
+
+    def counted(overrun: Overrun, window: Window, found: object) -> int | None:
+        looked.append(len(window.data))
+        return None
+
+    monkeypatch.setattr(Overrun, "open_from", counted)
+    scanner = Scanner({"key": r"key[a-z\n]*(?:#[a-z\n]*){0,300}end"}, "cpu")
+    lines = (b"#" + b"x" * 58 + b"\n") * 110_000
+    assert scanner.scan(lines) == [] and looked == []
+    assert scanner.scan(lines.replace(b"#", b"x")) == [] and looked != []
+
+
+def test_a_small_window_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What blocks need is not done for it."""
+    monkeypatch.setattr(cpu, "blocks_of", lambda *_: pytest.fail("a small window has no blocks"))
+    text = b"id KEY123456789 " + b"nothing\n" * 200_000
+    assert [f.start for f in Scanner({"key": "KEY[0-9]{9}"}, "cpu").scan(text)] == [3]
 
 
 def test_a_keyword_elsewhere_has_the_other_pieces_looked_at_once_more(tmp_path: Path) -> None:
