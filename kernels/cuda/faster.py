@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 BASELINE = 12
 """Dispatches of a worker that its processor does before anything is compared: among them are those
@@ -25,14 +24,12 @@ _PROBES_SHARE = 1 / 32
 """Of the time, for looking whether the slower one is still that."""
 
 
-@dataclass(slots=True)
 class _Pace:
     """What dispatches took of late. `latest`: seconds of the last one."""
 
-    size: int = 0
-    seconds: float = 0.0
-    latest: float = 0.0
-    dispatches: int = 0
+    def __init__(self) -> None:
+        self.size = self.dispatches = 0
+        self.seconds = self.latest = 0.0
 
     def add(self, size: int, seconds: float) -> None:
         if self.seconds > _ENOUGH_SECONDS:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from stub_driver import make_driver
 
-from vyre_dist.driver.gpu_devices import has_nvidia_driver
+from vyre_dist.driver.gpu_signs import has_nvidia_driver
 
 Cli = Callable[..., Any]
 TOO_LONG = 30.0

@@ -12,9 +12,9 @@ import pytest
 from vyre_dist.driver.gpu_devices import (
     GpuWish,
     chosen_devices,
-    has_nvidia_driver,
     processors_in,
 )
+from vyre_dist.driver.gpu_signs import has_nvidia_driver
 from vyre_dist.errors import UsageError
 
 MINE = min(os.sched_getaffinity(0))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vyre_dist.errors import UsageError
 
@@ -15,14 +15,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The environment variable by which CUDA chooses devices; each GPU's process has one in it."""
 
 _DRIVER = "proc/driver/nvidia"
-_SIGNS = (_DRIVER, "dev/nvidiactl", "dev/dxg")
-"""Any of them will do: some sandboxes have only the devices, and Windows' Linux only the last."""
-
 _PROCESSORS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class GpuDevice:
+class GpuDevice(NamedTuple):
     """A GPU, as CUDA_VISIBLE_DEVICES names it: by number or UUID. `""`: the first that CUDA sees.
 
     `processors`: those near it that this process may use; none where all are as near, or where it
@@ -38,13 +34,12 @@ class GpuDevice:
         return f"GPU {self.token or 0}"
 
 
-@dataclass(frozen=True, slots=True)
-class GpuWish:
-    """What --gpus asks for: the first `count` of the visible GPUs, those in `tokens`, or, with
+class GpuWish(NamedTuple):
+    """What --gpus asks for: the `first` so many of the visible GPUs, those in `tokens`, or, with
     neither, all of them.
     """
 
-    count: int | None = None
+    first: int | None = None
     tokens: tuple[str, ...] = ()
 
     @classmethod
@@ -54,7 +49,7 @@ class GpuWish:
         if text == "all":
             return cls()
         if text.isdecimal() and int(text):
-            return cls(count=int(text))
+            return cls(first=int(text))
         tokens = tuple(token.strip() for token in text.removesuffix(",").split(","))
         known = all(re.fullmatch(r"\d+|(?:GPU|MIG)-[\w/-]+", token) for token in tokens)
         if ("," not in text and tokens[0].isdecimal()) or not known:
@@ -66,15 +61,6 @@ class GpuWish:
         if len(set(tokens)) < len(tokens):
             raise UsageError(f"--gpus {text}: it names a GPU twice")
         return cls(tokens=tokens)
-
-
-def has_nvidia_driver(root: str = "/") -> bool:
-    """Whether the kernel has NVIDIA's driver, as far as it shows that.
-
-    Without it there is hardly a GPU: to hear so takes less time than to compile a pack, and nothing
-    has to be undone.
-    """
-    return any(os.path.exists(os.path.join(root, sign)) for sign in _SIGNS)
 
 
 def chosen_devices(
@@ -98,22 +84,21 @@ def chosen_devices(
         visible = visible[:end]
         if not visible:
             return [GpuDevice(listed)]  # none, which the process says better
-    if wish.count is not None and wish.count > len(visible):
+    if wish.first is not None and wish.first > len(visible):
         seen = f"{VISIBLE} has" if listed is not None else "there are"
-        raise UsageError(f"--gpus {wish.count}: {seen} {len(visible)}")
+        raise UsageError(f"--gpus {wish.first}: {seen} {len(visible)}")
     for token in wish.tokens:
         by_uuid = listed is None and not token.isdecimal()
         if not by_uuid and token not in visible:
             known = f"{VISIBLE} has" if listed is not None else "there are"
             raise UsageError(f"--gpus: there is no GPU {token}; {known} {','.join(visible)}")
-    chosen = list(wish.tokens) or visible[: wish.count]
+    chosen = list(wish.tokens) or visible[: wish.first]
     if listed is None and not wish.tokens and len(visible) == 1:
         return [GpuDevice("", _near(there, "0", root))]  # whatever it is that CUDA sees
     return [GpuDevice(token, _near(there, token, root)) for token in chosen]
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """A GPU in the driver's files."""
 
     address: str

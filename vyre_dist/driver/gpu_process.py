@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 PROMISING = "promising"
 """There is a GPU at first sight, of the product in the text. That it is ready says the same."""
 
-START_SECONDS = 60.0
-"""How long a process may take to find a GPU."""
-
-LOOK_SECONDS = 5.0
-"""How long a first look may take that others wait for."""
-
 MOST_DEATHS = 8
 """Of a GPU's processes, before nobody starts another one."""
 

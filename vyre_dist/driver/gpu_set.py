@@ -13,10 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING
 
 from vyre_dist.driver.gpu_devices import GpuDevice, GpuWish, chosen_devices
 from vyre_dist.driver.gpu_payoff import GpuPayoff
-from vyre_dist.driver.gpu_process import LOOK_SECONDS, START_SECONDS, GpuProcess
 from vyre_dist.driver.gpu_share import GpuShare
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.errors import UsageError
@@ -24,6 +24,15 @@ from vyre_dist.leftovers import make_folder
 from vyre_dist.processes.signals import signals_blocked
 from vyre_dist.processes.start import Closable
 from vyre_dist.temporary import temporary_directory
+
+if TYPE_CHECKING:
+    from vyre_dist.driver.gpu_process import GpuProcess
+
+START_SECONDS = 60.0
+"""How long a process may take to find a GPU."""
+
+LOOK_SECONDS = 5.0
+"""How long a first look may take that others wait for."""
 
 _LONGEST_ADDRESS = 107
 _LOOK_AGAIN_SECONDS = 0.5
@@ -51,7 +60,7 @@ class GpuSet:
         self._spec, self._devices, self._forks = spec, list(devices)[:workers], forks
         self._workers, self.needed = workers, needed
         self._folder, self._lock = "", -1
-        self.processes: list[GpuProcess] = []
+        self._made: list[GpuProcess] = []
         self._leads: dict[GpuProcess, GpuProcess] = {}
         self.payoff: GpuPayoff | None = None
         """Says when processes start, as long as they have not and need not."""
@@ -71,7 +80,7 @@ class GpuSet:
                 "reach the process that owns the GPU: set TMPDIR to another one, or use --backend "
                 "cpu"
             ) from error
-        last = os.path.join(self._folder, str(len(self._devices) - 1))
+        last = self._address(len(self._devices) - 1)
         if len(os.fsencode(last)) > _LONGEST_ADDRESS:
             self.close()
             raise UsageError(
@@ -79,16 +88,27 @@ class GpuSet:
                 f"GPU: its path may have {_LONGEST_ADDRESS} bytes; set TMPDIR to a shorter one, or "
                 "use --backend cpu"
             )
-        self.processes = [
-            GpuProcess(
-                self._spec,
-                device,
-                os.path.join(self._folder, str(number)),
-                forks=self._forks,
-                alone=len(self._devices) == 1,
-            )
-            for number, device in enumerate(self._devices)
-        ]
+
+    @property
+    def processes(self) -> list[GpuProcess]:
+        """One for each GPU, whether or not it has been started."""
+        if not self._made:
+            from vyre_dist.driver.gpu_process import GpuProcess
+
+            self._made = [
+                GpuProcess(
+                    self._spec,
+                    device,
+                    self._address(number),
+                    forks=self._forks,
+                    alone=len(self._devices) == 1,
+                )
+                for number, device in enumerate(self._devices)
+            ]
+        return self._made
+
+    def _address(self, number: int) -> str:
+        return os.path.join(self._folder, str(number))
 
     def begin(self, worker: int) -> None:
         """Start the process of this worker's GPU, if that was not done before. Raises OSError."""
@@ -113,7 +133,7 @@ class GpuSet:
     @property
     def begun(self) -> bool:
         """Whether any process has been started."""
-        return any(process.begun for process in self.processes)
+        return any(process.begun for process in self._made)
 
     def of(self, worker: int) -> GpuProcess:
         """The GPU that a worker feeds, as far as the GPU lives."""
@@ -121,25 +141,31 @@ class GpuSet:
 
     def share(self, worker: int) -> GpuShare:
         """What this worker is told."""
-        return GpuShare(self.of(worker).address, sorted(self._seats[worker % self._workers]))
+        address = self._address(worker % len(self._devices))
+        return GpuShare(address, sorted(self._seats[worker % self._workers]))
+
+    def token(self, worker: int) -> str:
+        """What CUDA_VISIBLE_DEVICES calls the GPU that a worker feeds."""
+        return self._devices[worker % len(self._devices)].token or "0"
 
     def product(self, worker: int) -> str:
         """The product that this worker's GPU is, as far as that is known."""
-        own = self.of(worker).product
-        return own or next((each.product for each in self.processes if each.product), "")
+        if not self._made:
+            return ""
+        return self.of(worker).product or next((e.product for e in self._made if e.product), "")
 
     @property
     def promising(self) -> bool:
         """Whether there is a GPU at first sight."""
-        return any(process.promising and not process.gone for process in self.processes)
+        return any(process.promising and not process.gone for process in self._made)
 
     @property
     def refused(self) -> str:
         """Why no GPU is there any more, and none will be; "" where one is or may be."""
-        if self.processes and all(process.gone for process in self.processes):
+        if self._made and all(process.gone for process in self._made):
             # several may be gone for the same reason
-            return "; ".join(dict.fromkeys(process.gone for process in self.processes))
-        begun = [process for process in self.processes if process.begun]
+            return "; ".join(dict.fromkeys(process.gone for process in self._made))
+        begun = [process for process in self._made if process.begun]
         if begun and not self.promising and time.monotonic() > begun[0].since + START_SECONDS:
             pids = ", ".join(str(process.pid) for process in begun)
             return f"the GPU's process {pids} had not found it after {START_SECONDS:g} s"
@@ -148,7 +174,7 @@ class GpuSet:
     @property
     def connections(self) -> dict[Connection, GpuProcess]:
         """Of the processes that live. What is readable is for `take`."""
-        return {each.connection: each for each in self.processes if not each.connection.closed}
+        return {each.connection: each for each in self._made if not each.connection.closed}
 
     def take(self, process: GpuProcess) -> str:
         """Take in what a process says. Why the scan goes on without its GPU, or ""."""
@@ -212,7 +238,7 @@ class GpuSet:
 
     def close(self) -> None:
         """End the processes, and wait for none. May be called twice."""
-        for process in self.processes:
+        for process in self._made:
             process.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -222,7 +248,7 @@ class GpuSet:
 
 def open_gpus(
     spec: WorkerSpec,
-    wish: GpuWish,
+    wish: GpuWish | None,
     workers: int,
     not_theirs: Callable[[], Iterable[Closable]],
     *,
@@ -234,7 +260,12 @@ def open_gpus(
     """
     needed = spec.config.backend == "cuda"
     own = GpuSet(
-        spec, chosen_devices(wish), workers, forks=forks, needed=needed, not_theirs=not_theirs
+        spec,
+        chosen_devices(wish or GpuWish()),
+        workers,
+        forks=forks,
+        needed=needed,
+        not_theirs=not_theirs,
     )
     try:
         own.open()

@@ -27,7 +27,7 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
-from vyre_dist.driver.gpu_devices import GpuWish, has_nvidia_driver
+from vyre_dist.driver.gpu_signs import has_nvidia_driver
 from vyre_dist.driver.held_back import HeldBack
 from vyre_dist.driver.pool import MOST_READ, WorkerSpec, bytes_in
 from vyre_dist.driver.worker_facts import WorkerFacts, facts_of
@@ -42,6 +42,7 @@ from vyre_dist.processes.messages import READY, UNUSABLE, read_message
 from vyre_dist.processes.start import Closable, fork
 
 if TYPE_CHECKING:
+    from vyre_dist.driver.gpu_devices import GpuWish
     from vyre_dist.driver.gpu_process import GpuProcess
     from vyre_dist.driver.gpu_set import GpuSet
     from vyre_dist.processes.fork_server import ForkServer
@@ -116,7 +117,7 @@ class LocalPool:
         self._workers: dict[int, _Worker] = {}
         self._engine: ScanEngine | None = None
         self._server: ForkServer | None = None
-        self._wish, self._gpus_at_once = gpus or GpuWish(), gpus_at_once
+        self._wish, self._gpus_at_once = gpus, gpus_at_once
         self.gpus: GpuSet | None = None
         self._refused = ""
         self._held = HeldBack(self._facts)
@@ -142,7 +143,7 @@ class LocalPool:
                 self._refused = self.gpus.first_look()
         if self._refused:
             return range(self._count)
-        gpu = self.gpus.of(0).address if self.gpus else ""
+        gpu = self.gpus.share(0).address if self.gpus else ""
         if self._forks:
             # compiled once, before the fork: the workers share its pages and are ready at once
             self._engine = ScanEngine(self._spec.pack, self._spec.config, gpu)
@@ -290,10 +291,9 @@ class LocalPool:
         pid = self._workers[worker].child.pid or 0
         if self.gpus is None:
             return facts_of(resolve_backend(self._spec.config.backend), pid=pid)
-        own, gpu = self.gpus.of(worker), self.gpus.product(worker)
-        tokens = (own.device.token or "0",)
         backend = resolve_backend(self._spec.config.backend)
-        return facts_of(backend, gpu, gpus=tokens, pid=pid)
+        gpus = (self.gpus.token(worker),)
+        return facts_of(backend, self.gpus.product(worker), gpus=gpus, pid=pid)
 
     def _read(self, number: int, worker: _Worker) -> Event:
         child = worker.child

@@ -14,8 +14,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 
 from vyre_dist.driver.events import PoolRefused, WorkerLost, WorkerReady, WorkerRefused
-from vyre_dist.driver.gpu_process import LOOK_SECONDS
-from vyre_dist.driver.gpu_set import GpuSet
+from vyre_dist.driver.gpu_set import LOOK_SECONDS, GpuSet
 from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.worker_loop import failed

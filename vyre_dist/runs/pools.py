@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from vyre_dist.actors.ray_job import in_ray_job
-from vyre_dist.driver.gpu_devices import GpuWish
 from vyre_dist.errors import UsageError
 
 if TYPE_CHECKING:
+    from vyre_dist.driver.gpu_devices import GpuWish
     from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 
 
@@ -39,7 +39,7 @@ def open_pool(
         raise UsageError(
             "--address names a Ray cluster, which --pool local does not use: leave one of them out"
         )
-    wish = None if gpus is None else GpuWish.of(gpus)
+    wish = None if gpus is None else _wish(gpus)
     if wish is not None and spec.config.backend not in ("auto", "cuda"):
         raise UsageError(
             f"--gpus is for --backend auto or cuda, and not for {spec.config.backend}: leave one "
@@ -64,3 +64,9 @@ def open_pool(
     from vyre_dist.driver.local_pool import LocalPool
 
     return LocalPool(spec, workers, gpus=wish)
+
+
+def _wish(gpus: str) -> GpuWish:
+    from vyre_dist.driver.gpu_devices import GpuWish  # most scans do without
+
+    return GpuWish.of(gpus)
