@@ -6,10 +6,10 @@
 
 Each row of a CSV is an address and a comma, 42 bytes, and each address is a finding. For each
 format it prints findings per second, start included; the processor time that the driver takes for
-a finding, which limits a run with many workers; and the highest resident size (VmHWM) of the driver
-and of a worker. Workers are forked: of what they share with the driver, each counts all of it, so
-the highest proportional size (PSS, sampled) is printed beside it. With --record a JSON line goes to
-benchmarks/results/dense_findings.jsonl.
+a finding, which limits a run with many workers, and what the workers take; and the highest resident
+size (VmHWM) of the driver and of a worker. Workers are forked: of what they share with the driver,
+each counts all of it, so the highest proportional size (PSS, sampled) is printed beside it. With
+--record a JSON line goes to benchmarks/results/dense_findings.jsonl.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def measure(folder: Path, form: str, workers: int | None, more: list[str]) -> di
         "seconds": round(seconds, 2),
         "findings_per_s": round(findings / seconds),
         "driver_us_per_finding": round(driver.seconds / findings * 1e6, 2),
+        "workers_us_per_finding": round(sum(p.seconds for p in others) / findings * 1e6, 2),
         "driver_peak_mb": round(driver.resident / 1e3),
         "worker_peak_mb": round(max(p.resident for p in others) / 1e3),
         "driver_peak_pss_mb": round(driver.proportional / 1e3),
@@ -178,7 +179,8 @@ def main() -> None:
             results.append(found)
             print(
                 f"{form}: {found['findings_per_s']:,} findings/s in {found['seconds']} s; driver "
-                f"{found['driver_us_per_finding']} µs each; peaks: driver "
+                f"{found['driver_us_per_finding']} µs each, workers "
+                f"{found['workers_us_per_finding']} µs; peaks: driver "
                 f"{found['driver_peak_mb']} MB, worker {found['worker_peak_mb']} MB (PSS "
                 f"{found['driver_peak_pss_mb']} and {found['worker_peak_pss_mb']})",
                 flush=True,
