@@ -2,7 +2,7 @@
 bytes as one document, rows joined by newlines. All in one process, on one core.
 
     python benchmarks/rows.py [--rules PACK] [--rows 1000000] [--sizes 100 10 1000] [--rounds 3]
-    [--every 1000] [--kinds bytes ...] [--record]
+    [--every 1000] [--kinds bytes ...] [--commit COMMIT] [--record]
 
 The text is Python's own library, cut into rows; one row in `--every` holds a GitHub token. Of each
 size there are as many rows, but never more than 200 MB. Ratios say how many times as long the rows
@@ -106,10 +106,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--every", type=int, default=1000)
     parser.add_argument("--kinds", nargs="+", default=[], help="bytes, str, string")
+    parser.add_argument("--commit", help="the state of the code; default: what git says")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
     scanner = Scanner(args.rules)
-    record = {**run_facts(None, args.rules), "rows": args.rows, "every": args.every, "sizes": {}}
+    record = {
+        **run_facts(args.commit, args.rules),
+        "rows": args.rows,
+        "every": args.every,
+        "sizes": {},
+    }
     for size in args.sizes:
         number = min(args.rows, MOST_BYTES // size)
         rows = rows_of(number, size, args.every)

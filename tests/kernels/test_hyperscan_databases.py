@@ -147,6 +147,8 @@ def test_refusals_change_no_finding(reason: str, monkeypatch: pytest.MonkeyPatch
         assert [hits_of(f) for f in scanner.scan_batch(DOCUMENTS)] == [
             hits(PACK, d) for d in DOCUMENTS
         ]
+        many = scanner.scan_batch(20 * DOCUMENTS)  # in an arena, with databases of its own
+        assert [hits_of(f) for f in many] == 20 * [hits(PACK, d) for d in DOCUMENTS]
     assert refusing.refusals
 
 

@@ -136,6 +136,36 @@ def test_a_rule_by_keyword_is_found_in_each_row(tmp_path: Path) -> None:
 
 
 @needs_hyperscan
+def test_a_rule_that_hyperscan_refuses_is_looked_for_row_by_row() -> None:
+    """So is one that matches the empty string; the others are found in the arena."""
+    from vyre_dist.kernels.cpu import CpuBackend
+
+    refused = {"embedded": r"(?m)b\n^a", "empty": "z*", "plain": "ab"}
+    compiled = compile_pack(RulePack.from_patterns(refused).data)
+    backend = CpuBackend(compiled, ArtifactCache(None))
+    assert backend._row_candidates._databases.always == (0, 1)
+    rows = random.Random(5).choices([*ROWS, b"b\na"], k=200)
+    assert found_by(backend, rows) == expected(refused, rows)
+
+
+@needs_hyperscan
+def test_databases_for_rows_are_kept(tmp_path: Path) -> None:
+    """A second engine compiles none, and finds the same; a damaged one is made anew."""
+    from vyre_dist.kernels.cpu import CpuBackend
+
+    compiled = compile_pack(RulePack.from_patterns(EDGES).data)
+    cache = ArtifactCache(str(tmp_path))
+    want = expected(EDGES, ROWS)
+    assert found_by(CpuBackend(compiled, cache), ROWS) == want
+    [kept] = (tmp_path / "hyperscan-rows").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert found_by(CpuBackend(compiled, cache), ROWS) == want
+    assert kept.stat().st_mtime_ns == before
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert found_by(CpuBackend(compiled, cache), ROWS) == want
+    assert kept.stat().st_mtime_ns != before
+
+
 @pytest.mark.parametrize("rows", [5, 16, 300, 5000])
 def test_a_rule_that_is_everywhere_is_found_everywhere(rows: int) -> None:
     """Where there are more hits than it pays to hear of, parts of an arena are searched, or its
