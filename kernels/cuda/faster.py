@@ -44,7 +44,8 @@ class _Pace:
 
 
 class FasterOfTwo:
-    """`gpu_next`: whether the GPU has the next dispatch, if it is ready.
+    """`gpu_next`: whether the GPU has the next dispatch, if it is ready; `trying`: it is not known
+    to be the faster one, so that little should be risked.
 
     What counts is the processor time from one dispatch's end to the next one's, for a dispatch
     saves or makes work around it, and what a dispatch waits. `clock`, `processor_clock`: for tests.
@@ -60,7 +61,7 @@ class FasterOfTwo:
         self._waited = 0.0
         self._cpu, self._gpu = _Pace(), _Pace()
         self._since_probe = 0.0
-        self.gpu_next = False
+        self.gpu_next = self.trying = False
 
     @contextmanager
     def dispatch(self, on_gpu: bool, size: int) -> Iterator[None]:
@@ -88,10 +89,11 @@ class FasterOfTwo:
         if self._cpu.dispatches < BASELINE:
             self.gpu_next = False
         elif self._gpu.dispatches <= _MEASURED:
-            self.gpu_next = True
+            self.gpu_next = self.trying = True
         else:
             faster_is_gpu = self._gpu.per_byte <= self._cpu.per_byte
             probed = on_gpu is not faster_is_gpu
             self._since_probe = 0.0 if probed else self._since_probe + seconds
             due = self._since_probe * _PROBES_SHARE >= other.latest and not probed
             self.gpu_next = faster_is_gpu is not due
+            self.trying = self.gpu_next and not faster_is_gpu

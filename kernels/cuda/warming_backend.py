@@ -35,6 +35,9 @@ _DISPATCH_BYTES = 32 << 20
 to be registered.
 """
 
+_TRIAL_BYTES = 8 << 20
+"""Of one to a GPU that may turn out to be the slower one: all workers try it at the same time."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListedBy(PrefilterOutput):
@@ -129,7 +132,9 @@ class WarmingBackend:
     @property
     def dispatch_bytes(self) -> int:
         """See ScanBackend."""
-        return self._next().dispatch_bytes
+        size = self._next().dispatch_bytes
+        trying = self._ready and self._faster is not None and self._faster.trying
+        return min(size, _TRIAL_BYTES) if trying else size
 
     @property
     def dispatch_windows(self) -> int:

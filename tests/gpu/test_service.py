@@ -30,6 +30,7 @@ from vyre_dist.kernels.cuda.backend import CudaBackend
 from vyre_dist.kernels.cuda.device import DeviceUnusableError
 from vyre_dist.kernels.cuda.device_pack import DevicePack
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.faster import BASELINE
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.kernels.cuda.service import GpuService, _Client, _Offer
@@ -225,6 +226,29 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
         # its process is gone: the processors go on
         assert backend.run_fused(windows) == cpu.run_fused(windows)
         assert backend.confirm(windows, backend.run_prefilter(windows)).backend == "cpu"
+
+
+def test_a_gpu_that_is_compared_with_the_processor(gpu: Gpu, tmp_path: Path) -> None:
+    """`auto` begins on the processor, tries the GPU with little, and then knows; all find the
+    same.
+    """
+    del gpu
+    windows = batch(random.Random(8), 6)
+    device_pack = DevicePack(COMPILED, ArtifactCache(None))
+    with served(device_pack, tmp_path) as address:
+        backend = open_backend("auto", COMPILED, options=BackendOptions(gpu=address))
+        assert backend.warm
+        found = open_backend("cpu", COMPILED).run_fused(windows).spans
+        want = {w: sorted(spans) for w, spans in found.items()}
+        by: list[str] = []
+        while len(set(by)) < 2 or (by[-1] == "cuda" and len(by) < BASELINE + 8):
+            outcome = backend.run_fused(windows)
+            assert {w: sorted(spans) for w, spans in outcome.spans.items()} == want
+            by.append(outcome.backend)
+            assert len(by) < 1000
+            if len(by) in (BASELINE, BASELINE + 1):
+                assert backend.dispatch_bytes == 8 << 20
+        assert by[: BASELINE + 3] == ["cpu"] * BASELINE + ["cuda"] * 3
 
 
 def test_while_memory_is_registered(

@@ -39,6 +39,10 @@ def test_the_processor_begins() -> None:
     """A GPU that is ready at once is tried after some dispatches."""
     worker = Worker()
     assert [worker.dispatch(1e8, 1e9) for _ in range(BASELINE + 1)] == [False] * BASELINE + [True]
+    assert worker.choice.trying
+    for _ in range(9):
+        worker.dispatch(1e8, 1e9)
+    assert worker.choice.gpu_next and not worker.choice.trying
 
 
 @pytest.mark.parametrize(("cpu", "gpu"), [(1e8, 1e9), (1e9, 1e8), (1e8, 1.5e8), (1.5e8, 1e8)])
@@ -56,6 +60,7 @@ def test_the_faster_one_does_nearly_all(cpu: float, gpu: float, around: float) -
     seconds = {True: worker.bytes[True] / gpu, False: worker.bytes[False] / cpu}
     assert seconds[not faster] / sum(seconds.values()) < 0.06
     assert (not faster) in worker.turns[200:]
+    assert not (worker.choice.trying and faster)
 
 
 def test_one_that_becomes_slower() -> None:
