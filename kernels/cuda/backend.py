@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vyre_dist.compiler.arena import Arena, arena_size
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import REJECTED, Span, Window
+from vyre_dist.extract.pivots import matches_near_pivots
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
 from vyre_dist.kernels.cuda.pending import DeviceRows
@@ -32,7 +33,7 @@ from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import CONTENT_BLOCK
 from vyre_dist.rows.reading import RowReading
-from vyre_dist.rows.settling import groups_in, settle
+from vyre_dist.rows.settling import HostSearch, groups_in, settle
 from vyre_dist.rules.finder import Groups
 
 DISPATCH_BYTES = 64 << 20
@@ -175,9 +176,21 @@ class CudaBackend:
         spans: dict[int, list[Span]] = {}
         groups: dict[int, dict[int, dict[int, Groups]]] = {}
         if found.matches is not None:
-            rows, settled = settle(
-                rows, found.matches, None if arena.owned is None else arena.pieces
+            rows, settled, near = settle(
+                rows,
+                found.matches,
+                None if arena.owned is None else arena.pieces,
+                HostSearch(
+                    self.reading.stretch_backs,
+                    lambda document, rule, positions: self._search_near(
+                        windows[document], int(arena.starts[document]), rule, positions
+                    ),
+                ),
             )
+            for document, number, start, end in near:
+                base = int(arena.starts[document])
+                span = Span(start - base, rules[number].index, end - base, 0)
+                spans.setdefault(document, []).append(span)
             offsets = settled["start"] - arena.starts[settled["document"]]
             for (w, number, _, length, rejected, group_offsets), start in zip(
                 settled.tolist(), offsets.tolist(), strict=True
@@ -204,6 +217,15 @@ class CudaBackend:
             report,
             contents_of(windows, arena, found.contents),
         )
+
+    def _search_near(
+        self, window: Window, base: int, rule: int, positions: list[int]
+    ) -> list[tuple[int, int]] | None:
+        """See HostSearch; `base`: where the window lies in the arena."""
+        back = int(self.reading.stretch_backs[rule])
+        matcher = self.matchers[self.compiled.rules[rule].index]
+        found = matches_near_pivots(matcher, window, [p - base for p in positions], back)
+        return found and [(start + base, end + base) for start, end in found]
 
 
 def owned_by(

@@ -16,7 +16,7 @@ from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler import Arena
 from vyre_dist.engine import content
 from vyre_dist.engine.document import BytesDocument, window_of
-from vyre_dist.engine.lines import NEWLINE_BLOCK, newline_counts
+from vyre_dist.engine.lines import NEWLINE_BLOCK, newlines_in
 from vyre_dist.extract import Span, Window
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.cuda import CudaBackend, DevicePack
@@ -69,7 +69,9 @@ def test_newlines_and_digests_are_the_hosts(gpu: Gpu, seed: int) -> None:
     assert len(found) > 12
     for w, piece in found.items():
         window = windows[w]
-        assert list(piece.newlines) == newline_counts(window.data, window.lo, window.hi)
+        blocks = range(window.lo, window.hi, NEWLINE_BLOCK)
+        want = [newlines_in(window.data, at, min(at + NEWLINE_BLOCK, window.hi)) for at in blocks]
+        assert list(piece.newlines) == want
         assert piece.block_digests == content.block_sums(window.data)
     # a byte more or less, or in another place, is told
     text = bytearray(windows[-1].data)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from vyre_dist.compiler.fragment import bits_of
@@ -95,12 +95,20 @@ class AnchorSet:
 
 
 def choose_anchors(
-    positions: PositionAutomaton, model: GramModel, stride: int = STRIDE
+    positions: PositionAutomaton,
+    model: GramModel,
+    stride: int = STRIDE,
+    pivots: Set[int] | None = None,
 ) -> AnchorSet:
-    """The cheapest anchors for the expression, for windows at multiples of `stride`."""
+    """The cheapest anchors for the expression, for windows at multiples of `stride`.
+
+    `pivots`: the positions that may be pivots; None: any.
+    """
     if positions.empty:
         return AnchorSet((), "it matches the empty string, which is everywhere")
     sketch = _Sketch(positions)
+    if pivots is not None:
+        sketch.fixed = {p: fixed and p in pivots for p, fixed in sketch.fixed.items()}
     if not sketch.starts:
         return AnchorSet((), "")  # nothing can match, so nothing has to be found
     windows = _usable_windows(sketch, model, _FIRST_GRAMS)

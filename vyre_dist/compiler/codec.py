@@ -27,7 +27,7 @@ from vyre_dist.compiler.tables import (
 
 T = TypeVar("T")
 
-TABLES_SCHEMA = 10
+TABLES_SCHEMA = 11
 """Raised whenever the compiler's output or its layout changes; part of the key of stored tables."""
 
 _MAGIC = b"vyre-dist tables\n"

@@ -34,6 +34,9 @@ MAX_TABLE_BYTES = 128 << 10
 MAX_BACK = 1024
 """A pivot that may lie further in a match than this says nothing about where the match begins."""
 
+MAX_NEAR_COST = 2e-4
+"""What anchors near the start of matches may cost, where the cheapest ones lie beyond MAX_BACK."""
+
 MAX_ALWAYS_SHARE = 0.1
 """The share of offsets at which a rule without windows may begin. Beyond it the host searches: to
 list so many starts would cost more than to go from match to match.
@@ -91,7 +94,7 @@ def compile_rule(root: Node, model: GramModel) -> RoutedRule:
         positions = build_position_automaton(tree)
     except RegexTooLargeError as error:
         return _relaxed(tree, model, f"the expression has {error}")
-    anchors = choose_anchors(positions, model)
+    anchors = _anchors_near_the_start(positions, choose_anchors(positions, model), model)
     if not anchors.anchors and not anchors.reason:
         return RoutedRule(Route.NEVER, anchors, reason="no text can match it")
     if not anchors.anchors:
@@ -129,6 +132,43 @@ def compile_rule(root: Node, model: GramModel) -> RoutedRule:
         width=width,
         distances=distances,
     )
+
+
+def _anchors_near_the_start(
+    positions: PositionAutomaton, cheapest: AnchorSet, model: GramModel
+) -> AnchorSet:
+    """`cheapest`, or anchors that are not much dearer whose pivots are in reach of a match's start.
+
+    Where no start is in reach of a pivot, the host has to search all of the document for it.
+    """
+    pivots = {anchor.pivot for anchor in cheapest.anchors}
+    if not pivots or _back(positions, sorted(pivots)) is not None:
+        return cheapest
+    anchors = choose_anchors(positions, model, pivots=_near_the_start(positions))
+    return anchors if anchors.anchors and anchors.cost <= MAX_NEAR_COST else cheapest
+
+
+def _near_the_start(positions: PositionAutomaton) -> set[int]:
+    """The positions that have no more than MAX_BACK bytes of a match before them."""
+    follow = positions.forward.follow
+    before = {p: 0 for p, contexts in enumerate(positions.start) if contexts}
+    found = list(before)
+    for p in found:
+        for q in bits_of(follow[p]):
+            if q not in before:
+                before[q] = 0
+                found.append(q)
+            before[q] += 1
+    # in the order of the longest way there; what lies on a circle, or behind one, has none
+    longest = {p: 0 for p, count in before.items() if not count}
+    queue = list(longest)
+    for p in queue:
+        for q in bits_of(follow[p]):
+            longest[q] = max(longest.get(q, 0), longest[p] + 1)
+            before[q] -= 1
+            if not before[q]:
+                queue.append(q)
+    return {p for p in queue if longest[p] <= MAX_BACK}
 
 
 def _pivots(
@@ -258,7 +298,7 @@ def _relaxed(tree: Node, model: GramModel, reason: str) -> RoutedRule:
         positions = build_position_automaton(relax(tree, _RELAXED_REPEAT))
     except RegexTooLargeError:
         return RoutedRule(Route.HOST, nothing, reason=reason)
-    anchors = choose_anchors(positions, model)
+    anchors = _anchors_near_the_start(positions, choose_anchors(positions, model), model)
     if not anchors.anchors:
         why = f"{reason}; {anchors.reason}" if anchors.reason else reason
         return RoutedRule(Route.HOST, nothing, reason=why, run=choose_run(tree, model))

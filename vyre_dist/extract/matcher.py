@@ -278,6 +278,11 @@ class RuleMatcher:
             )
         return self._in_vain
 
+    def end_at(self, data: bytes | memoryview, start: int, limit: int) -> int | None:
+        """Where google-re2's match that starts at `start` ends, if it does so up to `limit`."""
+        found = self._spans.match(data, start, limit)
+        return None if found is None else found[0][1]
+
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
         """google-re2's first match in `data` from `pos` on, whatever its length."""
         found = self._spans.search(data, pos, len(data))

@@ -55,6 +55,35 @@ def _long_chain(starts: npt.NDArray[np.int64], width: int) -> list[tuple[int, in
     return list(zip(starts.tolist(), (starts + width).tolist(), itertools.repeat(0)))
 
 
+def matches_near_pivots(
+    matcher: RuleMatcher, window: Window, pivots: Sequence[int], back: int
+) -> list[tuple[int, int]] | None:
+    """Those matches (start, end) of the chain in `window` that hold one of `pivots`, if no match
+    before them ends in their reach, which is `back` bytes before each; pivots as in
+    matches_at_pivots, but not all of them.
+
+    No more is read than what decides about starts in that reach. None: a match is longer than its
+    cap, and what is reported of it is for iter_matches to say.
+    """
+    data, last_start = window.data, window.last_start
+    # see RuleMatcher: what ends where the window does may go on
+    size = len(data) if window.at_end else len(data) - 1
+    found: list[tuple[int, int]] = []
+    pos = window.lo
+    for pivot in pivots:
+        pos = max(pos, pivot - back)
+        while pos <= min(pivot, last_start):
+            end = matcher.end_at(data, pos, size)
+            if end is None or end == pos:
+                pos += 1
+                continue
+            if end - pos > matcher.cap or (end == size and not window.at_end):
+                return None
+            found.append((pos, end))
+            pos = end
+    return found
+
+
 def matches_at_pivots(
     matcher: RuleMatcher,
     window: Window,

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from vyre_dist.compiler.tables import NOT_STORED
 from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.extract.pivots import matches_at_pivots, matches_at_starts
 from vyre_dist.rows.layout import HOST
+from vyre_dist.rows.settling import UNKNOWN_BACK
 from vyre_dist.rules.finder import Offsets
 
 _ANYWHERE = -1
@@ -74,7 +76,7 @@ class RunRule:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RowReading:
     """How to read rows. `everywhere`: rules that no program looks for; the host searches for them
     in every document.
@@ -150,6 +152,14 @@ class RowReading:
                 yield RuleSearch(int(documents[low]), rule, Starts(own))
             else:
                 yield RuleSearch(int(documents[low]), rule, own)
+
+    @cached_property
+    def stretch_backs(self) -> npt.NDArray[np.int64]:
+        """HostSearch.backs: of rules whose rows are positions that matches hold."""
+        backs = np.array([UNKNOWN_BACK if back is None else back for back in self.backs], np.int64)
+        for rule in (*self.always_on, *self.by_run, *np.flatnonzero(self.widths).tolist()):
+            backs[rule] = UNKNOWN_BACK
+        return backs
 
     def matches(
         self,

@@ -10,15 +10,20 @@ that each search came upon is one of them:
 - A search through a later match begins after the end of the one before it, or comes upon a match of
   the chain first, by (a) and (b), and goes on from its end as the chain does.
 
-Where that does not hold, or a search was given up, the host searches.
-
 A piece of a document has a chain of its own, which begins where its own starts do. What is foreign
 to it is left out.
+
+Where all that is known of a rule's matches ends before the next row's search begins, the chain has
+no match in between: each is in a row's reach. So what follows is a stretch of its own, and (a) and
+(b) are asked of stretches. Where they do not hold, or a search was given up, the host searches: the
+stretch, or all of the document where nothing else is sure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,43 +33,102 @@ from vyre_dist.rules.finder import Groups
 
 _KEY_BITS = 40  # more than an arena has bytes
 
+UNKNOWN_BACK = 1 << 41
+"""A row's search begins before everything."""
+
+_MOST_REACH = 256 << 10
+"""Bytes in which the host tries every one as a match's start, for one rule in one document: more
+take longer than to search all of a piece.
+"""
+
+
+class NearMatch(NamedTuple):
+    """A match that the host found: [start, end) in the arena. `document`, `rule`: as rows have."""
+
+    document: int
+    rule: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostSearch:
+    """How the host searches a stretch.
+
+    `backs` int64 [rules]: the most bytes of a match before its row's position; UNKNOWN_BACK: a
+    rule's stretches can't be told apart. `search` (document, rule, positions, ascending, in the
+    arena): the chain's matches that hold one of the positions, as (start, end), from where no match
+    before them ends; None: only a search of the whole document can tell.
+    """
+
+    backs: npt.NDArray[np.int64]
+    search: Callable[[int, int, list[int]], list[tuple[int, int]] | None]
+
+
+class Settlement(NamedTuple):
+    """`rows`: at which the host has to search, in all of their documents. `matches`: SETTLED_DTYPE,
+    those that stand. `near`: those that the host has found in stretches.
+    """
+
+    rows: npt.NDArray[np.void]
+    matches: npt.NDArray[np.void]
+    near: list[NearMatch]
+
 
 def settle(
     rows: npt.NDArray[np.void],
     matches: npt.NDArray[np.void],
     pieces: npt.NDArray[np.bool_] | None = None,
-) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """(rows at which the host has to search, SETTLED_DTYPE: matches that stand).
+    host: HostSearch | None = None,
+) -> Settlement:
+    """What is known of the matches of `rows` (ROW_DTYPE); `matches`: MATCH_DTYPE, one for each.
 
-    `rows`: ROW_DTYPE; `matches`: MATCH_DTYPE, one for each. `pieces` bool [documents]: those that
-    are pieces, whose chains are joined with others'; None: none is. Matches that a filter drops are
-    among those of pieces only.
+    `pieces` bool [documents]: those that are pieces, whose chains are joined with others'; None:
+    none is. Matches that a filter drops are among those of pieces only. `host`: None: documents are
+    searched as a whole.
     """
     own_rows = matches["status"] != FOREIGN
     if not own_rows.all():
         rows, matches = rows[own_rows], matches[own_rows]
     if not rows.size:
-        return rows, np.empty(0, SETTLED_DTYPE)
+        return Settlement(rows, np.empty(0, SETTLED_DTYPE), [])
     rules = rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
     _, group = np.unique(rows["document"].astype(np.int64) << 32 | rules, return_inverse=True)
     positions = rows["position"].astype(np.int64)
     starts, firsts = positions - matches["start_back"], positions - matches["first_back"]
     ends = starts + matches["length"]
-    open_groups = np.zeros(int(group.max()) + 1, bool)
-    open_groups[group[matches["status"] == OPEN]] = True
-    keys = group << _KEY_BITS | starts
+    is_open = matches["status"] == OPEN
+    groups = int(group.max()) + 1
+    if host is None:
+        stretches = _Stretches(group, np.arange(groups), np.zeros(groups, np.int64))
+    else:
+        known = np.where(is_open, positions, ends)
+        stretches = _Stretches.of(group, positions - host.backs[rules], known)
+    stretch = stretches.number
+    open_stretches = np.zeros(stretches.groups.size, bool)
+    open_stretches[stretch[is_open]] = True
+    keys = stretch << _KEY_BITS | starts
     order = np.argsort(keys, kind="stable")
     fresh = np.ones(order.size, bool)
     fresh[1:] = keys[order[1:]] != keys[order[:-1]]
     own = order[fresh]  # a row for each match
-    overlaps = (group[own[1:]] == group[own[:-1]]) & (starts[own[1:]] < ends[own[:-1]])
-    open_groups[group[own[1:][overlaps]]] = True
-    wanted = group << _KEY_BITS | firsts
+    overlaps = (stretch[own[1:]] == stretch[own[:-1]]) & (starts[own[1:]] < ends[own[:-1]])
+    open_stretches[stretch[own[1:][overlaps]]] = True
+    wanted = stretch << _KEY_BITS | firsts
     at = np.minimum(np.searchsorted(keys[own], wanted), own.size - 1)
-    open_groups[group[keys[own][at] != wanted]] = True
+    open_stretches[stretch[keys[own][at] != wanted]] = True
+    open_groups = np.zeros(groups, bool)
+    near: list[NearMatch] = []
+    if host is None:
+        open_groups = open_stretches
+    elif open_stretches.any():
+        near = _search_stretches(
+            host, stretches, np.flatnonzero(open_stretches), rows, positions, open_groups
+        )
     rejected = matches["status"] == FILTERED
-    wanted_ones = ~rejected if pieces is None else ~rejected | pieces[rows["document"]]
-    kept = own[~open_groups[group[own]] & wanted_ones[own]]
+    kept_statuses = ~rejected if pieces is None else ~rejected | pieces[rows["document"]]
+    is_settled = ~open_stretches[stretch] & ~open_groups[group]
+    kept = own[is_settled[own] & kept_statuses[own]]
     settled = np.empty(kept.size, SETTLED_DTYPE)
     settled["document"], settled["rule"], settled["start"] = (
         rows["document"][kept],
@@ -74,7 +138,80 @@ def settle(
     settled["rejected"] = rejected[kept]
     for name in ("length", "group_offsets"):
         settled[name] = matches[name][kept]
-    return rows[open_groups[group]], settled
+    return Settlement(rows[open_groups[group]], settled, near)
+
+
+def _search_stretches(
+    host: HostSearch,
+    stretches: _Stretches,
+    numbers: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.void],
+    positions: npt.NDArray[np.int64],
+    open_groups: npt.NDArray[np.bool_],
+) -> list[NearMatch]:
+    """The matches in the stretches `numbers`. Groups of which that can't be told are marked in
+    `open_groups`, and left out.
+    """
+    order = np.lexsort((positions, stretches.number))
+    bounds = np.searchsorted(stretches.number[order], [numbers, numbers + 1]).T.tolist()
+    found: dict[int, list[NearMatch]] = {}
+    budgets: dict[int, int] = {}
+    for number, (low, high) in zip(numbers.tolist(), bounds, strict=True):
+        own, group = order[low:high], int(stretches.groups[number])
+        if open_groups[group]:
+            continue
+        document = int(rows["document"][own[0]])
+        rule = int(rows["rule"][own[0]]) & ~HOST
+        back = int(host.backs[rule])
+        reach = int(positions[own[-1]] - positions[own[0]]) + back
+        budgets[group] = budgets.get(group, _MOST_REACH) - reach
+        near = None
+        if budgets[group] >= 0:
+            near = host.search(document, rule, np.unique(positions[own]).tolist())
+        if near is None or (near and near[-1][1] > stretches.next_begin(number)):
+            open_groups[group] = True
+            found.pop(group, None)
+        else:
+            matches = [NearMatch(document, rule, start, end) for start, end in near]
+            found.setdefault(group, []).extend(matches)
+    return [match for matches in found.values() for match in matches]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretches:
+    """`number`: of each row's stretch. By stretch: `groups`, and `begins`, where its first search
+    begins. Stretches ascend by group and place.
+    """
+
+    number: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        group: npt.NDArray[np.int64],
+        begins: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+    ) -> Self:
+        """`begins`: where rows' searches begin. `ends`: as far as their matches are known."""
+        low = group << _KEY_BITS | np.maximum(begins, 0)
+        order = np.argsort(low, kind="stable")
+        # groups are in the keys' highest bits: what an earlier one has ends before
+        reached = np.maximum.accumulate((group << _KEY_BITS | ends)[order])
+        new = np.ones(order.size, bool)
+        new[1:] = (low[order[1:]] >= reached[:-1]) | (group[order[1:]] != group[order[:-1]])
+        number = np.empty_like(group)
+        number[order] = np.cumsum(new) - 1
+        first = order[new]
+        return cls(number, group[first], np.maximum(begins, 0)[first])
+
+    def next_begin(self, number: int) -> int:
+        """Where the group's next stretch begins; beyond all positions if there is none."""
+        after = number + 1
+        if after < self.groups.size and self.groups[after] == self.groups[number]:
+            return int(self.begins[after])
+        return 1 << _KEY_BITS
 
 
 def groups_in(text: memoryview, start: int, group_offsets: Sequence[int]) -> Groups:

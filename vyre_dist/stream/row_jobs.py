@@ -31,7 +31,7 @@ def jobs_of(
     settled = np.empty(0, SETTLED_DTYPE)
     if matches is not None:
         # most documents have nothing else to say
-        rows, settled = settle(rows, matches)
+        rows, settled, _ = settle(rows, matches)
     rows = rows[np.argsort(rows["document"], kind="stable")]
     settled = settled[np.argsort(settled["document"], kind="stable")]
     if reading.everywhere:
