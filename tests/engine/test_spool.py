@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def test_room_is_free_when_nobody_waits_for_it(
     gc.collect()
     assert len(open_temporary_files(folder)) == 2
     assert [bytes_of(each)[0] for each in stored] == [3, 4, 5]
+
+
+def test_a_forked_child_holds_no_file(folder: Path) -> None:
+    """A worker that is started later would keep what waits on the disk, and secrets open."""
+    kept = Spool()
+    stored = kept.keep(b"y" * SMALL_BYTES)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=lambda: theirs.send(open_temporary_files(folder)))
+    child.start()
+    assert ours.poll(30) and ours.recv() == []
+    child.join(30)
+    assert child.exitcode == 0 and bytes_of(stored) == b"y" * SMALL_BYTES
 
 
 def test_without_a_file_bytes_wait_in_memory(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import IO, TypeAlias
+from weakref import WeakSet
 
 from vyre_dist.errors import UsageError
 from vyre_dist.temporary import temporary_directory
@@ -11,6 +12,18 @@ from vyre_dist.temporary import temporary_directory
 SMALL_BYTES = 64 << 10
 """Less stays in memory: a file would save nothing."""
 _FILE_BYTES = 64 << 20
+
+
+_files: WeakSet[IO[bytes]] = WeakSet()
+
+
+def _let_go() -> None:
+    """Close in a forked child what its parent has: their room would be free when the child ends."""
+    for file in list(_files):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class Stored:
@@ -75,6 +88,7 @@ class Spool:
             # closed when the last Stored is gone that lies in it
             self._file = TemporaryFile(buffering=0, dir=temporary_directory())  # noqa: SIM115
             self._end = 0
+            _files.add(self._file)
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
