@@ -4,6 +4,7 @@ that are too long, are those of the whole document.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from oracle import compiled, filtered, hits, hits_of, is_unbounded
 
 from vyre_dist import Scanner
 from vyre_dist.driver import joins
-from vyre_dist.engine import ScanEngine
+from vyre_dist.engine import ScanEngine, stitch
+from vyre_dist.engine.files import FileDocument
 from vyre_dist.engine.tasks import StitchTask, Task, TaskResult
 from vyre_dist.rules.model import PackData, Rule
 
@@ -26,6 +28,7 @@ NO_RESET = [HealthCheck.function_scoped_fixture]
 @pytest.fixture(autouse=True)
 def _every_part_is_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joins, "STRETCH_BYTES", -1)
+    monkeypatch.setattr(stitch, "_FIRST_STEP", 2)
 
 
 def too_long(pattern: str, document: bytes, cap: int) -> int:
@@ -131,6 +134,28 @@ def test_stretches_are_joined_once_where_chains_are_in_step(
         found, (tmp_path / "d").read_bytes(), 1 << 16
     )
     assert len(tasks) > 7
+
+
+def test_a_join_reads_little_of_a_dense_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pieces have found is taken over: the file is read at their borders only."""
+    document = b"".join(b"%d,user%d@mail.com\n" % (i, i) for i in range(60_000))
+    (tmp_path / "d").write_bytes(document)
+    pattern = {"mail": "[a-z0-9]{1,20}@[a-z0-9]{1,20}[.]com"}
+    read = 0
+    read_file = FileDocument.read
+
+    def counted(self: FileDocument, start: int, end: int) -> bytes:
+        nonlocal read
+        read += end - start
+        return read_file(self, start, end)
+
+    monkeypatch.setattr(FileDocument, "read", counted)
+    scanner = Scanner(pattern, "cpu", shard_bytes=400_000)
+    starts = [finding.start for finding in scanner.scan_paths(tmp_path / "d")]
+    assert starts == [found.start() for found in re.finditer(rb"user", document)]
+    assert read < len(document) // 4
 
 
 def test_keywords_are_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 
 from vyre_dist.engine.batch import open_at_end
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.document import Document, DocumentError, bounds_of, window_of
 from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.finding_rows import report_order
 from vyre_dist.engine.findings import FindingBuilder, Seams
 from vyre_dist.engine.open_document import open_document
+from vyre_dist.engine.settled import SettledRows
 from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.stitch import Match, newline_sums, stitch
 from vyre_dist.engine.tasks import (
@@ -117,9 +120,16 @@ class Joiner:
         known = dict.fromkeys(rest.keywords, True) | dict.fromkeys(rest.keyless, False)
         seams = Seams(stop, reaches, known)
         sums = newline_sums(parts, document, rest)
-        rows = self._builder.build(
-            task.piece.document, document, spans, sums, seams=seams, counted=result
+        settled = SettledRows(parts, document.size)
+        judged = self._builder.build(
+            task.piece.document,
+            document,
+            settled.take(spans, marked),
+            sums,
+            seams=seams,
+            counted=result,
         )
+        rows = heapq.merge(settled.rows(sums), judged, key=report_order)
         # so many may match the same, or not, that the driver counts them
         result.findings.add(document.path, rows, numbered=False)
         result.keywords = tuple(

@@ -17,6 +17,7 @@ from vyre_dist.engine.tasks import PartResult, Stretch
 from vyre_dist.extract import DROPPED, RuleMatcher
 
 _CHUNK = 1 << 20
+_FIRST_STEP = 4 << 10
 ALL = Stretch()
 
 Match = tuple[int, int, int]
@@ -75,15 +76,23 @@ def _catch_up(
     The index is the length of `found` if none is.
     """
     start, end = bounds
-    window = window_of(document, min(max(pos, start), end), end, matcher.cap + 1)
-    base = window.base
-    for s, e, flags in matcher.iter_matches(window, pos - base, last_end - base):
-        if flags & DROPPED:
-            continue
-        i = bisect_left(found, (s + base, e + base, 0))
-        if i < len(found) and found[i][:2] == (s + base, e + base):
-            return i
-        chain.append((s + base, e + base, flags))
+    pos, step = min(max(pos, start), end), _FIRST_STEP
+    while pos < end or pos == end == document.size:
+        # nearly always the first match is in step
+        upto = min(pos + step, end)
+        window = window_of(document, pos, upto, matcher.cap + 1)
+        base = window.base
+        for s, e, flags in matcher.iter_matches(window, pos - base, last_end - base):
+            if flags & DROPPED:
+                continue
+            i = bisect_left(found, (s + base, e + base, 0))
+            if i < len(found) and found[i][:2] == (s + base, e + base):
+                return i
+            chain.append((s + base, e + base, flags))
+            pos = last_end = e + base
+        if upto == end:
+            break
+        pos, step = max(pos, upto), 2 * step
     return len(found)
 
 

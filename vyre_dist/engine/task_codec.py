@@ -34,7 +34,7 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 
-SCHEMA = 8
+SCHEMA = 9
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
@@ -47,8 +47,7 @@ def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
-    # `kept` is for the driver
-    parts = [_wire_part(part, b"") for part in task.parts]
+    parts = [_wire_part(part) for part in task.parts]
     return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch]])
 
 
@@ -75,7 +74,7 @@ def decode_task(data: bytes) -> Task:
 def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
-    parts = [_wire_part(part, bytes_of(part.kept)) for part in r.parts]
+    parts = [_wire_part(part) for part in r.parts]
     blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
     return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums])
@@ -166,8 +165,8 @@ def _piece(value: object) -> Piece:
     )
 
 
-def _wire_part(p: PartResult, kept: bytes) -> Wire:
-    spans = bytes_of(p.spans)
+def _wire_part(p: PartResult) -> Wire:
+    spans, kept = bytes_of(p.spans), bytes_of(p.kept)
     ends = (p.unsearched, p.reaches, p.keywords, p.keyless)
     return p.document, p.start, p.end, p.newlines, spans, p.digest, kept, ends
 

@@ -84,7 +84,7 @@ class PartResult:
     `spans`: encode_spans of them, as window 0, each rule's in order. `newlines`: in [start,
     end), for each NEWLINE_BLOCK of it; none where nobody has counted, for want of findings.
     `digest`: of all the bytes that were read for the piece (content.py). `kept`: the piece's own
-    findings, for a document that can't be joined (salvage.py); they do not travel back to a worker.
+    findings, for the join (settled.py), and for a document that can't be joined (salvage.py).
     `unsearched`: rules that were not searched, as none of their keywords is in the piece or begins
     in it. `reaches`: (rule, end) of the last matches, of those that go to the piece's end or
     farther. `keywords`: rules with matches and, as is known, a keyword in the piece; `keyless`: the
