@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import random
+import weakref
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from generate import haystacks, packs
 from hypothesis import given, settings
@@ -157,6 +159,16 @@ def test_a_search_for_all_rows_of_an_arena() -> None:
     assert [number for number, own in enumerate(found) if own] == [70_000]
     assert sum(searched) == 100_000
     assert len(searched) <= 8
+
+
+def test_a_scanner_that_is_let_go_is_gone() -> None:
+    """Nothing that scans rows holds it: its engine, and a GPU's memory, are free at once."""
+    scanner = Scanner({"r": "b"})
+    assert len(scanner.scan_batch([b"b"] * 100)) == 100
+    assert len(list(scanner.scan_table(pa.table({"t": ["b"] * 100})))) == 100
+    held = weakref.ref(scanner)
+    del scanner
+    assert held() is None
 
 
 # --- paths

@@ -133,13 +133,6 @@ class Scanner:
         self._key = SecretKey.load(key_source) if isinstance(key_source, str) else key_source
         self._engines = Engines(loaded.data, config)
         self._reporter = Reporter(loaded.data.rules, self._key)
-        self._rows = RowScan(
-            self._engines,
-            self._reporter,
-            config.shard_bytes,
-            self._shown,
-            self._scan_document,
-        )
 
     @property
     def engine(self) -> ScanEngine:
@@ -176,10 +169,10 @@ class Scanner:
         given = documents if isinstance(documents, list) else list(documents)
         if len(given) < _FEWEST_ROWS:
             return self._scan_pieces(documents_of(given))
-        lists = lists_for(given)
+        lists, scan = lists_for(given), self._rows()
         for first in range(0, len(given), _CHUNK):
             contents, paths = rows_of(given[first : first + _CHUNK], first)
-            for row, finding in self._rows.in_rows(contents, paths):
+            for row, finding in scan.in_rows(contents, paths):
                 lists[first + row].append(finding)
         return lists
 
@@ -204,7 +197,7 @@ class Scanner:
         without an id, and each without `id_column`, has the path `PATH#NUMBER`. Raises UsageError
         for what is no table, and for columns that don't fit.
         """
-        return findings_in_table(self._rows, table, column, id_column, path)
+        return findings_in_table(self._rows(), table, column, id_column, path)
 
     def scan_paths(
         self,
@@ -259,6 +252,16 @@ class Scanner:
             self._key,
         )
         return PathScan(run.rounds, None if self._redact is None else self._shown, progress, cancel)
+
+    def _rows(self) -> RowScan:
+        # made for each scan: kept here, it would keep this object
+        return RowScan(
+            self._engines,
+            self._reporter,
+            self._config.shard_bytes,
+            self._shown,
+            self._scan_document,
+        )
 
     def _shown(self, finding: Finding) -> Finding:
         return finding if self._redact is None else masked(finding, self._redact)
