@@ -99,6 +99,7 @@ def test_a_piece_is_copied_in_blocks_only(tmp_path: Path, monkeypatch: pytest.Mo
             yield low, text, owned
 
     monkeypatch.setattr(cpu, "blocks_of", counted)
+    monkeypatch.setattr(cpu, "_BLOCK_BYTES", 1 << 21)
     (tmp_path / "f").write_bytes(b"nothing to be found here\n" * 800_000)
     scanner = Scanner({"key": "KEY[0-9]{9}"}, "cpu", shard_bytes=8 << 20)
     assert list(scanner.scan_paths(tmp_path / "f")) == []
@@ -119,6 +120,7 @@ def test_bytes_that_no_match_holds_decide_where_a_block_ends(
         return None
 
     monkeypatch.setattr(Overrun, "open_from", counted)
+    monkeypatch.setattr(cpu, "_BLOCK_BYTES", 1 << 21)
     scanner = Scanner({"key": r"key[a-z\n]*(?:#[a-z\n]*){0,300}end"}, "cpu")
     lines = (b"#" + b"x" * 58 + b"\n") * 110_000
     assert scanner.scan(lines) == [] and looked == []
