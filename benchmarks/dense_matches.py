@@ -141,9 +141,9 @@ class Scan(NamedTuple):
     digest: str
 
 
-def scan(tree: Path, target: Path, rules: str, out: Path, workers: int) -> Scan:
-    """Scan `target` with the checkout `tree`, as a user types it."""
-    command = [sys.executable, "-P", "-m", "vyre_dist", "scan", str(target), "--rules", rules]
+def scan(tree: Path, target: str, rules: str, out: Path, workers: int) -> Scan:
+    """Scan the folder `target` beside `out` with the checkout `tree`, as a user types it."""
+    command = [sys.executable, "-P", "-m", "vyre_dist", "scan", target, "--rules", rules]
     command += ["-j", str(workers), "--pool", "local", "--progress", "never", "-f", f"jsonl={out}"]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -196,7 +196,7 @@ def _measure(
     for turn in range(args.rounds + 1):
         for text in ("start", "benign", *only):
             with_rules = str(folder / "addresses.toml") if text == "addresses" else pack
-            done = scan(tree, folder / text, with_rules, folder / "out", args.workers)
+            done = scan(tree, text, with_rules, folder / "out", args.workers)
             if turn:  # the first one fills caches
                 scans.setdefault(text, []).append(done)
     start = scans.pop("start")
