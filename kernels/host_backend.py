@@ -7,6 +7,7 @@ How candidates are found is theirs: Hyperscan's (cpu.py) or google-re2's own
 from __future__ import annotations
 
 import itertools
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from vyre_dist.rules.byte_filters import ByteFilter
 
 
-# from so many matches of a rule on, it is worth a look whether a window's lines are alike
+# From so many matches of a rule on, it is worth a look whether a window's lines are alike. For that
+# NumPy has to be imported, which takes as long as to find the second number of matches.
 _MANY = 512
+_WORTH_IMPORTING = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,8 @@ class HostBackend(ABC):
         """
         matcher = self.matchers[rule]
         seen: dict[int, Groups] = {}
-        many = rule in self.dense if ends is None else len(ends) >= _MANY
+        enough = _MANY if "numpy" in sys.modules else _WORTH_IMPORTING
+        many = rule in self.dense if ends is None else len(ends) >= enough
         shaped = self._by_shapes(window, rule) if many else None
         found: Iterable[tuple[int, int, int]]
         if shaped is not None:
@@ -178,8 +182,8 @@ class HostBackend(ABC):
             found = matcher.iter_matches(window)
         else:
             chain = matcher.iter_matches(window)
-            found = list(itertools.islice(chain, _MANY))
-            if len(found) == _MANY:
+            found = list(itertools.islice(chain, enough))
+            if len(found) == enough:
                 shaped = self._by_shapes(window, rule)
                 found = itertools.chain(found, chain)
                 if shaped is not None:
@@ -190,7 +194,7 @@ class HostBackend(ABC):
         # the cheapest way to make many: a call of Span takes twice as long
         made = Span._make
         spans += [made((start, rule, end, flags)) for start, end, flags in found]
-        if shaped is not None or len(spans) - before >= _MANY:
+        if shaped is not None or len(spans) - before >= enough:
             self.dense.add(rule)
         else:
             self.dense.discard(rule)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
 from vyre_dist.rules.content_filters import JudgedLine
-from vyre_dist.rules.entropies import entropies
+from vyre_dist.rules.entropies import Entropies
 from vyre_dist.rules.filters import Matched
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import Renderings
@@ -274,8 +274,9 @@ def test_entropies_of_many_are_those_of_each(secrets: list[bytes], block: int) -
     """To the last bit, and near what the definition gives."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vyre_dist.rules.entropies._MANY", 1)
+        patch.setattr("vyre_dist.rules.entropies._WORTH_IMPORTING", 1)
         patch.setattr("vyre_dist.rules.entropies._BLOCK", block)
-        together = entropies(secrets)
+        together = Entropies().of(secrets)
     assert together == [entropy(secret) for secret in secrets]
     for secret, bits in zip(secrets, together, strict=True):
         shares = [count / len(secret) for count in Counter(secret).values()]

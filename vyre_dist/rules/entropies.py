@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Iterable, Sequence
 
 # so many sizes of secrets have their terms remembered
 _TABLED_SIZES = 1024
 
-# To count each byte of a long secret takes a pass over it; NumPy takes one for all. To import it
-# takes as long as some hundred secrets.
 LONG = 96
-_MANY = 256
+"""To count each byte of a secret that long takes a pass over it; NumPy takes one for all."""
+
+# From so many long secrets in a batch on NumPy is faster; but to import it takes as long as so many
+# take without it.
+_MANY = 64
+_WORTH_IMPORTING = 4096
 _BLOCK = 1 << 18
 
 
@@ -21,10 +25,22 @@ def entropy(secret: bytes) -> float:
     return _of_counts(len(secret), map(secret.count, set(secret)))
 
 
-def entropies(secrets: Sequence[bytes]) -> list[float]:
-    """The entropy of each of `secrets`."""
-    if len(secrets) < _MANY or sum([len(secret) >= LONG for secret in secrets]) < _MANY:
-        return list(map(entropy, secrets))
+class Entropies:
+    """The entropies of one batch of secrets after the other."""
+
+    def __init__(self) -> None:
+        self._long = 0
+
+    def of(self, secrets: Sequence[bytes]) -> list[float]:
+        """The entropy of each of `secrets`."""
+        many = sum([len(secret) >= LONG for secret in secrets])
+        self._long += many
+        if many < _MANY or (self._long < _WORTH_IMPORTING and "numpy" not in sys.modules):
+            return list(map(entropy, secrets))
+        return _in_blocks(secrets)
+
+
+def _in_blocks(secrets: Sequence[bytes]) -> list[float]:
     found: list[float] = []
     some: list[bytes] = []
     held = 0

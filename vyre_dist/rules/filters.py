@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from vyre_dist.rules.content_filters import ContentFilter, Line, content_filters
-from vyre_dist.rules.entropies import LONG, entropies, entropy
+from vyre_dist.rules.entropies import LONG, Entropies, entropy
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import Allowlist, Rule
 from vyre_dist.rules.path_filters import PathDecision, PathFilters, allowlists_of
@@ -79,6 +79,7 @@ class CompiledFilters:
         self._needs_line = tuple(
             any(check.target == "line" for check in content.others) for content in self._contents
         )
+        self._entropies = Entropies()
         self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
 
     def path_decision(self, path: str) -> PathDecision:
@@ -172,7 +173,7 @@ class CompiledFilters:
             if len(secret) >= LONG or not dull(index, secret):
                 likely.append((number, secret))
         by_rule: dict[int, list[int]] = {}
-        bits_of = entropies([secret for _, secret in likely])
+        bits_of = self._entropies.of([secret for _, secret in likely])
         for (number, secret), bits in zip(likely, bits_of, strict=True):
             index = matches[number].rule
             least = rules[index].entropy
