@@ -41,11 +41,13 @@ _WORTH_IMPORTING = 8192
 class CandidatePairs(PrefilterOutput):
     """`rules`: by the number of a window, the rules that may match in it; both ascending.
 
-    `unsearched`: see DispatchOutcome.
+    `unsearched`: see DispatchOutcome. `ends`: by window and rule, of the matches, as far as they
+    are known.
     """
 
     rules: dict[int, tuple[int, ...]]
     unsearched: dict[int, frozenset[int]] = field(default_factory=dict)
+    ends: dict[int, dict[int, list[int] | None]] = field(default_factory=dict)
 
 
 class HostBackend(ABC):
@@ -91,13 +93,15 @@ class HostBackend(ABC):
     def run_prefilter(self, windows: Sequence[Window]) -> CandidatePairs:
         """See ScanBackend."""
         self._unsearched = {}
-        pairs = {w: tuple(rules) for w, rules in self._candidate_windows(windows)}
-        return CandidatePairs(pairs, self._unsearched)
+        ends = dict(self._candidate_windows(windows))
+        return CandidatePairs({w: tuple(own) for w, own in ends.items()}, self._unsearched, ends)
 
     def confirm(self, windows: Sequence[Window], output: PrefilterOutput) -> DispatchOutcome:
         """See ScanBackend."""
         pairs = checked_output(CandidatePairs, output)
-        candidates = ((w, dict.fromkeys(rules)) for w, rules in pairs.rules.items())
+        candidates = (
+            (w, pairs.ends.get(w) or dict.fromkeys(rules)) for w, rules in pairs.rules.items()
+        )
         return self._confirmed(windows, candidates, pairs.unsearched, counted=False)
 
     def scan_rows(self, rows: RowArena) -> DispatchOutcome:
