@@ -94,15 +94,16 @@ class LineShapes:
         if self._skipped < self._skips:
             self._skipped += 1
             return None
-        data = window.data if isinstance(window.data, bytes) else bytes(window.data)
-        matches = self._search(window._replace(data=data), data)
+        matches = None
+        # most text is of another kind, and a copy of a piece takes long
+        if _are_alike(bytes(window.data[:_SAMPLE]).translate(self._table).split(b"\n")):
+            data = window.data if isinstance(window.data, bytes) else bytes(window.data)
+            matches = self._search(window._replace(data=data), data)
         self._skipped = 0
         self._skips = 0 if matches is not None else min(2 * self._skips + 1, _MOST_SKIPPED)
         return matches
 
     def _search(self, window: Window, data: bytes) -> ShapedMatches | None:
-        if not _are_alike(data[:_SAMPLE].translate(self._table).split(b"\n")):
-            return None
         text = data.translate(self._table)
         lines = text.split(b"\n")
         if not _are_alike(lines):
