@@ -278,6 +278,15 @@ class RuleMatcher:
             )
         return self._in_vain
 
+    def search_within(
+        self, data: bytes | memoryview, pos: int, limit: int
+    ) -> tuple[int, int] | None:
+        """google-re2's first match in `data` that starts at `pos` or later and ends up to `limit`,
+        whatever its length.
+        """
+        found = self._spans.search(data, pos, limit)
+        return None if found is None else found[0]
+
     def end_at(self, data: bytes | memoryview, start: int, limit: int) -> int | None:
         """Where google-re2's match that starts at `start` ends, if it does so up to `limit`."""
         found = self._spans.match(data, start, limit)

@@ -112,7 +112,7 @@ def matches_at_pivots(
     if back is None and (back := width) is None:
         return list(matcher.iter_matches(window))
     data, last_start = window.data, window.last_start
-    size, search = len(data), matcher.with_groups.search
+    size, search = len(data), matcher.search_within
     found: list[tuple[int, int, int]] = []
     pos = next_start = window.lo
     in_vain = wasted = 0
@@ -123,20 +123,22 @@ def matches_at_pivots(
         if low > high:
             continue
         end = size if width is None or in_vain > size - low else min(size, high + width)
+        # most pivots of some rules are in no match: groups, which take google-re2 a hundred times
+        # as long to look for, are asked for of those that are
         match = search(data, low, end)
-        if match is None or match[0][0] > high:
+        if match is None or match[0] > high:
             if end < size:
                 in_vain += end - low
                 continue
-            if match is None or match[0][0] > last_start:
+            if match is None or match[0] > last_start:
                 break
-            next_start, in_vain = match[0][0], 0
+            next_start, in_vain = match[0], 0
             continue
-        start, end = match[0]
+        start, end = match
         if end - start > matcher.cap:
             # what is reported in its pivot, and where it goes on from, is iter_matches' to say
             return list(matcher.iter_matches(window))
-        if wanted is None or wanted(match):
+        if wanted is None or wanted(matcher.with_groups.match(data, start, end) or ()):
             found.append((start, end, 0))
         pos = end
         if width is None:
