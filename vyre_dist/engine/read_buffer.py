@@ -18,7 +18,11 @@ _ALIGNMENT = 16
 
 
 def _private_memory(size: int) -> memoryview:
-    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    try:
+        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    except OSError as error:
+        # as of other memory, and not an error of the file that is being read
+        raise MemoryError(f"{size >> 20} MiB to read into: {error.strerror}") from error
 
 
 class ReusedMemory:
