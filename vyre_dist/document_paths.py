@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 _LOOSE = re.compile(r"\A\./|/\.?(?=/)|/\.?\Z")
-# the same in lines; a path of several lines may look loose here and not be it
-_LOOSE_LINE = re.compile(r"^\./|/\.?(?=/)|/\.?$", re.MULTILINE)
+# the same in lines that a newline stands before and behind
+_LOOSE_IN_LINES = ("\n./", "//", "/./", "/\n", "/.\n")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(.*)", re.DOTALL)
 # `!`, and a `%` that would read as the beginning of an escape
 _ESCAPED = re.compile(r"!|%(?=2[15])")
@@ -44,8 +44,8 @@ def written_path(path: str) -> str:
 
 def written_paths(paths: list[str]) -> list[str]:
     """`written_path` of each: a look at all of them together, as nearly all are written so."""
-    text = "\n".join(paths)
-    if needs_escape(text) or _LOOSE_LINE.search(text) is not None:
+    text = "\n".join(["", *paths, ""])
+    if needs_escape(text) or any(loose in text for loose in _LOOSE_IN_LINES):
         return [written_path(path) for path in paths]
     return paths
 

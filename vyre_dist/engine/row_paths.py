@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vyre_dist.document_paths import written_path, written_paths
 from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.model import PackData
 
@@ -28,17 +29,17 @@ class RowPaths(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NamedRows:
-    """Rows that have paths of their own."""
+    """Rows that have paths of their own: `paths`, as they are given. Few of them are asked for."""
 
     paths: list[str]
 
     def of(self, row: int) -> str:
         """See RowPaths."""
-        return self.paths[row]
+        return written_path(self.paths[row])
 
     def all(self) -> list[str]:
         """See RowPaths."""
-        return self.paths
+        return written_paths(self.paths)
 
     def part(self, low: int, high: int) -> NamedRows:
         """Those of the rows [low, high)."""

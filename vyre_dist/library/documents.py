@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TypeAlias
 
-from vyre_dist.document_paths import written_path, written_paths
+from vyre_dist.document_paths import written_path
 from vyre_dist.engine.row_paths import NamedRows, NumberedRows
 from vyre_dist.engine.tasks import Piece
 from vyre_dist.errors import UsageError
@@ -71,9 +72,10 @@ def rows_of(
     paths: NamedRows | NumberedRows = NumberedRows(BATCH_HEAD, BATCH_TAIL, numbers)
     kinds = set(map(type, chunk))
     if kinds == {tuple} and set(map(len, chunk)) == {2}:
-        names, texts = zip(*chunk, strict=True)
+        # zip would make an iterator of each
+        names, texts = (list(map(itemgetter(i), chunk)) for i in (0, 1))
         if set(map(type, names)) == {str}:
-            paths = NamedRows(written_paths(list(names)))
+            paths = NamedRows(names)
             contents, kinds = texts, set(map(type, texts))
     if kinds == {bytes}:
         return contents, paths  # type: ignore[return-value]
@@ -81,7 +83,10 @@ def rows_of(
         with contextlib.suppress(UnicodeEncodeError):  # documents_of tells which
             return list(map(str.encode, contents)), paths  # type: ignore[arg-type]
     pieces = documents_of(chunk, first)
-    return [piece.inline or b"" for piece in pieces], NamedRows([piece.path for piece in pieces])
+    given = [
+        entry[0] if isinstance(entry, tuple) else paths.of(row) for row, entry in enumerate(chunk)
+    ]
+    return [piece.inline or b"" for piece in pieces], NamedRows(given)
 
 
 def _bytes_of(content: object) -> bytes:
