@@ -31,6 +31,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -40,6 +41,7 @@ from scan_bench import Bench
 from scan_command import visible_gpus
 from scan_ratios import print_ratios
 
+PREFIX = "vyre-scan-files-"
 PARTS = ("start", "slope", "auto")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a memory file system, where there is one
 
@@ -90,6 +92,21 @@ def roomy(args: argparse.Namespace) -> Path | None:
     return None
 
 
+def remove_root(root: Path) -> None:
+    """All of a run's trees."""
+    for tree in root.glob("*/*"):
+        remove_tree(tree, len(os.sched_getaffinity(0)))
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """What killed runs have left in a folder."""
+    for root in folder.glob(f"{PREFIX}*"):
+        if not Path("/proc", root.name.removeprefix(PREFIX).partition("-")[0]).exists():
+            print(f"{root}: left by a run that was killed; removed", flush=True)
+            remove_root(root)
+
+
 def main() -> None:
     args = arguments()
     if args.record and "slope" in args.only and args.seconds < 10:
@@ -98,7 +115,11 @@ def main() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, given.split(os.pathsep)))
     if args.folder:
         args.folder.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix="vyre-scan-files-", dir=args.folder or roomy(args)))
+    for folder in {args.folder or SHARED_MEMORY, Path(tempfile.gettempdir())}:
+        remove_leftovers(folder)
+    # one that is ended by a limit of time leaves its trees to nobody
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=args.folder or roomy(args)))
     try:
         bench = Bench(args, root)
         for pool in args.pools:
@@ -109,9 +130,7 @@ def main() -> None:
         if bench.failed:
             raise SystemExit(f"failed: {'; '.join(bench.failed)}")
     finally:
-        for tree in root.glob("*/*"):
-            remove_tree(tree, len(os.sched_getaffinity(0)))
-        shutil.rmtree(root)
+        remove_root(root)
 
 
 if __name__ == "__main__":
