@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from vyre_dist.engine.document import DocumentError
 from vyre_dist.engine.files import FileDocument, LargeFile
 from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums
+from vyre_dist.engine.open_document import DocumentReader
 from vyre_dist.engine.read_buffer import ReadBuffer
+from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import Piece, piece_of
 from vyre_dist.extract import Window
 from vyre_dist.sources import DocumentRef, walk
@@ -164,3 +166,23 @@ def test_a_folders_proc_file_is_read_whole() -> None:
     assert len(read) > 4096 and read.endswith(b"\n") and b"[stack]" in read
     with pytest.raises(DocumentError, match="has 0 bytes, and gives more than 100"):
         ReadBuffer(1 << 20, 100).read("/proc/self/maps")
+
+
+def test_pieces_share_one_memory(tmp_path: Path) -> None:
+    """A large file's pieces are read into the same bytes, one after the other; one for which too
+    little is left has its own.
+    """
+    path = tmp_path / "f"
+    path.write_bytes(bytes(range(200)))
+    reader = DocumentReader(5, 100, 10, None)
+    whole = planned(path)
+    first, second = cut(whole, 100)
+    one = reader.window(first)
+    assert isinstance(one.data, memoryview) and one.data == bytes(range(105))
+    own = reader.window(second)
+    assert own.data == bytes(range(99, 200)) and one.data == bytes(range(105))
+    reader.clear()
+    again = reader.window(second)
+    assert again.data == own.data and isinstance(again.data, memoryview)
+    assert again.data.obj is one.data.obj and one.data[:101] == own.data
+    assert again.position == -1  # it is no memory of a backend's
