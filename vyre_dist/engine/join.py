@@ -101,7 +101,8 @@ class Joiner:
                     chains = by_rule[rule] = [[] for _ in parts]
                 chains[i].append((start, end, flags))
         ends: dict[int, int] = {}
-        for rule, chains in by_rule.items():
+        while by_rule:
+            rule, chains = by_rule.popitem()  # a dense rule's matches are many, and held once
             bounds = [(p.start, p.end, own) for p, own in zip(parts, chains, strict=True)]
             searched: list[tuple[int, int]] = []
             reach = reaches[rule].end if rule in reaches else 0
@@ -111,6 +112,7 @@ class Joiner:
                 marks += [Span(start, rule, end, DROPPED) for start, end in searched]
             spans += [Span._make((start, rule, end, flags)) for start, end, flags in joined]
             ends[rule] = joined[-1][1] if joined else reach
+            del chains, bounds, joined
         # where longer matches are looked for, those count that were ruled out, too
         marked = {mark.rule for mark in marks}
         marked.update([rule for rule, reach in reaches.items() if reach.uncapped])
