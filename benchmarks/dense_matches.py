@@ -218,9 +218,14 @@ def _measure(
     if args.record:
         append(
             "dense_matches.jsonl",
-            run_facts(None, None if rules == "builtin" else rules)
+            run_facts(_commit_of(tree), None if rules == "builtin" else rules)
             | {"bytes": sizes, "workers": args.workers, "start": start, "scans": scans},
         )
+
+
+def _commit_of(tree: Path) -> str:
+    asked = ["git", "-C", str(tree), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cost(
