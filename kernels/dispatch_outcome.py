@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from vyre_dist.dispatch.report import SpeculationReport
@@ -18,11 +19,13 @@ class PieceContent(NamedTuple):
     """What a window that is a piece holds, where the host need not look itself.
 
     `newlines`: in what it owns, for each CONTENT_BLOCK of it. `block_digests`: see
-    engine/content.py.
+    engine/content.py. `open_lows`: by rule, as far as that is known, an offset in the window before
+    which no match starts that depends on bytes after the window.
     """
 
     newlines: tuple[int, ...]
     block_digests: bytes
+    open_lows: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

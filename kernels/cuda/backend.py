@@ -31,15 +31,19 @@ from vyre_dist.kernels.scan_backend import (
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
-from vyre_dist.rows.layout import CONTENT_BLOCK
+from vyre_dist.rows.layout import CONTENT_BLOCK, HOST, OPEN
 from vyre_dist.rows.reading import RowReading
-from vyre_dist.rows.settling import HostSearch, groups_in, settle
+from vyre_dist.rows.settling import UNKNOWN_BACK, HostSearch, groups_in, settle
 from vyre_dist.rules.finder import Groups
 
 DISPATCH_BYTES = 64 << 20
 """Of one dispatch: launches and read-backs take half a millisecond together, in which the GPU scans
 a gigabyte.
 """
+
+
+_WINDOW_REACH = 8
+"""Bytes from an anchor's pivot that its window reaches, and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +219,45 @@ class CudaBackend:
             dict(sorted(spans.items())),
             groups,
             report,
-            contents_of(windows, arena, found.contents),
+            self._contents(windows, arena, found),
         )
+
+    def _contents(
+        self, windows: Sequence[Window], arena: Arena, found: DeviceRows
+    ) -> dict[int, PieceContent]:
+        """By window, what the device has seen in those that are pieces."""
+        contents = contents_of(windows, arena, found.contents)
+        rows = found.rows
+        if found.matches is not None:
+            rows = rows[found.matches["status"] == OPEN]
+        documents = rows["document"].astype(np.int64)
+        offsets = rows["position"].astype(np.int64) - arena.starts[documents]
+        numbers = rows["rule"] & np.uint32(~HOST & 0xFFFF_FFFF)
+        return {
+            w: content._replace(
+                open_lows=self._open_lows(
+                    len(windows[w].data), numbers[documents == w], offsets[documents == w]
+                )
+            )
+            for w, content in contents.items()
+        }
+
+    def _open_lows(
+        self, size: int, numbers: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]
+    ) -> dict[int, int]:
+        """PieceContent's, of a window of `size` bytes; `numbers`, `offsets`: of its open rows.
+
+        A match that goes on after the window has a row that was left open, or its anchor lies where
+        the window ends, or beyond.
+        """
+        lows = {}
+        for number, rule in enumerate(self.compiled.rules):
+            back = int(self.reading.stretch_backs[number])
+            if rule.max_width is None and back != UNKNOWN_BACK:
+                own = offsets[numbers == number]
+                low = min(size - _WINDOW_REACH, int(own.min(initial=size)))
+                lows[rule.index] = max(0, low - back)
+        return lows
 
     def _search_near(
         self, window: Window, base: int, rule: int, positions: list[int]

@@ -17,7 +17,8 @@ from vyre_dist.compiler import Arena
 from vyre_dist.engine import content
 from vyre_dist.engine.document import BytesDocument, window_of
 from vyre_dist.engine.lines import NEWLINE_BLOCK, newlines_in
-from vyre_dist.extract import Span, Window
+from vyre_dist.extract import DROPPED, Span, Window
+from vyre_dist.extract.overrun import overrun_of
 from vyre_dist.extract.window import whole
 from vyre_dist.kernels.cuda import CudaBackend, DevicePack
 from vyre_dist.kernels.cuda.backend import contents_of, owned_by
@@ -130,6 +131,44 @@ def test_the_device_settles_pieces(gpu: Gpu, seed: int) -> None:
     for window, rule, start, groups in known:
         (end,) = (e for s, e, _ in backend.matchers[rule].iter_matches(window) if s == start)
         assert backend.matchers[rule].groups_at(bytes(window.data), start, end) == groups
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_matches_that_go_on_begin_where_the_device_says(gpu: Gpu, seed: int) -> None:
+    """What a search of all of a piece finds to be open at its end is not below that offset, and the
+    search from there finds the same.
+    """
+    rng = random.Random(seed)
+    unbounded = [
+        r"tok[\s\S]{4,}?end",
+        r"begin [a-z ]*key=\w+",
+        r"curl .*--user [a-z]+",
+        r"key=[a-z0-9]{3,}",
+        r"[a-z]+xqzj",
+    ]
+    pack = RulePack.from_patterns({f"u{i}": pattern for i, pattern in enumerate(unbounded)})
+    compiled = compile_pack(pack.data, max_match_bytes=64)
+    backend = CudaBackend(compiled, ArtifactCache(None))
+    words = [b"tok", b"begin ", b"key=", b"curl ", b"--user ", b"abc", b"a1", b"x y ", b" z "] * 3
+    words += [b"end", b"xqzj", b"\n", bytes(rng.choices(b".;:#", k=90))]
+    windows: list[Window] = []
+    for _ in range(gpu.amount(200, 40)):
+        windows += cut(rng, b"".join(rng.choices(words, k=80)), compiled.overlap)
+    outcome = backend.run_fused(windows)
+    opened = narrowed = 0
+    for w, piece in outcome.contents.items():
+        window = windows[w]
+        for rule, low in piece.open_lows.items():
+            chain = [
+                s for s in outcome.spans.get(w, []) if s.rule == rule and not s.flags & DROPPED
+            ]
+            found = [(span.start, span.end, span.flags) for span in chain]
+            overrun = overrun_of(backend.matchers[rule])
+            want = overrun.open_from(window, found)
+            assert overrun.open_from(window, found, low) == want
+            opened += want is not None
+            narrowed += low > window.lo
+    assert opened > 10 and narrowed > 10
 
 
 def test_rows_of_pieces_are_seldom_left_open(gpu: Gpu) -> None:

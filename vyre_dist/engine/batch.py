@@ -63,7 +63,8 @@ def part_of(
     """
     data, base = window.data, window.base
     searched = {rule: each for rule, each in overruns.items() if rule not in unsearched}
-    spans = found.spans + open_at_end(window, found.spans, searched)
+    lows = {} if content is None else content.open_lows
+    spans = found.spans + open_at_end(window, found.spans, searched, lows)
     owned = memoryview(data)[: window.hi]
     last = last_newline(owned, window.lo)
     before = newlines_in(data, 0, window.lo)
@@ -95,18 +96,22 @@ def _reaches(window: Window, spans: Sequence[Span]) -> tuple[tuple[int, int], ..
 
 
 def open_at_end(
-    window: Window, spans: Sequence[Span], overruns: Mapping[int, Overrun]
+    window: Window,
+    spans: Sequence[Span],
+    overruns: Mapping[int, Overrun],
+    lows: Mapping[int, int],
 ) -> list[Span]:
     """A mark for each rule of `overruns` of which a match may go on after the window.
 
-    `spans`: the window's, of all rules.
+    `spans`: the window's, of all rules. `lows`: see PieceContent.
     """
     chains: dict[int, list[tuple[int, int, int]]] = {}
     for start, rule, end, flags in sorted([s for s in spans if s.rule in overruns]):
         if not flags & DROPPED:
             chains.setdefault(rule, []).append((start, end, flags))
     opened = {
-        rule: overrun.open_from(window, chains.get(rule, ())) for rule, overrun in overruns.items()
+        rule: overrun.open_from(window, chains.get(rule, ()), lows.get(rule, 0))
+        for rule, overrun in overruns.items()
     }
     return [
         Span(start, rule, window.hi, DROPPED) for rule, start in opened.items() if start is not None

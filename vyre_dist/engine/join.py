@@ -152,7 +152,7 @@ class Joiner:
         ]
         overruns = self._overruns()
         unbounded = {rule: overruns[rule] for rule in rules if rule in overruns}
-        spans += open_at_end(window, spans, unbounded)
+        spans += open_at_end(window, spans, unbounded, {})
         return [
             Span(start + window.base, rule, end + window.base, flags)
             for start, rule, end, flags in spans

@@ -104,16 +104,18 @@ class Overrun:
             self._cut = Finder(compile_pattern(self.facts.cut, captures=self.captures).regexp)
         return self._cut
 
-    def open_from(self, window: Window, found: Sequence[tuple[int, int, int]]) -> int | None:
+    def open_from(
+        self, window: Window, found: Sequence[tuple[int, int, int]], low: int = 0
+    ) -> int | None:
         """The first start that `window` owns whose match depends on bytes after the window.
 
         `found`: the rule's matches (start, end, flags) in the window, in order. Starts within a
-        match do not count. None: the window decides all starts.
+        match do not count. `low`: no such start is below. None: the window decides all starts.
         """
-        data, last = window.data, window.last_start
-        if window.at_end or last < window.lo:
+        data, low, last = window.data, max(low, window.lo), window.last_start
+        if window.at_end or last < low:
             return None
-        pos = self._first_possible(data, window.lo, last)
+        pos = self._first_possible(data, low, last)
         if pos is None or (pos := self._first_at_end(data, pos)) is None or pos > last:
             return None
         if before := bisect_left(found, (pos, -1, 0)):
