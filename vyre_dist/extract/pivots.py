@@ -66,8 +66,10 @@ def matches_near_pivots(
     cap, and what is reported of it is for iter_matches to say.
     """
     data, last_start = window.data, window.last_start
-    # see RuleMatcher: what ends where the window does may go on
-    size = len(data) if window.at_end else len(data) - 1
+    # see RuleMatcher: a window that is shorter ends where its document does, whoever owns that
+    size = len(data)
+    cut_off = not window.at_end and size > window.hi + matcher.cap
+    size -= cut_off
     found: list[tuple[int, int]] = []
     pos = window.lo
     for pivot in pivots:
@@ -77,7 +79,7 @@ def matches_near_pivots(
             if end is None or end == pos:
                 pos += 1
                 continue
-            if end - pos > matcher.cap or (end == size and not window.at_end):
+            if end - pos > matcher.cap or (end == size and cut_off):
                 return None
             found.append((pos, end))
             pos = end
