@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 
-from vyre_dist.engine.task_codec import (
-    WireError,
-    decode_result,
-    decode_task,
-    encode_result,
-    encode_task,
-)
+from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result, encode_task
 from vyre_dist.engine.tasks import (
     DocumentNote,
     DocumentProblem,
-    FindingRow,
     FolderRun,
     LargeDocument,
     PartResult,
@@ -25,6 +20,7 @@ from vyre_dist.engine.tasks import (
     StitchTask,
     TaskResult,
 )
+from vyre_dist.engine.wire import WireError
 
 
 class TaskCodec:
@@ -42,13 +38,15 @@ class TaskCodec:
         inline = Piece(1, "<stdin>", 3, 0, 3, inline=b"abc")
         run = FolderRun(2, "a/", ["b", "c\udcff"], "/x/a/")
         row = FindingRow(1, 2, 3, 4, 5, 6, b"match", b"secret", (b"g", None), 2.5, 7, 8, 9)
+        findings = Findings(["a", "b", "c"])
+        findings.add("p", [row, row])
         return [
             encode_task(ScanTask((piece, inline, run, Piece(9, "c", 5, 0, 5)), 15)),
             encode_task(StitchTask(piece, (part, part))),
             encode_result(TaskResult()),
             encode_result(
                 TaskResult(
-                    findings=[row, row],
+                    findings=findings,
                     parts=[part],
                     problems=[DocumentProblem(1, "io-error", "x")],
                     notes=[DocumentNote(2, "grew", "")],
@@ -80,9 +78,14 @@ class TaskCodec:
             return _kind(error)
         again = encode_result(result)
         assert encode_result(decode_result(again)) == again
-        for row in result.findings:
+        try:
+            # a block is looked into when its turn comes
+            rows = list(result.findings)
+        except WireError as error:
+            return _kind(error)
+        for row in rows:
             assert isinstance(row.document, int) and isinstance(row.match, bytes), row
-        return len(result.findings), len(result.parts)
+        return len(rows), len(result.parts)
 
 
 def _kind(error: WireError) -> str:
