@@ -348,7 +348,7 @@ def test_this_package_can_be_brought_along(head, tmp_path) -> None:
     assert all("/py_modules_files/" in home for home in homes)
 
 
-@pytest.mark.parametrize("kind", ["gcs", "client"])
+@pytest.mark.parametrize("kind", ["gcs", *nightly("client")])
 def test_scan_from_outside_the_cluster(head, corpus, expected, kind: str, scan_options) -> None:
     """`scan --address` works on a cluster as HOST:PORT and through Ray Client, without a job."""
     done = head.vyre(

@@ -169,6 +169,7 @@ def test_a_node_that_lacks_a_library_is_left_out(
         assert "libre2.so.11 is not there" in why and why in errors
 
 
+@LONG
 def test_where_no_node_fits_the_scan_is_refused(
     tmp_path: Path, older: str, broken: str, ray_places: Path
 ) -> None:

@@ -35,7 +35,7 @@ EACH_TIME = [
         (kind, True)
         for kind in ("local", "ray-local", "submit", "scanner", "spawn", "forkserver", "gpu")
     ),
-    *((kind, False) for kind in ("local", "ray-local", "spawn")),
+    *((kind, False) for kind in ("local", "spawn")),
 ]
 USES = ["scanner", "fork", "spawn", "forkserver", "gpu", "extraction"]
 

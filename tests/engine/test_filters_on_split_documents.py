@@ -30,7 +30,7 @@ def check(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> N
             assert hits_of(scanner.scan(document, path)) == expected, (backend, shard_bytes)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     rules=some_rules,
     document=haystacks(),
