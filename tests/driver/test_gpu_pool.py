@@ -32,6 +32,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
 from vyre_dist.processes.child import STOP_SECONDS
+from vyre_dist.processes.unwaited import UnwaitedProcess
 from vyre_dist.sources import walk_folders
 
 PACK = RulePack.from_patterns(
@@ -259,6 +260,26 @@ def test_nothing_is_left_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -
     (gpu,) = own
     assert not os.path.exists(os.path.dirname(gpu.address))
     assert gpu.pid is None
+
+
+def test_it_is_killed_before_its_pipe_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is closed while it tells how far it is has no time to complain that nobody reads."""
+    broken: list[bool] = []
+    kill = UnwaitedProcess.kill
+
+    def watched(self: UnwaitedProcess) -> None:
+        broken.append(process.connection.closed)
+        kill(self)
+
+    monkeypatch.setattr(UnwaitedProcess, "kill", watched)
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.says_nothing)
+    process = GpuProcess(spec(), GpuDevice(""), str(tmp_path / "socket"), forks=True, alone=True)
+    process.start()
+    process.close()
+    assert broken == [False]
+    assert process.connection.closed
 
 
 def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from vyre_dist.processes import fork_server
 
 PACK = RulePack.from_patterns({"key": r"AKIA[0-9A-Z]{16}", "pair": r"\b(port|id)=(\d+)"})
 TEXTS = [f"id={i} AKIA{'B' * 13}{i:03d}\n".encode() * (1 + i % 5) for i in range(24)]
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def task_of(number: int) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from vyre_dist import Finding, ScanAbortedError, Scanner, ScanProgress, UsageError
 from vyre_dist.driver.events import Abort
 from vyre_dist.driver.machine import ScanMachine
-from vyre_dist.engine import finding_blocks
+from vyre_dist.engine.finding_blocks import BLOCK_ROWS
 
 PATTERNS = {"key": r"key_[0-9]{4}"}
 
@@ -96,17 +96,16 @@ def test_a_pipe_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [None, 1])
-@pytest.mark.parametrize("shard_bytes", [64, 1 << 20])
+@pytest.mark.parametrize("shard_bytes", [1 << 16, 1 << 20])
 def test_no_more_findings_are_held_than_a_block_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None, shard_bytes: int
+    tmp_path: Path, workers: int | None, shard_bytes: int
 ) -> None:
     """However many a document has: they are made when they are asked for."""
-    monkeypatch.setattr(finding_blocks, "BLOCK_ROWS", 8)
-    monkeypatch.setattr(finding_blocks, "_STEP_ROWS", 4)
-    (tmp_path / "dense").write_bytes(b"key_1234 " * 100)
+    many = 2 * BLOCK_ROWS + 1
+    (tmp_path / "dense").write_bytes(b"key_1234 " * many)
     scan = Scanner(PATTERNS, shard_bytes=shard_bytes).iter_paths(tmp_path, workers=workers)
     held = [len(scan._found) for _ in scan]
-    assert len(held) == 100 and max(held) < 8
+    assert len(held) == many and max(held) < BLOCK_ROWS
 
 
 # --- progress and cancelling

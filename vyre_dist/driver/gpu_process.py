@@ -157,10 +157,11 @@ class GpuProcess:
         """End it, and do not wait for that: on its way to being of use it hears nothing, and it has
         nothing to save. May be called twice.
         """
-        self.connection.close()
         if self._child.process is not None:
+            # first: what finds its pipe broken may have something to say of that
             self._child.process.kill()
             self._child.process.close()
+        self.connection.close()
         self._child = Child(None, self._child.connection)
 
 
