@@ -4,11 +4,13 @@ lost when it dies.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.cuda.warming_backend import WarmingBackend
-from vyre_dist.processes.child import STOP_SECONDS
+from vyre_dist.processes.child import STOP_SECONDS, Child
 from vyre_dist.processes.unwaited import UnwaitedProcess
 from vyre_dist.sources import walk_folders
 
@@ -280,6 +282,37 @@ def test_it_is_killed_before_its_pipe_breaks(
     process.close()
     assert broken == [False]
     assert process.connection.closed
+
+
+def test_a_ctrl_c_while_it_is_started_ends_it(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool can close it by then: neither the process nor its folder stays."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    started: list[int] = []
+    fork = gpu_process.fork_unwaited
+
+    def interrupted(*arguments: Any) -> Child:
+        child = fork(*arguments)
+        assert child.pid is not None
+        started.append(os.pidfd_open(child.pid))
+        os.kill(os.getpid(), signal.SIGINT)
+        return child
+
+    monkeypatch.setattr(gpu_process, "fork_unwaited", interrupted)
+    monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.says_nothing)
+    with pytest.raises(KeyboardInterrupt):
+        scan(LocalPool(spec(), workers=1, start_method="fork"), corpus)
+    (process,) = started
+    try:
+        assert wait([process], PATIENCE)
+        assert list(folder.iterdir()) == []
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        os.close(process)
 
 
 def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

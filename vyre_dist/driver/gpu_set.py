@@ -110,6 +110,15 @@ class GpuSet:
     def _address(self, number: int) -> str:
         return os.path.join(self._folder, str(number))
 
+    def begin_first(self, *, at_once: bool) -> None:
+        """Start the first GPU's process if it is needed, or all `at_once`. Raises OSError."""
+        if at_once:
+            self.begin_all()
+        elif self.needed:
+            self.begin(0)
+        else:
+            self.payoff = GpuPayoff(min(self._workers, len(os.sched_getaffinity(0))))
+
     def begin(self, worker: int) -> None:
         """Start the process of this worker's GPU, if that was not done before. Raises OSError."""
         process = self.of(worker)
@@ -253,10 +262,9 @@ def open_gpus(
     not_theirs: Callable[[], Iterable[Closable]],
     *,
     forks: bool,
-    at_once: bool,
 ) -> GpuSet | None:
-    """The GPUs for a pool, the first one's process begun if it is needed, or wanted `at_once`. None
-    where `auto` has to do without. Raises UsageError.
+    """The GPUs for a pool, no process begun: `begin_first` is for who can close them. None where
+    `auto` has to do without. Raises UsageError.
     """
     needed = spec.config.backend == "cuda"
     own = GpuSet(
@@ -273,12 +281,9 @@ def open_gpus(
         if needed:
             raise
         return None
-    if at_once:
-        own.begin_all()
-    elif needed:
-        own.begin(0)
-    else:
-        own.payoff = GpuPayoff(min(workers, len(os.sched_getaffinity(0))))
+    except BaseException:
+        own.close()
+        raise
     return own
 
 

@@ -137,8 +137,10 @@ class LocalPool:
                 self._count,
                 self._open_ends,
                 forks=self._forks,
-                at_once=self._gpus_at_once,
             )
+            if self.gpus:
+                # from here on `close` ends what is started, whatever interrupts that
+                self.gpus.begin_first(at_once=self._gpus_at_once)
             if self.gpus and self.gpus.needed and not has_nvidia_driver():
                 self._refused = self.gpus.first_look()
         if self._refused:
