@@ -31,10 +31,7 @@ COMMANDS = [
 # the others are nightly: from outside they differ in nothing that they did not differ in from
 # inside, and all of Ray's together take minutes
 EACH_TIME = [
-    *(
-        (kind, True)
-        for kind in ("local", "ray-local", "submit", "scanner", "spawn", "forkserver", "gpu")
-    ),
+    *((kind, True) for kind in ("local", "ray-local", "scanner", "spawn", "forkserver", "gpu")),
     *((kind, False) for kind in ("local", "spawn")),
 ]
 USES = ["scanner", "fork", "spawn", "forkserver", "gpu", "extraction"]
