@@ -194,6 +194,7 @@ for token in ("a" * 64, "b" * 64):
 """
 
 
+@pytest.mark.nightly
 def test_a_token_that_changes_between_clusters(home: Path, ray_places: Path) -> None:
     """A process that has had a cluster can start another one when the token is another one
     since.
@@ -327,6 +328,7 @@ print("fine")
 """
 
 
+@pytest.mark.nightly
 def test_a_node_that_dies_is_nobodys_fault(home: Path, ray_places: Path) -> None:
     """What its actors were doing is not the reason; the cluster's other nodes go on."""
     done = run_python("-c", _NODES, timeout=240)

@@ -67,6 +67,7 @@ def test_submit_gives_the_findings_and_the_exit_code(
     assert json.loads(report.read_text())["pool"] == "ray"
 
 
+@pytest.mark.nightly
 def test_rays_own_job_submit_does_it_too(head, corpus, expected, scan_options) -> None:
     """The same command line as a plain `ray job submit`; the findings are in the job's log."""
     scan = ["scan", str(corpus), *scan_options, "-j", "2", "--format", "jsonl"]
@@ -299,6 +300,7 @@ def test_a_job_that_told_no_outcome_has_none(head, tmp_path, code: int) -> None:
     assert "scan began" in log and last == f"{status} {code}", done.stdout + done.stderr
 
 
+@pytest.mark.nightly
 def test_the_outcome_is_not_part_of_the_output(head, scan_options, tmp_path) -> None:
     """What a job tells `submit` is taken out of its log, whose last line is the scan's own
     again.

@@ -141,6 +141,7 @@ def test_a_node_of_another_version_is_left_out(
 
 
 @pytest.mark.parametrize("workers", [pytest.param([], marks=LONG), ["-j", "1"]], ids=["all", "one"])
+@pytest.mark.nightly
 def test_a_scan_goes_on_without_such_nodes(
     tmp_path: Path, older: str, workers: list[str], ray_places: Path
 ) -> None:

@@ -37,6 +37,7 @@ def pool(spec) -> Iterator[RayPool]:
     own.close()
 
 
+@pytest.mark.nightly
 def test_one_worker_with_a_process_for_each_cpu(pool: RayPool, scan, spec, documents) -> None:
     """It finds what local processes find, in the same order, and tells how many hands it has. None
     is left in the end.
