@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vyre_dist.engine.document import BytesDocument, MemoryDocument
 from vyre_dist.engine.finding_blocks import BLOCK_ROWS, RowBlock, encode_rows
 from vyre_dist.engine.findings import FindingBuilder
-from vyre_dist.engine.lines import NewlineSums, first_newline, last_newline
+from vyre_dist.engine.lines import NewlineSums, first_newline, last_newline, newline_counts
 from vyre_dist.engine.tasks import Piece
 from vyre_dist.extract import DROPPED, REJECTED, Span, Window
 from vyre_dist.kernels.dispatch_outcome import PieceContent
@@ -50,16 +50,20 @@ def findings_of_piece(
     `content`: what the backend has seen of the piece; None: it has not looked.
     """
     data = window.data
-    known = None if content is None else content.newlines
+    # those of pieces without findings, too: what can be saved of a document that changes has lines
+    if content is None:
+        newlines = newline_counts(data, window.lo, window.hi)
+    else:
+        newlines = content.newlines
     if not spans:
-        return PieceFindings([], spans, known or ())
+        return PieceFindings([], spans, newlines)
     # a view is of much memory, of which little is asked for
     document = (
         BytesDocument(data, piece.path)
         if isinstance(data, bytes)
         else MemoryDocument(data, piece.path)
     )
-    sums = NewlineSums.of_window(window, known)
+    sums = NewlineSums.of_window(window, newlines)
     matches = sorted([span for span in spans if not span.flags & DROPPED])
     # the whole document's metrics are counted when its pieces are joined
     rows = builder.build(piece.document, document, matches, sums, seen, counted=Metrics())
@@ -87,7 +91,7 @@ def findings_of_piece(
             else span
             for span in spans
         ],
-        sums.counts() if blocks else known or (),
+        newlines,
         frozenset(has_keyword),
         frozenset([span.rule for span in spans if span.rule not in has_keyword]),
     )

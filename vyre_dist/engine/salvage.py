@@ -51,8 +51,7 @@ def salvaged(parts: Iterable[PartResult]) -> Iterator[FindingRow]:
     """The findings of `parts`, which may leave gaps, as rows of the document.
 
     Offsets are exact. Lines and columns are, too, up to the first gap: what nobody read has no
-    lines, nor has a part in which nobody counted them, for want of findings. Columns in the text
-    are 0 on a line that began before the window of its piece.
+    lines. Columns in the text are 0 on a line that began before the window of its piece.
     """
     newlines = at = line_began = 0
     ends: dict[int, int] = {}
