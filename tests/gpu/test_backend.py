@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gpu_device import Gpu
+from gpu_device import Gpu, fill_device
 from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack, Scanner
@@ -90,7 +90,7 @@ def test_out_of_memory_halves_the_batch(real_gpu: Gpu) -> None:
     windows = [whole(text) for _ in range(24)]
     want = backend.run_fused(windows)
     backend.lane._forget()
-    hog = [cupy.empty(real_gpu.device.free_bytes() - (120 << 20), np.uint8)]
+    hog = fill_device(real_gpu.device, 120 << 20)
     try:
         got = backend.run_fused(windows)
         serial = backend.confirm(windows, backend.run_prefilter(windows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +50,19 @@ class Gpu:
             "serial": found(own.run_serial(there, space, self.stream)),
             "fused again": found(own.run_fused(there, space, self.stream)),
         }
+
+
+def fill_device(device: Device, left_bytes: int) -> list[Any]:
+    """What takes all of the device's memory but `left_bytes`; to be emptied by who asked.
+
+    What earlier tests have left, in cycles and in CuPy's pool, is given back before: given back
+    afterwards it would be room that there should not be.
+    """
+    import cupy
+    import numpy as np
+
+    gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
+    hog = [cupy.empty(device.free_bytes() - left_bytes, np.uint8)]
+    assert abs(device.free_bytes() - left_bytes) < 8 << 20
+    return hog
