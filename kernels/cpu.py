@@ -36,10 +36,6 @@ _NO_END = -1
 # however long matches may be, few bytes are searched twice
 _OVERLAPS_IN_BLOCK = 8
 
-# of a block's end so much is looked at first for what no match of a rule holds: few before many,
-# and all that there is before google-re2 has a look, which takes milliseconds for some rules
-_NEAR_END = (16 << 10, 1 << 20)
-
 # Hyperscan gets more than this in blocks: the binding takes bytes only, and a copy of a block is in
 # memory that is used again. Of 32 MiB at once it would be new memory, whose page faults take longer
 # than the search. Smaller blocks have more ends, each of which is looked at for every rule without
@@ -176,18 +172,9 @@ class CpuBackend(HostBackend):
                     for rule, overrun in self._overruns.items()
                     if rule not in opened
                     and rule not in elsewhere
-                    and self._goes_on(rule, overrun, owned)
+                    and overrun.open_from(owned, ()) is not None
                 )
         hits += [(rule, _NO_END) for rule in opened]
-
-    def _goes_on(self, rule: int, overrun: Overrun, block: Window) -> bool:
-        """Whether a match that starts in the block may go on behind it."""
-        lookbehind, text = self.matchers[rule].lookbehind, block.data
-        if lookbehind is not None:
-            for most in _NEAR_END:
-                if not lookbehind.may_span(bytes(text[max(block.hi, len(text) - most) :])):
-                    return False
-        return overrun.open_from(block, ()) is not None
 
     @cached_property
     def _row_candidates(self) -> HyperscanRows:
@@ -272,7 +259,7 @@ class CpuBackend(HostBackend):
             for low, text, owned in blocks_of(data, self._overlap):
                 most = most_ends(low + len(text))
                 database.scan(text, match_event_handler=on_end)
-                if owned and overrun and self._goes_on(rule, overrun, owned):
+                if owned and overrun and overrun.open_from(owned, ()) is not None:
                     return None
         except hyperscan.ScanTerminated:
             return None

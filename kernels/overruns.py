@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgpack
 
+from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.extract.overrun import Overrun, OverrunFacts
 from vyre_dist.program import ArtifactCache, CompiledPack
 
 # bump when OverrunFacts change
-_SCHEMA = 4
+_SCHEMA = 5
 
 
 def load_overruns(compiled: CompiledPack, cache: ArtifactCache) -> dict[int, Overrun]:
@@ -21,8 +25,20 @@ def load_overruns(compiled: CompiledPack, cache: ArtifactCache) -> dict[int, Ove
         cache.put("overruns", key, msgpack.packb(facts))
     else:
         # its checksum was right and its key names the schema
-        facts = [OverrunFacts(*row) for row in msgpack.unpackb(stored)]
+        facts = [_facts(*row) for row in msgpack.unpackb(stored)]
     return {
         rule.index: Overrun(own, rule.captures_matter)
         for rule, own in zip(rules, facts, strict=True)
     }
+
+
+def _facts(
+    head: bytes,
+    head_width: int,
+    cut: bytes,
+    begun: bytes,
+    middle: bytes,
+    lookbehind: Sequence[Any] | None,
+) -> OverrunFacts:
+    known = None if lookbehind is None else Lookbehind(*lookbehind)
+    return OverrunFacts(head, head_width, cut, begun, middle, known)

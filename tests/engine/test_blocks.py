@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from oracle import compiled, hits, hits_of, is_unbounded
 
 from vyre_dist import Scanner
-from vyre_dist.extract import Window, matcher
+from vyre_dist.extract import matcher, overrun
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.rules.model import PackData, Rule
 
@@ -70,7 +70,8 @@ def test_blocks_show_what_the_whole_shows(
     patterns, document, cap, block, shards = case
     monkeypatch.setattr(cpu, "_BLOCK_BYTES", block)
     monkeypatch.setattr(cpu, "_OVERLAPS_IN_BLOCK", 1)
-    monkeypatch.setattr(cpu, "_NEAR_END", (2, 1 << 20))
+    monkeypatch.setattr(overrun, "_COUNTED_NEAR", (2, 1 << 20))
+    monkeypatch.setattr(overrun, "_FEW_STARTS", 1 if stepwise else 32 << 10)
     # as where google-re2 has searched in vain for long
     monkeypatch.setattr(matcher, "MOST_WASTED", -1 if stepwise else 8 << 20)
     expected = hits(patterns, document, cap)
@@ -115,14 +116,15 @@ def test_bytes_that_no_match_holds_decide_where_a_block_ends(
     """
     looked: list[int] = []
 
-    def counted(overrun: Overrun, window: Window, found: object) -> int | None:
-        looked.append(len(window.data))
+    def counted(_self: Overrun, data: bytes | memoryview, _low: int) -> int | None:
+        looked.append(len(data))
         return None
 
-    monkeypatch.setattr(Overrun, "open_from", counted)
+    monkeypatch.setattr(Overrun, "middle", None)
+    monkeypatch.setattr(Overrun, "_first_at_end", counted)
     monkeypatch.setattr(cpu, "_BLOCK_BYTES", 1 << 21)
     scanner = Scanner({"key": r"key[a-z\n]*(?:#[a-z\n]*){0,300}end"}, "cpu")
-    lines = (b"#" + b"x" * 58 + b"\n") * 110_000
+    lines = (b"#" + b"x" * 55 + b"key\n") * 110_000
     assert scanner.scan(lines) == [] and looked == []
     assert scanner.scan(lines.replace(b"#", b"x")) == [] and looked != []
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from oracle import Hit, filtered, hits_of
 
 from vyre_dist import Finding, Scanner
+from vyre_dist.engine.document import Document
+from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.errors import UsageError
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 
@@ -119,6 +121,32 @@ def test_keyword_far_from_the_match(backend: str, as_file: bool, tmp_path: Path)
                     assert {f.rule_id for f in found} == (
                         {"dear", "gated"} if word == b"KeyWord" else set()
                     )
+
+
+def test_keywords_of_dropped_matches_are_not_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A document is read for a rule's keyword when a match is left that would be reported."""
+    looked: list[int] = []
+    has_keyword = FindingBuilder.has_keyword
+
+    def counted(self: FindingBuilder, rule: int, match: bytes, document: Document) -> bool:
+        looked.append(rule)
+        return has_keyword(self, rule, match, document)
+
+    monkeypatch.setattr(FindingBuilder, "has_keyword", counted)
+    rules = [
+        Rule("dull", "dull[0-9]+", keywords=("keyword",), entropy=2.0),
+        Rule("gated", "needle[0-9]+", keywords=("keyword",)),
+    ]
+    for shard_bytes in (30, 1 << 20):
+        scanner = Scanner(as_pack(rules), shard_bytes=shard_bytes)
+        (tmp_path / "f").write_bytes(b"dull1111 needle22 " * 20)
+        assert list(scanner.scan_paths(tmp_path / "f")) == []
+        assert set(looked) == {1}
+        (tmp_path / "f").write_bytes(b"dull1111 needle22 " * 20 + b" keyword")
+        assert {f.rule_id for f in scanner.scan_paths(tmp_path / "f")} == {"gated"}
+        assert set(looked) == {1}
 
 
 @pytest.mark.parametrize("trusted", [True, False])

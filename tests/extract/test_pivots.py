@@ -15,7 +15,7 @@ from vyre_dist.compiler import GramModel, compile_tables
 from vyre_dist.compiler.arena_executor import execute_arena
 from vyre_dist.compiler.gram_model import encode_grams
 from vyre_dist.extract import RuleMatcher
-from vyre_dist.extract.pivots import matches_at_pivots, matches_at_starts
+from vyre_dist.extract.pivots import matches_at_pivots, matches_at_starts, matches_near_pivots
 from vyre_dist.extract.window import Window, whole
 from vyre_dist.kernels.reference import arena_of
 from vyre_dist.program import compile_pack
@@ -175,3 +175,19 @@ def test_places_without_matches_are_not_each_searched_to_the_end(
     pivots = [9 * n + 1 for n in range(count)] + [9 * count + 2] * (len(tail) > 4)
     assert matches_at_pivots(matcher, whole(text), pivots, back=1) == want
     assert read[0] < 8 * len(text)
+
+
+def test_near_a_pivot_only_what_may_begin_a_match_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the bytes in a pivot's reach google-re2 is asked for those that a match can begin with."""
+    matcher = RuleMatcher(b"[kK]ey[0-9]+", None, CAP, captures_matter=False)
+    tried: list[int] = []
+    end_at = RuleMatcher.end_at
+
+    def counted(self: RuleMatcher, data: bytes, start: int, limit: int) -> int | None:
+        tried.append(start)
+        return end_at(self, data, start, limit)
+
+    monkeypatch.setattr(RuleMatcher, "end_at", counted)
+    window = whole(b"= kKey123; zzzzzzzzkezz Key4")
+    assert matches_near_pivots(matcher, window, [5, 20, 26], 6) == [(3, 9), (24, 28)]
+    assert tried == [2, 3, 19, 24]

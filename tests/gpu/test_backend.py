@@ -77,7 +77,6 @@ def test_out_of_memory_halves_the_batch(real_gpu: Gpu) -> None:
     spans and tiles.
     """
     import cupy
-    import numpy as np
 
     from vyre_dist.extract.window import whole
     from vyre_dist.kernels.cuda.backend import CudaBackend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from gpu_device import Gpu, fill_device
 from gpu_support import PATTERNS, TUNABLES, make_tables

@@ -12,6 +12,11 @@ from collections.abc import Callable
 from vyre_dist.driver.events import Event, TaskDone, TaskFailed, WorkerLost, WorkerReady
 from vyre_dist.driver.worker_facts import WorkerFacts
 
+_ON_GPU = 2
+"""Tasks that a worker with a GPU does at the same time: one is on the device while it reads the
+next. The first is told to be done when the next has been begun.
+"""
+
 
 class HeldBack:
     """`facts`: gives those of a worker, once anything may be told."""
@@ -60,4 +65,5 @@ class HeldBack:
     def _introduce(self, worker: int) -> WorkerReady:
         self._unknown.discard(worker)
         self._known.add(worker)
-        return WorkerReady(worker, facts=self._facts(worker))
+        facts = self._facts(worker)
+        return WorkerReady(worker, _ON_GPU if facts.gpu else 1, facts)

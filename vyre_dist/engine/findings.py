@@ -84,13 +84,20 @@ class FindingBuilder:
         """
         marked = set() if seams is None else {r.rule for r in seams.reaches.values() if r.uncapped}
         applies: dict[int, bool] = {}
+        on_path: dict[int, bool] = {}
+
+        def has_keyword(rule: int, match: bytes) -> bool:
+            # asked of what is reported only: a keyword may be anywhere in the document
+            if rule not in applies:
+                applies[rule] = self._has_keyword_here(rule, match, document, seams)
+            return applies[rule]
+
         around, matches = _Around(document), list[Matched]()
         in_memory = isinstance(document, BytesDocument)
-        rows = _Rows(number, document, sums, self._filters)
+        rows = _Rows(number, document, sums, self._filters, has_keyword)
         made, held = Matched._make, 0
         for start, rule, end, flags in spans:
-            known = applies.get(rule)
-            if known is False:
+            if applies.get(rule) is False:
                 continue
             if flags & DROPPED:
                 marked.add(rule)
@@ -103,9 +110,10 @@ class FindingBuilder:
                 match = data[start - base : end - base]
             else:
                 match = document.read(start, end)
-            if known is None:
-                known = applies[rule] = self._applies(rule, match, document, seams)
-                if not known:
+            if rule not in on_path:
+                on_path[rule] = self._filters.rule_applies_to_path(rule, document.path)
+                if not on_path[rule]:
+                    applies[rule] = False
                     continue
             if groups is None:
                 matcher = self._matchers[rule]
@@ -164,8 +172,14 @@ class FindingBuilder:
 
         `match`: of the rule, where keywords are looked for first.
         """
-        if not self._filters.rule_applies_to_path(rule, document.path):
-            return False
+        return self._filters.rule_applies_to_path(rule, document.path) and self._has_keyword_here(
+            rule, match, document, seams
+        )
+
+    def _has_keyword_here(
+        self, rule: int, match: bytes, document: Document, seams: Seams | None
+    ) -> bool:
+        """Whether one of the rule's keywords is in the document; see _applies."""
         known = None if seams is None else seams.keywords.get(rule)
         return self.has_keyword(rule, match, document) if known is None else known
 
@@ -202,8 +216,11 @@ class _Rows:
         document: Document,
         sums: NewlineSums | None,
         filters: CompiledFilters,
+        has_keyword: Callable[[int, bytes], bool],
     ) -> None:
+        """`has_keyword`: whether the rule of a match has one of its keywords in the document."""
         self._number = number
+        self._has_keyword = has_keyword
         self._path = document.path
         self._filters = filters
         self._lines, self._columns = LineCounter(document, sums), TextColumns(document)
@@ -213,10 +230,10 @@ class _Rows:
         """Judge matches, and make rows of those that are reported."""
         number, make_row = self._number, FindingRow._make
         found: list[FindingRow] = []
-        line_at, columns_of = self._lines.at, self._columns.of
+        line_at, columns_of, has_keyword = self._lines.at, self._columns.of, self._has_keyword
         verdicts = self._filters.judge_all(self._path, matches, self._judged_lines.of)
         for (start, rule, end, match, groups), verdict in zip(matches, verdicts, strict=True):
-            if verdict is None:
+            if verdict is None or not has_keyword(rule, match):
                 continue
             secret, entropy = verdict
             line, column, line_start = line_at(start)

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from vyre_dist.extract.lookbehind import Lookbehind
+from vyre_dist.extract.lookbehind import Lookbehind, bytes_of
 from vyre_dist.extract.spans import CAPPED, DROPPED
 from vyre_dist.extract.stepwise import step_by_step
 from vyre_dist.extract.window import Window
@@ -53,6 +53,7 @@ class RuleMatcher:
         "_in_vain",
         "_loose_pattern",
         "_regexp",
+        "_starters",
         "cap",
         "captures_matter",
         "ends_in",
@@ -89,6 +90,7 @@ class RuleMatcher:
         self.ends_in: Callable[[bytes | memoryview], Sequence[int] | None] | None = None
         """Gives the ends for matches_at_ends, or None; set by whoever has what finds them."""
         self._in_vain: bool | None = None
+        self._starters: bytes | None = None
         self._automaton: Automaton | bool | None = False
 
     @property
@@ -266,6 +268,15 @@ class RuleMatcher:
                 grouped[start] = groups_of(data, found)
             yield start, end, flags
             pos = last_end = end
+
+    @property
+    def starters(self) -> bytes:
+        """The bytes that a match can begin with, if it has one at least."""
+        if self._starters is None:
+            from vyre_dist import regex as rx
+
+            self._starters = bytes_of(rx.first_bytes(rx.parse(self.pattern.decode("latin-1")).root))
+        return self._starters
 
     @property
     def may_search_in_vain(self) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import re2
 
 from vyre_dist import regex as rx
+from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import compile_pattern
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # before a window's end so many bytes are looked at first, few before many: a counted repeat takes
 # google-re2 milliseconds for as many as decide of nearly all rules
 _NEAR = (1 << 10, 32 << 10)
+# and before that so many, of which bytes are only counted
+_COUNTED_NEAR = (64, 4 << 10, 16 << 10, 1 << 20)
+# so few starts are looked at before all that: most pieces' bytes have been, by a device
+_FEW_STARTS = 32 << 10
 # positions of a repeat that is more than a loop when it is looked for from a window's end
 _MOST_COUNTED = 512
 
@@ -39,6 +44,8 @@ class OverrunFacts(NamedTuple):
     `cut` is also empty if the counts are large, or if something that can be empty is repeated. Such
     loops prefer other matches once their own parts can be empty: `(.*?)*a` with the text's end
     allowed goes as far as `.*a`.
+
+    `lookbehind`: what bytes a match is made of, None if that says nothing.
     """
 
     head: bytes
@@ -46,6 +53,7 @@ class OverrunFacts(NamedTuple):
     cut: bytes
     begun: bytes
     middle: bytes
+    lookbehind: Lookbehind | None
 
     @classmethod
     def of(cls, pattern: bytes) -> OverrunFacts:
@@ -60,6 +68,7 @@ class OverrunFacts(NamedTuple):
             b"" if counts or rx.repeats_empty(root) else _accepted(root),
             _accepted(loose),
             _accepted(loose, at_both_ends=True),
+            Lookbehind.of(pattern),
         )
 
 
@@ -135,19 +144,31 @@ class Overrun:
 
     def _first_possible(self, data: bytes | memoryview, low: int, last: int) -> int | None:
         """The first offset in [low, last] where a match to the end of `data` may start, or None."""
-        head, head_width = self.facts.head, self.facts.head_width
-        size = len(data)
+        size, head_width = len(data), self.facts.head_width
+        # a look at all of the window's bytes is left to google-re2, from their end
+        has_head = bool(self.facts.head) and size - last > head_width
+        begins: int | None = low
+        if has_head and last - low < _FEW_STARTS:
+            if (begins := self._first_head(data, low, last)) is None:
+                return None
+            has_head = False
         # Can the bytes before the end be the middle of a match? In most text they can't.
+        if (lookbehind := self.facts.lookbehind) is not None:
+            for length in _COUNTED_NEAR:
+                if not lookbehind.may_span(bytes(data[max(last, size - length) :])):
+                    return None
         if self.middle is not None:
             for length in _NEAR:
                 near = memoryview(data)[max(last, size - length) :]
                 if self.middle.match(near, 0, len(near)) is None:
                     return None
-        if not head or size - last <= head_width:
-            return low  # a look at all of the window's bytes is left to google-re2, from their end
+        return self._first_head(data, low, last) if has_head else begins
+
+    def _first_head(self, data: bytes | memoryview, low: int, last: int) -> int | None:
+        """The first offset in [low, last] where the head is, which does not end behind `data`."""
         if self._head is None:
-            self._head = Finder(compile_pattern(head).regexp)
-        match = self._head.search(data, low, size)
+            self._head = Finder(compile_pattern(self.facts.head).regexp)
+        match = self._head.search(data, low, last + self.facts.head_width)
         return match[0][0] if match is not None and match[0][0] <= last else None
 
     def _first_at_end(self, data: bytes | memoryview, low: int) -> int | None:

@@ -71,10 +71,14 @@ def matches_near_pivots(
     cut_off = not window.at_end and size > window.hi + matcher.cap
     size -= cut_off
     found: list[tuple[int, int]] = []
-    pos = window.lo
+    pos, starters = window.lo, matcher.starters
     for pivot in pivots:
         pos = max(pos, pivot - back)
         while pos <= min(pivot, last_start):
+            # a call of google-re2 takes as long as a look at 30 bytes
+            if pos >= size or data[pos] not in starters:
+                pos += 1
+                continue
             end = matcher.end_at(data, pos, size)
             if end is None or end == pos:
                 pos += 1

@@ -152,23 +152,36 @@ def _search_stretches(
     """The matches in the stretches `numbers`. Groups of which that can't be told are marked in
     `open_groups`, and left out.
     """
-    order = np.lexsort((positions, stretches.number))
-    bounds = np.searchsorted(stretches.number[order], [numbers, numbers + 1]).T.tolist()
+    searched = np.zeros(stretches.groups.size, bool)
+    searched[numbers] = True
+    own = np.flatnonzero(searched[stretches.number])
+    own = own[np.lexsort((positions[own], stretches.number[own]))]
+    places = positions[own].tolist()
+    bounds = np.searchsorted(stretches.number[own], [numbers, numbers + 1])
+    first = own[bounds[0]]
+    rules = rows["rule"][first] & np.uint32(~HOST & 0xFFFF_FFFF)
+    columns = (
+        *bounds,
+        stretches.groups[numbers],
+        rows["document"][first],
+        rules,
+        host.backs[rules],
+        stretches.next_begins[numbers],
+    )
     found: dict[int, list[NearMatch]] = {}
     budgets: dict[int, int] = {}
-    for number, (low, high) in zip(numbers.tolist(), bounds, strict=True):
-        own, group = order[low:high], int(stretches.groups[number])
+    # few rows of many documents each: a call of NumPy takes longer than a search
+    for low, high, group, document, rule, back, next_begin in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
         if open_groups[group]:
             continue
-        document = int(rows["document"][own[0]])
-        rule = int(rows["rule"][own[0]]) & ~HOST
-        back = int(host.backs[rule])
-        reach = int(positions[own[-1]] - positions[own[0]]) + back
-        budgets[group] = budgets.get(group, _MOST_REACH) - reach
+        pivots = sorted(set(places[low:high]))
+        budgets[group] = budgets.get(group, _MOST_REACH) - (pivots[-1] - pivots[0] + back)
         near = None
         if budgets[group] >= 0:
-            near = host.search(document, rule, np.unique(positions[own]).tolist())
-        if near is None or (near and near[-1][1] > stretches.next_begin(number)):
+            near = host.search(document, rule, pivots)
+        if near is None or (near and near[-1][1] > next_begin):
             open_groups[group] = True
             found.pop(group, None)
         else:
@@ -206,12 +219,13 @@ class _Stretches:
         first = order[new]
         return cls(number, group[first], np.maximum(begins, 0)[first])
 
-    def next_begin(self, number: int) -> int:
-        """Where the group's next stretch begins; beyond all positions if there is none."""
-        after = number + 1
-        if after < self.groups.size and self.groups[after] == self.groups[number]:
-            return int(self.begins[after])
-        return 1 << _KEY_BITS
+    @property
+    def next_begins(self) -> npt.NDArray[np.int64]:
+        """By stretch, where its group's next one begins; beyond all positions if there is none."""
+        following = np.full(self.groups.size, 1 << _KEY_BITS)
+        same = self.groups[1:] == self.groups[:-1]
+        following[:-1][same] = self.begins[1:][same]
+        return following
 
 
 def groups_in(text: memoryview, start: int, group_offsets: Sequence[int]) -> Groups:
