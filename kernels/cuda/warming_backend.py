@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from vyre_dist.kernels.cuda.backend import CudaBackend
     from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 
-_DISPATCH_BYTES = 32 << 20
-"""Of one dispatch to a GPU that several share: they overlap each other, and less memory of each has
-to be registered.
-"""
+_DISPATCH_BYTES = 64 << 20
+"""Of one dispatch, as the cuda backend's; that would have to be imported to be asked."""
 
 _TRIAL_BYTES = 8 << 20
 """Of one to a GPU that may turn out to be the slower one: all workers try it at the same time."""

@@ -12,6 +12,7 @@ import pytest
 from vyre_dist.cli import scan_command
 from vyre_dist.cli.scan import scan
 from vyre_dist.runs.options import ScanOptions
+from vyre_dist.runs.scan_run import shard_bytes
 from vyre_dist.sinks.formats import FORMAT_OF_ENDING, FORMATS, OUTPUT_FORMATS, REPORT
 from vyre_dist.sources.walk_options import WalkOptions
 
@@ -88,3 +89,21 @@ def test_declarations_do_not_contradict_each_other() -> None:
         assert set(each.fits_endings) <= FORMAT_OF_ENDING.keys() - set(each.endings)
         assert all(os.path.splitext(f"x{ending}")[1] for ending in each.endings)
     assert REPORT.name not in OUTPUT_FORMATS
+
+
+@pytest.mark.parametrize(
+    ("options", "driver", "shard"),
+    [
+        ([], False, 32),
+        ([], True, 64),
+        (["--backend", "cpu"], True, 32),
+        (["--backend", "cuda"], False, 64),
+        (["--backend", "cuda", "--shard-size", "5M"], True, 5),
+    ],
+)
+def test_shards_are_larger_where_a_gpu_may_be_used(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], driver: bool, shard: int
+) -> None:
+    """Without --shard-size the backend decides, and with `auto` whether there can be a GPU."""
+    monkeypatch.setattr("vyre_dist.runs.scan_run.has_nvidia_driver", lambda: driver)
+    assert shard_bytes(parsed(*options)) == shard << 20

@@ -172,7 +172,7 @@ class _ScanCommand(click.Command):
     "--shard-size",
     type=SIZE,
     default=None,
-    help="Give workers so many bytes at a time; split larger files. Default: 32M.",
+    help="Give workers so many bytes at a time; split larger files. Default: 32M, 64M for GPUs.",
 )
 @click.option(
     "--max-match-bytes",

@@ -13,6 +13,9 @@ MAX_SHARD_BYTES = 1 << 30
 # some 20 ms of work for a core: with half of it, the messages about it take a thirtieth more of the
 # time
 DEFAULT_SHARD_BYTES = 32 << 20
+# what an arena costs its GPU's process and its worker, however large it is, is half as much of a
+# byte; with more of them the arenas of 15 workers leave the processors' caches to nobody
+GPU_SHARD_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vyre_dist.engine.config import DEFAULT_SHARD_BYTES
 from vyre_dist.program import DEFAULT_MAX_MATCH_BYTES
 from vyre_dist.sinks.destination import Destination
 from vyre_dist.sources.walk_options import WalkOptions
@@ -27,8 +26,8 @@ class ScanOptions:
     secret to mask. `secret_key_file`: holds the key that makes secret ids.
 
     Workers: `pool`, `workers` (None: one for each processor or GPU), `autoscale`, `address` of a
-    Ray cluster, `backend`, `gpus` (see GpuWish; None: all), `speculation`. `shard_size` and
-    `max_match_bytes` are in bytes.
+    Ray cluster, `backend`, `gpus` (see GpuWish; None: all), `speculation`. `shard_size` (None:
+    what suits the backend) and `max_match_bytes` are in bytes.
 
     Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
     """
@@ -49,7 +48,7 @@ class ScanOptions:
     backend: str = "auto"
     gpus: str | None = None
     speculation: str = "auto"
-    shard_size: int = DEFAULT_SHARD_BYTES
+    shard_size: int | None = None
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
     cache_dir: str | None = None
     no_cache: bool = False

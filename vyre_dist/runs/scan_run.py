@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vyre_dist.driver.gpu_signs import has_nvidia_driver
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
-from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, GPU_SHARD_BYTES, EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import backend_warning, require_known
 from vyre_dist.leftovers import removed_line
@@ -52,7 +53,7 @@ class ScanRun:
         self._config = EngineConfig(
             backend=options.backend,
             speculation=options.speculation,
-            shard_bytes=options.shard_size,
+            shard_bytes=shard_bytes(options),
             max_match_bytes=options.max_match_bytes,
             cache_dir=self._stores.pack_folder,
         )
@@ -180,6 +181,14 @@ class ScanRun:
             observer.say(
                 f"warning: {message}; --cache-dir names another folder, --no-cache does without"
             )
+
+
+def shard_bytes(options: ScanOptions) -> int:
+    """The size that was asked for, or what suits the backend that is most likely to be used."""
+    if options.shard_size is not None:
+        return options.shard_size
+    on_gpu = options.backend == "cuda" or (options.backend == "auto" and has_nvidia_driver())
+    return GPU_SHARD_BYTES if on_gpu else DEFAULT_SHARD_BYTES
 
 
 def _secret_key(file: str | None) -> SecretKey | None:
