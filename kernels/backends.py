@@ -15,24 +15,29 @@ if TYPE_CHECKING:
     from vyre_dist.kernels.scan_backend import ScanBackend
     from vyre_dist.program import ArtifactCache, CompiledPack
     from vyre_dist.rules.byte_filters import ByteFilter
+    from vyre_dist.rules.content_filters import ContentFilter
 
 
 ByteFilters: TypeAlias = Callable[[], "Sequence[ByteFilter]"]
 """Gives the byte filters, by the pack's rule number."""
+
+ContentFilters: TypeAlias = Callable[[], "Sequence[ContentFilter]"]
+"""Gives the content filters, by the pack's rule number."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
     """What some backends can make use of.
 
-    `byte_filters`: gives, by the pack's rule number, the matches that need not be found, since a
-    filter drops them. `gpu`: where the socket of the process that owns the GPU will be
+    `byte_filters`, `contents`: give, by the pack's rule number, which matches need not be found,
+    since a filter drops them. `gpu`: where the socket of the process that owns the GPU will be
     (kernels/cuda/service.py), "" for this one. With it `auto` takes the GPU as long as that is
     faster.
     """
 
     byte_filters: ByteFilters | None = None
     gpu: str = ""
+    contents: ContentFilters | None = None
 
 
 class CpuBackendClass(Protocol):
@@ -42,7 +47,7 @@ class CpuBackendClass(Protocol):
         self,
         compiled: CompiledPack,
         cache: ArtifactCache,
-        byte_filters: ByteFilters | None = None,
+        options: BackendOptions | None = None,
     ) -> ScanBackend: ...
 
 
@@ -58,7 +63,7 @@ def cpu_backend_class() -> CpuBackendClass:
 
 
 def _open_cpu(compiled: CompiledPack, cache: ArtifactCache, options: BackendOptions) -> ScanBackend:
-    return cpu_backend_class()(compiled, cache, options.byte_filters)
+    return cpu_backend_class()(compiled, cache, options)
 
 
 def _open_reference(

@@ -23,7 +23,7 @@ from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.rules.finder import Groups
 
 if TYPE_CHECKING:
-    from vyre_dist.rules.byte_filters import ByteFilter
+    from vyre_dist.kernels.backends import BackendOptions
 
 # A rule that matches more densely than this is searched by google-re2 from match to match: a call
 # back into Python for each end (some 0.2 µs) would cost more than it saves, and a big document's
@@ -94,10 +94,10 @@ class CpuBackend(HostBackend):
         self,
         compiled: CompiledPack,
         cache: ArtifactCache,
-        byte_filters: Callable[[], Sequence[ByteFilter]] | None = None,
+        options: BackendOptions | None = None,
     ) -> None:
-        """`byte_filters`: see BackendOptions."""
-        super().__init__(compiled, byte_filters)
+        """`options`: which matches need not be found."""
+        super().__init__(compiled, options)
         self._cache = cache
         self._rules = {r.index: r for r in compiled.rules}
         self._candidates = candidate_databases(compiled, cache)

@@ -6,7 +6,7 @@ rule is to be searched for in all of the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vyre_dist.extract import Window
@@ -18,7 +18,7 @@ from vyre_dist.rules.finder import Finder
 from vyre_dist.rules.search import compile_pattern
 
 if TYPE_CHECKING:
-    from vyre_dist.rules.byte_filters import ByteFilter
+    from vyre_dist.kernels.backends import BackendOptions
 
 # An arena of rows in which a literal was seen is cut into so many parts. Few rows are looked at one
 # by one.
@@ -32,11 +32,11 @@ class Re2CpuBackend(HostBackend):
         self,
         compiled: CompiledPack,
         cache: ArtifactCache,
-        byte_filters: Callable[[], Sequence[ByteFilter]] | None = None,
+        options: BackendOptions | None = None,
     ) -> None:
-        """`byte_filters`: see BackendOptions."""
+        """`options`: which matches need not be found."""
         del cache  # literals are worked out in less time than they are read
-        super().__init__(compiled, byte_filters)
+        super().__init__(compiled, options)
         self._candidates = Re2Candidates(compiled.rules)
         self._rules = {rule.index: rule for rule in compiled.rules}
         self._keyword_finders = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ from vyre_dist.rules.finder import Groups
 
 if TYPE_CHECKING:
     from vyre_dist.extract.line_shapes import LineShapes, ShapedMatches
-    from vyre_dist.rules.byte_filters import ByteFilter
+    from vyre_dist.extract.secret_screen import SecretScreen
+    from vyre_dist.kernels.backends import BackendOptions
 
 
 # From so many matches of a rule on, it is worth a look whether a window's lines are alike. For that
@@ -68,14 +69,14 @@ class HostBackend(ABC):
     def __init__(
         self,
         compiled: CompiledPack,
-        byte_filters: Callable[[], Sequence[ByteFilter]] | None = None,
+        options: BackendOptions | None = None,
     ) -> None:
-        """`byte_filters`: see BackendOptions."""
+        """`options`: which matches need not be found."""
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
         self.programs = ScanPrograms.of(compiled)
         self._unsearched: dict[int, frozenset[int]] = {}
-        self._byte_filters = byte_filters
+        self._options = options
         self._line_shapes: dict[int, LineShapes] = {}
         self.dense: set[int] = set()
         """Rules of which the last window that they may match in had many matches."""
@@ -210,7 +211,18 @@ class HostBackend(ABC):
         if shapes is None:
             from vyre_dist.extract.line_shapes import LineShapes
 
-            shapes = self._line_shapes[rule] = LineShapes(self.matchers[rule])
-            if self._byte_filters is not None:
-                shapes.byte_filter = self._byte_filters()[rule]
+            shapes = LineShapes(self.matchers[rule], self._screen(rule))
+            self._line_shapes[rule] = shapes
         return shapes.search(window)
+
+    def _screen(self, rule: int) -> SecretScreen:
+        """What drops matches of a rule by their secrets."""
+        from vyre_dist.extract.secret_screen import SecretScreen
+
+        options = self._options
+        if options is None or options.byte_filters is None:
+            return SecretScreen()
+        contents = options.contents
+        return SecretScreen(
+            options.byte_filters()[rule], None if contents is None else contents()[rule].secrets
+        )

@@ -12,9 +12,10 @@ from oracle import chain, compiled, is_unbounded
 
 from vyre_dist import Scanner
 from vyre_dist import regex as rx
-from vyre_dist.extract import DROPPED, RuleMatcher
+from vyre_dist.extract import DROPPED, RuleMatcher, secret_screen
 from vyre_dist.extract import line_shapes as module
 from vyre_dist.extract.line_shapes import LineShapes
+from vyre_dist.extract.secret_screen import SecretScreen
 from vyre_dist.extract.too_long import UncappedChain
 from vyre_dist.extract.window import Window, whole
 from vyre_dist.regex.alike import representatives
@@ -29,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few lines, alike or not, are worth it."""
     monkeypatch.setattr(module, "_LEAST_LINES", 1)
     monkeypatch.setattr(module, "_FEW_OTHERS", 1 << 20)
-    monkeypatch.setattr(module, "_FEW_SECRETS", 1)
+    monkeypatch.setattr(secret_screen, "_FEW_SECRETS", 1)
     monkeypatch.setattr(module, "_LINES_OF_A_SHAPE", 0)
 
 
@@ -53,18 +54,22 @@ LINES = st.lists(st.text("ab01_ -\n", max_size=8).map(str.encode), min_size=2, m
     cap=st.integers(1, 12),
     low=st.integers(0, 30),
     owned=st.integers(0, 60),
+    between=st.sampled_from([b"\n", b"\n", b",", b"-"]),
 )
-@example(pattern="(a)", lines=[b"a", b"a", b"a"], cap=9, low=0, owned=60)
-@example(pattern="a(?s:.)*b", lines=[b"a", b"a", b"b", b"a"], cap=9, low=0, owned=60)
+@example(pattern="(a)", lines=[b"a", b"a", b"a"], cap=9, low=0, owned=60, between=b"\n")
+@example(pattern="(a)", lines=[b"a", b"a", b"a"], cap=9, low=0, owned=60, between=b",")
+@example(pattern="a(?s:.)*b", lines=[b"a", b"a", b"b", b"a"], cap=9, low=0, owned=60, between=b"\n")
 def test_the_chain_is_google_re2s(
-    pattern: str, lines: list[bytes], cap: int, low: int, owned: int
+    pattern: str, lines: list[bytes], cap: int, low: int, owned: int, between: bytes
 ) -> None:
     """In whole documents and in pieces of them, with the groups that come along."""
     matcher = matcher_of(pattern, cap)
     shapes = LineShapes(matcher)
-    data = b"\n".join(lines)
+    data = between.join(lines)
     text = whole(data)
-    found = shapes.search(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BREAKS", (between,))
+        found = shapes.search(text)
     assume(found is not None)
     assert found is not None
     expected = chain(pattern, data, cap)
@@ -81,7 +86,9 @@ def test_the_chain_is_google_re2s(
     lo = min(low, len(data))
     hi = min(lo + owned, len(data))
     piece = Window(data, 0, lo, hi, hi == len(data))
-    found = shapes.search(piece)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BREAKS", (between,))
+        found = shapes.search(piece)
     if found is not None:
         own = [row[:2] for row in found.found if row[2] != DROPPED]
         assert own == [row[:2] for row in matcher.iter_matches(piece) if row[2] != DROPPED]
@@ -115,7 +122,7 @@ def test_what_the_byte_filter_drops_is_left_out(
     drops = ByteFilter(group, too_few, dull)
     rule = Rule("r", "x", secret_group=group)
     pattern = r"k=(\d*)-?(x[0-9]+)?;"
-    shapes = LineShapes(matcher_of(pattern), drops)
+    shapes = LineShapes(matcher_of(pattern), SecretScreen(drops))
     data = b"".join(b"k=%d;\n%sk=x%d;\n" % (n, b"-" * (n % 3), n) for n in lines)
     expected = list(compiled(pattern).finditer(data))
     found = shapes.search(whole(data))
@@ -130,17 +137,24 @@ def test_what_the_byte_filter_drops_is_left_out(
     assert [row[:2] for row in piece.found] == [m.span() for m in expected]
 
 
-def test_lines_of_one_shape_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of twenty thousand lines google-re2 searches one of each shape, and a few more."""
+@pytest.mark.parametrize("between", [b"\n", b","])
+def test_lines_of_one_shape_are_searched_once(
+    monkeypatch: pytest.MonkeyPatch, between: bytes
+) -> None:
+    """Of twenty thousand lines google-re2 searches one of each shape, and a few more; so it does
+    where all are one line, and where an allowlist has to see the secrets.
+    """
     for name, value in (("_LEAST_LINES", 256), ("_LINES_OF_A_SHAPE", 16), ("_FEW_OTHERS", 16)):
         monkeypatch.setattr(module, name, value)
     rules = (
-        Rule("setting", r"(?i)\w+_key=(\w{6,40})\s", entropy=3.5, keywords=("key",)),
+        Rule("setting", r"(?i)\w+_key=(\w{6,40})[\s,]", entropy=3.5, keywords=("key",)),
+        Rule("option", r"\w+_key=(\w+)[\s,]", allowlists=(Allowlist(stopwords=("Alu",)),)),
         Rule("row", r"row ([0-9]+)\b", allowlists=(Allowlist(stopwords=("7",)),)),
     )
     scanner = Scanner(PackData("p", rules))
     text = b"".join(b"SERVICE_%d_KEY=value_%d\n" % (n, n) for n in range(20_000))
     text += b"".join(b"row %d\n" % n for n in range(500))
+    text = text.replace(b"\n", between)
     calls = []
     for method in ("search", "match"):
         original = getattr(Finder, method)

@@ -77,10 +77,13 @@ class ScanEngine:
         self.pack = pack
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
-        self.backend = open_backend(
-            config.backend, self.compiled, cache, BackendOptions(lambda: _screens(pack), gpu)
-        )
         self.filters = _filters(pack, self.compiled.key, cache)
+        self.backend = open_backend(
+            config.backend,
+            self.compiled,
+            cache,
+            BackendOptions(lambda: _screens(pack), gpu, lambda: self.filters.contents),
+        )
         self.speculator = ProbingSpeculator(
             AdaptiveSpeculator(config.threshold_pct), config.probe_every
         )

@@ -1,5 +1,7 @@
 """LineShapes: the matches in text of many lines that are alike, found once for each shape of line.
 
+A line here is what lies between two places of some byte: a newline, or a comma in JSON without any.
+
 Tables, logs and settings repeat their lines, but for some digits. An expression does not tell most
 digits apart, so to it thousands of such lines are one. Where a line settles its own matches,
 whatever stands in the lines around it, they are found once, and moved to where each of them is.
@@ -22,10 +24,10 @@ import numpy.typing as npt
 from vyre_dist import regex as rx
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.overrun import overrun_of
+from vyre_dist.extract.secret_screen import SecretScreen
 from vyre_dist.extract.spans import DROPPED
 from vyre_dist.extract.window import Window
 from vyre_dist.regex.alike import representatives
-from vyre_dist.rules.byte_filters import NO_BYTE_FILTER, ByteFilter
 from vyre_dist.rules.finder import Finder, Groups, Offsets
 
 # a window's first bytes tell whether it is worth a try: so many lines, so few different ones
@@ -38,9 +40,12 @@ _LINES_TO_OTHERS = 512
 # shapes that are remembered, and windows that are passed over where nothing came of many
 _MOST_SHAPES = 1 << 14
 _MOST_SKIPPED = 64
-# secrets are looked at so many bytes at a time; for a few it is not worth it
-_BLOCK = 1 << 20
-_FEW_SECRETS = 32
+# what else texts of one line have between their parts
+_NEWLINE = b"\n"
+_BREAKS = (_NEWLINE, b",", b";", b"&", b"|", b" ", b"\t", b"}")
+
+
+_NO_SCREEN = SecretScreen()
 
 
 class ShapedMatches(NamedTuple):
@@ -70,15 +75,16 @@ _Shape = tuple[_Match, ...] | None
 
 @dataclass(slots=True)
 class LineShapes:
-    """The shapes of one rule's lines. `byte_filter`: of the rule; what it drops is left out of the
+    """The shapes of one rule's lines. `screen`: of the rule; what it drops is left out of the
     matches of whole documents.
     """
 
     matcher: RuleMatcher
-    byte_filter: ByteFilter = NO_BYTE_FILTER
+    screen: SecretScreen = _NO_SCREEN
     _cut: Finder | None = field(init=False)
     _table: bytes = field(init=False)
     _shapes: dict[bytes, _Shape] = field(default_factory=dict)
+    _break: bytes = _NEWLINE
     _skipped: int = 0
     _skips: int = 0
 
@@ -96,19 +102,28 @@ class LineShapes:
             return None
         matches = None
         # most text is of another kind, and a copy of a piece takes long
-        if _are_alike(bytes(window.data[:_SAMPLE]).translate(self._table).split(b"\n")):
+        if self._may_be_alike(bytes(window.data[:_SAMPLE])):
             data = window.data if isinstance(window.data, bytes) else bytes(window.data)
             matches = self._search(window._replace(data=data), data)
         self._skipped = 0
         self._skips = 0 if matches is not None else min(2 * self._skips + 1, _MOST_SKIPPED)
         return matches
 
+    def _may_be_alike(self, sample: bytes) -> bool:
+        """Whether `sample` has a byte between whose places it is alike, which is remembered."""
+        text = sample.translate(self._table)
+        for byte in _BREAKS:
+            self._break = byte.translate(self._table)
+            if text.count(self._break) >= _LEAST_LINES and _are_alike(text.split(self._break)):
+                return True
+        return False
+
     def _search(self, window: Window, data: bytes) -> ShapedMatches | None:
         text = data.translate(self._table)
-        lines = text.split(b"\n")
-        if not _are_alike(lines):
-            return None
+        lines = text.split(self._break)
         numbers = {line: number for number, line in enumerate(dict.fromkeys(lines))}
+        if not _are_few(len(numbers), len(lines)):
+            return None
         shape = np.fromiter(map(numbers.__getitem__, lines), np.int64, len(lines))
         sizes = np.fromiter(map(len, numbers), np.int64, len(numbers))
         begins = np.zeros(len(lines) + 1, np.int64)
@@ -132,7 +147,7 @@ class LineShapes:
             return None
         alone, taken = self._one_by_one(window, begins, first, stop, others)
         marked = any(flags & DROPPED for _, _, flags in alone)
-        drops = self.byte_filter if window.is_whole and not marked else NO_BYTE_FILTER
+        drops = self.screen if window.is_whole and not marked else _NO_SCREEN
         number[~settled | taken] = len(shapes)
         shaped = self._moved(data, begins[first:stop], number, shapes, drops)
         found = sorted(alone + shaped.found)
@@ -162,7 +177,7 @@ class LineShapes:
             if offsets is None or offsets[0][1] != end:
                 return None
             groups = [(low - 1, high - 1) if low >= 0 else (-1, -1) for low, high in offsets[1:]]
-            secret = _secret(self.byte_filter.secret_group, line, offsets)
+            secret = _secret(self.screen.byte_filter.secret_group, line, offsets)
             matches.append(_Match(start - 1, end - 1, groups, (secret[0] - 1, secret[1] - 1)))
             at = end
         return tuple(matches)
@@ -211,7 +226,7 @@ class LineShapes:
         begins: npt.NDArray[np.int64],
         number: npt.NDArray[np.int64],
         shapes: Sequence[_Shape],
-        drops: ByteFilter,
+        drops: SecretScreen,
     ) -> ShapedMatches:
         """The shapes' matches where their lines are. `number`: of each line's shape, if it has
         one of `shapes`. `drops`: which are left out.
@@ -221,13 +236,14 @@ class LineShapes:
         order = np.argsort(number, kind="stable")
         bounds = np.searchsorted(number[order], np.arange(len(shapes) + 1))
         some = False
-        for own, low, high in zip(shapes, bounds[:-1], bounds[1:], strict=True):
-            if not own or low == high:
+        for own, first, stop in zip(shapes, bounds[:-1], bounds[1:], strict=True):
+            if not own or first == stop:
                 continue
             some = True
-            at = begins[order[low:high]]
+            at = begins[order[first:stop]]
             for match in own:
-                for start in at[_kept(data, at, match.secret, drops)].tolist():
+                low, high = match.secret
+                for start in at[drops.kept(data, at + low, high - low)].tolist():
                     begin = start + match.start
                     found.append((begin, start + match.end, 0))
                     groups[begin] = tuple(
@@ -237,7 +253,11 @@ class LineShapes:
 
 
 def _are_alike(lines: Sequence[bytes]) -> bool:
-    return len(lines) >= _LEAST_LINES and len(set(lines)) * _LINES_OF_A_SHAPE <= len(lines)
+    return _are_few(len(set(lines)), len(lines))
+
+
+def _are_few(different: int, lines: int) -> bool:
+    return lines >= _LEAST_LINES and different * _LINES_OF_A_SHAPE <= lines
 
 
 def _secret(secret_group: int, line: bytes, offsets: Offsets) -> tuple[int, int]:
@@ -253,27 +273,3 @@ def _secret(secret_group: int, line: bytes, offsets: Offsets) -> tuple[int, int]
     text = line[low:high]
     low += len(text) - len(text.lstrip(b"\n"))
     return low, low + len(text.strip(b"\n"))
-
-
-def _kept(
-    data: bytes, at: npt.NDArray[np.int64], secret: tuple[int, int], drops: ByteFilter
-) -> npt.NDArray[np.bool_]:
-    """Which of the lines that begin at `at` have a secret that is not dropped."""
-    low, high = secret
-    size = high - low
-    if size <= drops.too_few:
-        return np.zeros(len(at), bool)
-    kept = np.ones(len(at), bool)
-    if size <= 0 or drops == NO_BYTE_FILTER or len(at) < _FEW_SECRETS:
-        return kept  # whoever is given them judges them
-    bytes_at = np.lib.stride_tricks.sliding_window_view(np.frombuffer(data, np.uint8), size)
-    dull = np.array([drops.dull >> byte & 1 for byte in range(256)], bool)
-    step = max(1, _BLOCK // size)
-    for start in range(0, len(at), step):
-        secrets = bytes_at[at[start : start + step] + low]
-        own = kept[start : start + step]
-        own &= ~dull[secrets].all(axis=1)
-        secrets.sort(axis=1)
-        different = np.count_nonzero(secrets[:, 1:] != secrets[:, :-1], axis=1) + 1
-        own &= different > drops.too_few
-    return kept

@@ -134,6 +134,11 @@ class ContentFilter:
         self._matches = _Joined([a for a in simple if a.regex_target == "match"], (), renderings)
         self.others = tuple(check for check in checks if not _is_simple(check))
 
+    @property
+    def secrets(self) -> Search | None:
+        """Finds something in secrets that are on an allowlist: in no others, but not in all."""
+        return self._secrets.search
+
     def covers(self, secret: bytes, match: bytes) -> bool:
         """Whether one of the allowlists of secrets and matches covers a match."""
         secrets, matches = self._secrets, self._matches

@@ -75,9 +75,9 @@ class CompiledFilters:
         )
         scoped = allowlists_of(pack.rules, pack.allowlists)
         self.paths = PathFilters(pack.rules, scoped, renderings)
-        self._contents = content_filters(scoped, renderings)
+        self.contents = content_filters(scoped, renderings)
         self._needs_line = tuple(
-            any(check.target == "line" for check in content.others) for content in self._contents
+            any(check.target == "line" for check in content.others) for content in self.contents
         )
         self._entropies = Entropies()
         self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
@@ -121,7 +121,7 @@ class CompiledFilters:
         decision = self.paths.decision(path)
         if not decision.applies[rule_index]:
             return True
-        content = self._contents[rule_index]
+        content = self.contents[rule_index]
         return content.covers(secret, match) or self._others_cover(
             content, decision, secret, match, line
         )
@@ -178,7 +178,7 @@ class CompiledFilters:
         # all agree, whoever is asked first
         for index, numbers in by_rule.items():
             own = [matches[number].match for number in numbers]
-            covered = self._contents[index].covered([secrets[number] for number in numbers], own)
+            covered = self.contents[index].covered([secrets[number] for number in numbers], own)
             for number in covered:
                 del secrets[numbers[number]]
         verdicts: list[Verdict] = [None] * len(matches)
@@ -189,14 +189,14 @@ class CompiledFilters:
             least = rules[index].entropy
             if not least or bits > least:
                 verdicts[number] = secret, bits
-                if self._contents[index].others:
+                if self.contents[index].others:
                     asked.append(number)
         for number in asked:
             verdict, (start, index, end, match, _) = verdicts[number], matches[number]
             if verdict is None:
                 continue
             line = line_of(start, end) if self._needs_line[index] else _no_line
-            if self._others_cover(self._contents[index], decision, verdict[0], match, line):
+            if self._others_cover(self.contents[index], decision, verdict[0], match, line):
                 verdicts[number] = None
         return verdicts
 
