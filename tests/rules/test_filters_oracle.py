@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropy
+from vyre_dist.rules import Allowlist, CompiledFilters, PackData, Rule, entropies, entropy
 from vyre_dist.rules.content_filters import JudgedLine
 from vyre_dist.rules.entropies import Entropies
 from vyre_dist.rules.filters import Matched
@@ -278,6 +278,26 @@ def test_entropies_of_many_are_those_of_each(secrets: list[bytes], block: int) -
         patch.setattr("vyre_dist.rules.entropies._BLOCK", block)
         together = Entropies().of(secrets)
     assert together == [entropy(secret) for secret in secrets]
+    assert [str(bits) for bits in together] == [str(entropy(secret)) for secret in secrets]
     for secret, bits in zip(secrets, together, strict=True):
         shares = [count / len(secret) for count in Counter(secret).values()]
         assert math.isclose(bits, -sum(share * math.log2(share) for share in shares), abs_tol=1e-9)
+
+
+def test_terms_of_short_secrets_are_exact_integers() -> None:
+    """Scaled, each is an integer, and as many as there are bytes add up to less than 64 bits."""
+    for size in range(1, entropies._SUMMED + 1):
+        terms = [
+            entropies._terms(size)[count] * 2.0**entropies._SCALE for count in range(1, size + 1)
+        ]
+        assert all(term.is_integer() for term in terms)
+        assert -entropies._terms(size)[1] * size * 2.0**entropies._SCALE < 2**64
+    # the most there can be
+    secret = bytes(range(256))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entropies, "_MANY", 1)
+        assert Entropies().of([secret, b"", secret[:255] + b"a"]) == [
+            8.0,
+            0.0,
+            entropy(secret[:255] + b"a"),
+        ]
