@@ -15,7 +15,7 @@ import hyperscan
 from vyre_dist.extract import Span, Window
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.row_arena import RowArena
-from vyre_dist.kernels.host_backend import HostBackend
+from vyre_dist.kernels.host_backend import MANY, HostBackend
 from vyre_dist.kernels.hyperscan_db import candidate_databases, ends_database
 from vyre_dist.kernels.hyperscan_rows import HyperscanRows
 from vyre_dist.kernels.overruns import load_overruns
@@ -229,7 +229,7 @@ class CpuBackend(HostBackend):
         stretches: Sequence[tuple[int, int]] = (),
     ) -> bool:
         """See HostBackend. After a while, Hyperscan is asked for a rule's ends."""
-        if ends is None and rule not in self.dense:
+        if ends is None and self.dense.get(rule, 0) < MANY:
             searched = self._searched[rule] = self._searched.get(rule, 0) + len(window.data)
             ends = self._match_ends(rule, window.data) if searched > _BYTES_BEFORE_ENDS else None
         # none of the rule's matches goes on behind a block, or there would be no ends

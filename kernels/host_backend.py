@@ -27,6 +27,7 @@ from vyre_dist.program import CompiledPack
 from vyre_dist.rules.finder import Groups
 
 if TYPE_CHECKING:
+    from vyre_dist.extract.dense import DenseMatches
     from vyre_dist.extract.line_shapes import LineShapes, ShapedMatches
     from vyre_dist.extract.secret_screen import SecretScreen
     from vyre_dist.kernels.backends import BackendOptions
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 # From so many matches of a rule on, it is worth a look whether a window's lines are alike. For that
 # NumPy has to be imported, which takes as long as to find the second number of matches.
-_MANY = 512
+MANY = 512
+# from so many on, they are looked for with their groups
+_DENSE = 64
 _WORTH_IMPORTING = 8192
 
 
@@ -78,8 +81,8 @@ class HostBackend(ABC):
         self._unsearched: dict[int, frozenset[int]] = {}
         self._options = options
         self._line_shapes: dict[int, LineShapes] = {}
-        self.dense: set[int] = set()
-        """Rules of which the last window that they may match in had many matches."""
+        self.dense: dict[int, int] = {}
+        """By rule, how many matches the last window had that it may match in."""
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend."""
@@ -175,35 +178,49 @@ class HostBackend(ABC):
         """
         matcher = self.matchers[rule]
         seen: dict[int, Groups] = {}
-        enough = _MANY if "numpy" in sys.modules else _WORTH_IMPORTING
-        many = rule in self.dense if ends is None else len(ends) >= enough
-        shaped = self._by_shapes(window, rule) if many else None
-        found: Iterable[tuple[int, int, int]]
-        if shaped is not None:
-            found, seen = shaped.found, shaped.groups
-        elif ends is not None:
+        enough = MANY if "numpy" in sys.modules else _WORTH_IMPORTING
+        expected = self.dense.get(rule, 0) if ends is None else len(ends)
+        many: ShapedMatches | DenseMatches | None = None
+        if expected >= enough:
+            many = self._by_shapes(window, rule)
+        if many is None and expected >= _DENSE:
+            many = self._by_one_search(window, rule, ends, stretches)
+        found: Iterable[tuple[int, int, int]] = ()
+        if many is None and ends is not None:
             found = matcher.matches_at_ends(window, ends, seen, stretches)
-        elif many:
-            found = matcher.iter_matches(window)
-        else:
+        elif many is None:
             chain = matcher.iter_matches(window)
             found = list(itertools.islice(chain, enough))
             if len(found) == enough:
-                shaped = self._by_shapes(window, rule)
+                many = self._by_shapes(window, rule)
                 found = itertools.chain(found, chain)
-                if shaped is not None:
-                    found, seen = shaped.found, shaped.groups
+        if many is not None:
+            found, seen = many.found, many.groups
         if seen:
             groups[rule] = seen
         before = len(spans)
         # the cheapest way to make many: a call of Span takes twice as long
         made = Span._make
         spans += [made((start, rule, end, flags)) for start, end, flags in found]
-        if shaped is not None or len(spans) - before >= enough:
-            self.dense.add(rule)
-        else:
-            self.dense.discard(rule)
-        return len(spans) > before or (shaped is not None and shaped.any)
+        count = len(spans) - before
+        self.dense[rule] = expected if many is not None and many.any else count
+        return count > 0 or (many is not None and many.any)
+
+    def _by_one_search(
+        self,
+        window: Window,
+        rule: int,
+        ends: Sequence[int] | None,
+        stretches: Sequence[tuple[int, int]],
+    ) -> DenseMatches:
+        """The rule's matches in a window that is full of them."""
+        from vyre_dist.extract.dense import dense_matches
+
+        options = self._options
+        drops = None
+        if window.is_whole and options is not None and options.byte_filters is not None:
+            drops = options.byte_filters()[rule]
+        return dense_matches(self.matchers[rule], window, ends, drops, stretches)
 
     def _by_shapes(self, window: Window, rule: int) -> ShapedMatches | None:
         """The rule's matches in a window whose lines are alike; None for another."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vyre_dist.engine.columns import TextColumns
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.finding_rows import FindingRow
-from vyre_dist.engine.lines import LineBounds, LineCounter, NewlineSums
+from vyre_dist.engine.judged_rows import JudgedRows
+from vyre_dist.engine.lines import NewlineSums
 from vyre_dist.engine.tasks import Reach
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.too_long import UncappedChain
 from vyre_dist.metrics import Metrics
-from vyre_dist.rules.content_filters import JudgedLine
 from vyre_dist.rules.filters import CompiledFilters, Matched
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import PackData
@@ -94,20 +93,24 @@ class FindingBuilder:
 
         around, matches = _Around(document), list[Matched]()
         in_memory = isinstance(document, BytesDocument)
-        rows = _Rows(number, document, sums, self._filters, has_keyword)
+        text = document.data if isinstance(document, BytesDocument) else None
+        rows = JudgedRows(number, document, sums, self._filters, has_keyword)
         made, held = Matched._make, 0
         for start, rule, end, flags in spans:
             if applies.get(rule) is False:
                 continue
-            if flags & DROPPED:
-                marked.add(rule)
-                continue
-            if flags & REJECTED:
-                continue
+            if flags:
+                if flags & DROPPED:
+                    marked.add(rule)
+                    continue
+                if flags & REJECTED:
+                    continue
             groups = None if seen is None else seen.get(rule, _NONE).get(start)
             if groups is None:
                 data, base = around.context(start, end)
                 match = data[start - base : end - base]
+            elif text is not None:
+                match = text[start:end]
             else:
                 match = document.read(start, end)
             if rule not in on_path:
@@ -207,48 +210,6 @@ class FindingBuilder:
             return lambda rule, text: self._filters.has_keyword(rule, text.lower())
 
 
-class _Rows:
-    """The rows of a document's matches, which are given in order, some at a time."""
-
-    def __init__(
-        self,
-        number: int,
-        document: Document,
-        sums: NewlineSums | None,
-        filters: CompiledFilters,
-        has_keyword: Callable[[int, bytes], bool],
-    ) -> None:
-        """`has_keyword`: whether the rule of a match has one of its keywords in the document."""
-        self._number = number
-        self._has_keyword = has_keyword
-        self._path = document.path
-        self._filters = filters
-        self._lines, self._columns = LineCounter(document, sums), TextColumns(document)
-        self._judged_lines = _JudgedLines(document)
-
-    def of(self, matches: Sequence[Matched]) -> list[FindingRow]:
-        """Judge matches, and make rows of those that are reported."""
-        number, make_row = self._number, FindingRow._make
-        found: list[FindingRow] = []
-        line_at, columns_of, has_keyword = self._lines.at, self._columns.of, self._has_keyword
-        verdicts = self._filters.judge_all(self._path, matches, self._judged_lines.of)
-        for (start, rule, end, match, groups), verdict in zip(matches, verdicts, strict=True):
-            if verdict is None or not has_keyword(rule, match):
-                continue
-            secret, entropy = verdict
-            line, column, line_start = line_at(start)
-            newlines, first, after = columns_of(line_start, start, match)
-            last_line = line + newlines
-            # a call of FindingRow takes twice as long, which dense documents show
-            # fmt: off
-            found.append(make_row((
-                number, rule, start, end, line, column, match, secret, groups, entropy, last_line,
-                first, after,
-            )))
-            # fmt: on
-        return found
-
-
 class _Around:
     """Enough of the document around ascending matches to find their groups again.
 
@@ -269,33 +230,3 @@ class _Around:
             self._base = low
             self._data = document.read(low, min(document.size, max(high, low + _BLOCK)))
         return self._data, self._base
-
-
-class _JudgedLines:
-    """The lines of a document's ascending matches, one JudgedLine for all matches of a line."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._bounds = LineBounds(document)
-        self._lines: dict[int, JudgedLine] = {}
-        self._first = 0
-
-    def of(self, start: int, end: int) -> JudgedLine:
-        """The line, or lines, that document[start:end] lies on."""
-        first, last = self._bounds.around(start, end)
-        if first != self._first:
-            # no later match begins on an earlier line
-            self._lines.clear()
-            self._first = first
-        line = self._lines.get(last)
-        if line is None:
-            line = self._lines[last] = JudgedLine(lambda: self._text(first, last))
-        return line
-
-    def _text(self, first: int, last: int) -> bytes | memoryview:
-        document = self._document
-        if isinstance(document, BytesDocument):
-            return memoryview(document.data)[
-                first:last
-            ]  # a copy of a long line would be one of the document
-        return document.read(first, last)

@@ -100,7 +100,8 @@ class RuleMatcher:
         compile_pack has made sure that it compiles.
         """
         if self._regexp is None:
-            self._regexp = compile_pattern(self.pattern, captures=True).regexp
+            pattern = compile_pattern(self.pattern, captures=True, least=_AUTOMATON_MEMORY)
+            self._regexp = pattern.regexp
         return self._regexp
 
     @property
@@ -179,6 +180,20 @@ class RuleMatcher:
         """What iter_matches gives, the faster way if there is one."""
         ends = None if self.ends_in is None else self.ends_in(window.data)
         return self.iter_matches(window) if ends is None else self.matches_at_ends(window, ends)
+
+    def matches_from(
+        self,
+        window: Window,
+        pos: int,
+        last_end: int,
+        ends: Sequence[int] | None,
+        seen: dict[int, Groups],
+        stretches: Sequence[tuple[int, int]],
+    ) -> Iterable[tuple[int, int, int]]:
+        """The rest of the chain of a rule of unbounded width, from `pos` on; see iter_matches and
+        matches_at_ends.
+        """
+        return self._capped_chain(window, pos, last_end, ends, seen, stretches)
 
     def _capped_chain(
         self,

@@ -164,21 +164,31 @@ class CompiledFilters:
         `line_of(start, end)`: the line of a match. It is asked in the order of the matches, and
         only where an allowlist asks.
         """
-        rules, dull = self.rules, self._is_dull
+        rules = self.rules
         decision = self.paths.decision(path)
         secrets: dict[int, bytes] = {}
         by_rule: dict[int, list[int]] = {}
-        for number, (_, index, _, match, groups) in enumerate(matches):
-            secret = pick_secret(rules[index], match, groups)
-            # of a long secret the entropy is known as soon as that
-            if decision.applies[index] and (len(secret) >= LONG or not dull(index, secret)):
-                secrets[number] = secret
-                by_rule.setdefault(index, []).append(number)
-        # to search many texts at once takes less time than their entropies; a match is reported if
-        # all agree, whoever is asked first
+        for number, matched in enumerate(matches):
+            by_rule.setdefault(matched[1], []).append(number)
         for index, numbers in by_rule.items():
-            own = [matches[number].match for number in numbers]
-            covered = self.contents[index].covered([secrets[number] for number in numbers], own)
+            if not decision.applies[index]:
+                continue
+            picked = self._secrets_of(index, [matches[number] for number in numbers])
+            # of a long secret the entropy is known as soon as that it is dull
+            if (too_few := self._too_few[index]) >= 0:
+                kept = [
+                    number
+                    for number, secret in enumerate(picked)
+                    if len(secret) >= LONG or len(set(secret)) > too_few
+                ]
+                if len(kept) < len(picked):
+                    numbers = [numbers[number] for number in kept]
+                    picked = [picked[number] for number in kept]
+            # to search many texts at once takes less time than their entropies; a match is reported
+            # if all agree, whoever is asked first
+            texts = [matches[number][3] for number in numbers]
+            covered = self.contents[index].covered(picked, texts)
+            secrets.update(zip(numbers, picked, strict=True))
             for number in covered:
                 del secrets[numbers[number]]
         verdicts: list[Verdict] = [None] * len(matches)
@@ -191,6 +201,7 @@ class CompiledFilters:
                 verdicts[number] = secret, bits
                 if self.contents[index].others:
                     asked.append(number)
+        asked.sort()
         for number in asked:
             verdict, (start, index, end, match, _) = verdicts[number], matches[number]
             if verdict is None:
@@ -199,6 +210,16 @@ class CompiledFilters:
             if self._others_cover(self.contents[index], decision, verdict[0], match, line):
                 verdicts[number] = None
         return verdicts
+
+    def _secrets_of(self, index: int, matches: Sequence[Matched]) -> list[bytes]:
+        """What pick_secret picks of a rule's matches."""
+        rule = self.rules[index]
+        if group := rule.secret_group:
+            return [groups[group - 1] or b"" for _, _, _, _, groups in matches]
+        return [
+            (groups and groups[0]) or pick_secret(rule, match, groups)
+            for _, _, _, match, groups in matches
+        ]
 
     def _is_dull(self, rule_index: int, secret: bytes) -> bool:
         """Whether a secret has too few different bytes for its rule's entropy. True is sure."""

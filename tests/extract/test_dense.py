@@ -1,0 +1,158 @@
+"""Matches that are found with their groups by one search each are those of google-re2's chain."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from generate import haystacks, patterns
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from oracle import chain, is_unbounded
+
+from vyre_dist import Scanner
+from vyre_dist import regex as rx
+from vyre_dist.extract import DROPPED, RuleMatcher, dense
+from vyre_dist.extract.dense import dense_matches
+from vyre_dist.extract.lookbehind import Lookbehind
+from vyre_dist.extract.window import Window, whole
+from vyre_dist.rules.byte_filters import ByteFilter
+from vyre_dist.rules.filters import pick_secret
+from vyre_dist.rules.finder import Finder
+from vyre_dist.rules.model import PackData, Rule
+
+
+def matcher_of(pattern: str, cap: int = 1 << 16) -> RuleMatcher:
+    parsed = rx.parse(pattern)
+    matcher = RuleMatcher(
+        rx.to_re2(parsed),
+        rx.max_width(parsed.root),
+        cap,
+        captures_matter=rx.captures_matter(parsed.root),
+    )
+    if is_unbounded(pattern):
+        matcher.lookbehind = Lookbehind.of(matcher.pattern)
+    return matcher
+
+
+def ends_of(matcher: RuleMatcher, data: bytes) -> list[int]:
+    regexp = matcher.regexp
+    return [
+        end
+        for end in range(1, len(data) + 1)
+        if any(regexp.fullmatch(data, start, end) for start in range(end))  # type: ignore[attr-defined]
+    ]
+
+
+@settings(max_examples=800)
+@given(
+    pattern=patterns(),
+    data=haystacks(),
+    cap=st.integers(1, 12),
+    near=st.integers(0, 20),
+    wasted=st.sampled_from([0, 1 << 20]),
+    low=st.integers(0, 20),
+    owned=st.integers(0, 40),
+    known=st.booleans(),
+)
+def test_the_chain_is_google_re2s(
+    pattern: str,
+    data: bytes,
+    cap: int,
+    near: int,
+    wasted: int,
+    low: int,
+    owned: int,
+    known: bool,
+) -> None:
+    """In whole documents and in pieces, with ends and without, where google-re2 searches in vain
+    and where matches are too long.
+    """
+    matcher = matcher_of(pattern, cap)
+    assume(not known or not rx.nullable(rx.parse(pattern).root))
+    ends = ends_of(matcher, data) if known else None
+    lo = min(low, len(data))
+    hi = min(lo + owned, len(data))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "_NEAR", near)
+        patch.setattr(dense, "MOST_WASTED", wasted)
+        patch.setattr(dense, "_LOOKED_AT", 1)
+        found = dense_matches(matcher, whole(data), ends)
+        piece = Window(data, 0, lo, hi, hi == len(data))
+        own = dense_matches(matcher, piece, ends)
+    expected = chain(pattern, data, cap)
+    assert [row[:2] for row in found.found if row[2] != DROPPED] == [m.span() for m in expected]
+    assert found.any is bool(found.found)
+    for match in expected:
+        assert found.groups.get(match.start(), match.groups()) == match.groups()
+    assert [row for row in own.found if row[2] != DROPPED] == [
+        row for row in matcher.iter_matches(piece) if row[2] != DROPPED
+    ]
+
+
+@given(
+    numbers=st.lists(st.integers(0, 9999), max_size=30),
+    too_few=st.integers(-1, 5),
+    dull=st.sampled_from([0, 0x3FF << 48]),
+    group=st.integers(0, 2),
+    cap=st.sampled_from([4, 40]),
+)
+def test_what_the_byte_filter_drops_is_left_out(
+    numbers: list[int], too_few: int, dull: int, group: int, cap: int
+) -> None:
+    """Exactly that; nothing of it where a match is too long, as the count needs all of them."""
+    drops = ByteFilter(group, too_few, dull)
+    rule = Rule("r", "x", secret_group=group)
+    pattern = r"k=(\d*)-?(x[0-9]+)?;"
+    data = b"".join(b"k=%d;\n%sk=x%d;\n" % (n, b"-" * (n % 3), n) for n in numbers)
+    matcher = matcher_of(pattern, cap)
+    found = dense_matches(matcher, whole(data), None, drops)
+    expected = chain(pattern, data, cap)
+    kept = [m for m in expected if not drops.drops(pick_secret(rule, m.group(), m.groups()))]
+    own = [row[:2] for row in found.found if row[2] != DROPPED]
+    if len(list(re.finditer(pattern.encode(), data))) == len(expected):
+        assert own == [m.span() for m in kept]
+    else:
+        assert own == [m.span() for m in expected]
+    assert found.any is bool(expected) or cap == 4
+
+
+def test_each_match_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand findings take a thousand searches, and one in sixteen a look at its end."""
+    text = b"".join(b"user_%d_token: %s\n" % (n, b"%08x" % (n * 2654435761)) for n in range(1000))
+    pack = PackData("p", (Rule("r", r"[\w.]{0,20}?token: ([0-9a-f]{8,})\s", keywords=("token",)),))
+    scanner = Scanner(pack)
+    calls = 0
+    for method in ("search", "match"):
+        original = getattr(Finder, method)
+
+        def counted(self: Finder, *args: object, original=original) -> object:  # type: ignore[no-untyped-def]
+            nonlocal calls
+            calls += 1
+            return original(self, *args)
+
+        monkeypatch.setattr(Finder, method, counted)
+    assert len(scanner.scan(text)) == 1000
+    assert calls < 1300
+
+
+def test_a_tail_that_is_missing_is_not_searched_for_from_every_match() -> None:
+    """Where each search reads all of the rest in vain, another way is taken soon."""
+    matcher = matcher_of(r"a(b)(?:[^!]*!)?", 1 << 30)
+    text = b"ab" * 2000
+    reads = []
+    original = matcher.with_groups
+
+    class Counted(Finder):
+        __slots__ = ()
+
+        def search(self, data: bytes | memoryview, pos: int, limit: int) -> object:  # type: ignore[override]
+            reads.append(limit - pos)
+            return original.search(data, pos, limit)
+
+    matcher._grouped = Counted(matcher.regexp)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "MOST_WASTED", 100 * len(text))
+        found = dense_matches(matcher, whole(text))
+    assert len(found.found) == 2000
+    assert len(reads) < 1000

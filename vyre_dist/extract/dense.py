@@ -1,0 +1,148 @@
+"""A rule's matches in text that is full of them, with their groups: each by one search.
+
+Elsewhere google-re2 is asked twice: without groups, as most text has no match, and for the groups
+of what is reported. Where matches follow on one another, that takes twice as long, and so does each
+look at where a match may begin.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from vyre_dist.extract.matcher import MOST_WASTED, RuleMatcher
+from vyre_dist.extract.overrun import overrun_of
+from vyre_dist.extract.window import Window
+from vyre_dist.rules.byte_filters import ByteFilter
+from vyre_dist.rules.entropies import LONG
+from vyre_dist.rules.finder import Groups, Offsets, groups_of
+
+# from so far before an end on all is read, rather than to work out where a match to there may begin
+_NEAR = 512
+# of so many matches' groups are kept: those of a large piece would fill the memory
+_MOST_GROUPS = 1 << 16
+# of so many matches one is looked at: would it have been found in the bytes up to so many behind it
+_LOOKED_AT = 1 / 16
+_BEHIND = 256
+_MOST_BEFORE = 64 << 10
+
+
+class DenseMatches(NamedTuple):
+    """`found`: matches (start, end, flags) in order, all but those that the byte filter drops.
+    `groups`: by start, of most of them. `any`: whether there are matches, be they all left out.
+    """
+
+    found: list[tuple[int, int, int]]
+    groups: dict[int, Groups]
+    any: bool
+
+
+def dense_matches(
+    matcher: RuleMatcher,
+    window: Window,
+    ends: Sequence[int] | None = None,
+    drops: ByteFilter | None = None,
+    stretches: Sequence[tuple[int, int]] = (),
+) -> DenseMatches:
+    """The chain of matches in `window`.
+
+    `ends`, `stretches`: see RuleMatcher.matches_at_ends. `drops`: leaves matches out.
+    """
+    data, last_start = window.data, window.last_start
+    size = _size(matcher, window, ends)
+    search, lookbehind, width = matcher.with_groups.search, matcher.lookbehind, matcher.max_width
+    dropped = None if drops is None else _dropped(drops)
+    chosen = 0 if drops is None else drops.secret_group
+    found: list[tuple[int, int, int]] = []
+    groups: dict[int, Groups] = {}
+    most = matcher.cap if width is None else size
+    guarded = matcher.may_search_in_vain
+    pos, last_end, near, wasted, some = window.lo, -1, 0, 0.0, False
+    while pos <= last_start:
+        if ends is not None:
+            near = bisect_right(ends, pos, near)
+            if near == len(ends):
+                break
+            if (end := ends[near]) - pos > _NEAR:
+                if width is not None:
+                    pos = max(pos, end - width)
+                elif lookbehind is not None:
+                    pos = lookbehind.earliest(data, pos, end)
+        match = search(data, pos, size)
+        if match is None or (start := match[0][0]) > last_start:
+            break
+        end = match[0][1]
+        if end - start > most or wasted > MOST_WASTED:
+            if dropped is not None:  # which of the others are too long depends on all
+                return dense_matches(matcher, window, ends, None, stretches)
+            found += matcher.matches_from(window, pos, last_end, ends, groups, stretches)
+            break
+        if start == end == last_end:
+            pos = start + 1
+            continue
+        # by chance, so that no text can be made of which all that is looked at is harmless
+        if guarded and random.random() < _LOOKED_AT:  # noqa: S311
+            wasted += _wasted(matcher, window, pos, match, size) / _LOOKED_AT
+        some = True
+        if dropped is None or not dropped(_secret(data, match, chosen)):
+            found.append((start, end, 0))
+            if len(groups) < _MOST_GROUPS:
+                groups[start] = groups_of(data, match)
+        pos = last_end = end
+    return DenseMatches(found, groups, some or bool(found))
+
+
+def _size(matcher: RuleMatcher, window: Window, ends: Sequence[int] | None) -> int:
+    """Where the text ends in which matches are looked for, as RuleMatcher's chain has it."""
+    size = len(window.data)
+    if matcher.max_width is None:
+        if not window.at_end and size > window.hi + matcher.cap:
+            size -= 1
+        if ends:
+            size = min(size, ends[-1])
+    return size
+
+
+def _dropped(drops: ByteFilter) -> Callable[[bytes], bool] | None:
+    """Whether `drops` drops a secret, for short ones; None where it drops nothing."""
+    if drops.too_few < 0 and not drops.dull:
+        return None
+    too_few = drops.too_few
+    dull = bytes(byte for byte in range(256) if drops.dull >> byte & 1)
+
+    def dropped(secret: bytes) -> bool:
+        if len(secret) >= LONG:
+            return False  # a look at its bytes takes as long as it saves
+        return len(set(secret)) <= too_few or (bool(secret) and not secret.translate(None, dull))
+
+    return dropped
+
+
+def _secret(data: bytes | memoryview, match: Offsets, chosen: int) -> bytes:
+    """What pick_secret picks."""
+    if chosen:
+        low, high = match[chosen]
+        return bytes(data[low:high]) if low >= 0 else b""
+    for low, high in match[1:]:
+        if low < high:
+            return bytes(data[low:high])
+    low, high = match[0]
+    return bytes(data[low:high]).strip(b"\n")
+
+
+def _wasted(matcher: RuleMatcher, window: Window, pos: int, match: Offsets, size: int) -> int:
+    """How many bytes a search may have read in vain behind its match, which it began at `pos`.
+
+    That is not known, but where fewer bytes show that the match is the one, no more were read.
+    """
+    start, end = match[0]
+    cut = overrun_of(matcher).cut
+    if cut is None or start - pos > _MOST_BEFORE:
+        return size - end
+    base = max(0, pos - 1)
+    seen = bytes(window.data[base : end + _BEHIND])
+    found = cut.search(seen, pos - base, len(seen))
+    settled = found is not None and found[0][1] + base == end and found[0][1] < len(seen)
+    return 0 if settled else size - end
