@@ -19,7 +19,11 @@ from vyre_dist.errors import UsageError
 from vyre_dist.extract.lookbehind import Lookbehind
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 7
+_SCHEMA = 8
+# The binding searches bytes only, unless it is told that a text has several parts: then anything
+# with a buffer will do, and a part of the memory that a document was read into need not be copied.
+# It takes one part at a time right; the search is as fast as in Hyperscan's block mode.
+_MODE = hyperscan.HS_MODE_VECTORED
 # what Hyperscan's compiler may say about one expression: too large, unsupported, empty, internal
 # limits
 EVERY_END = 0
@@ -31,12 +35,12 @@ REFUSALS = (hyperscan.CompilerError, hyperscan.error)
 def build_database(
     rules: Sequence[CompiledRule], flags: int | list[int], by_keyword: Collection[int] = ()
 ) -> Any:
-    """A block-mode database; expression ids are the rules' numbers. Raises hyperscan.error.
+    """A database; expression ids are the rules' numbers. Raises hyperscan.error.
 
     `flags`: Hyperscan's, for all rules or for each.
     `by_keyword`: the rules whose keyword_pattern is compiled in place of the regex.
     """
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database = new_database()
     database.compile(
         expressions=[
             (r.keyword_pattern if r.index in by_keyword else None) or r.candidate_pattern
@@ -49,11 +53,38 @@ def build_database(
     return database
 
 
+def new_database() -> Any:
+    """A database to be compiled, for `search`."""
+    return hyperscan.Database(mode=_MODE)
+
+
 def load_database(blob: bytes) -> Any:
     """A database from hyperscan.dumpb's bytes, with scratch of its own."""
-    database = hyperscan.loadb(blob, hyperscan.HS_MODE_BLOCK)
+    database = hyperscan.loadb(blob, _MODE)
     database.scratch = hyperscan.Scratch(database)
     return database
+
+
+def search(database: Any, text: bytes | memoryview, on_hit: Callable[..., object]) -> bool:
+    """Whether all of `text` was searched; `on_hit` ends the search with True.
+
+    `on_hit`: gets a rule's number, 0, where a match ends, and two more things of no use.
+    """
+    try:
+        database.scan((text,), on_hit)
+    except hyperscan.ScanTerminated:
+        return False
+    return True
+
+
+def interrupted_unless(wanted: bool) -> None:
+    """For who hears from `search` that it has ended early. `wanted`: the own `on_hit` asked for it.
+
+    If not, it has raised something, which the binding drops: KeyboardInterrupt, which may come at
+    any time. Raises that.
+    """
+    if not wanted:
+        raise KeyboardInterrupt
 
 
 class LazyDatabases:
@@ -105,14 +136,12 @@ the end of a text.
 def check_library() -> None:
     """Try the installed Hyperscan. Raises UsageError if it silently misses matches."""
     for pattern, head, tail in _LAST_PAIRS:
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database = new_database()
         database.compile(expressions=[pattern], ids=[0], elements=1, flags=EVERY_END)
         for filler in (5, 20, 40, 100):
             text = head + b"a" * filler + tail
             ends: list[int] = []
-            database.scan(
-                text, match_event_handler=lambda _id, _start, end, *_, ends=ends: ends.append(end)
-            )
+            search(database, text, lambda _id, _start, end, *_, ends=ends: ends.append(end))
             if len(text) not in ends:
                 version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
                 raise UsageError(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import hyperscan
 import msgpack
 
+from vyre_dist.extract.file_windows import FileArena
 from vyre_dist.extract.row_arena import RowArena
 from vyre_dist.kernels.hyperscan_db import (
     EVERY_END,
@@ -22,11 +23,13 @@ from vyre_dist.kernels.hyperscan_db import (
     build_databases,
     cache_key,
     check_library,
+    interrupted_unless,
     load_database,
+    search,
 )
 from vyre_dist.program import ArtifactCache, CompiledPack, CompiledRule
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 # So many hits are worth hearing of: Python is called for each, which takes a tenth of what it takes
 # to search a row by itself.
@@ -66,19 +69,19 @@ class HyperscanRows:
         self._hits: list[tuple[int, int]] = []
         self._most_hits = 0
 
-    def search(self, arena: RowArena) -> Candidates | None:
+    def search(self, arena: RowArena | FileArena) -> Candidates | None:
         """The candidates; None where there are too many to hear of each of them."""
         hits, databases = self._hits, self._databases
         hits.clear()
         self._most_hits = _HITS_PER_ROW * len(arena) + len(arena.data) // _BYTES_PER_HIT
         everywhere = set(databases.always)
-        try:
-            for database in databases.exact:
-                database.scan(arena.data, self._on_hit)
-        except hyperscan.ScanTerminated:
-            return None
+        for database in databases.exact:
+            if not search(database, arena.data, self._on_hit):
+                interrupted_unless(len(hits) > self._most_hits)
+                return None
         for database in databases.approximate:
-            database.scan(
+            search(
+                database,
                 arena.data,
                 lambda rule, *_: everywhere.add(rule),  # None goes on
             )
@@ -94,11 +97,13 @@ class HyperscanRows:
         hits.append((end, rule))
         return len(hits) > self._most_hits
 
-    def _by_row(self, arena: RowArena) -> Candidates:
+    def _by_row(self, arena: RowArena | FileArena) -> Candidates:
         hits, by_keyword = self._hits, self._databases.by_keyword
-        hits.sort()
         found: Candidates = {}
-        row, low, high, last = 0, 0, -1, len(arena.data) - 1
+        if not hits:
+            return found
+        hits.sort()
+        row, low, high, last = 0, 0, -1, arena.bounds(len(arena) - 1)[1]
         for end, rule in hits:
             if end > high:
                 if end > last:

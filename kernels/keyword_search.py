@@ -7,7 +7,7 @@ from typing import Any
 
 import hyperscan
 
-from vyre_dist.kernels.hyperscan_db import check_library
+from vyre_dist.kernels.hyperscan_db import check_library, new_database, search
 
 
 class KeywordSearch:
@@ -26,15 +26,11 @@ class KeywordSearch:
         database = self._databases.get(rule)
         if database is None:
             database = self._databases[rule] = _database(self._keywords[rule])
-        try:
-            database.scan(text, _end_the_search)
-        except hyperscan.ScanTerminated:
-            return True
-        return False
+        return not search(database, text, _found)
 
 
 def _database(keywords: Sequence[bytes]) -> Any:
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database = new_database()
     expressions = ["".join(f"\\x{byte:02x}" for byte in word).encode() for word in keywords]
     database.compile(
         expressions=expressions,
@@ -46,5 +42,5 @@ def _database(keywords: Sequence[bytes]) -> Any:
     return database
 
 
-def _end_the_search(_id: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
+def _found(_id: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
     return True

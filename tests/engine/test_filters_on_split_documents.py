@@ -182,15 +182,13 @@ def test_gated_rules_that_are_everywhere(monkeypatch: pytest.MonkeyPatch) -> Non
     stop, pieces lose nothing.
     """
     pytest.importorskip("hyperscan")
-    from vyre_dist.kernels.cpu import CpuBackend
+    from vyre_dist.kernels import cpu
 
     stopped = []
+    on_hit = cpu.CpuBackend._on_hit
 
-    def on_hit(
-        self: CpuBackend, rule: int, _start: int, end: int, _flags: int, _context: object
-    ) -> bool:
-        self._hits.append((rule, end))
-        stopped.append(len(self._hits) > 3)
+    def noted(self: cpu.CpuBackend, *hit: int) -> bool:
+        stopped.append(on_hit(self, *hit))
         return stopped[-1]
 
     rules = [
@@ -209,7 +207,8 @@ def test_gated_rules_that_are_everywhere(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {hit.rule for hit in want} == {"dear", "plain"}
     for limited in (False, True):
         if limited:
-            monkeypatch.setattr(CpuBackend, "_on_hit", on_hit)
+            monkeypatch.setattr(cpu, "most_ends", lambda _: 3)
+            monkeypatch.setattr(cpu.CpuBackend, "_on_hit", noted)
         for size in (7, 30, 64, 150, 900):
             assert (
                 hits_of(Scanner(as_pack(rules), "cpu", shard_bytes=size).scan(document)) == want

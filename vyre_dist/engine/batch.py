@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence, Set
 
 from vyre_dist.engine.content import digest_of, digest_of_blocks
@@ -10,6 +11,7 @@ from vyre_dist.engine.piece_findings import PieceFindings
 from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import PartResult, Piece
 from vyre_dist.extract import DROPPED, Span, Window
+from vyre_dist.extract.file_windows import FileWindows
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import encode_spans
 from vyre_dist.kernels.dispatch_outcome import PieceContent
@@ -18,33 +20,63 @@ from vyre_dist.kernels.dispatch_outcome import PieceContent
 class Batch:
     """Windows on their way to one dispatch, and whose they are.
 
-    `partial`: by window, those that are pieces.
+    `partial`: by window, those that are pieces. `bytes`: in all windows; `owned`: of these, where
+    the windows own matches.
     """
 
     def __init__(self) -> None:
-        self.documents: list[int] = []
-        self.paths: list[str] = []
-        self.windows: list[Window] = []
+        self.windows = FileWindows()
         self.partial: dict[int, Piece] = {}
-        self.bytes = 0
+        self.bytes = self.owned = 0
+        self._firsts: list[int] = []
+        self._runs: list[tuple[int, str, Sequence[str], int]] = []
 
     def add(self, document: int, path: str, window: Window) -> None:
-        self.documents.append(document)
-        self.paths.append(path)
-        self.windows.append(window)
+        """Any window."""
+        self._add_run(len(self.windows), document, path, ("",), 0)
+        self.windows.add(window)
         self.bytes += len(window.data)
+        self.owned += window.hi - window.lo
+
+    def added_files(
+        self, count: int, document: int, prefix: str, names: Sequence[str], number: int
+    ) -> int:
+        """The latest `count` windows are of files, `document` and those that follow; their bytes.
+
+        Their paths are `prefix` + the names from that with the number `number` on.
+        """
+        windows = self.windows
+        first = len(windows) - count
+        self._add_run(first, document, prefix, names, number)
+        size = sum(windows.ends[first:]) - sum(windows.starts[first:])
+        self.bytes += size
+        self.owned += size
+        return size
+
+    def _add_run(
+        self, first: int, document: int, prefix: str, names: Sequence[str], number: int
+    ) -> None:
+        self._firsts.append(first)
+        self._runs.append((document, prefix, names, number))
+
+    def whose(self, window: int) -> tuple[int, str]:
+        """The number of a window's document, and its path."""
+        run = bisect_right(self._firsts, window) - 1
+        document, prefix, names, number = self._runs[run]
+        offset = window - self._firsts[run]
+        return document + offset, prefix + names[number + offset]
 
     def take(self) -> Batch:
-        """All of it, as a batch of its own; this one, with the same lists, is empty then."""
+        """All of it, as a batch of its own; this one, with the same windows, is empty then."""
         taken = Batch()
-        taken.documents += self.documents
-        taken.paths += self.paths
-        taken.windows += self.windows
+        taken.windows = self.windows.take()
+        taken._firsts += self._firsts
+        taken._runs += self._runs
         taken.partial.update(self.partial)
-        taken.bytes = self.bytes
-        for own in (self.documents, self.paths, self.windows, self.partial):
+        taken.bytes, taken.owned = self.bytes, self.owned
+        for own in (self._firsts, self._runs, self.partial):
             own.clear()
-        self.bytes = 0
+        self.bytes = self.owned = 0
         return taken
 
 

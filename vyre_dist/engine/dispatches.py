@@ -123,7 +123,7 @@ class Dispatches:
         if not isinstance(outcome, DispatchOutcome):
             return
         if flight.is_trial:
-            size = sum(len(window.data) for window in flight.batch.windows)
+            size = flight.batch.bytes
             fused = outcome.report is not None
             trial = TrialSums(flight.ns, size) if fused else TrialSums(0, 0, flight.ns, size)
             answer.trials = answer.trials.plus(trial)

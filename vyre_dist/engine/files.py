@@ -17,7 +17,7 @@ from vyre_dist.engine.document import DocumentError
 from vyre_dist.engine.tasks import Stamp
 from vyre_dist.sources.document import problem_of
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 # what reading says of a directory, of a FIFO whose writer is silent, of a socket
 _NO_FILE = frozenset({errno.EISDIR, errno.EAGAIN, errno.ENXIO})
@@ -35,7 +35,7 @@ class LargeFile(Exception):  # noqa: N818 - no error: the answer that a file has
 def open_file(open_path: str, path: str) -> int:
     """A descriptor of the file at `open_path`, called `path` in errors. Raises DocumentError."""
     try:
-        return os.open(open_path, _FLAGS)
+        return os.open(open_path, OPEN_FLAGS)
     except OSError as error:
         raise read_error(path, error) from error
 

@@ -8,13 +8,22 @@ from __future__ import annotations
 import functools
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from vyre_dist.engine.files import LargeFile, check_regular, open_file, read_changed, read_error
+from vyre_dist.engine.files import (
+    OPEN_FLAGS,
+    LargeFile,
+    check_regular,
+    open_file,
+    read_changed,
+    read_error,
+)
 from vyre_dist.engine.tasks import Stamp
+from vyre_dist.extract.file_windows import FileWindows
 
 _ALIGNMENT = 16
 """An arena's (compiler/arena.py), which takes longer to import than a small scan to run."""
+_NEWLINE = 0x0A
 
 
 def _private_memory(size: int) -> memoryview:
@@ -36,6 +45,7 @@ class ReusedMemory:
     def __init__(self, size: int, allocate: Callable[[int], memoryview] | None = None) -> None:
         self._size = -(-size // _ALIGNMENT) * _ALIGNMENT
         self._halves = 2 if allocate else 1
+        self._alignment = _ALIGNMENT if allocate else 1
         self._allocate = allocate or _private_memory
         self._low = self._at = self.position = 0
 
@@ -54,7 +64,7 @@ class ReusedMemory:
 
     def _took(self, at: int, size: int) -> None:
         self.position = at
-        self._at = -(-(at + size) // _ALIGNMENT) * _ALIGNMENT
+        self._at = -(-(at + size) // self._alignment) * self._alignment
 
     def clear(self) -> None:
         """Begin anew, in the other half where there are two: what was read there is overwritten.
@@ -86,7 +96,7 @@ class ReadBuffer(ReusedMemory):
     ) -> None:
         self._limit = limit
         self._most = max(self._AT_FIRST, min(limit, self._MOST))
-        super().__init__(batch_bytes + self._most, allocate)
+        super().__init__(batch_bytes + self._most + 1, allocate)
 
     def read(self, path: str) -> bytes | memoryview:
         """The bytes of the regular file at `path` as they are now; a view is good until `clear`.
@@ -107,7 +117,7 @@ class ReadBuffer(ReusedMemory):
                 return self._read_on(fd, size, path)
             if more := os.read(fd, 1):
                 return read_changed(fd, bytes(view[:size]) + more, path, self._limit)
-            self._took(at, size)
+            self._took_file(at, size)
             return view[:size]
         except OSError as error:
             raise read_error(path, error) from error
@@ -125,5 +135,52 @@ class ReadBuffer(ReusedMemory):
             size += got
         if size == len(view) or size > self._limit:
             return read_changed(fd, bytes(view[:size]), path, self._limit)
-        self._took(self._at, size)
+        self._took_file(self._at, size)
         return view[:size]
+
+    def _took_file(self, at: int, size: int) -> None:
+        """Have a newline stand behind it; there was room for more than the file."""
+        self._view[at + size] = _NEWLINE
+        self._took(at, size + 1)
+
+    def read_files(
+        self, prefix: str, names: Sequence[str], first: int, windows: FileWindows, room: int
+    ) -> int:
+        """Read the files `prefix` + name, from that with the number `first` on, and add them to
+        `windows`.
+
+        All of `names`, or until they have `room` bytes or more, or one takes more care: `read` may
+        be able to read that, or tells what is wrong with it. Returns the number of the first that
+        was not read.
+        """
+        # this is done for each of a tree's files, so what can be is outside of the loop
+        memory, alignment, at = self._view, self._alignment, self._at
+        windows.memory, windows.joined = memory, alignment == 1
+        starts, ends = windows.starts, windows.ends
+        open_, readv, read, close, flags = os.open, os.readv, os.read, os.close, OPEN_FLAGS
+        at_first = self._AT_FIRST
+        largest = min(at_first - 1, self._limit)
+        full = min(at + room, self._low + self._size - at_first)
+        number, last = first, len(names)
+        try:
+            while number < last and at < full:
+                fd = open_(prefix + names[number], flags)
+                try:
+                    size = readv(fd, (memory[at : at + at_first],))
+                    # a file is at its end where a read gives nothing
+                    if not 0 < size <= largest or read(fd, 1):
+                        break
+                finally:
+                    close(fd)
+                starts.append(at)
+                at += size
+                ends.append(at)
+                memory[at] = _NEWLINE
+                at += 1
+                if alignment > 1:
+                    at = -(-at // alignment) * alignment
+                number += 1
+        except OSError:
+            pass  # `read` meets it again, and tells
+        self._at = at
+        return number

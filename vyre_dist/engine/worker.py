@@ -190,60 +190,81 @@ class ScanEngine:
         if not piece.whole:
             batch.partial[len(batch.windows)] = piece
         batch.add(piece.document, piece.path, window)
-        backend = self.backend
-        if batch.bytes >= backend.dispatch_bytes or len(batch.windows) >= backend.dispatch_windows:
-            self._dispatch(batch, run)
+        self._dispatch_if_full(batch, run)
 
     def _scan_run(self, files: FolderRun, batch: Batch, read: int, run: TaskRun) -> tuple[int, int]:
         """Scan a folder's files until `read` bytes are a shard's; (bytes read, files begun)."""
-        result = run.answer
-        read_file, memory = self._reader.read_file, self._reader.memory
-        limit, path_rules = self.config.shard_bytes, self._path_rules
-        prefix, elsewhere = files.prefix, files.open_prefix
-        documents, paths, windows = batch.documents, batch.paths, batch.windows
-        most_bytes, most_windows = self.backend.dispatch_bytes, self.backend.dispatch_windows
-        shared = self.filters.folder_decision(prefix, files.names)
-        for i, name in enumerate(files.names):
+        result, limit, names = run.answer, self.config.shard_bytes, files.names
+        opened = files.prefix if files.open_prefix is None else files.open_prefix
+        shared = self.filters.folder_decision(files.prefix, names)
+        alike = shared is not None and not shared.skipped and not self._said_by_path(shared)
+        at = 0
+        while at < len(names):
             if read >= limit or result.findings.bytes >= _MOST_FOUND:
-                return read, i
-            path = prefix + name
-            decision = shared or self.filters.path_decision(path)
-            if decision.skipped:
-                result.skipped.append(files.first + i)
-                continue
-            open_path = path if elsewhere is None else elsewhere + name
-            try:
-                data = read_file(open_path)
-            except DocumentError as error:
-                result.problems.append(DocumentProblem(files.first + i, error.reason, error.detail))
-                continue
-            except LargeFile as large:
-                opened = None if elsewhere is None else open_path
-                file = Piece(files.first + i, path, large.size, 0, large.size, opened, large.stamp)
-                result.large.append(LargeDocument(file, limit))
-                result.findings.keep_apart(file.document)
-                continue
-            if path_rules:
-                self._path_findings(files.first + i, path, decision, result)
-            size = len(data)
-            read += size
-            documents.append(files.first + i)
-            paths.append(path)
-            windows.append(
-                Window(data, 0, 0, size, True, memory.position if type(data) is memoryview else -1)
-            )
-            batch.bytes += size
-            if batch.bytes >= most_bytes or len(windows) >= most_windows:
-                self._dispatch(batch, run)
-        return read, len(files.names)
+                return read, at
+            begun = at
+            if alike:
+                room = min(limit - read, self.backend.dispatch_bytes - batch.bytes)
+                few = names[: at + self.backend.dispatch_windows - len(batch.windows)]
+                at = self._reader.memory.read_files(opened, few, at, batch.windows, room)
+            if at > begun:
+                document = files.first + begun
+                read += batch.added_files(at - begun, document, files.prefix, names, begun)
+            else:
+                read += self._scan_file(files, at, shared, batch, run)
+                at += 1
+            self._dispatch_if_full(batch, run)
+        return read, len(names)
+
+    def _scan_file(
+        self,
+        files: FolderRun,
+        number: int,
+        shared: PathDecision | None,
+        batch: Batch,
+        run: TaskRun,
+    ) -> int:
+        """Scan one file of a folder's, whatever it is; how many bytes were read.
+
+        `shared`: what the paths of all of them decide, if it is the same.
+        """
+        result, limit = run.answer, self.config.shard_bytes
+        document, path = files.first + number, files.prefix + files.names[number]
+        decision = shared or self.filters.path_decision(path)
+        if decision.skipped:
+            result.skipped.append(document)
+            return 0
+        opened = None if files.open_prefix is None else files.open_prefix + files.names[number]
+        try:
+            data = self._reader.memory.read(opened or path)
+        except DocumentError as error:
+            result.problems.append(DocumentProblem(document, error.reason, error.detail))
+            return 0
+        except LargeFile as large:
+            file = Piece(document, path, large.size, 0, large.size, opened, large.stamp)
+            result.large.append(LargeDocument(file, limit))
+            result.findings.keep_apart(document)
+            return 0
+        self._path_findings(document, path, decision, result)
+        position = self._reader.memory.position if type(data) is memoryview else -1
+        batch.add(document, path, Window(data, 0, 0, len(data), True, position))
+        return len(data)
+
+    def _said_by_path(self, decision: PathDecision) -> list[int]:
+        """The rules that have only a path, and apply."""
+        return [rule for rule in self._path_rules if decision.applies[rule]]
 
     def _path_findings(
         self, document: int, path: str, decision: PathDecision, result: TaskResult
     ) -> None:
         """What rules that have only a path say of a document."""
-        for rule in self._path_rules:
-            if decision.applies[rule]:
-                result.findings.add_by_path(path, path_row(document, rule))
+        for rule in self._said_by_path(decision):
+            result.findings.add_by_path(path, path_row(document, rule))
+
+    def _dispatch_if_full(self, batch: Batch, run: TaskRun) -> None:
+        backend = self.backend
+        if batch.bytes >= backend.dispatch_bytes or len(batch.windows) >= backend.dispatch_windows:
+            self._dispatch(batch, run)
 
     def _dispatch(self, batch: Batch, run: TaskRun) -> None:
         """Run the pack on the batch's windows, and empty it."""
@@ -260,9 +281,8 @@ class ScanEngine:
             result.rolled_back += outcome.report.rolled_back_tiles
         else:
             result.serial += 1
-        scanned = sum([window.hi - window.lo for window in windows])
-        result.bytes += scanned
-        result.scanned[outcome.backend] = result.scanned.get(outcome.backend, 0) + scanned
+        result.bytes += batch.owned
+        result.scanned[outcome.backend] = result.scanned.get(outcome.backend, 0) + batch.owned
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
@@ -282,10 +302,11 @@ class ScanEngine:
             )
         for w, spans in sorted(outcome.spans.items()):
             if w not in batch.partial:
-                document = BytesDocument(bytes(windows[w].data), batch.paths[w])
+                number, path = batch.whose(w)
+                document = BytesDocument(bytes(windows[w].data), path)
                 spans.sort()
                 rows = self._builder.build(
-                    batch.documents[w], document, spans, seen=outcome.groups.get(w), counted=result
+                    number, document, spans, seen=outcome.groups.get(w), counted=result
                 )
                 result.findings.add(document.path, rows)
 
