@@ -53,7 +53,7 @@ class Lookbehind(NamedTuple):
 
     def may_span(self, text: bytes) -> bool:
         """Whether all of `text` may be in one match."""
-        if text.strip(self.alphabet):
+        if text.translate(None, self.alphabet):
             return False
         return len(text.translate(None, self.loops)) <= self.outside
 
