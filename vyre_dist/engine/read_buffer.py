@@ -5,6 +5,7 @@ ReusedMemory is what it is made of; pieces of large files are read into one, too
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import mmap
 import os
@@ -28,10 +29,14 @@ _NEWLINE = 0x0A
 
 def _private_memory(size: int) -> memoryview:
     try:
-        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         # as of other memory, and not an error of the file that is being read
         raise MemoryError(f"{size >> 20} MiB to read into: {error.strerror}") from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # this kernel has no huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 class ReusedMemory:
