@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +16,8 @@ from vyre_dist.document_paths import written_path
 from vyre_dist.errors import UsageError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import regular_files
+from vyre_dist.runs.pools import uses_ray
+from vyre_dist.runs.walk_process import WalkProcess, pays
 from vyre_dist.sources import (
     DocumentRef,
     FileListError,
@@ -85,19 +87,27 @@ class ScanInputs:
             names = self._counted(_readable_names(listed, list_problems, alone=not given))
         elif not given:
             paths = ["."]
-        parts.append(
-            walk_folders(
-                paths,
-                options.walk,
-                own_files=own_files,
-                stats=self._stats,
-                names=names,
-                pipes=pipes,
-            )
+        walk: Iterable[FolderFiles | DocumentRef | InputProblem] = walk_folders(
+            paths,
+            options.walk,
+            own_files=own_files,
+            stats=self._stats,
+            names=names,
+            pipes=pipes,
         )
+        plain = not (pipes or file_list or uses_ray(options.pool, options.address))
+        parts.append(self._in_process(walk) if plain and pays(paths) else walk)
         # asked for last, when the list has been read
         parts.append(list_problems)
         return chain.from_iterable(parts)
+
+    def _in_process(
+        self, walk: Iterable[FolderFiles | DocumentRef | InputProblem]
+    ) -> Iterable[FolderFiles | DocumentRef | InputProblem]:
+        """`walk` in a process of its own, where there can be one."""
+        with suppress(OSError):  # files or processes are short, and may do for the workers
+            return self._stack.enter_context(closing(WalkProcess(walk, self._stats)))
+        return walk
 
     def _pipes(
         self, paths: Sequence[str]

@@ -1,0 +1,131 @@
+"""Listing in a process of its own gives what listing in the driver does, and ends with the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.runs import inputs
+from vyre_dist.runs.inputs import ScanInputs
+from vyre_dist.runs.options import ScanOptions
+from vyre_dist.runs.walk_process import Item, WalkLostError, WalkProcess
+from vyre_dist.sources import FolderFiles, WalkOptions, WalkStats, walk_folders
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Folders with names of all kinds, and with what is left out or a problem."""
+    for folder in range(30):
+        (tmp_path / f"{folder:02}").mkdir()
+        for number in range(50):
+            (tmp_path / f"{folder:02}" / f"{number}.txt").write_bytes(b"text")
+    (tmp_path / os.fsdecode(b"not utf-8 \xff")).write_bytes(b"")
+    (tmp_path / "a\nb").write_bytes(b"")
+    (tmp_path / "link").symlink_to("00")
+    (tmp_path / ".gitignore").write_bytes(b"/03\n7.txt\n")
+    (tmp_path / "large").write_bytes(bytes(2000))
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path
+
+
+def test_it_lists_what_the_driver_would(tree: Path) -> None:
+    """The same items in the same order, and the same counts."""
+    options = WalkOptions(max_file_size=1000)
+    paths = [str(tree), str(tree / "00" / "1.txt"), str(tree / "none"), str(tree / "05")]
+    stats, own = WalkStats(), WalkStats()
+    with closing(WalkProcess(walk_folders(paths, options, stats=stats), stats)) as process:
+        items = list(process)
+    assert items == list(walk_folders(paths, options, stats=own))
+    assert stats == own
+    assert {FolderFiles, InputProblem} <= set(map(type, items))
+    assert own.skipped["gitignored"] and own.skipped["too-large"] and own.skipped["duplicate"]
+
+
+def test_it_begins_when_it_is_asked(tmp_path: Path) -> None:
+    """The run opens its outputs after it has named its inputs."""
+    (tmp_path / "early").write_bytes(b"")
+    stats = WalkStats()
+    with closing(WalkProcess(walk_folders([str(tmp_path)], stats=stats), stats)) as process:
+        (tmp_path / "late").write_bytes(b"")
+        assert list(process) == [FolderFiles(f"{tmp_path}/", ["early", "late"])]
+
+
+def endless() -> Iterator[Item]:
+    while True:
+        yield FolderFiles("", ["name"] * 1000)
+
+
+def test_it_ends_with_the_run() -> None:
+    """However much there is still to be listed."""
+    process = WalkProcess(endless(), WalkStats())
+    pid = process._child.pid
+    assert pid is not None
+    assert next(iter(process)) == FolderFiles("", ["name"] * 1000)
+    process.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    process.close()
+
+
+def dying() -> Iterator[Item]:
+    yield FolderFiles("", ["name"] * 1000)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def failing() -> Iterator[Item]:
+    yield FolderFiles("", ["name"] * 1000)
+    raise LookupError("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("walk", "words"),
+    [(dying, "not all inputs are known: .*ended by signal 9"), (failing, "LookupError: no such")],
+)
+def test_its_loss_is_told(walk: object, words: str) -> None:
+    """After what it had listed."""
+    assert callable(walk)
+    with closing(WalkProcess(walk(), WalkStats())) as process:
+        items = iter(process)
+        assert next(items) == FolderFiles("", ["name"] * 1000)
+        with pytest.raises(WalkLostError, match=words):
+            next(items)
+
+
+def test_a_run_has_it_list_folders(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it pays; not the names of a list, and not where there can be no process."""
+    monkeypatch.setattr(inputs, "pays", lambda _: True)
+    made: list[WalkProcess] = []
+
+    class Noted(WalkProcess):
+        def __init__(self, walk: Iterator[Item], stats: WalkStats) -> None:
+            super().__init__(walk, stats)
+            made.append(self)
+
+    monkeypatch.setattr(inputs, "WalkProcess", Noted)
+
+    def listed(options: ScanOptions) -> list[Item]:
+        with ExitStack() as stack:
+            given = ScanInputs(options, WalkStats(), stack, lambda _: None)
+            return list(given.items(frozenset()))
+
+    expected = list(walk_folders([str(tree)]))
+    options = ScanOptions(packs=(), paths=(str(tree),))
+    assert listed(options) == expected
+    assert len(made) == 1 and made[0]._child.process is None
+
+    (tree.parent / "list").write_text(f"{tree}\n")
+    assert listed(ScanOptions(packs=(), files_from=str(tree.parent / "list"))) == expected
+    assert listed(ScanOptions(packs=(), paths=(str(tree),), pool="ray")) == expected
+    assert len(made) == 1
+
+    def short(*_: object) -> WalkProcess:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(inputs, "WalkProcess", short)
+    assert listed(options) == expected
