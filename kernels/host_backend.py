@@ -202,9 +202,8 @@ class HostBackend(ABC):
         # the cheapest way to make many: a call of Span takes twice as long
         made = Span._make
         spans += [made((start, rule, end, flags)) for start, end, flags in found]
-        count = len(spans) - before
-        self.dense[rule] = expected if many is not None and many.any else count
-        return count > 0 or (many is not None and many.any)
+        count = self.dense[rule] = len(spans) - before if many is None else many.matches
+        return count > 0
 
     def _by_one_search(
         self,

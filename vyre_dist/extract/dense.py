@@ -31,12 +31,12 @@ _MOST_BEFORE = 64 << 10
 
 class DenseMatches(NamedTuple):
     """`found`: matches (start, end, flags) in order, all but those that the byte filter drops.
-    `groups`: by start, of most of them. `any`: whether there are matches, be they all left out.
+    `groups`: by start, of most of them. `matches`: how many, with those that are left out.
     """
 
     found: list[tuple[int, int, int]]
     groups: dict[int, Groups]
-    any: bool
+    matches: int
 
 
 def dense_matches(
@@ -59,7 +59,7 @@ def dense_matches(
     groups: dict[int, Groups] = {}
     most = matcher.cap if width is None else size
     guarded = matcher.may_search_in_vain
-    pos, last_end, near, wasted, some = window.lo, -1, 0, 0.0, False
+    pos, last_end, near, wasted, left_out = window.lo, -1, 0, 0.0, 0
     while pos <= last_start:
         if ends is not None:
             near = bisect_right(ends, pos, near)
@@ -85,13 +85,14 @@ def dense_matches(
         # by chance, so that no text can be made of which all that is looked at is harmless
         if guarded and random.random() < _LOOKED_AT:  # noqa: S311
             wasted += _wasted(matcher, window, pos, match, size) / _LOOKED_AT
-        some = True
-        if dropped is None or not dropped(_secret(data, match, chosen)):
+        if dropped is not None and dropped(_secret(data, match, chosen)):
+            left_out += 1
+        else:
             found.append((start, end, 0))
             if len(groups) < _MOST_GROUPS:
                 groups[start] = groups_of(data, match)
         pos = last_end = end
-    return DenseMatches(found, groups, some or bool(found))
+    return DenseMatches(found, groups, len(found) + left_out)
 
 
 def _size(matcher: RuleMatcher, window: Window, ends: Sequence[int] | None) -> int:

@@ -49,13 +49,13 @@ _NO_SCREEN = SecretScreen()
 
 
 class ShapedMatches(NamedTuple):
-    """`found`: matches (start, end, flags) in order. `groups`: by start, of most of them. `any`:
-    whether there are matches, be they all left out.
+    """`found`: matches (start, end, flags) in order. `groups`: by start, of most of them.
+    `matches`: how many, with those that are left out.
     """
 
     found: list[tuple[int, int, int]]
     groups: dict[int, Groups]
-    any: bool
+    matches: int
 
 
 class _Match(NamedTuple):
@@ -151,7 +151,7 @@ class LineShapes:
         number[~settled | taken] = len(shapes)
         shaped = self._moved(data, begins[first:stop], number, shapes, drops)
         found = sorted(alone + shaped.found)
-        return ShapedMatches(found, shaped.groups, shaped.any or bool(alone))
+        return ShapedMatches(found, shaped.groups, shaped.matches + len(alone))
 
     def _shape(self, text: bytes, begin: int, end: int) -> _Shape:
         """That of the line text[begin:end], its line break included; one byte follows."""
@@ -235,12 +235,12 @@ class LineShapes:
         groups: dict[int, Groups] = {}
         order = np.argsort(number, kind="stable")
         bounds = np.searchsorted(number[order], np.arange(len(shapes) + 1))
-        some = False
+        count = 0
         for own, first, stop in zip(shapes, bounds[:-1], bounds[1:], strict=True):
             if not own or first == stop:
                 continue
-            some = True
             at = begins[order[first:stop]]
+            count += len(at) * len(own)
             for match in own:
                 low, high = match.secret
                 for start in at[drops.kept(data, at + low, high - low)].tolist():
@@ -249,7 +249,7 @@ class LineShapes:
                     groups[begin] = tuple(
                         [data[start + a : start + b] if b >= 0 else None for a, b in match.groups]
                     )
-        return ShapedMatches(found, groups, some)
+        return ShapedMatches(found, groups, count)
 
 
 def _are_alike(lines: Sequence[bytes]) -> bool:
