@@ -7,9 +7,10 @@ look at where a match may begin.
 
 from __future__ import annotations
 
+import itertools
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from vyre_dist.extract.matcher import MOST_WASTED, RuleMatcher
@@ -24,8 +25,10 @@ _NEAR = 512
 # of so many matches' groups are kept: those of a large piece would fill the memory
 _MOST_GROUPS = 1 << 16
 # of so many matches one is looked at: would it have been found in the bytes up to so many behind it
-_LOOKED_AT = 1 / 16
+_LOOKED_AT = 16
 _BEHIND = 256
+# where fewer than one of so many is dropped, whoever judges the others may as well judge them all
+_FEW_DROPPED = 8
 _MOST_BEFORE = 64 << 10
 
 
@@ -52,14 +55,15 @@ def dense_matches(
     """
     data, last_start = window.data, window.last_start
     size = _size(matcher, window, ends)
-    search, lookbehind, width = matcher.with_groups.search, matcher.lookbehind, matcher.max_width
+    search, last_start = matcher.with_groups.raw_search, min(last_start, size)
+    lookbehind, width = matcher.lookbehind, matcher.max_width
     dropped = None if drops is None else _dropped(drops)
-    chosen = 0 if drops is None else drops.secret_group
     found: list[tuple[int, int, int]] = []
     groups: dict[int, Groups] = {}
     most = matcher.cap if width is None else size
-    guarded = matcher.may_search_in_vain
-    pos, last_end, near, wasted, left_out = window.lo, -1, 0, 0.0, 0
+    # by chance, so that no text can be made of which all that is looked at is harmless
+    looks = _chances() if matcher.may_search_in_vain else itertools.repeat(False)
+    pos, last_end, near, wasted, left_out = window.lo, -1, 0, 0, 0
     while pos <= last_start:
         if ends is not None:
             near = bisect_right(ends, pos, near)
@@ -71,26 +75,28 @@ def dense_matches(
                 elif lookbehind is not None:
                     pos = lookbehind.earliest(data, pos, end)
         match = search(data, pos, size)
-        if match is None or (start := match[0][0]) > last_start:
+        start, end = match[0]
+        if not 0 <= start <= last_start:
             break
-        end = match[0][1]
         if end - start > most or wasted > MOST_WASTED:
-            if dropped is not None:  # which of the others are too long depends on all
+            if left_out:  # which of the others are too long depends on all
                 return dense_matches(matcher, window, ends, None, stretches)
             found += matcher.matches_from(window, pos, last_end, ends, groups, stretches)
             break
         if start == end == last_end:
             pos = start + 1
             continue
-        # by chance, so that no text can be made of which all that is looked at is harmless
-        if guarded and random.random() < _LOOKED_AT:  # noqa: S311
-            wasted += _wasted(matcher, window, pos, match, size) / _LOOKED_AT
-        if dropped is not None and dropped(_secret(data, match, chosen)):
+        if next(looks):
+            wasted += _LOOKED_AT * _wasted(matcher, window, pos, match, size)
+        own = groups_of(data, match)
+        if dropped is not None and dropped(data, start, end, own):
             left_out += 1
         else:
             found.append((start, end, 0))
             if len(groups) < _MOST_GROUPS:
-                groups[start] = groups_of(data, match)
+                groups[start] = own
+            if len(found) > _FEW_DROPPED * (left_out + _FEW_DROPPED):
+                dropped = None
         pos = last_end = end
     return DenseMatches(found, groups, len(found) + left_out)
 
@@ -106,31 +112,35 @@ def _size(matcher: RuleMatcher, window: Window, ends: Sequence[int] | None) -> i
     return size
 
 
-def _dropped(drops: ByteFilter) -> Callable[[bytes], bool] | None:
-    """Whether `drops` drops a secret, for short ones; None where it drops nothing."""
+def _chances() -> Iterator[bool]:
+    """True for one of _LOOKED_AT, by chance."""
+    while True:
+        yield from itertools.repeat(False, random.randrange(2 * _LOOKED_AT - 1))  # noqa: S311
+        yield True
+
+
+def _dropped(drops: ByteFilter) -> Callable[[bytes | memoryview, int, int, Groups], bool] | None:
+    """Whether `drops` drops the match data[start:end] with these groups, if its secret is short;
+    None where it drops nothing.
+    """
     if drops.too_few < 0 and not drops.dull:
         return None
-    too_few = drops.too_few
+    too_few, chosen = drops.too_few, drops.secret_group
     dull = bytes(byte for byte in range(256) if drops.dull >> byte & 1)
 
-    def dropped(secret: bytes) -> bool:
+    def dropped(data: bytes | memoryview, start: int, end: int, groups: Groups) -> bool:
+        # what pick_secret picks
+        if chosen:
+            secret = groups[chosen - 1] or b""
+        elif groups and groups[0]:
+            secret = groups[0]
+        else:
+            secret = next(filter(None, groups), None) or bytes(data[start:end]).strip(b"\n")
         if len(secret) >= LONG:
             return False  # a look at its bytes takes as long as it saves
         return len(set(secret)) <= too_few or (bool(secret) and not secret.translate(None, dull))
 
     return dropped
-
-
-def _secret(data: bytes | memoryview, match: Offsets, chosen: int) -> bytes:
-    """What pick_secret picks."""
-    if chosen:
-        low, high = match[chosen]
-        return bytes(data[low:high]) if low >= 0 else b""
-    for low, high in match[1:]:
-        if low < high:
-            return bytes(data[low:high])
-    low, high = match[0]
-    return bytes(data[low:high]).strip(b"\n")
 
 
 def _wasted(matcher: RuleMatcher, window: Window, pos: int, match: Offsets, size: int) -> int:

@@ -7,7 +7,8 @@ search.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import re2
@@ -23,6 +24,12 @@ Groups: TypeAlias = tuple[bytes | None, ...]
 
 _ANYWHERE = re2._re2.RE2.Anchor.UNANCHORED
 _HERE = re2._re2.RE2.Anchor.ANCHOR_START
+
+
+RawSearch: TypeAlias = Callable[[bytes | memoryview, int, int], Offsets]
+"""As Finder.search; the first offsets are (-1, -1) for no match."""
+
+_NOTHING: Offsets = ((-1, -1),)
 
 
 class Finder:
@@ -42,6 +49,13 @@ class Finder:
             return None
         offsets: Offsets = self._match(_ANYWHERE, data, pos, min(limit, len(data)))
         return offsets if offsets[0][0] >= 0 else None
+
+    @property
+    def raw_search(self) -> RawSearch:
+        """`search` for who asks again and again: `limit` must not be beyond the data, nor before
+        the offset that it is asked for.
+        """
+        return partial(self._match, _ANYWHERE)
 
     def match(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
         """The match that starts at `pos` and ends at `limit` or before."""
@@ -64,6 +78,12 @@ class CountedFinder(Finder):
         super().__init__(regexp)
         self._loose = loose
         self._width = width
+
+    @property
+    def raw_search(self) -> RawSearch:
+        """See Finder."""
+        search = self.search
+        return lambda data, pos, limit: search(data, pos, limit) or _NOTHING
 
     def search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
         """See Finder."""
