@@ -185,6 +185,32 @@ def test_texts_that_are_on_no_allowlist_are_searched_once(monkeypatch: pytest.Mo
     assert len(searches) == 2 + 2
 
 
+def test_lines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of a thousand matches, which go on on the next line, cost a search for each
+    allowlist that may cover them, and two more for one that does.
+    """
+    allowlists = (
+        Allowlist(regexes=("^import .*$",), regex_target="line"),
+        Allowlist(regexes=("x",), regex_target="line", paths=("c$",), condition="AND"),
+    )
+    filters = CompiledFilters(PackData("p", (Rule("r", "x", allowlists=allowlists),)))
+    texts = [b"key: x%d\nnext" % n for n in range(1000)]
+    texts[300] = b"import x"
+    texts[400] = b"import x\nnext"
+    matches = [Matched(n, 0, n, b"m", (b"secret",)) for n in range(1000)]
+    searches: list[int] = []
+    search = Finder.search
+
+    def counted(self: Finder, data: bytes, pos: int, limit: int) -> object:
+        searches.append(pos)
+        return search(self, data, pos, limit)
+
+    monkeypatch.setattr(Finder, "search", counted)
+    verdicts = filters.judge_all("f", matches, lambda at, _: JudgedLine(lambda: texts[at]))
+    assert [n for n, verdict in enumerate(verdicts) if verdict is None] == [300]
+    assert len(searches) <= 1 + 2 * 2
+
+
 @given(packs(), DOCUMENTS, TEXTS)
 def test_the_line_is_asked_for_only_when_announced(
     pack: PackData, path: str, secret: bytes

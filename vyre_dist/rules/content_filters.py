@@ -20,6 +20,8 @@ from vyre_dist.rules.search import Renderings, compile_pattern, literal_alternat
 # fewer texts are searched one by one: patterns for lines take their time to be made
 _MANY = 64
 _FEW_HITS = 16
+# longer lines are searched one by one, as there are not many of them
+_LONGEST_LINE = 1 << 10
 
 Line: TypeAlias = Callable[[], bytes | memoryview]
 """Gives the line, or lines, that a match is on."""
@@ -71,10 +73,20 @@ class JudgedLine:
             known = self._known[search] = search.is_in(self._text())
         return known
 
+    def knows(self, search: Search) -> bool:
+        """Whether `search` has been here."""
+        return search in self._known
+
+    def learn(self, search: Search, matches: bool) -> None:
+        """Know what `search` finds."""
+        self._known[search] = matches
+
 
 @dataclass(frozen=True, slots=True)
 class ContentCheck:
-    """An allowlist that has to see the match. `paths`: its path patterns, if all must hold."""
+    """An allowlist that has to see the match. `paths`: its path patterns, if all must hold.
+    `lines`: its regexes for many lines at once, if it looks at lines.
+    """
 
     allowlist: Allowlist
     both: bool
@@ -82,6 +94,7 @@ class ContentCheck:
     regexes: Search | None
     stopwords: Search | None
     paths: tuple[str, ...]
+    lines: _Joined | None
 
     @classmethod
     def of(cls, allowlist: Allowlist, renderings: Renderings) -> ContentCheck | None:
@@ -92,14 +105,33 @@ class ContentCheck:
         if both and allowlist.commits:
             # documents have no commit, so not all of its checks can hold
             return None
-        regexes = stopwords = None
-        if allowlist.regexes:
+        regexes = stopwords = lines = None
+        if allowlist.regexes and allowlist.regex_target == "line":
+            lines = _Joined([allowlist], (), renderings)
+            regexes = lines.search
+        elif allowlist.regexes:
             pattern = renderings.alternation(allowlist.regexes)
             regexes = Search(lambda: pattern)
         if words := _lowered(allowlist.stopwords):
             stopwords = Search(lambda: literal_alternation(words))
         paths = allowlist.paths if both else ()
-        return cls(allowlist, both, allowlist.regex_target, regexes, stopwords, paths)
+        return cls(allowlist, both, allowlist.regex_target, regexes, stopwords, paths, lines)
+
+    def look_at(self, lines: Sequence[JudgedLine]) -> None:
+        """Search many lines at once, to know what `covers` will ask of them."""
+        if self.lines is None or (search := self.lines.search) is None or len(lines) < _MANY:
+            return
+        some, texts = [], []
+        for line in dict.fromkeys(lines):
+            if line.knows(search):
+                continue
+            text = line()
+            if len(text) <= _LONGEST_LINE:
+                some.append(line)
+                texts.append(bytes(text))
+        covered = self.lines.covered(texts)
+        for number, line in enumerate(some):
+            line.learn(search, number in covered)
 
     def covers(self, secret: bytes, match: bytes, line: Line) -> bool:
         """Whether the match is on the allowlist, as far as its content decides."""
@@ -177,10 +209,10 @@ class _Joined:
         if self.search is None:
             return set()
         is_in = self.search.is_in
-        lines = b"\n".join(texts)
-        if len(texts) < _MANY or lines.count(b"\n") >= len(texts):
+        if len(texts) < _MANY:
             return {number for number, text in enumerate(texts) if is_in(text)}
         found: set[int] = set()
+        lines = b"\n".join(texts)
         search, size, number, hits = self._in_lines.finder.search, len(lines), 0, 0
         begins = list(accumulate(map(len, texts), lambda at, size: at + size + 1, initial=0))
         while number < len(texts) and (hit := search(lines, begins[number], size)) is not None:

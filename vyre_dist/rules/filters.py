@@ -19,7 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from vyre_dist.rules.content_filters import ContentFilter, Line, content_filters
+from vyre_dist.rules.content_filters import (
+    ContentCheck,
+    ContentFilter,
+    JudgedLine,
+    Line,
+    content_filters,
+)
 from vyre_dist.rules.entropies import LONG, Entropies, entropy
 from vyre_dist.rules.finder import Groups
 from vyre_dist.rules.model import Allowlist, Rule
@@ -135,11 +141,13 @@ class CompiledFilters:
         line: Line,
     ) -> bool:
         for check in content.others:
-            if check.both and check.paths and not self.paths.matched(decision, check.paths):
-                continue
-            if check.covers(secret, match, line):
+            if self._may_cover(check, decision) and check.covers(secret, match, line):
                 return True
         return False
+
+    def _may_cover(self, check: ContentCheck, decision: PathDecision) -> bool:
+        """Whether an allowlist may cover matches in a document, as far as its path decides."""
+        return not (check.both and check.paths) or self.paths.matched(decision, check.paths)
 
     def judge(
         self,
@@ -202,11 +210,23 @@ class CompiledFilters:
                 if self.contents[index].others:
                     asked.append(number)
         asked.sort()
+        lines: dict[int, Line] = {}
+        judged: dict[int, list[JudgedLine]] = {}
         for number in asked:
-            verdict, (start, index, end, match, _) = verdicts[number], matches[number]
+            start, index, end, _, _ = matches[number]
+            if self._needs_line[index]:
+                line = lines[number] = line_of(start, end)
+                if isinstance(line, JudgedLine):
+                    judged.setdefault(index, []).append(line)
+        for index, some in judged.items():
+            for check in self.contents[index].others:
+                if self._may_cover(check, decision):
+                    check.look_at(some)
+        for number in asked:
+            verdict, (_, index, _, match, _) = verdicts[number], matches[number]
             if verdict is None:
                 continue
-            line = line_of(start, end) if self._needs_line[index] else _no_line
+            line = lines.get(number, _no_line)
             if self._others_cover(self.contents[index], decision, verdict[0], match, line):
                 verdicts[number] = None
         return verdicts
