@@ -4,14 +4,16 @@
     [--tree TREE] [--record]
 
 The texts are made from a fixed seed, as files of 1 MB: lines that a loose rule matches and its
-filters drop, Kubernetes manifests with secrets, PEM blocks, lines of JSON web tokens, and addresses
-that a rule of its own reports. Each is scanned by `vyre-dist scan` with findings in a file, in
-turns; the start (a scan of one line of each) is subtracted. Benign text is larger, so that its time
-can be told, and scaled. Printed are milliseconds a megabyte, by the clock and of the processors,
-findings, and both ratios to benign text. On a machine that does other work, too, only those of the
-processors can be told. --tree: another checkout of the project, to compare with: its findings'
-hashes, which are recorded, have to be the same. With --record a line for each pack goes to
-benchmarks/results/dense_matches.jsonl.
+filters drop, the same as one long line of JSON, Terraform's and .env files, two lock files,
+Kubernetes manifests with secrets, PEM blocks, lines of JSON web tokens, and addresses that a rule
+of its own reports. Each is scanned by `vyre-dist scan` with findings in a file, in turns; the start
+(a scan of one line of each) is subtracted. Benign text is larger, so that its time can be told, and
+scaled. Printed are milliseconds a megabyte, by the clock and of the processors, both ratios to
+benign text, and findings, with the processors' time for each: of texts with findings that is what
+tells, since each has to be written. The last line has the largest ratio of texts without. On a
+machine that does other work, too, only those of the processors can be told. --tree: another
+checkout of the project, to compare with: its findings' hashes, which are recorded, have to be the
+same. With --record a line for each pack goes to benchmarks/results/dense_matches.jsonl.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ HERE = Path(__file__).resolve().parent
 FILE_BYTES = 1 << 20
 BENIGN_FILES = 192
 # of texts that take little time, so many times as many files
-TIMES = {"services": 8}
+TIMES = {"services": 8, "json": 8, "npm": 8, "cargo": 8}
 ADDRESSES = """[[rules]]
 id = "address"
 regex = '''[a-z0-9.]{1,64}@[a-z0-9.]{1,64}\\.[a-z]{2,6}'''
@@ -54,10 +56,64 @@ def _url_base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
+def _word(rng: random.Random) -> str:
+    return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+
+
+def _hex(rng: random.Random, size: int) -> str:
+    return rng.randbytes(size).hex()
+
+
 def services(_rng: random.Random) -> Iterator[str]:
     """Settings that look like keys, and whose values are none."""
     for n in itertools.count(1000):
         yield f"SERVICE_{n}_KEY=value_{n}\n"
+
+
+def one_line(_rng: random.Random) -> Iterator[str]:
+    """The same as an object of JSON, all in one line."""
+    yield "{"
+    for n in itertools.count(1000):
+        yield f'"service_{n}_key":"value_{n}",'
+
+
+def terraform(rng: random.Random) -> Iterator[str]:
+    """Resources that name keys and passwords, which are elsewhere."""
+    for n in itertools.count():
+        yield (
+            f'resource "aws_instance" "{_word(rng)}" {{\n  ami           = "ami-{_hex(rng, 8)}"\n'
+            f'  instance_type = "t3.micro"\n  key_name      = "{_word(rng)}"\n  tags = {{\n'
+            f'    Name = "{_word(rng)}-{n}"\n  }}\n  password = var.password_{n}\n}}\n'
+        )
+
+
+def env_files(rng: random.Random) -> Iterator[str]:
+    """Settings, and keys among them."""
+    for n in itertools.count():
+        yield (
+            f"APP_{_word(rng).upper()}={_word(rng)}\nDB_PASSWORD_{n}={_word(rng)}{_word(rng)}\n"
+            f"API_KEY={_hex(rng, 16)}\nLOG_LEVEL=debug\n"
+        )
+
+
+def npm_lock(rng: random.Random) -> Iterator[str]:
+    """What package-lock.json says of packages."""
+    for n in itertools.count():
+        name, version = _word(rng), f"{n % 20}.{n % 7}.1"
+        yield (
+            f'    "node_modules/{name}": {{\n      "version": "{version}",\n'
+            f'      "resolved": "https://packages.example/{name}/-/{name}-{version}.tgz",\n'
+            f'      "integrity": "sha512-{_base64(rng, 64)}",\n      "dev": true\n    }},\n'
+        )
+
+
+def cargo_lock(rng: random.Random) -> Iterator[str]:
+    """What Cargo.lock says of packages."""
+    for n in itertools.count():
+        yield (
+            f'[[package]]\nname = "{_word(rng)}"\nversion = "0.{n % 30}.{n % 7}"\n'
+            f'source = "registry+https://index.example"\nchecksum = "{_hex(rng, 32)}"\n\n'
+        )
 
 
 def manifests(rng: random.Random) -> Iterator[str]:
@@ -105,6 +161,11 @@ def prose(rng: random.Random) -> Iterator[str]:
 TEXTS: dict[str, tuple[Callable[[random.Random], Iterator[str]], str]] = {
     "benign": (prose, "txt"),
     "services": (services, "txt"),
+    "json": (one_line, "json"),
+    "terraform": (terraform, "tf"),
+    "npm": (npm_lock, "txt"),
+    "cargo": (cargo_lock, "txt"),
+    "env": (env_files, "env"),
     "manifests": (manifests, "yaml"),
     "pem": (pem_blocks, "txt"),
     "jwt": (web_tokens, "txt"),
@@ -215,6 +276,8 @@ def _measure(
             f"{busy[text] * 1e3:8.2f} {busy[text] / busy['benign']:6.1f}× {count:9} {each:>8}",
             flush=True,
         )
+    plain = [busy[text] for text, own in scans.items() if not own[0].findings]
+    print(f"without findings: {max(plain) / busy['benign']:.1f}× at most, of the processors")
     if args.record:
         append(
             "dense_matches.jsonl",
