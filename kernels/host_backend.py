@@ -11,6 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vyre_dist.dispatch.report import SpeculationReport
@@ -216,10 +217,12 @@ class HostBackend(ABC):
         from vyre_dist.extract.dense import dense_matches
 
         options = self._options
-        drops = None
+        drops, screen = None, None
         if window.is_whole and options is not None and options.byte_filters is not None:
             drops = options.byte_filters()[rule]
-        return dense_matches(self.matchers[rule], window, ends, drops, stretches)
+            if "numpy" in sys.modules:
+                screen = partial(self._screen, rule)
+        return dense_matches(self.matchers[rule], window, ends, drops, screen, stretches)
 
     def _by_shapes(self, window: Window, rule: int) -> ShapedMatches | None:
         """The rule's matches in a window whose lines are alike; None for another."""

@@ -12,15 +12,16 @@ from oracle import chain, is_unbounded
 
 from vyre_dist import Scanner
 from vyre_dist import regex as rx
-from vyre_dist.extract import DROPPED, RuleMatcher, dense
+from vyre_dist.extract import DROPPED, RuleMatcher, dense, match_shapes, secret_screen
 from vyre_dist.extract import matcher as matcher_module
 from vyre_dist.extract.dense import dense_matches
 from vyre_dist.extract.lookbehind import Lookbehind
+from vyre_dist.extract.secret_screen import SecretScreen
 from vyre_dist.extract.window import Window, whole
-from vyre_dist.rules.byte_filters import ByteFilter
-from vyre_dist.rules.filters import pick_secret
+from vyre_dist.rules.byte_filters import ByteFilter, byte_filters_of
+from vyre_dist.rules.filters import CompiledFilters, pick_secret
 from vyre_dist.rules.finder import Finder
-from vyre_dist.rules.model import PackData, Rule
+from vyre_dist.rules.model import Allowlist, PackData, Rule
 from vyre_dist.rules.search import Re2Pattern
 
 
@@ -56,6 +57,7 @@ def ends_of(matcher: RuleMatcher, data: bytes) -> list[int]:
     low=st.integers(0, 20),
     owned=st.integers(0, 40),
     known=st.booleans(),
+    first=st.sampled_from([1, 2, 64]),
 )
 def test_the_chain_is_google_re2s(
     pattern: str,
@@ -66,9 +68,10 @@ def test_the_chain_is_google_re2s(
     low: int,
     owned: int,
     known: bool,
+    first: int,
 ) -> None:
-    """In whole documents and in pieces, with ends and without, where google-re2 searches in vain
-    and where matches are too long.
+    """In whole documents and in pieces, with ends and without, where google-re2 searches in vain,
+    where matches are too long, and where they are taken to be alike.
     """
     matcher = matcher_of(pattern, cap)
     assume(not known or not rx.nullable(rx.parse(pattern).root))
@@ -79,6 +82,8 @@ def test_the_chain_is_google_re2s(
         patch.setattr(dense, "_NEAR", near)
         patch.setattr(dense, "MOST_WASTED", wasted)
         patch.setattr(dense, "_LOOKED_AT", 1)
+        patch.setattr(dense, "_FIRST", first)
+        patch.setattr(match_shapes, "_OF_A_SHAPE", 0)
         found = dense_matches(matcher, whole(data), ends)
         piece = Window(data, 0, lo, hi, hi == len(data))
         own = dense_matches(matcher, piece, ends)
@@ -120,6 +125,81 @@ def test_what_the_byte_filter_drops_is_left_out(
     else:
         assert own == [m.span() for m in expected]
         assert found.matches == len(found.found)
+
+
+@given(
+    names=st.lists(st.text("ab01-", max_size=4).map(str.encode), max_size=40),
+    group=st.integers(0, 2),
+    cap=st.sampled_from([4, 40]),
+    most=st.sampled_from([2, 1000]),
+)
+def test_what_is_dropped_of_alike_matches_is_dropped_by_the_filters(
+    names: list[bytes], group: int, cap: int, most: int
+) -> None:
+    """And all else is there, with its groups."""
+    allowlists = (Allowlist(regexes=("^a0", r"1\b"), stopwords=("Ba",)),)
+    rule = Rule("r", r"k=(\w*)-?(b[0-9]+)?;", entropy=1, secret_group=group, allowlists=allowlists)
+    assert rule.regex is not None
+    pack = PackData("p", (rule,))
+    filters = CompiledFilters(pack)
+    drops = byte_filters_of(pack)[0]
+    data = b"".join(b"k=%b;\n-%bk=%b;" % (name, name, name) for name in names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "_FIRST", 1)
+        patch.setattr(dense, "_MOST_GROUPS", most)
+        patch.setattr(match_shapes, "_OF_A_SHAPE", 0)
+        patch.setattr(secret_screen, "_FEW_SECRETS", 1)
+        found = dense_matches(
+            matcher_of(rule.regex, cap),
+            whole(data),
+            None,
+            drops,
+            lambda: SecretScreen(drops, filters.contents[0].secrets),
+        )
+    expected = {m.span(): m for m in chain(rule.regex, data, cap)}
+    own = [row[:2] for row in found.found if row[2] != DROPPED]
+    assert own == sorted(own) and expected.keys() >= set(own)
+    assert len(found.groups) <= most
+    for span, match in expected.items():
+        if span in own:
+            assert found.groups.get(span[0], match.groups()) == match.groups()
+        else:
+            assert filters.judge(0, "p", match.group(), match.groups(), bytes) is None
+
+
+def test_matches_that_are_alike_have_their_groups_found_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two thousand settings among lines that are not alike, and that an allowlist covers, few
+    are searched for with groups, and none is listed.
+    """
+    text = b"".join(
+        b"name = %s\n  password = var.password_%d\n" % (b"%x" % (n * 2654435761), n)
+        for n in range(1000, 3000)
+    )
+    with_groups: list[int] = []
+    original = Finder.raw_search.fget  # type: ignore[attr-defined]
+
+    def made(self: Finder) -> object:
+        search = original(self)
+
+        def counted(data: bytes, pos: int, limit: int) -> object:
+            match = search(data, pos, limit)
+            if len(match) > 1:
+                with_groups.append(pos)
+            return match
+
+        return counted
+
+    monkeypatch.setattr(Finder, "raw_search", property(made))
+    rule = Rule(
+        "r",
+        r"(?i)\w{0,9}?password = ([\w.]{9,})\s",
+        keywords=("password",),
+        allowlists=(Allowlist(regexes=(r"^var\.",)),),
+    )
+    assert Scanner(PackData("p", (rule,))).scan(text) == []
+    assert 0 < len(with_groups) <= 64
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:

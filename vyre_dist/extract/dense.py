@@ -11,14 +11,18 @@ import itertools
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from vyre_dist.extract.match_shapes import MatchShapes
 from vyre_dist.extract.matcher import MOST_WASTED, RuleMatcher
 from vyre_dist.extract.overrun import overrun_of
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.byte_filters import ByteFilter
 from vyre_dist.rules.entropies import LONG
 from vyre_dist.rules.finder import Groups, Offsets, groups_of
+
+if TYPE_CHECKING:
+    from vyre_dist.extract.secret_screen import SecretScreen
 
 # from so far before an end on all is read, rather than to work out where a match to there may begin
 _NEAR = 512
@@ -29,12 +33,14 @@ _LOOKED_AT = 16
 _BEHIND = 256
 # where fewer than one of so many is dropped, whoever judges the others may as well judge them all
 _FEW_DROPPED = 8
+# so many matches tell whether they are alike
+_FIRST = 64
 _MOST_BEFORE = 64 << 10
 
 
 class DenseMatches(NamedTuple):
-    """`found`: matches (start, end, flags) in order, all but those that the byte filter drops.
-    `groups`: by start, of most of them. `matches`: how many, with those that are left out.
+    """`found`: matches (start, end, flags) in order, all but those that are dropped. `groups`: by
+    start, of most of them. `matches`: how many, with those that are left out.
     """
 
     found: list[tuple[int, int, int]]
@@ -47,19 +53,25 @@ def dense_matches(
     window: Window,
     ends: Sequence[int] | None = None,
     drops: ByteFilter | None = None,
+    screen: Callable[[], SecretScreen] | None = None,
     stretches: Sequence[tuple[int, int]] = (),
 ) -> DenseMatches:
     """The chain of matches in `window`.
 
-    `ends`, `stretches`: see RuleMatcher.matches_at_ends. `drops`: leaves matches out.
+    `ends`, `stretches`: see RuleMatcher.matches_at_ends. `drops`: leaves matches out. `screen`:
+    gives what leaves out more of them, where many are alike.
     """
-    data, last_start = window.data, window.last_start
+    data = window.data
     size = _size(matcher, window, ends)
-    search, last_start = matcher.with_groups.raw_search, min(last_start, size)
+    search, last_start = matcher.with_groups.raw_search, min(window.last_start, size)
     lookbehind, width = matcher.lookbehind, matcher.max_width
     dropped = None if drops is None else _dropped(drops)
     found: list[tuple[int, int, int]] = []
     groups: dict[int, Groups] = {}
+    shapes: MatchShapes | None = None
+    first = (
+        MatchShapes(matcher, data) if matcher.group_count and not matcher.captures_matter else None
+    )
     most = matcher.cap if width is None else size
     # by chance, so that no text can be made of which all that is looked at is harmless
     looks = _chances() if matcher.may_search_in_vain else itertools.repeat(False)
@@ -80,14 +92,20 @@ def dense_matches(
             break
         if end - start > most or wasted > MOST_WASTED:
             if left_out:  # which of the others are too long depends on all
-                return dense_matches(matcher, window, ends, None, stretches)
-            found += matcher.matches_from(window, pos, last_end, ends, groups, stretches)
+                return dense_matches(matcher, window, ends, stretches=stretches)
+            screen = None
+            found += matcher.capped_chain(window, pos, last_end, ends, groups, stretches)
             break
         if start == end == last_end:
             pos = start + 1
             continue
         if next(looks):
             wasted += _LOOKED_AT * _wasted(matcher, window, pos, match, size)
+        pos = last_end = end
+        if shapes is not None:
+            if not shapes.add(start, end):
+                found.append((start, end, 0))
+            continue
         own = groups_of(data, match)
         if dropped is not None and dropped(data, start, end, own):
             left_out += 1
@@ -97,7 +115,14 @@ def dense_matches(
                 groups[start] = own
             if len(found) > _FEW_DROPPED * (left_out + _FEW_DROPPED):
                 dropped = None
-        pos = last_end = end
+        if first is not None:
+            first.add(start, end)
+            if len(found) + left_out == _FIRST:
+                if first.are_alike():
+                    shapes, search = MatchShapes(matcher, data), matcher.groupless.raw_search
+                first = None
+    if shapes is not None:
+        left_out += shapes.settle(screen and screen(), found, groups, _MOST_GROUPS)
     return DenseMatches(found, groups, len(found) + left_out)
 
 

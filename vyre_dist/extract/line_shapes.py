@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist import regex as rx
+from vyre_dist.extract.match_shapes import secret_spot
 from vyre_dist.extract.matcher import RuleMatcher
 from vyre_dist.extract.overrun import overrun_of
 from vyre_dist.extract.secret_screen import SecretScreen
 from vyre_dist.extract.spans import DROPPED
 from vyre_dist.extract.window import Window
-from vyre_dist.regex.alike import representatives
 from vyre_dist.rules.finder import Finder, Groups, Offsets
 
 # a window's first bytes tell whether it is worth a try: so many lines, so few different ones
@@ -91,7 +91,7 @@ class LineShapes:
     def __post_init__(self) -> None:
         root = rx.parse(self.matcher.pattern.decode("latin-1")).root
         self._cut = None if rx.nullable(root) else overrun_of(self.matcher).cut
-        self._table = representatives(root)
+        self._table = self.matcher.alike
 
     def search(self, window: Window) -> ShapedMatches | None:
         """The rule's chain of matches in `window`; None if its lines are not alike."""
@@ -177,7 +177,7 @@ class LineShapes:
             if offsets is None or offsets[0][1] != end:
                 return None
             groups = [(low - 1, high - 1) if low >= 0 else (-1, -1) for low, high in offsets[1:]]
-            secret = _secret(self.screen.byte_filter.secret_group, line, offsets)
+            secret = secret_spot(self.screen.byte_filter.secret_group, line, offsets)
             matches.append(_Match(start - 1, end - 1, groups, (secret[0] - 1, secret[1] - 1)))
             at = end
         return tuple(matches)
@@ -243,7 +243,7 @@ class LineShapes:
             count += len(at) * len(own)
             for match in own:
                 low, high = match.secret
-                for start in at[drops.kept(data, at + low, high - low)].tolist():
+                for start in drops.kept_of(data, at.tolist(), low, high - low):
                     begin = start + match.start
                     found.append((begin, start + match.end, 0))
                     groups[begin] = tuple(
@@ -258,18 +258,3 @@ def _are_alike(lines: Sequence[bytes]) -> bool:
 
 def _are_few(different: int, lines: int) -> bool:
     return lines >= _LEAST_LINES and different * _LINES_OF_A_SHAPE <= lines
-
-
-def _secret(secret_group: int, line: bytes, offsets: Offsets) -> tuple[int, int]:
-    """Where pick_secret takes the secret from."""
-    groups = offsets[1:]
-    if secret_group:
-        low, high = groups[secret_group - 1]
-        return (low, high) if low >= 0 else (1, 1)
-    for low, high in groups:
-        if low < high:
-            return low, high
-    low, high = offsets[0]
-    text = line[low:high]
-    low += len(text) - len(text.lstrip(b"\n"))
-    return low, low + len(text.strip(b"\n"))

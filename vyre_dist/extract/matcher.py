@@ -45,6 +45,7 @@ class RuleMatcher:
     """
 
     __slots__ = (
+        "_alike",
         "_automaton",
         "_core",
         "_group_count",
@@ -90,6 +91,7 @@ class RuleMatcher:
         self.ends_in: Callable[[bytes | memoryview], Sequence[int] | None] | None = None
         """Gives the ends for matches_at_ends, or None; set by whoever has what finds them."""
         self._in_vain: bool | None = None
+        self._alike = b""
         self._starters: bytes | None = None
         self._automaton: Automaton | bool | None = False
 
@@ -128,7 +130,17 @@ class RuleMatcher:
         return self._grouped
 
     @property
-    def _spans(self) -> Finder:
+    def alike(self) -> bytes:
+        """A table for bytes.translate: see regex/alike.py."""
+        if not self._alike:
+            from vyre_dist import regex as rx
+            from vyre_dist.regex.alike import representatives
+
+            self._alike = representatives(rx.parse(self.pattern.decode("latin-1")).root)
+        return self._alike
+
+    @property
+    def groupless(self) -> Finder:
         """The same without groups: to work these out takes longer than to find the match."""
         if self._groupless is None and self.captures_matter:
             self._groupless = self.with_groups
@@ -140,7 +152,7 @@ class RuleMatcher:
 
     def occurs(self, data: bytes | memoryview) -> bool:
         """Whether the pattern matches anywhere in `data`, however long and whoever owns it."""
-        return self._spans.search(data, 0, len(data)) is not None
+        return self.groupless.search(data, 0, len(data)) is not None
 
     def _finder(self, regexp: Re2Pattern) -> Finder:
         if self._loose_pattern is None:
@@ -159,10 +171,10 @@ class RuleMatcher:
         """
         pos = window.lo if pos is None else pos
         if self.max_width is None:
-            yield from self._capped_chain(window, pos, last_end, None)
+            yield from self.capped_chain(window, pos, last_end, None)
             return
         data, last_start = window.data, window.last_start
-        search, size = self._spans.search, len(data)
+        search, size = self.groupless.search, len(data)
         while pos <= last_start:
             found = search(data, pos, size)
             if found is None:
@@ -181,21 +193,7 @@ class RuleMatcher:
         ends = None if self.ends_in is None else self.ends_in(window.data)
         return self.iter_matches(window) if ends is None else self.matches_at_ends(window, ends)
 
-    def matches_from(
-        self,
-        window: Window,
-        pos: int,
-        last_end: int,
-        ends: Sequence[int] | None,
-        seen: dict[int, Groups],
-        stretches: Sequence[tuple[int, int]],
-    ) -> Iterable[tuple[int, int, int]]:
-        """The rest of the chain of a rule of unbounded width, from `pos` on; see iter_matches and
-        matches_at_ends.
-        """
-        return self._capped_chain(window, pos, last_end, ends, seen, stretches)
-
-    def _capped_chain(
+    def capped_chain(
         self,
         window: Window,
         pos: int,
@@ -214,7 +212,10 @@ class RuleMatcher:
         something too long turns up and nothing that fits, and doubles otherwise: a long stretch of
         such starts costs a logarithm.
         """
-        search, match = self._spans.search if ends is None else self._search, self._spans.match
+        search, match = (
+            self.groupless.search if ends is None else self._search,
+            self.groupless.match,
+        )
         data, last_start, cap = window.data, window.last_start, self.cap
         size = len(data)
         # Is that where the document ends? Unless it is known to be, nothing that ends there is
@@ -310,24 +311,24 @@ class RuleMatcher:
         """google-re2's first match in `data` that starts at `pos` or later and ends up to `limit`,
         whatever its length.
         """
-        found = self._spans.search(data, pos, limit)
+        found = self.groupless.search(data, pos, limit)
         return None if found is None else found[0]
 
     def end_at(self, data: bytes | memoryview, start: int, limit: int) -> int | None:
         """Where google-re2's match that starts at `start` ends, if it does so up to `limit`."""
-        found = self._spans.match(data, start, limit)
+        found = self.groupless.match(data, start, limit)
         return None if found is None else found[0][1]
 
     def search(self, data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
         """google-re2's first match in `data` from `pos` on, whatever its length."""
-        found = self._spans.search(data, pos, len(data))
+        found = self.groupless.search(data, pos, len(data))
         return None if found is None else found[0]
 
     def _search(self, data: bytes | memoryview, pos: int, limit: int) -> Offsets | None:
-        """As _spans.search, by the core if there is one; then with groups, if it fits the cap."""
+        """As groupless.search, by the core if there is one; then with groups, if they fit a cap."""
         lookbehind = self.lookbehind
         if lookbehind is None or not lookbehind.core:
-            return self._spans.search(data, pos, limit)
+            return self.groupless.search(data, pos, limit)
         if self._core is None:
             self._core = Finder(compile_pattern(lookbehind.core).regexp)
         found = self._core.search(data, pos, limit)
@@ -336,7 +337,7 @@ class RuleMatcher:
         start = lookbehind.start_before(data, pos, found[0][0])
         # to work out a short match's groups as well costs less than to match once more for them; a
         # long one's cost more than all of the search
-        finder = self.with_groups if limit - start <= self.cap else self._spans
+        finder = self.with_groups if limit - start <= self.cap else self.groupless
         return finder.match(data, start, limit)
 
     def matches_at_ends(
@@ -359,10 +360,10 @@ class RuleMatcher:
         before, however long it is; none, or up to the window's end.
         """
         if self.max_width is None:
-            return list(self._capped_chain(window, window.lo, -1, ends, seen, stretches))
+            return list(self.capped_chain(window, window.lo, -1, ends, seen, stretches))
         data, last_start = window.data, window.last_start
         out: list[tuple[int, int, int]] = []
-        pos, width, size, search = window.lo, self.max_width, len(data), self._spans.search
+        pos, width, size, search = window.lo, self.max_width, len(data), self.groupless.search
         i, n = bisect_right(ends, pos), len(ends)
         while i < n:
             e = ends[i]
@@ -384,7 +385,7 @@ class RuleMatcher:
         `data` must hold a byte before `start` and one after `end`, where the document has them:
         what is preferred of all matches that fit is so of those that end at `end` or before.
         """
-        finder = self.with_groups if self.group_count else self._spans
+        finder = self.with_groups if self.group_count else self.groupless
         found = finder.match(data, start, min(end, start + self.cap))
         if found is None or found[0][1] != end:
             return None

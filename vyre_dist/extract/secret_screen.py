@@ -35,7 +35,19 @@ class SecretScreen:
     byte_filter: ByteFilter = NO_BYTE_FILTER
     allowed: Search | None = None
 
-    def kept(self, data: bytes, at: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.bool_]:
+    def kept_of(
+        self, data: bytes | memoryview, starts: list[int], low: int, size: int
+    ) -> list[int]:
+        """Those of the matches that begin at `starts`, with a secret of `size` bytes `low` bytes
+        further on, which may not be dropped.
+        """
+        at = np.array(starts)
+        kept: list[int] = at[self.kept(data, at + low, size)].tolist()
+        return kept
+
+    def kept(
+        self, data: bytes | memoryview, at: npt.NDArray[np.int64], size: int
+    ) -> npt.NDArray[np.bool_]:
         """Which of the secrets of `size` bytes that begin at `at` may not be dropped."""
         drops = self.byte_filter
         if size <= drops.too_few:
