@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vyre_dist.compiler.arena import Arena, arena_size
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import REJECTED, Span, Window
+from vyre_dist.extract.file_windows import bounds_of, perhaps_pieces
 from vyre_dist.extract.pivots import matches_near_pivots
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
@@ -158,18 +159,19 @@ class CudaBackend:
         return arena
 
     def _arena_of(self, windows: Sequence[Window]) -> Arena:
-        starts = np.array([window.position for window in windows], np.int64)
+        starts, ends = (np.array(bounds, np.int64) for bounds in bounds_of(windows))
         if starts.size and starts.min() >= 0:
-            ends = starts + np.array([len(window.data) for window in windows], np.int64)
-            at_start = np.array([window.base == 0 for window in windows])
-            at_end = np.array([window.at_end for window in windows])
+            at_start, at_end = np.ones((2, starts.size), np.bool_)
+            for w, window in perhaps_pieces(windows):
+                at_start[w], at_end[w] = window.base == 0, window.at_end
             first = int(starts[0])
             data, starts, ends = self._read[first : int(ends[-1])], starts - first, ends - first
-            self._arena = Arena(data, starts, ends, at_start, at_end, owned_by(windows, starts))
+            owned = owned_by(windows, starts, ends)
+            self._arena = Arena(data, starts, ends, at_start, at_end, owned)
             return self._arena
-        size = arena_size([len(window.data) for window in windows])
+        size = arena_size((ends - starts).tolist())
         arena = arena_of(windows, self.lane.room(size, "copied"))
-        self._arena = replace(arena, owned=owned_by(windows, arena.starts))
+        self._arena = replace(arena, owned=owned_by(windows, arena.starts, arena.ends))
         return self._arena
 
     def _outcome(
@@ -270,12 +272,16 @@ class CudaBackend:
 
 
 def owned_by(
-    windows: Sequence[Window], starts: npt.NDArray[np.int64]
+    windows: Sequence[Window], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64] | None:
     """Arena.owned: where windows that lie at `starts` own match starts; None: all are whole."""
-    if all(window.is_whole for window in windows):
+    pieces = [(w, window) for w, window in perhaps_pieces(windows) if not window.is_whole]
+    if not pieces:
         return None
-    return np.array([[window.lo, window.hi] for window in windows], np.int64) + starts[:, None]
+    owned = np.stack([starts, ends], axis=1)
+    for w, window in pieces:
+        owned[w] = starts[w] + window.lo, starts[w] + window.hi
+    return owned
 
 
 def contents_of(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.extract import Window
+from vyre_dist.extract.file_windows import bounds_of
 from vyre_dist.kernels.backends import cpu_backend_class
 from vyre_dist.kernels.cuda.faster import FasterOfTwo
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, StartedDispatch
@@ -203,5 +204,6 @@ class WarmingBackend:
     ) -> AbstractContextManager[None]:
         if self._faster is None:
             return nullcontext()
-        size = sum([len(window.data) for window in windows])
+        starts, ends = bounds_of(windows)
+        size = sum(ends) - sum(starts)
         return self._faster.dispatch(backend is not self._cpu, size)

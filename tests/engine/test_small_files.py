@@ -19,7 +19,7 @@ from vyre_dist import Scanner
 from vyre_dist.engine import worker
 from vyre_dist.engine.read_buffer import ReadBuffer
 from vyre_dist.extract import Window
-from vyre_dist.extract.file_windows import FileWindows
+from vyre_dist.extract.file_windows import FileWindows, bounds_of, perhaps_pieces
 
 pytest.importorskip("hyperscan")
 
@@ -209,3 +209,25 @@ def test_the_files_of_a_folder_that_share_a_decision_are_read_in_one_loop(
     monkeypatch.setattr(worker.ScanEngine, "_scan_file", lambda *_: pytest.fail("no need"))
     assert Scanner({"x": "x"}, "cpu").scan_paths(tmp_path).documents == 50
     assert len(calls) == 1
+
+
+def test_bounds_of_any_windows_are_those_of_the_same_in_a_list() -> None:
+    """Files make no windows to tell where they lie."""
+    memory = memoryview(b"one\ntwo\npart")
+    windows = FileWindows(memory, joined=True)
+    windows.starts += [0, 4]
+    windows.ends += [3, 7]
+    piece = Window(memory[8:12], 5, 1, 3, False, 8)
+    elsewhere = Window(b"elsewhere", 0, 0, 9, True)
+    windows.add(piece)
+    windows.add(elsewhere)
+    assert list(windows)[:2] == [Window(memory[:3], 0, 0, 3, True, 0), windows[1]]
+    assert windows[2:] == [piece, elsewhere] and windows[-1] == elsewhere
+    assert tuple(map(list, bounds_of(windows))) == bounds_of(list(windows))
+    assert dict(perhaps_pieces(windows)) == {2: piece, 3: elsewhere}
+    assert dict(perhaps_pieces(list(windows))) == dict(enumerate(windows))
+    [arena] = windows.arenas()
+    assert bytes(arena.data) == b"one\ntwo"
+    assert [arena.row_at(end) for end in range(1, 8)] == [0, 0, 0, 1, 1, 1, 1]
+    taken = windows.take()
+    assert (len(windows), list(taken[:1])) == (0, [Window(memory[:3], 0, 0, 3, True, 0)])

@@ -63,7 +63,7 @@ def test_newlines_and_digests_are_the_hosts(gpu: Gpu, seed: int) -> None:
         arena.ends,
         arena.at_start,
         arena.at_end,
-        owned_by(windows, arena.starts),
+        owned_by(windows, arena.starts, arena.ends),
     )
     found = contents_of(windows, arena, lane.fused(arena).contents)
     assert set(found) == {w for w, window in enumerate(windows) if not window.is_whole}
@@ -202,7 +202,7 @@ def test_rows_of_pieces_are_seldom_left_open(gpu: Gpu) -> None:
     arena = Arena.lay_out(
         [w.data for w in windows], [w.base == 0 for w in windows], [w.at_end for w in windows]
     )
-    owned = owned_by(windows, arena.starts)
+    owned = owned_by(windows, arena.starts, arena.ends)
     found = lane.fused(
         Arena(arena.data, arena.starts, arena.ends, arena.at_start, arena.at_end, owned)
     )

@@ -7,7 +7,7 @@ and a window is made of it when somebody asks for one.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 from vyre_dist.extract.window import Window
@@ -79,6 +79,19 @@ class FileWindows(Sequence[Window]):
                 if last - first >= _FEWEST:
                     yield FileArena(self, first, last)
                 first = last + 1
+
+
+def bounds_of(windows: Sequence[Window]) -> tuple[Sequence[int], Sequence[int]]:
+    """Where windows start and end in the memory that they were read into; from -1 on elsewhere."""
+    if isinstance(windows, FileWindows):
+        return windows.starts, windows.ends
+    starts = [window.position for window in windows]
+    return starts, [window.position + len(window.data) for window in windows]
+
+
+def perhaps_pieces(windows: Sequence[Window]) -> Iterable[tuple[int, Window]]:
+    """With their numbers, the windows that need not be whole documents."""
+    return windows.others.items() if isinstance(windows, FileWindows) else enumerate(windows)
 
 
 class FileArena:
