@@ -213,3 +213,28 @@ def test_nothing_can_be_written_anywhere(arguments: list[str], tree: Path, tmp_p
     assert len(found(done)) == 2, done.stderr
     (line,) = warnings_of(done)
     assert "nothing is kept, and each scan compiles its rules" in line
+
+
+def test_a_compiled_pack_needs_no_parser(tmp_path: Path) -> None:
+    """A second scan imports nothing of what regexes are parsed and looked at with."""
+    (tmp_path / "rules.toml").write_text("[[rules]]\nid = 'key'\nregex = 'KEY[0-9]{3}'\n")
+    (tmp_path / "file").write_bytes(b"nothing")
+    code = (
+        "import sys\n"
+        "from vyre_dist.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    names = [name for name in sys.modules if name.startswith('vyre_dist.regex.')]\n"
+        "    print(sorted(names), file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", code, "scan", "file", "--rules", "rules.toml"]
+    command += ["--cache-dir", "cache", "--workers", "1", "--progress", "never"]
+    told = [
+        subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        ).stderr.splitlines()[-1]
+        for _ in range(2)
+    ]
+    assert "'vyre_dist.regex.parser'" in told[0]
+    assert told[1] == "['vyre_dist.regex.limits']"

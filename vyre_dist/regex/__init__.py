@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vyre_dist.regex.emptiness import never_matches
     from vyre_dist.regex.errors import RegexSyntaxError, RepeatRewriteError
     from vyre_dist.regex.factor_search import Cost, Factor, FactorSet, byte_cost, factors
+    from vyre_dist.regex.limits import MOST_SEARCHED
     from vyre_dist.regex.loops import (
         alphabet,
         bytes_outside,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     )
     from vyre_dist.regex.parser import MAX_EXPANDED_POSITIONS, MAX_NESTING, Regex, parse
     from vyre_dist.regex.render import to_pcre, to_re2
-    from vyre_dist.regex.repeats import MOST_SEARCHED, counts_apart, fit_repeats, loosen_repeats
+    from vyre_dist.regex.repeats import counts_apart, fit_repeats, loosen_repeats
 
 __all__ = [
     "ANY_BYTE",
@@ -153,7 +154,7 @@ _HOMES = {
     "lazy_loops": "loops",
     "literal": "nodes",
     "loop_bytes": "loops",
-    "MOST_SEARCHED": "repeats",
+    "MOST_SEARCHED": "limits",
     "counts_apart": "repeats",
     "loosen_repeats": "repeats",
     "max_width": "analysis",

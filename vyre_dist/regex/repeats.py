@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from vyre_dist.regex.analysis import strip_captures
 from vyre_dist.regex.errors import RepeatRewriteError
+from vyre_dist.regex.limits import MOST_SEARCHED
 from vyre_dist.regex.nodes import (
     EMPTY,
     Alternate,
@@ -26,11 +27,6 @@ from vyre_dist.regex.nodes import (
     rebuild,
 )
 from vyre_dist.regex.operands import RE2_MAX_REPEAT
-
-MOST_SEARCHED = 2048
-"""Up to so many positions of a repeat google-re2 searches at full speed: its automaton has a state
-for each set of counts that earlier starts may have reached.
-"""
 
 # A lazy, ambiguous repeat has to be spelled as optional copies inside optional copies.
 _MAX_NESTED_COPIES = 100
