@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -39,6 +40,7 @@ from vyre_dist.rules import RulePack
 from vyre_dist.sources import DocumentRef, walk
 
 HERE = Path(__file__).parent
+OURS = "vyre-dist scan, from the shell"
 
 
 def read_files(paths: list[str]) -> int:
@@ -82,6 +84,8 @@ def in_processes(
     with get_context("fork").Pool(workers) as pool:
         parts = [pool.apply_async(function, (paths[i::workers], *more)) for i in range(workers)]
         total = sum(part.get() for part in parts)
+        pool.close()
+        pool.join()  # and their processor time can be told
     return time.perf_counter() - began, total
 
 
@@ -183,6 +187,12 @@ def scan(tree: str, rules: str, workers: int) -> tuple[float, str, dict[str, obj
     return seconds, hashlib.sha256(b"\n".join(lines[:-1])).hexdigest(), summary
 
 
+def busy() -> float:
+    """The seconds that processors were busy with what this process has started and seen end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> int:
     """Measure, print a table, append the result."""
     parser = argparse.ArgumentParser(
@@ -201,6 +211,17 @@ def main() -> int:
     size = read_files(paths)  # warms the page cache
     scan(args.tree, args.rules, args.workers)  # and our own
     seconds: dict[str, list[float]] = {}
+    processor: dict[str, list[float]] = {}
+    before = 0.0
+
+    def took(name: str, taken: float) -> None:
+        """Note a round of what has just ended, which is all that ran since the one before."""
+        nonlocal before
+        now = busy()
+        seconds.setdefault(name, []).append(taken)
+        processor.setdefault(name, []).append(now - before)
+        before = now
+
     hits: dict[str, int] = {}
     digests = set()
     with tempfile.TemporaryDirectory() as folder:
@@ -209,6 +230,7 @@ def main() -> int:
         (Path(folder) / "files").write_bytes(b"".join(os.fsencode(p) + b"\0" for p in paths))
         program = shutil.which("kingfisher")
         peer_rules = kingfisher_rules(args.rules, Path(folder)) if program else Path()
+        before = busy()
         for _ in range(args.rounds):
             # in turn, so that a machine whose speed drifts treats all alike
             if harness:
@@ -226,39 +248,42 @@ def main() -> int:
                     out = subprocess.run(
                         command, capture_output=True, check=True, text=True
                     ).stdout.split()
-                    seconds.setdefault(name, []).append(float(out[2]))
+                    took(name, float(out[2]))
                     if mode == "scan":
                         hits[name] = int(out[1])
             if program:
                 name = "kingfisher, from the shell"
-                seconds.setdefault(name, []).append(
-                    kingfisher(program, args.tree, peer_rules, args.workers)
-                )
+                took(name, kingfisher(program, args.tree, peer_rules, args.workers))
             taken, total = in_processes(read_files, paths, args.workers)
             assert total == size
-            seconds.setdefault("reader alone (Python)", []).append(taken)
+            took("reader alone (Python)", taken)
             taken, total = in_processes(wheel_scan, paths, args.workers, patterns)
             name = "Hyperscan alone (Python, PyPI's wheel)"
-            seconds.setdefault(name, []).append(taken)
+            took(name, taken)
             hits[name] = total
             taken, digest, summary = scan(args.tree, args.rules, args.workers)
-            seconds.setdefault("vyre-dist scan, from the shell", []).append(taken)
+            took(OURS, taken)
             digests.add(digest)
     if len(digests) != 1 or len(set(hits.values())) != 1:
         raise SystemExit(
             f"answers differ: {len(digests)} sets of findings, Hyperscan's hits {hits}"
         )
-    ours = statistics.median(seconds["vyre-dist scan, from the shell"])
+    ours, ours_busy = statistics.median(seconds[OURS]), statistics.median(processor[OURS])
     print(
         f"{args.tree}: {len(paths)} files, {size / 1e6:.0f} MB; {len(compiled.rules)} regexes; "
         f"{args.workers} workers"
     )
-    print(f"{'':42} {'seconds':>8} {'MB/s':>8} {'scan is':>9}")
+    print(f"{'':42} {'seconds':>8} {'MB/s':>8} {'scan is':>9} {'busy':>8} {'scan is':>9}")
     for name, times in seconds.items():
         median = statistics.median(times)
-        print(f"{name:42} {median:8.2f} {size / median / 1e6:8.0f} {median / ours:8.2f}×")
+        held = statistics.median(processor[name])
+        print(
+            f"{name:42} {median:8.2f} {size / median / 1e6:8.0f} {median / ours:8.2f}× {held:8.2f} "
+            f"{held / ours_busy:8.2f}×"
+        )
     print(
-        f"findings: {summary['findings']}; rounds: {args.rounds}, medians; the page cache was warm"
+        f"findings: {summary['findings']}; rounds: {args.rounds}, medians; the page cache was "
+        "warm; busy: seconds of processors, where Hyperscan alone compiles its patterns, too"
     )
     record = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -283,6 +308,9 @@ def main() -> int:
         "workers": args.workers,
         "findings": summary["findings"],
         "seconds": {name: [round(t, 3) for t in times] for name, times in seconds.items()},
+        "processor_seconds": {
+            name: [round(t, 3) for t in times] for name, times in processor.items()
+        },
     }
     args.results.parent.mkdir(exist_ok=True)
     with args.results.open("a") as f:
