@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 # From so many matches of a rule on, it is worth a look whether a window's lines are alike. For that
 # NumPy has to be imported, which takes as long as to find the second number of matches.
 MANY = 512
+_WORTH_IMPORTING = 8192
+# in so many bytes there are as many, if there are so many in few
+_LARGE = 4 << 20
 # from so many on, they are looked for with their groups
 _DENSE = 64
-_WORTH_IMPORTING = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,9 @@ class HostBackend(ABC):
         """
         matcher = self.matchers[rule]
         seen: dict[int, Groups] = {}
-        enough = MANY if "numpy" in sys.modules else _WORTH_IMPORTING
+        enough = MANY
+        if "numpy" not in sys.modules and len(window.data) < _LARGE:
+            enough = _WORTH_IMPORTING
         expected = self.dense.get(rule, 0) if ends is None else len(ends)
         many: ShapedMatches | DenseMatches | None = None
         if expected >= enough:
@@ -190,11 +194,11 @@ class HostBackend(ABC):
         if many is None and ends is not None:
             found = matcher.matches_at_ends(window, ends, seen, stretches)
         elif many is None:
-            chain = matcher.iter_matches(window)
-            found = list(itertools.islice(chain, enough))
-            if len(found) == enough:
-                many = self._by_shapes(window, rule)
-                found = itertools.chain(found, chain)
+            found = list(itertools.islice(matcher.iter_matches(window), MANY))
+            if len(found) == MANY:
+                many = self._by_shapes(window, rule) if enough == MANY else None
+                if many is None:
+                    many = self._by_one_search(window, rule, None, stretches)
         if many is not None:
             found, seen = many.found, many.groups
         if seen:

@@ -231,6 +231,17 @@ def test_each_match_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1000 <= len(reads) < 1300
 
 
+def test_a_rule_that_is_everywhere_is_searched_once_in_the_first_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of which Hyperscan doesn't tell each end, and of which nothing was known before."""
+    reads = counting(monkeypatch)
+    text = b"".join(b"key=%08x\n" % (n * 2654435761 % 2**32) for n in range(8000))
+    scanner = Scanner(PackData("p", (Rule("r", "feadc|key=([0-9a-f]+)", keywords=("key",)),)))
+    assert len(scanner.scan(text)) == 8000
+    assert 8000 <= len(reads) < 10_000
+
+
 def test_a_tail_that_is_missing_is_not_searched_for_from_every_match(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
