@@ -1,7 +1,7 @@
 """What dense matches cost: texts full of them against benign text of the same size.
 
-    python benchmarks/dense_matches.py [--rules PACK ...] [--megabytes 4] [--rounds 3] [--only NAME]
-    [--tree TREE] [--record]
+    python benchmarks/dense_matches.py [--rules PACK ...] [--megabytes 12] [--rounds 3]
+    [--only NAME] [--tree TREE] [--record]
 
 The texts are made from a fixed seed, as files of 1 MB: lines that a loose rule matches and its
 filters drop, the same as one long line of JSON, Terraform's and .env files, two lock files,
@@ -228,7 +228,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rules", nargs="+", default=["builtin"])
-    parser.add_argument("--megabytes", type=int, default=4)
+    parser.add_argument("--megabytes", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=[n for n in TEXTS if n != "benign"])
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))

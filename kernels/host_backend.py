@@ -84,6 +84,7 @@ class HostBackend(ABC):
         self._unsearched: dict[int, frozenset[int]] = {}
         self._options = options
         self._line_shapes: dict[int, LineShapes] = {}
+        self._met = 0  # matches in windows that are full of them
         self.dense: dict[int, int] = {}
         """By rule, how many matches the last window had that it may match in."""
 
@@ -182,7 +183,7 @@ class HostBackend(ABC):
         matcher = self.matchers[rule]
         seen: dict[int, Groups] = {}
         enough = MANY
-        if "numpy" not in sys.modules and len(window.data) < _LARGE:
+        if len(window.data) < _LARGE and not self._has_numpy:
             enough = _WORTH_IMPORTING
         expected = self.dense.get(rule, 0) if ends is None else len(ends)
         many: ShapedMatches | DenseMatches | None = None
@@ -208,7 +209,14 @@ class HostBackend(ABC):
         made = Span._make
         spans += [made((start, rule, end, flags)) for start, end, flags in found]
         count = self.dense[rule] = len(spans) - before if many is None else many.matches
+        if many is not None:
+            self._met += count
         return count > 0
+
+    @property
+    def _has_numpy(self) -> bool:
+        """Whether NumPy is there, or would have paid for itself."""
+        return "numpy" in sys.modules or self._met >= _WORTH_IMPORTING
 
     def _by_one_search(
         self,
@@ -224,7 +232,7 @@ class HostBackend(ABC):
         drops, screen = None, None
         if window.is_whole and options is not None and options.byte_filters is not None:
             drops = options.byte_filters()[rule]
-            if "numpy" in sys.modules:
+            if self._has_numpy:
                 screen = partial(self._screen, rule)
         return dense_matches(self.matchers[rule], window, ends, drops, screen, stretches)
 
