@@ -40,7 +40,7 @@ HERE = Path(__file__).resolve().parent
 FILE_BYTES = 1 << 20
 BENIGN_FILES = 192
 # of texts that take little time, so many times as many files
-TIMES = {"services": 8, "json": 8, "npm": 8, "cargo": 8}
+TIMES = {"services": 8, "json": 8, "terraform": 4, "npm": 8, "cargo": 8}
 ADDRESSES = """[[rules]]
 id = "address"
 regex = '''[a-z0-9.]{1,64}@[a-z0-9.]{1,64}\\.[a-z]{2,6}'''
