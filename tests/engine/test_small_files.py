@@ -20,6 +20,7 @@ from vyre_dist.engine import worker
 from vyre_dist.engine.read_buffer import ReadBuffer
 from vyre_dist.extract import Window
 from vyre_dist.extract.file_windows import FileWindows, bounds_of, perhaps_pieces
+from vyre_dist.rules.model import Allowlist, PackData, Rule
 
 pytest.importorskip("hyperscan")
 
@@ -192,12 +193,12 @@ def test_an_interrupt_while_a_match_is_told_of_ends_the_search(
             scan()
 
 
-def test_the_files_of_a_folder_that_share_a_decision_are_read_in_one_loop(
+def test_files_whose_paths_decide_the_same_are_read_in_one_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine does nothing for each of them."""
+    """The engine does nothing for each of them; nor where some of a folder are left out."""
     for number in range(50):
-        (tmp_path / f"{number}").write_bytes(b"x")
+        (tmp_path / f"{number:02}").write_bytes(b"x")
     calls: list[int] = []
     read_files = ReadBuffer.read_files
 
@@ -207,8 +208,13 @@ def test_the_files_of_a_folder_that_share_a_decision_are_read_in_one_loop(
 
     monkeypatch.setattr(ReadBuffer, "read_files", counted)
     monkeypatch.setattr(worker.ScanEngine, "_scan_file", lambda *_: pytest.fail("no need"))
-    assert Scanner({"x": "x"}, "cpu").scan_paths(tmp_path).documents == 50
-    assert len(calls) == 1
+    rule = Rule("x", "x")
+    for left_out, others in (("none", 50), ("/2[0-9]$", 40), ("/0[0-9]$", 40)):
+        pack = PackData("p", (rule,), (Allowlist(paths=(left_out,)),))
+        calls.clear()
+        result = Scanner(pack, "cpu").scan_paths(tmp_path)
+        assert (result.documents, len(result), result.skipped) == (others, others, 50 - others)
+        assert len(calls) <= 2
 
 
 def test_bounds_of_any_windows_are_those_of_the_same_in_a_list() -> None:

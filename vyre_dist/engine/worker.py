@@ -5,8 +5,9 @@ A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -196,44 +197,50 @@ class ScanEngine:
         """Scan a folder's files until `read` bytes are a shard's; (bytes read, files begun)."""
         result, limit, names = run.answer, self.config.shard_bytes, files.names
         opened = files.prefix if files.open_prefix is None else files.open_prefix
-        shared = self.filters.folder_decision(files.prefix, names)
-        alike = shared is not None and not shared.skipped and not self._said_by_path(shared)
         at = 0
-        while at < len(names):
-            if read >= limit or result.findings.bytes >= _MOST_FOUND:
-                return read, at
-            begun = at
-            if alike:
-                room = min(limit - read, self.backend.dispatch_bytes - batch.bytes)
-                few = names[: at + self.backend.dispatch_windows - len(batch.windows)]
-                at = self._reader.memory.read_files(opened, few, at, batch.windows, room)
-            if at > begun:
-                document = files.first + begun
-                read += batch.added_files(at - begun, document, files.prefix, names, begun)
-            else:
-                read += self._scan_file(files, at, shared, batch, run)
-                at += 1
-            self._dispatch_if_full(batch, run)
+        for end, decision in self._decided_alike(files):
+            if decision.skipped:
+                result.skipped.extend(range(files.first + at, files.first + end))
+                at = end
+            many = not self._said_by_path(decision)
+            while at < end:
+                if read >= limit or result.findings.bytes >= _MOST_FOUND:
+                    return read, at
+                begun = at
+                if many:
+                    room = min(limit - read, self.backend.dispatch_bytes - batch.bytes)
+                    last = min(end, at + self.backend.dispatch_windows - len(batch.windows))
+                    memory, windows = self._reader.memory, batch.windows
+                    at = memory.read_files(opened, names[:last], at, windows, room)
+                if at > begun:
+                    document = files.first + begun
+                    read += batch.added_files(at - begun, document, files.prefix, names, begun)
+                else:
+                    read += self._scan_file(files, at, decision, batch, run)
+                    at += 1
+                self._dispatch_if_full(batch, run)
         return read, len(names)
 
+    def _decided_alike(self, files: FolderRun) -> Iterator[tuple[int, PathDecision]]:
+        """A decision, and the number of the first file behind those that it is about; in order."""
+        shared = self.filters.folder_decision(files.prefix, files.names)
+        if shared is not None:
+            yield len(files.names), shared
+            return
+        decide, end = self.filters.path_decision, 0
+        for decision, alike in groupby([decide(files.prefix + name) for name in files.names]):
+            end += len(list(alike))
+            yield end, decision
+
     def _scan_file(
-        self,
-        files: FolderRun,
-        number: int,
-        shared: PathDecision | None,
-        batch: Batch,
-        run: TaskRun,
+        self, files: FolderRun, number: int, decision: PathDecision, batch: Batch, run: TaskRun
     ) -> int:
         """Scan one file of a folder's, whatever it is; how many bytes were read.
 
-        `shared`: what the paths of all of them decide, if it is the same.
+        `decision`: of its path.
         """
         result, limit = run.answer, self.config.shard_bytes
         document, path = files.first + number, files.prefix + files.names[number]
-        decision = shared or self.filters.path_decision(path)
-        if decision.skipped:
-            result.skipped.append(document)
-            return 0
         opened = None if files.open_prefix is None else files.open_prefix + files.names[number]
         try:
             data = self._reader.memory.read(opened or path)

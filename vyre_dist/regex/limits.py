@@ -1,4 +1,4 @@
-"""Limits that others ask for, without what they limit: a scan with a compiled pack loads no more."""
+"""Limits that others ask for, without what they limit: with a compiled pack no more is loaded."""
 
 from __future__ import annotations
 
