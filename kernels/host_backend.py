@@ -11,7 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from vyre_dist.dispatch.report import SpeculationReport
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vyre_dist.extract.line_shapes import LineShapes, ShapedMatches
     from vyre_dist.extract.secret_screen import SecretScreen
     from vyre_dist.kernels.backends import BackendOptions
+    from vyre_dist.rules.byte_filters import ByteFilter
 
 
 # From so many matches of a rule on, it is worth a look whether a window's lines are alike. For that
@@ -190,7 +191,7 @@ class HostBackend(ABC):
         if expected >= enough:
             many = self._by_shapes(window, rule)
         if many is None and expected >= _DENSE:
-            many = self._by_one_search(window, rule, ends, stretches)
+            many = self._by_one_search(window, rule, ends, stretches, expected)
         found: Iterable[tuple[int, int, int]] = ()
         if many is None and ends is not None:
             found = matcher.matches_at_ends(window, ends, seen, stretches)
@@ -199,7 +200,7 @@ class HostBackend(ABC):
             if len(found) == MANY:
                 many = self._by_shapes(window, rule) if enough == MANY else None
                 if many is None:
-                    many = self._by_one_search(window, rule, None, stretches)
+                    many = self._by_one_search(window, rule, None, stretches, MANY)
         if many is not None:
             found, seen = many.found, many.groups
         if seen:
@@ -224,14 +225,15 @@ class HostBackend(ABC):
         rule: int,
         ends: Sequence[int] | None,
         stretches: Sequence[tuple[int, int]],
+        expected: int,
     ) -> DenseMatches:
         """The rule's matches in a window that is full of them."""
         from vyre_dist.extract.dense import dense_matches
 
-        options = self._options
         drops, screen = None, None
-        if window.is_whole and options is not None and options.byte_filters is not None:
-            drops = options.byte_filters()[rule]
+        # of few matches it would take longer to work out what drops them
+        if window.is_whole and expected >= MANY and (filters := self._drops):
+            drops = filters[rule]
             if self._has_numpy:
                 screen = partial(self._screen, rule)
         return dense_matches(self.matchers[rule], window, ends, drops, screen, stretches)
@@ -250,10 +252,15 @@ class HostBackend(ABC):
         """What drops matches of a rule by their secrets."""
         from vyre_dist.extract.secret_screen import SecretScreen
 
-        options = self._options
-        if options is None or options.byte_filters is None:
+        if self._options is None or not self._drops:
             return SecretScreen()
-        contents = options.contents
+        contents = self._options.contents
         return SecretScreen(
-            options.byte_filters()[rule], None if contents is None else contents()[rule].secrets
+            self._drops[rule], None if contents is None else contents()[rule].secrets
         )
+
+    @cached_property
+    def _drops(self) -> Sequence[ByteFilter]:
+        """The pack's byte filters; empty for none."""
+        options = self._options
+        return () if options is None or options.byte_filters is None else options.byte_filters()

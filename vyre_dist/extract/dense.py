@@ -17,12 +17,12 @@ from vyre_dist.extract.match_shapes import MatchShapes
 from vyre_dist.extract.matcher import MOST_WASTED, RuleMatcher
 from vyre_dist.extract.overrun import overrun_of
 from vyre_dist.extract.window import Window
-from vyre_dist.rules.byte_filters import ByteFilter
 from vyre_dist.rules.entropies import LONG
 from vyre_dist.rules.finder import Groups, Offsets, groups_of
 
 if TYPE_CHECKING:
     from vyre_dist.extract.secret_screen import SecretScreen
+    from vyre_dist.rules.byte_filters import ByteFilter
 
 # from so far before an end on all is read, rather than to work out where a match to there may begin
 _NEAR = 512
@@ -33,7 +33,9 @@ _LOOKED_AT = 16
 _BEHIND = 256
 # where fewer than one of so many is dropped, whoever judges the others may as well judge them all
 _FEW_DROPPED = 8
-# so many matches tell whether they are alike
+# behind so many matches so many tell whether they are alike; that takes a parser of regexes, which
+# would not pay for itself before
+_BEFORE = 448
 _FIRST = 64
 _MOST_BEFORE = 64 << 10
 
@@ -69,13 +71,12 @@ def dense_matches(
     found: list[tuple[int, int, int]] = []
     groups: dict[int, Groups] = {}
     shapes: MatchShapes | None = None
-    first = (
-        MatchShapes(matcher, data) if matcher.group_count and not matcher.captures_matter else None
-    )
+    first: MatchShapes | None = None
+    may_be_alike = matcher.group_count and not matcher.captures_matter
     most = matcher.cap if width is None else size
     # by chance, so that no text can be made of which all that is looked at is harmless
-    looks = _chances() if matcher.may_search_in_vain else itertools.repeat(False)
-    pos, last_end, near, wasted, left_out = window.lo, -1, 0, 0, 0
+    looks = _chances(matcher)
+    pos, last_end, near, behind, wasted, left_out = window.lo, -1, 0, 0, 0, 0
     while pos <= last_start:
         if ends is not None:
             near = bisect_right(ends, pos, near)
@@ -99,7 +100,8 @@ def dense_matches(
         if start == end == last_end:
             pos = start + 1
             continue
-        if next(looks):
+        behind += size - end
+        if behind > MOST_WASTED and next(looks):
             wasted += _LOOKED_AT * _wasted(matcher, window, pos, match, size)
         pos = last_end = end
         if shapes is not None:
@@ -115,9 +117,13 @@ def dense_matches(
                 groups[start] = own
             if len(found) > _FEW_DROPPED * (left_out + _FEW_DROPPED):
                 dropped = None
-        if first is not None:
+        number = len(found) + left_out
+        if first is None:
+            if number == _BEFORE and may_be_alike:
+                first = MatchShapes(matcher, data)
+        else:
             first.add(start, end)
-            if len(found) + left_out == _FIRST:
+            if number == _BEFORE + _FIRST:
                 if first.are_alike():
                     shapes, search = MatchShapes(matcher, data), matcher.groupless.raw_search
                 first = None
@@ -137,11 +143,12 @@ def _size(matcher: RuleMatcher, window: Window, ends: Sequence[int] | None) -> i
     return size
 
 
-def _chances() -> Iterator[bool]:
-    """True for one of _LOOKED_AT, by chance."""
-    while True:
+def _chances(matcher: RuleMatcher) -> Iterator[bool]:
+    """True for one of _LOOKED_AT, by chance, if google-re2 may search in vain."""
+    while matcher.may_search_in_vain:
         yield from itertools.repeat(False, random.randrange(2 * _LOOKED_AT - 1))  # noqa: S311
         yield True
+    yield from itertools.repeat(False)
 
 
 def _dropped(drops: ByteFilter) -> Callable[[bytes | memoryview, int, int, Groups], bool] | None:
