@@ -147,7 +147,7 @@ def test_many_matches_are_judged_as_one_by_one(
     def line_of(start: int, end: int) -> JudgedLine:
         assert end == start + 1 and filters.needs_line(matches[start].rule)
         asked.append(start)
-        return JudgedLine(lambda: cases[start][3])
+        return JudgedLine(lambda: cases[start][3], len(cases[start][3]))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vyre_dist.rules.content_filters._MANY", 2)
@@ -180,7 +180,7 @@ def test_texts_that_are_on_no_allowlist_are_searched_once(monkeypatch: pytest.Mo
         return search(self, data, pos, limit)
 
     monkeypatch.setattr(Finder, "search", counted)
-    verdicts = filters.judge_all("f", matches, lambda *_: JudgedLine(bytes))
+    verdicts = filters.judge_all("f", matches, lambda *_: JudgedLine(bytes, 0))
     assert [n for n, verdict in enumerate(verdicts) if verdict is None] == [500]
     assert len(searches) == 2 + 2
 
@@ -206,7 +206,9 @@ def test_lines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return search(self, data, pos, limit)
 
     monkeypatch.setattr(Finder, "search", counted)
-    verdicts = filters.judge_all("f", matches, lambda at, _: JudgedLine(lambda: texts[at]))
+    verdicts = filters.judge_all(
+        "f", matches, lambda at, _: JudgedLine(lambda: texts[at], len(texts[at]))
+    )
     assert [n for n, verdict in enumerate(verdicts) if verdict is None] == [300]
     assert len(searches) <= 1 + 2 * 2
 

@@ -116,7 +116,7 @@ class _JudgedLines:
             self._first = first
         line = self._lines.get(last)
         if line is None:
-            line = self._lines[last] = JudgedLine(lambda: self._text(first, last))
+            line = self._lines[last] = JudgedLine(lambda: self._text(first, last), last - first)
         return line
 
     def _text(self, first: int, last: int) -> bytes | memoryview:

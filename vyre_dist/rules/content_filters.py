@@ -54,13 +54,13 @@ class Search:
 class JudgedLine:
     """A line with what allowlists found in it: each searches it once, for all matches on it.
 
-    `text`: gives the line; it is not kept, since a line may be a whole document.
+    `text`: gives the line; it is not kept, since a line may be a whole document. `size`: its bytes.
     """
 
-    __slots__ = ("_known", "_text")
+    __slots__ = ("_known", "_text", "size")
 
-    def __init__(self, text: Line) -> None:
-        self._text = text
+    def __init__(self, text: Line, size: int) -> None:
+        self._text, self.size = text, size
         self._known: dict[Search, bool] = {}
 
     def __call__(self) -> bytes | memoryview:
@@ -123,12 +123,9 @@ class ContentCheck:
             return
         some, texts = [], []
         for line in dict.fromkeys(lines):
-            if line.knows(search):
-                continue
-            text = line()
-            if len(text) <= _LONGEST_LINE:
+            if line.size <= _LONGEST_LINE and not line.knows(search):
                 some.append(line)
-                texts.append(bytes(text))
+                texts.append(bytes(line()))
         covered = self.lines.covered(texts)
         for number, line in enumerate(some):
             line.learn(search, number in covered)
