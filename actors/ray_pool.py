@@ -45,6 +45,7 @@ from vyre_dist.actors.scan_actor import (
     to_wire,
 )
 from vyre_dist.actors.spooled_input import OUT_OF_REACH, bound_to_this_node, carried, driver_node
+from vyre_dist.actors.stopped_actors import end_processes
 from vyre_dist.driver.events import (
     Event,
     TaskDone,
@@ -364,6 +365,8 @@ class RayPool:
     def replace(self, worker: int) -> None:
         """See WorkerPool."""
         if worker in self._actors:
+            if (facts := self.facts.get(worker)) is not None:
+                end_processes(facts.pid, facts.node)
             self._forget(worker)
         self.begin(worker)
 

@@ -150,7 +150,9 @@ def test_the_plan_does_not_run_ahead_for_workers_that_nobody_started() -> None:
 
 
 def test_planning_stops_ahead_of_a_shard_that_is_stuck() -> None:
-    """No more than `shards_ahead` shards are planned beyond the oldest one that is not finished."""
+    """No more than `shards_ahead` shards are planned beyond the oldest one that is not finished, or
+    than four for each task that workers may have.
+    """
     machine = ScanMachine([0, 1], MachineConfig(shards_ahead=4))
     actions = send(machine, Tick(1.0), WorkerReady(0), WorkerReady(1))
     number = 0
@@ -166,7 +168,7 @@ def test_planning_stops_ahead_of_a_shard_that_is_stuck() -> None:
             if not done:
                 break
             actions = machine.handle(TaskDone(*done[0], TaskResult()))
-    assert number == 4
+    assert number == 16
     assert PlanMore() in machine.handle(TaskDone(0, 0, TaskResult()))
 
 

@@ -324,7 +324,7 @@ class LocalPool:
     def replace(self, worker: int) -> None:
         """See WorkerPool. `poll` says after a while that one was lost that can't be started."""
         before = self._workers[worker].child
-        before.end()
+        before.kill()  # it may be one that was stopped, or does not come to an end
         try:
             self._workers[worker] = self._start(worker)
         except OSError as error:

@@ -37,6 +37,7 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
+from vyre_dist.driver.leases import Leases
 from vyre_dist.driver.planned_shards import PlannedShards
 from vyre_dist.driver.roster import Roster
 from vyre_dist.driver.split_documents import SplitDocuments
@@ -54,6 +55,11 @@ from vyre_dist.engine.tasks import (
     split_at,
 )
 
+_SHARDS_PER_TASK = 4
+"""Shards that are open at most, for each task that the workers may have: one that takes sixty times
+as long as others must not have them wait.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
@@ -67,6 +73,9 @@ class MachineConfig:
     times the number of workers if that is more, as a node that fails takes many along. Not counted
     are losses that cut a task in two, since they lead somewhere, and workers that could not be
     started while there is another one. `stall_seconds`: silence that is worth a warning.
+
+    `lease_seconds`, `lease_factor`: what a task may take (see Leases), before its worker is
+    replaced as if it were gone.
     """
 
     depth: int = 2
@@ -74,6 +83,8 @@ class MachineConfig:
     max_failures: int = 2
     lost_in_a_row: int = 16
     stall_seconds: float = 60.0
+    lease_seconds: float = 60.0
+    lease_factor: float = 10.0
 
 
 class ScanMachine:
@@ -103,7 +114,9 @@ class ScanMachine:
         self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
+        self._doubled: set[int] = set()
         self._watchdog = Watchdog(self.config.stall_seconds)
+        self._leases = Leases(self.config.lease_seconds, self.config.lease_factor)
 
     @property
     def over(self) -> bool:
@@ -122,6 +135,8 @@ class ScanMachine:
                 if not self._workforce.begun:
                     # it loads the pack while the first inputs are listed
                     actions.append(StartWorker(self._workforce.begin()))
+                if self._leases.is_time(event.now):
+                    self._look_after_leases(event.now, actions)
             case ShardPlanned():
                 self._asked_for_plan = False
                 self._plan(event)
@@ -195,7 +210,8 @@ class ScanMachine:
             return
         # a reserve, so that a worker that falls idle does not wait for the walk
         reserve = max(self._workforce.free_capacity(), self._workforce.begun)
-        wanted = len(self._queue) <= reserve and self._shards.ahead < self.config.shards_ahead
+        most_ahead = max(self.config.shards_ahead, _SHARDS_PER_TASK * self._workforce.capacity)
+        wanted = len(self._queue) <= reserve and self._shards.ahead < most_ahead
         if wanted and not self._asked_for_plan:
             self._asked_for_plan = True
             actions.append(PlanMore())
@@ -209,6 +225,7 @@ class ScanMachine:
         self._watchdog.progress()
         self._lost_in_a_row = 0
         self.roster.did(event.worker, event.result)
+        self._leases.did(event.result.bytes, event.result.seconds)
         result = self._split.joined(assignment, event.result)
         if result is None:
             self._queue.close(assignment)
@@ -274,12 +291,20 @@ class ScanMachine:
     # --- failures
 
     def _failed_task(self, event: TaskFailed, actions: list[Action]) -> None:
-        assignment = self._take(event.worker, event.task_id)
+        if not self._workforce.take(event.worker, event.task_id):
+            return
+        assignment = self._given_back(event.task_id)
         if assignment is not None:
             self._watchdog.progress()
             self._again(assignment, event.detail, actions)
 
-    def _lost(self, event: WorkerLost, actions: list[Action]) -> None:
+    def _given_back(self, task_id: int) -> Assignment | None:
+        """The assignment of a task that one worker did not do; None if another one is at it, or has
+        done it.
+        """
+        return None if self._workforce.has(task_id) else self._queue.take_back(task_id)
+
+    def _lost(self, event: WorkerLost, actions: list[Action], blamed: int | None = None) -> None:
         # a worker that has not begun and was lost without its own doing: there was no process, and
         # may be none for a while
         unstarted = event.unrelated_to_tasks and not self._workforce.is_ready(event.worker)
@@ -288,7 +313,7 @@ class ScanMachine:
             self._unstarted.add(event.worker)
         self.totals.workers_lost += not unstarted
         detail = "" if event.unrelated_to_tasks else event.detail
-        cut = self._take_back(self._workforce.lost(event.worker), detail, actions)
+        cut = self._take_back(self._workforce.lost(event.worker), detail, actions, blamed)
         self._lost_in_a_row += not cut and not (unstarted and self._workforce.any_ready)
         if self._lost_in_a_row >= max(self.config.lost_in_a_row, 4 * self._workforce.begun):
             self._over = True
@@ -319,17 +344,23 @@ class ScanMachine:
             self.left_out.append(event.detail)
             actions.append(Warn(f"{event.detail}; the scan goes on with the others"))
 
-    def _take_back(self, tasks: list[int], detail: str, actions: list[Action]) -> bool:
-        """Queue again what a worker had; whether its current task was cut in two.
+    def _take_back(
+        self, tasks: list[int], detail: str, actions: list[Action], blamed: int | None = None
+    ) -> bool:
+        """Queue again what a worker had; whether a task was cut in two.
 
-        `detail`: how it ended, if that task may be the reason, else "".
+        `detail`: how it ended, if the task `blamed` (None: its current one) may be the reason, else
+        "".
         """
         cut = False
         # Tasks are begun in the order they were given: the first one was being done. A team does
         # some of the others too, but it outlives a process that a document ends, and reports it.
-        for position, task_id in enumerate(reversed(tasks), 1):
-            assignment = self._queue.take_back(task_id)
-            if position == len(tasks) and detail:
+        blamed = tasks[0] if blamed is None and tasks else blamed
+        for task_id in reversed(tasks):
+            assignment = self._given_back(task_id)
+            if assignment is None:
+                continue
+            if task_id == blamed and detail:
                 cut = self._again(assignment, detail, actions)
             else:
                 self._queue.requeue(assignment)
@@ -361,6 +392,22 @@ class ScanMachine:
         return False
 
     # --- time
+
+    def _look_after_leases(self, now: float, actions: list[Action]) -> None:
+        """Replace workers that have taken too long, and have what is slow at the end done twice."""
+        for late in self._leases.overdue(now, self._workforce.at_work(), self._queue.size):
+            what = self._queue.describe(late.task_id)
+            detail = f"no answer about {what} for {late.seconds:.0f} s"
+            self._lost(WorkerLost(late.worker, detail), actions, late.task_id)
+            if self._over:
+                return
+        if self._plan_ended and not self._queue:
+            idle = self._workforce.unoccupied()
+            for slow in self._leases.slowest(now, self._queue.size) if idle else ():
+                if idle and self._queue.is_open(slow.task_id) and slow.task_id not in self._doubled:
+                    self._doubled.add(slow.task_id)
+                    self._workforce.give(worker := idle.pop(), slow.task_id)
+                    actions.append(Submit(worker, slow.task_id, self._queue.task(slow.task_id)))
 
     def _stuck_on(self) -> str:
         """What the scan has been waiting for."""

@@ -10,6 +10,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from vyre_dist.driver.planned_shards import PlannedShards
+from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, Task, count
 
 
@@ -64,9 +65,12 @@ class TaskQueue:
         task_id = self._queue.popleft()
         return task_id, self.task(task_id)
 
-    def take_back(self, task_id: int) -> Assignment:
-        """The assignment of a task that no worker is at any more; to be closed."""
-        return self._assignments.pop(task_id)
+    def take_back(self, task_id: int) -> Assignment | None:
+        """The assignment of a task that is over, or that no worker is at any more; to be closed.
+
+        None: another worker was given the task, too, and had it done before.
+        """
+        return self._assignments.pop(task_id, None)
 
     def close(self, assignment: Assignment) -> None:
         """The task is over, or about to be queued anew."""
@@ -81,7 +85,7 @@ class TaskQueue:
         """Take the pieces of a document that has been given up out of the tasks that wait."""
         for task_id in reversed([t for t in self._queue if self._has_piece(t, document)]):
             self._queue.remove(task_id)
-            self.requeue(self.take_back(task_id))
+            self.requeue(self._assignments.pop(task_id))
 
     def _has_piece(self, task_id: int, document: int) -> bool:
         task = self.task(task_id)
@@ -92,6 +96,15 @@ class TaskQueue:
     def task(self, task_id: int) -> Task:
         """One that waits or is at a worker."""
         return self._assignments[task_id].task
+
+    def is_open(self, task_id: int) -> bool:
+        """Whether the task is not over."""
+        return task_id in self._assignments
+
+    def size(self, task_id: int) -> int:
+        """About how many bytes a task has to look at; 0 for one that is over."""
+        assignment = self._assignments.get(task_id)
+        return 0 if assignment is None else size_of(assignment.task)
 
     def describe(self, task_id: int) -> str:
         """What the task is about, for people."""

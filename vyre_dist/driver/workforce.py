@@ -6,8 +6,10 @@ about to do.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 
 class Workforce:
@@ -26,7 +28,12 @@ class Workforce:
         self._starting: set[int] = set()
         self._ready: set[int] = set()
         self._concurrency: dict[int, int] = {}
-        self._free: set[int] = set()
+        # ready workers with room by how many times they have all that they do at the same time, as
+        # heaps of numbers; who is not at that level any more is passed over
+        self._levels: list[list[int]] = [[] for _ in range(depth)]
+        self._level: dict[int, int] = {}
+        self._room: dict[int, tuple[int, int]] = {}
+        self._rooms = self._capacity = 0
         self.assigned: dict[int, deque[int]] = {}
         """The tasks of each worker that was begun, in the order in which they were given."""
 
@@ -81,7 +88,7 @@ class Workforce:
         tasks = list(self.assigned[worker])
         self.assigned[worker].clear()
         self._ready.discard(worker)
-        self._free.discard(worker)
+        self._note_capacity(worker)
         self._starting.add(worker)
         return tasks
 
@@ -103,17 +110,21 @@ class Workforce:
     # --- tasks
 
     def takers(self, queued: int, depths: range) -> Iterator[int]:
-        """The workers that get the next of `queued` tasks, up to each of `depths` in turn.
+        """The workers that get the next of `queued` tasks, up to each of `depths` in turn; each is
+        given one before the next is asked for.
 
         Nobody gets a task behind another one if a worker that is starting can do it sooner.
         """
         for depth in depths:
             kept = len(self._starting) if depth > 1 else 0
-            for worker in sorted(self._free) if queued > kept else ():
-                most = depth * self._concurrency[worker]
-                while queued > kept and len(self.assigned[worker]) < most:
-                    queued -= 1
-                    yield worker
+            heap = self._levels[depth - 1]
+            while queued > kept and heap:
+                worker = heap[0]
+                if self._level.get(worker) != depth - 1:
+                    heapq.heappop(heap)
+                    continue
+                queued -= 1
+                yield worker
 
     def give(self, worker: int, task_id: int) -> None:
         """The worker has one task more."""
@@ -129,20 +140,50 @@ class Workforce:
         self._note_capacity(worker)
         return True
 
+    def has(self, task_id: int) -> bool:
+        """Whether a worker has the task; looks at all of them."""
+        return any(task_id in tasks for tasks in self.assigned.values())
+
     def free_capacity(self) -> int:
         """How many tasks more the ready workers may be given."""
-        return sum(self._free_capacity(worker) for worker in self._free)
+        return self._rooms
+
+    @property
+    def capacity(self) -> int:
+        """How many tasks the ready workers may have in all."""
+        return self._capacity
+
+    def unoccupied(self) -> list[int]:
+        """The ready workers that have nothing to do."""
+        return [worker for worker in sorted(self._ready) if not self.assigned[worker]]
 
     def busy(self) -> dict[int, int]:
         """The task that each worker with any is at."""
         return {worker: tasks[0] for worker, tasks in self.assigned.items() if tasks}
 
-    def _note_capacity(self, worker: int) -> None:
-        """Keep `_free` true: a thousand workers are not looked through at every event."""
-        if worker in self._ready and self._free_capacity(worker) > 0:
-            self._free.add(worker)
-        else:
-            self._free.discard(worker)
+    def at_work(self) -> Iterator[tuple[int, list[int]]]:
+        """The tasks that each ready worker is at: the first ones, as many as it does at a time."""
+        for worker in self._ready:
+            if tasks := self.assigned[worker]:
+                yield worker, list(islice(tasks, self._concurrency[worker]))
 
-    def _free_capacity(self, worker: int) -> int:
-        return self._depth * self._concurrency[worker] - len(self.assigned[worker])
+    def _note_capacity(self, worker: int) -> None:
+        """Keep sums and levels true: a thousand workers are not looked through at every event."""
+        before = self._room.pop(worker, None)
+        if before is not None:
+            self._rooms -= before[0]
+            self._capacity -= before[1]
+        if worker not in self._ready:
+            self._level.pop(worker, None)
+            return
+        at_once, tasks = self._concurrency[worker], len(self.assigned[worker])
+        most = self._depth * at_once
+        # one that was handed a task of another's beside its own may have more than that
+        self._room[worker] = room, _ = max(0, most - tasks), most
+        self._rooms += room
+        self._capacity += most
+        level = tasks // at_once
+        if level != self._level.get(worker):
+            self._level[worker] = level
+            if level < self._depth:
+                heapq.heappush(self._levels[level], worker)

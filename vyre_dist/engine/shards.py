@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vyre_dist.engine.tasks import FolderRun, Item, Piece
+from vyre_dist.engine.tasks import FolderRun, Item, Piece, StitchTask, Task
 
 # keeps a task of tiny files to about a second's work, and its result to a few megabytes
 DEFAULT_SHARD_DOCUMENTS = 4096
@@ -12,6 +12,16 @@ DEFAULT_SHARD_DOCUMENTS = 4096
 # What a file is taken to have while its size is not known. A worker that finds more than a shard's
 # bytes in a task hands the rest back, so a wrong guess costs a message.
 ASSUMED_BYTES = 32 << 10
+
+
+def size_of(task: Task) -> int:
+    """About how many bytes a task has to look at."""
+    if isinstance(task, StitchTask):
+        return task.piece.size
+    return sum(
+        len(item.names) * ASSUMED_BYTES if isinstance(item, FolderRun) else item.end - item.start
+        for item in task.pieces
+    )
 
 
 def cut(document: Piece, shard_bytes: int) -> list[Piece]:

@@ -50,6 +50,12 @@ class Child:
             end(self.process)
             self.process.close()
 
+    def kill(self) -> None:
+        """End it now, whatever it is at."""
+        if self.process is not None and self.process.exitcode is None:
+            self.process.kill()
+        self.end()
+
     def death(self, called: str = "process") -> str:
         """How it ended, in words; for one whose connection has ended."""
         self.connection.close()

@@ -1,0 +1,192 @@
+"""Leases: what takes too long is taken from its worker; what is slow at the end is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from local_pools import MARKER, PACK, order, scan, spec
+from machine_steps import found, names, planned, row, send, shard, tasks, whole
+
+from vyre_dist.driver.events import (
+    ReplaceWorker,
+    ReportProblem,
+    Submit,
+    TaskDone,
+    TaskFailed,
+    Tick,
+    WorkerLost,
+    WorkerReady,
+)
+from vyre_dist.driver.leases import Leases
+from vyre_dist.driver.local_pool import LocalPool
+from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.plan import Plan
+from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.driver.run import Callbacks, run_scan
+from vyre_dist.engine.tasks import TaskResult
+from vyre_dist.finding import Finding
+from vyre_dist.sources import walk
+
+
+def overdue(leases: Leases, now: float, *at_work: tuple[int, list[int]]) -> list[tuple[int, int]]:
+    leases.is_time(now)
+    return [(o.worker, o.task_id) for o in leases.overdue(now, at_work, lambda _: 1_000_000)]
+
+
+def test_a_task_may_take_ten_times_the_median_and_a_minute_at_least() -> None:
+    """Of as many bytes; twice the least as long as nothing is known."""
+    leases = Leases(60.0, 10.0)
+    assert leases.allowed(10**9) == 120.0
+    for seconds in (1.0, 2.0, 300.0):
+        leases.did(1_000_000, seconds)
+    leases.did(100, 50.0)  # of so few bytes nothing is learned
+    assert leases.allowed(1_000_000) == 60.0
+    assert leases.allowed(100_000_000) == 2000.0
+
+
+def test_time_counts_from_when_a_worker_is_at_a_task() -> None:
+    """What waits behind another task has all of its time left; of one worker one task is told."""
+    leases = Leases(10.0, 10.0)
+    leases.did(1_000_000, 0.1)
+    assert overdue(leases, 1.0, (0, [7]), (1, [8, 9])) == []
+    assert overdue(leases, 4.0, (0, [7]), (1, [9, 10])) == []
+    assert overdue(leases, 7.0, (0, [7]), (1, [9, 10])) == []
+    assert overdue(leases, 11.5, (0, [7]), (1, [9, 10])) == [(0, 7), (1, 9)]
+    assert overdue(leases, 14.5, (1, [10])) == [(1, 10)]
+
+
+def test_time_in_which_the_driver_was_stopped_does_not_count() -> None:
+    """Its workers may have been stopped with it."""
+    leases = Leases(10.0, 10.0)
+    leases.did(1_000_000, 0.1)
+    overdue(leases, 1.0, (0, [7]))
+    assert overdue(leases, 3600.0, (0, [7])) == []
+    assert overdue(leases, 3604.0, (0, [7])) == []
+    assert overdue(leases, 3608.0, (0, [7])) == []
+    assert overdue(leases, 3612.0, (0, [7])) == [(0, 7)]
+
+
+def ticks(machine: ScanMachine, first: float, last: float) -> list[object]:
+    return [a for second in range(int(first), int(last)) for a in machine.handle(Tick(second))]
+
+
+def test_a_worker_that_does_not_answer_is_replaced() -> None:
+    """Its first task is blamed, as if it had died; its only document is given up after a while."""
+    machine, _ = planned(shard(whole(0)), shard(whole(1)), lease_seconds=20)
+    assert names(ticks(machine, 2, 40)) == []
+    actions = ticks(machine, 40, 45)
+    assert names(actions) == ["Warn", "ReplaceWorker"]
+    assert "no answer about d0 [0, 10) for" in actions[0].message
+    assert machine.handle(TaskDone(0, 0, TaskResult())) == []  # too late
+    assert [task_id for _, task_id, _ in tasks(machine.handle(WorkerReady(0)))] != []
+    actions = ticks(machine, 45, 95)
+    (problem,) = [a for a in actions if isinstance(a, ReportProblem)]
+    assert problem.document == 0 and problem.reason == "quarantined"
+    assert "failed 2 times: no answer about d0" in problem.detail
+    assert ReplaceWorker(0) in actions
+
+
+def test_of_a_worker_that_does_several_tasks_the_late_one_is_blamed() -> None:
+    """Though it has been given others before."""
+    machine = ScanMachine([0], MachineConfig(lease_seconds=20))
+    send(machine, Tick(1.0), WorkerReady(0, concurrency=2))
+    send(machine, shard(whole(0)), shard(whole(1)), shard(whole(2)), shard(whole(3)))
+    ticks(machine, 2, 30)
+    machine.handle(TaskDone(0, 0, TaskResult()))  # 1 and 2 are being done now
+    actions = ticks(machine, 30, 45)
+    assert "no answer about d1" in actions[0].message
+    assert machine.totals.retries == 1
+
+
+def slow_at_the_end() -> tuple[ScanMachine, list[Submit]]:
+    """A machine whose only open task is at worker 0, and given to worker 1, too."""
+    machine, _ = planned(shard(whole(0)), shard(whole(1)), workers=2)
+    machine.handle(TaskDone(1, 1, TaskResult(documents=1)))
+    assert names(ticks(machine, 2, 3)) == []
+    actions = ticks(machine, 3, 6)
+    assert [(a.worker, a.task_id) for a in actions if isinstance(a, Submit)] == [(1, 0)]
+    assert names(ticks(machine, 6, 30)) == []  # once
+    return machine, [a for a in actions if isinstance(a, Submit)]
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+def test_what_is_slow_at_the_end_is_done_by_two_and_counts_once(winner: int) -> None:
+    """Whoever answers first has done it; the other's answer is nothing."""
+    machine, _ = slow_at_the_end()
+    result = TaskResult(documents=1, findings=found(row(0)))
+    actions = machine.handle(TaskDone(winner, 0, result))
+    assert names(actions) == ["Emit", "Forget", "Forget", "Finish"]
+    assert machine.totals.findings == 1 and machine.totals.documents == 2
+
+
+@pytest.mark.parametrize(
+    "end", [WorkerLost(0, "it was killed"), TaskFailed(0, 0, "bad"), WorkerLost(1, "it was killed")]
+)
+def test_of_two_that_are_at_a_task_one_may_fail(end: WorkerLost | TaskFailed) -> None:
+    """The task is not queued again as long as the other is at it; if that fails, too, it is."""
+    machine, _ = slow_at_the_end()
+    actions = machine.handle(end)
+    assert not [a for a in actions if isinstance(a, Submit)] and machine.totals.retries == 0
+    other = 1 - end.worker
+    again = send(machine, WorkerReady(end.worker), WorkerLost(other, "killed as well"))
+    assert machine.totals.retries == 1
+    assert [a.worker for a in again if isinstance(a, Submit)] == [end.worker]
+
+
+def hang() -> None:
+    threading.Event().wait()
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.usefixtures("no_process_is_left")
+@pytest.mark.parametrize("fault", [hang, stop])
+def test_a_document_that_hangs_its_worker_is_put_in_quarantine(
+    tmp_path: Path,
+    faulty: Callable[[Callable[[], object]], WorkerSpec],
+    corpus: Path,
+    expected: list[Finding],
+    fault: Callable[[], object],
+) -> None:
+    """In a matcher that does not come to an end, or a process that was stopped: all else is
+    scanned.
+    """
+    poison = tmp_path / "poison"
+    poison.write_bytes(b"x=1 " + MARKER)
+    found: list[Finding] = []
+    warnings: list[str] = []
+    callbacks = Callbacks(found.extend, lambda _: None, warnings.append, lambda _t, _p: None)
+    plan = Plan(walk([corpus / "d0", poison, *sorted(corpus.glob("d[1-9]*"))]), 2048, 8)
+    config = MachineConfig(lease_seconds=0.7)
+    outcome = run_scan(plan, LocalPool(faulty(fault), 2, "fork"), PACK.rules, callbacks, config)
+    assert sorted(found, key=order) == expected
+    (problem,) = outcome.problems
+    assert (problem.path, problem.reason) == (str(poison), "quarantined")
+    assert "no answer about" in problem.detail
+    assert outcome.totals.workers_lost == len(warnings) >= 2
+    assert all("no answer about" in warning for warning in warnings)
+
+
+@pytest.mark.usefixtures("no_process_is_left")
+def test_a_worker_that_is_stopped_from_outside_costs_nothing_but_time(
+    corpus: Path, expected: list[Finding]
+) -> None:
+    """Its tasks are done by others, whole."""
+    pool = LocalPool(spec(), 2, "fork")
+    stopped: list[int] = []
+
+    def watch() -> None:
+        if not stopped and (pids := [w.child.pid for w in pool._workers.values() if w.tasks]):
+            os.kill(pids[0] or 0, signal.SIGSTOP)
+            stopped.append(pids[0] or 0)
+
+    found, outcome, _ = scan(pool, corpus, watch=watch, config=MachineConfig(lease_seconds=0.7))
+    assert stopped and outcome.complete
+    assert sorted(found, key=order) == expected
