@@ -30,6 +30,7 @@ from vyre_dist.driver.events import (
     WorkerRefused,
 )
 from vyre_dist.driver.local_pool import LocalPool
+from vyre_dist.driver.machine import MachineConfig
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.engine.config import EngineConfig
@@ -355,6 +356,28 @@ def test_a_killed_actor_costs_nothing_but_time(scan, spec, documents, gate: Path
     assert (outcome.totals.workers_lost, outcome.totals.retries) == (1, 1)
     assert outcome.problems == []
     assert len(warnings) == 1 and f"process {killed[0]} on" in warnings[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stopped_actor_is_ended_and_replaced(scan, spec, documents, workers: int) -> None:
+    """One that was stopped hears nothing, also not that it is to end: its process is killed, and
+    what it had is done by others.
+    """
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    pool = RayPool(spec, workers)
+    stopped: list[int] = []
+
+    def stop_one() -> None:
+        if not stopped and (pids := [facts.pid for facts in pool.facts.values()]):
+            os.kill(pids[0], signal.SIGSTOP)
+            stopped.append(pids[0])
+
+    config = MachineConfig(lease_seconds=1.0)
+    found, outcome, warnings = scan(pool, documents, config, watch=stop_one)
+    assert found == expected and outcome.complete
+    assert outcome.totals.workers_lost >= 1 and "no answer about" in warnings[0]
+    wait_until_gone(stopped)
+    assert not psutil.pid_exists(stopped[0])
 
 
 def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:
