@@ -210,11 +210,16 @@ class ScanMachine:
             return
         # a reserve, so that a worker that falls idle does not wait for the walk
         reserve = max(self._workforce.free_capacity(), self._workforce.begun)
-        most_ahead = max(self.config.shards_ahead, _SHARDS_PER_TASK * self._workforce.capacity)
-        wanted = len(self._queue) <= reserve and self._shards.ahead < most_ahead
+        wanted = len(self._queue) <= reserve and not self._far_ahead
         if wanted and not self._asked_for_plan:
             self._asked_for_plan = True
             actions.append(PlanMore())
+
+    @property
+    def _far_ahead(self) -> bool:
+        """Whether enough shards have been planned beyond the oldest one that is not finished."""
+        most = max(self.config.shards_ahead, _SHARDS_PER_TASK * self._workforce.capacity)
+        return self._shards.ahead >= most
 
     # --- results
 
@@ -394,20 +399,25 @@ class ScanMachine:
     # --- time
 
     def _look_after_leases(self, now: float, actions: list[Action]) -> None:
-        """Replace workers that have taken too long, and have what is slow at the end done twice."""
+        """Replace workers that have taken too long; have what all others wait for done twice."""
         for late in self._leases.overdue(now, self._workforce.at_work(), self._queue.size):
             what = self._queue.describe(late.task_id)
             detail = f"no answer about {what} for {late.seconds:.0f} s"
             self._lost(WorkerLost(late.worker, detail), actions, late.task_id)
             if self._over:
                 return
-        if self._plan_ended and not self._queue:
-            idle = self._workforce.unoccupied()
-            for slow in self._leases.slowest(now, self._queue.size) if idle else ():
-                if idle and self._queue.is_open(slow.task_id) and slow.task_id not in self._doubled:
-                    self._doubled.add(slow.task_id)
-                    self._workforce.give(worker := idle.pop(), slow.task_id)
-                    actions.append(Submit(worker, slow.task_id, self._queue.task(slow.task_id)))
+        if not self._queue and (self._plan_ended or self._far_ahead):
+            self._double(now, actions)
+
+    def _double(self, now: float, actions: list[Action]) -> None:
+        """Give workers that have nothing to do what others are slow at, and what waits behind."""
+        idle = self._workforce.unoccupied()
+        slow = self._leases.slowest(now, self._queue.size) if idle else []
+        for task_id in dict.fromkeys(t for s in slow for t in self._workforce.assigned[s.worker]):
+            if idle and self._queue.is_open(task_id) and task_id not in self._doubled:
+                self._doubled.add(task_id)
+                self._workforce.give(worker := idle.pop(), task_id)
+                actions.append(Submit(worker, task_id, self._queue.task(task_id)))
 
     def _stuck_on(self) -> str:
         """What the scan has been waiting for."""

@@ -112,13 +112,15 @@ def run_scan(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
-    Findings arrive at the callback in the order of the documents. Raises ScanAbortedError, and what
-    starting the pool raises.
+    Findings arrive at the callback in the order of the documents. `clock`: seconds. Raises
+    ScanAbortedError, and what starting the pool raises.
     """
-    return deque(scan_rounds(plan, pool, rules, callbacks, config, secret_key), maxlen=1).pop()
+    rounds = scan_rounds(plan, pool, rules, callbacks, config, secret_key, clock)
+    return deque(rounds, maxlen=1).pop()
 
 
 def scan_rounds(
@@ -128,22 +130,23 @@ def scan_rounds(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Generator[ScanOutcome, None, None]:
     """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
 
     All of them are the same object. Closing the iterator closes the pool: the scan ends there.
     Raises what run_scan raises.
     """
-    began = time.monotonic()
+    began = clock()
     try:
         machine = ScanMachine(pool.start(), config, pool.at_once)
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
-        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome)
+        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome, clock)
         for _ in loop.rounds():
             yield outcome
     finally:
         pool.close()
-    outcome.seconds = time.monotonic() - began
+    outcome.seconds = clock() - began
     outcome.workers = machine.roster.count
     if loop.aborted is not None:
         raise ScanAbortedError(loop.aborted.detail, outcome, loop.aborted.refused)
@@ -162,7 +165,9 @@ class _Loop:
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._plan = plan
         self._pool = pool
         self._rule_ids = [rule.id for rule in rules]
@@ -184,12 +189,12 @@ class _Loop:
         a time, and who takes them need not hold more.
         """
         machine, handle = self._machine, self._carry_out
-        yield from handle(machine.handle(Tick(time.monotonic())))
+        yield from handle(machine.handle(Tick(self._clock())))
         while not machine.over:
             for event in self._pool.poll(_POLL_SECONDS):
                 self._tune(event)
                 yield from handle(machine.handle(self._kept(event)))
-            yield from handle(machine.handle(Tick(time.monotonic())))
+            yield from handle(machine.handle(Tick(self._clock())))
             self._callbacks.progress(machine.totals, self._plan)
             yield
         if self.aborted is None and (detail := self._pool.unusable()):
