@@ -15,6 +15,7 @@ from machine_steps import found, names, planned, row, send, shard, tasks, whole
 from vyre_dist.driver.events import (
     ReplaceWorker,
     ReportProblem,
+    ShardPlanned,
     Submit,
     TaskDone,
     TaskFailed,
@@ -28,9 +29,11 @@ from vyre_dist.driver.machine import MachineConfig, ScanMachine
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, run_scan
-from vyre_dist.engine.tasks import TaskResult
+from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, TaskResult, count
+from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.finding import Finding
-from vyre_dist.sources import walk
+from vyre_dist.sources import DocumentRef, FolderFiles, walk
 
 
 def overdue(leases: Leases, now: float, *at_work: tuple[int, list[int]]) -> list[tuple[int, int]]:
@@ -69,6 +72,47 @@ def test_time_in_which_the_driver_was_stopped_does_not_count() -> None:
     assert overdue(leases, 3604.0, (0, [7])) == []
     assert overdue(leases, 3608.0, (0, [7])) == []
     assert overdue(leases, 3612.0, (0, [7])) == [(0, 7)]
+
+
+def test_leases_grow_to_about_a_second() -> None:
+    """Of the rate that was seen; by as much as leaves each worker many of them."""
+    leases = Leases(60.0, 10.0)
+    assert leases.size(10**12, 2) == 0  # nothing is known
+    leases.did(100_000_000, 0.2)
+    assert leases.size(10**12, 2) == pytest.approx(500_000_000, abs=1)
+    assert leases.size(64_000_000, 2) == 1_000_000
+    assert leases.size(10**12, 0) == 0
+    leases.did(10**9, 0.01)
+    leases.did(10**9, 0.01)
+    assert leases.size(10**13, 2) == 1 << 30
+
+
+def test_a_plan_gives_larger_shards_when_it_is_told() -> None:
+    """Large files are cut as before, and several pieces are one lease."""
+    folder = FolderFiles("/f/", [f"n{i}" for i in range(300)])
+    plan = Plan([folder, DocumentRef("/big", 10 << 20, 1, 1)], 1 << 20, 10)
+    first = plan.next()
+    assert isinstance(first, ShardPlanned) and count(first.pieces) == 10
+    plan.lease_bytes = 4 << 20
+    shards = [first]
+    while isinstance(planned := plan.next(), ShardPlanned):
+        shards.append(planned)
+    assert [count(shard.pieces) for shard in shards[1:3]] == [40, 40]
+    assert sum(count(shard.pieces) for shard in shards) == 310
+    pieces = [p for shard in shards for p in shard.pieces if isinstance(p, Piece)]
+    assert [p.end - p.start for p in pieces] == [1 << 20] * 10
+    assert len(shards) < 12
+
+
+def test_a_worker_does_all_of_a_lease(tmp_path: Path) -> None:
+    """However much more than a shard's bytes that is."""
+    names = [f"n{i}" for i in range(40)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"pair=1\n" * 3000)
+    engine = ScanEngine(PACK, EngineConfig(backend="cpu", shard_bytes=50_000))
+    task = ScanTask((FolderRun(0, f"{tmp_path}/", names),))
+    result = engine.run(task)
+    assert (result.documents, result.undone) == (40, 0)
 
 
 def ticks(machine: ScanMachine, first: float, last: float) -> list[object]:

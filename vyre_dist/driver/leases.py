@@ -18,6 +18,8 @@ _LEAST_BYTES = 64 << 10
 _PARTS = 16
 """A deadline is missed by this part of the least one at most."""
 
+_LEASE_SECONDS, _MOST_SHARE, _MOST = 1.0, 32, 1 << 30
+
 _SLOW_SECONDS, _SLOW_FACTOR = 2.0, 3.0
 """At the end of a scan what takes so long, and so many times as long as usual, is begun again by a
 worker that has nothing to do.
@@ -66,6 +68,16 @@ class Leases:
 
     def _usual(self, size: int) -> float:
         return median(self._rates) * size if self._rates else 0.0
+
+    def size(self, done: int, hands: int) -> int:
+        """The bytes that a lease should have when `done` have been scanned by workers that do
+        `hands` tasks at the same time: about a second's, but few of what each has done so far.
+
+        So nobody is at a long one when all others have come to the end.
+        """
+        if not self._rates or not hands:
+            return 0
+        return int(min(_LEASE_SECONDS / median(self._rates), done / (_MOST_SHARE * hands), _MOST))
 
     def is_time(self, now: float) -> bool:
         """Whether `overdue` should be asked: it looks at all workers. Every tick is told."""

@@ -216,6 +216,11 @@ class ScanMachine:
             actions.append(PlanMore())
 
     @property
+    def lease_bytes(self) -> int:
+        """What the next shard should have, if that is more than the least."""
+        return self._leases.size(self.totals.bytes, self._workforce.capacity // self.config.depth)
+
+    @property
     def _far_ahead(self) -> bool:
         """Whether enough shards have been planned beyond the oldest one that is not finished."""
         most = max(self.config.shards_ahead, _SHARDS_PER_TASK * self._workforce.capacity)

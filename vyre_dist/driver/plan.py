@@ -21,6 +21,7 @@ class Plan:
 
     `problems` grows with what the sources could not list; `path_of` answers until `forget`.
     `documents` counts what has been planned; `ended` tells whether that is the final number.
+    `lease_bytes`: what the next shards may have, where that is more than `shard_bytes`.
     """
 
     def __init__(
@@ -34,7 +35,13 @@ class Plan:
         self.ended = False
         self._paths = _Paths()
         self._new: deque[Piece] = deque()
-        self._shards = pack_shards(self._items(inputs), shard_bytes, shard_documents)
+        self.lease_bytes = 0
+        self._shards = pack_shards(
+            self._items(inputs),
+            shard_bytes,
+            shard_documents,
+            lambda: max(1.0, self.lease_bytes / shard_bytes),
+        )
 
     def next(self) -> ShardPlanned | PlanEnded:
         """The next shard."""

@@ -237,6 +237,7 @@ class _Loop:
                         task = ScanTask(task.pieces, self._thresholds[worker])
                     self._pool.submit(worker, task_id, task)
                 case PlanMore():
+                    self._plan.lease_bytes = self._machine.lease_bytes
                     planned = self._plan.next()
                     for problem in self._plan.problems[self._listed :]:
                         self._problem(problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, StitchTask, Task
 
@@ -46,31 +46,39 @@ def cut(document: Piece, shard_bytes: int) -> list[Piece]:
 
 
 def pack_shards(
-    documents: Iterable[Item], shard_bytes: int, shard_documents: int = DEFAULT_SHARD_DOCUMENTS
+    documents: Iterable[Item],
+    shard_bytes: int,
+    shard_documents: int = DEFAULT_SHARD_DOCUMENTS,
+    factor: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[list[Item]]:
     """Lists of pieces and runs of about `shard_bytes` each, in the order of the documents.
 
-    A piece of a large document is a shard of its own or shares one with the small documents around
-    it, within the limit.
+    Larger documents are cut into pieces of that. `factor`: is asked how many times as much each
+    list may have.
     """
     shard: list[Item] = []
     total = number = 0
+    most_bytes, most_documents = float(shard_bytes), float(shard_documents)
     for item in _parts(documents, shard_bytes):
+        if not shard:
+            most_bytes, most_documents = shard_bytes * factor(), shard_documents * factor()
         if isinstance(item, Piece):
             length = item.end - item.start
-            if shard and (total + length > shard_bytes or number >= shard_documents):
+            if shard and (total + length > most_bytes or number >= most_documents):
                 yield shard
                 shard, total, number = [], 0, 0
+                most_bytes, most_documents = shard_bytes * factor(), shard_documents * factor()
             shard.append(item)
             total += length
             number += 1
             continue
         at, end = 0, len(item.names)
         while at < end:
-            room = min(shard_documents - number, (shard_bytes - total) // ASSUMED_BYTES)
+            room = min(int(most_documents) - number, int(most_bytes - total) // ASSUMED_BYTES)
             if room < 1 and shard:
                 yield shard
                 shard, total, number = [], 0, 0
+                most_bytes, most_documents = shard_bytes * factor(), shard_documents * factor()
                 continue
             taken = min(max(room, 1), end - at)
             shard.append(item if taken == end else _slice(item, at, at + taken))

@@ -25,6 +25,7 @@ from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.join import Joiner
 from vyre_dist.engine.open_document import DocumentReader
 from vyre_dist.engine.piece_findings import findings_of_piece
+from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import (
     DocumentProblem,
@@ -150,15 +151,16 @@ class ScanEngine:
         batch, result = Batch(), run.answer
         self._reader.restart()  # a task that failed has left there what it had read
         number = read = 0
+        limit = max(self.config.shard_bytes, size_of(task))
         for item in task.pieces:
             if isinstance(item, FolderRun):
-                read, done = self._scan_run(item, batch, read, run)
+                read, done = self._scan_run(item, batch, read, limit, run)
                 number += done
                 if done < len(item.names):
                     result.undone = count(task.pieces) - number
                     break
             else:
-                if read >= self.config.shard_bytes or result.findings.bytes >= _MOST_FOUND:
+                if read >= limit or result.findings.bytes >= _MOST_FOUND:
                     result.undone = count(task.pieces) - number
                     break
                 self._scan_piece(item, batch, run)
@@ -193,9 +195,11 @@ class ScanEngine:
         batch.add(piece.document, piece.path, window)
         self._dispatch_if_full(batch, run)
 
-    def _scan_run(self, files: FolderRun, batch: Batch, read: int, run: TaskRun) -> tuple[int, int]:
-        """Scan a folder's files until `read` bytes are a shard's; (bytes read, files begun)."""
-        result, limit, names = run.answer, self.config.shard_bytes, files.names
+    def _scan_run(
+        self, files: FolderRun, batch: Batch, read: int, limit: int, run: TaskRun
+    ) -> tuple[int, int]:
+        """Scan a folder's files until `read` bytes are `limit`; (bytes read, files begun)."""
+        result, names = run.answer, files.names
         opened = files.prefix if files.open_prefix is None else files.open_prefix
         at = 0
         for end, decision in self._decided_alike(files):
