@@ -231,8 +231,8 @@ class RayPool:
         ready, _ = ray.wait(refs, num_returns=1, timeout=timeout)
         if ready:
             ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
-        # in the order of submission: what a worker finished counts before its death does
         come, room = set(ready), MOST_READ
+        # in the order of submission: what a worker finished counts before its death does
         for ref in refs:
             if room > 0 and ref in come and ref in self._refs:
                 self._read(ref, events)
@@ -365,8 +365,7 @@ class RayPool:
     def replace(self, worker: int) -> None:
         """See WorkerPool."""
         if worker in self._actors:
-            if (facts := self.facts.get(worker)) is not None:
-                end_processes(facts.pid, facts.node)
+            end_processes(self.facts.get(worker))
             self._forget(worker)
         self.begin(worker)
 
@@ -387,9 +386,7 @@ class RayPool:
         finally:
             if not self._stay_connected:
                 self.disconnect()
-        self._actors.clear()
-        self._refs.clear()
-        self._arguments = ()
+        self._actors, self._refs, self._arguments = {}, {}, ()
 
     def disconnect(self) -> None:
         """Shut Ray down, if this pool connected or started it.

@@ -14,21 +14,28 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from vyre_dist.driver.worker_facts import WorkerFacts
+
 _LOG = logging.getLogger(__name__)
 
 _ACTOR = b"ScanActor"
 """Ray has the class in the name that an actor's process shows."""
 
 
-def end_processes(pid: int, node: str) -> None:
-    """Kill an actor's process on `node`, and those that it has started. Waits for nothing."""
-    where = NodeAffinitySchedulingStrategy(node, soft=False)
+def end_processes(actor: WorkerFacts | None) -> None:
+    """Kill an actor's process, and those that it has started. Waits for nothing.
+
+    `actor`: None for one that has not said who it is.
+    """
+    if actor is None:
+        return
+    where = NodeAffinitySchedulingStrategy(actor.node, soft=False)
     task = ray.remote(kill_actor_process)
     try:
-        task.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(pid)
+        task.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(actor.pid)
     except RayError as error:
         # it holds what it holds; the scan goes on with what there is
-        _LOG.warning("process %d on node %s could not be ended: %s", pid, node, error)
+        _LOG.warning("process %d on node %s could not be ended: %s", actor.pid, actor.node, error)
 
 
 def kill_actor_process(pid: int) -> None:

@@ -30,7 +30,7 @@ from vyre_dist.driver.events import (
     WorkerRefused,
 )
 from vyre_dist.driver.local_pool import LocalPool
-from vyre_dist.driver.machine import MachineConfig
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.engine.config import EngineConfig

@@ -25,7 +25,8 @@ from vyre_dist.driver.events import (
 )
 from vyre_dist.driver.leases import Leases
 from vyre_dist.driver.local_pool import LocalPool
-from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, run_scan

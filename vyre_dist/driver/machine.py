@@ -9,7 +9,6 @@ documents in several pieces (split_documents.py, joins.py) and workers (workforc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from operator import attrgetter
 
 from vyre_dist.driver.events import (
@@ -38,6 +37,8 @@ from vyre_dist.driver.events import (
     WorkerRefused,
 )
 from vyre_dist.driver.leases import Leases
+from vyre_dist.driver.machine_config import MachineConfig
+from vyre_dist.driver.overtime import Overtime
 from vyre_dist.driver.planned_shards import PlannedShards
 from vyre_dist.driver.roster import Roster
 from vyre_dist.driver.split_documents import SplitDocuments
@@ -59,32 +60,6 @@ _SHARDS_PER_TASK = 4
 """Shards that are open at most, for each task that the workers may have: one that takes sixty times
 as long as others must not have them wait.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class MachineConfig:
-    """What the machine decides by.
-
-    `depth`: tasks that a worker has for each one that it does at the same time, that one included.
-    `shards_ahead`: shards that may be planned beyond the oldest unfinished one. `max_failures`:
-    failures of one task before it is cut in two, or its only document put in quarantine.
-
-    `lost_in_a_row`: workers lost without a task done in between before the scan is given up; four
-    times the number of workers if that is more, as a node that fails takes many along. Not counted
-    are losses that cut a task in two, since they lead somewhere, and workers that could not be
-    started while there is another one. `stall_seconds`: silence that is worth a warning.
-
-    `lease_seconds`, `lease_factor`: what a task may take (see Leases), before its worker is
-    replaced as if it were gone.
-    """
-
-    depth: int = 2
-    shards_ahead: int = 256
-    max_failures: int = 2
-    lost_in_a_row: int = 16
-    stall_seconds: float = 60.0
-    lease_seconds: float = 60.0
-    lease_factor: float = 10.0
 
 
 class ScanMachine:
@@ -114,9 +89,9 @@ class ScanMachine:
         self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
-        self._doubled: set[int] = set()
         self._watchdog = Watchdog(self.config.stall_seconds)
         self._leases = Leases(self.config.lease_seconds, self.config.lease_factor)
+        self._overtime = Overtime(self._leases, self._workforce, self._queue)
 
     @property
     def over(self) -> bool:
@@ -405,24 +380,12 @@ class ScanMachine:
 
     def _look_after_leases(self, now: float, actions: list[Action]) -> None:
         """Replace workers that have taken too long; have what all others wait for done twice."""
-        for late in self._leases.overdue(now, self._workforce.at_work(), self._queue.size):
-            what = self._queue.describe(late.task_id)
-            detail = f"no answer about {what} for {late.seconds:.0f} s"
-            self._lost(WorkerLost(late.worker, detail), actions, late.task_id)
+        for loss, blamed in self._overtime.losses(now):
+            self._lost(loss, actions, blamed)
             if self._over:
                 return
         if not self._queue and (self._plan_ended or self._far_ahead):
-            self._double(now, actions)
-
-    def _double(self, now: float, actions: list[Action]) -> None:
-        """Give workers that have nothing to do what others are slow at, and what waits behind."""
-        idle = self._workforce.unoccupied()
-        slow = self._leases.slowest(now, self._queue.size) if idle else []
-        for task_id in dict.fromkeys(t for s in slow for t in self._workforce.assigned[s.worker]):
-            if idle and self._queue.is_open(task_id) and task_id not in self._doubled:
-                self._doubled.add(task_id)
-                self._workforce.give(worker := idle.pop(), task_id)
-                actions.append(Submit(worker, task_id, self._queue.task(task_id)))
+            actions += self._overtime.doubles(now)
 
     def _stuck_on(self) -> str:
         """What the scan has been waiting for."""

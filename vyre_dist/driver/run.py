@@ -27,7 +27,8 @@ from vyre_dist.driver.events import (
     Warn,
     WorkerReady,
 )
-from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.roster import WorkerUse

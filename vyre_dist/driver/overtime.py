@@ -1,0 +1,46 @@
+"""Overtime: which workers have taken too long for what they are at, and what others do about it.
+
+Part of the state machine. How long a task may take is in leases.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vyre_dist.driver.events import Submit, WorkerLost
+from vyre_dist.driver.leases import Leases
+from vyre_dist.driver.task_queue import TaskQueue
+from vyre_dist.driver.workforce import Workforce
+
+
+class Overtime:
+    """Looks after the leases of a workforce."""
+
+    def __init__(self, leases: Leases, workforce: Workforce, queue: TaskQueue) -> None:
+        self._leases, self._workforce, self._queue = leases, workforce, queue
+        self._doubled: set[int] = set()
+
+    def losses(self, now: float) -> list[tuple[WorkerLost, int]]:
+        """The workers that are to be replaced, each with the task that is to blame."""
+        late = self._leases.overdue(now, self._workforce.at_work(), self._queue.size)
+        return [
+            (
+                WorkerLost(
+                    each.worker,
+                    f"no answer about {self._queue.describe(each.task_id)} for "
+                    f"{each.seconds:.0f} s",
+                ),
+                each.task_id,
+            )
+            for each in late
+        ]
+
+    def doubles(self, now: float) -> Iterator[Submit]:
+        """Give workers that have nothing to do what others are slow at, and what waits behind."""
+        idle = self._workforce.unoccupied()
+        slow = self._leases.slowest(now, self._queue.size) if idle else []
+        for task_id in dict.fromkeys(t for s in slow for t in self._workforce.assigned[s.worker]):
+            if idle and self._queue.is_open(task_id) and task_id not in self._doubled:
+                self._doubled.add(task_id)
+                self._workforce.give(worker := idle.pop(), task_id)
+                yield Submit(worker, task_id, self._queue.task(task_id))
