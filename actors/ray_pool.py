@@ -35,8 +35,8 @@ from vyre_dist.actors.cluster import (
     this_package,
 )
 from vyre_dist.actors.ray_errors import error_line
+from vyre_dist.actors.room import Room, actor_options
 from vyre_dist.actors.scan_actor import (
-    MOST_PROCESSES,
     ScanActor,
     from_wire,
     read_gone,
@@ -154,6 +154,7 @@ class RayPool:
         self._needs: dict[str, int] = {}
         self._misfits: set[str] = set()
         self._without_gpu: set[int] = set()
+        self._room: Room | None = None
 
     def start(self) -> Sequence[int]:
         """See WorkerPool. Raises ClusterError and InfeasibleError, both UsageErrors."""
@@ -177,15 +178,8 @@ class RayPool:
         self._count = self.at_once = count
         self._cwd = os.getcwd()
         self._actor_class = ray.remote(ScanActor)
-        self._options = {
-            "num_cpus": self._needs["CPU"],
-            "num_gpus": self._needs.get("GPU", 0),
-            # two tasks for each process, and somebody to answer when the driver asks how it is
-            "max_concurrency": 2 * MOST_PROCESSES + 1 if self._needs.get("GPU") else 1,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "scheduling_strategy": "SPREAD",
-        }
+        self._options = actor_options(self._needs)
+        self._room = Room(self._needs, count, grows=self._asked is None)
         # once for all workers, however many there are
         pack = ray.put(encode_pack(self._spec.pack))
         self._arguments = (pack, asdict(self._spec.config))
@@ -219,6 +213,8 @@ class RayPool:
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
         events, self._held = self._held, []
+        if self._room:
+            events += self._room.look(not self.facts, self._misfits)
         self._probe(events)
         if not self._refs:
             # nobody has anything to do: there is nothing to wait for but time

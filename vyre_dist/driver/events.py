@@ -71,6 +71,20 @@ class GpuLeftOut:
 
 
 @dataclass(frozen=True)
+class WorkersAdded:
+    """There can be these workers, too, from now on."""
+
+    workers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PoolWaits:
+    """No worker has started yet, for the reason in `detail`, which others can do away with."""
+
+    detail: str
+
+
+@dataclass(frozen=True)
 class PoolRefused:
     """No worker can do what was asked for, not even those that had begun (there is no GPU)."""
 
@@ -123,6 +137,8 @@ Event: TypeAlias = (
     | WorkerLost
     | WorkerRefused
     | GpuLeftOut
+    | WorkersAdded
+    | PoolWaits
     | PoolRefused
     | TaskDone
     | TaskFailed

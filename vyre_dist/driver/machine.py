@@ -22,6 +22,7 @@ from vyre_dist.driver.events import (
     PlanEnded,
     PlanMore,
     PoolRefused,
+    PoolWaits,
     ReplaceWorker,
     ReportNote,
     ReportProblem,
@@ -35,6 +36,7 @@ from vyre_dist.driver.events import (
     WorkerLost,
     WorkerReady,
     WorkerRefused,
+    WorkersAdded,
 )
 from vyre_dist.driver.leases import Leases
 from vyre_dist.driver.machine_config import MachineConfig
@@ -106,7 +108,9 @@ class ScanMachine:
         match event:
             case Tick():
                 if (silent := self._watchdog.silence(event.now)) is not None:
-                    actions.append(Warn(f"no progress for {silent:.0f} s: {self._stuck_on()}"))
+                    actions.append(
+                        Warn(f"no progress for {silent:.0f} s: {self._overtime.stuck_on()}")
+                    )
                 if not self._workforce.begun:
                     # it loads the pack while the first inputs are listed
                     actions.append(StartWorker(self._workforce.begin()))
@@ -129,6 +133,10 @@ class ScanMachine:
             case GpuLeftOut():
                 self.left_out.append(event.detail)
                 actions.append(Warn(f"{event.detail}; the scan goes on without it"))
+            case WorkersAdded():
+                self._workforce.add(event.workers)
+            case PoolWaits():
+                actions.append(Warn(event.detail))
             case PoolRefused():
                 self._over = True
                 return [Abort(event.detail, refused=True)]
@@ -386,15 +394,3 @@ class ScanMachine:
                 return
         if not self._queue and (self._plan_ended or self._far_ahead):
             actions += self._overtime.doubles(now)
-
-    def _stuck_on(self) -> str:
-        """What the scan has been waiting for."""
-        busy = self._workforce.busy()
-        if busy:
-            first = list(busy.items())[:4]
-            return ", ".join(f"worker {w} on {self._queue.describe(t)}" for w, t in first)
-        return (
-            "waiting for the list of inputs"
-            if self._workforce.any_ready
-            else "no worker has started yet"
-        )

@@ -44,3 +44,15 @@ class Overtime:
                 self._doubled.add(task_id)
                 self._workforce.give(worker := idle.pop(), task_id)
                 yield Submit(worker, task_id, self._queue.task(task_id))
+
+    def stuck_on(self) -> str:
+        """What the scan has been waiting for."""
+        busy = self._workforce.busy()
+        if busy:
+            first = list(busy.items())[:4]
+            return ", ".join(f"worker {w} on {self._queue.describe(t)}" for w, t in first)
+        return (
+            "waiting for the list of inputs"
+            if self._workforce.any_ready
+            else "no worker has started yet"
+        )

@@ -67,6 +67,13 @@ class Workforce:
             and len(self._starting) < self._at_once
         )
 
+    def add(self, numbers: Iterable[int]) -> None:
+        """There may be these, too."""
+        new = list(numbers)
+        self._idle.extend(new)
+        self._most += len(new)
+        self._at_once += len(new)
+
     def begin(self) -> int:
         """The number of an idle worker, now starting."""
         worker = self._idle.popleft()
