@@ -97,9 +97,9 @@ def test_a_scan_on_a_busy_cluster_says_what_it_waits_for(tmp_path: Path) -> None
 def test_a_node_that_joins_works(tmp_path: Path) -> None:
     """Its workers take their part of what is left."""
     (tmp_path / "text").mkdir()
-    for number in range(400):
+    for number in range(2500):
         (tmp_path / "text" / f"f{number}").write_text("nothing here\n" * 6000 + "x=1234\n")
     code, said, report = scan(tmp_path, "grows", "--backend", "reference", "--shard-size", "128K")
-    assert code == 1 and report["complete"] and report["findings"] == 400, said
+    assert code == 1 and report["complete"] and report["findings"] == 2500, said
     assert report["workers"] == 3
     assert all(use["bytes"] > 0 for use in report["workers_used"])
