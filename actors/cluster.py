@@ -117,7 +117,7 @@ def connect(
             "this is where jobs are submitted (vyre-dist submit); to connect directly, give "
             "host:port or ray://host:port",
         )
-    _require_listener(address)
+    require_listener(address)
     if (target := target_of(address)) and (
         reason := authentication.settle(target, client=address.startswith(_CLIENT))
     ):
@@ -158,7 +158,7 @@ def starts_here(address: str | None) -> bool:
     return not ray.is_initialized() and (address or os.environ.get("RAY_ADDRESS") or LOCAL) == LOCAL
 
 
-def _require_listener(address: str) -> None:
+def require_listener(address: str) -> None:
     """Raise ClusterError where nobody listens at a host:port.
 
     Ray would go on trying for as long as one lets it.

@@ -34,6 +34,7 @@ _COMMANDS = {
     "submit": ("vyre_dist.cli.submit", "submit"),
     "autotune": ("vyre_dist.cli.autotune", "autotune"),
     "clean": ("vyre_dist.cli.clean", "clean"),
+    "doctor": ("vyre_dist.cli.doctor", "doctor"),
 }
 
 
