@@ -15,7 +15,7 @@ import click
 
 from vyre_dist import __version__
 from vyre_dist.actors import outcome
-from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.cli.exit_codes import Ended, ExitCode
 from vyre_dist.errors import UsageError, VyreError
 
 _NAME = "vyre-dist"
@@ -32,6 +32,7 @@ _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
     "rules": ("vyre_dist.cli.rules", "rules"),
     "submit": ("vyre_dist.cli.submit", "submit"),
+    "jobs": ("vyre_dist.cli.jobs", "jobs"),
     "autotune": ("vyre_dist.cli.autotune", "autotune"),
     "clean": ("vyre_dist.cli.clean", "clean"),
     "doctor": ("vyre_dist.cli.doctor", "doctor"),
@@ -72,10 +73,10 @@ def main(args: list[str] | None = None) -> NoReturn:
     _fill_closed_streams()
     end_in_order()
     try:
-        code = _run(sys.argv[1:] if args is None else args)
+        ended = _run(sys.argv[1:] if args is None else args)
     finally:
         _signals_done()
-    _exit(code)
+    _exit(ended if isinstance(ended, Ended) else Ended(ended))
 
 
 def _fill_closed_streams() -> None:
@@ -108,8 +109,8 @@ def _is_open(number: int) -> bool:
     return True
 
 
-def _run(args: list[str]) -> int:
-    """Run the command line; its exit code.
+def _run(args: list[str]) -> int | Ended:
+    """Run the command line; its exit code, or its end.
 
     click's own `main` would give 1, the code for findings, where a pipe has no reader.
     """
@@ -148,7 +149,7 @@ def _run(args: list[str]) -> int:
         return _failed(
             "this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE
         )
-    return code if isinstance(code, int) else ExitCode.CLEAN
+    return code if isinstance(code, int | Ended) else ExitCode.CLEAN
 
 
 def _failed(message: str, code: ExitCode) -> ExitCode:
@@ -209,8 +210,9 @@ def _in_finalizer(frame: FrameType | None) -> bool:
     return False
 
 
-def _exit(code: int) -> NoReturn:
+def _exit(ended: Ended) -> NoReturn:
     """Leave with empty buffers: the interpreter would try to write them again, and complain."""
+    code = ended.code
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -224,4 +226,4 @@ def _exit(code: int) -> NoReturn:
     # of a small scan
     gc.freeze()
     gc.disable()
-    sys.exit(code)
+    sys.exit(0 if ended.findings_succeed and code == ExitCode.FINDINGS else code)

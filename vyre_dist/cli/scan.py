@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vyre_dist.cli.exit_codes import Ended
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
 from vyre_dist.cli.store_option import STORE
@@ -205,7 +206,13 @@ class _ScanCommand(click.Command):
     help="Show progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. "
     "auto: a bar on a terminal, else plain.",
 )
-def scan(progress: str, **values: Any) -> int:
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="In a Ray job, too, end with 1 where something was found: Ray then shows the job as "
+    "FAILED. Without it, such a job ends with 0.",
+)
+def scan(progress: str, exit_code: bool, **values: Any) -> Ended:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
     Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned
@@ -213,4 +220,4 @@ def scan(progress: str, **values: Any) -> int:
     """
     from vyre_dist.cli.scan_command import scan_command
 
-    return scan_command(progress, values)
+    return scan_command(progress, exit_code, values)

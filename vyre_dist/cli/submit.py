@@ -6,6 +6,7 @@ import os
 
 import click
 
+from vyre_dist.cli.jobs import ADDRESS
 from vyre_dist.cli.store_option import STORE_VARIABLE
 from vyre_dist.errors import UsageError
 
@@ -15,11 +16,7 @@ from vyre_dist.errors import UsageError
     short_help="Run a scan as a job of a Ray cluster.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
-@click.option(
-    "--address",
-    help="The cluster's dashboard, HOST:PORT or http://HOST:PORT. Default: RAY_ADDRESS, else a "
-    "cluster on this machine.",
-)
+@ADDRESS
 @click.option(
     "--working-dir",
     type=click.Path(exists=True, file_okay=False),
@@ -42,7 +39,8 @@ def submit(
     """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan
     /data.
 
-    Prints the job's output as it comes; the exit code is the scan's. Ctrl-C stops the job.
+    Prints the job's output as it comes; the exit code is the scan's. Ctrl-C stops the job. See
+    `vyre-dist jobs` for what comes after --no-wait.
     """
     from vyre_dist.actors.jobs import submit_scan
     from vyre_dist.autotune.urls import has_password
