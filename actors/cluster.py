@@ -24,7 +24,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_config import JobConfig
 
 import vyre_dist
-from vyre_dist.actors import authentication
+from vyre_dist.actors import authentication, ray_output
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import folder_of_an_uninstalled_package, guarded_children
 from vyre_dist.processes.signals import handlers_restored
@@ -125,6 +125,7 @@ def connect(
     options: dict[str, Any] = {"log_to_driver": log_to_driver}
     if runtime_env:
         options["runtime_env"] = dict(runtime_env)
+    ray_output.divert()
     try:
         with handlers_restored(), _no_folder_of_uv():
             if address == LOCAL:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vyre_dist.cli import log
 from vyre_dist.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def status(job: str, address: str | None, as_json: bool) -> int:
     """
     from vyre_dist.actors.job_commands import job_state
 
-    _tell(job_state(address, job, _warn), as_json)
+    _tell(job_state(address, job, log.say), as_json)
     return ExitCode.CLEAN
 
 
@@ -58,7 +59,7 @@ def logs(job: str, address: str | None, follow: bool) -> int:
     """
     from vyre_dist.actors.job_commands import job_log
 
-    return job_log(address, job, sys.stdout.write, _warn, follow=follow)
+    return job_log(address, job, sys.stdout.write, log.say, follow=follow)
 
 
 @jobs.command(short_help="Stop a job.")
@@ -73,7 +74,7 @@ def stop(job: str, address: str | None, as_json: bool) -> int:
     """
     from vyre_dist.actors.job_commands import stop_job
 
-    state = stop_job(address, job, _warn)
+    state = stop_job(address, job, log.say)
     _tell(state, as_json)
     return ExitCode.CLEAN if state.over else ExitCode.INCOMPLETE
 
@@ -103,7 +104,3 @@ def _tell(state: JobState, as_json: bool) -> None:
     elif state.message:
         parts.append(state.message)
     click.echo(visible(", ".join(parts)))
-
-
-def _warn(message: str) -> None:
-    click.echo(f"vyre-dist: {message}", err=True)

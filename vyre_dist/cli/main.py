@@ -15,6 +15,7 @@ import click
 
 from vyre_dist import __version__
 from vyre_dist.actors import outcome
+from vyre_dist.cli import log
 from vyre_dist.cli.exit_codes import Ended, ExitCode
 from vyre_dist.errors import UsageError, VyreError
 
@@ -71,9 +72,11 @@ def main(args: list[str] | None = None) -> NoReturn:
     # take 3 % of the time
     gc.set_threshold(50_000, 20, 100)
     _fill_closed_streams()
+    args = sys.argv[1:] if args is None else args
+    log.choose(args)
     end_in_order()
     try:
-        ended = _run(sys.argv[1:] if args is None else args)
+        ended = _run(args)
     finally:
         _signals_done()
     _exit(ended if isinstance(ended, Ended) else Ended(ended))
@@ -127,6 +130,8 @@ def _run(args: list[str]) -> int | Ended:
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _failed("interrupted", ExitCode.INTERRUPTED)
     except click.ClickException as error:
+        if log.is_json():
+            return _failed(error.format_message(), ExitCode.USAGE)
         with contextlib.suppress(OSError):  # as in _failed
             error.show()
         return ExitCode.USAGE
@@ -134,7 +139,7 @@ def _run(args: list[str]) -> int | Ended:
         return _failed(str(error), ExitCode.USAGE)
     except VyreError as error:
         more = getattr(error, "__notes__", ())
-        return _failed("\nvyre-dist: ".join([str(error), *more]), ExitCode.INCOMPLETE)
+        return _failed(str(error), ExitCode.INCOMPLETE, *more)
     except BrokenPipeError:
         # who read our output has seen enough
         return ExitCode.INCOMPLETE
@@ -142,21 +147,33 @@ def _run(args: list[str]) -> int | Ended:
         where = f"{error.filename}: " if error.filename else "input or output failed: "
         return _failed(f"{where}{error.strerror or error}", ExitCode.INCOMPLETE)
     except Exception:  # noqa: BLE001 - a bug; Python's own exit code for it is 1, ours for findings
-        import traceback
-
-        with contextlib.suppress(OSError):
-            traceback.print_exc()
-        return _failed(
-            "this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE
-        )
+        return _bug()
     return code if isinstance(code, int | Ended) else ExitCode.CLEAN
 
 
-def _failed(message: str, code: ExitCode) -> ExitCode:
+def _failed(message: str, code: ExitCode, *more: str) -> ExitCode:
     # the exit code tells it, whether or not anybody can read the message
     with contextlib.suppress(OSError):
-        click.echo(f"vyre-dist: {message}", err=True)
+        for each in (message, *more):
+            if log.is_json():
+                log.say(each, "error", exit_code=int(code))
+            else:
+                click.echo(f"vyre-dist: {each}", err=True)
     return code
+
+
+def _bug() -> ExitCode:
+    import traceback
+
+    if log.is_json():
+        with contextlib.suppress(OSError):
+            message = "this is a bug in vyre-dist; please report it with the traceback"
+            code = ExitCode.INCOMPLETE
+            log.say(message, "error", exit_code=int(code), traceback=traceback.format_exc())
+        return ExitCode.INCOMPLETE
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    return _failed("this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE)
 
 
 def end_in_order() -> None:

@@ -10,9 +10,8 @@ from contextlib import ExitStack
 from dataclasses import fields
 from typing import Any
 
-import click
-
 from vyre_dist.actors.ray_job import in_ray_job
+from vyre_dist.cli import log
 from vyre_dist.cli.console import Console
 from vyre_dist.cli.destinations import destinations
 from vyre_dist.cli.exit_codes import Ended, ExitCode
@@ -24,9 +23,11 @@ from vyre_dist.sinks.formats import REPORT
 from vyre_dist.sources.walk_options import WalkOptions
 
 
-def scan_command(progress: str, exit_code: bool, values: dict[str, Any]) -> Ended:
-    """Run the command. `exit_code`: findings make a Ray job a failed one, too. `values`: click's
-    other parameters, by their names.
+def scan_command(
+    progress: str, values: dict[str, Any], *, exit_code: bool, ray_output: bool
+) -> Ended:
+    """Run the command. `values`: click's other parameters, by their names. `exit_code`: findings
+    make a Ray job a failed one, too. `ray_output`: show what Ray prints.
     """
     options, remarks = _options_of(values)
 
@@ -39,7 +40,7 @@ def scan_command(progress: str, exit_code: bool, values: dict[str, Any]) -> Ende
     else:
         from vyre_dist.cli.supervision import supervised
 
-        code = supervised(run)
+        code = supervised(run, ray_output=ray_output)
     # Ray calls a job FAILED whose exit code is not 0
     return Ended(code, findings_succeed=in_job and not exit_code)
 
@@ -79,6 +80,4 @@ def _run(
 
 
 def _waiting(pipes: Sequence[str]) -> None:
-    from vyre_dist.sinks.text import visible
-
-    click.echo(f"vyre-dist: waiting for somebody to write to {visible(', '.join(pipes))}", err=True)
+    log.say(f"waiting for somebody to write to {', '.join(pipes)}")

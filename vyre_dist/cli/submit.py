@@ -6,6 +6,7 @@ import os
 
 import click
 
+from vyre_dist.cli import log
 from vyre_dist.cli.jobs import ADDRESS
 from vyre_dist.cli.store_option import STORE_VARIABLE
 from vyre_dist.errors import UsageError
@@ -46,12 +47,11 @@ def submit(
     from vyre_dist.autotune.urls import has_password
 
     if any(has_password(argument.removeprefix("--store=")) for argument in arguments):
-        click.echo(
-            "vyre-dist: warning: a store's password is among the job's arguments, where all who "
+        log.say(
+            "warning: a store's password is among the job's arguments, where all who "
             "may list the cluster's "
             f"jobs see it: set {STORE_VARIABLE} in the environment of the cluster's head node "
-            "instead",
-            err=True,
+            "instead"
         )
     if working_dir is not None:
         _keep_key_here(arguments, working_dir)
@@ -62,7 +62,7 @@ def submit(
         follow=not no_wait,
         ship_package=ship_package,
         announce=lambda job: click.echo(job, err=not no_wait),
-        warn=lambda message: click.echo(f"vyre-dist: {message}", err=True),
+        warn=log.say,
     )
 
 
