@@ -159,6 +159,13 @@ def starts_here(address: str | None) -> bool:
     return not ray.is_initialized() and (address or os.environ.get("RAY_ADDRESS") or LOCAL) == LOCAL
 
 
+def joined_as_client() -> bool:
+    """Whether this process is connected through ray://, by a server on the cluster."""
+    from ray.util.client import ray as client
+
+    return bool(client.is_connected())
+
+
 def require_listener(address: str) -> None:
     """Raise ClusterError where nobody listens at a host:port.
 

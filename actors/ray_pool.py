@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import ray
@@ -29,14 +29,17 @@ from vyre_dist.actors.cluster import (
     connect,
     fitting_workers,
     host_of,
+    joined_as_client,
     lives,
     node_of,
     starts_here,
     this_package,
 )
+from vyre_dist.actors.pool_options import actor_options, require_possible
+from vyre_dist.actors.probe import Probe
 from vyre_dist.actors.ray_errors import error_line
+from vyre_dist.actors.run_metrics import RunMetrics
 from vyre_dist.actors.scan_actor import (
-    MOST_PROCESSES,
     ScanActor,
     from_wire,
     read_gone,
@@ -58,7 +61,6 @@ from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Task
-from vyre_dist.errors import UsageError
 from vyre_dist.kernels import require_backend
 from vyre_dist.processes.signals import handlers_restored
 from vyre_dist.rules.codec import encode_pack
@@ -73,18 +75,6 @@ _PROBE = -2
 _NODE_LABEL = "ray.io/node-id"
 
 _PROBE_AGAIN_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class _Probe:
-    """An actor that could not be reached.
-
-    `deadline`: until when it may answer. `lost`: the tasks whose answers were lost on the way.
-    """
-
-    deadline: float
-    lost: list[int] = field(default_factory=list)
-    again_at: float | None = 0.0
 
 
 class RayPool:
@@ -119,17 +109,10 @@ class RayPool:
         probe_seconds: float = 60.0,
         stay_connected: bool = False,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise UsageError(f"{workers} workers: at least 1 is needed")
-        if autoscale and workers is None:
-            raise UsageError(
-                "a cluster that can grow (--autoscale) has no size: give the number of workers "
-                "(--workers)"
-            )
-        if gpus_per_worker is not None and gpus_per_worker < 0:
-            raise UsageError(f"{gpus_per_worker} GPUs for each worker: 0 or more are possible")
+        require_possible(workers, autoscale, gpus_per_worker)
         self.facts: dict[int, WorkerFacts] = {}
         """Who the workers are that have said WorkerReady."""
+        self.metrics = RunMetrics()
         self._spec = spec
         self._asked = workers
         self._address = address
@@ -146,7 +129,7 @@ class RayPool:
         self._cwd = ""
         self._actors: dict[int, Any] = {}
         self._refs: dict[Any, tuple[int, int]] = {}
-        self._probes: dict[int, _Probe] = {}
+        self._probes: dict[int, Probe] = {}
         self._notes: dict[str, str] = {}
         self._held: list[Event] = []
         self.at_once = self._count = 0
@@ -167,6 +150,8 @@ class RayPool:
             runtime_env=self._runtime_env,
             log_to_driver=self._log_to_driver,
         )
+        if not joined_as_client():  # such a process exports none
+            self.metrics.open(ray.get_runtime_context().get_job_id())
         gpus = self._gpus
         if gpus is None:
             found = may_use_gpus and capacity_for({"GPU": 1}).workers > 0
@@ -176,15 +161,7 @@ class RayPool:
         self._count = self.at_once = count
         self._cwd = os.getcwd()
         self._actor_class = ray.remote(ScanActor)
-        self._options = {
-            "num_cpus": self._needs["CPU"],
-            "num_gpus": self._needs.get("GPU", 0),
-            # two tasks for each process, and somebody to answer when the driver asks how it is
-            "max_concurrency": 2 * MOST_PROCESSES + 1 if self._needs.get("GPU") else 1,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "scheduling_strategy": "SPREAD",
-        }
+        self._options = actor_options(self._needs)
         # once for all workers, however many there are
         pack = ray.put(encode_pack(self._spec.pack))
         self._arguments = (pack, asdict(self._spec.config))
@@ -212,11 +189,17 @@ class RayPool:
             if bound_to_this_node(task) and self.facts[worker].node != driver_node():
                 self._held.append(TaskFailed(worker, task_id, OUT_OF_REACH))
                 return
+            self.metrics.given(worker, task_id)
             message = to_wire(encode_task(task))
             self._refs[actor.run.remote(message)] = (worker, task_id)
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
+        events = self._poll(timeout)
+        self.metrics.told(events)
+        return events
+
+    def _poll(self, timeout: float) -> list[Event]:
         events, self._held = self._held, []
         self._probe(events)
         if not self._refs:
@@ -290,7 +273,7 @@ class RayPool:
         Whether the task was done is not known, nor whether the actor lives.
         """
         now = time.monotonic()
-        probe = self._probes.setdefault(worker, _Probe(now + self._probe_seconds))
+        probe = self._probes.setdefault(worker, Probe(now + self._probe_seconds))
         if task_id >= 0:
             probe.lost.append(task_id)
         elif task_id == _PROBE:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime
 import os
 import pty
 import threading
+from datetime import datetime
 
 import pytest
 
