@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from stub_driver import make_driver
 
 from vyre_dist.doctor import clusters, gpus, machine, stores
 from vyre_dist.doctor.examine import CHECKS, Check, examine
@@ -143,6 +146,41 @@ def test_stores(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database")
     other = stores.autotune_store(Asked(store=f"sqlite://{tmp_path}/text"))
     assert other.status is Status.FAILED
+
+
+_LOOK = """
+from vyre_dist.doctor import gpus
+from vyre_dist.doctor.result import Asked
+gpus.has_nvidia_driver = lambda: True
+for result in (gpus.driver(Asked()), gpus.gpu(Asked())):
+    print(result.status, result.found, result.cure, sep="|")
+"""
+
+
+@pytest.mark.parametrize(
+    ("stub", "driver", "gpu"),
+    [
+        ({}, "ok|for CUDA 13.0", "ok|an NVIDIA GPU (9.0)"),
+        ({"version": 12040}, "failed|it knows CUDA 12.4, and 13.0 is needed", "ok|"),
+        ({"init": 999}, "ok|", "failed|none can be used: it answers with error 999"),
+        ({"count": 0}, "ok|", "warning|CUDA sees none"),
+        ({"capability": (7, 5)}, "ok|", "warning|an NVIDIA GPU (7.5): compute capability 8.0"),
+    ],
+    ids=["fine", "old driver", "error", "none", "old device"],
+)
+def test_gpus(tmp_path: Path, stub: dict[str, int], driver: str, gpu: str) -> None:
+    """What NVIDIA's driver answers, and what that means; what is wrong has a cure."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _LOOK],
+        env={**os.environ, **make_driver(tmp_path, **stub)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    for line, expected in zip(done.stdout.splitlines(), (driver, gpu), strict=True):
+        assert line.startswith(expected)
+        status, _, cure = line.split("|")
+        assert (status == "ok") == (cure == "")
 
 
 def test_gpus_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
