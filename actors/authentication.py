@@ -40,7 +40,7 @@ def settle(target: str, *, client: bool = False) -> str:
     asked = asks(target, client)
     if reason := use_token_if(asked):
         return reason
-    if asked and asks(target, client, _token()):
+    if asked and asks(target, client, token_head()):
         return f"it does not take the token {_source()}: {HOW}"
     return ""
 
@@ -63,7 +63,7 @@ def use_token_if(asked: bool | None) -> str:
             f"it asks for a token, and {_MODE}={mode} keeps Ray from sending one: unset it, and "
             f"{HOW}"
         )
-    if asked and not _token():
+    if asked and not token_head():
         return f"it asks for a token, and there is none {_source()}: {HOW}"
     if asked is not None and mode is None:
         _set_here = True
@@ -83,7 +83,7 @@ def let_ray_choose() -> None:
     _set_here = _MODE not in os.environ
 
 
-def _token() -> Sequence[tuple[str, str]]:
+def token_head() -> Sequence[tuple[str, str]]:
     """The token that Ray would send, as the fields of a call's head; nothing if there is none."""
     loader = AuthenticationTokenLoader.instance()
     loader.reset_cache()

@@ -24,7 +24,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_config import JobConfig
 
 import vyre_dist
-from vyre_dist.actors import authentication
+from vyre_dist.actors import authentication, ray_output
 from vyre_dist.errors import UsageError
 from vyre_dist.import_path import folder_of_an_uninstalled_package, guarded_children
 from vyre_dist.processes.signals import handlers_restored
@@ -117,7 +117,7 @@ def connect(
             "this is where jobs are submitted (vyre-dist submit); to connect directly, give "
             "host:port or ray://host:port",
         )
-    _require_listener(address)
+    require_listener(address)
     if (target := target_of(address)) and (
         reason := authentication.settle(target, client=address.startswith(_CLIENT))
     ):
@@ -125,6 +125,7 @@ def connect(
     options: dict[str, Any] = {"log_to_driver": log_to_driver}
     if runtime_env:
         options["runtime_env"] = dict(runtime_env)
+    ray_output.divert()
     try:
         with handlers_restored(), _no_folder_of_uv():
             if address == LOCAL:
@@ -158,7 +159,14 @@ def starts_here(address: str | None) -> bool:
     return not ray.is_initialized() and (address or os.environ.get("RAY_ADDRESS") or LOCAL) == LOCAL
 
 
-def _require_listener(address: str) -> None:
+def joined_as_client() -> bool:
+    """Whether this process is connected through ray://, by a server on the cluster."""
+    from ray.util.client import ray as client
+
+    return bool(client.is_connected())
+
+
+def require_listener(address: str) -> None:
     """Raise ClusterError where nobody listens at a host:port.
 
     Ray would go on trying for as long as one lets it.

@@ -9,70 +9,33 @@ import contextlib
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import vyre_dist
+from vyre_dist.actors.job_following import (
+    NO_PACKAGE,
+    JobFailedError,
+    JobLostError,
+    follow_to_its_end,
+)
 from vyre_dist.actors.job_server import JobServerError, Warn, open_client, patiently
-from vyre_dist.actors.outcome import VARIABLE, OutcomeReader
-from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.actors.outcome import VARIABLE
+from vyre_dist.errors import UsageError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-# What `vyre-dist scan` says by its exit code: clean, findings, bad usage, incomplete, interrupted.
-_SCAN_CODES = frozenset({0, 1, 2, 3, 130})
-# Of these, what says how a scan came out.
-_OUTCOMES = frozenset({0, 1})
-_NO_PACKAGE = 127
+__all__ = ["OUTCOME_WORD", "JobFailedError", "JobLostError", "entrypoint", "submit_scan"]
 
-# The job API has nothing to wait on but its log stream, which ends a little before the status does.
-_STATUS_EVERY_SECONDS = 0.25
-_RECONNECT_SECONDS = 2.0
-_RECONNECTS = 30
+OUTCOME_WORD = "vyre_dist_outcome"
+"""The field of a job's metadata that has the outcome's word: who follows the job later needs it.
+What is scanned can't know it.
+"""
 
 # the name under which a job has the folder that was uploaded for it
 _UPLOADED = "files"
-
-
-class JobLostError(VyreError):
-    """The connection was lost after the job had been submitted: how it ends is not known."""
-
-    def __init__(self, address: str | None, submission_id: str, found: str) -> None:
-        super().__init__(
-            f"job server {address or 'of the cluster on this machine'}: the connection was lost; "
-            f"job {submission_id} may go "
-            f"on (ray job status {submission_id}): {found}"
-        )
-        self.address = address
-        self.submission_id = submission_id
-
-
-class _OutputError(Exception):
-    """What `write` raised, on its way past those who look for errors of the connection."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class JobFailedError(VyreError):
-    """A job that ended without telling a scan's outcome.
-
-    `status` is Ray's; `exit_code` is None when its driver has none.
-    """
-
-    def __init__(self, submission_id: str, status: str, exit_code: int | None, detail: str) -> None:
-        code = "" if exit_code is None else f" with exit code {exit_code}"
-        super().__init__(
-            f"job {submission_id} ended as {status}{code}: {detail} (its log: ray job logs "
-            f"{submission_id})"
-        )
-        self.submission_id = submission_id
-        self.status = status
-        self.exit_code = exit_code
 
 
 def entrypoint(
@@ -85,7 +48,7 @@ def entrypoint(
     scanned. `outcome`: see outcome.tell.
     """
     steps = [f"cd {shlex.quote(folder)} || exit 127"] if folder else []
-    steps += [f"{shlex.join([python, '-P', '-c', 'import vyre_dist'])} || exit {_NO_PACKAGE}"]
+    steps += [f"{shlex.join([python, '-P', '-c', 'import vyre_dist'])} || exit {NO_PACKAGE}"]
     steps += [f"export {VARIABLE}={outcome}"] if outcome else []
     return "; ".join([*steps, f"exec {shlex.join([python, '-P', '-m', 'vyre_dist', *arguments])}"])
 
@@ -121,12 +84,12 @@ def submit_scan(
     if working_dir is not None and not os.path.isdir(working_dir):
         raise UsageError(f"working directory {working_dir!r}: there is no such directory")
     client = open_client(address, warn)
-    outcome = OutcomeReader(word := secrets.token_hex(16))
+    word = secrets.token_hex(16)
     command = entrypoint(
         entrypoint_argv,
         python,
         folder=_UPLOADED if working_dir else "",
-        outcome=word if follow else "",
+        outcome=word,
     )
     environment = dict(runtime_env or {})
     if ship_package:
@@ -135,7 +98,7 @@ def submit_scan(
             os.path.dirname(vyre_dist.__file__),
         ]
     try:
-        job = _submit(client, command, environment, working_dir, submission_id, warn)
+        job = _submit(client, command, environment, working_dir, submission_id, word, warn)
     except (OSError, RuntimeError, ValueError) as error:
         raise JobServerError(address, str(error)) from error
     if announce is not None:
@@ -143,24 +106,11 @@ def submit_scan(
     if not follow:
         return 0
 
-    def write_or_leave(text: str) -> None:
-        try:
-            write(outcome.feed(text))
-        except OSError as error:
-            raise _OutputError(error) from error
-
     try:
-        _follow(client, job, write_or_leave, warn)
-        return _exit_code(client, job, outcome, warn)
+        return follow_to_its_end(client, address, job, word, write, warn)
     except (KeyboardInterrupt, SystemExit):
         _stop(client, job, write)
         raise
-    except _OutputError as failed:
-        raise failed.error from None
-    except (OSError, RuntimeError) as error:
-        # what the job client lets through when the server is gone, and its own for a status like
-        # 503
-        raise JobLostError(address, job, str(error)) from error
 
 
 def _submit(
@@ -169,6 +119,7 @@ def _submit(
     environment: dict[str, Any],
     working_dir: str | None,
     submission_id: str | None,
+    word: str,
     warn: Warn,
 ) -> str:
     """Have the job submitted once, however often it takes; its id."""
@@ -183,7 +134,12 @@ def _submit(
         if next(attempts) and _known(client, job):
             return job
         return str(
-            client.submit_job(entrypoint=command, runtime_env=environment, submission_id=job)
+            client.submit_job(
+                entrypoint=command,
+                runtime_env=environment,
+                submission_id=job,
+                metadata={OUTCOME_WORD: word},
+            )
         )
 
     with contextlib.ExitStack() as stack:
@@ -213,73 +169,6 @@ def _stop(client: JobSubmissionClient, job: str, write: Callable[[str], object])
         # nobody may be reading any more
         with contextlib.suppress(OSError):
             write(
-                f"\n[job {job} could not be stopped and may go on (ray job stop {job}): {error}]\n"
+                f"\n[job {job} could not be stopped and may go on (vyre-dist jobs stop {job}): "
+                f"{error}]\n"
             )
-
-
-def _follow(
-    client: JobSubmissionClient, job: str, write: Callable[[str], object], warn: Warn
-) -> None:
-    """Write the job's output as it comes, until it has ended; connect again where that breaks."""
-    import asyncio
-
-    written = 0
-    for _ in range(_RECONNECTS):
-        written, ended = asyncio.run(_tail(client, job, written, write))
-        # a stream that ended by itself, of a job that ended, has told everything
-        if ended and patiently(lambda: client.get_job_status(job), warn).is_terminal():
-            return
-        time.sleep(_RECONNECT_SECONDS)
-    write(f"\n[the log of {job} can't be read any more; waiting for its end]\n")
-
-
-async def _tail(
-    client: JobSubmissionClient, job: str, written: int, write: Callable[[str], object]
-) -> tuple[int, bool]:
-    """Write what comes after the first `written` characters of the log. How many there are now, and
-    whether it ended.
-    """
-    import aiohttp
-
-    seen = 0
-    try:
-        # each connection tells the log from its beginning
-        async for chunk in client.tail_job_logs(job):
-            if seen + len(chunk) > written:
-                write(chunk[max(0, written - seen) :])
-            seen += len(chunk)
-    except (RuntimeError, aiohttp.ClientError):
-        return max(seen, written), False
-    return max(seen, written), True
-
-
-def _exit_code(client: JobSubmissionClient, job: str, outcome: OutcomeReader, warn: Warn) -> int:
-    import asyncio
-
-    while not (info := patiently(lambda: client.get_job_info(job), warn)).status.is_terminal():
-        time.sleep(_STATUS_EVERY_SECONDS)
-    status, code = str(info.status.value), info.driver_exit_code
-    if status == "SUCCEEDED":
-        code = 0
-    # Ray calls every exit code but 0 a failure
-    if status not in ("SUCCEEDED", "FAILED") or code not in _SCAN_CODES:
-        detail = info.message or "no reason given"
-        if code == _NO_PACKAGE:
-            detail = (
-                f"vyre-dist is not installed there (submit --ship-package brings it along): "
-                f"{detail}"
-            )
-        raise JobFailedError(job, status, code, detail)
-    if code not in _OUTCOMES:
-        return int(code)
-    if outcome.code is None:
-        # it may be in what was lost when the connection broke
-        asyncio.run(_tail(client, job, 0, outcome.feed))
-    if outcome.code is None:
-        raise JobFailedError(
-            job,
-            status,
-            code,
-            "it never said that its report is complete, so that is not the scan's exit code",
-        )
-    return outcome.code

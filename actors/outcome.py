@@ -51,6 +51,11 @@ class OutcomeReader:
         self.code, self._held = int(code), ""
         return before + self.feed(rest)
 
+    def rest(self) -> str:
+        """What was held back, of a log that has come to its end."""
+        held, self._held = self._held, ""
+        return held
+
 
 def _start(word: str) -> str:
     return f"[vyre-dist {word}: exit code "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import ray
@@ -29,13 +29,17 @@ from vyre_dist.actors.cluster import (
     connect,
     fitting_workers,
     host_of,
+    joined_as_client,
     lives,
     node_of,
     starts_here,
     this_package,
 )
+from vyre_dist.actors.pool_options import actor_options, require_possible
+from vyre_dist.actors.probe import Probe
 from vyre_dist.actors.ray_errors import error_line
-from vyre_dist.actors.room import Room, actor_options
+from vyre_dist.actors.room import Room
+from vyre_dist.actors.run_metrics import RunMetrics
 from vyre_dist.actors.scan_actor import (
     ScanActor,
     from_wire,
@@ -59,7 +63,6 @@ from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Task
-from vyre_dist.errors import UsageError
 from vyre_dist.kernels import require_backend
 from vyre_dist.processes.signals import handlers_restored
 from vyre_dist.rules.codec import encode_pack
@@ -74,18 +77,6 @@ _PROBE = -2
 _NODE_LABEL = "ray.io/node-id"
 
 _PROBE_AGAIN_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class _Probe:
-    """An actor that could not be reached.
-
-    `deadline`: until when it may answer. `lost`: the tasks whose answers were lost on the way.
-    """
-
-    deadline: float
-    lost: list[int] = field(default_factory=list)
-    again_at: float | None = 0.0
 
 
 class RayPool:
@@ -120,17 +111,10 @@ class RayPool:
         probe_seconds: float = 60.0,
         stay_connected: bool = False,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise UsageError(f"{workers} workers: at least 1 is needed")
-        if autoscale and workers is None:
-            raise UsageError(
-                "a cluster that can grow (--autoscale) has no size: give the number of workers "
-                "(--workers)"
-            )
-        if gpus_per_worker is not None and gpus_per_worker < 0:
-            raise UsageError(f"{gpus_per_worker} GPUs for each worker: 0 or more are possible")
+        require_possible(workers, autoscale, gpus_per_worker)
         self.facts: dict[int, WorkerFacts] = {}
         """Who the workers are that have said WorkerReady."""
+        self.metrics = RunMetrics()
         self._spec = spec
         self._asked = workers
         self._address = address
@@ -147,7 +131,7 @@ class RayPool:
         self._cwd = ""
         self._actors: dict[int, Any] = {}
         self._refs: dict[Any, tuple[int, int]] = {}
-        self._probes: dict[int, _Probe] = {}
+        self._probes: dict[int, Probe] = {}
         self._notes: dict[str, str] = {}
         self._held: list[Event] = []
         self.at_once = self._count = 0
@@ -169,6 +153,8 @@ class RayPool:
             runtime_env=self._runtime_env,
             log_to_driver=self._log_to_driver,
         )
+        if not joined_as_client():  # such a process exports none
+            self.metrics.open(ray.get_runtime_context().get_job_id())
         gpus = self._gpus
         if gpus is None:
             found = may_use_gpus and capacity_for({"GPU": 1}).workers > 0
@@ -207,11 +193,17 @@ class RayPool:
             if bound_to_this_node(task) and self.facts[worker].node != driver_node():
                 self._held.append(TaskFailed(worker, task_id, OUT_OF_REACH))
                 return
+            self.metrics.given(worker, task_id)
             message = to_wire(encode_task(task))
             self._refs[actor.run.remote(message)] = (worker, task_id)
 
     def poll(self, timeout: float) -> list[Event]:
         """See WorkerPool."""
+        events = self._poll(timeout)
+        self.metrics.told(events)
+        return events
+
+    def _poll(self, timeout: float) -> list[Event]:
         events, self._held = self._held, []
         if self._room:
             events += self._room.look(not self.facts, self._misfits)
@@ -287,7 +279,7 @@ class RayPool:
         Whether the task was done is not known, nor whether the actor lives.
         """
         now = time.monotonic()
-        probe = self._probes.setdefault(worker, _Probe(now + self._probe_seconds))
+        probe = self._probes.setdefault(worker, Probe(now + self._probe_seconds))
         if task_id >= 0:
             probe.lost.append(task_id)
         elif task_id == _PROBE:

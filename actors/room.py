@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Mapping
-from typing import Any
 
 import ray
 
 from vyre_dist.actors.cluster import capacity_for
-from vyre_dist.actors.scan_actor import MOST_PROCESSES
 from vyre_dist.driver.events import Event, PoolWaits, WorkersAdded
 
 _LOOK_SECONDS = 2.0
@@ -17,19 +15,6 @@ _LOOK_SECONDS = 2.0
 
 _PATIENCE_SECONDS = 5.0
 """In which a worker starts where there is room: then it is told what is waited for."""
-
-
-def actor_options(needs: Mapping[str, float]) -> dict[str, Any]:
-    """Ray's options for an actor with such needs. The driver retries, Ray does not."""
-    return {
-        "num_cpus": needs["CPU"],
-        "num_gpus": needs.get("GPU", 0),
-        # two tasks for each process, and somebody to answer when the driver asks how it is
-        "max_concurrency": 2 * MOST_PROCESSES + 1 if needs.get("GPU") else 1,
-        "max_restarts": 0,
-        "max_task_retries": 0,
-        "scheduling_strategy": "SPREAD",
-    }
 
 
 class Room:

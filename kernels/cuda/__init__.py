@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from vyre_dist.kernels.cuda.errors import DeviceMemoryError, DeviceUnusableError
     from vyre_dist.kernels.cuda.first_look import begin_context, look_for_gpu, require_gpu
     from vyre_dist.kernels.cuda.host_memory import HostRegistry
+    from vyre_dist.kernels.cuda.inventory import (
+        OLDEST_CUDA,
+        DriverError,
+        cupy_version,
+        devices,
+        driver_cuda,
+        nvrtc_version,
+    )
     from vyre_dist.kernels.cuda.lane import Lane
     from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError
     from vyre_dist.kernels.cuda.pending import DeviceRows
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_TUNABLES",
     "MAX_STEPS",
+    "OLDEST_CUDA",
     "AdaptivePrograms",
     "CudaBackend",
     "CudaPrograms",
@@ -42,6 +51,7 @@ __all__ = [
     "DevicePack",
     "DeviceRows",
     "DeviceUnusableError",
+    "DriverError",
     "GpuService",
     "HostRegistry",
     "Lane",
@@ -50,7 +60,11 @@ __all__ = [
     "WarmingBackend",
     "Workspace",
     "begin_context",
+    "cupy_version",
+    "devices",
+    "driver_cuda",
     "look_for_gpu",
+    "nvrtc_version",
     "open_device",
     "require_gpu",
 ]
@@ -58,6 +72,7 @@ __all__ = [
 _MODULES = {
     "DEFAULT_TUNABLES": "device_pack",
     "MAX_STEPS": "device_pack",
+    "OLDEST_CUDA": "inventory",
     "AdaptivePrograms": "adaptive",
     "CudaBackend": "backend",
     "CudaPrograms": "programs",
@@ -66,6 +81,7 @@ _MODULES = {
     "DevicePack": "device_pack",
     "DeviceRows": "pending",
     "DeviceUnusableError": "errors",
+    "DriverError": "inventory",
     "GpuService": "service",
     "HostRegistry": "host_memory",
     "Lane": "lane",
@@ -74,7 +90,11 @@ _MODULES = {
     "WarmingBackend": "warming_backend",
     "Workspace": "workspace",
     "begin_context": "first_look",
+    "cupy_version": "inventory",
+    "devices": "inventory",
+    "driver_cuda": "inventory",
     "look_for_gpu": "first_look",
+    "nvrtc_version": "inventory",
     "open_device": "device",
     "require_gpu": "first_look",
 }

@@ -45,7 +45,7 @@ def look_for_gpu() -> FirstLook:
     count, device, major, minor = (ctypes.c_int() for _ in range(4))
     if code := driver.cuInit(0):
         return _missing(
-            f"NVIDIA's driver answers with error {code}{_said(driver, code)}",
+            f"NVIDIA's driver answers with error {code}{said_by(driver, code)}",
             "see what nvidia-smi says",
         )
     if driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
@@ -56,7 +56,7 @@ def look_for_gpu() -> FirstLook:
         or driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device)
     ):
         return _missing("the first device does not say what it is", "see what nvidia-smi says")
-    name = _name(driver, device)
+    name = device_name(driver, device)
     if (major.value, minor.value) < OLDEST_CAPABILITY:
         return _missing(
             f"{name} is of compute capability {major.value}.{minor.value}",
@@ -94,7 +94,8 @@ def _missing(what: str, fix: str) -> FirstLook:
     return FirstLook(missing=what, fix=f"{fix}, or use --backend cpu")
 
 
-def _said(driver: ctypes.CDLL, code: int) -> str:
+def said_by(driver: ctypes.CDLL, code: int) -> str:
+    """The driver's own words for the error, in brackets; "" for none."""
     text = ctypes.c_char_p()
     said = (
         hasattr(driver, "cuGetErrorString")
@@ -103,7 +104,8 @@ def _said(driver: ctypes.CDLL, code: int) -> str:
     return f" ({text.value.decode()})" if said and text.value else ""
 
 
-def _name(driver: ctypes.CDLL, device: ctypes.c_int) -> str:
+def device_name(driver: ctypes.CDLL, device: ctypes.c_int) -> str:
+    """The device's product name."""
     text = ctypes.create_string_buffer(_LONGEST_NAME)
     if hasattr(driver, "cuDeviceGetName") and not driver.cuDeviceGetName(
         text, _LONGEST_NAME, device

@@ -21,7 +21,13 @@ INCOMPLETE = 3
 
 
 @pytest.fixture
-def scan(ray_places: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def options() -> list[str]:
+    """More options for the scan: a test's own, if it has any."""
+    return []
+
+
+@pytest.fixture
+def scan(ray_places: Path, tmp_path: Path, options: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A scan on a cluster of its own, whose only worker stands still with a task in hand."""
     text, rules = tmp_path / "text", tmp_path / "rules.toml"
     text.write_text("xaax\n" * 2_000_000)
@@ -40,9 +46,15 @@ def scan(ray_places: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command += ["--pool", "ray", "--address", "local", "-j", "1"]
     command += ["-f", f"jsonl={tmp_path / 'found'}", "--report", str(tmp_path / "report")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "vyre_dist", *command],
-        # the time that Ray leaves a head to come back, 60 s else
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_gcs_rpc_server_reconnect_timeout_s": "3"},
+        [sys.executable, "-m", "vyre_dist", *command, *options],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            # the time that Ray leaves a head to come back, 60 s else
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
+            "TMPDIR": str(tmp_path),
+        },
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -79,15 +91,30 @@ def test_a_scan_whose_head_dies_found_nothing_and_is_not_clean(
     scan, tmp_path: Path, part: str
 ) -> None:
     """Ray ends the driver with exit code 1, "findings"; vyre-dist's is 3, with the reason, and
-    there is no report.
+    there is no report. What Ray said of it is in a file, for its owner alone.
     """
     process_called(scan, part).kill()
-    _, said = scan.communicate(timeout=TIMEOUT_S)
+    out, said = scan.communicate(timeout=TIMEOUT_S)
     assert scan.returncode == INCOMPLETE, said
-    assert "vyre-dist: " in said.splitlines()[-1]
+    assert out == "" and all(line.startswith("vyre-dist: ") for line in said.splitlines()), said
+    record = Path(said.splitlines()[-1].rpartition("; what Ray said is in ")[2])
+    assert record.parent == tmp_path and record.stat().st_mode & 0o777 == 0o600
+    assert ("GCS" if part == "gcs_server" else "Raylet is terminated") in record.read_text()
     assert not (tmp_path / "found").exists()
     report = tmp_path / "report"
     assert not report.exists() or not json.loads(report.read_text())["complete"]
+
+
+@pytest.mark.parametrize("options", [["--ray-output", "--log-format", "json"]], ids=["asked"])
+def test_what_ray_says_is_shown_where_it_is_asked_for(scan, tmp_path: Path) -> None:
+    """Among our own lines, which are JSON when that is asked for; no file keeps it then."""
+    process_called(scan, "gcs_server").kill()
+    _, said = scan.communicate(timeout=TIMEOUT_S)
+    assert scan.returncode == INCOMPLETE, said
+    assert "Failed to connect to GCS" in said
+    last = json.loads(said.splitlines()[-1])
+    assert (last["type"], last["exit_code"]) == ("error", INCOMPLETE)
+    assert not list(tmp_path.glob("vyre-dist-ray-*"))
 
 
 def test_sigterm_is_followed_whatever_state_the_workers_are_in(scan, tmp_path: Path) -> None:
@@ -95,4 +122,5 @@ def test_sigterm_is_followed_whatever_state_the_workers_are_in(scan, tmp_path: P
     scan.send_signal(signal.SIGTERM)
     _, said = scan.communicate(timeout=TIMEOUT_S)
     assert scan.returncode == 128 + signal.SIGTERM, said
+    assert not list(tmp_path.glob("vyre-dist-ray-*"))
     assert not (tmp_path / "report").exists()

@@ -18,14 +18,16 @@ from vyre_dist.sources.walk_options import WalkOptions
 
 Cli = Callable[..., Any]
 
-# what --format, --output, --no-gitignore and --progress become
-MADE_OF_OTHERS = {"formats", "output_files", "no_gitignore", "progress"}
+# what is about the command, not about the run
+COMMANDS_OWN = {"progress", "log_format", "exit_code", "ray_output"}
+# beside it, what --format, --output and --no-gitignore become
+MADE_OF_OTHERS = {"formats", "output_files", "no_gitignore"} | COMMANDS_OWN
 
 
 def parsed(*arguments: str) -> ScanOptions:
     """The options that a command line makes."""
     values = scan.make_context("scan", list(arguments)).params
-    values.pop("progress")
+    values = {name: value for name, value in values.items() if name not in COMMANDS_OWN}
     return scan_command._options_of(values)[0]
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import threading
+from datetime import datetime
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_json_lines_come_at_the_interval_and_at_the_end() -> None:
         (10.0, False),
         (12.0, True),
     ]
+    assert datetime.fromisoformat(lines[0].pop("time")).utcoffset() is not None
     assert lines[0] == {
         "type": "progress",
         "elapsed_s": 5.0,

@@ -27,7 +27,7 @@ JOB_TIMEOUT_S = 120.0
 @dataclass
 class Head:
     """A running head node. `environment` is a client's, without the token, which is "" for a head
-    that asks for none.
+    that asks for none. `metrics`: where Prometheus would ask.
     """
 
     process: subprocess.Popen[bytes]
@@ -37,6 +37,7 @@ class Head:
     environment: dict[str, str]
     token: dict[str, str]
     logs: Path
+    metrics: str
 
     def said(self, pattern: str) -> str:
         """The ends of what Ray's processes whose logs are called so have written."""
@@ -142,6 +143,7 @@ def running_head(
         of_all,
         with_token,
         temporary / "ray" / "session_latest" / "logs",
+        f"http://127.0.0.1:{metrics}/metrics",
     )
     try:
         wait_until_it_takes_jobs(int(dashboard), head, log)

@@ -15,6 +15,7 @@ _SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 int cuInit(unsigned) { return INIT; }
+int cuDriverGetVersion(int* version) { *version = VERSION; return 0; }
 int cuDeviceGetCount(int* count) { *count = COUNT; return 0; }
 int cuDeviceGet(int* device, int number) { *device = 40 + number; return 0; }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
@@ -33,20 +34,31 @@ int cuDevicePrimaryCtxRetain(void** context, int device) {
 
 
 def make_driver(
-    folder: Path, *, init: int = 0, count: int = 1, capability: tuple[int, int] = (9, 0)
+    folder: Path,
+    *,
+    init: int = 0,
+    count: int = 1,
+    capability: tuple[int, int] = (9, 0),
+    version: int = 13000,
 ) -> dict[str, str]:
     """A libcuda.so.1 in `folder`; the environment that makes processes load it. Skips the test
     without g++.
 
     `init`: what cuInit answers; `count`: how many devices there are; `capability`: of the first
-    one.
+    one; `version`: the CUDA that it knows, as cuda.h writes it.
     """
     gcc = compiler()
     if gcc is None:
         pytest.skip("there is no g++, which makes the driver")
     source = folder / "driver.c"
     source.write_text(_SOURCE)
-    values = {"INIT": init, "COUNT": count, "MAJOR": capability[0], "MINOR": capability[1]}
+    values = {
+        "INIT": init,
+        "COUNT": count,
+        "MAJOR": capability[0],
+        "MINOR": capability[1],
+        "VERSION": version,
+    }
     defines = [f"-D{name}={value}" for name, value in values.items()]
     library = str(folder / "libcuda.so.1")
     subprocess.run(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vyre_dist.cli import log
 from vyre_dist.cli.exit_codes import ExitCode
 from vyre_dist.cli.store_option import STORE
 
@@ -111,7 +112,7 @@ def export_records(file: Path, store: str | None) -> int:
         _say(f"nothing was written to {file}: {trouble}")
         return ExitCode.INCOMPLETE
     for path in write_toml(file, records):
-        click.echo(f"vyre-dist: {removed_line(path)}", err=True)
+        _say(removed_line(path))
     click.echo(f"{len(records)} records written to {file}", err=True)
     return ExitCode.CLEAN
 
@@ -154,6 +155,4 @@ def import_records(file: Path, store: str | None) -> int:
 
 def _say(message: str) -> None:
     """Print a line on standard error. A server's words may be in it: nothing steers a terminal."""
-    from vyre_dist.sinks.text import visible
-
-    click.echo(f"vyre-dist: {visible(message)}", err=True)
+    log.say(message)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vyre_dist.cli import log
 from vyre_dist.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def clean(paths: tuple[str, ...], dry_run: bool, cache_dir: str | None) -> int:
     for path, fate in _sweep(paths, cache_dir, dry_run):
         if isinstance(fate, OSError):
             failed += 1
-            click.echo(f"vyre-dist: {visible(path)}: {fate.strerror or fate}", err=True)
+            log.say(f"{path}: {fate.strerror or fate}")
         elif fate is Fate.REMOVED:
             removed += 1
             click.echo(f"{'would remove' if dry_run else 'removed'} {visible(path)}")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from vyre_dist.cli import log
 from vyre_dist.sinks.destination import STDOUT, Destination
 from vyre_dist.sinks.formats import OUTPUT_FORMATS, REPORT, OutputFormat
 
@@ -33,18 +34,19 @@ class Console:
         """`progress`: one of sinks.progress.STYLES, or never. `outputs`: the report is one, too."""
         from vyre_dist.sinks.progress import open_progress
 
-        self._progress = open_progress(style=progress) if progress != "never" else None
+        style = "json" if log.is_json() else progress
+        self._progress = open_progress(style=style) if progress != "never" else None
         self._shared = sys.stdout.isatty() and sys.stderr.isatty()
         self._named_by = _naming_format(outputs)
         self._problems = 0
         self._store_told = False
         self.lost = False
 
-    def say(self, message: str) -> None:
-        """Print a line, with nothing in it that could steer a terminal."""
-        from vyre_dist.sinks.text import visible
-
-        line = f"vyre-dist: {visible(message)}"
+    def say(self, message: str, kind: str = "", **facts: object) -> None:
+        """Print a line, with nothing in it that could steer a terminal. `kind`, `facts`: see
+        cli/log.py.
+        """
+        line = log.line(message, kind, **facts)
         try:
             if self._progress is not None:
                 self._progress.message(line)
@@ -56,22 +58,32 @@ class Console:
             self.lost = True
 
     def problem(self, problem: InputProblem) -> None:
-        """Name an input that was not scanned, unless an output on a standard stream will."""
+        """Name an input that was not scanned, unless an output on a standard stream will, and
+        nobody collects the log.
+        """
+        from vyre_dist.sinks.text import visible
+
         self._problems += 1
-        if self._named_by is None:
+        if self._named_by is None or log.is_json():
             self.say(
-                f"not scanned: {problem.path or repr('')}: {problem.reason} ({problem.detail})"
+                f"not scanned: {problem.path or repr('')}: {problem.reason} ({problem.detail})",
+                "problem",
+                path=visible(problem.path),
+                reason=problem.reason,
+                detail=visible(problem.detail),
             )
 
     def aborted(self, why: str) -> None:
         """Say that the scan was given up; why, unless the summary for people says so."""
-        self.say("the scan was given up" + ("" if self._summary_is_read() else f": {why}"))
+        told = self._summary_is_read() and not log.is_json()
+        self.say("the scan was given up" + ("" if told else f": {why}"), "error")
 
     def store_failed(self, problem: str) -> None:
         """Say once why the autotune store is not used, unless the summary for people will say it in
         the same place.
         """
-        if not self._store_told and not (self._summary_is_read() and _one_place()):
+        told = self._summary_is_read() and _one_place() and not log.is_json()
+        if not self._store_told and not told:
             self._store_told = True
             self.say(f"warning: {problem}; the scan goes on without it")
 
@@ -165,6 +177,7 @@ def _goes_nowhere(number: int) -> bool:
 def _one_place() -> bool:
     """Whether standard output and standard error are the same terminal, pipe or file."""
     try:
-        return os.path.samestat(os.fstat(_OUT), os.fstat(_ERR))
+        # a scan on Ray has messages apart from descriptor 2 (actors/ray_output.py)
+        return os.path.samestat(os.fstat(_OUT), os.fstat(sys.stderr.fileno()))
     except OSError:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -31,3 +32,12 @@ class ExitCode(IntEnum):
         if not complete:
             return cls.INCOMPLETE
         return cls.FINDINGS if found else cls.CLEAN
+
+
+class Ended(NamedTuple):
+    """How a command ended. `code`: its exit code. `findings_succeed`: where that is FINDINGS, the
+    process ends with 0, for who takes any other code for a failure.
+    """
+
+    code: int
+    findings_succeed: bool = False

@@ -15,7 +15,8 @@ import click
 
 from vyre_dist import __version__
 from vyre_dist.actors import outcome
-from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.cli import log
+from vyre_dist.cli.exit_codes import Ended, ExitCode
 from vyre_dist.errors import UsageError, VyreError
 
 _NAME = "vyre-dist"
@@ -32,8 +33,10 @@ _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
     "rules": ("vyre_dist.cli.rules", "rules"),
     "submit": ("vyre_dist.cli.submit", "submit"),
+    "jobs": ("vyre_dist.cli.jobs", "jobs"),
     "autotune": ("vyre_dist.cli.autotune", "autotune"),
     "clean": ("vyre_dist.cli.clean", "clean"),
+    "doctor": ("vyre_dist.cli.doctor", "doctor"),
 }
 
 
@@ -69,12 +72,14 @@ def main(args: list[str] | None = None) -> NoReturn:
     # take 3 % of the time
     gc.set_threshold(50_000, 20, 100)
     _fill_closed_streams()
+    args = sys.argv[1:] if args is None else args
+    log.choose(args)
     end_in_order()
     try:
-        code = _run(sys.argv[1:] if args is None else args)
+        ended = _run(args)
     finally:
         _signals_done()
-    _exit(code)
+    _exit(ended if isinstance(ended, Ended) else Ended(ended))
 
 
 def _fill_closed_streams() -> None:
@@ -107,8 +112,8 @@ def _is_open(number: int) -> bool:
     return True
 
 
-def _run(args: list[str]) -> int:
-    """Run the command line; its exit code.
+def _run(args: list[str]) -> int | Ended:
+    """Run the command line; its exit code, or its end.
 
     click's own `main` would give 1, the code for findings, where a pipe has no reader.
     """
@@ -125,6 +130,8 @@ def _run(args: list[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _failed("interrupted", ExitCode.INTERRUPTED)
     except click.ClickException as error:
+        if log.is_json():
+            return _failed(error.format_message(), ExitCode.USAGE)
         with contextlib.suppress(OSError):  # as in _failed
             error.show()
         return ExitCode.USAGE
@@ -132,7 +139,7 @@ def _run(args: list[str]) -> int:
         return _failed(str(error), ExitCode.USAGE)
     except VyreError as error:
         more = getattr(error, "__notes__", ())
-        return _failed("\nvyre-dist: ".join([str(error), *more]), ExitCode.INCOMPLETE)
+        return _failed(str(error), ExitCode.INCOMPLETE, *more)
     except BrokenPipeError:
         # who read our output has seen enough
         return ExitCode.INCOMPLETE
@@ -140,21 +147,33 @@ def _run(args: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else "input or output failed: "
         return _failed(f"{where}{error.strerror or error}", ExitCode.INCOMPLETE)
     except Exception:  # noqa: BLE001 - a bug; Python's own exit code for it is 1, ours for findings
-        import traceback
-
-        with contextlib.suppress(OSError):
-            traceback.print_exc()
-        return _failed(
-            "this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE
-        )
-    return code if isinstance(code, int) else ExitCode.CLEAN
+        return _bug()
+    return code if isinstance(code, int | Ended) else ExitCode.CLEAN
 
 
-def _failed(message: str, code: ExitCode) -> ExitCode:
+def _failed(message: str, code: ExitCode, *more: str) -> ExitCode:
     # the exit code tells it, whether or not anybody can read the message
     with contextlib.suppress(OSError):
-        click.echo(f"vyre-dist: {message}", err=True)
+        for each in (message, *more):
+            if log.is_json():
+                log.say(each, "error", exit_code=int(code))
+            else:
+                click.echo(f"vyre-dist: {each}", err=True)
     return code
+
+
+def _bug() -> ExitCode:
+    import traceback
+
+    if log.is_json():
+        with contextlib.suppress(OSError):
+            message = "this is a bug in vyre-dist; please report it with the traceback"
+            code = ExitCode.INCOMPLETE
+            log.say(message, "error", exit_code=int(code), traceback=traceback.format_exc())
+        return ExitCode.INCOMPLETE
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    return _failed("this is a bug in vyre-dist; please report the lines above", ExitCode.INCOMPLETE)
 
 
 def end_in_order() -> None:
@@ -208,8 +227,9 @@ def _in_finalizer(frame: FrameType | None) -> bool:
     return False
 
 
-def _exit(code: int) -> NoReturn:
+def _exit(ended: Ended) -> NoReturn:
     """Leave with empty buffers: the interpreter would try to write them again, and complain."""
+    code = ended.code
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -223,4 +243,4 @@ def _exit(code: int) -> NoReturn:
     # of a small scan
     gc.freeze()
     gc.disable()
-    sys.exit(code)
+    sys.exit(0 if ended.findings_succeed and code == ExitCode.FINDINGS else code)

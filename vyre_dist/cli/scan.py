@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vyre_dist.cli import log
+from vyre_dist.cli.exit_codes import Ended
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
 from vyre_dist.cli.store_option import STORE
@@ -205,7 +207,28 @@ class _ScanCommand(click.Command):
     help="Show progress on standard error: a bar, a plain line every 30 seconds, or lines of JSON. "
     "auto: a bar on a terminal, else plain.",
 )
-def scan(progress: str, **values: Any) -> int:
+@click.option(
+    log.OPTION,
+    type=click.Choice(log.FORMATS),
+    default=log.FORMATS[0],
+    envvar=log.VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="Write messages to standard error as text, or as JSON objects, one a line: notes, "
+    "warnings, errors, problems and progress.",
+)
+@click.option(
+    "--ray-output",
+    is_flag=True,
+    help="Show what Ray itself prints. Without it, that is kept only where Ray ends the scan.",
+)
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="In a Ray job, too, end with 1 where something was found: Ray then shows the job as "
+    "FAILED. Without it, such a job ends with 0.",
+)
+def scan(progress: str, exit_code: bool, log_format: str, ray_output: bool, **values: Any) -> Ended:
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
     Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned
@@ -213,4 +236,5 @@ def scan(progress: str, **values: Any) -> int:
     """
     from vyre_dist.cli.scan_command import scan_command
 
-    return scan_command(progress, values)
+    del log_format  # chosen before: see cli/log.py
+    return scan_command(progress, values, exit_code=exit_code, ray_output=ray_output)

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from dataclasses import fields
 from typing import Any
 
-import click
-
+from vyre_dist.actors.ray_job import in_ray_job
+from vyre_dist.cli import log
 from vyre_dist.cli.console import Console
 from vyre_dist.cli.destinations import destinations
-from vyre_dist.cli.exit_codes import ExitCode
+from vyre_dist.cli.exit_codes import Ended, ExitCode
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import uses_ray
 from vyre_dist.runs.scan_run import ScanRun
@@ -23,18 +23,26 @@ from vyre_dist.sinks.formats import REPORT
 from vyre_dist.sources.walk_options import WalkOptions
 
 
-def scan_command(progress: str, values: dict[str, Any]) -> int:
-    """Run the command; the exit code. `values`: click's parameters, by their names."""
+def scan_command(
+    progress: str, values: dict[str, Any], *, exit_code: bool, ray_output: bool
+) -> Ended:
+    """Run the command. `values`: click's other parameters, by their names. `exit_code`: findings
+    make a Ray job a failed one, too. `ray_output`: show what Ray prints.
+    """
     options, remarks = _options_of(values)
 
     def run(written: Callable[[int], object] = lambda _: None) -> ExitCode:
         return _run(options, progress, remarks, written)
 
+    in_job = in_ray_job()  # before there is a connection to a cluster
     if not uses_ray(options.pool, options.address):
-        return run()
-    from vyre_dist.cli.supervision import supervised
+        code: int = run()
+    else:
+        from vyre_dist.cli.supervision import supervised
 
-    return supervised(run)
+        code = supervised(run, ray_output=ray_output)
+    # Ray calls a job FAILED whose exit code is not 0
+    return Ended(code, findings_succeed=in_job and not exit_code)
 
 
 def _options_of(values: dict[str, Any]) -> tuple[ScanOptions, Sequence[str]]:
@@ -72,6 +80,4 @@ def _run(
 
 
 def _waiting(pipes: Sequence[str]) -> None:
-    from vyre_dist.sinks.text import visible
-
-    click.echo(f"vyre-dist: waiting for somebody to write to {visible(', '.join(pipes))}", err=True)
+    log.say(f"waiting for somebody to write to {', '.join(pipes)}")

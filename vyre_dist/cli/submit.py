@@ -6,6 +6,8 @@ import os
 
 import click
 
+from vyre_dist.cli import log
+from vyre_dist.cli.jobs import ADDRESS
 from vyre_dist.cli.store_option import STORE_VARIABLE
 from vyre_dist.errors import UsageError
 
@@ -15,11 +17,7 @@ from vyre_dist.errors import UsageError
     short_help="Run a scan as a job of a Ray cluster.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
-@click.option(
-    "--address",
-    help="The cluster's dashboard, HOST:PORT or http://HOST:PORT. Default: RAY_ADDRESS, else a "
-    "cluster on this machine.",
-)
+@ADDRESS
 @click.option(
     "--working-dir",
     type=click.Path(exists=True, file_okay=False),
@@ -42,18 +40,18 @@ def submit(
     """Run `vyre-dist ARGUMENTS` on a cluster: vyre-dist submit --address http://head:8265 -- scan
     /data.
 
-    Prints the job's output as it comes; the exit code is the scan's. Ctrl-C stops the job.
+    Prints the job's output as it comes; the exit code is the scan's. Ctrl-C stops the job. See
+    `vyre-dist jobs` for what comes after --no-wait.
     """
     from vyre_dist.actors.jobs import submit_scan
     from vyre_dist.autotune.urls import has_password
 
     if any(has_password(argument.removeprefix("--store=")) for argument in arguments):
-        click.echo(
-            "vyre-dist: warning: a store's password is among the job's arguments, where all who "
+        log.say(
+            "warning: a store's password is among the job's arguments, where all who "
             "may list the cluster's "
             f"jobs see it: set {STORE_VARIABLE} in the environment of the cluster's head node "
-            "instead",
-            err=True,
+            "instead"
         )
     if working_dir is not None:
         _keep_key_here(arguments, working_dir)
@@ -64,7 +62,7 @@ def submit(
         follow=not no_wait,
         ship_package=ship_package,
         announce=lambda job: click.echo(job, err=not no_wait),
-        warn=lambda message: click.echo(f"vyre-dist: {message}", err=True),
+        warn=log.say,
     )
 
 

@@ -19,6 +19,7 @@ from vyre_dist.leftovers import removed_line
 from vyre_dist.program import ArtifactCache
 from vyre_dist.program.packs import LoadedPack, load_pack, load_supported
 from vyre_dist.runs.inputs import ScanInputs, Waiting, own_files_of
+from vyre_dist.runs.metered import metered
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import open_pool
 from vyre_dist.runs.stores import RunStores
@@ -100,6 +101,7 @@ class ScanRun:
 
         Raises UsageError where no worker can do what was asked for, and what the outputs raise.
         """
+        observer = metered(observer, self._pool)
         outcome = self._run(observer)
         observer.ended()
         for path in self._stats.unused_ignore_files:

@@ -104,11 +104,13 @@ class JsonProgress(_Lines):
 
     def _line(self, *, final: bool) -> None:
         import json
+        from datetime import UTC, datetime
 
         now = self._clock()
         counts = self._counts
         record = {
             "type": "progress",
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "elapsed_s": round(now - self._began, 3),
             "bytes": counts.bytes,
             "documents": counts.documents,
