@@ -9,7 +9,7 @@ documents in several pieces (split_documents.py, joins.py) and workers (workforc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from vyre_dist.driver.events import (
@@ -24,6 +24,7 @@ from vyre_dist.driver.events import (
     PlanMore,
     PoolRefused,
     ReplaceWorker,
+    ReportAudit,
     ReportNote,
     ReportProblem,
     ShardPlanned,
@@ -47,12 +48,17 @@ from vyre_dist.driver.workforce import Workforce
 from vyre_dist.engine.finding_blocks import FindingBlock
 from vyre_dist.engine.salvage import Salvage
 from vyre_dist.engine.tasks import (
+    AUDIT_DIFFERS,
+    NOT_AUDITED,
+    AuditTask,
     FolderRun,
     Piece,
     ScanTask,
+    TaskResult,
     count,
     split_at,
 )
+from vyre_dist.input_problem import InputNote, InputProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class MachineConfig:
     times the number of workers if that is more, as a node that fails takes many along. Not counted
     are losses that cut a task in two, since they lead somewhere, and workers that could not be
     started while there is another one. `stall_seconds`: silence that is worth a warning.
+    `audits_waiting`: audits that may wait for a worker that has nothing else to do; where there are
+    more, the oldest come before what is to be scanned.
     """
 
     depth: int = 2
@@ -74,6 +82,7 @@ class MachineConfig:
     max_failures: int = 2
     lost_in_a_row: int = 16
     stall_seconds: float = 60.0
+    audits_waiting: int = 256
 
 
 class ScanMachine:
@@ -176,10 +185,26 @@ class ScanMachine:
 
     def _assign(self, actions: list[Action]) -> None:
         """Give tasks to the workers that have fewest, up to the depth; start more workers."""
+        queue = self._queue
+        too_many = queue.waiting_audits - self.config.audits_waiting
+        self._give_out_audits(too_many, range(1, self.config.depth + 1), actions)
         self._give_out(range(1, 2), actions)
         while self._workforce.wanted(len(self._queue)):
             actions.append(StartWorker(self._workforce.begin()))
         self._give_out(range(2, self.config.depth + 1), actions)
+        if not queue and queue.waiting_audits:
+            # a scan's task need not wait behind one
+            self._give_out_audits(queue.waiting_audits, range(1, 2), actions)
+            if self._plan_ended:
+                while self._workforce.wanted(queue.waiting_audits):
+                    actions.append(StartWorker(self._workforce.begin()))
+
+    def _give_out_audits(self, most: int, depths: range, actions: list[Action]) -> None:
+        if most > 0:
+            for worker in self._workforce.takers(most, depths):
+                task_id, task = self._queue.give_out_audit()
+                self._workforce.give(worker, task_id)
+                actions.append(Submit(worker, task_id, task))
 
     def _give_out(self, depths: range, actions: list[Action]) -> None:
         for worker in self._workforce.takers(len(self._queue), depths):
@@ -189,7 +214,7 @@ class ScanMachine:
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
-            if not self._shards:
+            if not self._shards and not self._queue.open_audits:
                 self._over = True
                 actions.append(Finish())
             return
@@ -209,6 +234,10 @@ class ScanMachine:
         self._watchdog.progress()
         self._lost_in_a_row = 0
         self.roster.did(event.worker, event.result)
+        if isinstance(assignment.task, AuditTask):
+            self._audited(assignment.task, event.result, actions)
+            self._queue.close(assignment)
+            return
         result = self._split.joined(assignment, event.result)
         if result is None:
             self._queue.close(assignment)
@@ -219,6 +248,8 @@ class ScanMachine:
             self._split.keep_parts(assignment)
             self._fail_document(problem.document, problem.reason, problem.detail, actions)
         actions += [ReportNote(n.document, n.reason, n.detail) for n in result.notes]
+        for audit in result.audits:
+            self._queue.add_audit(audit)
         for document in self._split.among(result.skipped):
             # each piece of a split document says so
             self.totals.skipped += self._split.give_up(document)
@@ -229,6 +260,19 @@ class ScanMachine:
         if result.undone:
             self._queue_rest(assignment, result.undone)
         self._queue.close(assignment)
+
+    def _audited(self, task: AuditTask, result: TaskResult, actions: list[Action]) -> None:
+        """Take in what came of an audit, and queue what is left of it."""
+        self.totals.add(result, 0)
+        answer, path = result.audit, task.piece.path
+        if answer is None:
+            raise AssertionError("an audit has no answer")
+        if answer.cursor is not None:
+            self._queue.add_audit(replace(task, cursor=answer.cursor))
+        elif answer.reason == AUDIT_DIFFERS:
+            actions.append(ReportAudit(InputProblem(path, AUDIT_DIFFERS, answer.detail)))
+        elif answer.reason:
+            actions.append(ReportAudit(InputNote(path, answer.reason, answer.detail)))
 
     def _queue_rest(self, assignment: Assignment, undone: int) -> None:
         """Queue the rest of a task in two halves: there was more in it than was known."""
@@ -344,6 +388,14 @@ class ScanMachine:
         self._queue.close(assignment)
         failures = assignment.failures + 1
         task, shard = assignment.task, assignment.shard
+        if isinstance(task, AuditTask):
+            if failures < self.config.max_failures:
+                self._queue.add_audit(task, failures)
+            else:
+                self.totals.not_audited += 1
+                why = f"auditing it failed {failures} times: {detail}"
+                actions.append(ReportAudit(InputNote(task.piece.path, NOT_AUDITED, why)))
+            return False
         if failures < self.config.max_failures:
             self._queue.add(task, shard, failures, first=True)
         elif isinstance(task, ScanTask) and (number := count(task.pieces)) > 1:

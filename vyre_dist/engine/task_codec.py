@@ -12,9 +12,14 @@ from typing import TypeAlias
 
 import msgpack
 
+from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import FindingBlock, Findings
 from vyre_dist.engine.spool import bytes_of
+from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.tasks import (
+    AuditAnswer,
+    AuditCursor,
+    AuditTask,
     DocumentNote,
     DocumentProblem,
     FolderRun,
@@ -34,7 +39,7 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 
-SCHEMA = 9
+SCHEMA = 10
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
@@ -47,6 +52,8 @@ def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
+    if isinstance(task, AuditTask):
+        return _pack([SCHEMA, "audit", *_wire_audit(task)])
     parts = [_wire_part(part) for part in task.parts]
     return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch]])
 
@@ -66,6 +73,8 @@ def decode_task(data: bytes) -> Task:
                 tuple([_part(p) for p in _array(parts)]),
                 None if stretch is None else _stretch(stretch),
             )
+        if kind == "audit":
+            return _audit((first, second))
         raise ValueError(f"a task of kind {kind!r:.60}")
     except ValueError as error:
         raise WireError("task", str(error)) from error
@@ -77,14 +86,17 @@ def encode_result(result: TaskResult) -> bytes:
     parts = [_wire_part(part) for part in r.parts]
     blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
-    return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums])
+    audit = None if r.audit is None else _wire_answer(r.audit)
+    audits = [_wire_audit(each) for each in r.audits], audit
+    return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums, audits])
 
 
 def decode_result(data: bytes | memoryview) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, blocks, parts, problems, notes, skipped, large, sums = _fields(body, 8)
+        _, blocks, parts, problems, notes, skipped, large, sums, audited = _fields(body, 9)
+        audits, audit = _fields(audited, 2)
         metrics, undone, seconds, trials, scanned, reaches, keywords = _fields(sums, 7)
         if not isinstance(seconds, float) or not isinstance(scanned, dict):
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
@@ -101,6 +113,8 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
             scanned={_text(name): _number(size) for name, size in scanned.items()},
             reaches=_reaches(reaches),
             keywords=_numbers(keywords),
+            audits=[_audit(each) for each in _array(audits)],
+            audit=None if audit is None else _answer(audit),
         )
         for name, value in zip(METRIC_NAMES, _numbers(metrics), strict=True):
             setattr(result, name, value)
@@ -217,6 +231,69 @@ def _large(value: object) -> LargeDocument:
 def _told(value: object) -> tuple[int, str, str]:
     document, reason, detail = _fields(value, 3)
     return _number(document), _text(reason), _text(detail)
+
+
+def _wire_audit(task: AuditTask) -> Wire:
+    return task.piece, (task.evidence, _wire_tally(task.found), _wire_cursor(task.cursor))
+
+
+def _audit(value: object) -> AuditTask:
+    piece, rest = _fields(value, 2)
+    evidence, found, cursor = _fields(rest, 3)
+    return AuditTask(
+        _piece(piece),
+        tuple([_evidence(each) for each in _array(evidence)]),
+        _tally(found),
+        _cursor(cursor),
+    )
+
+
+def _evidence(value: object) -> Evidence:
+    start, end, digest = _fields(value, 3)
+    return Evidence(_number(start), _number(end), _bytes(digest))
+
+
+def _wire_cursor(cursor: AuditCursor) -> Wire:
+    return (*cursor[:-1], _wire_tally(cursor.found))
+
+
+def _cursor(value: object) -> AuditCursor:
+    rule, pos, last_end, keyword, line_at, line, start, seconds, found = _fields(value, 9)
+    if type(last_end) is not int or type(seconds) is not float:
+        raise ValueError(f"{last_end!r:.60} and {seconds!r:.60} of an audit")
+    if keyword is not None and type(keyword) is not bool:
+        raise ValueError(f"{keyword!r:.60} where a truth value belongs")
+    return AuditCursor(
+        _number(rule),
+        _number(pos),
+        last_end,
+        keyword,
+        _number(line_at),
+        _number(line),
+        _number(start),
+        seconds,
+        _tally(found),
+    )
+
+
+def _wire_answer(answer: AuditAnswer) -> Wire:
+    cursor = None if answer.cursor is None else _wire_cursor(answer.cursor)
+    return cursor, answer.reason, answer.detail
+
+
+def _answer(value: object) -> AuditAnswer:
+    cursor, reason, detail = _fields(value, 3)
+    return AuditAnswer(None if cursor is None else _cursor(cursor), _text(reason), _text(detail))
+
+
+def _wire_tally(tally: Tally) -> Wire:
+    return tally.shift, [(*key, *sums) for key, sums in tally.sums.items()]
+
+
+def _tally(value: object) -> Tally:
+    shift, sums = _fields(value, 2)
+    rows = [_numbers(each, 4) for each in _array(sums)]
+    return Tally(_number(shift), {(rule, place): (n, total) for rule, place, n, total in rows})
 
 
 def _array(value: object) -> Wire:
