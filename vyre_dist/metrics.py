@@ -62,8 +62,8 @@ class Metrics:
     )
     audit_differs: int = _metric(
         "audit_differences",
-        "AUDIT: {} document has other findings than google-re2",
-        "AUDIT: {} documents have other findings than google-re2",
+        "audited: {} document with other findings than google-re2's",
+        "audited: {} documents with other findings than google-re2's",
     )
     not_audited: int = _metric(
         "not_audited",

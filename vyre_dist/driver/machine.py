@@ -48,8 +48,6 @@ from vyre_dist.driver.workforce import Workforce
 from vyre_dist.engine.finding_blocks import FindingBlock
 from vyre_dist.engine.salvage import Salvage
 from vyre_dist.engine.tasks import (
-    AUDIT_DIFFERS,
-    NOT_AUDITED,
     AuditTask,
     FolderRun,
     Piece,
@@ -58,7 +56,7 @@ from vyre_dist.engine.tasks import (
     count,
     split_at,
 )
-from vyre_dist.input_problem import InputNote, InputProblem
+from vyre_dist.input_problem import AUDIT_DIFFERS, NOT_AUDITED, InputNote, InputProblem
 
 
 @dataclass(frozen=True, slots=True)

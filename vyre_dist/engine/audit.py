@@ -23,13 +23,12 @@ from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.open_document import open_document
 from vyre_dist.engine.tally import Difference
 from vyre_dist.engine.tasks import (
-    AUDIT_DIFFERS,
-    NOT_AUDITED,
     AuditAnswer,
     AuditCursor,
     AuditTask,
     TaskResult,
 )
+from vyre_dist.input_problem import AUDIT_DIFFERS, NOT_AUDITED
 from vyre_dist.program.compiled import CompiledPack
 from vyre_dist.rules.model import PackData
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 _WORD = (1 << 64) - 1
+
+
+def new_seed() -> int:
+    """Any seed: nobody can tell beforehand which documents are chosen."""
+    return int.from_bytes(os.urandom(7), "little")
 
 
 class AuditSample:

@@ -292,10 +292,6 @@ class AuditAnswer(NamedTuple):
     detail: str = ""
 
 
-AUDIT_DIFFERS = "audit-differs"
-NOT_AUDITED = "not-audited"
-
-
 @dataclass(slots=True)
 class TaskResult(Metrics):
     """What a worker did, and its metrics; mutable, since the engine fills it as it goes.
