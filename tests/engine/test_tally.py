@@ -1,4 +1,4 @@
-"""Tallies: small whatever is counted, equal where findings are, and told apart where they aren't."""
+"""Tallies: small whatever is counted, equal where findings are, told apart where they are not."""
 
 from __future__ import annotations
 

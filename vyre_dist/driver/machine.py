@@ -2,16 +2,18 @@
 
 It decides on retries, bisection and quarantine, on the order of what is emitted, and counts. A task
 counts once, whatever the attempts: an answer for a task that is not outstanding is ignored. Its
-state has four rooms: the shards in their order (planned_shards.py), tasks (task_queue.py),
-documents in several pieces (split_documents.py, joins.py) and workers (workforce.py).
+state has five rooms: the shards in their order (planned_shards.py), tasks (task_queue.py),
+documents in several pieces (split_documents.py, joins.py), audits (audits.py) and workers
+(workforce.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 
+from vyre_dist.driver.audits import Audits
 from vyre_dist.driver.events import (
     Abort,
     Action,
@@ -24,7 +26,6 @@ from vyre_dist.driver.events import (
     PlanMore,
     PoolRefused,
     ReplaceWorker,
-    ReportAudit,
     ReportNote,
     ReportProblem,
     ShardPlanned,
@@ -52,11 +53,9 @@ from vyre_dist.engine.tasks import (
     FolderRun,
     Piece,
     ScanTask,
-    TaskResult,
     count,
     split_at,
 )
-from vyre_dist.input_problem import AUDIT_DIFFERS, NOT_AUDITED, InputNote, InputProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,8 @@ class ScanMachine:
         self._shards = PlannedShards()
         self._queue = TaskQueue(self._shards, self._given_up)
         self._split = SplitDocuments(self._shards, self._queue, self._given_up)
+        waiting = self.config.audits_waiting
+        self._audits = Audits(self._queue, self._workforce, self.totals, waiting)
         self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
@@ -183,26 +184,14 @@ class ScanMachine:
 
     def _assign(self, actions: list[Action]) -> None:
         """Give tasks to the workers that have fewest, up to the depth; start more workers."""
-        queue = self._queue
-        too_many = queue.waiting_audits - self.config.audits_waiting
-        self._give_out_audits(too_many, range(1, self.config.depth + 1), actions)
+        self._audits.give_out_the_oldest(self.config.depth, actions)
         self._give_out(range(1, 2), actions)
         while self._workforce.wanted(len(self._queue)):
             actions.append(StartWorker(self._workforce.begin()))
         self._give_out(range(2, self.config.depth + 1), actions)
-        if not queue and queue.waiting_audits:
-            # a scan's task need not wait behind one
-            self._give_out_audits(queue.waiting_audits, range(1, 2), actions)
-            if self._plan_ended:
-                while self._workforce.wanted(queue.waiting_audits):
-                    actions.append(StartWorker(self._workforce.begin()))
-
-    def _give_out_audits(self, most: int, depths: range, actions: list[Action]) -> None:
-        if most > 0:
-            for worker in self._workforce.takers(most, depths):
-                task_id, task = self._queue.give_out_audit()
-                self._workforce.give(worker, task_id)
-                actions.append(Submit(worker, task_id, task))
+        self._audits.give_out_to_idle(actions)
+        while self._plan_ended and self._workforce.wanted(self._queue.waiting_audits):
+            actions.append(StartWorker(self._workforce.begin()))
 
     def _give_out(self, depths: range, actions: list[Action]) -> None:
         for worker in self._workforce.takers(len(self._queue), depths):
@@ -233,7 +222,7 @@ class ScanMachine:
         self._lost_in_a_row = 0
         self.roster.did(event.worker, event.result)
         if isinstance(assignment.task, AuditTask):
-            self._audited(assignment.task, event.result, actions)
+            self._audits.done(assignment.task, event.result, actions)
             self._queue.close(assignment)
             return
         result = self._split.joined(assignment, event.result)
@@ -246,8 +235,7 @@ class ScanMachine:
             self._split.keep_parts(assignment)
             self._fail_document(problem.document, problem.reason, problem.detail, actions)
         actions += [ReportNote(n.document, n.reason, n.detail) for n in result.notes]
-        for audit in result.audits:
-            self._queue.add_audit(audit)
+        self._audits.add(result.audits)
         for document in self._split.among(result.skipped):
             # each piece of a split document says so
             self.totals.skipped += self._split.give_up(document)
@@ -258,19 +246,6 @@ class ScanMachine:
         if result.undone:
             self._queue_rest(assignment, result.undone)
         self._queue.close(assignment)
-
-    def _audited(self, task: AuditTask, result: TaskResult, actions: list[Action]) -> None:
-        """Take in what came of an audit, and queue what is left of it."""
-        self.totals.add(result, 0)
-        answer, path = result.audit, task.piece.path
-        if answer is None:
-            raise AssertionError("an audit has no answer")
-        if answer.cursor is not None:
-            self._queue.add_audit(replace(task, cursor=answer.cursor))
-        elif answer.reason == AUDIT_DIFFERS:
-            actions.append(ReportAudit(InputProblem(path, AUDIT_DIFFERS, answer.detail)))
-        elif answer.reason:
-            actions.append(ReportAudit(InputNote(path, answer.reason, answer.detail)))
 
     def _queue_rest(self, assignment: Assignment, undone: int) -> None:
         """Queue the rest of a task in two halves: there was more in it than was known."""
@@ -387,12 +362,7 @@ class ScanMachine:
         failures = assignment.failures + 1
         task, shard = assignment.task, assignment.shard
         if isinstance(task, AuditTask):
-            if failures < self.config.max_failures:
-                self._queue.add_audit(task, failures)
-            else:
-                self.totals.not_audited += 1
-                why = f"auditing it failed {failures} times: {detail}"
-                actions.append(ReportAudit(InputNote(task.piece.path, NOT_AUDITED, why)))
+            self._audits.failed(assignment, self.config.max_failures, detail, actions)
             return False
         if failures < self.config.max_failures:
             self._queue.add(task, shard, failures, first=True)

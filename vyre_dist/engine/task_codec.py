@@ -46,6 +46,8 @@ Wire: TypeAlias = Sequence[object]
 
 # the kinds of items
 _WHOLE, _FOLDER, _PART = range(3)
+# of an audit's keyword, beside 0 and 1
+_UNKNOWN = 2
 
 
 def encode_task(task: Task) -> bytes:
@@ -254,23 +256,26 @@ def _evidence(value: object) -> Evidence:
 
 
 def _wire_cursor(cursor: AuditCursor) -> Wire:
-    return (*cursor[:-1], _wire_tally(cursor.found))
+    keyword = _UNKNOWN if cursor.keyword is None else int(cursor.keyword)
+    ends = cursor.rule, cursor.pos, cursor.last_end + 1, keyword
+    lines = cursor.line_at, cursor.line, cursor.line_start
+    return ends, lines, cursor.seconds, _wire_tally(cursor.found)
 
 
 def _cursor(value: object) -> AuditCursor:
-    rule, pos, last_end, keyword, line_at, line, start, seconds, found = _fields(value, 9)
-    if type(last_end) is not int or type(seconds) is not float:
-        raise ValueError(f"{last_end!r:.60} and {seconds!r:.60} of an audit")
-    if keyword is not None and type(keyword) is not bool:
-        raise ValueError(f"{keyword!r:.60} where a truth value belongs")
+    ends, lines, seconds, found = _fields(value, 4)
+    rule, pos, after, keyword = _numbers(ends, 4)
+    line_at, line, line_start = _numbers(lines, 3)
+    if type(seconds) is not float or keyword > _UNKNOWN:
+        raise ValueError(f"{seconds!r:.60} and {keyword} of an audit")
     return AuditCursor(
-        _number(rule),
-        _number(pos),
-        last_end,
-        keyword,
-        _number(line_at),
-        _number(line),
-        _number(start),
+        rule,
+        pos,
+        after - 1,
+        None if keyword == _UNKNOWN else bool(keyword),
+        line_at,
+        line,
+        line_start,
         seconds,
         _tally(found),
     )
