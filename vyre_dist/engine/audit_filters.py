@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import re2
 
-from vyre_dist import regex as rx
 from vyre_dist.rules.entropies import entropy
 from vyre_dist.rules.model import Allowlist, PackData, Rule
 from vyre_dist.rules.search import Re2Pattern, compile_pattern
@@ -31,8 +30,11 @@ def as_written(pattern: str, rendered: bytes | None = None) -> Re2Pattern:
             return compile_pattern(pattern.encode(), captures=True, least=_AUTOMATON_MEMORY).regexp
         except re2.error:
             pass
-    text = rx.to_re2(rx.parse(pattern)) if rendered is None else rendered
-    return compile_pattern(text, captures=True, least=_AUTOMATON_MEMORY).regexp
+    if rendered is None:
+        from vyre_dist import regex as rx  # hardly any pattern needs it
+
+        rendered = rx.to_re2(rx.parse(pattern))
+    return compile_pattern(rendered, captures=True, least=_AUTOMATON_MEMORY).regexp
 
 
 class AuditFilters:
