@@ -33,6 +33,8 @@ from vyre_dist.program.compiled import CompiledPack
 from vyre_dist.rules.model import PackData
 
 SLICE_SECONDS = 1.0
+MOST_BYTES = 16 << 30
+"""What is larger can't be done in an hour with any rules but a few."""
 _LONGEST_STEP = 1 << 20
 _SHOWN = 3
 
@@ -91,6 +93,10 @@ class Auditor:
     def audit(self, task: AuditTask, result: TaskResult) -> None:
         """Do a second's work for `task`; `result` tells what came of it."""
         began, piece = time.perf_counter(), task.piece
+        if piece.size > MOST_BYTES:
+            gib = MOST_BYTES >> 30
+            self._leave(result, f"it has {piece.size:,} bytes, more than {gib} GiB")
+            return
         most = self._most(piece.size)
         deadline = began + min(self._slice_seconds, most - task.cursor.seconds)
         try:
@@ -192,6 +198,8 @@ class _Audit:
 
     def _matches(self, index: int) -> bool:
         """Count a rule's findings from where the cursor is; whether those were all."""
+        if not self._has_keyword(index):
+            return True
         rule, text = self._auditor.rule(index), self._text
         pos, last_end = self._cursor.pos, self._cursor.last_end
         while pos <= text.size:
@@ -209,28 +217,32 @@ class _Audit:
             elif start == match.end() and stretch.base + start == last_end:
                 pos = last_end + 1  # an empty match where one has ended is not another one
             else:
-                if not self._take(index, match, stretch.base):
-                    return True
+                self._take(index, match, stretch.base)
                 pos = last_end = stretch.base + match.end()
             self._cursor = self._cursor._replace(pos=pos, last_end=last_end)
             if self._is_late() and pos <= text.size:
                 return False
         return True
 
-    def _take(self, index: int, match: _Match, base: int) -> bool:
-        """Count a match if it is a finding; False if the rule has none in the document."""
-        start, end = base + match.start(), base + match.end()
-        if self._cursor.keyword is None:
+    def _has_keyword(self, index: int) -> bool:
+        """Whether one of the rule's keywords is in the document, or it has none: elsewhere it has
+        no findings, whatever it matches.
+        """
+        known = self._cursor.keyword
+        if known is None:
             keywords = self._auditor.keywords(index)
-            has_keyword = not keywords or self._text.has_any(keywords)
-            self._cursor = self._cursor._replace(keyword=has_keyword)
-        if not self._cursor.keyword:
-            return False
+            known = not keywords or self._text.has_any(keywords)
+            self._cursor = self._cursor._replace(keyword=known)
+        return known
+
+    def _take(self, index: int, match: _Match, base: int) -> None:
+        """Count a match if it is a finding."""
+        start, end = base + match.start(), base + match.end()
         secret = self._auditor.secret(
             index, self._path, match, lambda: self._text.lines_around(start, end)
         )
         if secret is None:
-            return True
+            return
         line, line_start = self._line_of(start)
         content = match.group()
         self._cursor.found.add(
@@ -250,7 +262,6 @@ class _Audit:
                 0,
             )
         )
-        return True
 
     def _line_of(self, offset: int) -> tuple[int, int]:
         """(line, offset of its first byte) of `offset`, which is no less than the one before."""

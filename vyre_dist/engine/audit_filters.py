@@ -44,11 +44,13 @@ class AuditFilters:
         self._rules = pack.rules
         self._global = pack.allowlists
         self._patterns: dict[str, Re2Pattern] = {}
+        self._path = b""
+        self._in_path: dict[str, bool] = {}
 
     def applies(self, index: int, path: str) -> bool:
         """Whether the path lets the rule report."""
         rule, name = self._rules[index], path.encode("utf-8", "surrogateescape")
-        if rule.path is not None and not self._is_in(rule.path, name):
+        if rule.path is not None and not self._is_in_path(rule.path, name):
             return False
         # what has no path is on no allowlist
         return not path or not any(
@@ -114,7 +116,16 @@ class AuditFilters:
         return all(holds) and not allowlist.commits
 
     def _has_path(self, allowlist: Allowlist, name: bytes) -> bool:
-        return any(self._is_in(pattern, name) for pattern in allowlist.paths)
+        return any(self._is_in_path(pattern, name) for pattern in allowlist.paths)
+
+    def _is_in_path(self, pattern: str, name: bytes) -> bool:
+        """All rules ask for the global allowlists' patterns."""
+        if name != self._path:
+            self._path = name
+            self._in_path.clear()
+        if pattern not in self._in_path:
+            self._in_path[pattern] = self._is_in(pattern, name)
+        return self._in_path[pattern]
 
     def _is_in(self, pattern: str, text: bytes) -> bool:
         if pattern not in self._patterns:

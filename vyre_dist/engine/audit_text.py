@@ -81,8 +81,9 @@ class AuditText:
     def has_any(self, words: list[bytes]) -> bool:
         """Whether one of the lower-case `words` is there, in any letter case of ASCII."""
         overlap = max(map(len, words))
-        for low in range(0, max(self.size, 1), _CHUNK):
-            high = min(self.size, low + _CHUNK + overlap)
+        step = _CHUNK if self.size > WHOLE_BYTES else max(self.size, 1)
+        for low in range(0, max(self.size, 1), step):
+            high = min(self.size, low + step + overlap)
             if self._lowered[0] != (low, high):
                 self._lowered = (low, high), self.read(low, high).lower()
             if any(word in self._lowered[1] for word in words):
