@@ -93,20 +93,23 @@ def test_what_is_gone_or_rewritten_meanwhile_is_a_note(start: Start, tmp_path: P
     folder.mkdir()
     for name in ("a-gone", "b-written", "c-there"):
         (folder / name).write_text("tok_aaaaaaaaaaaa")
+    (folder / "b-large").write_text("tok_aaaaaaaaaaaa\n" * 9)
     (folder / "d-held").write_text("HELD")
     process = start("-j", "1", "-f", "jsonl", "--shard-size", "16", "--audit", "1", folder)
     worker = held_worker(process)
     (folder / "a-gone").unlink()
-    (folder / "b-written").write_text("tok_bbbbbbbbbbbb")
+    for name in ("b-written", "b-large"):
+        (folder / name).write_text((folder / name).read_text().replace("a", "b"))
     os.kill(worker, signal.SIGUSR1)
     out, _ = process.communicate(timeout=PATIENCE)
     summary = summary_of(out)
     assert process.returncode == FINDINGS and summary["complete"]
-    assert audit_of(summary) == (2, 20, 0, 2)
+    assert audit_of(summary) == (2, 20, 0, 3)
     notes = {Path(note["path"]).name: note for note in summary["notes"]}
     assert {note["reason"] for note in notes.values()} == {"not-audited"}
     assert notes["a-gone"]["detail"].startswith("vanished: ")
-    assert notes["b-written"]["detail"].startswith("changed: ")
+    for name in ("b-written", "b-large"):
+        assert notes[name]["detail"].startswith("changed: ")
 
 
 @pytest.mark.parametrize("rate", ["-0.1", "1.5", "nan", "all"])

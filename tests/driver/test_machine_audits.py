@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import replace
 
 from machine_steps import KILLED, decoded, found, part, planned, row, shard, split, tasks, whole
@@ -12,6 +13,7 @@ from vyre_dist.driver.events import (
     Finish,
     Forget,
     PlanEnded,
+    PlanMore,
     ReportAudit,
     StartWorker,
     TaskDone,
@@ -99,6 +101,22 @@ def test_of_many_audits_the_oldest_come_first() -> None:
     assert isinstance(third, ScanTask)
     ((_, _, task),) = tasks(machine.handle(TaskDone(0, second[1], scanned(1))))
     assert task == audit(0)
+
+
+def test_nothing_more_is_planned_while_too_many_wait() -> None:
+    """A run that goes on after another one may find all of that one's audits in its ledger."""
+    machine = ScanMachine(range(1), MachineConfig(audits_waiting=2))
+    machine.handle(Tick(1.0))
+    machine.handle(WorkerReady(0))
+    ((_, task_id, _),) = tasks(machine.handle(shard(*[whole(n) for n in range(6)])))
+    given = deque(tasks(machine.handle(TaskDone(0, task_id, scanned(*range(6))))))
+    actions = machine.handle(shard(whole(6)))  # what had been asked for before
+    while given and PlanMore() not in actions:
+        given += tasks(actions)
+        _, task_id, task = given.popleft()
+        result = same() if isinstance(task, AuditTask) else TaskResult()
+        actions = machine.handle(TaskDone(0, task_id, result))
+    assert 0 < machine.totals.audited < 6
 
 
 def test_an_audit_goes_on_where_it_was() -> None:

@@ -34,6 +34,11 @@ class Audits:
         for task in tasks:
             self._queue.add_audit(task)
 
+    @property
+    def too_many(self) -> bool:
+        """Whether more wait than should: some have to be done first."""
+        return self._queue.waiting_audits > self._waiting
+
     def give_out_the_oldest(self, depth: int, actions: list[Action]) -> None:
         """Where too many wait, have workers do some before they scan on."""
         self._give_out(self._queue.waiting_audits - self._waiting, range(1, depth + 1), actions)

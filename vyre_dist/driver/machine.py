@@ -208,6 +208,7 @@ class ScanMachine:
         # a reserve, so that a worker that falls idle does not wait for the walk
         reserve = max(self._workforce.free_capacity(), self._workforce.begun)
         wanted = len(self._queue) <= reserve and self._shards.ahead < self.config.shards_ahead
+        wanted = wanted and not self._audits.too_many
         if wanted and not self._asked_for_plan:
             self._asked_for_plan = True
             actions.append(PlanMore())

@@ -89,6 +89,7 @@ class Auditor:
         self._filters = AuditFilters(pack)
         self._reach = max((rule.cap for rule in compiled.rules), default=0)
         self._rules: dict[int, _Rule] = {}
+        self._keywords = [[k.encode().lower() for k in rule.keywords] for rule in pack.rules]
 
     def audit(self, task: AuditTask, result: TaskResult) -> None:
         """Do a second's work for `task`; `result` tells what came of it."""
@@ -141,7 +142,7 @@ class Auditor:
 
     def keywords(self, index: int) -> list[bytes]:
         """A rule's keywords, in lower case."""
-        return [word.encode().lower() for word in self._pack.rules[index].keywords]
+        return self._keywords[index]
 
     def secret(
         self, index: int, path: str, match: _Match, line: Callable[[], bytes]

@@ -42,20 +42,24 @@ class AuditFilters:
 
     def __init__(self, pack: PackData) -> None:
         self._rules = pack.rules
-        self._global = pack.allowlists
         self._patterns: dict[str, Re2Pattern] = {}
         self._path = b""
-        self._in_path: dict[str, bool] = {}
+        self._in_path: dict[tuple[str, ...], bool] = {}
+        self._scoped = [
+            [a for a in pack.allowlists if not a.target_rules or rule.id in a.target_rules]
+            + list(rule.allowlists)
+            for rule in pack.rules
+        ]
 
     def applies(self, index: int, path: str) -> bool:
         """Whether the path lets the rule report."""
         rule, name = self._rules[index], path.encode("utf-8", "surrogateescape")
-        if rule.path is not None and not self._is_in_path(rule.path, name):
+        if rule.path is not None and not self._is_in_path((rule.path,), name):
             return False
         # what has no path is on no allowlist
         return not path or not any(
-            self._has_path(allowlist, name)
-            for allowlist in self._allowlists_of(rule)
+            self._is_in_path(allowlist.paths, name)
+            for allowlist in self._scoped[index]
             if allowlist.condition == "OR"
             or not (allowlist.commits or allowlist.regexes or allowlist.stopwords)
         )
@@ -76,14 +80,10 @@ class AuditFilters:
         secret = _secret(rule, match, groups)
         if rule.entropy and entropy(secret) <= rule.entropy:
             return None
-        for allowlist in self._allowlists_of(rule):
+        for allowlist in self._scoped[index]:
             if self._covers(allowlist, path, secret, match, line):
                 return None
         return secret
-
-    def _allowlists_of(self, rule: Rule) -> list[Allowlist]:
-        on_all = [a for a in self._global if not a.target_rules or rule.id in a.target_rules]
-        return [*on_all, *rule.allowlists]
 
     def _covers(
         self,
@@ -111,21 +111,18 @@ class AuditFilters:
             return any(holds)
         if allowlist.paths:
             name = path.encode("utf-8", "surrogateescape")
-            holds.append(bool(path) and self._has_path(allowlist, name))
+            holds.append(bool(path) and self._is_in_path(allowlist.paths, name))
         # documents have no commit
         return all(holds) and not allowlist.commits
 
-    def _has_path(self, allowlist: Allowlist, name: bytes) -> bool:
-        return any(self._is_in_path(pattern, name) for pattern in allowlist.paths)
-
-    def _is_in_path(self, pattern: str, name: bytes) -> bool:
-        """All rules ask for the global allowlists' patterns."""
+    def _is_in_path(self, patterns: tuple[str, ...], name: bytes) -> bool:
+        """Whether one of `patterns` is. All rules ask for the global allowlists'."""
         if name != self._path:
             self._path = name
             self._in_path.clear()
-        if pattern not in self._in_path:
-            self._in_path[pattern] = self._is_in(pattern, name)
-        return self._in_path[pattern]
+        if patterns not in self._in_path:
+            self._in_path[patterns] = any(self._is_in(pattern, name) for pattern in patterns)
+        return self._in_path[patterns]
 
     def _is_in(self, pattern: str, text: bytes) -> bool:
         if pattern not in self._patterns:
