@@ -79,6 +79,18 @@ def test_findings_do_not_wait_for_audits_and_the_end_does() -> None:
     )
 
 
+def test_people_are_told_once_that_audits_go_on() -> None:
+    """When they have done so for a while, and nothing else is to be done."""
+    machine, actions = planned(shard(whole(0)))
+    ((_, task_id, _),) = tasks(actions)
+    assert machine.handle(Tick(50.0)) == []
+    ((_, audit_id, _),) = tasks(machine.handle(TaskDone(0, task_id, scanned(0, 1))))
+    assert machine.handle(Tick(51.0)) == [] == machine.handle(Tick(55.0))
+    assert machine.handle(Tick(56.0)) == [Warn("all is scanned; 2 audits are left")]
+    assert machine.handle(Tick(59.0)) == []
+    machine.handle(TaskDone(0, audit_id, same()))
+
+
 def test_an_audit_waits_until_there_is_nothing_to_scan() -> None:
     """Not even a worker's second task is an audit as long as others wait."""
     machine, actions = planned(*[shard(whole(n)) for n in range(4)])

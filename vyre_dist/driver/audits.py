@@ -17,6 +17,8 @@ from vyre_dist.driver.workforce import Workforce
 from vyre_dist.engine.tasks import AuditTask, TaskResult
 from vyre_dist.input_problem import AUDIT_DIFFERS, NOT_AUDITED, InputNote, InputProblem
 
+_PATIENCE = 5.0
+
 
 class Audits:
     """`waiting`: audits that may wait for a worker that has nothing else to do."""
@@ -28,11 +30,24 @@ class Audits:
         self._workforce = workforce
         self._totals = totals
         self._waiting = waiting
+        self._alone_since: float | None = None
+        self._told = False
 
     def add(self, tasks: Iterable[AuditTask]) -> None:
         """Queue what a task that is done has chosen."""
         for task in tasks:
             self._queue.add_audit(task)
+
+    def news(self, now: float, *, scanned: bool) -> str | None:
+        """What to tell people, once, where all is `scanned` and audits go on for a while."""
+        left = self._queue.open_audits
+        if not scanned or not left or self._told:
+            return None
+        if self._alone_since is None:
+            self._alone_since = now
+        self._told = now - self._alone_since >= _PATIENCE
+        number = "1 audit is" if left == 1 else f"{left:,} audits are"
+        return f"all is scanned; {number} left" if self._told else None
 
     @property
     def too_many(self) -> bool:

@@ -127,6 +127,9 @@ class ScanMachine:
             case Tick():
                 if (silent := self._watchdog.silence(event.now)) is not None:
                     actions.append(Warn(f"no progress for {silent:.0f} s: {self._stuck_on()}"))
+                scanned = self._plan_ended and not self._shards
+                if (news := self._audits.news(event.now, scanned=scanned)) is not None:
+                    actions.append(Warn(news))
                 if not self._workforce.begun:
                     # it loads the pack while the first inputs are listed
                     actions.append(StartWorker(self._workforce.begin()))
