@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
-from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, StitchTask, Task
+from vyre_dist.engine.tasks import FolderRun, Item, Piece, ScanTask, Task
 
 
 def absolute(task: Task, cwd: str) -> Task:
     """`task` with its relative paths made absolute, from `cwd`."""
     if isinstance(task, ScanTask):
-        return ScanTask(
-            tuple([_absolute_item(item, cwd) for item in task.pieces]), task.threshold_pct
-        )
-    return StitchTask(_absolute_piece(task.piece, cwd), task.parts)
+        return replace(task, pieces=tuple([_absolute_item(item, cwd) for item in task.pieces]))
+    return replace(task, piece=_absolute_piece(task.piece, cwd))
 
 
 def _absolute_item(item: Item, cwd: str) -> Item:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import ray
 
 from vyre_dist.engine.open_document import open_document
-from vyre_dist.engine.tasks import Item, Piece, ScanTask, Task
+from vyre_dist.engine.tasks import AuditTask, Item, Piece, ScanTask, Task
 
 MOST_CARRIED_BYTES = 64 << 20
 """Of a document that goes to its worker as a whole, inside of the task."""
@@ -21,9 +22,11 @@ OUT_OF_REACH = (
 
 def carried(task: Task) -> Task:
     """`task` with the bytes in it of such documents as it has whole, if they are not too many."""
+    if isinstance(task, AuditTask):
+        return replace(task, piece=_carried_piece(task.piece))
     if not isinstance(task, ScanTask) or not any(map(_is_spooled, task.pieces)):
         return task
-    return ScanTask(tuple([_carried(item) for item in task.pieces]))
+    return replace(task, pieces=tuple([_carried(item) for item in task.pieces]))
 
 
 def bound_to_this_node(task: Task) -> bool:
@@ -49,9 +52,11 @@ def _is_spooled(item: Item) -> bool:
 
 
 def _carried(item: Item) -> Item:
-    if not isinstance(item, Piece) or not _is_spooled(item):
-        return item
-    if not item.whole or item.size > MOST_CARRIED_BYTES:
+    return _carried_piece(item) if isinstance(item, Piece) else item
+
+
+def _carried_piece(item: Piece) -> Piece:
+    if not _is_spooled(item) or not item.whole or item.size > MOST_CARRIED_BYTES:
         return item
     with open_document(item) as document:
         return item._replace(inline=document.read(0, item.size), open_path=None)

@@ -35,7 +35,9 @@ class Metrics:
 
     `documents` and `bytes` were scanned. `capped`: google-re2's matches that are longer than their
     rule's cap. `committed` and `rolled_back`: speculative tiles that kept output, and that kept
-    none. `fused` and `serial`: dispatches by path. Plain fields have a place of their own in the
+    none. `fused` and `serial`: dispatches by path. `audited`: documents that were scanned again by
+    the slow oracle, and `audit_differs` those of which it found something else; `not_audited`:
+    those that were chosen for it, and could not be. Plain fields have a place of their own in the
     summaries, or none.
     """
 
@@ -50,6 +52,24 @@ class Metrics:
     rolled_back: int = 0
     fused: int = 0
     serial: int = 0
+    audited: int = _metric(
+        "audited_documents",
+        "audited: {} document, scanned again with google-re2 alone",
+        "audited: {} documents, scanned again with google-re2 alone",
+    )
+    audited_bytes: int = _metric(
+        "audited_bytes", "audited: {} byte in all", "audited: {} bytes in all"
+    )
+    audit_differs: int = _metric(
+        "audit_differences",
+        "audited: {} document with other findings than google-re2's",
+        "audited: {} documents with other findings than google-re2's",
+    )
+    not_audited: int = _metric(
+        "not_audited",
+        "not audited: {} document that was chosen",
+        "not audited: {} documents that were chosen",
+    )
 
     def add_metrics(self, other: Metrics) -> None:
         """Add what `other` has counted."""

@@ -40,7 +40,8 @@ def cluster(ray_places: Path) -> Iterator[None]:
 def scanned(document: DocumentRef, shard_bytes: int) -> tuple[list[Finding], ScanOutcome]:
     """What two actors find in a document."""
     spec = WorkerSpec(
-        PACK.data, EngineConfig(backend="cpu", shard_bytes=shard_bytes, cache_dir=None)
+        PACK.data,
+        EngineConfig(backend="cpu", shard_bytes=shard_bytes, cache_dir=None, audit_rate=1.0),
     )
     found: list[Finding] = []
     nothing: Any = lambda *_: None  # noqa: E731
@@ -55,6 +56,7 @@ def test_actors_scan_a_copy_without_a_name(tmp_path: Path, shard_bytes: int) -> 
     with spool_stdin(io.BytesIO(TEXT), str(tmp_path)) as document:
         found, outcome = scanned(document, shard_bytes)
     assert outcome.complete
+    assert (outcome.totals.audited, outcome.totals.audited_bytes) == (1, len(TEXT))
     assert found == Scanner(PACK, backend="cpu").scan(TEXT, path="<stdin>")
 
 
@@ -69,7 +71,7 @@ def test_actors_on_other_nodes_get_it_whole_or_not_at_all(
     with spool_stdin(io.BytesIO(TEXT), str(tmp_path)) as document:
         found, outcome = scanned(document, shard_bytes)
     if shard_bytes > len(TEXT):
-        assert outcome.complete and len(found) == 201
+        assert outcome.complete and len(found) == 201 and outcome.totals.audited == 1
     else:
         (problem,) = outcome.problems
         assert (problem.path, problem.reason, found) == ("<stdin>", "quarantined", [])

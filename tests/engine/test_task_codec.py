@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import FindingRow, path_row
+from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.task_codec import (
     SCHEMA,
     decode_result,
@@ -20,6 +22,9 @@ from vyre_dist.engine.task_codec import (
     encode_task,
 )
 from vyre_dist.engine.tasks import (
+    AuditAnswer,
+    AuditCursor,
+    AuditTask,
     DocumentNote,
     DocumentProblem,
     FolderRun,
@@ -43,6 +48,9 @@ PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept", (2, 5), ((1, 
 FOUND = Findings(["rule"] * 4)
 FOUND.add_by_path("p", path_row(1, 3))
 FOUND.add("p", [FindingRow(1, 2, 3, 4, 5, 6, b"m", b"s", (b"g", None), 2.5, 7, 8, 9)])
+TALLY = Tally(4, {(2, 5): (3, (1 << 64) - 1)})
+CURSOR = AuditCursor(2, 40, 39, True, 30, 4, 25, 1.5, TALLY)
+AUDIT = AuditTask(PIECE, (Evidence(0, 30, b"digest"),), TALLY, CURSOR)
 RESULT = TaskResult(
     findings=FOUND,
     parts=[PART],
@@ -57,6 +65,8 @@ RESULT = TaskResult(
     scanned={"cpu": 30},
     reaches=(Reach(1, 21),),
     keywords=(3,),
+    audits=[AUDIT],
+    audit=AuditAnswer(CURSOR, "not-audited", "too long"),
 )
 SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
 REACHES = (Reach(1, 21), Reach(2, 0, 40, 39))
@@ -107,8 +117,12 @@ def exchanged(body: Any, path: tuple[int, ...], value: object) -> bytes:
     return bytes(msgpack.packb(changed, unicode_errors="surrogateescape"))
 
 
-@pytest.mark.parametrize("message", [SCAN, STITCH, RESULT], ids=["scan", "stitch", "result"])
-def test_a_value_of_another_type_is_refused(message: ScanTask | StitchTask | TaskResult) -> None:
+@pytest.mark.parametrize(
+    "message", [SCAN, STITCH, AUDIT, RESULT], ids=["scan", "stitch", "audit", "result"]
+)
+def test_a_value_of_another_type_is_refused(
+    message: ScanTask | StitchTask | AuditTask | TaskResult,
+) -> None:
     """Wherever it is: a number below 0, a truth value, a table."""
     is_result = isinstance(message, TaskResult)
     encoded = encode_result(message) if is_result else encode_task(message)
@@ -126,6 +140,16 @@ def test_joins_come_back_as_they_went() -> None:
     """Of all parts, and of a stretch of them."""
     for task in (STITCH, StitchTask(PIECE, (PART,))):
         assert decode_task(encode_task(task)) == task
+
+
+def test_audits_come_back_as_they_went() -> None:
+    """At their beginning, and on their way; the answer to one, too."""
+    begun = AuditTask(PIECE, (), Tally(), CURSOR._replace(last_end=-1, keyword=None))
+    for task in (AUDIT, begun, AuditTask(PIECE, (), Tally())):
+        assert decode_task(encode_task(task)) == task
+    for answer in (None, AuditAnswer(None), AuditAnswer(CURSOR._replace(keyword=False))):
+        result = TaskResult(audited=1, audited_bytes=30, audit_differs=1, audit=answer)
+        assert decode_result(encode_result(result)) == result
 
 
 def test_a_piece_that_ends_beyond_its_document_is_refused() -> None:

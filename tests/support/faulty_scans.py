@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # What a worker does at a marker: STUCK says who it is and waits for ever, HELD waits for SIGUSR1
-# (once, as a window may be dispatched twice), POISON ends the process.
+# (once, as a window may be dispatched twice), POISON ends the process, MISSED is not searched.
 PROGRAM = """
 import os, signal, sys
 from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
@@ -33,7 +33,9 @@ class Faulty(cpu_backend_class()):
                 os.read(released, 1)
             if b"POISON" in bytes(window.data):
                 os.kill(os.getpid(), signal.SIGSEGV)
-        return super()._candidate_windows(windows)
+        for number, rules in super()._candidate_windows(windows):
+            if b"MISSED" not in bytes(windows[number].data):
+                yield number, rules
 
 BACKENDS["faulty"] = lambda pack, cache, _: Faulty(pack, cache)
 from vyre_dist.cli.main import main

@@ -38,7 +38,7 @@ class Console:
         self._progress = open_progress(style=style) if progress != "never" else None
         self._shared = sys.stdout.isatty() and sys.stderr.isatty()
         self._named_by = _naming_format(outputs)
-        self._problems = 0
+        self._problems = self._differing = 0
         self._store_told = False
         self.lost = False
 
@@ -63,10 +63,14 @@ class Console:
         """
         from vyre_dist.sinks.text import visible
 
-        self._problems += 1
+        if problem.of_audit:
+            self._differing += 1
+        else:
+            self._problems += 1
         if self._named_by is None or log.is_json():
             self.say(
-                f"not scanned: {problem.path or repr('')}: {problem.reason} ({problem.detail})",
+                f"{problem.heading}: {problem.path or repr('')}: {problem.reason} "
+                f"({problem.detail})",
                 "problem",
                 path=visible(problem.path),
                 reason=problem.reason,
@@ -89,13 +93,18 @@ class Console:
 
     def published(self, kept: Sequence[tuple[str, str]]) -> None:
         """Say where problems are named, if not here, and where files are that replace nothing."""
-        if self._named_by is not None and self._problems and not _one_place():
-            one = self._problems == 1
-            number = "1 input was" if one else f"{self._problems:,} inputs were"
-            listed = "it" if one else "them"
-            self.say(f"{number} not scanned to the end; the end of the output lists {listed}")
+        if self._named_by is not None and not _one_place():
+            if self._problems:
+                self._listed(self._problems, "input", "not scanned to the end")
+            if self._differing:
+                self._listed(self._differing, "document", "not scanned right, as its audit says")
         for destination, path in kept:
             self.say(f"{destination} was not replaced; the unfinished results are in {path}")
+
+    def _listed(self, number: int, what: str, why: str) -> None:
+        those = f"1 {what} was" if number == 1 else f"{number:,} {what}s were"
+        listed = "it" if number == 1 else "them"
+        self.say(f"{those} {why}; the end of the output lists {listed}")
 
     def _summary_is_read(self) -> bool:
         """Whether a summary for people goes to a standard stream."""

@@ -16,8 +16,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Bad options, bad rules, or resources that do not exist; nothing was scanned."""
     INCOMPLETE = 3
-    """Some input could not be scanned to its end (it is listed), or the results could not be
-    written. There may be findings.
+    """Some input could not be scanned to its end (it is listed), an audit found something else, or
+    the results could not be written. There may be findings.
     """
     INTERRUPTED = 130
     """Ctrl-C. Standard output keeps what was written, output files are left as they were. (Another

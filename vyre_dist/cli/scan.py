@@ -183,6 +183,14 @@ class _ScanCommand(click.Command):
     help="The longest match of rules that have no upper bound. Default: 64K.",
 )
 @click.option(
+    "--audit",
+    type=click.FloatRange(0, 1),
+    metavar="RATE",
+    help="Scan this share of all documents (0.01: one in a hundred, chosen at random; 1: all) "
+    "again, with google-re2 alone, and report where that finds something else. Workers do it when "
+    "they have nothing else to do, or at the end.",
+)
+@click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
     help="Keep compiled packs here and, without --store, the autotune store. Default: the user's "
@@ -232,7 +240,7 @@ def scan(progress: str, exit_code: bool, log_format: str, ray_output: bool, **va
     """Scan PATHS: files, folders, globs, or - for standard input. Default: the current folder.
 
     Exit codes: 0 nothing found, 1 findings, 2 bad usage or rules, 3 some input could not be scanned
-    (it is listed).
+    (it is listed), or an audit found something else.
     """
     from vyre_dist.cli.scan_command import scan_command
 

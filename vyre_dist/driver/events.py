@@ -19,6 +19,7 @@ from vyre_dist.engine.tasks import (
     Task,
     TaskResult,
 )
+from vyre_dist.input_problem import InputNote, InputProblem
 
 # --- events
 
@@ -207,6 +208,16 @@ class ReportNote:
 
 
 @dataclass(frozen=True)
+class ReportAudit:
+    """A document of which an audit has found something else, or that could not be audited.
+
+    With its path: it may have been forgotten since it was scanned.
+    """
+
+    found: InputProblem | InputNote
+
+
+@dataclass(frozen=True)
 class Forget:
     """Nothing more will be said of these documents: their paths may be dropped."""
 
@@ -244,6 +255,7 @@ Action: TypeAlias = (
     | Emit
     | ReportProblem
     | ReportNote
+    | ReportAudit
     | Forget
     | Warn
     | Finish

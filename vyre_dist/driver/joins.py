@@ -8,12 +8,13 @@ matches were out of step up to its end, the stretch is joined once more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from vyre_dist.driver.task_queue import Assignment, TaskQueue
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.tasks import (
+    AuditTask,
     PartResult,
     Piece,
     Reach,
@@ -165,4 +166,18 @@ def _merged(results: Sequence[TaskResult]) -> TaskResult:
         merged.notes += each.notes
         merged.seconds += each.seconds
         merged.add_metrics(each)
+    merged.audits = _merged_audits([audit for each in results for audit in each.audits])
+    return merged
+
+
+def _merged_audits(audits: Iterable[AuditTask]) -> list[AuditTask]:
+    """One audit of all of a document, of those of its stretches."""
+    merged: list[AuditTask] = []
+    for audit in audits:
+        if merged:
+            merged[0].found.merge(audit.found)
+            evidence = merged[0].evidence + audit.evidence
+            merged = [replace(merged[0], evidence=evidence)]
+        else:
+            merged.append(replace(audit, found=audit.found.copy()))
     return merged

@@ -2,8 +2,9 @@
 
 It decides on retries, bisection and quarantine, on the order of what is emitted, and counts. A task
 counts once, whatever the attempts: an answer for a task that is not outstanding is ignored. Its
-state has four rooms: the shards in their order (planned_shards.py), tasks (task_queue.py),
-documents in several pieces (split_documents.py, joins.py) and workers (workforce.py).
+state has five rooms: the shards in their order (planned_shards.py), tasks (task_queue.py),
+documents in several pieces (split_documents.py, joins.py), audits (audits.py) and workers
+(workforce.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from operator import attrgetter
 
+from vyre_dist.driver.audits import Audits
 from vyre_dist.driver.events import (
     Abort,
     Action,
@@ -38,7 +40,6 @@ from vyre_dist.driver.events import (
     WorkerRefused,
     WorkersAdded,
 )
-from vyre_dist.driver.leases import Leases
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.overtime import Overtime
 from vyre_dist.driver.planned_shards import PlannedShards
@@ -51,17 +52,13 @@ from vyre_dist.driver.workforce import Workforce
 from vyre_dist.engine.finding_blocks import FindingBlock
 from vyre_dist.engine.salvage import Salvage
 from vyre_dist.engine.tasks import (
+    AuditTask,
     FolderRun,
     Piece,
     ScanTask,
     count,
     split_at,
 )
-
-_SHARDS_PER_TASK = 4
-"""Shards that are open at most, for each task that the workers may have: one that takes sixty times
-as long as others must not have them wait.
-"""
 
 
 class ScanMachine:
@@ -88,12 +85,13 @@ class ScanMachine:
         self._shards = PlannedShards()
         self._queue = TaskQueue(self._shards, self._given_up)
         self._split = SplitDocuments(self._shards, self._queue, self._given_up)
+        waiting = self.config.audits_waiting
+        self._audits = Audits(self._queue, self._workforce, self.totals, waiting)
         self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
         self._watchdog = Watchdog(self.config.stall_seconds)
-        self._leases = Leases(self.config.lease_seconds, self.config.lease_factor)
-        self._overtime = Overtime(self._leases, self._workforce, self._queue)
+        self._overtime = Overtime(self.config, self._workforce, self._queue, self._shards)
 
     @property
     def over(self) -> bool:
@@ -108,13 +106,14 @@ class ScanMachine:
         match event:
             case Tick():
                 if (silent := self._watchdog.silence(event.now)) is not None:
-                    actions.append(
-                        Warn(f"no progress for {silent:.0f} s: {self._overtime.stuck_on()}")
-                    )
+                    actions.append(Warn(self._overtime.silent_for(silent)))
+                scanned = self._plan_ended and not self._shards
+                if (news := self._audits.news(event.now, scanned=scanned)) is not None:
+                    actions.append(Warn(news))
                 if not self._workforce.begun:
                     # it loads the pack while the first inputs are listed
                     actions.append(StartWorker(self._workforce.begin()))
-                if self._leases.is_time(event.now):
+                if self._overtime.is_time(event.now):
                     self._look_after_leases(event.now, actions)
             case ShardPlanned():
                 self._asked_for_plan = False
@@ -174,10 +173,14 @@ class ScanMachine:
 
     def _assign(self, actions: list[Action]) -> None:
         """Give tasks to the workers that have fewest, up to the depth; start more workers."""
+        self._audits.give_out_the_oldest(self.config.depth, actions)
         self._give_out(range(1, 2), actions)
         while self._workforce.wanted(len(self._queue)):
             actions.append(StartWorker(self._workforce.begin()))
         self._give_out(range(2, self.config.depth + 1), actions)
+        self._audits.give_out_to_idle(actions)
+        while self._plan_ended and self._workforce.wanted(self._queue.waiting_audits):
+            actions.append(StartWorker(self._workforce.begin()))
 
     def _give_out(self, depths: range, actions: list[Action]) -> None:
         for worker in self._workforce.takers(len(self._queue), depths):
@@ -187,27 +190,21 @@ class ScanMachine:
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
-            if not self._shards:
+            if not self._shards and not self._queue.open_audits:
                 self._over = True
                 actions.append(Finish())
             return
         # a reserve, so that a worker that falls idle does not wait for the walk
         reserve = max(self._workforce.free_capacity(), self._workforce.begun)
-        wanted = len(self._queue) <= reserve and not self._far_ahead
-        if wanted and not self._asked_for_plan:
+        is_enough = self._overtime.far_ahead or self._audits.too_many
+        if len(self._queue) <= reserve and not is_enough and not self._asked_for_plan:
             self._asked_for_plan = True
             actions.append(PlanMore())
 
     @property
     def lease_bytes(self) -> int:
         """What the next shard should have, if that is more than the least."""
-        return self._leases.size(self.totals.bytes, self._workforce.capacity // self.config.depth)
-
-    @property
-    def _far_ahead(self) -> bool:
-        """Whether enough shards have been planned beyond the oldest one that is not finished."""
-        most = max(self.config.shards_ahead, _SHARDS_PER_TASK * self._workforce.capacity)
-        return self._shards.ahead >= most
+        return self._overtime.lease_bytes(self.totals.bytes)
 
     # --- results
 
@@ -218,7 +215,11 @@ class ScanMachine:
         self._watchdog.progress()
         self._lost_in_a_row = 0
         self.roster.did(event.worker, event.result)
-        self._leases.did(event.result.bytes, event.result.seconds)
+        self._overtime.did(event.result.bytes, event.result.seconds)
+        if isinstance(assignment.task, AuditTask):
+            self._audits.done(assignment.task, event.result, actions)
+            self._queue.close(assignment)
+            return
         result = self._split.joined(assignment, event.result)
         if result is None:
             self._queue.close(assignment)
@@ -229,6 +230,7 @@ class ScanMachine:
             self._split.keep_parts(assignment)
             self._fail_document(problem.document, problem.reason, problem.detail, actions)
         actions += [ReportNote(n.document, n.reason, n.detail) for n in result.notes]
+        self._audits.add(result.audits)
         for document in self._split.among(result.skipped):
             # each piece of a split document says so
             self.totals.skipped += self._split.give_up(document)
@@ -350,8 +352,7 @@ class ScanMachine:
         # some of the others too, but it outlives a process that a document ends, and reports it.
         blamed = tasks[0] if blamed is None and tasks else blamed
         for task_id in reversed(tasks):
-            assignment = self._given_back(task_id)
-            if assignment is None:
+            if (assignment := self._given_back(task_id)) is None:
                 continue
             if task_id == blamed and detail:
                 cut = self._again(assignment, detail, actions)
@@ -368,6 +369,9 @@ class ScanMachine:
         self._queue.close(assignment)
         failures = assignment.failures + 1
         task, shard = assignment.task, assignment.shard
+        if isinstance(task, AuditTask):
+            self._audits.failed(assignment, self.config.max_failures, detail, actions)
+            return False
         if failures < self.config.max_failures:
             self._queue.add(task, shard, failures, first=True)
         elif isinstance(task, ScanTask) and (number := count(task.pieces)) > 1:
@@ -392,5 +396,5 @@ class ScanMachine:
             self._lost(loss, actions, blamed)
             if self._over:
                 return
-        if not self._queue and (self._plan_ended or self._far_ahead):
+        if not self._queue and (self._plan_ended or self._overtime.far_ahead):
             actions += self._overtime.doubles(now)

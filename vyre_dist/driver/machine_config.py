@@ -20,6 +20,9 @@ class MachineConfig:
 
     `lease_seconds`, `lease_factor`: what a task may take (see Leases), before its worker is
     replaced as if it were gone.
+
+    `audits_waiting`: audits that may wait for a worker that has nothing else to do; where there are
+    more, the oldest come before what is to be scanned.
     """
 
     depth: int = 2
@@ -29,3 +32,4 @@ class MachineConfig:
     stall_seconds: float = 60.0
     lease_seconds: float = 60.0
     lease_factor: float = 10.0
+    audits_waiting: int = 256

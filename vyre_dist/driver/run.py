@@ -18,6 +18,7 @@ from vyre_dist.driver.events import (
     Forget,
     PlanMore,
     ReplaceWorker,
+    ReportAudit,
     ReportNote,
     ReportProblem,
     StartWorker,
@@ -256,6 +257,10 @@ class _Loop:
                     self._outcome.notes.append(
                         InputNote(self._plan.path_of(document), reason, detail)
                     )
+                case ReportAudit(InputProblem() as problem):
+                    self._problem(problem)
+                case ReportAudit(InputNote() as note):
+                    self._outcome.notes.append(note)
                 case Forget(documents):
                     self._plan.forget(documents)
                 case Warn(message):

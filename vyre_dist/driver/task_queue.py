@@ -1,5 +1,8 @@
 """TaskQueue: the tasks that wait for a worker or are at one, each with its shard and failures.
 
+Audits wait by themselves, for workers that have nothing else to do, and are of no shard: nobody
+waits for them but the end of the scan.
+
 Part of the state machine. Which worker has which task is in workforce.py.
 """
 
@@ -11,7 +14,17 @@ from dataclasses import dataclass
 
 from vyre_dist.driver.planned_shards import PlannedShards
 from vyre_dist.engine.shards import size_of
-from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, Task, count
+from vyre_dist.engine.tasks import (
+    AuditTask,
+    FolderRun,
+    Piece,
+    ScanTask,
+    StitchTask,
+    Task,
+    count,
+)
+
+NO_SHARD = -1
 
 
 @dataclass(slots=True)
@@ -34,11 +47,19 @@ class TaskQueue:
         self._given_up = given_up
         self._assignments: dict[int, Assignment] = {}
         self._queue: deque[int] = deque()
+        self._audits: deque[int] = deque()
+        self.open_audits = 0
+        """How many audits wait or are at a worker."""
         self._next = 0
 
     def __len__(self) -> int:
-        """How many tasks wait for a worker."""
+        """How many tasks wait for a worker, without audits."""
         return len(self._queue)
+
+    @property
+    def waiting_audits(self) -> int:
+        """How many audits wait for a worker."""
+        return len(self._audits)
 
     def add(self, task: Task, shard: int, failures: int = 0, first: bool = False) -> None:
         """Queue a task of `shard`, without the pieces of documents that have been given up."""
@@ -53,16 +74,30 @@ class TaskQueue:
             if not task.pieces:
                 return
         self._assignments[self._next] = Assignment(task, shard, failures)
-        self._shards[shard].outstanding += 1
-        if first:
-            self._queue.appendleft(self._next)
+        queue = self._queue
+        if isinstance(task, AuditTask):
+            queue = self._audits
+            self.open_audits += 1
         else:
-            self._queue.append(self._next)
+            self._shards[shard].outstanding += 1
+        if first:
+            queue.appendleft(self._next)
+        else:
+            queue.append(self._next)
         self._next += 1
+
+    def add_audit(self, task: AuditTask, failures: int = 0) -> None:
+        """Queue an audit, or what is left of it."""
+        self.add(task, NO_SHARD, failures)
 
     def give_out(self) -> tuple[int, Task]:
         """The next task and its number. It is outstanding until `close`."""
         task_id = self._queue.popleft()
+        return task_id, self.task(task_id)
+
+    def give_out_audit(self) -> tuple[int, Task]:
+        """The same of audits."""
+        task_id = self._audits.popleft()
         return task_id, self.task(task_id)
 
     def take_back(self, task_id: int) -> Assignment | None:
@@ -74,7 +109,10 @@ class TaskQueue:
 
     def close(self, assignment: Assignment) -> None:
         """The task is over, or about to be queued anew."""
-        self._shards[assignment.shard].outstanding -= 1
+        if isinstance(assignment.task, AuditTask):
+            self.open_audits -= 1
+        else:
+            self._shards[assignment.shard].outstanding -= 1
 
     def requeue(self, assignment: Assignment) -> None:
         """Queue a task that was taken back again, as the next one."""
@@ -111,6 +149,8 @@ class TaskQueue:
         task = self.task(task_id)
         if isinstance(task, StitchTask):
             return f"joining {task.piece.path}"
+        if isinstance(task, AuditTask):
+            return f"auditing {task.piece.path}"
         first = task.pieces[0]
         number = count(task.pieces)
         more = f" and {number - 1} more" if number > 1 else ""

@@ -20,13 +20,15 @@ from vyre_dist.kernels.dispatch_outcome import PieceContent
 class Batch:
     """Windows on their way to one dispatch, and whose they are.
 
-    `partial`: by window, those that are pieces. `bytes`: in all windows; `owned`: of these, where
-    the windows own matches.
+    `partial`: by window, those that are pieces. `audited`: by window, whole documents that are to
+    be audited; how large they are is for the window to tell. `bytes`: in all windows; `owned`: of
+    these, where the windows own matches.
     """
 
     def __init__(self) -> None:
         self.windows = FileWindows()
         self.partial: dict[int, Piece] = {}
+        self.audited: dict[int, Piece] = {}
         self.bytes = self.owned = 0
         self._firsts: list[int] = []
         self._runs: list[tuple[int, str, Sequence[str], int]] = []
@@ -73,8 +75,9 @@ class Batch:
         taken._firsts += self._firsts
         taken._runs += self._runs
         taken.partial.update(self.partial)
+        taken.audited.update(self.audited)
         taken.bytes, taken.owned = self.bytes, self.owned
-        for own in (self._firsts, self._runs, self.partial):
+        for own in (self._firsts, self._runs, self.partial, self.audited):
             own.clear()
         self.bytes = self.owned = 0
         return taken

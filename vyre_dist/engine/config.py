@@ -18,12 +18,20 @@ DEFAULT_SHARD_BYTES = 32 << 20
 GPU_SHARD_BYTES = 64 << 20
 
 
+def as_rate(rate: float) -> float:
+    """The share of all documents that is to be audited. Raises UsageError for what can't be one."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise UsageError(f"an audit rate is a number from 0 to 1, found {rate!r:.60}")
+    return float(rate)
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """How an engine works; the same on every worker of a run.
 
     `shard_bytes`: documents larger than this are split into pieces of it. `max_match_bytes`: cap
     for rules of unbounded width. `cache_dir`: where compiled packs are kept, None for nowhere.
+    `audit_rate`, `audit_seed`: which documents are audited (audit_sample.py).
     """
 
     backend: str = "auto"
@@ -33,6 +41,8 @@ class EngineConfig:
     shard_bytes: int = DEFAULT_SHARD_BYTES
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
     cache_dir: str | None = None
+    audit_rate: float = 0.0
+    audit_seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("threshold_pct", "probe_every", "shard_bytes", "max_match_bytes"):
@@ -47,6 +57,7 @@ class EngineConfig:
                 f"max_match_bytes of {self.max_match_bytes}: allowed are 1 to {MAX_SHARD_BYTES} (1 "
                 "GiB)"
             )
+        object.__setattr__(self, "audit_rate", as_rate(self.audit_rate))
         if self.speculation not in (allowed := [mode.value for mode in SpeculationMode]):
             raise UsageError(
                 f"unknown speculation mode {self.speculation!r}: use one of {', '.join(allowed)}"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vyre_dist.engine.batch import open_at_end
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.document import Document, DocumentError, bounds_of, window_of
 from vyre_dist.engine.finding_blocks import Findings
-from vyre_dist.engine.finding_rows import report_order
+from vyre_dist.engine.finding_rows import FindingRow, report_order
 from vyre_dist.engine.findings import FindingBuilder, Seams
 from vyre_dist.engine.open_document import open_document
 from vyre_dist.engine.settled import SettledRows
 from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.stitch import Match, newline_sums, stitch
+from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.tasks import (
+    AuditTask,
     DocumentNote,
     DocumentProblem,
     PartResult,
@@ -34,6 +36,7 @@ class Joiner:
     """Joins documents' parts.
 
     `overlap`: the pack's. `overruns`: gives them by number, of the rules without a widest match.
+    `audited`: whether a document is to be audited.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class Joiner:
         matchers: Mapping[int, RuleMatcher],
         overlap: int,
         overruns: Callable[[], Mapping[int, Overrun]],
+        audited: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._builder = builder
         self._matchers = matchers
         self._overlap = overlap
         self._overruns = overruns
+        self._audited = audited
 
     def join(self, task: StitchTask, rule_ids: Sequence[str], result: TaskResult) -> None:
         """Add what comes of `task` to `result`."""
@@ -70,6 +75,7 @@ class Joiner:
                 done.reaches,
                 done.keywords,
             )
+            result.audits += done.audits
             result.add_metrics(done)
 
     def _evidence(self, task: StitchTask) -> list[Evidence]:
@@ -131,7 +137,11 @@ class Joiner:
             seams=seams,
             counted=result,
         )
-        rows = heapq.merge(settled.rows(sums), judged, key=report_order)
+        rows: Iterator[FindingRow] = heapq.merge(settled.rows(sums), judged, key=report_order)
+        if self._audited(task.piece.document):
+            tally = Tally()
+            rows = tally.seen(rows)
+            result.audits.append(AuditTask(task.piece, tuple(self._evidence(task)), tally))
         # so many may match the same, or not, that the driver counts them
         result.findings.add(document.path, rows, numbered=False)
         result.keywords = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from vyre_dist.engine.tasks import FolderRun, Item, Piece, StitchTask, Task
+from vyre_dist.engine.tasks import AuditTask, FolderRun, Item, Piece, StitchTask, Task
 
 # keeps a task of tiny files to about a second's work, and its result to a few megabytes
 DEFAULT_SHARD_DOCUMENTS = 4096
@@ -16,7 +16,7 @@ ASSUMED_BYTES = 32 << 10
 
 def size_of(task: Task) -> int:
     """About how many bytes a task has to look at."""
-    if isinstance(task, StitchTask):
+    if isinstance(task, StitchTask | AuditTask):
         return task.piece.size
     return sum(
         len(item.names) * ASSUMED_BYTES if isinstance(item, FolderRun) else item.end - item.start

@@ -12,9 +12,14 @@ from typing import TypeAlias
 
 import msgpack
 
+from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import FindingBlock, Findings
 from vyre_dist.engine.spool import bytes_of
+from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.tasks import (
+    AuditAnswer,
+    AuditCursor,
+    AuditTask,
     DocumentNote,
     DocumentProblem,
     FolderRun,
@@ -34,19 +39,23 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 
-SCHEMA = 9
+SCHEMA = 10
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
 
 # the kinds of items
 _WHOLE, _FOLDER, _PART = range(3)
+# of an audit's keyword, beside 0 and 1
+_UNKNOWN = 2
 
 
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
+    if isinstance(task, AuditTask):
+        return _pack([SCHEMA, "audit", *_wire_audit(task)])
     parts = [_wire_part(part) for part in task.parts]
     return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch]])
 
@@ -66,6 +75,8 @@ def decode_task(data: bytes) -> Task:
                 tuple([_part(p) for p in _array(parts)]),
                 None if stretch is None else _stretch(stretch),
             )
+        if kind == "audit":
+            return _audit((first, second))
         raise ValueError(f"a task of kind {kind!r:.60}")
     except ValueError as error:
         raise WireError("task", str(error)) from error
@@ -77,14 +88,17 @@ def encode_result(result: TaskResult) -> bytes:
     parts = [_wire_part(part) for part in r.parts]
     blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
-    return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums])
+    audit = None if r.audit is None else _wire_answer(r.audit)
+    audits = [_wire_audit(each) for each in r.audits], audit
+    return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums, audits])
 
 
 def decode_result(data: bytes | memoryview) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, blocks, parts, problems, notes, skipped, large, sums = _fields(body, 8)
+        _, blocks, parts, problems, notes, skipped, large, sums, audited = _fields(body, 9)
+        audits, audit = _fields(audited, 2)
         metrics, undone, seconds, trials, scanned, reaches, keywords = _fields(sums, 7)
         if not isinstance(seconds, float) or not isinstance(scanned, dict):
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
@@ -101,6 +115,8 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
             scanned={_text(name): _number(size) for name, size in scanned.items()},
             reaches=_reaches(reaches),
             keywords=_numbers(keywords),
+            audits=[_audit(each) for each in _array(audits)],
+            audit=None if audit is None else _answer(audit),
         )
         for name, value in zip(METRIC_NAMES, _numbers(metrics), strict=True):
             setattr(result, name, value)
@@ -217,6 +233,72 @@ def _large(value: object) -> LargeDocument:
 def _told(value: object) -> tuple[int, str, str]:
     document, reason, detail = _fields(value, 3)
     return _number(document), _text(reason), _text(detail)
+
+
+def _wire_audit(task: AuditTask) -> Wire:
+    return task.piece, (task.evidence, _wire_tally(task.found), _wire_cursor(task.cursor))
+
+
+def _audit(value: object) -> AuditTask:
+    piece, rest = _fields(value, 2)
+    evidence, found, cursor = _fields(rest, 3)
+    return AuditTask(
+        _piece(piece),
+        tuple([_evidence(each) for each in _array(evidence)]),
+        _tally(found),
+        _cursor(cursor),
+    )
+
+
+def _evidence(value: object) -> Evidence:
+    start, end, digest = _fields(value, 3)
+    return Evidence(_number(start), _number(end), _bytes(digest))
+
+
+def _wire_cursor(cursor: AuditCursor) -> Wire:
+    keyword = _UNKNOWN if cursor.keyword is None else int(cursor.keyword)
+    ends = cursor.rule, cursor.pos, cursor.last_end + 1, keyword
+    lines = cursor.line_at, cursor.line, cursor.line_start
+    return ends, lines, cursor.seconds, _wire_tally(cursor.found)
+
+
+def _cursor(value: object) -> AuditCursor:
+    ends, lines, seconds, found = _fields(value, 4)
+    rule, pos, after, keyword = _numbers(ends, 4)
+    line_at, line, line_start = _numbers(lines, 3)
+    if type(seconds) is not float or keyword > _UNKNOWN:
+        raise ValueError(f"{seconds!r:.60} and {keyword} of an audit")
+    return AuditCursor(
+        rule,
+        pos,
+        after - 1,
+        None if keyword == _UNKNOWN else bool(keyword),
+        line_at,
+        line,
+        line_start,
+        seconds,
+        _tally(found),
+    )
+
+
+def _wire_answer(answer: AuditAnswer) -> Wire:
+    cursor = None if answer.cursor is None else _wire_cursor(answer.cursor)
+    return cursor, answer.reason, answer.detail
+
+
+def _answer(value: object) -> AuditAnswer:
+    cursor, reason, detail = _fields(value, 3)
+    return AuditAnswer(None if cursor is None else _cursor(cursor), _text(reason), _text(detail))
+
+
+def _wire_tally(tally: Tally) -> Wire:
+    return tally.shift, [(*key, *sums) for key, sums in tally.sums.items()]
+
+
+def _tally(value: object) -> Tally:
+    shift, sums = _fields(value, 2)
+    rows = [_numbers(each, 4) for each in _array(sums)]
+    return Tally(_number(shift), {(rule, place): (n, total) for rule, place, n, total in rows})
 
 
 def _array(value: object) -> Wire:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.spool import Kept
+from vyre_dist.engine.tally import Tally
 from vyre_dist.metrics import Metrics
 from vyre_dist.sources.document import DocumentRef
 
@@ -162,7 +164,43 @@ class StitchTask:
     stretch: Stretch | None = None
 
 
-Task: TypeAlias = ScanTask | StitchTask
+class AuditCursor(NamedTuple):
+    """How far an audit has come: rules before number `rule` are done, and of that one, matches that
+    start before `pos`.
+
+    `last_end`: where the latest match has ended, -1 for none. `keyword`: whether the rule has one
+    of its keywords in the document; None if nobody has looked. `line`: of offset `line_at`, whose
+    line starts at `line_start`. `seconds`: what it has taken. `found`: what the audit has found.
+    """
+
+    rule: int = 0
+    pos: int = 0
+    last_end: int = -1
+    keyword: bool | None = None
+    line_at: int = 0
+    line: int = 1
+    line_start: int = 0
+    seconds: float = 0.0
+    found: Tally = Tally()
+
+
+BEGIN = AuditCursor()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTask:
+    """Scan a document again, with google-re2 alone, and compare; or go on with that.
+
+    `piece`: all of it. `evidence`: the bytes that were scanned. `found`: what the scan has found.
+    """
+
+    piece: Piece
+    evidence: tuple[Evidence, ...]
+    found: Tally
+    cursor: AuditCursor = BEGIN
+
+
+Task: TypeAlias = ScanTask | StitchTask | AuditTask
 
 
 def searched_elsewhere(parts: Sequence[PartResult]) -> tuple[int, ...]:
@@ -243,6 +281,17 @@ class LargeDocument(NamedTuple):
     piece_bytes: int
 
 
+class AuditAnswer(NamedTuple):
+    """What came of an AuditTask. `cursor`: where to go on; None when it is over.
+
+    `reason`: "" where both have found the same, AUDIT_DIFFERS, or NOT_AUDITED.
+    """
+
+    cursor: AuditCursor | None
+    reason: str = ""
+    detail: str = ""
+
+
 @dataclass(slots=True)
 class TaskResult(Metrics):
     """What a worker did, and its metrics; mutable, since the engine fills it as it goes.
@@ -251,7 +300,8 @@ class TaskResult(Metrics):
     `large`, or among the `undone`. `skipped`: those that a global allowlist's path rules out.
     `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
     `scanned`: bytes by the backend that scanned them. `reaches`, `keywords`: of a stretch that was
-    joined: at its end; those of the asked rules that have a keyword in the document.
+    joined: at its end; those of the asked rules that have a keyword in the document. `audits`: of
+    the finished documents that were chosen. `audit`: what came of one.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -266,3 +316,5 @@ class TaskResult(Metrics):
     scanned: dict[str, int] = field(default_factory=dict)
     reaches: tuple[Reach, ...] = ()
     keywords: tuple[int, ...] = ()
+    audits: list[AuditTask] = field(default_factory=list)
+    audit: AuditAnswer | None = None

@@ -14,8 +14,10 @@ import msgpack
 
 from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
+from vyre_dist.engine.audit_sample import AuditSample
 from vyre_dist.engine.batch import Batch, part_of
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.content import Evidence, digest_of
 from vyre_dist.engine.dispatches import Dispatches
 from vyre_dist.engine.document import BytesDocument, DocumentError
 from vyre_dist.engine.files import LargeFile
@@ -26,8 +28,10 @@ from vyre_dist.engine.join import Joiner
 from vyre_dist.engine.open_document import DocumentReader
 from vyre_dist.engine.piece_findings import findings_of_piece
 from vyre_dist.engine.shards import size_of
+from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import (
+    AuditTask,
     DocumentProblem,
     FolderRun,
     LargeDocument,
@@ -50,6 +54,7 @@ from vyre_dist.rules.path_filters import PathDecision
 from vyre_dist.rules.search import Renderings
 
 if TYPE_CHECKING:
+    from vyre_dist.engine.audit import Auditor
     from vyre_dist.rules.byte_filters import ByteFilter
 
 _MOST_FOUND = 32 << 20
@@ -89,9 +94,15 @@ class ScanEngine:
         self.speculator = ProbingSpeculator(
             AdaptiveSpeculator(config.threshold_pct), config.probe_every
         )
+        self.sample = AuditSample(config.audit_rate, config.audit_seed)
+        """Which documents are to be audited; may be set between two scans."""
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
         self._joiner = Joiner(
-            self._builder, self.backend.matchers, self.compiled.overlap, lambda: self._overruns
+            self._builder,
+            self.backend.matchers,
+            self.compiled.overlap,
+            lambda: self._overruns,
+            lambda document: self.sample.has(document),
         )
         self._dispatches = Dispatches(
             self.backend, self.speculator, SpeculationMode(config.speculation), self._take_in
@@ -128,6 +139,9 @@ class ScanEngine:
                     if task.threshold_pct is not None:
                         self.speculator.speculator.set_threshold(task.threshold_pct)
                     self._scan(task, run)
+                elif isinstance(task, AuditTask):
+                    self.flush()
+                    self._auditor.audit(task, run.answer)
                 else:
                     self.flush()
                     self._joiner.join(task, self._rule_ids, run.answer)
@@ -192,6 +206,8 @@ class ScanEngine:
             self._path_findings(piece.document, piece.path, decision, result)
         if not piece.whole:
             batch.partial[len(batch.windows)] = piece
+        elif self.sample and self.sample.has(piece.document):
+            batch.audited[len(batch.windows)] = piece
         batch.add(piece.document, piece.path, window)
         self._dispatch_if_full(batch, run)
 
@@ -218,6 +234,8 @@ class ScanEngine:
                     at = memory.read_files(opened, names[:last], at, windows, room)
                 if at > begun:
                     document = files.first + begun
+                    if self.sample:
+                        self._choose(files, range(begun, at), batch)
                     read += batch.added_files(at - begun, document, files.prefix, names, begun)
                 else:
                     read += self._scan_file(files, at, decision, batch, run)
@@ -258,8 +276,19 @@ class ScanEngine:
             return 0
         self._path_findings(document, path, decision, result)
         position = self._reader.memory.position if type(data) is memoryview else -1
+        if self.sample.has(document):
+            batch.audited[len(batch.windows)] = Piece(document, path, 0, 0, 0, opened)
         batch.add(document, path, Window(data, 0, 0, len(data), True, position))
         return len(data)
+
+    def _choose(self, files: FolderRun, numbers: range, batch: Batch) -> None:
+        """Of a folder's files, which are the latest windows, mark those that are to be audited."""
+        first = len(batch.windows) - len(numbers)
+        for window, number in enumerate(numbers, first):
+            if self.sample.has(document := files.first + number):
+                name, before = files.names[number], files.open_prefix
+                opened = None if before is None else before + name
+                batch.audited[window] = Piece(document, files.prefix + name, 0, 0, 0, opened)
 
     def _said_by_path(self, decision: PathDecision) -> list[int]:
         """The rules that have only a path, and apply."""
@@ -311,6 +340,7 @@ class ScanEngine:
             result.parts.append(
                 part_of(piece, windows[w], found, self._overruns, content, unsearched)
             )
+        tallies = {w: Tally() for w in batch.audited}
         for w, spans in sorted(outcome.spans.items()):
             if w not in batch.partial:
                 number, path = batch.whose(w)
@@ -319,7 +349,22 @@ class ScanEngine:
                 rows = self._builder.build(
                     number, document, spans, seen=outcome.groups.get(w), counted=result
                 )
+                if w in tallies:
+                    rows = tallies[w].seen(rows)
                 result.findings.add(document.path, rows)
+
+        for w, tally in tallies.items():
+            data = windows[w].data
+            piece = batch.audited[w]._replace(size=len(data), end=len(data), stamp=None)
+            evidence = Evidence(0, len(data), digest_of(data))
+            result.audits.append(AuditTask(piece, (evidence,), tally))
+
+    @cached_property
+    def _auditor(self) -> Auditor:
+        # most scans have no audit
+        from vyre_dist.engine.audit import Auditor
+
+        return Auditor(self.pack, self.compiled)
 
     @cached_property
     def _overruns(self) -> dict[int, Overrun]:

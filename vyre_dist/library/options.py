@@ -10,6 +10,7 @@ from typing import SupportsIndex
 
 from vyre_dist.cache_folder import choose
 from vyre_dist.driver.gpu_devices import GpuWish
+from vyre_dist.engine.audit_sample import new_seed
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError, as_int
 from vyre_dist.kernels import require_known
@@ -66,6 +67,15 @@ class EngineOptions:
             logger.warning("%s", folder.trouble)
         # one that can only be read may still have what is needed
         return replace(self.base, cache_dir=folder.wanted or folder.path)
+
+
+def audited(config: EngineConfig, rate: float | None) -> EngineConfig:
+    """`config` for one scan. `rate`: of its documents to audit; None: as the config says.
+
+    Raises UsageError for what is no rate.
+    """
+    share = config.audit_rate if rate is None else rate
+    return replace(config, audit_rate=share, audit_seed=new_seed())
 
 
 def walk_options(

@@ -11,6 +11,7 @@ from vyre_dist.driver.in_process_pool import InProcessPool
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, scan_rounds
+from vyre_dist.engine.audit_sample import AuditSample
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.library.engines import Engines
@@ -85,4 +86,7 @@ class PathRun:
             return LocalPool(spec, workers.count, gpus=workers.gpus)
         engine = self.engines.borrow()
         stack.callback(self.engines.give_back, engine)
+        # the next scan has its own, or none
+        engine.sample = AuditSample(self.config.audit_rate, self.config.audit_seed)
+        stack.callback(setattr, engine, "sample", AuditSample(0.0, 0))
         return InProcessPool(engine)

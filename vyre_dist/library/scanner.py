@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, TypedDict, Unpack
 
 from vyre_dist.driver.in_process_pool import InProcessPool
@@ -26,7 +27,7 @@ from vyre_dist.library.documents import (
     rows_of,
 )
 from vyre_dist.library.engines import Engines
-from vyre_dist.library.options import EngineOptions, WorkerOptions, walk_options
+from vyre_dist.library.options import EngineOptions, WorkerOptions, audited, walk_options
 from vyre_dist.library.pack_argument import PackArgument, load, names_files
 from vyre_dist.library.path_scan import PathScan, ScanProgress
 from vyre_dist.library.paths import PathRun
@@ -64,6 +65,7 @@ class PathOptions(TypedDict, total=False):
     address: str | None
     autoscale: bool
     gpus: SupportsIndex | str | None
+    audit: float | None
     progress: Callable[[ScanProgress], object] | None
     cancel: threading.Event | None
 
@@ -131,7 +133,8 @@ class Scanner:
         self._options, self._config = options, config
         self._key_source = key_source
         self._key = SecretKey.load(key_source) if isinstance(key_source, str) else key_source
-        self._engines = Engines(loaded.data, config)
+        # only scans of paths tell what an audit has come to
+        self._engines = Engines(loaded.data, replace(config, audit_rate=0.0))
         self._reporter = Reporter(loaded.data.rules, self._key)
 
     @property
@@ -225,6 +228,7 @@ class Scanner:
         address: str | None = None,
         autoscale: bool = False,
         gpus: SupportsIndex | str | None = None,
+        audit: float | None = None,
         progress: Callable[[ScanProgress], object] | None = None,
         cancel: threading.Event | None = None,
     ) -> PathScan:
@@ -235,8 +239,10 @@ class Scanner:
         `address`: a Ray cluster (`auto`, HOST:PORT, ray://HOST:PORT, or `local`) in their place,
         with `workers` actors at most; `autoscale`: it adds nodes when asked. `gpus`: of this
         machine, for local processes: how many, or a list with commas as CUDA_VISIBLE_DEVICES has
-        it; None: all. `progress`: called after each round of the scan, in the thread that iterates.
-        `cancel`: an event that ends the scan when it is set.
+        it; None: all. `audit`: the share of all documents, chosen at random, that is scanned again
+        with google-re2 alone; where that finds something else is a problem. `progress`: called
+        after each round of the scan, in the thread that iterates. `cancel`: an event that ends the
+        scan when it is set.
 
         A pipe is read to its end before anything is scanned. Raises UsageError for options that
         don't fit; the iterator raises one where pipes find no room or no worker can start, and
@@ -247,7 +253,7 @@ class Scanner:
             walk_options(include, exclude, max_file_size, respect_gitignore, follow_symlinks),
             WorkerOptions.of(workers, address, autoscale=autoscale, gpus=gpus),
             self._loaded.data,
-            self._config,
+            audited(self._config, audit),
             self._engines,
             self._key,
         )

@@ -27,7 +27,8 @@ class ScanOptions:
 
     Workers: `pool`, `workers` (None: one for each processor or GPU), `autoscale`, `address` of a
     Ray cluster, `backend`, `gpus` (see GpuWish; None: all), `speculation`. `shard_size` (None:
-    what suits the backend) and `max_match_bytes` are in bytes.
+    what suits the backend) and `max_match_bytes` are in bytes. `audit`: the share of all documents
+    that is scanned again with google-re2 alone.
 
     Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
     """
@@ -50,6 +51,7 @@ class ScanOptions:
     speculation: str = "auto"
     shard_size: int | None = None
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
+    audit: float = 0.0
     cache_dir: str | None = None
     no_cache: bool = False
     store: str | None = None

@@ -12,6 +12,7 @@ from vyre_dist.driver.gpu_signs import has_nvidia_driver
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanAbortedError, ScanOutcome, run_scan
+from vyre_dist.engine.audit_sample import new_seed
 from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, GPU_SHARD_BYTES, EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import backend_warning, require_known
@@ -57,6 +58,8 @@ class ScanRun:
             shard_bytes=shard_bytes(options),
             max_match_bytes=options.max_match_bytes,
             cache_dir=self._stores.pack_folder,
+            audit_rate=options.audit,
+            audit_seed=new_seed(),
         )
         self._pack_key = f"{self._pack.data.content_hash()} {self._config.max_match_bytes}"
         self._pool = open_pool(

@@ -203,13 +203,22 @@ def _plain(finding: Finding) -> str:
 
 
 def _plain_summary(summary: RunSummary) -> list[str]:
-    lines = [f"not scanned: {_which(p)}: {_why(p.reason, p.detail)}" for p in summary.problems]
+    lines = [f"{p.heading}: {_which(p)}: {_why(p.reason, p.detail)}" for p in summary.problems]
     lines += [f"note: {visible(n.path)}: {_why(n.reason, n.detail)}" for n in summary.notes]
     lines += [headline(summary), *details(summary)]
     by_rule = sorted(summary.findings_by_rule.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"  {count:>8,}  {visible(rule)}" for rule, count in by_rule]
-    if not summary.complete:
-        lines.append(f"INCOMPLETE: {_count(len(summary.problems), 'input')} not scanned to the end")
+    return lines + last_lines(summary)
+
+
+def last_lines(summary: RunSummary) -> list[str]:
+    """What nobody should overlook."""
+    differ = sum(problem.of_audit for problem in summary.problems)
+    lines = []
+    if differ:
+        lines.append(f"AUDIT: {_count(differ, 'document')} with other findings than google-re2's")
+    if not summary.complete and (missing := len(summary.problems) - differ):
+        lines.append(f"INCOMPLETE: {_count(missing, 'input')} not scanned to the end")
     return lines
 
 
@@ -254,7 +263,7 @@ def _coloured_summary(summary: RunSummary) -> list[RenderableType]:
 
     items: list[RenderableType] = []
     for p in summary.problems:
-        line = Text("not scanned: ", style="bold red")
+        line = Text(f"{p.heading}: ", style="bold red")
         line.append(_which(p), style="cyan")
         line.append(f": {_why(p.reason, p.detail)}", style="default")
         items.append(line)
@@ -273,7 +282,5 @@ def _coloured_summary(summary: RunSummary) -> list[RenderableType]:
         items.append(table)
     items.append(Text(headline(summary), style="bold"))
     items += [Text(line, style="dim") for line in details(summary)]
-    if not summary.complete:
-        problems = _count(len(summary.problems), "input")
-        items.append(Text(f"INCOMPLETE: {problems} not scanned to the end", style="bold red"))
+    items += [Text(line, style="bold red") for line in last_lines(summary)]
     return items
