@@ -88,10 +88,8 @@ class _Probe:
 
 
 class RayPool:
-    """At most `workers` actors.
-
-    `workers`: None for one for each GPU of the cluster if the backend may use one, else one for
-    each CPU.
+    """At most `workers` actors; None for one for each GPU of the cluster if the backend may use
+    one, else one for each CPU.
 
     One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see
     ScanActor.
@@ -104,6 +102,7 @@ class RayPool:
     """
 
     name = "ray"
+    same_machine = False
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import pytest
 from ray_head import Head, running_head
 from small_corpus import write_small_files
 
-from vyre_dist.driver.machine import MachineConfig
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan

@@ -46,7 +46,8 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
-from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.tasks import Task, TaskResult

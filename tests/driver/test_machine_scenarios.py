@@ -35,7 +35,8 @@ from vyre_dist.driver.events import (
     Warn,
     WorkerReady,
 )
-from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.tasks import (

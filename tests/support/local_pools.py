@@ -19,7 +19,7 @@ from typing import Any
 
 from vyre_dist.driver.events import Event
 from vyre_dist.driver.local_pool import LocalPool
-from vyre_dist.driver.machine import MachineConfig
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool, WorkerSpec
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan

@@ -17,7 +17,8 @@ from vyre_dist.driver.events import (
     WorkerLost,
     WorkerReady,
 )
-from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.engine.finding_blocks import Findings, RowBlock, encode_rows, rows_of
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.salvage import Salvage, keep, salvaged

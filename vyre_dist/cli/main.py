@@ -30,6 +30,7 @@ _left_at: float | None = None
 # name -> (module, attribute): only who calls a subcommand pays for its imports
 _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
+    "merge": ("vyre_dist.cli.merge", "merge"),
     "rules": ("vyre_dist.cli.rules", "rules"),
     "submit": ("vyre_dist.cli.submit", "submit"),
     "autotune": ("vyre_dist.cli.autotune", "autotune"),

@@ -19,6 +19,7 @@ from vyre_dist.engine.tasks import (
     Task,
     TaskResult,
 )
+from vyre_dist.ledger.entries import Entry
 
 # --- events
 
@@ -99,16 +100,25 @@ class TaskFailed:
 class ShardPlanned:
     """The plan's next shard, in the order of the documents.
 
-    `documents`: those whose first piece is in it, whole.
+    `documents`: those whose first piece is in it, whole. `entries`: what an earlier driver of the
+    same run has done of it.
     """
 
     pieces: tuple[Item, ...]
     documents: tuple[Piece, ...]
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
 class PlanEnded:
     """There are no more shards."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The entries up to that of `number` are where they outlive this process."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ Event: TypeAlias = (
     | TaskFailed
     | ShardPlanned
     | PlanEnded
+    | Recorded
     | Tick
 )
 
@@ -143,11 +154,12 @@ class StartWorker:
 
 @dataclass(frozen=True)
 class Submit:
-    """Give the task to the worker, which may have others already."""
+    """Give the task to the worker, which may have others already. `shard`: whose it is."""
 
     worker: int
     task_id: int
     task: Task
+    shard: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -191,6 +203,14 @@ class ReportNote:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Keep what was done, and answer with Recorded. Numbers count from 0."""
+
+    number: int
+    entry: Entry
+
+
+@dataclass(frozen=True)
 class Forget:
     """Nothing more will be said of these documents: their paths may be dropped."""
 
@@ -228,6 +248,7 @@ Action: TypeAlias = (
     | Emit
     | ReportProblem
     | ReportNote
+    | Record
     | Forget
     | Warn
     | Finish

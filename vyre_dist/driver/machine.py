@@ -9,7 +9,6 @@ documents in several pieces (split_documents.py, joins.py) and workers (workforc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from operator import attrgetter
 
 from vyre_dist.driver.events import (
@@ -23,6 +22,7 @@ from vyre_dist.driver.events import (
     PlanEnded,
     PlanMore,
     PoolRefused,
+    Recorded,
     ReplaceWorker,
     ReportNote,
     ReportProblem,
@@ -37,7 +37,9 @@ from vyre_dist.driver.events import (
     WorkerReady,
     WorkerRefused,
 )
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.planned_shards import PlannedShards
+from vyre_dist.driver.records import Records, entry_of
 from vyre_dist.driver.roster import Roster
 from vyre_dist.driver.split_documents import SplitDocuments
 from vyre_dist.driver.task_queue import Assignment, TaskQueue
@@ -47,33 +49,15 @@ from vyre_dist.driver.workforce import Workforce
 from vyre_dist.engine.finding_blocks import FindingBlock
 from vyre_dist.engine.salvage import Salvage
 from vyre_dist.engine.tasks import (
+    DocumentProblem,
     FolderRun,
     Piece,
     ScanTask,
+    TaskResult,
     count,
     split_at,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class MachineConfig:
-    """What the machine decides by.
-
-    `depth`: tasks that a worker has for each one that it does at the same time, that one included.
-    `shards_ahead`: shards that may be planned beyond the oldest unfinished one. `max_failures`:
-    failures of one task before it is cut in two, or its only document put in quarantine.
-
-    `lost_in_a_row`: workers lost without a task done in between before the scan is given up; four
-    times the number of workers if that is more, as a node that fails takes many along. Not counted
-    are losses that cut a task in two, since they lead somewhere, and workers that could not be
-    started while there is another one. `stall_seconds`: silence that is worth a warning.
-    """
-
-    depth: int = 2
-    shards_ahead: int = 256
-    max_failures: int = 2
-    lost_in_a_row: int = 16
-    stall_seconds: float = 60.0
+from vyre_dist.ledger.entries import Done, Entry, covered_by
 
 
 class ScanMachine:
@@ -94,12 +78,15 @@ class ScanMachine:
         self.roster = Roster()
         self.left_out: list[str] = []
         """Why workers were left out that the pool could have had, once for each node."""
+        self.unfinished = 0
+        """Documents that were not scanned, of a machine that scans nothing."""
         self._workforce = Workforce(workers, self.config.depth, at_once)
         self._left_out_nodes: set[str] = set()
         self._given_up: set[int] = set()
         self._shards = PlannedShards()
-        self._queue = TaskQueue(self._shards, self._given_up)
+        self._queue = TaskQueue(self._shards, self._given_up, closed=self.config.only_entries)
         self._split = SplitDocuments(self._shards, self._queue, self._given_up)
+        self._records = Records(self._shards, self.config.recorded)
         self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
@@ -110,6 +97,11 @@ class ScanMachine:
         """Whether Finish or Abort has been said."""
         return self._over
 
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has a task."""
+        return bool(self._workforce.busy())
+
     def handle(self, event: Event) -> list[Action]:
         """Take `event` into account."""
         if self._over:
@@ -119,12 +111,12 @@ class ScanMachine:
             case Tick():
                 if (silent := self._watchdog.silence(event.now)) is not None:
                     actions.append(Warn(f"no progress for {silent:.0f} s: {self._stuck_on()}"))
-                if not self._workforce.begun:
+                if not self._workforce.begun and not self.config.only_entries:
                     # it loads the pack while the first inputs are listed
                     actions.append(StartWorker(self._workforce.begin()))
             case ShardPlanned():
                 self._asked_for_plan = False
-                self._plan(event)
+                self._plan(event, actions)
             case PlanEnded():
                 self._asked_for_plan = False
                 self._plan_ended = True
@@ -142,6 +134,8 @@ class ScanMachine:
             case PoolRefused():
                 self._over = True
                 return [Abort(event.detail, refused=True)]
+            case Recorded():
+                self._records.kept(event.number)
             case TaskDone():
                 self._done(event, actions)
             case TaskFailed():
@@ -149,6 +143,7 @@ class ScanMachine:
             case WorkerLost():
                 self._lost(event, actions)
         if not self._over:
+            self._record_dropped(actions)
             self._emit(actions)
             self._assign(actions)
             self._plan_or_finish(actions)
@@ -156,7 +151,7 @@ class ScanMachine:
 
     # --- planning
 
-    def _plan(self, event: ShardPlanned) -> None:
+    def _plan(self, event: ShardPlanned, actions: list[Action]) -> None:
         number = self._shards.plan()
         documents = self._shards[number].documents
         pieces = [item for item in event.pieces if isinstance(item, Piece)]
@@ -172,7 +167,19 @@ class ScanMachine:
         for piece in pieces:
             if not piece.whole and piece.end == piece.size:
                 self._split.ends_in(piece.document, number)
-        self._queue.add(ScanTask(event.pieces), number)
+        rest = event.pieces
+        if event.entries:
+            done = Done(event.entries)
+            rest = tuple(done.rest_of(rest))
+            for entry in event.entries:
+                self._split.restore_join(entry)
+                self._take_in(entry, actions, done)
+        if self.config.only_entries:
+            self.unfinished += count(rest)
+            for each in self._split.among(documents):
+                self._fail_document(each, "unfinished", "not all of it was scanned", actions)
+        if rest:
+            self._queue.add(ScanTask(rest), number)
 
     def _assign(self, actions: list[Action]) -> None:
         """Give tasks to the workers that have fewest, up to the depth; start more workers."""
@@ -185,7 +192,7 @@ class ScanMachine:
         for worker in self._workforce.takers(len(self._queue), depths):
             task_id, task = self._queue.give_out()
             self._workforce.give(worker, task_id)
-            actions.append(Submit(worker, task_id, task))
+            actions.append(Submit(worker, task_id, task, self._queue.shard_of(task_id)))
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
@@ -213,22 +220,40 @@ class ScanMachine:
         if result is None:
             self._queue.close(assignment)
             return
-        self.totals.add(result, self._split.number_outside(result.skipped))
-        self._split.keep_blocks(result.findings.blocks, assignment.shard)
-        for problem in result.problems:
+        self._over_with(assignment, result, actions)
+        if result.undone:
+            self._queue_rest(assignment, result.undone)
+        self._queue.close(assignment)
+
+    def _over_with(self, assignment: Assignment, result: TaskResult, actions: list[Action]) -> None:
+        """Take in and keep what came of a task."""
+        if result.problems:
             self._split.keep_parts(assignment)
+        entry = entry_of(assignment, result)
+        self._take_in(entry, actions)
+        self._records.add(entry, actions)
+
+    def _record_dropped(self, actions: list[Action]) -> None:
+        """Pieces that nobody scans, as their document was given up, are no work for others."""
+        dropped, self._queue.dropped = self._queue.dropped, []
+        for shard, pieces in dropped:
+            self._records.add(Entry(shard, TaskResult(), covered_by(pieces)), actions)
+
+    def _take_in(self, entry: Entry, actions: list[Action], done: Done | None = None) -> None:
+        """Count an entry. `done`: all of its shard that is known, if an earlier driver made it."""
+        result = entry.result
+        self.totals.add(result, self._split.number_outside(result.skipped))
+        self._split.keep_blocks(result.findings.blocks, entry.shard)
+        for problem in result.problems:
             self._fail_document(problem.document, problem.reason, problem.detail, actions)
         actions += [ReportNote(n.document, n.reason, n.detail) for n in result.notes]
         for document in self._split.among(result.skipped):
             # each piece of a split document says so
             self.totals.skipped += self._split.give_up(document)
         for part in result.parts:
-            self._split.add_part(part)
+            self._split.add_part(part, done)
         for large in result.large:
-            self._split.cut(large, assignment.shard)
-        if result.undone:
-            self._queue_rest(assignment, result.undone)
-        self._queue.close(assignment)
+            self._split.cut(large, entry.shard, done)
 
     def _queue_rest(self, assignment: Assignment, undone: int) -> None:
         """Queue the rest of a task in two halves: there was more in it than was known."""
@@ -354,10 +379,9 @@ class ScanMachine:
         else:
             last = task.pieces[0] if isinstance(task, ScanTask) else task.piece
             document = last.first if isinstance(last, FolderRun) else last.document
-            self._split.keep_parts(assignment)
-            self._fail_document(
-                document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
-            )
+            why = f"scanning it failed {failures} times: {detail}"
+            given_up = TaskResult(problems=[DocumentProblem(document, "quarantined", why)])
+            self._over_with(assignment, given_up, actions)
         return False
 
     # --- time

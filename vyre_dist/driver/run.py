@@ -16,10 +16,14 @@ from vyre_dist.driver.events import (
     Event,
     Finish,
     Forget,
+    PlanEnded,
     PlanMore,
+    Record,
+    Recorded,
     ReplaceWorker,
     ReportNote,
     ReportProblem,
+    ShardPlanned,
     StartWorker,
     Submit,
     TaskDone,
@@ -27,13 +31,15 @@ from vyre_dist.driver.events import (
     Warn,
     WorkerReady,
 )
-from vyre_dist.driver.machine import MachineConfig, ScanMachine
+from vyre_dist.driver.machine import ScanMachine
+from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.finding_blocks import FindingBlock, Findings
+from vyre_dist.engine.finding_blocks import FindingBlock
+from vyre_dist.engine.part_files import file_result, with_bytes
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.salvage import Salvage, salvaged_blocks
 from vyre_dist.engine.spool import Spool
@@ -44,6 +50,7 @@ from vyre_dist.rules.model import Rule
 from vyre_dist.sources import InputNote, InputProblem
 
 if TYPE_CHECKING:
+    from vyre_dist.ledger.run_directory import RunDirectory
     from vyre_dist.secret_key import SecretKey
 
 _POLL_SECONDS = 0.2
@@ -66,7 +73,8 @@ class ScanOutcome:
     """What a scan came to. `problems`: inputs that were not scanned to their end.
 
     `notes`: what is worth a word about others. `workers`: how many there were, and `uses` what each
-    of them did; `left_out`: why some were not used that could have been.
+    of them did; `left_out`: why some were not used that could have been. `unfinished`: documents
+    that nobody was to scan any more, and that are not done.
     """
 
     totals: Totals
@@ -76,6 +84,7 @@ class ScanOutcome:
     workers: int = 0
     uses: list[WorkerUse] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    unfinished: int = 0
 
     @property
     def report(self) -> MergedReport:
@@ -112,13 +121,16 @@ def run_scan(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
+    recording: RunDirectory | None = None,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
-    Findings arrive at the callback in the order of the documents. Raises ScanAbortedError, and what
-    starting the pool raises.
+    Findings arrive at the callback in the order of the documents. With `recording`, they do so when
+    what they come from is kept. Raises ScanAbortedError, and what starting the pool and recording
+    raise.
     """
-    return deque(scan_rounds(plan, pool, rules, callbacks, config, secret_key), maxlen=1).pop()
+    rounds = scan_rounds(plan, pool, rules, callbacks, config, secret_key, recording)
+    return deque(rounds, maxlen=1).pop()
 
 
 def scan_rounds(
@@ -128,6 +140,7 @@ def scan_rounds(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
+    recording: RunDirectory | None = None,
 ) -> Generator[ScanOutcome, None, None]:
     """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
 
@@ -136,15 +149,18 @@ def scan_rounds(
     """
     began = time.monotonic()
     try:
+        if recording is not None:
+            config = replace(config or MachineConfig(), recorded=True)
         machine = ScanMachine(pool.start(), config, pool.at_once)
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
-        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome)
+        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome, recording)
         for _ in loop.rounds():
             yield outcome
     finally:
         pool.close()
     outcome.seconds = time.monotonic() - began
     outcome.workers = machine.roster.count
+    outcome.unfinished = machine.unfinished
     if loop.aborted is not None:
         raise ScanAbortedError(loop.aborted.detail, outcome, loop.aborted.refused)
     yield outcome
@@ -162,6 +178,7 @@ class _Loop:
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
+        recording: RunDirectory | None,
     ) -> None:
         self._plan = plan
         self._pool = pool
@@ -175,6 +192,10 @@ class _Loop:
         self._thresholds: dict[int, int] = {}
         self._spool = Spool()
         self._warned = False
+        self._recording = recording
+        self._shard = 0
+        self._submitted: dict[int, tuple[int, str]] = {}
+        self._began_ns = 0
         self.aborted: Abort | None = None
 
     def rounds(self) -> Iterator[None]:
@@ -186,10 +207,17 @@ class _Loop:
         machine, handle = self._machine, self._carry_out
         yield from handle(machine.handle(Tick(time.monotonic())))
         while not machine.over:
-            for event in self._pool.poll(_POLL_SECONDS):
+            patience = _POLL_SECONDS
+            if self._recording is not None:
+                patience = self._recording.patience(patience)
+            for event in self._pool.poll(patience):
                 self._tune(event)
                 yield from handle(machine.handle(self._kept(event)))
             yield from handle(machine.handle(Tick(time.monotonic())))
+            if self._recording is not None:
+                number = self._recording.commit(idle=not machine.busy)
+                if number is not None:
+                    yield from handle(machine.handle(Recorded(number)))
             self._callbacks.progress(machine.totals, self._plan)
             yield
         if self.aborted is None and (detail := self._pool.unusable()):
@@ -209,17 +237,19 @@ class _Loop:
 
     def _kept(self, event: Event) -> Event:
         """The event without the bytes that have to wait for their turn: a file has them."""
-        if isinstance(event, TaskDone):
-            result, keep = event.result, self._spool.keep
-            blocks = [block._replace(data=keep(block.data)) for block in result.findings.blocks]
-            result.findings = Findings(blocks=blocks)
-            result.parts = [
-                replace(part, spans=keep(part.spans), kept=keep(part.kept)) for part in result.parts
-            ]
-            if self._spool.trouble and not self._warned:
-                self._warned = True
-                self._callbacks.warn(self._spool.trouble)
-        return event
+        if not isinstance(event, TaskDone):
+            return event
+        self._began_ns, part = 0, ""
+        if self._recording is not None and event.task_id in self._submitted:
+            self._began_ns, part = self._submitted.pop(event.task_id)
+        if part:
+            # its worker has done so, if it could
+            return replace(event, result=file_result(event.result, part))
+        kept = with_bytes(event.result, self._spool.keep)
+        if self._spool.trouble and not self._warned:
+            self._warned = True
+            self._callbacks.warn(self._spool.trouble)
+        return replace(event, result=kept)
 
     def _carry_out(self, actions: list[Action]) -> Iterator[None]:
         queue = deque(actions)
@@ -227,16 +257,20 @@ class _Loop:
             match queue.popleft():
                 case StartWorker(worker):
                     self._pool.begin(worker)
-                case Submit(worker, task_id, task):
+                case Submit(worker, task_id, task, shard):
                     if isinstance(task, ScanTask) and worker in self._thresholds:
                         task = ScanTask(task.pieces, self._thresholds[worker])
+                    if self._recording is not None:
+                        part = self._recording.part(shard, task_id)
+                        self._submitted[task_id] = (time.time_ns(), part)
+                        if self._pool.same_machine:
+                            task = replace(task, part=part)
                     self._pool.submit(worker, task_id, task)
+                case Record(number, entry):
+                    if self._recording is not None:
+                        self._recording.record(number, entry, self._began_ns)
                 case PlanMore():
-                    planned = self._plan.next()
-                    for problem in self._plan.problems[self._listed :]:
-                        self._problem(problem)
-                    self._listed = len(self._plan.problems)
-                    queue.extend(self._machine.handle(planned))
+                    queue.extend(self._machine.handle(self._planned()))
                 case Emit(found):
                     path_of = self._plan.path_of
                     blocks = self._blocks(found)
@@ -259,6 +293,25 @@ class _Loop:
                     pass
                 case Abort() as abort:
                     self.aborted = abort
+
+    def _planned(self) -> ShardPlanned | PlanEnded:
+        """The plan's next shard."""
+        planned = self._plan.next()
+        listed = self._plan.problems[self._listed :]
+        self._listed += len(listed)
+        for problem in listed:
+            self._problem(problem)
+            if self._recording is not None:
+                self._recording.listed(problem)
+        self._outcome.notes += self._plan.notes
+        self._plan.notes.clear()
+        if self._recording is not None:
+            if isinstance(planned, PlanEnded):
+                self._recording.plan_ended()
+            else:
+                self._recording.planned(self._shard, planned.pieces)
+                self._shard += 1
+        return planned
 
     def _blocks(self, found: Iterable[FindingBlock | Salvage]) -> Iterator[FindingBlock]:
         for each in found:

@@ -112,10 +112,12 @@ class ScanTask:
     """Scan these, in this order.
 
     `threshold_pct`: the commit rate from which speculation pays, where that is known of the worker.
+    `part`: the file for what is found (part_files.py), "" for none.
     """
 
     pieces: tuple[Item, ...]
     threshold_pct: int | None = None
+    part: str = ""
 
 
 class Reach(NamedTuple):
@@ -154,12 +156,13 @@ class Stretch(NamedTuple):
 class StitchTask:
     """Join parts of one split document (`piece`: all of it) into its findings.
 
-    `stretch`: None where these are all of its parts.
+    `stretch`: None where these are all of its parts. `part`: as a ScanTask's.
     """
 
     piece: Piece
     parts: tuple[PartResult, ...]
     stretch: Stretch | None = None
+    part: str = ""
 
 
 Task: TypeAlias = ScanTask | StitchTask

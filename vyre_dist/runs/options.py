@@ -29,6 +29,8 @@ class ScanOptions:
     Ray cluster, `backend`, `gpus` (see GpuWish; None: all), `speculation`. `shard_size` (None:
     what suits the backend) and `max_match_bytes` are in bytes.
 
+    Run directory: `run_dir`, None for none, and whether to `resume` what is in it.
+
     Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
     """
 
@@ -50,6 +52,8 @@ class ScanOptions:
     speculation: str = "auto"
     shard_size: int | None = None
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
+    run_dir: str | None = None
+    resume: bool = False
     cache_dir: str | None = None
     no_cache: bool = False
     store: str | None = None

@@ -21,6 +21,7 @@ from vyre_dist.program.packs import LoadedPack, load_pack, load_supported
 from vyre_dist.runs.inputs import ScanInputs, Waiting, own_files_of
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import open_pool
+from vyre_dist.runs.recording import open_run_directory, report_of
 from vyre_dist.runs.stores import RunStores
 from vyre_dist.runs.summary import summary_of
 from vyre_dist.sinks.destination import STDOUT
@@ -74,7 +75,11 @@ class ScanRun:
         own_files = own_files_of([*files, *([options.report] if options.report else [])])
         if self._secret_key is not None:
             own_files |= self._secret_key.own_files
-        self._plan = Plan(self._inputs.items(own_files), self._config.shard_bytes)
+        self._recording = open_run_directory(options, self._pack.data)
+        if self._recording is not None:
+            stack.callback(self._recording.close)
+            own_files |= self._recording.own_files
+        self._plan = self._planned(own_files)
         opened = open_sinks(
             options.destinations,
             report=options.report,
@@ -139,6 +144,18 @@ class ScanRun:
         observer.published(self._sinks.kept)
         if failure is not None:
             raise failure
+        if self._recording is not None and self._aborted is None:
+            self._recording.report(report_of(summary))
+
+    def _planned(self, own_files: frozenset[tuple[int, int]]) -> Plan:
+        items, shard_bytes = self._inputs.items(own_files), self._config.shard_bytes
+        if self._recording is None:
+            return Plan(items, shard_bytes)
+        from vyre_dist.driver.recorded_plan import RecordedPlan
+
+        recording = self._recording
+        recording.skipped = lambda: {str(k): n for k, n in self._stats.skipped.items() if n}
+        return RecordedPlan(recording.history, recording.void, items, shard_bytes)
 
     def _run(self, observer: RunObserver) -> ScanOutcome:
         def on_findings(findings: FindingBatch) -> None:
@@ -162,6 +179,7 @@ class ScanRun:
                 self._pack.data.rules,
                 callbacks,
                 secret_key=self._secret_key,
+                recording=self._recording,
             )
         except ScanAbortedError as error:
             if error.refused and not error.outcome.totals.documents:

@@ -1,0 +1,176 @@
+"""RunDirectory: a run's directory, owned by this driver, to which it records what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from vyre_dist.errors import UsageError
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.ledger.history import History, documents_to
+from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
+from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
+from vyre_dist.ledger.owner import Owner
+from vyre_dist.ledger.records import PARTS, Done, PlanEnd, Shard, Void
+from vyre_dist.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from vyre_dist.engine.tasks import Item
+    from vyre_dist.ledger.entries import Entry
+
+PACK = "pack.msgpack"
+REPORT = "report.json"
+
+
+class RunDirectory:
+    """The directory at `place`. `facts`: see identity.py; `pack`: the rules, encoded.
+
+    `history`: what earlier drivers have put down. `skipped`: asked for what the walk has left out
+    when the plan ends. Raises UsageError, of which RunBusyError and RunDiffersError are kinds,
+    DamagedError and OSError.
+    """
+
+    def __init__(self, place: str, facts: RunFacts, pack: bytes, *, resume: bool) -> None:
+        self.place = place
+        self._storage = storage = LocalStorage(place)
+        known = read_facts(storage)
+        if known is None:
+            if resume:
+                raise UsageError(f"there is no run in {place}: leave --resume out to begin one")
+            if others := [name for name in storage.names() if name not in _OWN]:
+                raise UsageError(
+                    f"{place} is no run directory, and not empty (there is {others[0]}): name "
+                    "another --run-dir"
+                )
+        elif not resume:
+            raise UsageError(
+                f"there is a run in {place} already: --resume goes on with it, or name another "
+                "--run-dir"
+            )
+        else:
+            check_same(place, known, facts)
+        self._owner = Owner(storage)
+        self._journal: Journal | None = None
+        try:
+            if known is None:
+                storage.put(PACK, [pack])
+                write_facts(storage, facts)
+            self.history = History(storage)
+            self._journal = Journal(storage, self._owner.epoch, self.history.lengths)
+        except BaseException:
+            self.close()
+            raise
+        self.skipped: Callable[[], Mapping[str, int]] = dict
+        self._problems = set(self.history.problems)
+        self._shards, self._documents = self.history.planned, self.history.documents
+        self._checksum = self.history.checksum
+        self._ended = self.history.end is not None
+        self._last: int | None = None
+        self._since: float | None = None
+        self._parts = storage.path(PARTS)
+
+    @property
+    def own_files(self) -> frozenset[tuple[int, int]]:
+        """(device, inode) of the directory, which is not to be scanned."""
+        info = os.stat(self._storage.path(""))
+        return frozenset({(info.st_dev, info.st_ino)})
+
+    def part(self, shard: int, task_id: int) -> str:
+        """The file for what a task finds; no other task of the run has the same."""
+        return f"{self._parts}/{shard}.{task_id}.{self._owner.epoch}"
+
+    def listed(self, problem: InputProblem) -> None:
+        """An input could not be listed."""
+        if problem not in self._problems:
+            self._problems.add(problem)
+            self._writer.plan(problem)
+
+    def planned(self, shard: int, items: tuple[Item, ...]) -> None:
+        """A shard was planned, perhaps by an earlier driver."""
+        if shard < self._shards:
+            return
+        record = self._writer.plan(Shard(shard, items))
+        self._checksum = zlib.crc32(record, self._checksum)
+        self._shards += 1
+        self._documents = max(self._documents, documents_to(items))
+        self._wait()
+
+    def plan_ended(self) -> None:
+        """There are no more shards."""
+        if not self._ended:
+            self._ended = True
+            end = PlanEnd(self._shards, self._documents, self._checksum, self.skipped())
+            self._writer.plan(end)
+            self._wait()
+
+    def record(self, number: int, entry: Entry, began_ns: int) -> None:
+        """Keep an entry; `commit` tells when it is."""
+        self._writer.add(Done(entry, began_ns))
+        self._last = number
+        self._wait()
+
+    def void(self, shard: int, places: list[int], items: tuple[Item, ...] | None) -> None:
+        """Have some of a shard's entries not count, and perhaps have other items in it."""
+        self._writer.add(Void(shard, places))
+        if items is not None:
+            self._writer.add(Shard(shard, items))
+        self._wait()
+
+    def patience(self, most: float) -> float:
+        """In how many seconds `commit` has something to do, `most` at most."""
+        if self._since is None:
+            return most
+        return min(most, max(0.0, self._since + GROUP_SECONDS - time.monotonic()))
+
+    def commit(self, *, idle: bool) -> int | None:
+        """The number of the last entry that is kept now; None if that is no news.
+
+        `idle`: nobody is at work, so that there is nothing to wait for. Raises OSError, and
+        RunTakenError if the run is another driver's by now.
+        """
+        if self._since is None or (not idle and self.patience(1.0) > 0.0):
+            return None
+        self._owner.check()
+        self._writer.commit()
+        last, self._last, self._since = self._last, None, None
+        return last
+
+    def report(self, data: bytes) -> None:
+        """The run is over, and its outputs are whole."""
+        self._owner.check()
+        self._storage.put(REPORT, [data])
+
+    def close(self) -> None:
+        """Let go of the run, with all that was done in it. May be called twice."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            with contextlib.suppress(OSError):
+                journal.commit()
+            journal.close()
+        with contextlib.suppress(OSError):
+            self._owner.release()
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it."""
+        import shutil
+
+        self.close()
+        shutil.rmtree(self._storage.path(""), ignore_errors=True)
+
+    @property
+    def _writer(self) -> Journal:
+        if self._journal is None:
+            raise AssertionError("the run directory was closed")
+        return self._journal
+
+    def _wait(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+
+
+_OWN = frozenset({FILE, PACK, "owner", "plan", "ledger", PARTS})
+"""What a driver may have left that died while it began."""
