@@ -118,7 +118,7 @@ def _run(args: list[str]) -> int:
             from click.shell_completion import shell_complete
 
             return shell_complete(cli, {}, _NAME, _COMPLETE, instruction)
-        with cli.make_context(_NAME, args) as context:
+        with cli.make_context(_NAME, list(args), obj=tuple(args)) as context:
             code = cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as left:

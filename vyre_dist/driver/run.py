@@ -50,7 +50,7 @@ from vyre_dist.rules.model import Rule
 from vyre_dist.sources import InputNote, InputProblem
 
 if TYPE_CHECKING:
-    from vyre_dist.ledger.run_directory import RunDirectory
+    from vyre_dist.driver.recording import Recording
     from vyre_dist.secret_key import SecretKey
 
 _POLL_SECONDS = 0.2
@@ -121,7 +121,7 @@ def run_scan(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
-    recording: RunDirectory | None = None,
+    recording: Recording | None = None,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
@@ -140,7 +140,7 @@ def scan_rounds(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
-    recording: RunDirectory | None = None,
+    recording: Recording | None = None,
 ) -> Generator[ScanOutcome, None, None]:
     """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
 
@@ -178,7 +178,7 @@ class _Loop:
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
-        recording: RunDirectory | None,
+        recording: Recording | None,
     ) -> None:
         self._plan = plan
         self._pool = pool
