@@ -6,11 +6,12 @@ import json
 import os
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,50 @@ def test_a_scan_without_a_directory_has_one_after_two_seconds(
     assert resumed.code == 1 and len(resumed.findings) == 2
     assert private_runs(environment) == []
     assert STAGED_SECONDS == 2.0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for little."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k,mode=700", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_small_disk_is_full(many: Path, scan: Cli, small_disk: Path, tmp_path: Path) -> None:
+    """With part files and all. When there is room, the scan goes on."""
+    run = small_disk / "run"
+    full = scan(".", "--shard-size", "20K", "--run-dir", run)
+    assert full.code == 3 and "No space left on device" in full.err, full.err
+    assert f"--run-dir {run} --resume" in full.err
+    again = scan(".", "--shard-size", "20K", "--run-dir", run, "--resume")
+    assert again.code in (2, 3) and "No space left on device" in again.err
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    plain = scan(".")
+    resumed = scan(".", "--run-dir", moved, "--resume")
+    assert resumed.code == 1 and resumed.findings == plain.findings
+
+
+def test_clean_removes_what_a_killed_scan_has_kept(
+    start: Start, cli: Cli, stuck_tree: Path, environment: dict[str, str]
+) -> None:
+    """And not what a scan is at work on."""
+    process = start("-j", "2", "--shard-size", "5", ".")
+    stuck_workers(process, 2)
+    deadline = time.monotonic() + PATIENCE
+    while not private_runs(environment) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    left = cli("clean")
+    assert left.code == 0
+    (kept,) = private_runs(environment)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(PATIENCE)
+    removed = cli("clean")
+    assert kept in removed.out.decode()
+    assert private_runs(environment) == []

@@ -178,7 +178,7 @@ def test_another_version_s_records_are_refused(place: str) -> None:
     """They say so in place of being read wrongly."""
     from vyre_dist.ledger.records import decode_record
 
-    for fields in (["begin", 99, 1, {}], ["what", 1], ["shard", 1, b"x"], ["void", -1, ()]):
+    for fields in (["begin", 99, 1, {}, 0], ["what", 1], ["shard", 1, b"x"], ["void", -1, ()]):
         with pytest.raises(WireError, match="cannot read a"):
             decode_record(fields, place)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from vyre_dist.storage.frames import HEADER_BYTES, read_frame
-
 
 class Filed:
     """Bytes in a part file: those of the frame at `offset`, with `size` bytes in it."""
@@ -34,6 +32,9 @@ class Filed:
 
     def read(self) -> bytes:
         """The bytes. Raises DamagedError and OSError."""
+        # most scans have no part files
+        from vyre_dist.storage.frames import HEADER_BYTES, read_frame
+
         wanted = HEADER_BYTES + self.size
         fd = os.open(self.part, os.O_RDONLY | os.O_CLOEXEC)
         try:

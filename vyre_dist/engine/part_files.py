@@ -14,8 +14,6 @@ from vyre_dist.engine.filed import Filed
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.spool import Kept, bytes_of
 from vyre_dist.engine.tasks import TaskResult
-from vyre_dist.storage.frames import framed
-from vyre_dist.storage.local import LocalStorage
 
 INLINE_BYTES = 8 << 10
 """A result with less stays as it is: the ledger has it, and a file would cost more than it saves.
@@ -40,6 +38,10 @@ def file_result(result: TaskResult, part: str) -> TaskResult:
     data = [each for each in data if each and not isinstance(each, Filed)]
     if sum(map(len, data)) < INLINE_BYTES:
         return result
+    # most scans have no part files
+    from vyre_dist.storage.frames import framed
+    from vyre_dist.storage.local import LocalStorage
+
     frames: list[bytes] = []
     end = 0
 

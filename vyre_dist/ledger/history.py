@@ -123,7 +123,9 @@ class History:
                 place = _Place(log, frame.start + start, frame.start + stop)
                 if not isinstance(shard, int):
                     raise WireError("record of a run", f"{shard!r:.60} where a number belongs")
-                if kind == "done":
+                if kind == "begin":
+                    self._forget_from(decode_record(fields, self._storage.place))
+                elif kind == "done":
                     self._places.setdefault(shard, []).append(place)
                     self.entries += 1
                 elif kind == "shard":
@@ -134,6 +136,12 @@ class History:
                     self._places[shard] = [p for i, p in enumerate(known) if i not in gone]
                     self.entries -= len(gone)
         self._settle(name, end)
+
+    def _forget_from(self, begin: Record) -> None:
+        """What drivers before `begin` have done of shards that it did not find planned."""
+        if isinstance(begin, Begin):
+            for shard in [shard for shard in self._places if shard >= begin.planned]:
+                self.entries -= len(self._places.pop(shard))
 
     def _settle(self, name: str, end: int) -> None:
         """A log was whole up to `end`. Only the latest one may end in what is torn."""

@@ -6,8 +6,6 @@ records are there to stay before those of the ledger that are about them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from vyre_dist.ledger.records import Begin, Record, encode_record
 from vyre_dist.storage import Log, Storage
 from vyre_dist.storage.frames import framed
@@ -18,16 +16,17 @@ GROUP_SECONDS = 0.05
 
 
 class Journal:
-    """Appends to the logs of `epoch`. `lengths`: see Begin."""
+    """Appends to the logs of `begin.epoch`."""
 
-    def __init__(self, storage: Storage, epoch: int, lengths: Mapping[str, int]) -> None:
+    def __init__(self, storage: Storage, begin: Begin) -> None:
+        epoch = begin.epoch
         self._ledger = _Writer(storage.log(log_name(LEDGER, epoch)))
         try:
             self._plan = _Writer(storage.log(log_name(PLAN, epoch)))
         except BaseException:
             self._ledger.close()
             raise
-        self._ledger.add(encode_record(Begin(epoch, lengths)))
+        self._ledger.add(encode_record(begin))
         self._ledger.commit()
 
     def plan(self, record: Record) -> bytes:

@@ -31,11 +31,13 @@ class Begin(NamedTuple):
     """A driver has taken over the run.
 
     `lengths`: of the logs of the drivers before it, as far as they count. What one of these may
-    append later, since it does not know yet, is behind that.
+    append later, since it does not know yet, is behind that. `planned`: how many shards there are
+    by then; what is done of others does not count.
     """
 
     epoch: int
     lengths: Mapping[str, int]
+    planned: int
 
 
 class Done(NamedTuple):
@@ -74,8 +76,8 @@ Record: TypeAlias = Begin | Done | Void | Shard | InputProblem | PlanEnd
 def encode_record(record: Record) -> bytes:
     """`record` as bytes."""
     match record:
-        case Begin(epoch, lengths):
-            return _pack(["begin", SCHEMA, epoch, dict(lengths)])
+        case Begin(epoch, lengths, planned):
+            return _pack(["begin", SCHEMA, epoch, dict(lengths), planned])
         case Done(entry, began_ns):
             covered = entry.covered
             result = encode_result(with_bytes(entry.result, _relative))
@@ -99,10 +101,11 @@ def decode_record(fields: Sequence[object], folder: str) -> Record:
     try:
         kind, *rest = fields
         if kind == "begin":
-            schema, epoch, lengths = rest
+            schema, *rest = rest
             if schema != SCHEMA:
                 raise ValueError(f"schema {schema!r:.60}, not {SCHEMA}")
-            return Begin(_number(epoch), _counts(lengths))
+            epoch, lengths, planned = rest
+            return Begin(_number(epoch), _counts(lengths), _number(planned))
         if kind == "done":
             return _done(rest, folder)
         if kind == "void":

@@ -17,7 +17,7 @@ from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
 from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
 from vyre_dist.ledger.owner import Owner, RunTakenError
-from vyre_dist.ledger.records import PARTS, Done, PlanEnd, Shard, Void
+from vyre_dist.ledger.records import PARTS, Begin, Done, PlanEnd, Shard, Void
 from vyre_dist.leftovers import LOCK_NAME, lock
 from vyre_dist.storage import LocalStorage
 
@@ -74,7 +74,8 @@ class RunDirectory:
                 storage.put(PACK, [pack])
                 write_facts(storage, facts)
             self.history = History(storage)
-            self._journal = Journal(storage, self._owner.epoch, self.history.lengths)
+            known_so_far = self.history.lengths, self.history.planned
+            self._journal = Journal(storage, Begin(self._owner.epoch, *known_so_far))
         except BaseException:
             self.close()
             raise
