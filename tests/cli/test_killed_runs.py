@@ -50,6 +50,28 @@ def test_a_driver_that_is_killed_at_a_commit(
     assert killed.outputs(merged) == undisturbed
 
 
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_workers_that_are_killed_at_a_part_file(
+    killed: KilledRuns, undisturbed: dict[str, object], tmp_path: Path, where: str
+) -> None:
+    """What they wrote does not count, as nobody names it. What others wrote in their place does; if
+    some of that is lost, it is found again.
+    """
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    assert killed.with_killed_workers(1, where, notes) in ENDED
+    assert killed.outputs() == undisturbed
+    parts = sorted((killed.run_dir / "parts").iterdir())
+    assert len(parts) > 5
+    for part in parts[::2]:
+        part.unlink()
+    for part in parts[1::4]:
+        part.write_bytes(part.read_bytes()[:-1])
+    done = killed.run()
+    assert done.returncode in ENDED, done.stderr
+    assert killed.outputs() == undisturbed
+
+
 def kill_at_random(killed: KilledRuns, undisturbed: dict[str, object], kills: int) -> None:
     chosen = random.Random(kills)
     done = 0

@@ -15,7 +15,7 @@ from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
 from vyre_dist.ledger.identity import RunDiffersError
-from vyre_dist.ledger.owner import RunBusyError, RunTakenError
+from vyre_dist.ledger.owner import BEAT_SECONDS, RunBusyError, RunTakenError
 from vyre_dist.ledger.run_directory import RunDirectory
 from vyre_dist.storage import LocalStorage
 from vyre_dist.storage.frames import DamagedError
@@ -172,6 +172,19 @@ def test_who_may_open_a_run(place: str) -> None:
     with pytest.raises(RunDiffersError, match=r'PATHS was \["a"\] and is \["b"\]') as raised:
         RunDirectory(place, {**FACTS, "PATHS": ["b"]}, b"pack", resume=True)
     assert raised.value.differences == [("PATHS", ["a"], ["b"])]
+
+
+def test_a_driver_that_waits_says_that_it_lives(place: str) -> None:
+    """With nothing to commit, for as long as a task takes."""
+    now = [1000.0]
+    run = RunDirectory(place, FACTS, b"", resume=False, clock=lambda: now[0])
+    beats = set()
+    for _ in range(30):
+        now[0] += 1.0
+        run.commit(idle=False)
+        beats.add(bytes(LocalStorage(place).read("owner/000001")))
+    run.close()
+    assert len(beats) > 30 // (BEAT_SECONDS + 1)
 
 
 def test_another_version_s_records_are_refused(place: str) -> None:

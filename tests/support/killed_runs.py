@@ -43,6 +43,26 @@ local.LocalLog.append = ending
 from vyre_dist.cli.main import main
 main(sys.argv[3:])
 """
+# The N-th part file ends the worker that was about to put it in its place, or has just done so.
+WORKERS = """
+import os, signal, sys
+from vyre_dist.storage import local
+
+left, where, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+put, driver = local.LocalStorage.put, os.getpid()
+
+def ending(self, name, data):
+    if os.getpid() != driver and len(os.listdir(folder)) < left:
+        os.close(os.open(os.path.join(folder, f"{os.getpid()}"), os.O_CREAT, 0o600))
+        if where == "after":
+            put(self, name, data)
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, name, data)
+
+local.LocalStorage.put = ending
+from vyre_dist.cli.main import main
+main(sys.argv[4:])
+"""
 FORMATS = ("jsonl", "csv", "sarif", "parquet")
 KILLED = -9
 ENDED = (0, 1)
@@ -107,6 +127,15 @@ class KilledRuns:
         process = self.start(["-c", PROGRAM, str(append), where])
         _, err = process.communicate(timeout=120)
         assert process.returncode in (KILLED, *ENDED), err
+        return process.returncode
+
+    def with_killed_workers(self, number: int, where: str, folder: Path) -> int:
+        """How a scan ended of which so many workers were killed at part files; `folder`: for notes
+        on them.
+        """
+        process = self.start(["-c", WORKERS, str(number), where, str(folder)])
+        _, err = process.communicate(timeout=120)
+        assert err.count(b"was lost") == number, err
         return process.returncode
 
     def killed_after(self, moment: Callable[[], bool]) -> int:

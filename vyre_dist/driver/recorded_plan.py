@@ -1,7 +1,7 @@
 """RecordedPlan: the plan of a run that is resumed: what was planned before, and then the rest.
 
-What was done of a shard comes with it, unless a document has changed since: then that does not
-count any more, and is done anew.
+What was done of a shard comes with it, unless a document has changed since, or what was found is
+lost: then that does not count any more, and is done anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.plan import Plan
+from vyre_dist.engine.part_files import filed_in
 from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, cut
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, Stamp
 from vyre_dist.input_problem import InputNote, InputProblem
@@ -84,7 +85,7 @@ class RecordedPlan(Plan):
         items = tuple(self._items_now(known.items))
         newer = _newer(known)
         newer.update([piece.document for piece in _pieces(known.items) if piece not in items])
-        gone = _with_large(known, newer)
+        gone = _with_large(known, newer | _lost(known))
         places = [i for i, done in enumerate(known.done) if touches(done.entry, gone)]
         if not places and items == known.items:
             return _planned(items, known.done)
@@ -133,6 +134,18 @@ def _newer(known: KnownShard) -> set[int]:
             if document not in newer and _is_newer(places[document], done.began_ns):
                 newer.add(document)
     return newer
+
+
+def _lost(known: KnownShard) -> set[int]:
+    """The documents whose findings are in part files that are not there any more."""
+    lost: set[int] = set()
+    for done in known.done:
+        entry = done.entry
+        if not all(kept.is_there() for kept in filed_in(entry.result)):
+            lost.update(entry.covered.numbers())
+            if entry.joined is not None:
+                lost.add(entry.joined)
+    return lost
 
 
 def _with_large(known: KnownShard, documents: set[int]) -> set[int]:

@@ -30,6 +30,15 @@ class Filed:
         """What it is made from."""
         return self.part, self.offset, self.size
 
+    def is_there(self) -> bool:
+        """Whether the file is as long as it has to be."""
+        from vyre_dist.storage.frames import HEADER_BYTES
+
+        try:
+            return os.stat(self.part).st_size >= self.offset + HEADER_BYTES + self.size
+        except OSError:
+            return False
+
     def read(self) -> bytes:
         """The bytes. Raises DamagedError and OSError."""
         # most scans have no part files

@@ -7,7 +7,7 @@ a frame of its own; what decides whether it counts is the ledger, and not that i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from vyre_dist.engine.filed import Filed
@@ -25,6 +25,17 @@ def with_bytes(result: TaskResult, kept: Callable[[Kept], Kept]) -> TaskResult:
     blocks = [block._replace(data=kept(block.data)) for block in result.findings.blocks]
     parts = [replace(part, spans=kept(part.spans), kept=kept(part.kept)) for part in result.parts]
     return replace(result, findings=Findings(blocks=blocks), parts=parts)
+
+
+def filed_in(result: TaskResult) -> Iterator[Filed]:
+    """What of `result` is in part files."""
+    for block in result.findings.blocks:
+        if isinstance(block.data, Filed):
+            yield block.data
+    for part in result.parts:
+        for kept in (part.spans, part.kept):
+            if isinstance(kept, Filed):
+                yield kept
 
 
 def file_result(result: TaskResult, part: str) -> TaskResult:

@@ -91,12 +91,17 @@ class Owner:
             holder = _read(storage, self.epoch)
             raise RunBusyError(storage.place, holder.host, holder.pid)
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to say that this one lives."""
+        return self._clock() - self._identity.beat >= BEAT_SECONDS
+
     def check(self) -> None:
-        """Raise RunTakenError if there is a later owner; say now and then that this one lives."""
+        """Raise RunTakenError if there is a later owner; if it is time, say that this one lives."""
         last = _last(self._storage)
         if last != self.epoch:
             raise RunTakenError(self._storage.place, last)
-        if self._clock() - self._identity.beat >= BEAT_SECONDS:
+        if self.due:
             self._say(ended=False)
 
     def release(self) -> None:

@@ -41,7 +41,14 @@ class RunDirectory:
     """
 
     def __init__(
-        self, place: str, facts: RunFacts, pack: bytes, *, resume: bool, held: int = -1
+        self,
+        place: str,
+        facts: RunFacts,
+        pack: bytes,
+        *,
+        resume: bool,
+        held: int = -1,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.place = place
         self._storage = storage = LocalStorage(place)
@@ -61,7 +68,7 @@ class RunDirectory:
             )
         else:
             check_same(place, known, facts)
-        self._owner = Owner(storage)
+        self._owner = Owner(storage, clock)
         self._taken = False
         self.private = LOCK_NAME in storage.names()
         self._lock = held
@@ -145,7 +152,9 @@ class RunDirectory:
         return min(most, max(0.0, self._since + GROUP_SECONDS - time.monotonic()))
 
     def commit(self, *, idle: bool) -> int | None:
-        """See Recording."""
+        """See Recording. It is to be called every now and then, as it says that this driver lives."""
+        if self._owner.due:
+            self._check_owner()
         if self._since is None or (not idle and self.patience(1.0) > 0.0):
             return None
         self._check_owner()
