@@ -72,6 +72,8 @@ class History:
                 self.problems.append(record)
             elif isinstance(record, PlanEnd):
                 self.end = record
+        # a log that is not there counts for nothing, even if somebody makes it later
+        self.lengths = {name: max(length, 0) for name, length in self.lengths.items()}
         self._check_end()
 
     def shards(self) -> Iterator[KnownShard]:

@@ -152,7 +152,7 @@ class RunDirectory:
         return min(most, max(0.0, self._since + GROUP_SECONDS - time.monotonic()))
 
     def commit(self, *, idle: bool) -> int | None:
-        """See Recording. It is to be called every now and then, as it says that this driver lives."""
+        """See Recording. Is called every now and then, as it says that this driver lives."""
         if self._owner.due:
             self._check_owner()
         if self._since is None or (not idle and self.patience(1.0) > 0.0):

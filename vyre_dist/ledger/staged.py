@@ -103,7 +103,8 @@ class StagedRun:
         self._news = number
         if self._due is not None:
             self._entries.append((number, entry, began_ns))
-            self._bytes += entry.result.findings.bytes
+            parts = [len(part.spans) + len(part.kept) for part in entry.result.parts]
+            self._bytes += entry.result.findings.bytes + sum(parts)
 
     def patience(self, most: float) -> float:
         """See Recording."""
