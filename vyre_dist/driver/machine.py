@@ -100,7 +100,7 @@ class ScanMachine:
     @property
     def busy(self) -> bool:
         """Whether any worker has a task."""
-        return bool(self._workforce.busy())
+        return any(self._workforce.assigned.values())
 
     def handle(self, event: Event) -> list[Action]:
         """Take `event` into account."""
