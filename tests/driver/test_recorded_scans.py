@@ -5,87 +5,20 @@ undisturbed scan does.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from local_pools import PACK, order, spec
+from local_pools import PACK, order
+from recorded_scans import SHARD_BYTES, Scans, counts, opened
 
-from vyre_dist.driver.in_process_pool import InProcessPool
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.no_pool import NoPool
-from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.recorded_plan import RecordedPlan
-from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan
-from vyre_dist.engine.worker import ScanEngine
+from vyre_dist.driver.run import Callbacks, run_scan
 from vyre_dist.finding import Finding
 from vyre_dist.input_problem import InputProblem
-from vyre_dist.ledger import run_directory
-from vyre_dist.ledger.history import History
-from vyre_dist.ledger.run_directory import RunDirectory
-from vyre_dist.sources import walk, walk_folders
-from vyre_dist.storage import LocalStorage
-
-SHARD_BYTES = 2048
-
-
-@dataclass
-class Scans:
-    """Scans of `root`; `listed`: how the walk gives its files."""
-
-    engine: ScanEngine
-    root: Path
-    folders: bool = True
-
-    def plan(self, run: RunDirectory | None) -> Plan:
-        items = (walk_folders if self.folders else walk)([str(self.root)])
-        if run is None:
-            return Plan(items, SHARD_BYTES, 8)
-        return RecordedPlan(run.history, run.void, items, SHARD_BYTES, 8)
-
-    def scan(self, run: RunDirectory | None) -> tuple[list[Finding], ScanOutcome]:
-        found: list[Finding] = []
-        told = Callbacks(found.extend, lambda _: None, lambda _: None, lambda _t, _p: None)
-        pool = InProcessPool(self.engine)
-        outcome = run_scan(self.plan(run), pool, PACK.rules, told, recording=run)
-        return found, outcome
-
-    def merge(self, place: Path) -> tuple[list[Finding], ScanOutcome]:
-        found: list[Finding] = []
-        told = Callbacks(found.extend, lambda _: None, lambda _: None, lambda _t, _p: None)
-        plan = RecordedPlan(History(LocalStorage(str(place))), None, (), SHARD_BYTES)
-        config = MachineConfig(only_entries=True)
-        return found, run_scan(plan, NoPool(), PACK.rules, told, config)
-
-
-def opened(place: Path, resume: bool) -> RunDirectory:
-    return RunDirectory(str(place), {"a": 1}, b"", resume=resume)
-
-
-@pytest.fixture(scope="module", params=[True, False])
-def scans(request: pytest.FixtureRequest, corpus: Path) -> Scans:
-    wanted = spec(shard_bytes=SHARD_BYTES)
-    return Scans(ScanEngine(wanted.pack, wanted.config), corpus, request.param)
-
-
-@pytest.fixture(scope="module")
-def whole(scans: Scans, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a run that came to its end; each entry was committed by itself."""
-    place = tmp_path_factory.mktemp("whole") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_directory, "GROUP_SECONDS", 0.0)
-        run = opened(place, resume=False)
-        found, outcome = scans.scan(run)
-        run.close()
-    assert found == scans.scan(None)[0] and outcome.complete
-    return place
-
-
-def counts(outcome: ScanOutcome) -> tuple[int, ...]:
-    totals = outcome.totals
-    return totals.documents, totals.bytes, totals.findings, totals.skipped
 
 
 @settings(
@@ -122,6 +55,9 @@ def test_logs_may_be_cut_anywhere(
         assert counts(outcome) == counts(undisturbed)
         found, outcome = scans.merge(place)
         assert found == expected and not outcome.unfinished
+
+
+pytestmark = pytest.mark.usefixtures("exact_clock")
 
 
 def test_nothing_is_scanned_twice(scans: Scans, whole: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ lost: then that does not count any more, and is done anew.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.plan import Plan
@@ -45,7 +45,13 @@ class RecordedPlan(Plan):
         super().__init__(rest, shard_bytes, shard_documents)
         self.problems += history.problems
         self._voided = voided
-        self._anew: set[int] = set()
+        self._told: set[int] = set()
+        self._open: set[int] = set()
+        """Documents with pieces that are still, or again, to be scanned."""
+        self._failed: set[int] = set()
+        """Documents in pieces with problems that count."""
+        self._standing = -1
+        """The latest document in pieces, if it is scanned as it was planned."""
         self._known = self._known_shards(history)
 
     def next(self) -> ShardPlanned | PlanEnded:
@@ -60,12 +66,8 @@ class RecordedPlan(Plan):
             last = known.items[-1] if known.items else last
             yield self._as_it_is_now(known)
         # the driver before may have ended while it planned the pieces of a document
-        if isinstance(last, Piece) and last.end < last.size and last.document not in self._anew:
-            for piece in (
-                ()
-                if self._voided is None
-                else cut(last._replace(start=0, end=last.size), last.end - last.start)
-            ):
+        if isinstance(last, Piece) and last.end < last.size and last.document == self._standing:
+            for piece in cut(last._replace(start=0, end=last.size), last.end - last.start):
                 if piece.start >= last.end:
                     yield _planned((piece,), ())
 
@@ -83,15 +85,17 @@ class RecordedPlan(Plan):
         if self._voided is None:
             return _planned(known.items, known.done)
         items = tuple(self._items_now(known.items))
+        kept = set(_parts_in(items))
         newer = _newer(known)
-        newer.update([piece.document for piece in _pieces(known.items) if piece not in items])
-        gone = _with_large(known, newer | _lost(known))
-        places = [i for i, done in enumerate(known.done) if touches(done.entry, gone)]
+        newer.update([piece.document for piece in _parts_in(known.items) if piece not in kept])
+        places = self._void_in(known, kept, newer | _lost(known))
         if not places and items == known.items:
             return _planned(items, known.done)
-        for document in sorted(newer - self._anew):
+        # who scans a piece compares its document's stamp with the plan's, and tells of another
+        standing = {piece.document for piece in kept}
+        for document in sorted(newer - standing - self._told):
             self.notes.append(InputNote(self.path_of(document), "changed", _ANEW))
-        self._anew |= newer
+        self._told |= newer
         self._voided(known.shard, places, None if items == known.items else items)
         return _planned(items, [done for i, done in enumerate(known.done) if i not in places])
 
@@ -100,15 +104,55 @@ class RecordedPlan(Plan):
         of unknown size.
         """
         for item in items:
-            if not isinstance(item, Piece) or self._stands(item):
+            if not isinstance(item, Piece) or item.whole or self._stands(item):
                 yield item
             elif item.start == 0:
                 yield item._replace(size=0, end=0, stamp=None)
 
     def _stands(self, piece: Piece) -> bool:
-        if piece.whole or piece.stamp is None:
-            return True
-        return piece.document not in self._anew and _is_as_planned(piece)
+        """Whether a document in pieces is scanned as planned. Its first piece decides for all: each
+        of them is scanned, or none.
+        """
+        if piece.start == 0 and _is_as_planned(piece):
+            self._standing = piece.document
+        return piece.document == self._standing
+
+    def _void_in(self, known: KnownShard, pieces: Set[Piece], documents: Set[int]) -> list[int]:
+        """Which entries of a shard do not count, where those with any of `documents` don't.
+        `pieces`: what there is in it of documents in pieces.
+
+        What else such an entry covers is scanned anew, too. Where that is a piece, its document has
+        to be joined anew. Where it told that a document is large, what was done of the pieces that
+        came of that does not count. Where it told of a problem of a document in pieces, those that
+        nobody scanned for that reason are to be scanned.
+        """
+        places, found = set[int](), set(documents)
+        while True:
+            count = [done.entry for i, done in enumerate(known.done) if i not in places]
+            failed = self._failed.union(
+                [p.document for each in count if each.covered.pieces for p in each.result.problems]
+            )
+            there = {(part.document, part.start) for each in count for part in each.result.parts}
+            still = self._open.union(
+                [piece.document for piece in pieces if (piece.document, piece.start) not in there]
+            )
+            more = [
+                i
+                for i, done in enumerate(known.done)
+                if i not in places
+                and (
+                    touches(done.entry, found)
+                    or done.entry.joined in still
+                    or not _left_out(done.entry) <= failed
+                )
+            ]
+            if not more:
+                self._failed, self._open = failed, still
+                return sorted(places)
+            places.update(more)
+            for i in more:
+                large = known.done[i].entry.result.large
+                found.update([each.piece.document for each in large])
 
 
 def touches(entry: Entry, documents: set[int]) -> bool:
@@ -148,28 +192,22 @@ def _lost(known: KnownShard) -> set[int]:
     return lost
 
 
-def _with_large(known: KnownShard, documents: set[int]) -> set[int]:
-    """`documents`, and those that are told to be large by an entry with any of them: where that
-    does not count, what was done of their pieces does not, either.
-    """
-    found, grown = set(documents), bool(documents)
-    while grown:
-        large = {
-            each.piece.document
-            for done in known.done
-            if touches(done.entry, found)
-            for each in done.entry.result.large
-        }
-        grown = not large <= found
-        found |= large
-    return found
+def _left_out(entry: Entry) -> set[int]:
+    """The documents of which an entry covers pieces that were not scanned."""
+    result = entry.result
+    there = {(part.document, part.start) for part in result.parts}
+    pieces = [(document, start) for document, start, _ in entry.covered.pieces]
+    return {piece[0] for piece in pieces if piece not in there}.difference(result.skipped)
 
 
-def _pieces(items: Iterable[Item]) -> Iterator[Piece]:
-    return (item for item in items if isinstance(item, Piece))
+def _parts_in(items: Iterable[Item]) -> Iterator[Piece]:
+    """The pieces that are not all of their documents."""
+    return (item for item in items if isinstance(item, Piece) and not item.whole)
 
 
 def _is_as_planned(piece: Piece) -> bool:
+    if piece.stamp is None:
+        return True
     try:
         info = os.stat(piece.open_path or piece.path)
     except OSError:
