@@ -80,10 +80,8 @@ _PROBE_AGAIN_SECONDS = 1.0
 
 
 class RayPool:
-    """At most `workers` actors.
-
-    `workers`: None for one for each GPU of the cluster if the backend may use one, else one for
-    each CPU.
+    """At most `workers` actors; None for one for each GPU of the cluster if the backend may use
+    one, else one for each CPU.
 
     One with a GPU uses its share of its node's CPUs, too, though it asks Ray for one only: see
     ScanActor.
@@ -96,6 +94,7 @@ class RayPool:
     """
 
     name = "ray"
+    same_machine = False
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ _NAME_BYTES = 100
 # what follows the beginning of the destination's name
 _ENDING = re.compile(r"\.[0-9a-f]{8}\.vyre-[0-9a-f]{12}\.part")
 _HELD = (errno.EACCES, errno.EAGAIN)
-_LOCK_NAME = "lock"
+LOCK_NAME = "lock"
 _FILE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -81,7 +81,7 @@ def make_folder(parent: str, name: str) -> tuple[str, int]:
     os.mkdir(path, 0o700)
     try:
         fd = os.open(
-            os.path.join(path, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            os.path.join(path, LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
         )
     except BaseException:
         os.rmdir(path)
@@ -125,7 +125,7 @@ def remove(folder: int, name: str, *, dry_run: bool = False) -> Fate:
 def _remove_folder(parent: int, name: str, dry_run: bool) -> Fate:
     folder = os.open(name, _FOLDER_FLAGS, dir_fd=parent)
     try:
-        fd = os.open(_LOCK_NAME, _FILE_FLAGS, dir_fd=folder)
+        fd = os.open(LOCK_NAME, _FILE_FLAGS, dir_fd=folder)
     except FileNotFoundError:
         return Fate.UNKNOWN
     finally:

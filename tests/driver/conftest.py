@@ -14,12 +14,16 @@ from local_pools import (
     order,
     spec,
 )
+from recorded_scans import SHARD_BYTES, Scans, opened
 from small_corpus import write_small_files
 
 from vyre_dist import Scanner
+from vyre_dist.driver import recorded_plan
 from vyre_dist.driver.pool import WorkerSpec
+from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.backends import BACKENDS
+from vyre_dist.ledger import run_directory
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,31 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(corpus: Path) -> list[Finding]:
     """What the library finds, in one process and without splitting anything."""
     return sorted(Scanner(PACK, "cpu").scan_paths(corpus), key=order)
+
+
+@pytest.fixture(scope="module", params=[True, False])
+def scans(request: pytest.FixtureRequest, corpus: Path) -> Scans:
+    wanted = spec(shard_bytes=SHARD_BYTES)
+    return Scans(ScanEngine(wanted.pack, wanted.config), corpus, request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(scans: Scans, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that came to its end; each entry was committed by itself."""
+    place = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_directory, "GROUP_SECONDS", 0.0)
+        run = opened(place, resume=False)
+        found, outcome = scans.scan(run)
+        run.close()
+    assert found == scans.scan(None)[0] and outcome.complete
+    return place
+
+
+@pytest.fixture
+def exact_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's stamp is never ahead of the clock: what was written just before a scan is old."""
+    monkeypatch.setattr(recorded_plan, "CLOCK_STEP_NS", 0)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from machine_fates import (
     SHARD_BYTES,
     SHARD_DOCUMENTS,
     Fate,
+    check_coverage,
     documents_of,
     fates,
     inputs_of,
@@ -34,6 +35,8 @@ from vyre_dist.driver.events import (
     Finish,
     Forget,
     PlanMore,
+    Record,
+    Recorded,
     ReplaceWorker,
     ReportProblem,
     StartWorker,
@@ -51,6 +54,7 @@ from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.tasks import Task, TaskResult
+from vyre_dist.ledger.entries import Entry
 
 STALL = 60.0
 
@@ -66,6 +70,7 @@ class Schedules(RuleBasedStateMachine):
         max_failures=st.integers(1, 3),
         concurrency=st.integers(1, 3),
         at_once=st.integers(1, 4),
+        recorded=st.booleans(),
     )
     def begin(
         self,
@@ -76,13 +81,18 @@ class Schedules(RuleBasedStateMachine):
         max_failures: int,
         concurrency: int,
         at_once: int,
+        recorded: bool,
     ) -> None:
         self.corpus = corpus
         self.concurrency = concurrency
         self.at_once = at_once
         self.room = workers
         self.refused = False
-        self.config = MachineConfig(depth, ahead, max_failures, stall_seconds=STALL)
+        self.config = MachineConfig(
+            depth, ahead, max_failures, stall_seconds=STALL, recorded=recorded
+        )
+        self.unrecorded: list[int] = []
+        self.entries: list[Entry] = []
         self.plan = Plan(inputs_of(corpus), SHARD_BYTES, SHARD_DOCUMENTS)
         self.machine = ScanMachine(range(workers), self.config, at_once)
         self.idle = set(range(workers))
@@ -124,6 +134,10 @@ class Schedules(RuleBasedStateMachine):
                 self.idle.remove(worker)
                 self.starting.add(worker)
                 assert len(self.starting) <= self.at_once
+            case Record(number, entry):
+                assert self.config.recorded and number == len(self.entries)
+                self.entries.append(entry)
+                self.unrecorded.append(number)
             case PlanMore():
                 self.plan_owed += 1
                 assert self.plan_owed == 1
@@ -142,6 +156,7 @@ class Schedules(RuleBasedStateMachine):
                 assert worker not in self.starting and not self.assigned[worker]
                 self.starting.add(worker)
             case Finish():
+                assert not self.unrecorded
                 self.finished = True
             case Abort():
                 self.aborted = True
@@ -259,6 +274,16 @@ class Schedules(RuleBasedStateMachine):
         if alive := sorted(set(self.assigned) - self.starting - self.idle):
             self.lose(data.draw(st.sampled_from(alive)))
 
+    @precondition(lambda self: self.unrecorded)
+    @rule(data=st.data())
+    def entries_are_recorded(self, data: st.DataObject) -> None:
+        """Some of those that wait, at once."""
+        self.recorded(data.draw(st.sampled_from(self.unrecorded)))
+
+    def recorded(self, number: int) -> None:
+        self.unrecorded = [each for each in self.unrecorded if each > number]
+        self.send(Recorded(number))
+
     @precondition(lambda self: self.stale)
     @rule(data=st.data(), raises=st.booleans())
     def answer_comes_late_or_twice(self, data: st.DataObject, raises: bool) -> None:
@@ -321,6 +346,8 @@ class Schedules(RuleBasedStateMachine):
                 self.plan_answers()
             elif self.busy():
                 self.finish(self.busy()[0])
+            elif self.unrecorded:
+                self.recorded(self.unrecorded[-1])
             else:
                 worker = min(self.starting)  # there is one, or the machine would wait for ever
                 self.starting.discard(worker)
@@ -344,15 +371,18 @@ class Schedules(RuleBasedStateMachine):
         assert totals.documents + totals.skipped + len(self.problems) == len(self.corpus)
         assert self.forgotten == set(range(len(self.corpus)))
         machine = self.machine
+        rooms = (machine, machine._shards, machine._queue, machine._split, machine._records)
         held = {
             (type(room).__name__, k): v
-            for room in (machine, machine._shards, machine._queue, machine._split)
+            for room in rooms
             for k, v in vars(room).items()
             if isinstance(v, Collection) and k not in ("_unstarted", "left_out", "_left_out_nodes")
         }
         assert len(held) >= 6 and not any(map(len, held.values())), held
         assert not any(machine._workforce.assigned.values())
         assert not self.plan._paths
+        if self.config.recorded:
+            check_coverage(self.entries, len(self.corpus))
 
     def scanned(self, number: int) -> bool:
         return not self.problems[number] and not self.corpus[number].skipped
@@ -364,11 +394,7 @@ Schedules.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-
-
 TestSchedules = Schedules.TestCase
-
-
 TestSchedules.__doc__ = (
     "Every document is accounted for once, in order, whatever happens to tasks and workers."
 )

@@ -21,6 +21,7 @@ from vyre_dist.engine.tasks import (
     TaskResult,
     count,
 )
+from vyre_dist.ledger.entries import Entry
 from vyre_dist.sources import DocumentRef, FolderFiles
 
 SHARD_BYTES = 4
@@ -148,3 +149,16 @@ def inputs_of(corpus: list[Fate]) -> list[DocumentRef | FolderFiles]:
         else:
             inputs.append(FolderFiles("d", [str(i)]))
     return inputs
+
+
+def check_coverage(entries: list[Entry], documents: int) -> None:
+    """Each document is covered once, or each piece of it; none is left out."""
+    whole = [
+        document
+        for entry in entries
+        for first, end in entry.covered.documents
+        for document in range(first, end)
+    ]
+    pieces = [piece for entry in entries for piece in entry.covered.pieces]
+    assert len(set(whole)) == len(whole) and len(set(pieces)) == len(pieces)
+    assert {*whole, *[document for document, _, _ in pieces]} == set(range(documents))

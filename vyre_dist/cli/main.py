@@ -31,6 +31,7 @@ _left_at: float | None = None
 # name -> (module, attribute): only who calls a subcommand pays for its imports
 _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
+    "merge": ("vyre_dist.cli.merge", "merge"),
     "rules": ("vyre_dist.cli.rules", "rules"),
     "submit": ("vyre_dist.cli.submit", "submit"),
     "jobs": ("vyre_dist.cli.jobs", "jobs"),
@@ -122,7 +123,7 @@ def _run(args: list[str]) -> int | Ended:
             from click.shell_completion import shell_complete
 
             return shell_complete(cli, {}, _NAME, _COMPLETE, instruction)
-        with cli.make_context(_NAME, args) as context:
+        with cli.make_context(_NAME, list(args), obj=tuple(args)) as context:
             code = cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as left:

@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from vyre_dist.cli import log
 from vyre_dist.cli.exit_codes import Ended
+from vyre_dist.cli.output_options import FORMAT, OUTPUT, REDACT, REPORT, SECRET_KEY, RedactCommand
 from vyre_dist.cli.rule_options import SKIP_UNSUPPORTED
 from vyre_dist.cli.sizes import SIZE
 from vyre_dist.cli.store_option import STORE
-from vyre_dist.sinks.destination import DEFAULT_FORMAT, STDOUT, Destination
-from vyre_dist.sinks.formats import FORMAT_OF_ENDING, FORMATS
-
-# click's older versions, which are allowed, know no type arguments here
-if TYPE_CHECKING:
-    _DestinationType = click.ParamType[Destination]
-else:
-    _DestinationType = click.ParamType
 
 
-class _FormatAndFile(_DestinationType):
-    """FORMAT or FORMAT=FILE."""
-
-    name = "format[=file]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Destination:
-        if isinstance(value, Destination):
-            return value
-        form, _, file = str(value).partition("=")
-        if form not in FORMATS:
-            self.fail(
-                f"unknown format {form!r}: use one of {', '.join(FORMATS)}, or FORMAT=FILE",
-                param,
-                ctx,
-            )
-        return Destination(form, file or STDOUT)
-
-
-class _ScanCommand(click.Command):
-    """A command whose --redact never takes the path behind it for its percentage."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        end = args.index("--") if "--" in args else len(args)
-        args = ["--redact=100" if arg == "--redact" else arg for arg in args[:end]] + args[end:]
-        return super().parse_args(ctx, args)
-
-
-@click.command(cls=_ScanCommand, short_help="Scan files, folders, globs or standard input.")
+@click.command(cls=RedactCommand, short_help="Scan files, folders, globs or standard input.")
 # an input that can't be read is listed, and the rest is scanned
 @click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.option(
@@ -63,38 +27,10 @@ class _ScanCommand(click.Command):
     "name. May be given several times. Default: everything built in.",
 )
 @SKIP_UNSUPPORTED
-@click.option(
-    "--format",
-    "-f",
-    "formats",
-    multiple=True,
-    type=_FormatAndFile(),
-    help=f"Write findings as {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, to standard output or to "
-    f"FILE with FORMAT=FILE. May be given several times. Default: {DEFAULT_FORMAT}.",
-)
-@click.option(
-    "--output",
-    "-o",
-    "output_files",
-    multiple=True,
-    type=click.Path(readable=False),
-    help="Write findings to this file, in the --format that names none. Without such a --format "
-    f"the name's ending chooses it ({', '.join(FORMAT_OF_ENDING)}); then -o may be given several "
-    "times.",
-)
-@click.option(
-    "--redact",
-    type=click.IntRange(1, 100),
-    metavar="[=PERCENT]",
-    help="Mask secrets in every output: all of each secret, or this percentage of it.",
-)
-@click.option(
-    "--secret-key-file",
-    type=click.Path(readable=False),
-    metavar="FILE",
-    help="Give each finding a secret_id that is the same wherever the same secret is found: an "
-    "HMAC under the key in FILE.",
-)
+@FORMAT
+@OUTPUT
+@REDACT
+@SECRET_KEY
 @click.option(
     "--files-from",
     type=click.Path(),
@@ -191,6 +127,18 @@ class _ScanCommand(click.Command):
     "they have nothing else to do, or at the end.",
 )
 @click.option(
+    "--run-dir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Keep what is done in this directory, so that a run that was interrupted can go on.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in --run-dir: what was done before is not done again. The other "
+    "options have to be those that it was begun with.",
+)
+@click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
     help="Keep compiled packs here and, without --store, the autotune store. Default: the user's "
@@ -202,11 +150,7 @@ class _ScanCommand(click.Command):
     help="Neither read nor keep compiled packs nor, without --store, an autotune store.",
 )
 @STORE
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, readable=False),
-    help="Write the run's summary to this file, as JSON.",
-)
+@REPORT
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "plain", "json", "never"]),

@@ -5,16 +5,19 @@ The options themselves are in scan.py, and the run in vyre_dist.runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from typing import Any
+
+import click
 
 from vyre_dist.actors.ray_job import in_ray_job
 from vyre_dist.cli import log
 from vyre_dist.cli.console import Console
 from vyre_dist.cli.destinations import destinations
 from vyre_dist.cli.exit_codes import Ended, ExitCode
+from vyre_dist.errors import UsageError
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import uses_ray
 from vyre_dist.runs.scan_run import ScanRun
@@ -72,11 +75,33 @@ def _run(
         stack.callback(console.close)
         for message in (*remarks, *run.opening_messages()):
             console.say(message)
-        summary = run.scan(console)
-        run.publish(summary, console)
+        with _kept(run):
+            summary = run.scan(console)
+            run.publish(summary, console)
         code = ExitCode.of(complete=summary.complete and not console.lost, found=summary.findings)
         written(code)
     return code
+
+
+@contextmanager
+def _kept(run: ScanRun) -> Iterator[None]:
+    """Tell how to go on with a scan that does not come to its end in here."""
+    try:
+        yield
+    except (BrokenPipeError, UsageError):
+        run.discard()
+        raise
+    except BaseException:
+        _tell_kept(run)
+        raise
+    _tell_kept(run)  # it was given up, or is over
+
+
+def _tell_kept(run: ScanRun) -> None:
+    arguments: Sequence[str] = click.get_current_context().find_root().obj or ()
+    if kept := run.kept(arguments):
+        with suppress(OSError):
+            log.say(kept)
 
 
 def _waiting(pipes: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from vyre_dist.engine.tasks import (
     TaskResult,
 )
 from vyre_dist.input_problem import InputNote, InputProblem
+from vyre_dist.ledger.entries import Entry
 
 # --- events
 
@@ -114,16 +115,25 @@ class TaskFailed:
 class ShardPlanned:
     """The plan's next shard, in the order of the documents.
 
-    `documents`: those whose first piece is in it, whole.
+    `documents`: those whose first piece is in it, whole. `entries`: what an earlier driver of the
+    same run has done of it.
     """
 
     pieces: tuple[Item, ...]
     documents: tuple[Piece, ...]
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
 class PlanEnded:
     """There are no more shards."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The entries up to that of `number` are where they outlive this process."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,7 @@ Event: TypeAlias = (
     | TaskFailed
     | ShardPlanned
     | PlanEnded
+    | Recorded
     | Tick
 )
 
@@ -160,11 +171,12 @@ class StartWorker:
 
 @dataclass(frozen=True)
 class Submit:
-    """Give the task to the worker, which may have others already."""
+    """Give the task to the worker, which may have others already. `shard`: whose it is."""
 
     worker: int
     task_id: int
     task: Task
+    shard: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -218,6 +230,14 @@ class ReportAudit:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Keep what was done, and answer with Recorded. Numbers count from 0."""
+
+    number: int
+    entry: Entry
+
+
+@dataclass(frozen=True)
 class Forget:
     """Nothing more will be said of these documents: their paths may be dropped."""
 
@@ -256,6 +276,7 @@ Action: TypeAlias = (
     | ReportProblem
     | ReportNote
     | ReportAudit
+    | Record
     | Forget
     | Warn
     | Finish

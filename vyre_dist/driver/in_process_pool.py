@@ -19,6 +19,7 @@ class InProcessPool:
     """
 
     name = "in-process"
+    same_machine = True
     at_once = 1
 
     def __init__(self, engine: ScanEngine) -> None:

@@ -93,6 +93,7 @@ class LocalPool:
     """
 
     name = "local"
+    same_machine = True
 
     def __init__(
         self,

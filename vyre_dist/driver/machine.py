@@ -10,24 +10,20 @@ documents in several pieces (split_documents.py, joins.py), audits (audits.py) a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 
 from vyre_dist.driver.audits import Audits
 from vyre_dist.driver.events import (
     Abort,
     Action,
-    Emit,
     Event,
     Finish,
-    Forget,
     GpuLeftOut,
     PlanEnded,
     PlanMore,
     PoolRefused,
     PoolWaits,
+    Recorded,
     ReplaceWorker,
-    ReportNote,
-    ReportProblem,
     ShardPlanned,
     StartWorker,
     Submit,
@@ -40,25 +36,28 @@ from vyre_dist.driver.events import (
     WorkerRefused,
     WorkersAdded,
 )
+from vyre_dist.driver.intake import Intake
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.overtime import Overtime
 from vyre_dist.driver.planned_shards import PlannedShards
+from vyre_dist.driver.records import Records
 from vyre_dist.driver.roster import Roster
 from vyre_dist.driver.split_documents import SplitDocuments
 from vyre_dist.driver.task_queue import Assignment, TaskQueue
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.watchdog import Watchdog
 from vyre_dist.driver.workforce import Workforce
-from vyre_dist.engine.finding_blocks import FindingBlock
-from vyre_dist.engine.salvage import Salvage
 from vyre_dist.engine.tasks import (
     AuditTask,
+    DocumentProblem,
     FolderRun,
     Piece,
     ScanTask,
+    TaskResult,
     count,
     split_at,
 )
+from vyre_dist.ledger.entries import Done
 
 
 class ScanMachine:
@@ -79,14 +78,26 @@ class ScanMachine:
         self.roster = Roster()
         self.left_out: list[str] = []
         """Why workers were left out that the pool could have had, once for each node."""
+        self.unfinished = 0
+        """Documents that were not scanned, of a machine that scans nothing."""
         self._workforce = Workforce(workers, self.config.depth, at_once)
         self._left_out_nodes: set[str] = set()
         self._given_up: set[int] = set()
         self._shards = PlannedShards()
-        self._queue = TaskQueue(self._shards, self._given_up)
+        self._queue = TaskQueue(self._shards, self._given_up, closed=self.config.only_entries)
         self._split = SplitDocuments(self._shards, self._queue, self._given_up)
         waiting = self.config.audits_waiting
         self._audits = Audits(self._queue, self._workforce, self.totals, waiting)
+        self._records = Records(self._shards, self.config.recorded)
+        self._intake = Intake(
+            self.totals,
+            self._shards,
+            self._queue,
+            self._split,
+            self._audits,
+            self._records,
+            self._given_up,
+        )
         self._unstarted: set[int] = set()
         self._asked_for_plan = self._plan_ended = self._over = False
         self._lost_in_a_row = 0
@@ -97,6 +108,11 @@ class ScanMachine:
     def over(self) -> bool:
         """Whether Finish or Abort has been said."""
         return self._over
+
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has a task."""
+        return any(self._workforce.assigned.values())
 
     def handle(self, event: Event) -> list[Action]:
         """Take `event` into account."""
@@ -110,14 +126,14 @@ class ScanMachine:
                 scanned = self._plan_ended and not self._shards
                 if (news := self._audits.news(event.now, scanned=scanned)) is not None:
                     actions.append(Warn(news))
-                if not self._workforce.begun:
+                if not self._workforce.begun and not self.config.only_entries:
                     # it loads the pack while the first inputs are listed
                     actions.append(StartWorker(self._workforce.begin()))
                 if self._overtime.is_time(event.now):
                     self._look_after_leases(event.now, actions)
             case ShardPlanned():
                 self._asked_for_plan = False
-                self._plan(event)
+                self._plan(event, actions)
             case PlanEnded():
                 self._asked_for_plan = False
                 self._plan_ended = True
@@ -139,6 +155,8 @@ class ScanMachine:
             case PoolRefused():
                 self._over = True
                 return [Abort(event.detail, refused=True)]
+            case Recorded():
+                self._records.kept(event.number)
             case TaskDone():
                 self._done(event, actions)
             case TaskFailed():
@@ -146,14 +164,15 @@ class ScanMachine:
             case WorkerLost():
                 self._lost(event, actions)
         if not self._over:
-            self._emit(actions)
+            self._intake.record_dropped(actions)
+            self._intake.emit(actions)
             self._assign(actions)
             self._plan_or_finish(actions)
         return actions
 
     # --- planning
 
-    def _plan(self, event: ShardPlanned) -> None:
+    def _plan(self, event: ShardPlanned, actions: list[Action]) -> None:
         number = self._shards.plan()
         documents = self._shards[number].documents
         pieces = [item for item in event.pieces if isinstance(item, Piece)]
@@ -169,7 +188,19 @@ class ScanMachine:
         for piece in pieces:
             if not piece.whole and piece.end == piece.size:
                 self._split.ends_in(piece.document, number)
-        self._queue.add(ScanTask(event.pieces), number)
+        rest = event.pieces
+        if event.entries:
+            done = Done(event.entries)
+            rest = tuple(done.rest_of(rest))
+            for entry in event.entries:
+                self._split.restore_join(entry)
+                self._intake.take_in(entry, actions, done)
+        if self.config.only_entries:
+            self.unfinished += count(rest)
+            for each in self._split.among(documents):
+                self._intake.fail_document(each, "unfinished", "not all of it was scanned", actions)
+        if rest:
+            self._queue.add(ScanTask(rest), number)
 
     def _assign(self, actions: list[Action]) -> None:
         """Give tasks to the workers that have fewest, up to the depth; start more workers."""
@@ -186,7 +217,7 @@ class ScanMachine:
         for worker in self._workforce.takers(len(self._queue), depths):
             task_id, task = self._queue.give_out()
             self._workforce.give(worker, task_id)
-            actions.append(Submit(worker, task_id, task))
+            actions.append(Submit(worker, task_id, task, self._queue.shard_of(task_id)))
 
     def _plan_or_finish(self, actions: list[Action]) -> None:
         if self._plan_ended:
@@ -224,20 +255,7 @@ class ScanMachine:
         if result is None:
             self._queue.close(assignment)
             return
-        self.totals.add(result, self._split.number_outside(result.skipped))
-        self._split.keep_blocks(result.findings.blocks, assignment.shard)
-        for problem in result.problems:
-            self._split.keep_parts(assignment)
-            self._fail_document(problem.document, problem.reason, problem.detail, actions)
-        actions += [ReportNote(n.document, n.reason, n.detail) for n in result.notes]
-        self._audits.add(result.audits)
-        for document in self._split.among(result.skipped):
-            # each piece of a split document says so
-            self.totals.skipped += self._split.give_up(document)
-        for part in result.parts:
-            self._split.add_part(part)
-        for large in result.large:
-            self._split.cut(large, assignment.shard)
+        self._intake.over_with(assignment, result, actions)
         if result.undone:
             self._queue_rest(assignment, result.undone)
         self._queue.close(assignment)
@@ -255,33 +273,6 @@ class ScanMachine:
     def _take(self, worker: int, task_id: int) -> Assignment | None:
         """The assignment that `worker` answers for; None for an answer that came too late."""
         return self._queue.take_back(task_id) if self._workforce.take(worker, task_id) else None
-
-    def _fail_document(
-        self, document: int, reason: str, detail: str, actions: list[Action]
-    ) -> None:
-        """List a document once, however many of its pieces failed."""
-        if self._split.give_up(document):
-            actions.append(ReportProblem(document, reason, detail))
-
-    def _emit(self, actions: list[Action]) -> None:
-        """Say what is final, oldest shard first, as far as there is no gap."""
-        for shard in self._shards.without_tasks():
-            split = self._split.among(shard.documents)
-            if not self._given_up.issuperset(split):
-                return
-            found: list[FindingBlock | Salvage] = []
-            for block in shard.blocks:
-                if block.document not in self._given_up:
-                    self.totals.findings += block.rows
-                    found.append(block)
-            salvages = [self._split.salvage(document) for document in split]
-            found += [s for s in salvages if any(part.kept for part in s.parts)]
-            if found:
-                found.sort(key=attrgetter("place"))
-                actions.append(Emit(found))
-            if shard.documents:
-                self._given_up.difference_update(shard.documents)
-                actions.append(Forget(tuple(shard.documents)))
 
     # --- failures
 
@@ -382,10 +373,9 @@ class ScanMachine:
         else:
             last = task.pieces[0] if isinstance(task, ScanTask) else task.piece
             document = last.first if isinstance(last, FolderRun) else last.document
-            self._split.keep_parts(assignment)
-            self._fail_document(
-                document, "quarantined", f"scanning it failed {failures} times: {detail}", actions
-            )
+            why = f"scanning it failed {failures} times: {detail}"
+            given_up = TaskResult(problems=[DocumentProblem(document, "quarantined", why)])
+            self._intake.over_with(assignment, given_up, actions)
         return False
 
     # --- time

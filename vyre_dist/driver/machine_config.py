@@ -23,6 +23,9 @@ class MachineConfig:
 
     `audits_waiting`: audits that may wait for a worker that has nothing else to do; where there are
     more, the oldest come before what is to be scanned.
+
+    `recorded`: everything that is done is kept, as Record asks for. `only_entries`: nothing is
+    scanned; what comes out is what the plan's entries say.
     """
 
     depth: int = 2
@@ -33,3 +36,5 @@ class MachineConfig:
     lease_seconds: float = 60.0
     lease_factor: float = 10.0
     audits_waiting: int = 256
+    recorded: bool = False
+    only_entries: bool = False

@@ -69,7 +69,8 @@ class Overtime:
             if idle and self._queue.is_open(task_id) and task_id not in self._doubled:
                 self._doubled.add(task_id)
                 self._workforce.give(worker := idle.pop(), task_id)
-                yield Submit(worker, task_id, self._queue.task(task_id))
+                shard = self._queue.shard_of(task_id)
+                yield Submit(worker, task_id, self._queue.task(task_id), shard)
 
     def silent_for(self, seconds: float) -> str:
         """That nothing was done for so long, and what the scan has been waiting for."""

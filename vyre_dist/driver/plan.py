@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, pack_shards
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, piece_of
-from vyre_dist.input_problem import InputProblem
+from vyre_dist.input_problem import InputNote, InputProblem
 from vyre_dist.sources.document import DocumentRef, FolderFiles
 
 
@@ -20,8 +20,9 @@ class Plan:
     in memory: pieces that are all of them, whose numbers are given here.
 
     `problems` grows with what the sources could not list; `path_of` answers until `forget`.
-    `documents` counts what has been planned; `ended` tells whether that is the final number.
-    `lease_bytes`: what the next shards may have, where that is more than `shard_bytes`.
+    `notes`: remarks that nobody has taken yet. `documents` counts what has been planned; `ended`
+    tells whether that is the final number. `lease_bytes`: what the next shards may
+    have, where that is more than `shard_bytes`.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Plan:
         shard_documents: int = DEFAULT_SHARD_DOCUMENTS,
     ) -> None:
         self.problems: list[InputProblem] = []
+        self.notes: list[InputNote] = []
         self.documents = 0
         self.ended = False
         self._paths = _Paths()

@@ -40,11 +40,13 @@ class WorkerPool(Protocol):
 
     All methods are called from one thread; tasks of one worker are done in the order given.
 
-    `at_once`: how many workers may be starting at the same time.
+    `at_once`: how many workers may be starting at the same time. `same_machine`: whether all of
+    them see the driver's files.
     """
 
     name: str
     at_once: int
+    same_machine: bool
 
     def start(self) -> Sequence[int]:
         """Prepare for workers, and return the numbers of all there can be. None is started yet.

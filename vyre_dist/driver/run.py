@@ -16,11 +16,15 @@ from vyre_dist.driver.events import (
     Event,
     Finish,
     Forget,
+    PlanEnded,
     PlanMore,
+    Record,
+    Recorded,
     ReplaceWorker,
     ReportAudit,
     ReportNote,
     ReportProblem,
+    ShardPlanned,
     StartWorker,
     Submit,
     TaskDone,
@@ -35,17 +39,19 @@ from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.finding_blocks import FindingBlock, Findings
+from vyre_dist.engine.finding_blocks import FindingBlock
+from vyre_dist.engine.part_files import file_result, with_bytes
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.salvage import Salvage, salvaged_blocks
 from vyre_dist.engine.spool import Spool
-from vyre_dist.engine.tasks import ScanTask
+from vyre_dist.engine.tasks import AuditTask, ScanTask
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import FindingBatch
 from vyre_dist.rules.model import Rule
 from vyre_dist.sources import InputNote, InputProblem
 
 if TYPE_CHECKING:
+    from vyre_dist.driver.recording import Recording
     from vyre_dist.secret_key import SecretKey
 
 _POLL_SECONDS = 0.2
@@ -68,7 +74,8 @@ class ScanOutcome:
     """What a scan came to. `problems`: inputs that were not scanned to their end.
 
     `notes`: what is worth a word about others. `workers`: how many there were, and `uses` what each
-    of them did; `left_out`: why some were not used that could have been.
+    of them did; `left_out`: why some were not used that could have been. `unfinished`: documents
+    that nobody was to scan any more, and that are not done.
     """
 
     totals: Totals
@@ -78,6 +85,7 @@ class ScanOutcome:
     workers: int = 0
     uses: list[WorkerUse] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    unfinished: int = 0
 
     @property
     def report(self) -> MergedReport:
@@ -114,14 +122,16 @@ def run_scan(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
+    recording: Recording | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
-    Findings arrive at the callback in the order of the documents. `clock`: seconds. Raises
-    ScanAbortedError, and what starting the pool raises.
+    Findings arrive at the callback in the order of the documents. With `recording`, they do so when
+    what they come from is kept. Raises ScanAbortedError, and what starting the pool and recording
+    raise. `clock`: seconds.
     """
-    rounds = scan_rounds(plan, pool, rules, callbacks, config, secret_key, clock)
+    rounds = scan_rounds(plan, pool, rules, callbacks, config, secret_key, recording, clock)
     return deque(rounds, maxlen=1).pop()
 
 
@@ -132,6 +142,7 @@ def scan_rounds(
     callbacks: Callbacks,
     config: MachineConfig | None = None,
     secret_key: SecretKey | None = None,
+    recording: Recording | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[ScanOutcome, None, None]:
     """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
@@ -141,15 +152,18 @@ def scan_rounds(
     """
     began = clock()
     try:
+        if recording is not None:
+            config = replace(config or MachineConfig(), recorded=True)
         machine = ScanMachine(pool.start(), config, pool.at_once)
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
-        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome, clock)
+        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome, recording, clock)
         for _ in loop.rounds():
             yield outcome
     finally:
         pool.close()
     outcome.seconds = clock() - began
     outcome.workers = machine.roster.count
+    outcome.unfinished = machine.unfinished
     if loop.aborted is not None:
         raise ScanAbortedError(loop.aborted.detail, outcome, loop.aborted.refused)
     yield outcome
@@ -167,6 +181,7 @@ class _Loop:
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
+        recording: Recording | None,
         clock: Callable[[], float],
     ) -> None:
         self._clock = clock
@@ -182,6 +197,11 @@ class _Loop:
         self._thresholds: dict[int, int] = {}
         self._spool = Spool()
         self._warned = False
+        self._recording = recording
+        self._shard = 0
+        self._submitted: dict[tuple[int, int], tuple[int, str]] = {}
+        self._attempts = 0
+        self._began_ns = 0
         self.aborted: Abort | None = None
 
     def rounds(self) -> Iterator[None]:
@@ -193,10 +213,17 @@ class _Loop:
         machine, handle = self._machine, self._carry_out
         yield from handle(machine.handle(Tick(self._clock())))
         while not machine.over:
-            for event in self._pool.poll(_POLL_SECONDS):
+            patience = _POLL_SECONDS
+            if self._recording is not None:
+                patience = self._recording.patience(patience)
+            for event in self._pool.poll(patience):
                 self._tune(event)
                 yield from handle(machine.handle(self._kept(event)))
             yield from handle(machine.handle(Tick(self._clock())))
+            if self._recording is not None:
+                number = self._recording.commit(idle=not machine.busy)
+                if number is not None:
+                    yield from handle(machine.handle(Recorded(number)))
             self._callbacks.progress(machine.totals, self._plan)
             yield
         if self.aborted is None and (detail := self._pool.unusable()):
@@ -216,17 +243,19 @@ class _Loop:
 
     def _kept(self, event: Event) -> Event:
         """The event without the bytes that have to wait for their turn: a file has them."""
-        if isinstance(event, TaskDone):
-            result, keep = event.result, self._spool.keep
-            blocks = [block._replace(data=keep(block.data)) for block in result.findings.blocks]
-            result.findings = Findings(blocks=blocks)
-            result.parts = [
-                replace(part, spans=keep(part.spans), kept=keep(part.kept)) for part in result.parts
-            ]
-            if self._spool.trouble and not self._warned:
-                self._warned = True
-                self._callbacks.warn(self._spool.trouble)
-        return event
+        if not isinstance(event, TaskDone):
+            return event
+        self._began_ns, part = 0, ""
+        if self._recording is not None and (event.worker, event.task_id) in self._submitted:
+            self._began_ns, part = self._submitted.pop((event.worker, event.task_id))
+        if part:
+            # its worker has done so, if it could
+            return replace(event, result=file_result(event.result, part))
+        kept = with_bytes(event.result, self._spool.keep)
+        if self._spool.trouble and not self._warned:
+            self._warned = True
+            self._callbacks.warn(self._spool.trouble)
+        return replace(event, result=kept)
 
     def _carry_out(self, actions: list[Action]) -> Iterator[None]:
         queue = deque(actions)
@@ -234,17 +263,23 @@ class _Loop:
             match queue.popleft():
                 case StartWorker(worker):
                     self._pool.begin(worker)
-                case Submit(worker, task_id, task):
+                case Submit(worker, task_id, task, shard):
                     if isinstance(task, ScanTask) and worker in self._thresholds:
                         task = ScanTask(task.pieces, self._thresholds[worker])
+                    # an audit finds nothing that is kept; two workers may be at one task
+                    if self._recording is not None and not isinstance(task, AuditTask):
+                        self._attempts += 1
+                        part = self._recording.part(shard, self._attempts)
+                        self._submitted[worker, task_id] = (time.time_ns(), part)
+                        if self._pool.same_machine:
+                            task = replace(task, part=part)
                     self._pool.submit(worker, task_id, task)
+                case Record(number, entry):
+                    if self._recording is not None:
+                        self._recording.record(number, entry, self._began_ns)
                 case PlanMore():
                     self._plan.lease_bytes = self._machine.lease_bytes
-                    planned = self._plan.next()
-                    for problem in self._plan.problems[self._listed :]:
-                        self._problem(problem)
-                    self._listed = len(self._plan.problems)
-                    queue.extend(self._machine.handle(planned))
+                    queue.extend(self._machine.handle(self._planned()))
                 case Emit(found):
                     path_of = self._plan.path_of
                     blocks = self._blocks(found)
@@ -271,6 +306,25 @@ class _Loop:
                     pass
                 case Abort() as abort:
                     self.aborted = abort
+
+    def _planned(self) -> ShardPlanned | PlanEnded:
+        """The plan's next shard."""
+        planned = self._plan.next()
+        listed = self._plan.problems[self._listed :]
+        self._listed += len(listed)
+        for problem in listed:
+            self._problem(problem)
+            if self._recording is not None:
+                self._recording.listed(problem)
+        self._outcome.notes += self._plan.notes
+        self._plan.notes.clear()
+        if self._recording is not None:
+            if isinstance(planned, PlanEnded):
+                self._recording.plan_ended()
+            else:
+                self._recording.planned(self._shard, planned.pieces)
+                self._shard += 1
+        return planned
 
     def _blocks(self, found: Iterable[FindingBlock | Salvage]) -> Iterator[FindingBlock]:
         for each in found:

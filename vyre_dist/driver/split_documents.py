@@ -21,6 +21,7 @@ from vyre_dist.engine.tasks import (
     StitchTask,
     TaskResult,
 )
+from vyre_dist.ledger.entries import Done, Entry
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class SplitDocuments:
         self._given_up = given_up
         self._split: dict[int, _SplitDocument] = {}
         self._joins = Joins(queue)
+        self._joined: dict[int, _SplitDocument] = {}
 
     def among(self, documents: list[int]) -> list[int]:
         """Those of `documents` that are split; mostly there are none at all."""
@@ -65,11 +67,14 @@ class SplitDocuments:
         self._split[document].shard = shard
         self._shards[shard].documents.append(document)
 
-    def cut(self, large: LargeDocument, shard: int) -> None:
-        """Plan the pieces of a document that was planned as one, for want of its size."""
+    def cut(self, large: LargeDocument, shard: int, done: Done | None = None) -> None:
+        """Plan the pieces of a document that was planned as one, for want of its size; without
+        those that are done.
+        """
         self.plan(large.piece, shard)
         for part in reversed(cut(large.piece, large.piece_bytes)):
-            self._queue.add(ScanTask((part,)), shard, first=True)
+            if done is None or not done.has_piece(part):
+                self._queue.add(ScanTask((part,)), shard, first=True)
 
     def keep_blocks(self, blocks: list[FindingBlock], shard: int) -> None:
         """Put findings where they wait: in their shard, or with their document's pieces."""
@@ -82,18 +87,38 @@ class SplitDocuments:
             split = self._split.get(block.document)
             (shard_blocks if split is None else split.blocks).append(block)
 
-    def add_part(self, part: PartResult) -> None:
-        """A piece was scanned; after the last one the parts are to be joined."""
+    def add_part(self, part: PartResult, done: Done | None = None) -> None:
+        """A piece was scanned; after the last one the parts are to be joined, unless that is done,
+        too.
+        """
         split = self._split.get(part.document)
         if split is None:
             return
         split.parts.append(part)
         split.missing -= part.end - part.start
-        if split.missing == 0 and part.document not in self._given_up:
-            del self._split[part.document]
+        if split.missing or part.document in self._given_up:
+            return
+        joined = done is not None and part.document in done.joined
+        if self._queue.closed and not joined:
+            return
+        del self._split[part.document]
+        self._shards[split.shard].blocks += split.blocks
+        if joined:
+            split.blocks = []
+            self._joined[part.document] = split
+        else:
             parts = tuple(sorted(split.parts, key=lambda p: p.start))
-            self._shards[split.shard].blocks += split.blocks
             self._joins.begin(split.whole, parts, split.shard)
+
+    def restore_join(self, entry: Entry) -> None:
+        """An entry of an earlier driver comes; if it is a join, its document's parts came before.
+
+        If they could not be joined, they are what there is of it.
+        """
+        if entry.joined is not None:
+            split = self._joined.pop(entry.joined, None)
+            if split is not None and entry.result.problems:
+                self._split[entry.joined] = split
 
     def joined(self, assignment: Assignment, result: TaskResult) -> TaskResult | None:
         """What a task's result comes to; None if it is a document's of which more is missing."""

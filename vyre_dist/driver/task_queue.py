@@ -9,7 +9,7 @@ Part of the state machine. Which worker has which task is in workforce.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from vyre_dist.driver.planned_shards import PlannedShards
@@ -39,11 +39,13 @@ class Assignment:
 class TaskQueue:
     """Tasks by number. A shard's `outstanding` counts those of its tasks that are in here.
 
-    `given_up`: documents of which nothing more is to be scanned; the caller adds to it.
+    `given_up`: documents of which nothing more is to be scanned; the caller adds to it. `closed`:
+    no task is taken at all.
     """
 
-    def __init__(self, shards: PlannedShards, given_up: Set[int]) -> None:
+    def __init__(self, shards: PlannedShards, given_up: Set[int], *, closed: bool = False) -> None:
         self._shards = shards
+        self.closed = closed
         self._given_up = given_up
         self._assignments: dict[int, Assignment] = {}
         self._queue: deque[int] = deque()
@@ -51,6 +53,8 @@ class TaskQueue:
         self.open_audits = 0
         """How many audits wait or are at a worker."""
         self._next = 0
+        self.dropped: list[tuple[int, Sequence[Piece]]] = []
+        """Pieces of shards that nobody is to scan any more; the caller takes them out."""
 
     def __len__(self) -> int:
         """How many tasks wait for a worker, without audits."""
@@ -63,14 +67,14 @@ class TaskQueue:
 
     def add(self, task: Task, shard: int, failures: int = 0, first: bool = False) -> None:
         """Queue a task of `shard`, without the pieces of documents that have been given up."""
+        if self.closed:
+            return
         if self._given_up and isinstance(task, ScanTask):
             # a file of a folder is given up only when the task that holds it is over
-            gone = self._given_up
-            task = ScanTask(
-                tuple(
-                    [p for p in task.pieces if isinstance(p, FolderRun) or p.document not in gone]
-                )
-            )
+            gone = [p for p in task.pieces if isinstance(p, Piece) and p.document in self._given_up]
+            if gone:
+                self.dropped.append((shard, gone))
+                task = ScanTask(tuple([piece for piece in task.pieces if piece not in gone]))
             if not task.pieces:
                 return
         self._assignments[self._next] = Assignment(task, shard, failures)
@@ -130,6 +134,10 @@ class TaskQueue:
         return isinstance(task, ScanTask) and any(
             isinstance(p, Piece) and p.document == document for p in task.pieces
         )
+
+    def shard_of(self, task_id: int) -> int:
+        """The shard of a task that waits or is at a worker."""
+        return self._assignments[task_id].shard
 
     def task(self, task_id: int) -> Task:
         """One that waits or is at a worker."""

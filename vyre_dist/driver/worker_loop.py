@@ -17,6 +17,7 @@ import msgpack
 from vyre_dist.driver.gpu_share import GpuShare
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.part_files import file_result
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
 from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import TaskResult
@@ -100,12 +101,19 @@ def _take(engine: ScanEngine, connection: Connection, task: bytes) -> None:
         engine.flush()
         connection.send_bytes(failed(detail_of(error)))
         return
-    engine.begin(decoded, engine.new_run(lambda run: connection.send_bytes(_answer_of(run))))
+    part = decoded.part
+    engine.begin(decoded, engine.new_run(lambda run: connection.send_bytes(_answer_of(run, part))))
 
 
-def _answer_of(run: TaskRun) -> bytes:
+def _answer_of(run: TaskRun, part: str) -> bytes:
+    """The answer to a task that is over. `part`: see ScanTask."""
     try:
-        return message(DONE, encode_result(run.result()))
+        result = run.result()
+        if part:
+            # where there is no room, the driver gets all of it, and sees to it
+            with contextlib.suppress(OSError):
+                result = file_result(result, part)
+        return message(DONE, encode_result(result))
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
         return failed(detail_of(error))
 
@@ -117,11 +125,12 @@ def answer(engine: ScanEngine, task: bytes) -> bytes:
     """
     run = engine.new_run(lambda _: None)
     try:
-        engine.begin(decode_task(task), run)
+        decoded = decode_task(task)
+        engine.begin(decoded, run)
         engine.flush()
     except WireError as error:
         return failed(detail_of(error))
-    return _answer_of(run)
+    return _answer_of(run, decoded.part)
 
 
 def failed(detail: str) -> bytes:

@@ -6,6 +6,7 @@ import os
 from typing import IO, TypeAlias
 from weakref import WeakSet
 
+from vyre_dist.engine.filed import Filed
 from vyre_dist.errors import UsageError
 from vyre_dist.temporary import temporary_directory
 
@@ -50,7 +51,7 @@ class Stored:
         return data
 
 
-Kept: TypeAlias = bytes | Stored
+Kept: TypeAlias = bytes | Stored | Filed
 """Bytes, wherever they are."""
 
 
@@ -72,7 +73,7 @@ class Spool:
 
     def keep(self, data: Kept) -> Kept:
         """`data`, in a file if it is large and there is room."""
-        if isinstance(data, Stored) or len(data) < SMALL_BYTES:
+        if not isinstance(data, bytes) or len(data) < SMALL_BYTES:
             return data
         try:
             return self._write(data)

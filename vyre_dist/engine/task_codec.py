@@ -13,8 +13,9 @@ from typing import TypeAlias
 import msgpack
 
 from vyre_dist.engine.content import Evidence
+from vyre_dist.engine.filed import Filed
 from vyre_dist.engine.finding_blocks import FindingBlock, Findings
-from vyre_dist.engine.spool import bytes_of
+from vyre_dist.engine.spool import Kept, bytes_of
 from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.tasks import (
     AuditAnswer,
@@ -53,11 +54,12 @@ _UNKNOWN = 2
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
-        return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], task.threshold_pct])
+        rest = (task.threshold_pct, task.part)
+        return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], rest])
     if isinstance(task, AuditTask):
         return _pack([SCHEMA, "audit", *_wire_audit(task)])
     parts = [_wire_part(part) for part in task.parts]
-    return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch]])
+    return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch, task.part]])
 
 
 def decode_task(data: bytes) -> Task:
@@ -67,13 +69,15 @@ def decode_task(data: bytes) -> Task:
         _, kind, first, second = _fields(body, 4)
         if kind == "scan":
             pieces = tuple([_item(item) for item in _array(first)])
-            return ScanTask(pieces, None if second is None else _number(second))
+            threshold, own = _fields(second, 2)
+            return ScanTask(pieces, None if threshold is None else _number(threshold), _text(own))
         if kind == "stitch":
-            parts, stretch = _fields(second, 2)
+            parts, stretch, own = _fields(second, 3)
             return StitchTask(
                 _piece(first),
                 tuple([_part(p) for p in _array(parts)]),
                 None if stretch is None else _stretch(stretch),
+                _text(own),
             )
         if kind == "audit":
             return _audit((first, second))
@@ -86,7 +90,7 @@ def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
     parts = [_wire_part(part) for part in r.parts]
-    blocks = [(*b.place, b.rows, int(b.numbered), bytes_of(b.data)) for b in r.findings.blocks]
+    blocks = [(*b.place, b.rows, int(b.numbered), _wire_kept(b.data)) for b in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
     audit = None if r.audit is None else _wire_answer(r.audit)
     audits = [_wire_audit(each) for each in r.audits], audit
@@ -182,15 +186,26 @@ def _piece(value: object) -> Piece:
 
 
 def _wire_part(p: PartResult) -> Wire:
-    spans, kept = bytes_of(p.spans), bytes_of(p.kept)
+    spans, kept = _wire_kept(p.spans), _wire_kept(p.kept)
     ends = (p.unsearched, p.reaches, p.keywords, p.keyless)
     return p.document, p.start, p.end, p.newlines, spans, p.digest, kept, ends
+
+
+def _wire_kept(kept: Kept) -> object:
+    return kept.fields if isinstance(kept, Filed) else bytes_of(kept)
+
+
+def _kept(value: object) -> Kept:
+    if isinstance(value, bytes):
+        return value
+    part, offset, size = _fields(value, 3)
+    return Filed(_text(part), _number(offset), _number(size))
 
 
 def _block(value: object) -> FindingBlock:
     *numbers, data = _fields(value, 6)
     document, start, rule, rows, numbered = _numbers(numbers)
-    return FindingBlock((document, start, rule), rows, bool(numbered), _bytes(data))
+    return FindingBlock((document, start, rule), rows, bool(numbered), _kept(data))
 
 
 def _part(value: object) -> PartResult:
@@ -201,9 +216,9 @@ def _part(value: object) -> PartResult:
         _number(start),
         _number(end),
         _numbers(newlines),
-        _bytes(spans),
+        _kept(spans),
         _bytes(digest),
-        _bytes(kept),
+        _kept(kept),
         _numbers(unsearched),
         _pairs(reaches),
         _numbers(keywords),

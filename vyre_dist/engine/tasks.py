@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import Findings
@@ -114,10 +114,12 @@ class ScanTask:
     """Scan these, in this order.
 
     `threshold_pct`: the commit rate from which speculation pays, where that is known of the worker.
+    `part`: the file for what is found (part_files.py), "" for none.
     """
 
     pieces: tuple[Item, ...]
     threshold_pct: int | None = None
+    part: str = ""
 
 
 class Reach(NamedTuple):
@@ -156,12 +158,13 @@ class Stretch(NamedTuple):
 class StitchTask:
     """Join parts of one split document (`piece`: all of it) into its findings.
 
-    `stretch`: None where these are all of its parts.
+    `stretch`: None where these are all of its parts. `part`: as a ScanTask's.
     """
 
     piece: Piece
     parts: tuple[PartResult, ...]
     stretch: Stretch | None = None
+    part: str = ""
 
 
 class AuditCursor(NamedTuple):
@@ -192,12 +195,14 @@ class AuditTask:
     """Scan a document again, with google-re2 alone, and compare; or go on with that.
 
     `piece`: all of it. `evidence`: the bytes that were scanned. `found`: what the scan has found.
+    `part`: an audit fills no file.
     """
 
     piece: Piece
     evidence: tuple[Evidence, ...]
     found: Tally
     cursor: AuditCursor = BEGIN
+    part: ClassVar[str] = ""
 
 
 Task: TypeAlias = ScanTask | StitchTask | AuditTask

@@ -30,6 +30,8 @@ class ScanOptions:
     what suits the backend) and `max_match_bytes` are in bytes. `audit`: the share of all documents
     that is scanned again with google-re2 alone.
 
+    Run directory: `run_dir`, None for none, and whether to `resume` what is in it.
+
     Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
     """
 
@@ -52,6 +54,8 @@ class ScanOptions:
     shard_size: int | None = None
     max_match_bytes: int = DEFAULT_MAX_MATCH_BYTES
     audit: float = 0.0
+    run_dir: str | None = None
+    resume: bool = False
     cache_dir: str | None = None
     no_cache: bool = False
     store: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from vyre_dist.engine.audit_sample import new_seed
 from vyre_dist.engine.config import DEFAULT_SHARD_BYTES, GPU_SHARD_BYTES, EngineConfig
 from vyre_dist.errors import UsageError
 from vyre_dist.kernels import backend_warning, require_known
+from vyre_dist.ledger.staged import StagedRun
 from vyre_dist.leftovers import removed_line
 from vyre_dist.program import ArtifactCache
 from vyre_dist.program.packs import LoadedPack, load_pack, load_supported
@@ -23,6 +24,7 @@ from vyre_dist.runs.inputs import ScanInputs, Waiting, own_files_of
 from vyre_dist.runs.metered import metered
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.pools import open_pool
+from vyre_dist.runs.recording import open_recording, report_of, resume_command
 from vyre_dist.runs.stores import RunStores
 from vyre_dist.runs.summary import summary_of
 from vyre_dist.sinks.destination import STDOUT
@@ -78,7 +80,12 @@ class ScanRun:
         own_files = own_files_of([*files, *([options.report] if options.report else [])])
         if self._secret_key is not None:
             own_files |= self._secret_key.own_files
-        self._plan = Plan(self._inputs.items(own_files), self._config.shard_bytes)
+        cache = self._stores.run_folder if self._pool.same_machine else None
+        self._recording = open_recording(options, self._pack.data, cache)
+        if self._recording is not None:
+            stack.callback(self._recording.close)
+            own_files |= self._recording.own_files
+        self._plan = self._planned(own_files)
         opened = open_sinks(
             options.destinations,
             report=options.report,
@@ -111,6 +118,9 @@ class ScanRun:
             observer.say(f"{path} is not used: it would leave out all of the folder that was named")
         if self._aborted is not None:
             observer.aborted(self._aborted)
+        if isinstance(self._recording, StagedRun) and self._recording.trouble:
+            trouble = self._recording.trouble
+            observer.say(f"warning: no later scan could have gone on with this one: {trouble}")
         self._warn_of_cache(observer, [self._cache.trouble, *self._pool.notes()])
         self._stores.publish(self._pack_key, outcome.uses)
         self._warn_of_store(observer)
@@ -144,6 +154,34 @@ class ScanRun:
         observer.published(self._sinks.kept)
         if failure is not None:
             raise failure
+        if self._recording is not None and self._aborted is None:
+            self._recording.finish(report_of(summary))
+
+    def _planned(self, own_files: frozenset[tuple[int, int]]) -> Plan:
+        items, shard_bytes = self._inputs.items(own_files), self._config.shard_bytes
+        if self._recording is None:
+            return Plan(items, shard_bytes)
+        recording = self._recording
+        recording.skipped = lambda: {str(k): n for k, n in self._stats.skipped.items() if n}
+        if isinstance(recording, StagedRun):
+            return Plan(items, shard_bytes)
+        from vyre_dist.driver.recorded_plan import RecordedPlan
+
+        return RecordedPlan(recording.history, recording.void, items, shard_bytes)
+
+    def kept(self, arguments: Sequence[str]) -> str:
+        """Of a scan that was interrupted: what a user should know of what was done; "" if none of
+        it is kept. `arguments`: those of the command.
+        """
+        place = self._recording.kept_in if self._recording is not None else None
+        if place is None:
+            return ""
+        return f"what was done is kept; go on with: {resume_command(arguments, place)}"
+
+    def discard(self) -> None:
+        """Nobody wants to go on with this scan: forget what was done, unless a place was named."""
+        if self._recording is not None:
+            self._recording.discard()
 
     def _run(self, observer: RunObserver) -> ScanOutcome:
         def on_findings(findings: FindingBatch) -> None:
@@ -167,6 +205,7 @@ class ScanRun:
                 self._pack.data.rules,
                 callbacks,
                 secret_key=self._secret_key,
+                recording=self._recording,
             )
         except ScanAbortedError as error:
             if error.refused and not error.outcome.totals.documents:

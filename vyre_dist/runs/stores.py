@@ -43,6 +43,11 @@ class RunStores:
         return None if self._options.no_cache else self._folder.wanted or self._folder.path
 
     @property
+    def run_folder(self) -> str | None:
+        """Where a run can keep what it has done, None for nowhere."""
+        return None if self._options.no_cache else self._folder.path
+
+    @property
     def folder_trouble(self) -> str:
         """Why the cache folder that was asked for is not used; "" if it is, or was not needed."""
         known: CacheFolder | None = self.__dict__.get("_folder")

@@ -1,0 +1,116 @@
+"""`vyre-dist scan --run-dir`: the driver is killed, and resumed until the scan comes to its end."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from killed_runs import ENDED, KILLED, KilledRuns, left_over, write_corpus
+
+
+@pytest.fixture
+def killed(tmp_path: Path, pack: Path, environment: dict[str, str]) -> KilledRuns:
+    write_corpus(tmp_path / "corpus")
+    (tmp_path / "out").mkdir()
+    return KilledRuns(tmp_path / "corpus", pack, tmp_path / "out", environment)
+
+
+@pytest.fixture
+def undisturbed(killed: KilledRuns) -> dict[str, object]:
+    """What a scan finds whose driver lives on."""
+    done = killed.run()
+    assert done.returncode == 1 and done.stderr == b"", done.stderr
+    outputs = killed.outputs()
+    assert len(outputs["jsonl"]) > 15_000  # type: ignore[arg-type]
+    killed.forget()
+    return outputs
+
+
+@pytest.mark.parametrize("where", ["before", "half", "after"])
+def test_a_driver_that_is_killed_at_a_commit(
+    killed: KilledRuns, undisturbed: dict[str, object], where: str
+) -> None:
+    """Again and again, and in the midst of writing: the outputs are the same in every format, and
+    nothing that was recorded is done again.
+    """
+    lives = 1
+    while killed.killed_at(17, where) == KILLED:
+        lives += 1
+        assert lives < 60
+    assert lives >= 4
+    assert killed.outputs() == undisturbed
+    assert left_over(killed.out) == []
+    covered = list(killed.covered())
+    assert len(set(covered)) == len(covered) > 36
+    merged = killed.out / "merged"
+    merged.mkdir()
+    outputs = [f"-f{each}={merged / each}" for each in undisturbed]
+    assert merge(killed, *outputs) == 1
+    assert killed.outputs(merged) == undisturbed
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_workers_that_are_killed_at_a_part_file(
+    killed: KilledRuns, undisturbed: dict[str, object], tmp_path: Path, where: str
+) -> None:
+    """What they wrote does not count, as nobody names it. What others wrote in their place does; if
+    some of that is lost, it is found again.
+    """
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    assert killed.with_killed_workers(1, where, notes) in ENDED
+    assert killed.outputs() == undisturbed
+    parts = sorted((killed.run_dir / "parts").iterdir())
+    assert len(parts) > 5
+    for part in parts[::2]:
+        part.unlink()
+    for part in parts[1::4]:
+        part.write_bytes(part.read_bytes()[:-1])
+    done = killed.run()
+    assert done.returncode in ENDED, done.stderr
+    assert killed.outputs() == undisturbed
+
+
+def kill_at_random(killed: KilledRuns, undisturbed: dict[str, object], kills: int) -> None:
+    chosen = random.Random(kills)
+    done = 0
+    while done < kills:
+        wanted = killed.ledger_bytes() + chosen.randrange(100_000)
+        code = killed.killed_after(lambda wanted=wanted: killed.ledger_bytes() >= wanted)
+        done += code == KILLED
+        if code in ENDED:
+            assert killed.outputs() == undisturbed
+            killed.forget()
+    last = killed.run()
+    assert last.returncode in ENDED, last.stderr
+    assert killed.outputs() == undisturbed
+
+
+def test_a_driver_that_is_killed_at_random(
+    killed: KilledRuns, undisturbed: dict[str, object]
+) -> None:
+    """While its workers are at work."""
+    kill_at_random(killed, undisturbed, 3)
+
+
+@pytest.mark.nightly
+def test_a_driver_that_is_killed_at_fifty_random_moments(
+    killed: KilledRuns, undisturbed: dict[str, object]
+) -> None:
+    """The same, often."""
+    kill_at_random(killed, undisturbed, 50)
+
+
+def merge(killed: KilledRuns, *arguments: str) -> int:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "vyre_dist", "merge", str(killed.run_dir), *arguments],
+        env=killed.environment,
+        cwd=killed.tree,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode

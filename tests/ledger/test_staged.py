@@ -1,0 +1,98 @@
+"""StagedRun: nothing is written in the first seconds, and nothing is missing later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vyre_dist.engine.finding_blocks import FindingBlock, Findings
+from vyre_dist.engine.tasks import FolderRun, TaskResult
+from vyre_dist.errors import UsageError
+from vyre_dist.ledger import staged
+from vyre_dist.ledger.entries import Entry, covered_by
+from vyre_dist.ledger.history import History
+from vyre_dist.ledger.run_directory import RunDirectory
+from vyre_dist.ledger.staged import STAGED_SECONDS, StagedRun
+from vyre_dist.storage import LocalStorage
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entry(shard: int, data: bytes = b"x") -> Entry:
+    result = TaskResult(findings=Findings(blocks=[FindingBlock((shard, 0, 0), 1, True, data)]))
+    return Entry(shard, result, covered_by((FolderRun(shard, "d/", [str(shard)]),)))
+
+
+def plan(run: StagedRun, shard: int) -> None:
+    run.planned(shard, (FolderRun(shard, "d/", [str(shard)]),))
+
+
+def test_what_waits_goes_to_the_directory(tmp_path: Path) -> None:
+    """When its time has come, and the rest as it comes."""
+    clock, place = Clock(), tmp_path / "run"
+    run = StagedRun(lambda: RunDirectory(str(place), {}, b"", resume=False), clock)
+    run.skipped = lambda: {"symlink": 1}
+    plan(run, 0)
+    plan(run, 1)
+    run.record(0, entry(0), 5)
+    assert run.commit(idle=False) == 0
+    clock.now += STAGED_SECONDS - 0.1
+    assert run.commit(idle=True) is None
+    assert not place.exists() and run.kept_in is None and run.part(0, 1) == ""
+    clock.now += 0.1
+    assert run.commit(idle=False) is None
+    assert run.kept_in == str(place)
+    assert run.part(1, 2) == str(place / "parts" / "1.2.1")
+    run.record(1, entry(1), 6)
+    assert run.commit(idle=True) == 1
+    run.plan_ended()
+    run.close()
+    history = History(LocalStorage(str(place)))
+    assert [[d.began_ns for d in shard.done] for shard in history.shards()] == [[5], [6]]
+    assert history.end is not None and history.end.skipped == {"symlink": 1}
+
+
+def test_many_findings_do_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded."""
+    monkeypatch.setattr(staged, "STAGED_BYTES", 1000)
+    place = tmp_path / "run"
+    run = StagedRun(lambda: RunDirectory(str(place), {}, b"", resume=False), Clock())
+    plan(run, 0)
+    run.record(0, entry(0, b"x" * 900), 0)
+    assert run.commit(idle=True) == 0
+    assert not place.exists()
+    run.record(1, entry(0, b"x" * 900), 0)
+    run.commit(idle=True)
+    assert place.exists()
+    run.close()
+
+
+def test_a_scan_goes_on_where_there_can_be_no_directory(tmp_path: Path) -> None:
+    """It tells why, and holds nothing."""
+    clock = Clock()
+
+    def refuse() -> RunDirectory:
+        raise UsageError("no place")
+
+    run = StagedRun(refuse, clock)
+    plan(run, 0)
+    run.record(0, entry(0), 0)
+    clock.now += STAGED_SECONDS
+    assert run.commit(idle=True) == 0
+    assert run.trouble == "no place" and run.kept_in is None
+    run.record(1, entry(0), 0)
+    assert run.commit(idle=False) == 1
+    run.finish(b"")
+    run.close()
+    assert os_empty(tmp_path)
+
+
+def os_empty(folder: Path) -> bool:
+    return not list(folder.iterdir())

@@ -1,0 +1,45 @@
+"""Recording: to whom a scan tells what it has planned and done, so that another one can go on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vyre_dist.engine.tasks import Item
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.ledger.entries import Entry
+
+
+class Recording(Protocol):
+    """See RunDirectory, and StagedRun. All methods are called from one thread."""
+
+    def part(self, shard: int, task_id: int) -> str:
+        """The file for what a task finds; no other task of the run has the same. "" for none."""
+        ...
+
+    def listed(self, problem: InputProblem) -> None:
+        """An input could not be listed."""
+        ...
+
+    def planned(self, shard: int, items: tuple[Item, ...]) -> None:
+        """A shard was planned, perhaps by an earlier driver."""
+        ...
+
+    def plan_ended(self) -> None:
+        """There are no more shards."""
+        ...
+
+    def record(self, number: int, entry: Entry, began_ns: int) -> None:
+        """Keep an entry; `commit` tells when it is. `began_ns`: see Done."""
+        ...
+
+    def patience(self, most: float) -> float:
+        """In how many seconds `commit` has something to do, `most` at most."""
+        ...
+
+    def commit(self, *, idle: bool) -> int | None:
+        """The number of the last entry that is kept now; None if that is no news.
+
+        `idle`: nobody is at work, so that there is nothing to wait for. Raises OSError, and
+        RunTakenError if the run is another driver's by now.
+        """
+        ...

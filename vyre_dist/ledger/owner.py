@@ -1,0 +1,152 @@
+"""Owner: which driver a run belongs to. There is one file for each that it ever had, by epoch.
+
+The highest epoch owns the run. Whoever comes next creates the file after it, which only one can.
+A driver that lost its run so, since it was taken for dead, sees the later file and stops; what it
+may still write is not looked at (see Begin in records.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from vyre_dist.errors import UsageError, VyreError
+from vyre_dist.storage import Storage
+
+FOLDER = "owner"
+BEAT_SECONDS = 5.0
+"""How often an owner says that it lives."""
+DEAD_SECONDS = 30.0
+"""An owner elsewhere that has said nothing for so long is taken for dead."""
+
+
+class RunBusyError(UsageError):
+    """Another driver works on the run: process `pid` of `host`."""
+
+    def __init__(self, place: str, host: str, pid: int) -> None:
+        super().__init__(
+            f"process {pid} on {host} works on the run in {place}: wait for it, or end it first"
+        )
+        self.host = host
+        self.pid = pid
+
+
+class RunTakenError(VyreError):
+    """The run belongs to a later driver: this one was taken for dead, and has to stop."""
+
+    def __init__(self, place: str, epoch: int) -> None:
+        super().__init__(
+            f"another driver has taken over the run in {place} (its number {epoch}): this one stops"
+        )
+        self.epoch = epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A driver. `boot` and `namespace`: what its `pid` is good for. `beat`: seconds of the clock
+    when it last said that it lives. `ended`: whether it has let go of the run.
+    """
+
+    host: str
+    pid: int
+    started: int
+    boot: str
+    namespace: str
+    beat: float
+    ended: bool = False
+
+    @classmethod
+    def own(cls, clock: Callable[[], float] = time.time) -> Identity:
+        """This process's."""
+        pid = os.getpid()
+        namespace = os.readlink("/proc/self/ns/pid")
+        return cls(socket.gethostname(), pid, _started(pid), _boot(), namespace, clock())
+
+    def lives(self, clock: Callable[[], float] = time.time) -> bool:
+        """Whether it is still at work, as far as can be told from here."""
+        if self.ended:
+            return False
+        if (self.boot, self.namespace) == (_boot(), os.readlink("/proc/self/ns/pid")):
+            return self.started == _started(self.pid)
+        return clock() - self.beat < DEAD_SECONDS
+
+
+class Owner:
+    """This driver's claim on the run in `storage`."""
+
+    def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+        """Take the run over. Raises RunBusyError."""
+        self._storage = storage
+        self._clock = clock
+        self._identity = Identity.own(clock)
+        last = _last(storage)
+        if last and (holder := _read(storage, last)).lives(clock):
+            raise RunBusyError(storage.place, holder.host, holder.pid)
+        self.epoch = last + 1
+        if not storage.create(_name(self.epoch), _written(self._identity)):
+            holder = _read(storage, self.epoch)
+            raise RunBusyError(storage.place, holder.host, holder.pid)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to say that this one lives."""
+        return self._clock() - self._identity.beat >= BEAT_SECONDS
+
+    def check(self) -> None:
+        """Raise RunTakenError if there is a later owner; if it is time, say that this one lives."""
+        last = _last(self._storage)
+        if last != self.epoch:
+            raise RunTakenError(self._storage.place, last)
+        if self.due:
+            self._say(ended=False)
+
+    def release(self) -> None:
+        """Another driver may go on at once."""
+        if _last(self._storage) == self.epoch:
+            self._say(ended=True)
+
+    def _say(self, *, ended: bool) -> None:
+        known = self._identity
+        self._identity = Identity(**{**asdict(known), "beat": self._clock(), "ended": ended})
+        self._storage.put(_name(self.epoch), [_written(self._identity)])
+
+
+def _name(epoch: int) -> str:
+    return f"{FOLDER}/{epoch:06}"
+
+
+def _last(storage: Storage) -> int:
+    return max([int(name) for name in storage.names(FOLDER) if name.isdecimal()], default=0)
+
+
+def _written(identity: Identity) -> bytes:
+    return json.dumps(asdict(identity)).encode()
+
+
+def _read(storage: Storage, epoch: int) -> Identity:
+    try:
+        return Identity(**json.loads(bytes(storage.read(_name(epoch)))))
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{storage.place}/{_name(epoch)} does not say who owns the run: {error}"
+        ) from error
+
+
+def _boot() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _started(pid: int) -> int:
+    """When a process was started, in the kernel's ticks; 0 if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            after_name = file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # one that has ended and was not waited for does no more
+    return 0 if after_name[0] in "ZX" else int(after_name[19])

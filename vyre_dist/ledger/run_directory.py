@@ -1,0 +1,225 @@
+"""RunDirectory: a run's directory, owned by this driver, to which it records what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vyre_dist.engine.part_files import file_result
+from vyre_dist.errors import UsageError
+from vyre_dist.input_problem import InputProblem
+from vyre_dist.ledger.history import History, documents_to
+from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
+from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
+from vyre_dist.ledger.owner import Owner, RunTakenError
+from vyre_dist.ledger.records import PARTS, Begin, Done, PlanEnd, Shard, Void
+from vyre_dist.leftovers import LOCK_NAME, lock
+from vyre_dist.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from vyre_dist.engine.tasks import Item
+    from vyre_dist.ledger.entries import Entry
+
+PACK = "pack.msgpack"
+REPORT = "report.json"
+
+
+class RunDirectory:
+    """The directory at `place`. `facts`: see identity.py; `pack`: the rules, encoded.
+
+    One that leftovers.make_folder made is `private`: its lock, `held` by the one who made it, tells
+    that somebody works on it, and it goes away when the run is over.
+
+    `history`: what earlier drivers have put down. `skipped`: asked for what the walk has left out
+    when the plan ends. Raises UsageError, of which RunBusyError and RunDiffersError are kinds,
+    DamagedError and OSError.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        facts: RunFacts,
+        pack: bytes,
+        *,
+        resume: bool,
+        held: int = -1,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.place = place
+        self._storage = storage = LocalStorage(place)
+        known = read_facts(storage)
+        if known is None:
+            if resume:
+                raise UsageError(f"there is no run in {place}: leave --resume out to begin one")
+            if others := [name for name in storage.names() if name not in _OWN]:
+                raise UsageError(
+                    f"{place} is no run directory, and not empty (there is {others[0]}): name "
+                    "another --run-dir"
+                )
+        elif not resume:
+            raise UsageError(
+                f"there is a run in {place} already: --resume goes on with it, or name another "
+                "--run-dir"
+            )
+        else:
+            check_same(place, known, facts)
+        self._owner = Owner(storage, clock)
+        self._taken = False
+        self.private = LOCK_NAME in storage.names()
+        self._lock = held
+        self._journal: Journal | None = None
+        try:
+            if self.private and held < 0:
+                self._lock = os.open(storage.path(LOCK_NAME), os.O_RDWR | os.O_CLOEXEC)
+                lock(self._lock)
+            if known is None:
+                storage.put(PACK, [pack])
+                write_facts(storage, facts)
+            self.history = History(storage)
+            known_so_far = self.history.lengths, self.history.planned
+            self._journal = Journal(storage, Begin(self._owner.epoch, *known_so_far))
+        except BaseException:
+            self.close()
+            raise
+        self.skipped: Callable[[], Mapping[str, int]] = dict
+        self._problems = set(self.history.problems)
+        self._shards, self._documents = self.history.planned, self.history.documents
+        self._checksum = self.history.checksum
+        self._ended = self.history.end is not None
+        self._over = False
+        self._last: int | None = None
+        self._since: float | None = None
+        self._parts = storage.path(PARTS)
+
+    @property
+    def own_files(self) -> frozenset[tuple[int, int]]:
+        """(device, inode) of the directory, which is not to be scanned."""
+        info = os.stat(self._storage.path(""))
+        return frozenset({(info.st_dev, info.st_ino)})
+
+    def part(self, shard: int, task_id: int | str) -> str:
+        """See Recording."""
+        return f"{self._parts}/{shard}.{task_id}.{self._owner.epoch}"
+
+    def listed(self, problem: InputProblem) -> None:
+        """See Recording."""
+        if problem not in self._problems:
+            self._problems.add(problem)
+            self._writer.plan(problem)
+            self._wait()
+
+    def planned(self, shard: int, items: tuple[Item, ...]) -> None:
+        """See Recording."""
+        if shard < self._shards:
+            return
+        record = self._writer.plan(Shard(shard, items))
+        self._checksum = zlib.crc32(record, self._checksum)
+        self._shards += 1
+        self._documents = max(self._documents, documents_to(items))
+        self._wait()
+
+    def plan_ended(self) -> None:
+        """See Recording."""
+        if not self._ended:
+            self._ended = True
+            end = PlanEnd(self._shards, self._documents, self._checksum, self.skipped())
+            self._writer.plan(end)
+            self._wait()
+
+    def record(self, number: int, entry: Entry, began_ns: int) -> None:
+        """See Recording. What its worker could not file is filed here."""
+        filed = file_result(entry.result, self.part(entry.shard, f"e{number}"))
+        self._writer.add(Done(replace(entry, result=filed), began_ns))
+        self._last = number
+        self._wait()
+
+    def void(self, shard: int, places: list[int], items: tuple[Item, ...] | None) -> None:
+        """Have some of a shard's entries not count, and perhaps have other items in it."""
+        self._writer.add(Void(shard, places))
+        if items is not None:
+            self._writer.add(Shard(shard, items))
+        self._wait()
+
+    def patience(self, most: float) -> float:
+        """See Recording."""
+        if self._since is None:
+            return most
+        return min(most, max(0.0, self._since + GROUP_SECONDS - time.monotonic()))
+
+    def commit(self, *, idle: bool) -> int | None:
+        """See Recording. Is called every now and then, as it says that this driver lives."""
+        if self._owner.due:
+            self._check_owner()
+        if self._since is None or (not idle and self.patience(1.0) > 0.0):
+            return None
+        self._check_owner()
+        self._writer.commit()
+        last, self._last, self._since = self._last, None, None
+        return last
+
+    def finish(self, report: bytes) -> None:
+        """The run is over, and its outputs are whole."""
+        self._check_owner()
+        self._over = True
+        if self.private:
+            self.remove()
+        else:
+            self._storage.put(REPORT, [report])
+
+    @property
+    def kept_in(self) -> str | None:
+        """Where another driver can go on; None if the run is over."""
+        return None if self._over else self.place
+
+    def discard(self) -> None:
+        """Nobody will go on with the run."""
+        if self.private:
+            self.remove()
+
+    def close(self) -> None:
+        """Let go of the run, with all that was done in it. May be called twice."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            if not self._taken:
+                with contextlib.suppress(OSError):
+                    journal.commit()
+            journal.close()
+        with contextlib.suppress(OSError):
+            self._owner.release()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it."""
+        import shutil
+
+        self._over = True
+        self.close()
+        shutil.rmtree(self._storage.path(""), ignore_errors=True)
+
+    def _check_owner(self) -> None:
+        try:
+            self._owner.check()
+        except RunTakenError:
+            self._taken = self._over = True
+            raise
+
+    @property
+    def _writer(self) -> Journal:
+        if self._journal is None:
+            raise AssertionError("the run directory was closed")
+        return self._journal
+
+    def _wait(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+
+
+_OWN = frozenset({FILE, PACK, "owner", "plan", "ledger", PARTS, LOCK_NAME})
+"""What a driver may have left that died while it began."""
