@@ -36,10 +36,11 @@ class Room:
         self._begun = self._looked = clock()
         self._told = False
 
-    def look(self, waiting: bool, without: Container[str]) -> list[Event]:
+    def look(self, waiting: Callable[[], bool], without: Container[str]) -> list[Event]:
         """What there is to say, if it is time for a look.
 
-        `waiting`: no worker has started yet. `without`: the ids of nodes that are of no use.
+        `waiting`: whether no worker has a place yet. `without`: the ids of nodes that are of no
+        use.
         """
         now = self._clock()
         if now - self._looked < _LOOK_SECONDS:
@@ -49,8 +50,8 @@ class Room:
         if self._grows and (now_fit := capacity_for(self._needs, without).workers) > self._workers:
             events.append(WorkersAdded(tuple(range(self._workers, now_fit))))
             self._workers = now_fit
-        is_late = waiting and not self._told and now - self._begun > _PATIENCE_SECONDS
-        if is_late and (missing := self._missing()):
+        is_late = not self._told and now - self._begun > _PATIENCE_SECONDS
+        if is_late and waiting() and (missing := self._missing()):
             self._told = True
             events.append(PoolWaits(missing))
         return events

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 _MOST_FOUND = 32 << 20
 """Bytes of findings that a task's result has at most, but for what its last document adds."""
 
+_LEAST_LEASE = 1 << 20
+
 # bump when patterns come to be rendered otherwise
 _FILTERS_SCHEMA = 1
 
@@ -165,7 +167,11 @@ class ScanEngine:
         batch, result = Batch(), run.answer
         self._reader.restart()  # a task that failed has left there what it had read
         number = read = 0
-        limit = max(self.config.shard_bytes, size_of(task))
+        # of a lease the driver takes more than that at a time; of files that it knows nothing of,
+        # it may have taken them for larger
+        limit, planned = self.config.shard_bytes, size_of(task)
+        if planned > max(limit, _LEAST_LEASE):
+            limit = planned
         for item in task.pieces:
             if isinstance(item, FolderRun):
                 read, done = self._scan_run(item, batch, read, limit, run)
