@@ -205,7 +205,7 @@ class RayPool:
     def _poll(self, timeout: float) -> list[Event]:
         events, self._held = self._held, []
         if self._room:
-            events += self._room.look(self._is_waiting, self._misfits)
+            events += self._room.look(not self.facts, self._misfits)
         self._probe(events)
         if not self._refs:
             # nobody has anything to do: there is nothing to wait for but time
@@ -225,10 +225,6 @@ class RayPool:
                 self._read(ref, events)
                 room -= bytes_in(events[-1:])
         return events
-
-    def _is_waiting(self) -> bool:
-        """Whether no worker has a place yet: one that has may take its time to load."""
-        return not self.facts and not any(map(node_of, self._actors.values()))
 
     def _read(self, ref: Any, events: list[Event]) -> None:
         worker, task_id = self._refs.pop(ref)

@@ -13,7 +13,7 @@ from vyre_dist.driver.events import Event, PoolWaits, WorkersAdded
 _LOOK_SECONDS = 2.0
 """Between two looks at the cluster's nodes: Ray is asked for all of them."""
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 20.0
 """In which a worker starts where there is room: then it is told what is waited for."""
 
 
@@ -36,11 +36,10 @@ class Room:
         self._begun = self._looked = clock()
         self._told = False
 
-    def look(self, waiting: Callable[[], bool], without: Container[str]) -> list[Event]:
+    def look(self, waiting: bool, without: Container[str]) -> list[Event]:
         """What there is to say, if it is time for a look.
 
-        `waiting`: whether no worker has a place yet. `without`: the ids of nodes that are of no
-        use.
+        `waiting`: no worker has started yet. `without`: the ids of nodes that are of no use.
         """
         now = self._clock()
         if now - self._looked < _LOOK_SECONDS:
@@ -51,7 +50,7 @@ class Room:
             events.append(WorkersAdded(tuple(range(self._workers, now_fit))))
             self._workers = now_fit
         is_late = not self._told and now - self._begun > _PATIENCE_SECONDS
-        if is_late and waiting() and (missing := self._missing()):
+        if is_late and waiting and (missing := self._missing()):
             self._told = True
             events.append(PoolWaits(missing))
         return events

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,14 @@ from vyre_dist.storage import LocalStorage
 def files_of_at_most(size: int) -> Iterator[None]:
     """Writing more to a file fails, as where the disk is full (Python ignores the signal)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # as Python has it when it starts; another test may have left it otherwise
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_files_are_put_listed_read_and_removed(tmp_path: Path) -> None:
