@@ -18,7 +18,10 @@ _LEAST_BYTES = 64 << 10
 _PARTS = 16
 """A deadline is missed by this part of the least one at most."""
 
-_LEASE_SECONDS, _MOST_SHARE, _MOST = 1.0, 32, 1 << 30
+_LEASE_SECONDS = 1.0
+_LEAST_LEASES = 32
+"""A lease has no more than this part of what each worker has done so far."""
+_MOST_BYTES = 1 << 30
 
 _SLOW_SECONDS, _SLOW_FACTOR = 2.0, 3.0
 """At the end of a scan what takes so long, and so many times as long as usual, is begun again by a
@@ -77,7 +80,9 @@ class Leases:
         """
         if not self._rates or not hands:
             return 0
-        return int(min(_LEASE_SECONDS / median(self._rates), done / (_MOST_SHARE * hands), _MOST))
+        return int(
+            min(_LEASE_SECONDS / median(self._rates), done / (_LEAST_LEASES * hands), _MOST_BYTES)
+        )
 
     def is_time(self, now: float) -> bool:
         """Whether `overdue` should be asked: it looks at all workers. Every tick is told."""

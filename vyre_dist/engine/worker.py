@@ -61,6 +61,7 @@ _MOST_FOUND = 32 << 20
 """Bytes of findings that a task's result has at most, but for what its last document adds."""
 
 _LEAST_LEASE = 1 << 20
+"""Bytes of a task that is a lease, and not some files whose sizes nobody knows."""
 
 # bump when patterns come to be rendered otherwise
 _FILTERS_SCHEMA = 1
@@ -167,8 +168,7 @@ class ScanEngine:
         batch, result = Batch(), run.answer
         self._reader.restart()  # a task that failed has left there what it had read
         number = read = 0
-        # of a lease the driver takes more than that at a time; of files that it knows nothing of,
-        # it may have taken them for larger
+        # a lease has more than a shard; so may a few small files, whose sizes are guessed
         limit, planned = self.config.shard_bytes, size_of(task)
         if planned > max(limit, _LEAST_LEASE):
             limit = planned
