@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vyre_dist.storage import LocalStorage
+from vyre_dist.storage import LocalStorage, open_storage, places
 
 
 @contextmanager
@@ -92,3 +92,27 @@ def test_what_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
         storage.log("ledger/1")
     log.close()
     log.close()
+
+
+def test_a_part_of_a_file_is_read_as_far_as_there_is_any(tmp_path: Path) -> None:
+    """Such as a finding's place in a part file."""
+    storage = open_storage(str(tmp_path / "run"))
+    storage.put("parts/1", [b"abcdef"])
+    assert storage.read_at("parts/1", 2, 3) == b"cde"
+    assert storage.read_at("parts/1", 4, 9) == b"ef"
+    assert storage.size("parts/1") == 6
+    with pytest.raises(FileNotFoundError):
+        storage.size("parts/2")
+    with pytest.raises(FileNotFoundError):
+        storage.read_at("parts/2", 0, 1)
+
+
+def test_a_place_of_a_scheme_is_opened_by_who_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are folders, whatever they are called."""
+    other = LocalStorage(str(tmp_path))
+    monkeypatch.setitem(places.SCHEMES, "made-up", lambda _: other)
+    assert open_storage("made-up://run") is other
+    assert isinstance(open_storage("unknown://run"), LocalStorage)
+    assert isinstance(open_storage("made-up"), LocalStorage)

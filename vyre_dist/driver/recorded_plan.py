@@ -28,9 +28,13 @@ Voided = Callable[[int, list[int], tuple[Item, ...] | None], None]
 """Told of entries of a shard that do not count any more, and of its items if they are others."""
 
 
+Stat = Callable[[str], os.stat_result]
+
+
 class RecordedPlan(Plan):
     """See Plan. `inputs` are those of the run, listed anew; of them, what was planned is left out.
     They are not listed if the whole plan is known. `voided`: None takes all that was done as it is.
+    `stat`: as os.stat.
     """
 
     def __init__(
@@ -40,7 +44,9 @@ class RecordedPlan(Plan):
         inputs: Iterable[FolderFiles | DocumentRef | InputProblem],
         shard_bytes: int,
         shard_documents: int = DEFAULT_SHARD_DOCUMENTS,
+        stat: Stat = os.stat,
     ) -> None:
+        self._stat = stat
         rest = () if history.end is not None else _rest_of(inputs, history)
         super().__init__(rest, shard_bytes, shard_documents)
         self.problems += history.problems
@@ -86,7 +92,7 @@ class RecordedPlan(Plan):
             return _planned(known.items, known.done)
         items = tuple(self._items_now(known.items))
         kept = set(_parts_in(items))
-        newer = _newer(known)
+        newer = _newer(known, self._stat)
         newer.update([piece.document for piece in _parts_in(known.items) if piece not in kept])
         places = self._void_in(known, kept, newer | _lost(known))
         if not places and items == known.items:
@@ -113,7 +119,7 @@ class RecordedPlan(Plan):
         """Whether a document in pieces is scanned as planned. Its first piece decides for all: each
         of them is scanned, or none.
         """
-        if piece.start == 0 and _is_as_planned(piece):
+        if piece.start == 0 and _is_as_planned(piece, self._stat):
             self._standing = piece.document
         return piece.document == self._standing
 
@@ -167,7 +173,7 @@ def _planned(items: tuple[Item, ...], done: Sequence[Done]) -> ShardPlanned:
     return ShardPlanned(items, tuple(whole), tuple([each.entry for each in done]))
 
 
-def _newer(known: KnownShard) -> set[int]:
+def _newer(known: KnownShard, stat: Stat) -> set[int]:
     """The documents of a shard that were written to after their scan had begun."""
     newer: set[int] = set()
     if not known.done:
@@ -175,7 +181,7 @@ def _newer(known: KnownShard) -> set[int]:
     places = dict(_places_of(known.items))
     for done in known.done:
         for document in done.entry.covered.numbers():
-            if document not in newer and _is_newer(places[document], done.began_ns):
+            if document not in newer and _is_newer(places[document], done.began_ns, stat):
                 newer.add(document)
     return newer
 
@@ -205,11 +211,11 @@ def _parts_in(items: Iterable[Item]) -> Iterator[Piece]:
     return (item for item in items if isinstance(item, Piece) and not item.whole)
 
 
-def _is_as_planned(piece: Piece) -> bool:
+def _is_as_planned(piece: Piece, stat: Stat) -> bool:
     if piece.stamp is None:
         return True
     try:
-        info = os.stat(piece.open_path or piece.path)
+        info = stat(piece.open_path or piece.path)
     except OSError:
         return True  # who scans it tells what is wrong
     return info.st_size == piece.size and Stamp.of(info) == piece.stamp
@@ -226,10 +232,10 @@ def _places_of(items: Iterable[Item]) -> Iterator[tuple[int, str]]:
             yield item.document, item.open_path or item.path
 
 
-def _is_newer(place: str, began_ns: int) -> bool:
+def _is_newer(place: str, began_ns: int, stat: Stat) -> bool:
     """Whether a file was changed since. One that is gone was not: what was found in it stands."""
     try:
-        info = os.stat(place)
+        info = stat(place)
     except OSError:
         return False
     # who writes can set the time of the last write, but not that of the last change

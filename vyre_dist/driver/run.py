@@ -124,14 +124,17 @@ def run_scan(
     secret_key: SecretKey | None = None,
     recording: Recording | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wall_ns: Callable[[], int] = time.time_ns,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
     Findings arrive at the callback in the order of the documents. With `recording`, they do so when
     what they come from is kept. Raises ScanAbortedError, and what starting the pool and recording
-    raise. `clock`: seconds.
+    raise. `clock`: seconds. `wall_ns`: the time that files are stamped with.
     """
-    rounds = scan_rounds(plan, pool, rules, callbacks, config, secret_key, recording, clock)
+    rounds = scan_rounds(
+        plan, pool, rules, callbacks, config, secret_key, recording, clock, wall_ns
+    )
     return deque(rounds, maxlen=1).pop()
 
 
@@ -144,6 +147,7 @@ def scan_rounds(
     secret_key: SecretKey | None = None,
     recording: Recording | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wall_ns: Callable[[], int] = time.time_ns,
 ) -> Generator[ScanOutcome, None, None]:
     """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
 
@@ -156,7 +160,10 @@ def scan_rounds(
             config = replace(config or MachineConfig(), recorded=True)
         machine = ScanMachine(pool.start(), config, pool.at_once)
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
-        loop = _Loop(plan, pool, rules, secret_key, callbacks, machine, outcome, recording, clock)
+        reporter = Reporter(rules, secret_key)
+        loop = _Loop(
+            plan, pool, reporter, rules, callbacks, machine, outcome, recording, clock, wall_ns
+        )
         for _ in loop.rounds():
             yield outcome
     finally:
@@ -176,19 +183,21 @@ class _Loop:
         self,
         plan: Plan,
         pool: WorkerPool,
+        reporter: Reporter,
         rules: Sequence[Rule],
-        secret_key: SecretKey | None,
         callbacks: Callbacks,
         machine: ScanMachine,
         outcome: ScanOutcome,
         recording: Recording | None,
         clock: Callable[[], float],
+        wall_ns: Callable[[], int],
     ) -> None:
         self._clock = clock
         self._plan = plan
         self._pool = pool
         self._rule_ids = [rule.id for rule in rules]
-        self._reporter = Reporter(rules, secret_key)
+        self._wall_ns = wall_ns
+        self._reporter = reporter
         self._callbacks = callbacks
         self._machine = machine
         self._outcome = outcome
@@ -270,7 +279,7 @@ class _Loop:
                     if self._recording is not None and not isinstance(task, AuditTask):
                         self._attempts += 1
                         part = self._recording.part(shard, self._attempts)
-                        self._submitted[worker, task_id] = (time.time_ns(), part)
+                        self._submitted[worker, task_id] = (self._wall_ns(), part)
                         if self._pool.same_machine:
                             task = replace(task, part=part)
                     self._pool.submit(worker, task_id, task)

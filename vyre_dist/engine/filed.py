@@ -33,9 +33,11 @@ class Filed:
     def is_there(self) -> bool:
         """Whether the file is as long as it has to be."""
         from vyre_dist.storage.frames import HEADER_BYTES
+        from vyre_dist.storage.places import open_storage
 
+        folder, name = os.path.split(self.part)
         try:
-            return os.stat(self.part).st_size >= self.offset + HEADER_BYTES + self.size
+            return open_storage(folder).size(name) >= self.offset + HEADER_BYTES + self.size
         except OSError:
             return False
 
@@ -43,15 +45,8 @@ class Filed:
         """The bytes. Raises DamagedError and OSError."""
         # most scans have no part files
         from vyre_dist.storage.frames import HEADER_BYTES, read_frame
+        from vyre_dist.storage.places import open_storage
 
-        wanted = HEADER_BYTES + self.size
-        fd = os.open(self.part, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            data = os.pread(fd, wanted, self.offset)
-            while len(data) < wanted and (
-                more := os.pread(fd, wanted - len(data), self.offset + len(data))
-            ):
-                data += more
-        finally:
-            os.close(fd)
+        folder, name = os.path.split(self.part)
+        data = open_storage(folder).read_at(name, self.offset, HEADER_BYTES + self.size)
         return read_frame(self.part, data, self.offset)

@@ -51,7 +51,7 @@ def file_result(result: TaskResult, part: str) -> TaskResult:
         return result
     # most scans have no part files
     from vyre_dist.storage.frames import framed
-    from vyre_dist.storage.local import LocalStorage
+    from vyre_dist.storage.places import open_storage
 
     frames: list[bytes] = []
     end = 0
@@ -68,5 +68,5 @@ def file_result(result: TaskResult, part: str) -> TaskResult:
 
     result = with_bytes(result, filed)
     folder, name = os.path.split(part)
-    LocalStorage(folder).put(name, frames)
+    open_storage(folder).put(name, frames)
     return result

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.storage import Storage
@@ -59,37 +60,72 @@ class Identity:
     beat: float
     ended: bool = False
 
-    @classmethod
-    def own(cls, clock: Callable[[], float] = time.time) -> Identity:
-        """This process's."""
-        pid = os.getpid()
-        namespace = os.readlink("/proc/self/ns/pid")
-        return cls(socket.gethostname(), pid, _started(pid), _boot(), namespace, clock())
 
-    def lives(self, clock: Callable[[], float] = time.time) -> bool:
-        """Whether it is still at work, as far as can be told from here."""
-        if self.ended:
-            return False
-        if (self.boot, self.namespace) == (_boot(), os.readlink("/proc/self/ns/pid")):
-            return self.started == _started(self.pid)
-        return clock() - self.beat < DEAD_SECONDS
+class Host(Protocol):
+    """A driver's machine, as the driver sees it."""
+
+    def own(self, beat: float) -> Identity:
+        """This process."""
+        ...
+
+    def knows(self, identity: Identity) -> bool:
+        """Whether `started` can tell of this one's process."""
+        ...
+
+    def started(self, pid: int) -> int:
+        """When a process was started, in the kernel's ticks; 0 if there is none."""
+        ...
+
+
+class ThisHost:
+    """The machine that this process runs on."""
+
+    def own(self, beat: float) -> Identity:
+        """See Host."""
+        pid = os.getpid()
+        return Identity(socket.gethostname(), pid, self.started(pid), _boot(), _namespace(), beat)
+
+    def knows(self, identity: Identity) -> bool:
+        """See Host."""
+        return (identity.boot, identity.namespace) == (_boot(), _namespace())
+
+    def started(self, pid: int) -> int:
+        """See Host."""
+        return _started(pid)
+
+
+THIS_HOST = ThisHost()
 
 
 class Owner:
     """This driver's claim on the run in `storage`."""
 
-    def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Callable[[], float] = time.time,
+        host: Host = THIS_HOST,
+    ) -> None:
         """Take the run over. Raises RunBusyError."""
         self._storage = storage
         self._clock = clock
-        self._identity = Identity.own(clock)
+        self._host = host
+        self._identity = host.own(clock())
         last = _last(storage)
-        if last and (holder := _read(storage, last)).lives(clock):
+        if last and self._lives(holder := _read(storage, last)):
             raise RunBusyError(storage.place, holder.host, holder.pid)
         self.epoch = last + 1
         if not storage.create(_name(self.epoch), _written(self._identity)):
             holder = _read(storage, self.epoch)
             raise RunBusyError(storage.place, holder.host, holder.pid)
+
+    def _lives(self, holder: Identity) -> bool:
+        """Whether a driver is still at work, as far as can be told from here."""
+        if holder.ended:
+            return False
+        if self._host.knows(holder):
+            return holder.started == self._host.started(holder.pid)
+        return self._clock() - holder.beat < DEAD_SECONDS
 
     @property
     def due(self) -> bool:
@@ -136,13 +172,16 @@ def _read(storage: Storage, epoch: int) -> Identity:
         ) from error
 
 
+def _namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
+
+
 def _boot() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
 
 def _started(pid: int) -> int:
-    """When a process was started, in the kernel's ticks; 0 if there is none."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             after_name = file.read().rpartition(")")[2].split()

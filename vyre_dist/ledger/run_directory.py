@@ -16,10 +16,10 @@ from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
 from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
-from vyre_dist.ledger.owner import Owner, RunTakenError
+from vyre_dist.ledger.owner import THIS_HOST, Host, Owner, RunTakenError
 from vyre_dist.ledger.records import PARTS, Begin, Done, PlanEnd, Shard, Void
 from vyre_dist.leftovers import LOCK_NAME, lock
-from vyre_dist.storage import LocalStorage
+from vyre_dist.storage import LocalStorage, open_storage
 
 if TYPE_CHECKING:
     from vyre_dist.engine.tasks import Item
@@ -49,9 +49,11 @@ class RunDirectory:
         resume: bool,
         held: int = -1,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        host: Host = THIS_HOST,
     ) -> None:
         self.place = place
-        self._storage = storage = LocalStorage(place)
+        self._storage = storage = open_storage(place)
         known = read_facts(storage)
         if known is None:
             if resume:
@@ -68,7 +70,8 @@ class RunDirectory:
             )
         else:
             check_same(place, known, facts)
-        self._owner = Owner(storage, clock)
+        self._monotonic = monotonic
+        self._owner = Owner(storage, clock, host)
         self._taken = False
         self.private = LOCK_NAME in storage.names()
         self._lock = held
@@ -99,6 +102,8 @@ class RunDirectory:
     @property
     def own_files(self) -> frozenset[tuple[int, int]]:
         """(device, inode) of the directory, which is not to be scanned."""
+        if not isinstance(self._storage, LocalStorage):
+            return frozenset()
         info = os.stat(self._storage.path(""))
         return frozenset({(info.st_dev, info.st_ino)})
 
@@ -149,7 +154,7 @@ class RunDirectory:
         """See Recording."""
         if self._since is None:
             return most
-        return min(most, max(0.0, self._since + GROUP_SECONDS - time.monotonic()))
+        return min(most, max(0.0, self._since + GROUP_SECONDS - self._monotonic()))
 
     def commit(self, *, idle: bool) -> int | None:
         """See Recording. Is called every now and then, as it says that this driver lives."""
@@ -218,7 +223,7 @@ class RunDirectory:
 
     def _wait(self) -> None:
         if self._since is None:
-            self._since = time.monotonic()
+            self._since = self._monotonic()
 
 
 _OWN = frozenset({FILE, PACK, "owner", "plan", "ledger", PARTS, LOCK_NAME})

@@ -21,7 +21,7 @@ from vyre_dist.secret_key import SecretKey
 from vyre_dist.sinks.destination import Destination
 from vyre_dist.sinks.sinkset import open_sinks
 from vyre_dist.sinks.summary import RunSummary
-from vyre_dist.storage import LocalStorage
+from vyre_dist.storage import open_storage
 
 if TYPE_CHECKING:
     from vyre_dist.finding import FindingBatch
@@ -45,7 +45,7 @@ class MergeRun:
     """
 
     def __init__(self, options: MergeOptions, stack: ExitStack) -> None:
-        storage = LocalStorage(options.run)
+        storage = open_storage(options.run)
         if read_facts(storage) is None:
             raise UsageError(f"there is no run in {options.run}")
         key = options.secret_key_file

@@ -32,11 +32,20 @@ class Storage(Protocol):
     place: str
     """Where it is, as the user names it."""
 
+    def path(self, name: str) -> str:
+        """Where a file is, for other processes, which open_storage gives this storage, too."""
+
     def names(self, folder: str = "") -> Sequence[str]:
         """The files in a folder, in order; none where there is no such folder."""
 
     def read(self, name: str) -> bytes | memoryview:
         """A whole file. Raises FileNotFoundError."""
+
+    def read_at(self, name: str, offset: int, size: int) -> bytes:
+        """Some of a file, less where it ends before. Raises FileNotFoundError."""
+
+    def size(self, name: str) -> int:
+        """A file's bytes. Raises FileNotFoundError."""
 
     def put(self, name: str, data: Iterable[bytes]) -> None:
         """Have the file `name` hold `data`, at once and for good; it replaces an older one."""

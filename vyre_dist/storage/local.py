@@ -22,7 +22,7 @@ class LocalStorage:
         self._folders: set[str] = set()
 
     def path(self, name: str) -> str:
-        """Where a file is, for other processes of this machine."""
+        """See Storage."""
         return os.path.join(self._root, name)
 
     def names(self, folder: str = "") -> Sequence[str]:
@@ -39,6 +39,21 @@ class LocalStorage:
             if os.fstat(file.fileno()).st_size < mmap.PAGESIZE:
                 return file.read()
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def read_at(self, name: str, offset: int, size: int) -> bytes:
+        """See Storage."""
+        fd = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(fd, size, offset)
+            while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+                data += more
+        finally:
+            os.close(fd)
+        return data
+
+    def size(self, name: str) -> int:
+        """See Storage."""
+        return os.stat(self.path(name)).st_size
 
     def put(self, name: str, data: Iterable[bytes]) -> None:
         """See Storage."""
