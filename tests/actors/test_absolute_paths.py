@@ -31,7 +31,7 @@ def test_relative_paths_are_those_of_the_drivers_folder() -> None:
 def test_a_stretch_and_an_audit_stay_what_they_are() -> None:
     """A document that is joined in stretches is so on a cluster, too; an audit goes on."""
     moved = PIECE._replace(open_path="/cwd/a/b")
-    parts, stretch = (PartResult(1, 0, 5, (), b""),), Stretch(3, ((0, 1),))
+    parts, stretch = (PartResult(1, 0, 5, b"", b""),), Stretch(3)
     assert absolute(StitchTask(PIECE, parts, stretch), "/cwd") == StitchTask(moved, parts, stretch)
     rest = ((Evidence(0, 5, b"d"),), Tally(1), AuditCursor(2, 3))
     assert absolute(AuditTask(PIECE, *rest), "/cwd") == AuditTask(moved, *rest)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from vyre_dist.engine.document import DocumentError
 from vyre_dist.engine.files import FileDocument, LargeFile
-from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums
+from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums, pack_counts, unpack_counts
 from vyre_dist.engine.open_document import DocumentReader
 from vyre_dist.engine.read_buffer import ReadBuffer
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import Piece, piece_of
+from vyre_dist.engine.wire import WireError
 from vyre_dist.extract import Window
 from vyre_dist.sources import DocumentRef, walk
 
@@ -139,6 +140,15 @@ def test_a_file_that_shrinks_is_not_read_into_a_room(tmp_path: Path) -> None:
         with pytest.raises(DocumentError, match="it ends at 60, planned were 100 bytes") as caught:
             document.read_into(memoryview(bytearray(80)), 10)
     assert caught.value.reason == "changed"
+
+
+def test_newlines_of_blocks_come_back_as_they_went() -> None:
+    """Four bytes for each; anything else is an error."""
+    counts = [0, 1, 256, 65536]
+    assert pack_counts(counts)[4:12] == b"\1\0\0\0\0\1\0\0"
+    assert list(unpack_counts(pack_counts(counts))) == counts
+    with pytest.raises(WireError, match="5 bytes where newlines belong"):
+        unpack_counts(b"12345")
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, (1 << 18) + 1, 600_000])

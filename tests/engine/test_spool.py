@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vyre_dist.engine import spool
-from vyre_dist.engine.spool import SMALL_BYTES, Spool, Stored, bytes_of
+from vyre_dist.engine.finding_blocks import FindingBlock, Findings
+from vyre_dist.engine.part_files import with_bytes
+from vyre_dist.engine.spool import SMALL_BYTES, SMALL_PART_BYTES, Spool, Stored, bytes_of
+from vyre_dist.engine.tasks import PartResult, TaskResult
 
 
 def open_temporary_files(folder: Path) -> list[str]:
@@ -43,6 +46,18 @@ def test_small_bytes_stay_in_memory_and_large_ones_do_not(folder: Path) -> None:
     assert isinstance(stored, Stored) and bytes_of(stored) == b"y" * SMALL_BYTES
     assert kept.keep(stored) is stored
     assert len(open_temporary_files(folder)) == 1 and os.listdir(folder) == []
+
+
+def test_parts_of_split_documents_wait_in_files(folder: Path) -> None:
+    """There may be tens of thousands of them: all but the smallest."""
+    spool = Spool()
+    part = PartResult(1, 0, 5, b"n" * SMALL_PART_BYTES, b"s" * (SMALL_PART_BYTES - 1), kept=b"")
+    block = FindingBlock((0, 0, 0), 1, True, b"b" * SMALL_PART_BYTES)
+    result = TaskResult(findings=Findings(blocks=[block]), parts=[part])
+    kept = with_bytes(result, spool.keep, spool.keep_part)
+    assert isinstance(kept.parts[0].newlines, Stored)
+    assert bytes_of(kept.parts[0].newlines) == part.newlines
+    assert kept.parts[0].spans is part.spans and kept.findings.blocks == [block]
 
 
 def test_room_is_free_when_nobody_waits_for_it(

@@ -44,7 +44,9 @@ from vyre_dist.engine.wire import WireError
 TEXTS = st.text(max_size=8)
 
 PIECE = Piece(4, "p\udcff", 30, 10, 20, "/other", Stamp(1, 2, 3))
-PART = PartResult(4, 10, 20, (1, 0), b"spans", b"digest", b"kept", (2, 5), ((1, 21),), (3,), (4,))
+PART = PartResult(
+    4, 10, 20, b"\1\0\0\0", b"spans", b"digest", b"kept", (2, 5), ((1, 21),), (3,), (4,)
+)
 FOUND = Findings(["rule"] * 4)
 FOUND.add_by_path("p", path_row(1, 3))
 FOUND.add("p", [FindingRow(1, 2, 3, 4, 5, 6, b"m", b"s", (b"g", None), 2.5, 7, 8, 9)])
@@ -70,7 +72,7 @@ RESULT = TaskResult(
 )
 SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
 REACHES = (Reach(1, 21), Reach(2, 0, 40, 39))
-STRETCH = Stretch(7, ((0, 5), (8, 10)), REACHES, (2,), (3,), (4,), (6,))
+STRETCH = Stretch(7, REACHES, (2,), (3,), (4,), (6,))
 STITCH = StitchTask(PIECE, (PART,), STRETCH)
 
 
@@ -83,6 +85,7 @@ def test_results_come_back_as_they_went(text: str, seconds: float) -> None:
     back = decode_result(encode_result(result))
     assert back == result
     assert all(type(row) is FindingRow for row in back.findings)
+    assert [block.by_rule for block in back.findings.blocks] == [((2, 1), (3, 1))]
     assert decode_result(encode_result(RESULT)) == RESULT
 
 

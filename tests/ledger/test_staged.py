@@ -12,6 +12,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.ledger import staged
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
+from vyre_dist.ledger.records import Worker
 from vyre_dist.ledger.run_directory import RunDirectory
 from vyre_dist.ledger.staged import STAGED_SECONDS, StagedRun
 from vyre_dist.storage import LocalStorage
@@ -41,7 +42,8 @@ def test_what_waits_goes_to_the_directory(tmp_path: Path) -> None:
     run.skipped = lambda: {"symlink": 1}
     plan(run, 0)
     plan(run, 1)
-    run.record(0, entry(0), 5)
+    run.worker(Worker(3, "here", "cpu", "x86", 2))
+    run.record(0, entry(0), 5, 3)
     assert run.commit(idle=False) == 0
     clock.now += STAGED_SECONDS - 0.1
     assert run.commit(idle=True) is None
@@ -55,7 +57,9 @@ def test_what_waits_goes_to_the_directory(tmp_path: Path) -> None:
     run.plan_ended()
     run.close()
     history = History(LocalStorage(str(place)))
-    assert [[d.began_ns for d in shard.done] for shard in history.shards()] == [[5], [6]]
+    done = [[(d.began_ns, d.worker) for d in shard.done] for shard in history.shards()]
+    assert done == [[(5, 3)], [(6, None)]]
+    assert history.workers == {3: Worker(3, "here", "cpu", "x86", 2)}
     assert history.end is not None and history.end.skipped == {"symlink": 1}
 
 

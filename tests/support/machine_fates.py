@@ -106,7 +106,7 @@ def work(task: Task, corpus: list[Fate]) -> TaskResult:
                 result.documents += 1
                 findings.add(piece.path, rows)
             else:
-                result.parts.append(PartResult(piece.document, piece.start, piece.end, (), b""))
+                result.parts.append(PartResult(piece.document, piece.start, piece.end, b"", b""))
                 findings.keep_apart(piece.document)
                 if fate.path_rule and piece.start == 0:
                     findings.add_by_path(piece.path, path_row(piece.document, 7))

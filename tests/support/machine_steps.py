@@ -97,11 +97,11 @@ def split(size: int, step: int = 10, number: int = 0) -> list[Piece]:
 
 
 def part(piece: Piece) -> PartResult:
-    return PartResult(piece.document, piece.start, piece.end, (), b"")
+    return PartResult(piece.document, piece.start, piece.end, b"", b"")
 
 
 def kept(piece: Piece) -> PartResult:
     """A part with one finding of its own, 3 bytes after its start."""
     rows = [row(piece.document, piece.start + 3)]
     kept = keep([RowBlock(len(rows), encode_rows(rows))], 0, 0, -1)
-    return PartResult(piece.document, piece.start, piece.end, (0,), b"", b"", kept)
+    return PartResult(piece.document, piece.start, piece.end, bytes(4), b"", b"", kept)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from vyre_dist.driver.task_queue import Assignment, TaskQueue
 from vyre_dist.engine.finding_blocks import Findings
+from vyre_dist.engine.lines import unpack_counts
+from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.tasks import (
     AuditTask,
     PartResult,
@@ -25,7 +27,9 @@ from vyre_dist.engine.tasks import (
 )
 
 STRETCH_BYTES = 4 << 20
-"""Of encoded spans, 24 bytes each: parts with more than that are a stretch."""
+"""Of encoded spans, 24 bytes each, and of newlines, 4 bytes for 64 KiB: parts with more than that
+are a stretch.
+"""
 
 
 @dataclass(slots=True)
@@ -116,11 +120,12 @@ def _stretches(parts: Sequence[PartResult]) -> list[tuple[PartResult, ...]]:
     own: list[PartResult] = []
     size = 0
     for part in parts:
-        if own and size + len(part.spans) > STRETCH_BYTES:
+        more = len(part.spans) + len(part.newlines)
+        if own and size + more > STRETCH_BYTES:
             stretches.append(tuple(own))
             own, size = [], 0
         own.append(part)
-        size += len(part.spans)
+        size += more
     return [*stretches, tuple(own)]
 
 
@@ -134,17 +139,10 @@ def _rests(parts: Sequence[PartResult], stretches: Sequence[Sequence[PartResult]
         asked=tuple(sorted(asked)),
     )
     rests: list[Stretch] = []
-    newlines, uncounted = 0, list[tuple[int, int]]()
+    newlines = 0
     for own in stretches:
-        rests.append(rest._replace(newlines=newlines, uncounted=tuple(uncounted)))
-        for part in own:
-            newlines += sum(part.newlines)
-            if part.newlines:
-                continue
-            if uncounted and uncounted[-1][1] == part.start:
-                uncounted[-1] = (uncounted[-1][0], part.end)
-            else:
-                uncounted.append((part.start, part.end))
+        rests.append(rest._replace(newlines=newlines))
+        newlines += sum([sum(unpack_counts(bytes_of(part.newlines))) for part in own])
         reaches = tuple([Reach(rule, end) for rule, end in own[-1].reaches])
         rest = rest._replace(reaches=reaches, asked=())
     return rests

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vyre_dist.engine.tasks import Item
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.entries import Entry
+
+if TYPE_CHECKING:
+    from vyre_dist.ledger.records import Worker
 
 
 class Recording(Protocol):
@@ -28,8 +31,12 @@ class Recording(Protocol):
         """There are no more shards."""
         ...
 
-    def record(self, number: int, entry: Entry, began_ns: int) -> None:
-        """Keep an entry; `commit` tells when it is. `began_ns`: see Done."""
+    def worker(self, worker: Worker) -> None:
+        """A worker is ready; it is told for people alone."""
+        ...
+
+    def record(self, number: int, entry: Entry, began_ns: int, worker: int | None = None) -> None:
+        """Keep an entry; `commit` tells when it is. `began_ns`, `worker`: see Done."""
         ...
 
     def patience(self, most: float) -> float:

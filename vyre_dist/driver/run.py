@@ -44,9 +44,10 @@ from vyre_dist.engine.part_files import file_result, with_bytes
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.salvage import Salvage, salvaged_blocks
 from vyre_dist.engine.spool import Spool
-from vyre_dist.engine.tasks import AuditTask, ScanTask
+from vyre_dist.engine.tasks import AuditTask, ScanTask, TaskResult
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import FindingBatch
+from vyre_dist.ledger.records import Worker
 from vyre_dist.rules.model import Rule
 from vyre_dist.sources import InputNote, InputProblem
 
@@ -211,6 +212,7 @@ class _Loop:
         self._submitted: dict[tuple[int, int], tuple[int, str]] = {}
         self._attempts = 0
         self._began_ns = 0
+        self._answered: int | None = None
         self.aborted: Abort | None = None
 
     def rounds(self) -> Iterator[None]:
@@ -242,6 +244,11 @@ class _Loop:
         """Find out what a worker that is ready need not learn anew."""
         if not isinstance(event, WorkerReady) or event.facts is None:
             return
+        if self._recording is not None:
+            facts = event.facts
+            device = facts.gpu if facts.backend == "cuda" and facts.gpu else facts.device
+            worker = Worker(event.worker, facts.host, facts.backend, device, facts.processes)
+            self._recording.worker(worker)
         self._thresholds.pop(event.worker, None)
         kind = event.facts.kind
         if kind not in self._kinds:
@@ -252,19 +259,22 @@ class _Loop:
 
     def _kept(self, event: Event) -> Event:
         """The event without the bytes that have to wait for their turn: a file has them."""
+        self._began_ns, part, self._answered = 0, "", None
         if not isinstance(event, TaskDone):
             return event
-        self._began_ns, part = 0, ""
+        self._answered = event.worker
         if self._recording is not None and (event.worker, event.task_id) in self._submitted:
             self._began_ns, part = self._submitted.pop((event.worker, event.task_id))
-        if part:
-            # its worker has done so, if it could
-            return replace(event, result=file_result(event.result, part))
-        kept = with_bytes(event.result, self._spool.keep)
+        # its worker has done so, if it could
+        result = file_result(event.result, part) if part else event.result
+        kept = self._spooled(result)
         if self._spool.trouble and not self._warned:
             self._warned = True
             self._callbacks.warn(self._spool.trouble)
         return replace(event, result=kept)
+
+    def _spooled(self, result: TaskResult) -> TaskResult:
+        return with_bytes(result, self._spool.keep, self._spool.keep_part)
 
     def _carry_out(self, actions: list[Action]) -> Iterator[None]:
         queue = deque(actions)
@@ -285,7 +295,7 @@ class _Loop:
                     self._pool.submit(worker, task_id, task)
                 case Record(number, entry):
                     if self._recording is not None:
-                        self._recording.record(number, entry, self._began_ns)
+                        self._recording.record(number, entry, self._began_ns, self._answered)
                 case PlanMore():
                     self._plan.lease_bytes = self._machine.lease_bytes
                     queue.extend(self._machine.handle(self._planned()))
@@ -319,6 +329,9 @@ class _Loop:
     def _planned(self) -> ShardPlanned | PlanEnded:
         """The plan's next shard."""
         planned = self._plan.next()
+        if isinstance(planned, ShardPlanned) and planned.entries:
+            entries = [replace(e, result=self._spooled(e.result)) for e in planned.entries]
+            planned = replace(planned, entries=tuple(entries))
         listed = self._plan.problems[self._listed :]
         self._listed += len(listed)
         for problem in listed:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence, Set
 
 from vyre_dist.engine.content import digest_of, digest_of_blocks
-from vyre_dist.engine.lines import last_newline, newlines_in
+from vyre_dist.engine.lines import last_newline, newlines_in, pack_counts
 from vyre_dist.engine.piece_findings import PieceFindings
 from vyre_dist.engine.salvage import keep
 from vyre_dist.engine.tasks import PartResult, Piece
@@ -108,7 +108,7 @@ def part_of(
         piece.document,
         piece.start,
         piece.end,
-        found.newlines,
+        pack_counts(found.newlines),
         encode_spans({0: spans}, base),
         digest_of(data) if content is None else digest_of_blocks(len(data), content.block_digests),
         kept,

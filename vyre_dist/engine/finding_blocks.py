@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -40,13 +40,14 @@ class FindingBlock(NamedTuple):
     `place`: where the first one comes in the report. `numbered`: findings that match the same
     within a document have been told apart; else all have the fingerprint of the first one, since
     their document has findings in other blocks, too, which someone else makes. `data`: their
-    digests (fingerprints.py), then their columns.
+    digests (fingerprints.py), then their columns. `by_rule`: (rule, how many of the rows are its).
     """
 
     place: tuple[int, int, int]
     rows: int
     numbered: bool
     data: Kept
+    by_rule: tuple[tuple[int, int], ...] = ()
 
     @property
     def document(self) -> int:
@@ -266,7 +267,8 @@ class Findings:
         ]
         data = b"".join([*digests, encode_rows(rows)])
         place = report_order(rows[0])
-        self._blocks.append(FindingBlock(place, len(rows), runs[0].numbered, data))
+        by_rule = tuple(sorted(Counter([row.rule for row in rows]).items()))
+        self._blocks.append(FindingBlock(place, len(rows), runs[0].numbered, data, by_rule))
         self.bytes += len(data)
 
     def _prints_of(self, run: _Run) -> DocumentPrints:

@@ -127,7 +127,7 @@ class Joiner:
         stop = parts[-1].end
         known = dict.fromkeys(rest.keywords, True) | dict.fromkeys(rest.keyless, False)
         seams = Seams(stop, reaches, known)
-        sums = newline_sums(parts, document, rest)
+        sums = newline_sums(parts, rest)
         settled = SettledRows(parts, document.size)
         judged = self._builder.build(
             task.piece.document,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from vyre_dist.engine.document import BytesDocument, Document
+from vyre_dist.engine.wire import WireError
 from vyre_dist.extract import Window
 
 NEWLINE_BLOCK = 1 << 16
@@ -14,6 +17,7 @@ NEWLINE_BLOCK = 1 << 16
 finding.
 """
 
+_COUNT_BYTES = 4
 _CHUNK = 1 << 20
 _FIRST_STEP = 4096
 _NEWLINE = 10
@@ -42,6 +46,24 @@ def newline_counts(data: bytes | memoryview, low: int, high: int) -> tuple[int, 
             for at in range(low, high, NEWLINE_BLOCK)
         ]
     )
+
+
+def pack_counts(counts: Sequence[int]) -> bytes:
+    """The newlines of blocks as bytes: four for each, little-endian."""
+    return _swapped(array("I", counts)).tobytes()
+
+
+def unpack_counts(data: bytes) -> Sequence[int]:
+    """The inverse. Raises WireError."""
+    if len(data) % _COUNT_BYTES:
+        raise WireError("result", f"{len(data)} bytes where newlines belong, {_COUNT_BYTES} each")
+    return _swapped(array("I", data))
+
+
+def _swapped(counts: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        counts.byteswap()
+    return counts
 
 
 class NewlineSums:

@@ -20,22 +20,32 @@ INLINE_BYTES = 8 << 10
 """
 
 
-def with_bytes(result: TaskResult, kept: Callable[[Kept], Kept]) -> TaskResult:
-    """`result` with `kept` of all that may be large in it, in its place."""
+def with_bytes(
+    result: TaskResult, kept: Callable[[Kept], Kept], of_part: Callable[[Kept], Kept] | None = None
+) -> TaskResult:
+    """`result` with `kept` of all that may be large in it, in its place. `of_part`: what is done
+    instead with the parts of split documents.
+    """
     blocks = [block._replace(data=kept(block.data)) for block in result.findings.blocks]
-    parts = [replace(part, spans=kept(part.spans), kept=kept(part.kept)) for part in result.parts]
+    own = of_part or kept
+    parts = [
+        replace(part, newlines=own(part.newlines), spans=own(part.spans), kept=own(part.kept))
+        for part in result.parts
+    ]
     return replace(result, findings=Findings(blocks=blocks), parts=parts)
+
+
+def large_in(result: TaskResult) -> Iterator[Kept]:
+    """All that may be large in `result`."""
+    for block in result.findings.blocks:
+        yield block.data
+    for part in result.parts:
+        yield from (part.newlines, part.spans, part.kept)
 
 
 def filed_in(result: TaskResult) -> Iterator[Filed]:
     """What of `result` is in part files."""
-    for block in result.findings.blocks:
-        if isinstance(block.data, Filed):
-            yield block.data
-    for part in result.parts:
-        for kept in (part.spans, part.kept):
-            if isinstance(kept, Filed):
-                yield kept
+    return (kept for kept in large_in(result) if isinstance(kept, Filed))
 
 
 def file_result(result: TaskResult, part: str) -> TaskResult:
@@ -43,11 +53,8 @@ def file_result(result: TaskResult, part: str) -> TaskResult:
 
     What is in part files already stays there.
     """
-    data = [block.data for block in result.findings.blocks]
-    for each in result.parts:
-        data += [each.spans, each.kept]
-    data = [each for each in data if each and not isinstance(each, Filed)]
-    if sum(map(len, data)) < INLINE_BYTES:
+    own = [len(each) for each in large_in(result) if not isinstance(each, Filed)]
+    if sum(own) < INLINE_BYTES:
         return result
     # most scans have no part files
     from vyre_dist.storage.frames import framed

@@ -22,6 +22,7 @@ from vyre_dist.engine.finding_blocks import (
     decode_rows,
 )
 from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.lines import unpack_counts
 from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.tasks import PartResult
 
@@ -84,7 +85,7 @@ def salvaged(parts: Iterable[PartResult]) -> Iterator[FindingRow]:
                     # the line began before the window: nobody has read its text as a whole
                     moved = moved._replace(start_column_utf16=0, end_column_utf16=0)
                 yield moved
-        newlines += sum(part.newlines)
+        newlines += sum(unpack_counts(bytes_of(part.newlines)))
         if ending >= 0:
             line_began = part.end - ending
 

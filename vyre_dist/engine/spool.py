@@ -12,6 +12,8 @@ from vyre_dist.temporary import temporary_directory
 
 SMALL_BYTES = 64 << 10
 """Less stays in memory: a file would save nothing."""
+SMALL_PART_BYTES = 256
+"""The same of one of a split document's parts."""
 _FILE_BYTES = 64 << 20
 
 
@@ -71,9 +73,15 @@ class Spool:
         self.trouble = ""
         """Why bytes stay in memory, if they do."""
 
-    def keep(self, data: Kept) -> Kept:
-        """`data`, in a file if it is large and there is room."""
-        if not isinstance(data, bytes) or len(data) < SMALL_BYTES:
+    def keep_part(self, data: Kept) -> Kept:
+        """The same of a split document's part. There may be as many as it takes until the last one
+        is done: all but the smallest go to a file.
+        """
+        return self.keep(data, SMALL_PART_BYTES)
+
+    def keep(self, data: Kept, small: int = SMALL_BYTES) -> Kept:
+        """`data`, in a file if it is not `small` and there is room."""
+        if not isinstance(data, bytes) or len(data) < small:
             return data
         try:
             return self._write(data)

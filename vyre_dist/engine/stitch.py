@@ -12,11 +12,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from vyre_dist.engine.document import Document, window_of
-from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums
+from vyre_dist.engine.lines import NEWLINE_BLOCK, NewlineSums, unpack_counts
+from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.tasks import PartResult, Stretch
 from vyre_dist.extract import DROPPED, RuleMatcher
 
-_CHUNK = 1 << 20
 _FIRST_STEP = 4 << 10
 ALL = Stretch()
 
@@ -96,10 +96,8 @@ def _catch_up(
     return len(found)
 
 
-def newline_sums(
-    parts: Sequence[PartResult], document: Document, before: Stretch = ALL
-) -> NewlineSums:
-    """Those of the document, from its parts; what nobody has counted is read when it is needed.
+def newline_sums(parts: Sequence[PartResult], before: Stretch = ALL) -> NewlineSums:
+    """Those of the document, from its parts.
 
     `before`: what is known of what comes before the parts.
     """
@@ -107,24 +105,8 @@ def newline_sums(
     known: list[int] = []
     if parts[0].start:
         starts.append(0)
-        known.append(-1 if before.uncounted else before.newlines)
+        known.append(before.newlines)
     for part in parts:
-        blocks = range(part.start, part.end, NEWLINE_BLOCK)
-        starts += blocks
-        known += part.newlines or [-1] * len(blocks)
-    ends = [*starts[1:], parts[-1].end]
-
-    def count(number: int) -> int:
-        if known[number] >= 0:
-            return known[number]
-        if starts[number] < parts[0].start:
-            return before.newlines + sum([read(*each) for each in before.uncounted])
-        return read(starts[number], ends[number])
-
-    def read(start: int, end: int) -> int:
-        return sum(
-            document.read(at, min(at + _CHUNK, end)).count(b"\n")
-            for at in range(start, end, _CHUNK)
-        )
-
-    return NewlineSums(starts, count)
+        starts += range(part.start, part.end, NEWLINE_BLOCK)
+        known += unpack_counts(bytes_of(part.newlines))
+    return NewlineSums(starts, known.__getitem__)

@@ -40,7 +40,7 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 
-SCHEMA = 10
+SCHEMA = 11
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
@@ -90,7 +90,7 @@ def encode_result(result: TaskResult) -> bytes:
     """`result` as bytes."""
     r = result
     parts = [_wire_part(part) for part in r.parts]
-    blocks = [(*b.place, b.rows, int(b.numbered), _wire_kept(b.data)) for b in r.findings.blocks]
+    blocks = [_wire_block(block) for block in r.findings.blocks]
     sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
     audit = None if r.audit is None else _wire_answer(r.audit)
     audits = [_wire_audit(each) for each in r.audits], audit
@@ -188,7 +188,7 @@ def _piece(value: object) -> Piece:
 def _wire_part(p: PartResult) -> Wire:
     spans, kept = _wire_kept(p.spans), _wire_kept(p.kept)
     ends = (p.unsearched, p.reaches, p.keywords, p.keyless)
-    return p.document, p.start, p.end, p.newlines, spans, p.digest, kept, ends
+    return p.document, p.start, p.end, _wire_kept(p.newlines), spans, p.digest, kept, ends
 
 
 def _wire_kept(kept: Kept) -> object:
@@ -202,10 +202,15 @@ def _kept(value: object) -> Kept:
     return Filed(_text(part), _number(offset), _number(size))
 
 
+def _wire_block(block: FindingBlock) -> Wire:
+    return *block.place, block.rows, int(block.numbered), block.by_rule, _wire_kept(block.data)
+
+
 def _block(value: object) -> FindingBlock:
-    *numbers, data = _fields(value, 6)
+    *numbers, by_rule, data = _fields(value, 7)
     document, start, rule, rows, numbered = _numbers(numbers)
-    return FindingBlock((document, start, rule), rows, bool(numbered), _kept(data))
+    counts, place = _pairs(by_rule), (document, start, rule)
+    return FindingBlock(place, rows, bool(numbered), _kept(data), counts)
 
 
 def _part(value: object) -> PartResult:
@@ -215,7 +220,7 @@ def _part(value: object) -> PartResult:
         _number(document),
         _number(start),
         _number(end),
-        _numbers(newlines),
+        _kept(newlines),
         _kept(spans),
         _bytes(digest),
         _kept(kept),
@@ -227,8 +232,8 @@ def _part(value: object) -> PartResult:
 
 
 def _stretch(value: object) -> Stretch:
-    newlines, uncounted, reaches, *rules = _fields(value, 7)
-    return Stretch(_number(newlines), _pairs(uncounted), _reaches(reaches), *map(_numbers, rules))
+    newlines, reaches, *rules = _fields(value, 6)
+    return Stretch(_number(newlines), _reaches(reaches), *map(_numbers, rules))
 
 
 def _reaches(value: object) -> tuple[Reach, ...]:

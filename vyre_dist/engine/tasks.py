@@ -83,23 +83,22 @@ Item: TypeAlias = Piece | FolderRun
 class PartResult:
     """What scanning one piece of a split document gave, before filters, in document coordinates.
 
-    `spans`: encode_spans of them, as window 0, each rule's in order. `newlines`: in [start,
-    end), for each NEWLINE_BLOCK of it; none where nobody has counted, for want of findings.
-    `digest`: of all the bytes that were read for the piece (content.py). `kept`: the piece's own
-    findings, for the join (settled.py), and for a document that can't be joined (salvage.py).
-    `unsearched`: rules that were not searched, as none of their keywords is in the piece or begins
-    in it. `reaches`: (rule, end) of the last matches, of those that go to the piece's end or
-    farther. `keywords`: rules with matches and, as is known, a keyword in the piece; `keyless`: the
-    others with matches.
+    `spans`: encode_spans of them, as window 0, each rule's in order. `newlines`: in [start, end),
+    for each NEWLINE_BLOCK of it, as lines.pack_counts gives them. `digest`: of all the bytes that
+    were read for the piece (content.py). `kept`: the piece's own findings, for the join
+    (settled.py), and for a document that can't be joined (salvage.py). `unsearched`: rules that
+    were not searched, as none of their keywords is in the piece or begins in it. `reaches`: (rule,
+    end) of the last matches, of those that go to the piece's end or farther. `keywords`: rules with
+    matches and, as is known, a keyword in the piece; `keyless`: the others with matches.
 
-    `spans` and `kept` are bytes because the driver holds those of all pieces until the last one is
-    done, and looks into `kept` only where joining failed.
+    `newlines`, `spans` and `kept` are bytes because the driver keeps those of all pieces, in files,
+    until the last one is done, and looks into `kept` only where joining failed.
     """
 
     document: int
     start: int
     end: int
-    newlines: tuple[int, ...]
+    newlines: Kept
     spans: Kept
     digest: bytes = b""
     kept: Kept = b""
@@ -139,14 +138,12 @@ class Reach(NamedTuple):
 class Stretch(NamedTuple):
     """What the rest of a document says where some of its parts are joined by themselves.
 
-    `newlines`: before the stretch, as far as they have been counted, and `uncounted`: [start, end)
-    of what has not. `reaches`: of the matches before it. `elsewhere`: rules that were not searched
-    in all parts, but in some. `keywords`: rules that have one in the document; `keyless`: rules
-    that have none. `asked`: rules of which the task is to tell that.
+    `newlines`: before the stretch. `reaches`: of the matches before it. `elsewhere`: rules that
+    were not searched in all parts, but in some. `keywords`: rules that have one in the document;
+    `keyless`: rules that have none. `asked`: rules of which the task is to tell that.
     """
 
     newlines: int = 0
-    uncounted: tuple[tuple[int, int], ...] = ()
     reaches: tuple[Reach, ...] = ()
     elsewhere: tuple[int, ...] = ()
     keywords: tuple[int, ...] = ()

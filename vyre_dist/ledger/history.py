@@ -16,7 +16,16 @@ from vyre_dist.engine.tasks import FolderRun, Item
 from vyre_dist.engine.wire import WireError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.journal import LEDGER, PLAN
-from vyre_dist.ledger.records import Begin, Done, PlanEnd, Record, Shard, decode_record, unpack
+from vyre_dist.ledger.records import (
+    Begin,
+    Done,
+    PlanEnd,
+    Record,
+    Shard,
+    Worker,
+    decode_record,
+    unpack,
+)
 from vyre_dist.storage import Storage
 from vyre_dist.storage.frames import DamagedError, read_frames
 
@@ -47,7 +56,8 @@ class History:
     for what another version has written.
 
     `lengths`: of the logs, as far as they count. `planned`: how many shards there are. `end`: None
-    if the plan is not whole. `problems`: what the sources could not list.
+    if the plan is not whole. `problems`: what the sources could not list. `workers`: the latest
+    driver's, by number.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -56,6 +66,7 @@ class History:
         self._places: dict[int, list[_Place]] = {}
         self._items: dict[int, _Place] = {}
         self.entries = 0
+        self.workers: dict[int, Worker] = {}
         self.lengths: dict[str, int] = {}
         self._read_ledger()
         self.planned = 0
@@ -127,6 +138,11 @@ class History:
                     raise WireError("record of a run", f"{shard!r:.60} where a number belongs")
                 if kind == "begin":
                     self._forget_from(decode_record(fields, self._storage.place))
+                    self.workers.clear()
+                elif kind == "worker":
+                    worker = decode_record(fields, self._storage.place)
+                    if isinstance(worker, Worker):
+                        self.workers[worker.number] = worker
                 elif kind == "done":
                     self._places.setdefault(shard, []).append(place)
                     self.entries += 1

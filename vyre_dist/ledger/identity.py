@@ -13,7 +13,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.storage import Storage
 
 FILE = "run.json"
-SCHEMA = 1
+SCHEMA = 2
 
 Value: TypeAlias = str | int | bool | Sequence[str] | None
 RunFacts: TypeAlias = Mapping[str, Value]

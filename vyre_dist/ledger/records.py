@@ -21,7 +21,7 @@ from vyre_dist.engine.wire import WireError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.entries import Covered, Entry
 
-SCHEMA = 1
+SCHEMA = 2
 
 PARTS = "parts"
 """The folder of part files."""
@@ -41,10 +41,26 @@ class Begin(NamedTuple):
 
 
 class Done(NamedTuple):
-    """An entry. `began_ns`: a time before any of its documents was read, 0 if not known."""
+    """An entry. `began_ns`: a time before any of its documents was read, 0 if not known.
+    `ended_ns`: when it came, and `worker` from whom, None if it is the driver's own.
+    """
 
     entry: Entry
     began_ns: int
+    ended_ns: int = 0
+    worker: int | None = None
+
+
+class Worker(NamedTuple):
+    """A worker of this driver is ready, perhaps in another one's place. `processes`: how many tasks
+    it does at once.
+    """
+
+    number: int
+    host: str
+    backend: str
+    device: str
+    processes: int
 
 
 class Void(NamedTuple):
@@ -70,7 +86,7 @@ class PlanEnd(NamedTuple):
     skipped: Mapping[str, int]
 
 
-Record: TypeAlias = Begin | Done | Void | Shard | InputProblem | PlanEnd
+Record: TypeAlias = Begin | Done | Void | Worker | Shard | InputProblem | PlanEnd
 
 
 def encode_record(record: Record) -> bytes:
@@ -78,11 +94,13 @@ def encode_record(record: Record) -> bytes:
     match record:
         case Begin(epoch, lengths, planned):
             return _pack(["begin", SCHEMA, epoch, dict(lengths), planned])
-        case Done(entry, began_ns):
+        case Worker():
+            return _pack(["worker", *record])
+        case Done(entry, began_ns, ended_ns, worker):
             covered = entry.covered
             result = encode_result(with_bytes(entry.result, _relative))
-            body = [entry.shard, covered.documents, covered.pieces, entry.joined, began_ns]
-            return _pack(["done", *body, result])
+            body = [entry.shard, covered.documents, covered.pieces, entry.joined]
+            return _pack(["done", *body, began_ns, ended_ns, worker, result])
         case Void(shard, places):
             return _pack(["void", shard, list(places)])
         case Shard(shard, items):
@@ -108,6 +126,10 @@ def decode_record(fields: Sequence[object], folder: str) -> Record:
             return Begin(_number(epoch), _counts(lengths), _number(planned))
         if kind == "done":
             return _done(rest, folder)
+        if kind == "worker":
+            number, host, backend, device, processes = rest
+            told = _text(host), _text(backend), _text(device)
+            return Worker(_number(number), *told, _number(processes))
         if kind == "void":
             return Void(_number(rest[0]), _numbers(rest[1]))
         if kind == "shard":
@@ -143,7 +165,7 @@ def _pack(fields: Sequence[object]) -> bytes:
 
 
 def _done(fields: Sequence[object], folder: str) -> Done:
-    shard, documents, pieces, joined, began_ns, data = fields
+    shard, documents, pieces, joined, began_ns, ended_ns, worker, data = fields
     ranges = [_numbers(each) for each in _array(documents)]
     others = [_numbers(each) for each in _array(pieces)]
     covered = Covered(
@@ -157,8 +179,9 @@ def _done(fields: Sequence[object], folder: str) -> Done:
         return Filed(os.path.join(folder, PARTS, kept.part), kept.offset, kept.size)
 
     result = with_bytes(decode_result(_bytes(data)), rooted)
-    number = None if joined is None else _number(joined)
-    return Done(Entry(_number(shard), result, covered, number), _number(began_ns))
+    number, by = (None if each is None else _number(each) for each in (joined, worker))
+    entry = Entry(_number(shard), result, covered, number)
+    return Done(entry, _number(began_ns), _number(ended_ns), by)
 
 
 def _relative(kept: Kept) -> Kept:

@@ -17,7 +17,7 @@ from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
 from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
 from vyre_dist.ledger.owner import THIS_HOST, Host, Owner, RunTakenError
-from vyre_dist.ledger.records import PARTS, Begin, Done, PlanEnd, Shard, Void
+from vyre_dist.ledger.records import PARTS, Begin, Done, PlanEnd, Shard, Void, Worker
 from vyre_dist.leftovers import LOCK_NAME, lock
 from vyre_dist.storage import LocalStorage, open_storage
 
@@ -53,6 +53,7 @@ class RunDirectory:
         host: Host = THIS_HOST,
     ) -> None:
         self.place = place
+        self._clock = clock
         self._storage = storage = open_storage(place)
         known = read_facts(storage)
         if known is None:
@@ -136,10 +137,16 @@ class RunDirectory:
             self._writer.plan(end)
             self._wait()
 
-    def record(self, number: int, entry: Entry, began_ns: int) -> None:
+    def worker(self, worker: Worker) -> None:
+        """See Recording."""
+        self._writer.add(worker)
+        self._wait()
+
+    def record(self, number: int, entry: Entry, began_ns: int, worker: int | None = None) -> None:
         """See Recording. What its worker could not file is filed here."""
         filed = file_result(entry.result, self.part(entry.shard, f"e{number}"))
-        self._writer.add(Done(replace(entry, result=filed), began_ns))
+        ended_ns = int(self._clock() * 1e9)
+        self._writer.add(Done(replace(entry, result=filed), began_ns, ended_ns, worker))
         self._last = number
         self._wait()
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from vyre_dist.engine.part_files import large_in
 from vyre_dist.errors import VyreError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.entries import Entry
 
 if TYPE_CHECKING:
     from vyre_dist.engine.tasks import Item
+    from vyre_dist.ledger.records import Worker
     from vyre_dist.ledger.run_directory import RunDirectory
 
 STAGED_SECONDS = 2.0
@@ -39,7 +41,8 @@ class StagedRun:
         self._problems: list[InputProblem] = []
         self._plan: list[tuple[int, tuple[Item, ...]]] = []
         self._plan_ended = False
-        self._entries: list[tuple[int, Entry, int]] = []
+        self._entries: list[tuple[int, Entry, int, int | None]] = []
+        self._workers: list[Worker] = []
         self._bytes = 0
         self._news: int | None = None
         self.directory: RunDirectory | None = None
@@ -95,16 +98,22 @@ class StagedRun:
         if self.directory is not None:
             self.directory.plan_ended()
 
-    def record(self, number: int, entry: Entry, began_ns: int) -> None:
+    def worker(self, worker: Worker) -> None:
         """See Recording."""
         if self.directory is not None:
-            self.directory.record(number, entry, began_ns)
+            self.directory.worker(worker)
+        elif self._due is not None:
+            self._workers.append(worker)
+
+    def record(self, number: int, entry: Entry, began_ns: int, worker: int | None = None) -> None:
+        """See Recording."""
+        if self.directory is not None:
+            self.directory.record(number, entry, began_ns, worker)
             return
         self._news = number
         if self._due is not None:
-            self._entries.append((number, entry, began_ns))
-            parts = [len(part.spans) + len(part.kept) for part in entry.result.parts]
-            self._bytes += entry.result.findings.bytes + sum(parts)
+            self._entries.append((number, entry, began_ns, worker))
+            self._bytes += sum(map(len, large_in(entry.result)))
 
     def patience(self, most: float) -> float:
         """See Recording."""
@@ -133,12 +142,14 @@ class StagedRun:
                 directory.planned(shard, items)
             if self._plan_ended:
                 directory.plan_ended()
-            for number, entry, began_ns in self._entries:
-                directory.record(number, entry, began_ns)
+            for worker in self._workers:
+                directory.worker(worker)
+            for entry in self._entries:
+                directory.record(*entry)
             directory.commit(idle=True)
             self.directory = directory
         except (OSError, VyreError) as error:
             self.trouble = str(error)
             if directory is not None:
                 directory.remove()
-        self._problems, self._plan, self._entries = [], [], []
+        self._problems, self._plan, self._entries, self._workers = [], [], [], []
