@@ -1,0 +1,235 @@
+"""What a run directory lies in: a disk that forgets what was not synced, or a store of objects.
+
+Each process has a view of its own (see vyre_dist.storage.Storage), which gives way to others in
+each operation, and in which it may be killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from simulator.world import KilledError, Process, World
+
+SCHEME = "simulated"
+
+
+@dataclass(slots=True)
+class Troubles:
+    """How often an operation meets which trouble. `slow`: seconds that one takes at most."""
+
+    slow: float = 0.01
+    very_slow: float = 0.0
+    fails: float = 0.0
+    fails_though_done: float = 0.0
+    stale_list: float = 0.0
+    full: bool = False
+
+
+class Disk:
+    """`files`: as processes see them. `synced`: what outlives a power failure.
+
+    `objects`: whether it is a store of objects: all that is written is there to stay.
+    """
+
+    def __init__(self, world: World, *, objects: bool) -> None:
+        self.world = world
+        self.objects = objects
+        self.files: dict[str, bytes] = {}
+        self.synced: dict[str, bytes] = {}
+        self.made: dict[str, float] = {}
+        self.troubles = Troubles()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Have processes see this in a file."""
+        self.made.setdefault(name, self.world.now)
+        self.files[name] = data
+
+    def sync(self, name: str) -> None:
+        """Have what is in a file outlive a power failure."""
+        if name in self.files:
+            self.synced[name] = self.files[name]
+
+    def power_failure(self) -> None:
+        """All that was not synced is there, or not, or in part."""
+        random = self.world.random
+        if self.objects:
+            return
+        for name in sorted(self.files.keys() | self.synced.keys()):
+            now, kept = self.files.get(name), self.synced.get(name)
+            if now == kept:
+                continue
+            if now is None or kept is None or not now.startswith(kept):
+                # a name that was made, replaced or removed, and its folder was not synced
+                chosen = random.choice([now, kept])
+            else:
+                end = random.randint(len(kept), len(now))
+                chosen = now[:end]
+                if end < len(now) and random.random() < 0.3:
+                    # blocks that were not written read as zeros
+                    chosen += bytes(random.randint(1, len(now) - end))
+            if chosen is None:
+                self.files.pop(name, None)
+            else:
+                self.files[name] = chosen
+        self.synced = dict(self.files)
+
+
+class ProcessStorage:
+    """See Storage. The files whose names begin with `place`."""
+
+    def __init__(self, disk: Disk, process: Process, place: str) -> None:
+        self.place = place
+        self._disk = disk
+        self._process = process
+        self._prefix = place.partition("://")[2] + "/"
+
+    def path(self, name: str) -> str:
+        """See Storage."""
+        return f"{self.place}/{name}" if name else self.place
+
+    def names(self, folder: str = "") -> Sequence[str]:
+        """See Storage. A store of objects may not know of the latest ones."""
+        self._operation("names")
+        disk = self._disk
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
+        since = disk.world.now
+        if disk.objects and disk.world.random.random() < disk.troubles.stale_list:
+            since -= 2.0 * disk.world.random.random()
+        found = [
+            name[len(prefix) :].partition("/")[0]
+            for name in disk.files
+            if name.startswith(prefix) and disk.made[name] <= since
+        ]
+        return sorted(set(found))
+
+    def read(self, name: str) -> bytes | memoryview:
+        """See Storage."""
+        self._operation("read")
+        try:
+            return self._disk.files[self._prefix + name]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from None
+
+    def read_at(self, name: str, offset: int, size: int) -> bytes:
+        """See Storage."""
+        return bytes(self.read(name)[offset : offset + size])
+
+    def size(self, name: str) -> int:
+        """See Storage."""
+        return len(self.read(name))
+
+    def put(self, name: str, data: Iterable[bytes]) -> None:
+        """See Storage."""
+        whole = b"".join(data)
+        self._operation("put", writes=True)
+        self._disk.write(self._prefix + name, whole)
+        self._made(name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See Storage."""
+        self._operation("create", writes=True)
+        if self._prefix + name in self._disk.files:
+            return False
+        self._disk.write(self._prefix + name, data)
+        self._made(name)
+        return True
+
+    def remove(self, name: str) -> None:
+        """See Storage."""
+        self._operation("remove")
+        self._disk.files.pop(self._prefix + name, None)
+
+    def log(self, name: str) -> SimulatedLog:
+        """See Storage."""
+        self._operation("log", writes=True)
+        full = self._prefix + name
+        if full in self._disk.files:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        self._disk.write(full, b"")
+        self._made(name)
+        return SimulatedLog(self, full)
+
+    def _made(self, name: str) -> None:
+        """A file is there; now its name is to stay."""
+        if not self._disk.objects:
+            self._step()
+        self._disk.sync(self._prefix + name)
+        self._fail_though_done()
+
+    def append(self, name: str, data: bytes, size: int) -> None:
+        """Write behind the first `size` bytes of a log, and sync it."""
+        disk, random = self._disk, self._disk.world.random
+        if disk.objects:
+            self._operation("append", writes=True)
+            disk.write(name, disk.files[name] + data)
+            disk.sync(name)
+            self._fail_though_done()
+            return
+        before = disk.files[name]
+        try:
+            self._operation("append", writes=True)
+        except KilledError:
+            # it was writing
+            disk.write(name, before + data[: random.randint(0, len(data))])
+            raise
+        except OSError:
+            disk.write(name, before + data[: random.randint(0, len(data))])
+            if random.random() < 0.7:
+                disk.write(name, disk.files[name][:size])
+            raise
+        disk.write(name, before + data)
+        self._step()
+        disk.sync(name)
+
+    def _fail_though_done(self) -> None:
+        disk = self._disk
+        if disk.objects and disk.world.random.random() < disk.troubles.fails_though_done:
+            raise OSError(errno.EIO, "the answer of the store was lost")
+
+    def _operation(self, kind: str, *, writes: bool = False) -> None:
+        """Take some time; perhaps fail, or be killed."""
+        process, disk = self._process, self._disk
+        if process.dead:
+            raise KilledError
+        process.operations += 1
+        if process.operations == process.dies_at:
+            disk.world.note(f"killed in {kind}")
+            process.kill()
+            raise KilledError
+        self._step()
+        troubles, random = disk.troubles, disk.world.random
+        if troubles.full and writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if troubles.fails and random.random() < troubles.fails:
+            raise OSError(errno.EIO, "the simulated storage failed")
+
+    def _step(self) -> None:
+        """Give way to others for some time."""
+        troubles, random = self._disk.troubles, self._disk.world.random
+        seconds = 0.0
+        if troubles.very_slow and random.random() < troubles.very_slow:
+            seconds = random.uniform(0.0, 20.0)
+        elif troubles.slow and random.random() < 0.5:
+            seconds = random.uniform(0.0, troubles.slow)
+        if seconds:
+            self._disk.world.sleep(seconds)
+
+
+class SimulatedLog:
+    """See Log."""
+
+    def __init__(self, storage: ProcessStorage, name: str) -> None:
+        self._storage = storage
+        self._name = name
+        self.size = 0
+
+    def append(self, data: bytes) -> None:
+        """See Log."""
+        self._storage.append(self._name, data, self.size)
+        self.size += len(data)
+
+    def close(self) -> None:
+        """See Log."""
