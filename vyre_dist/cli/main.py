@@ -32,6 +32,7 @@ _left_at: float | None = None
 _COMMANDS = {
     "scan": ("vyre_dist.cli.scan", "scan"),
     "merge": ("vyre_dist.cli.merge", "merge"),
+    "status": ("vyre_dist.cli.status", "status"),
     "rules": ("vyre_dist.cli.rules", "rules"),
     "submit": ("vyre_dist.cli.submit", "submit"),
     "jobs": ("vyre_dist.cli.jobs", "jobs"),

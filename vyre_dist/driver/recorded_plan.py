@@ -75,7 +75,7 @@ class RecordedPlan(Plan):
         if isinstance(last, Piece) and last.end < last.size and last.document == self._standing:
             for piece in cut(last._replace(start=0, end=last.size), last.end - last.start):
                 if piece.start >= last.end:
-                    yield _planned((piece,), ())
+                    yield planned((piece,), ())
 
     def _remember(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -89,21 +89,21 @@ class RecordedPlan(Plan):
     def _as_it_is_now(self, known: KnownShard) -> ShardPlanned:
         """A shard with what counts of its entries."""
         if self._voided is None:
-            return _planned(known.items, known.done)
+            return planned(known.items, known.done)
         items = tuple(self._items_now(known.items))
         kept = set(_parts_in(items))
         newer = _newer(known, self._stat)
         newer.update([piece.document for piece in _parts_in(known.items) if piece not in kept])
         places = self._void_in(known, kept, newer | _lost(known))
         if not places and items == known.items:
-            return _planned(items, known.done)
+            return planned(items, known.done)
         # who scans a piece compares its document's stamp with the plan's, and tells of another
         standing = {piece.document for piece in kept}
         for document in sorted(newer - standing - self._told):
             self.notes.append(InputNote(self.path_of(document), "changed", _ANEW))
         self._told |= newer
         self._voided(known.shard, places, None if items == known.items else items)
-        return _planned(items, [done for i, done in enumerate(known.done) if i not in places])
+        return planned(items, [done for i, done in enumerate(known.done) if i not in places])
 
     def _items_now(self, items: Iterable[Item]) -> Iterator[Item]:
         """A shard's items, but of a large document that has changed, which is planned anew as one
@@ -166,7 +166,8 @@ def touches(entry: Entry, documents: set[int]) -> bool:
     return entry.joined in documents or not documents.isdisjoint(entry.covered.numbers())
 
 
-def _planned(items: tuple[Item, ...], done: Sequence[Done]) -> ShardPlanned:
+def planned(items: tuple[Item, ...], done: Sequence[Done]) -> ShardPlanned:
+    """A shard with what was done of it."""
     whole = [
         item._replace(end=item.size) for item in items if isinstance(item, Piece) and not item.start
     ]

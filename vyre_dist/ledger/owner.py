@@ -97,6 +97,23 @@ class ThisHost:
 THIS_HOST = ThisHost()
 
 
+def lives(driver: Identity, clock: Callable[[], float] = time.time, host: Host = THIS_HOST) -> bool:
+    """Whether a driver is still at work, as far as can be told from here."""
+    if driver.ended:
+        return False
+    if host.knows(driver):
+        return driver.started == host.started(driver.pid)
+    return clock() - driver.beat < DEAD_SECONDS
+
+
+def owner_of(storage: Storage) -> tuple[int, Identity] | None:
+    """The epoch and the driver that a run belongs to, or belonged to; None if there was none. That
+    is not disturbed. Raises UsageError.
+    """
+    last = _last(storage)
+    return (last, _read(storage, last)) if last else None
+
+
 class Owner:
     """This driver's claim on the run in `storage`."""
 
@@ -109,23 +126,14 @@ class Owner:
         """Take the run over. Raises RunBusyError."""
         self._storage = storage
         self._clock = clock
-        self._host = host
         self._identity = host.own(clock())
         last = _last(storage)
-        if last and self._lives(holder := _read(storage, last)):
+        if last and lives(holder := _read(storage, last), clock, host):
             raise RunBusyError(storage.place, holder.host, holder.pid)
         self.epoch = last + 1
         if not storage.create(_name(self.epoch), _written(self._identity)):
             holder = _read(storage, self.epoch)
             raise RunBusyError(storage.place, holder.host, holder.pid)
-
-    def _lives(self, holder: Identity) -> bool:
-        """Whether a driver is still at work, as far as can be told from here."""
-        if holder.ended:
-            return False
-        if self._host.knows(holder):
-            return holder.started == self._host.started(holder.pid)
-        return self._clock() - holder.beat < DEAD_SECONDS
 
     @property
     def due(self) -> bool:

@@ -69,8 +69,8 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "seconds": round(summary.seconds, 6),
         "findings": summary.findings,
         "findings_by_rule": dict(sorted(summary.findings_by_rule.items())),
-        "problems": [_problem(p.path, p.reason, p.detail) for p in summary.problems],
-        "notes": [_problem(n.path, n.reason, n.detail) for n in summary.notes],
+        "problems": [problem_record(p.path, p.reason, p.detail) for p in summary.problems],
+        "notes": [problem_record(n.path, n.reason, n.detail) for n in summary.notes],
         "warnings": [lossy_path(warning)[0] for warning in summary.warnings],
         "commit": {
             "committed": metrics.committed,
@@ -107,7 +107,8 @@ def _worker(used: WorkerSummary) -> dict[str, Any]:
     }
 
 
-def _problem(path: str, reason: str, detail: str) -> dict[str, str]:
+def problem_record(path: str, reason: str, detail: str) -> dict[str, str]:
+    """A problem or a note as plain JSON types."""
     shown, exact = lossy_path(path)
     record = {"path": shown, "reason": reason, "detail": lossy_path(detail)[0]}
     if exact is not None:
