@@ -20,7 +20,7 @@ import re2  # noqa: F401 (where hyperscan is first, pyarrow ends the process)
 from hypothesis import settings
 
 # fixtures of several folders
-pytest_plugins = ["gpu_fixtures"]
+pytest_plugins = ["gpu_fixtures", "object_fixtures"]
 
 # Every run of the suite tries the same examples; the nightly tests ask for random ones themselves.
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from vyre_dist.errors import UsageError
 from vyre_dist.storage import LocalStorage, open_storage, places
 
 
@@ -110,9 +111,10 @@ def test_a_part_of_a_file_is_read_as_far_as_there_is_any(tmp_path: Path) -> None
 def test_a_place_of_a_scheme_is_opened_by_who_knows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All others are folders, whatever they are called."""
+    """Who knows none is told so; what is no URL is a folder, whatever it is called."""
     other = LocalStorage(str(tmp_path))
     monkeypatch.setitem(places.SCHEMES, "made-up", lambda _: other)
     assert open_storage("made-up://run") is other
-    assert isinstance(open_storage("unknown://run"), LocalStorage)
+    with pytest.raises(UsageError, match="fsspec knows no unknown://"):
+        open_storage("unknown://run")
     assert isinstance(open_storage("made-up"), LocalStorage)

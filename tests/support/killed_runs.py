@@ -15,7 +15,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from vyre_dist.ledger.history import History
-from vyre_dist.storage import LocalStorage
+from vyre_dist.ledger.identity import read_facts
+from vyre_dist.storage import open_storage
 
 # The driver ends by SIGKILL when it appends to one of its logs for the N-th time: before it does,
 # when half of it is written, or after; every record is committed at once.
@@ -86,12 +87,15 @@ def write_corpus(root: Path) -> None:
 
 @dataclass
 class KilledRuns:
-    """Scans of `tree` with the pack at `pack`; `run_dir` and the outputs are in `out`."""
+    """Scans of `tree` with the pack at `pack`; the outputs are in `out`, and so is `run_dir`,
+    unless it is at `place`.
+    """
 
     tree: Path
     pack: Path
     out: Path
     environment: dict[str, str]
+    place: str = ""
 
     @property
     def run_dir(self) -> Path:
@@ -99,8 +103,9 @@ class KilledRuns:
 
     def command(self, *more: str) -> list[str]:
         outputs = [f"-f{each}={self.out / each}" for each in FORMATS]
-        own = ["--run-dir", str(self.run_dir)]
-        if (self.run_dir / "run.json").exists():
+        place = self.place or str(self.run_dir)
+        own = ["--run-dir", place]
+        if read_facts(open_storage(place)) is not None:
             own.append("--resume")
         base = ["scan", "-r", str(self.pack), "--shard-size", "20K", "-j2", "--progress", "never"]
         # one that is named has a size that is known
@@ -167,7 +172,7 @@ class KilledRuns:
 
     def covered(self) -> Iterator[tuple[int, int]]:
         """(document, start) of all that counts in the ledger; -1 for a whole one."""
-        for shard in History(LocalStorage(str(self.run_dir))).shards():
+        for shard in History(open_storage(self.place or str(self.run_dir))).shards():
             for done in shard.done:
                 for first, end in done.entry.covered.documents:
                     yield from ((document, -1) for document in range(first, end))

@@ -26,7 +26,7 @@ def merge(
     secret_key_file: str | None,
     report: str | None,
 ) -> int:
-    """Write the findings of the run in directory RUN (see scan --run-dir) in any format.
+    """Write the findings of the run at RUN (see scan --run-dir) in any format.
 
     The run may still be going on, or have been interrupted: what is there so far is written, and
     the summary says that it is not complete.

@@ -129,8 +129,9 @@ from vyre_dist.cli.store_option import STORE
 @click.option(
     "--run-dir",
     type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Keep what is done in this directory, so that a run that was interrupted can go on.",
+    metavar="DIR|URL",
+    help="Keep what is done in this directory, or at a URL such as s3://BUCKET/PATH, so that a run "
+    "that was interrupted can go on.",
 )
 @click.option(
     "--resume",

@@ -112,7 +112,7 @@ def _answer_of(run: TaskRun, part: str) -> bytes:
         if part:
             # where there is no room, the driver gets all of it, and sees to it
             with contextlib.suppress(OSError):
-                result = file_result(result, part)
+                result = file_result(result, part, patient=False)
         return message(DONE, encode_result(result))
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
         return failed(detail_of(error))

@@ -38,7 +38,7 @@ class Filed:
         folder, name = os.path.split(self.part)
         try:
             return open_storage(folder).size(name) >= self.offset + HEADER_BYTES + self.size
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def read(self) -> bytes:

@@ -48,8 +48,9 @@ def filed_in(result: TaskResult) -> Iterator[Filed]:
     return (kept for kept in large_in(result) if isinstance(kept, Filed))
 
 
-def file_result(result: TaskResult, part: str) -> TaskResult:
+def file_result(result: TaskResult, part: str, *, patient: bool = True) -> TaskResult:
     """Write what is large in `result` to the part file `part`, unless it is little. Raises OSError.
+    `patient`: see open_storage.
 
     What is in part files already stays there.
     """
@@ -75,5 +76,5 @@ def file_result(result: TaskResult, part: str) -> TaskResult:
 
     result = with_bytes(result, filed)
     folder, name = os.path.split(part)
-    open_storage(folder).put(name, frames)
+    open_storage(folder, patient=patient).put(name, frames)
     return result

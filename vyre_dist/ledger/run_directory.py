@@ -74,7 +74,7 @@ class RunDirectory:
         self._monotonic = monotonic
         self._owner = Owner(storage, clock, host)
         self._taken = False
-        self.private = LOCK_NAME in storage.names()
+        self.private = isinstance(storage, LocalStorage) and LOCK_NAME in storage.names()
         self._lock = held
         self._journal: Journal | None = None
         try:
@@ -161,7 +161,8 @@ class RunDirectory:
         """See Recording."""
         if self._since is None:
             return most
-        return min(most, max(0.0, self._since + GROUP_SECONDS - self._monotonic()))
+        group = max(GROUP_SECONDS, self._storage.group_seconds)
+        return min(most, max(0.0, self._since + group - self._monotonic()))
 
     def commit(self, *, idle: bool) -> int | None:
         """See Recording. Is called every now and then, as it says that this driver lives."""

@@ -30,10 +30,12 @@ def open_pool(
     address: str | None = None,
     autoscale: bool = False,
     gpus: str | None = None,
+    may_fork: bool = True,
 ) -> WorkerPool:
     """A pool that is not started yet. `stack` disconnects from Ray when the caller is done.
 
-    Raises UsageError where the arguments contradict each other.
+    `may_fork`: False where this process has, or will have, threads. Raises UsageError where the
+    arguments contradict each other.
     """
     if kind == "local" and address:
         raise UsageError(
@@ -63,7 +65,7 @@ def open_pool(
         )
     from vyre_dist.driver.local_pool import LocalPool
 
-    return LocalPool(spec, workers, gpus=wish)
+    return LocalPool(spec, workers, None if may_fork else "spawn", gpus=wish)
 
 
 def _wish(gpus: str) -> GpuWish:

@@ -30,6 +30,7 @@ from vyre_dist.runs.summary import summary_of
 from vyre_dist.sinks.destination import STDOUT
 from vyre_dist.sinks.sinkset import SinkWriteError, open_sinks
 from vyre_dist.sources import WalkStats
+from vyre_dist.storage import is_url
 
 if TYPE_CHECKING:
     from vyre_dist.driver.worker_facts import WorkerFacts
@@ -72,6 +73,8 @@ class ScanRun:
             address=options.address,
             autoscale=options.autoscale,
             gpus=options.gpus,
+            # what reaches a place that is no file system has threads
+            may_fork=options.run_dir is None or not is_url(options.run_dir),
         )
         self._stats = WalkStats()
         self._inputs = ScanInputs(options, self._stats, stack, waiting)

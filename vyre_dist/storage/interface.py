@@ -31,6 +31,8 @@ class Storage(Protocol):
 
     place: str
     """Where it is, as the user names it."""
+    group_seconds: float
+    """What is to be appended to a log should wait so long for more: an append costs as much."""
 
     def path(self, name: str) -> str:
         """Where a file is, for other processes, which open_storage gives this storage, too."""

@@ -16,6 +16,8 @@ _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 class LocalStorage:
     """See Storage. The folder need not be there yet."""
 
+    group_seconds = 0.0
+
     def __init__(self, place: str) -> None:
         self.place = place
         self._root = os.path.abspath(place)

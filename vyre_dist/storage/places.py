@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
+from vyre_dist.errors import UsageError
 from vyre_dist.storage.interface import Storage
 from vyre_dist.storage.local import LocalStorage
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
 SCHEMES: dict[str, Callable[[str], Storage]] = {}
-"""Who opens the places that begin with a scheme and `://`. All others are folders."""
+"""Who opens the places that begin with a scheme and `://`. fsspec has others."""
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_FOLDERS = frozenset({"file", "local"})
 
 
-def open_storage(place: str) -> Storage:
-    """The storage at `place`."""
-    scheme, sign, _ = place.partition("://")
-    return SCHEMES[scheme](place) if sign and scheme in SCHEMES else LocalStorage(place)
+def is_url(place: str) -> bool:
+    """Whether `place` is on no file system of this machine. Raises UsageError for a URL that no run
+    can be at.
+    """
+    if "::" in place and "://" in place:
+        raise UsageError(f"{place}: a run can't be in a URL of several parts (::); name one place")
+    found = _URL.match(place)
+    return found is not None and found[1].lower() not in _FOLDERS
+
+
+def open_storage(place: str, *, patient: bool = True) -> Storage:
+    """The storage at `place`. `patient`: whether to try again for long what fails and may pass,
+    where the place is not a file system's, since nobody else does.
+
+    Raises UsageError where what it takes is not installed.
+    """
+    if not is_url(place):
+        found = _URL.match(place)
+        return LocalStorage(place[found.end() :] if found else place)
+    scheme = place.partition("://")[0]
+    if scheme in SCHEMES:
+        return SCHEMES[scheme](place)
+    # what has connections and threads is not for a forked process
+    return _objects(place, patient, os.getpid())
+
+
+@lru_cache(8)
+def _objects(place: str, patient: bool, process: int) -> Storage:
+    from vyre_dist.storage.filesystems import check_place, root_of
+    from vyre_dist.storage.objects import LONG_SECONDS, SHORT_SECONDS, ObjectStorage
+
+    check_place(place)
+    filesystem = _filesystem(place.partition("://")[0].lower(), process)
+    seconds = LONG_SECONDS if patient else SHORT_SECONDS
+    return ObjectStorage(filesystem, root_of(filesystem, place), place, seconds)
+
+
+@lru_cache(4)
+def _filesystem(scheme: str, process: int) -> AbstractFileSystem:  # noqa: ARG001
+    from vyre_dist.storage.filesystems import open_filesystem
+
+    return open_filesystem(scheme)

@@ -80,6 +80,8 @@ class Disk:
 class ProcessStorage:
     """See Storage. The files whose names begin with `place`."""
 
+    group_seconds = 0.0
+
     def __init__(self, disk: Disk, process: Process, place: str) -> None:
         self.place = place
         self._disk = disk

@@ -1,0 +1,61 @@
+"""`vyre-dist scan --run-dir s3://…`: as in a directory, on a real S3 server, which may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killed_runs import KILLED, KilledRuns, write_corpus
+from object_store import Gate
+
+from vyre_dist.storage import open_storage
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def stored(
+    tmp_path: Path,
+    pack: Path,
+    environment: dict[str, str],
+    s3_environment: dict[str, str],
+    s3_place: str,
+) -> KilledRuns:
+    write_corpus(tmp_path / "corpus")
+    (tmp_path / "out").mkdir()
+    variables = {**environment, **s3_environment}
+    return KilledRuns(tmp_path / "corpus", pack, tmp_path / "out", variables, s3_place)
+
+
+@pytest.fixture
+def undisturbed(stored: KilledRuns, cli: Cli) -> dict[str, object]:
+    """What a scan without a place finds."""
+    place, stored.place = stored.place, ""
+    assert stored.run().returncode == 1
+    outputs = stored.outputs()
+    stored.forget()
+    stored.place = place
+    return outputs
+
+
+def test_a_run_is_resumed_and_merged(
+    stored: KilledRuns, undisturbed: dict[str, object], cli: Cli, gate: Gate
+) -> None:
+    """After its driver was killed. A second one is refused while the first one lives."""
+
+    def is_recorded() -> bool:
+        return any(
+            method == "PUT" and path.endswith("ledger/000001-000000000001")
+            for method, path in gate.asked
+        )
+
+    assert stored.killed_after(is_recorded) == KILLED
+    done = stored.run()
+    assert done.returncode == 1, done.stderr
+    assert stored.outputs() == undisturbed
+    merged = cli("merge", stored.place, "-f", "jsonl", **stored.environment)
+    assert merged.code == 1
+    assert len(merged.findings) == len(undisturbed["jsonl"])  # type: ignore[arg-type]
+    assert "not-a-secret" not in bytes(open_storage(stored.place).read("run.json")).decode()
