@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +23,7 @@ from vyre_dist.engine.shards import cut
 from vyre_dist.engine.tasks import Piece, piece_of
 from vyre_dist.engine.wire import WireError
 from vyre_dist.extract import Window
+from vyre_dist.extract.file_windows import FileWindows
 from vyre_dist.sources import DocumentRef, walk
 
 
@@ -196,3 +201,175 @@ def test_pieces_share_one_memory(tmp_path: Path) -> None:
     assert again.data == own.data and isinstance(again.data, memoryview)
     assert again.data.obj is one.data.obj and one.data[:101] == own.data
     assert again.position == -1  # it is no memory of a backend's
+
+
+@contextmanager
+def counted_calls() -> Iterator[Counter[str]]:
+    """How often what reads files is called."""
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return call(*given, **named)
+
+        return noted
+
+    with pytest.MonkeyPatch.context() as patches:
+        for name in ("open", "lseek", "preadv", "readv", "read", "fstat", "close", "closerange"):
+            patches.setattr(os, name, counted(name, getattr(os, name)))
+        yield calls
+
+
+def read_folder(
+    folder: Path, names: list[str], *, aligned: bool, room: int = 1 << 30
+) -> tuple[list[bytes | str], FileWindows]:
+    """The content of each file as one loop reads it, or why it can't be read; and the windows of
+    those that were read with others.
+    """
+    allocate = (lambda size: memoryview(bytearray(size))) if aligned else None
+    buffer, windows = ReadBuffer(4 << 20, 1 << 20, allocate), FileWindows()
+    read: list[bytes | str] = []
+    while len(read) < len(names):
+        before = len(windows)
+        last = buffer.read_files(f"{folder}/", names, len(read), len(names), windows, room)
+        read += [bytes(window.data) for window in windows[before:]]
+        assert len(read) == last
+        if len(windows) == before:
+            try:
+                read.append(bytes(buffer.read(f"{folder}/{names[last]}")))
+            except DocumentError as error:
+                read.append(error.reason)
+    return read, windows
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_a_small_file_takes_three_calls_and_a_share(aligned: bool, tmp_path: Path) -> None:
+    """It is opened in its folder, asked for its size and read; those of a folder are closed
+    together.
+    """
+    contents = [bytes([65 + i % 20]) * (1 + 37 * i) for i in range(130)]
+    names = [f"f{i}" for i in range(len(contents))]
+    for name, content in zip(names, contents, strict=True):
+        (tmp_path / name).write_bytes(content)
+    with counted_calls() as calls:
+        read, windows = read_folder(tmp_path, names, aligned=aligned)
+    assert read == contents
+    assert len(windows.others) == 0
+    assert {start % 16 for start in windows.starts} == ({0} if aligned else set(range(16)))
+    assert calls["open"] == 130 + 1
+    assert (calls["lseek"], calls["preadv"]) == (130, 130)
+    assert calls["closerange"] + calls["close"] <= 3 + 3 + 4  # of descriptors between others
+    assert calls["read"] + calls["readv"] + calls["fstat"] == 0
+
+
+def test_descriptors_are_closed_wherever_they_are(tmp_path: Path) -> None:
+    """Whatever lies between them stays open, and none of theirs does."""
+    names = [f"f{i}" for i in range(70)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    held = [os.open(tmp_path, os.O_RDONLY) for _ in range(9)]
+    others = held[1::2]
+    try:
+        for fd in held[::2]:
+            os.close(fd)
+        before = os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else []
+        read, _ = read_folder(tmp_path, [*names, "missing", "."], aligned=False)
+        assert read == [b"x"] * 70 + ["vanished", "not-a-file"]
+        assert (os.listdir("/proc/self/fd") if before else []) == before
+        assert all(os.fstat(fd) for fd in others)
+    finally:
+        for fd in others:
+            os.close(fd)
+
+
+def test_odd_files_among_others_are_told_one_by_one(tmp_path: Path) -> None:
+    """What is read with others is what each of them alone is read as; and where many are odd, few
+    are opened twice.
+    """
+    names = []
+    for number in range(200):
+        path = tmp_path / f"{number:03}"
+        names.append(path.name)
+        match number % 8:
+            case 0:
+                path.write_bytes(b"")
+            case 1:
+                os.mkfifo(path)
+            case 2:
+                path.mkdir()
+            case 3:
+                path.symlink_to(path)
+            case 4:
+                path.symlink_to("/dev/null")
+            case 5:
+                path.symlink_to("/proc/self/stat")
+            case 6:
+                path.write_bytes(b"y" * (1 << 20))
+            case _:
+                path.write_bytes(b"xyz")
+    with counted_calls() as calls:
+        read, windows = read_folder(tmp_path, [*names, "gone"], aligned=False)
+    odd = ["not-a-file", "not-a-file", "symlink-loop", "not-a-file"]
+    for at in range(0, 200, 8):
+        assert [read[at], *read[at + 1 : at + 5]] == [b"", *odd]
+        assert isinstance(read[at + 5], bytes) and read[at + 5].startswith(b"%d (" % os.getpid())
+        assert read[at + 6 : at + 8] == [b"y" * (1 << 20), b"xyz"]
+    assert read[200] == "vanished"
+    assert len(windows) == 25
+    assert calls["open"] < 201 * (8 + 2)
+
+
+@pytest.mark.parametrize("now", [b"", b"x" * 20, b"other bytes, more of them" * 9])
+def test_a_file_that_changes_while_others_are_read_is_read_anew(
+    now: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size is known, and then it is written to: it is scanned as it is, and so are those that
+    lie behind it.
+    """
+    names = [f"f{i}" for i in range(40)]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode() * 10)
+    preadv, calls = os.preadv, 0
+
+    def changing(fd: int, *given: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 18:
+            (tmp_path / "f17").write_bytes(now)
+        return preadv(fd, *given)
+
+    monkeypatch.setattr(os, "preadv", changing)
+    read, windows = read_folder(tmp_path, names, aligned=True)
+    assert read == [now if name == "f17" else name.encode() * 10 for name in names]
+    assert len(windows) == 40 - (not now)  # an empty one is told from a device by itself
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "long"])
+def test_files_are_read_whatever_stands_before_their_names(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing, for the working directory; or so much that only a whole path tells if it is too
+    long.
+    """
+    monkeypatch.chdir(tmp_path)
+    if prefix == "long":
+        for _ in range(16):
+            os.mkdir("d" * 239)
+            os.chdir("d" * 239)
+            prefix = f"{os.getcwd()}/"
+        while len(prefix) < 4096 - 200:
+            os.mkdir("d" * 20)
+            os.chdir("d" * 20)
+            prefix = f"{os.getcwd()}/"
+    Path("short").write_bytes(b"short")
+    Path("n" * 220).write_bytes(b"far")
+    buffer, windows = ReadBuffer(1 << 20, 1 << 20), FileWindows()
+    names = ["short", "n" * 220]
+    far = len(prefix) < 1000
+    assert buffer.read_files(prefix, names, 0, 2, windows, 1 << 20) == 1 + far
+    assert [bytes(w.data) for w in windows] == [b"short", b"far"][: 1 + far]
+    if not far:
+        with pytest.raises(DocumentError) as caught:
+            buffer.read(prefix + names[1])
+        assert caught.value.reason == "path-too-long"

@@ -5,11 +5,12 @@ ReusedMemory is what it is made of; pieces of large files are read into one, too
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import itertools
 import mmap
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from vyre_dist.engine.files import (
     OPEN_FLAGS,
@@ -26,6 +27,14 @@ _ALIGNMENT = 16
 """An arena's (compiler/arena.py), which takes longer to import than a small scan to run."""
 _NEWLINE = 0x0A
 
+_MOST_AT_ONCE, _FEWEST_AT_ONCE = 64, 8
+"""Files of a folder that are open at the same time; few after one that took more care."""
+# a folder is only passed through, and whoever may do that need not be allowed to list it
+_FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST_PATH, _MOST_NAME = 4096, 256
+"""Bytes of a path that the kernel takes, and of a name in it."""
+_FROM_START, _TO_END = itertools.repeat(0), itertools.repeat(os.SEEK_END)
+
 
 def _private_memory(size: int) -> memoryview:
     try:
@@ -34,7 +43,7 @@ def _private_memory(size: int) -> memoryview:
         # as of other memory, and not an error of the file that is being read
         raise MemoryError(f"{size >> 20} MiB to read into: {error.strerror}") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # this kernel has no huge pages
+        with suppress(OSError):  # this kernel has no huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)
 
@@ -101,6 +110,8 @@ class ReadBuffer(ReusedMemory):
     ) -> None:
         self._limit = limit
         self._most = max(self._AT_FIRST, min(limit, self._MOST))
+        self._largest = min(self._AT_FIRST - 1, limit)
+        self._at_once = _MOST_AT_ONCE
         super().__init__(batch_bytes + self._most + 1, allocate)
 
     def read(self, path: str) -> bytes | memoryview:
@@ -149,43 +160,115 @@ class ReadBuffer(ReusedMemory):
         self._took(at, size + 1)
 
     def read_files(
-        self, prefix: str, names: Sequence[str], first: int, windows: FileWindows, room: int
+        self,
+        prefix: str,
+        names: Sequence[str],
+        first: int,
+        last: int,
+        windows: FileWindows,
+        room: int,
     ) -> int:
-        """Read the files `prefix` + name, from that with the number `first` on, and add them to
-        `windows`.
+        """Read the files `prefix` + name, of the names [first, last), and add them to `windows`.
 
-        All of `names`, or until they have `room` bytes or more, or one takes more care: `read` may
+        All of these, or until they have `room` bytes or more, or one takes more care: `read` may
         be able to read that, or tells what is wrong with it. Returns the number of the first that
         was not read.
         """
-        # this is done for each of a tree's files, so what can be is outside of the loop
-        memory, alignment, at = self._view, self._alignment, self._at
-        windows.memory, windows.joined = memory, alignment == 1
-        starts, ends = windows.starts, windows.ends
-        open_, readv, read, close, flags = os.open, os.readv, os.read, os.close, OPEN_FLAGS
-        at_first = self._AT_FIRST
-        largest = min(at_first - 1, self._limit)
-        full = min(at + room, self._low + self._size - at_first)
-        number, last = first, len(names)
+        windows.memory, windows.joined = self._view, self._alignment == 1
+        full = min(self._at + room, self._low + self._size - self._AT_FIRST)
         try:
-            while number < last and at < full:
-                fd = open_(prefix + names[number], flags)
-                try:
-                    size = readv(fd, (memory[at : at + at_first],))
-                    # a file is at its end where a read gives nothing
-                    if not 0 < size <= largest or read(fd, 1):
-                        break
-                finally:
-                    close(fd)
-                starts.append(at)
-                at += size
-                ends.append(at)
-                memory[at] = _NEWLINE
-                at += 1
-                if alignment > 1:
-                    at = -(-at // alignment) * alignment
-                number += 1
+            folder = _Folder(prefix)
         except OSError:
-            pass  # `read` meets it again, and tells
+            return first  # `read` meets it again, and tells
+        try:
+            while first < last and self._at < full:
+                chunk = names[first : min(last, first + self._at_once)]
+                read = self._read_chunk(folder, chunk, windows, full)
+                first += read
+                if read < len(chunk):
+                    if self._at < full:
+                        # what was opened behind it will be opened once more
+                        self._at_once = _FEWEST_AT_ONCE
+                    break
+                self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
+        finally:
+            folder.close()
+        return first
+
+    def _read_chunk(
+        self, folder: _Folder, names: Sequence[str], windows: FileWindows, full: int
+    ) -> int:
+        """Read files until the memory is taken up to `full`, or one takes more care; how many.
+
+        This is done for each of a tree's files. So each call is made for all of them in turn, and
+        nothing is done between two calls that can be done for all.
+        """
+        memory, alignment, at, largest = self._view, self._alignment, self._at, self._largest
+        fds: list[int] = []
+        sizes: list[int] = []
+        got: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        views: list[tuple[memoryview]] = []
+        try:
+            with suppress(OSError):  # `read` meets it again, and tells
+                fds.extend(map(folder.open, names))
+            with suppress(OSError):  # it is no file
+                sizes.extend(map(os.lseek, fds, _FROM_START, _TO_END))
+            for size in sizes:
+                if not 0 < size <= largest or at >= full:
+                    break
+                starts.append(at)
+                end = at + size
+                ends.append(end)
+                # a file that has grown meanwhile fills one byte more
+                views.append((memory[at : end + 1],))
+                at = -(-end // alignment) * alignment if alignment > 1 else end + 1
+            with suppress(OSError):
+                got.extend(map(os.preadv, fds, views, _FROM_START))
+        finally:
+            _close_all(fds)
+        # fewer bytes than it has: an error, which the next read tells, or it shrank
+        read = len(got)
+        if got != sizes[:read]:
+            read = next(i for i, size in enumerate(got) if size != sizes[i])
+        if read < len(starts):
+            at = starts[read]
+            del starts[read:], ends[read:]
+        if alignment == 1:
+            for end in ends:
+                memory[end] = _NEWLINE
+        windows.starts += starts
+        windows.ends += ends
         self._at = at
-        return number
+        return read
+
+
+class _Folder:
+    """A folder whose files are opened one after the other. Raises OSError."""
+
+    def __init__(self, prefix: str) -> None:
+        """`prefix`: what stands before a file's name in its path."""
+        self._directory: int | None = None
+        self.open: Callable[[str], int]
+        # a path that is too long is too long for its reader, too
+        if prefix.endswith("/") and len(os.fsencode(prefix)) < _MOST_PATH - _MOST_NAME:
+            self._directory = os.open(prefix, _FOLDER_FLAGS)
+            self.open = functools.partial(os.open, flags=OPEN_FLAGS, dir_fd=self._directory)
+        else:
+            self.open = lambda name: os.open(prefix + name, OPEN_FLAGS)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._directory is not None:
+            os.close(self._directory)
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    """Close descriptors, which follow each other but for what takes the place of closed ones."""
+    first, count = 0, len(fds)
+    while first < count and fds[first:] != list(range(fds[first], fds[first] + count - first)):
+        os.close(fds[first])
+        first += 1
+    if first < count:
+        os.closerange(fds[first], fds[-1] + 1)

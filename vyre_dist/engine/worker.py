@@ -237,7 +237,7 @@ class ScanEngine:
                     room = min(limit - read, self.backend.dispatch_bytes - batch.bytes)
                     last = min(end, at + self.backend.dispatch_windows - len(batch.windows))
                     memory, windows = self._reader.memory, batch.windows
-                    at = memory.read_files(opened, names[:last], at, windows, room)
+                    at = memory.read_files(opened, names, at, last, windows, room)
                 if at > begun:
                     document = files.first + begun
                     if self.sample:
