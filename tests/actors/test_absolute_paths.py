@@ -23,9 +23,9 @@ def test_relative_paths_are_those_of_the_drivers_folder() -> None:
     """Also those of folders; what is absolute, or in the task, stays as it is."""
     there = Piece(2, "x", 5, 0, 5, "/other")
     here = Piece(3, "<stdin>", 2, 0, 2, inline=b"ab")
-    task = absolute(ScanTask((PIECE, there, here, FolderRun(4, "d/", ["e"])), 7), "/cwd")
+    task = absolute(ScanTask((PIECE, there, here, FolderRun.of(4, "d/", ["e"])), 7), "/cwd")
     moved = PIECE._replace(open_path="/cwd/a/b")
-    assert task == ScanTask((moved, there, here, FolderRun(4, "d/", ["e"], "/cwd/d/")), 7)
+    assert task == ScanTask((moved, there, here, FolderRun.of(4, "d/", ["e"], "/cwd/d/")), 7)
 
 
 def test_a_stretch_and_an_audit_stay_what_they_are() -> None:

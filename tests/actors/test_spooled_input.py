@@ -80,7 +80,7 @@ def test_actors_on_other_nodes_get_it_whole_or_not_at_all(
 
 def test_what_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the driver's own copy is, only as a whole, and only up to a size; files stay files."""
-    folder = FolderRun(0, "d/", ["a", "b"])
+    folder = FolderRun.of(0, "d/", ["a", "b"])
     file = Piece(2, "x", 5, 0, 5, "/elsewhere/x")
     with spool_stdin(io.BytesIO(b"bytes"), str(tmp_path)) as ref:
         copy = Piece(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
 from vyre_dist.input_problem import InputProblem
-from vyre_dist.runs import inputs
+from vyre_dist.runs import inputs, walk_process
 from vyre_dist.runs.inputs import ScanInputs
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.walk_process import Item, WalkLostError, WalkProcess
@@ -88,13 +90,38 @@ def failing() -> Iterator[Item]:
     [(dying, "not all inputs are known: .*ended by signal 9"), (failing, "LookupError: no such")],
 )
 def test_its_loss_is_told(walk: object, words: str) -> None:
-    """After what it had listed."""
+    """After what it had listed, but for what a killed one had not sent yet."""
     assert callable(walk)
-    with closing(WalkProcess(walk(), WalkStats())) as process:
-        items = iter(process)
-        assert next(items) == FolderFiles("", ["name"] * 1000)
-        with pytest.raises(WalkLostError, match=words):
-            next(items)
+    seen: list[Item] = []
+    with (
+        closing(WalkProcess(walk(), WalkStats())) as process,
+        pytest.raises(WalkLostError, match=words),
+    ):
+        for item in process:
+            seen.append(item)
+    assert seen == [FolderFiles("", ["name"] * 1000)][: len(seen) or walk is failing]
+
+
+def test_it_lists_on_while_nobody_takes_what_it_has_listed() -> None:
+    """As much as a pipe holds many times, and not without a bound."""
+    ours, theirs = Pipe()
+    listed, waits = [0], threading.Event()
+
+    def counting() -> Iterator[Item]:
+        for number in range(1_000_000):
+            listed[0] = number
+            yield FolderFiles("", [f"{number:0250}"] * 1000)
+            if number > walk_process._MOST_AHEAD // 4:
+                waits.set()
+
+    sender = threading.Thread(target=walk_process._list, args=(counting(), WalkStats(), theirs))
+    sender.start()
+    ours.send_bytes(b"ready")
+    assert waits.wait(60)
+    ours.close()
+    sender.join(60)
+    assert not sender.is_alive()
+    assert listed[0] < 8 * walk_process._MOST_AHEAD
 
 
 def test_a_run_has_it_list_folders(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

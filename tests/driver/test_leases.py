@@ -111,7 +111,7 @@ def test_a_worker_does_all_of_a_lease(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"pair=1\n" * 3000)
     engine = ScanEngine(PACK, EngineConfig(backend="cpu", shard_bytes=50_000))
-    task = ScanTask((FolderRun(0, f"{tmp_path}/", names),))
+    task = ScanTask((FolderRun.of(0, f"{tmp_path}/", names),))
     result = engine.run(task)
     assert (result.documents, result.undone) == (40, 0)
 

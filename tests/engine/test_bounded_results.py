@@ -36,7 +36,7 @@ def test_the_rest_of_a_task_is_left_undone_where_much_was_found(tree: Path, kind
     names = [f"{i}.txt" for i in range(FILES)]
     size = 45
     task = ScanTask(
-        (FolderRun(0, f"{tree}/", names),)
+        (FolderRun.of(0, f"{tree}/", names),)
         if kind == "folder"
         else tuple(Piece(i, f"{tree}/{name}", size, 0, size) for i, name in enumerate(names))
     )

@@ -69,7 +69,7 @@ def tasks(tmp_path: Path) -> list[Task]:
             text = b"." * (300 * name) + b" tok_%06d%06d\n" % (folder, name)
             (tmp_path / f"d{folder}" / f"f{name}").write_bytes(text)
         names = [f"f{name}" for name in range(7)]
-        made.append(ScanTask((FolderRun(10 * folder, f"{tmp_path}/d{folder}/", names),)))
+        made.append(ScanTask((FolderRun.of(10 * folder, f"{tmp_path}/d{folder}/", names),)))
     large = tmp_path / "large"
     large.write_bytes(b"".join(b"line tok_%012d\n" % number for number in range(900)))
     info = large.stat()
@@ -85,7 +85,7 @@ def tasks(tmp_path: Path) -> list[Task]:
     )
     made[2:2] = [ScanTask((piece,)) for piece in cut(whole, SHARD)]
     # the file has grown beyond a shard since it was listed: nothing is dispatched
-    made.insert(4, ScanTask((FolderRun(80, f"{tmp_path}/", ["large"]),)))
+    made.insert(4, ScanTask((FolderRun.of(80, f"{tmp_path}/", ["large"]),)))
     made.insert(6, ScanTask((Piece(90, str(tmp_path / "gone"), 5, 0, 5),)))
     return made
 

@@ -230,9 +230,10 @@ def read_folder(
     allocate = (lambda size: memoryview(bytearray(size))) if aligned else None
     buffer, windows = ReadBuffer(4 << 20, 1 << 20, allocate), FileWindows()
     read: list[bytes | str] = []
+    raw = list(map(os.fsencode, names))
     while len(read) < len(names):
         before = len(windows)
-        last = buffer.read_files(f"{folder}/", names, len(read), len(names), windows, room)
+        last = buffer.read_files(f"{folder}/", raw, len(read), len(names), windows, room)
         read += [bytes(window.data) for window in windows[before:]]
         assert len(read) == last
         if len(windows) == before:
@@ -367,7 +368,8 @@ def test_files_are_read_whatever_stands_before_their_names(
     buffer, windows = ReadBuffer(1 << 20, 1 << 20), FileWindows()
     names = ["short", "n" * 220]
     far = len(prefix) < 1000
-    assert buffer.read_files(prefix, names, 0, 2, windows, 1 << 20) == 1 + far
+    raw = list(map(os.fsencode, names))
+    assert buffer.read_files(prefix, raw, 0, 2, windows, 1 << 20) == 1 + far
     assert [bytes(w.data) for w in windows] == [b"short", b"far"][: 1 + far]
     if not far:
         with pytest.raises(DocumentError) as caught:

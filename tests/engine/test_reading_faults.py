@@ -209,7 +209,7 @@ def test_bytes_do_not_change() -> None:
 
 
 def run_of(*paths: Path) -> FolderRun:
-    return FolderRun(0, f"{paths[0].parent}/", [path.name for path in paths])
+    return FolderRun.of(0, f"{paths[0].parent}/", [path.name for path in paths])
 
 
 @pytest.mark.parametrize(("fault", "reason"), GONE)

@@ -70,7 +70,7 @@ RESULT = TaskResult(
     audits=[AUDIT],
     audit=AuditAnswer(CURSOR, "not-audited", "too long"),
 )
-SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
+SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun.of(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
 REACHES = (Reach(1, 21), Reach(2, 0, 40, 39))
 STRETCH = Stretch(7, REACHES, (2,), (3,), (4,), (6,))
 STITCH = StitchTask(PIECE, (PART,), STRETCH)
@@ -100,6 +100,18 @@ def test_another_schema_is_refused() -> None:
             other = msgpack.packb([schema, *body[1:]], unicode_errors="surrogateescape")
             with pytest.raises(WireError, match="schema"):
                 decode(other)
+
+
+def test_a_folders_names_may_come_one_by_one() -> None:
+    """As in the plans of runs that were recorded so."""
+    body = msgpack.unpackb(encode_task(SCAN), unicode_errors="surrogateescape")
+    assert body[2][1][3] == b"x\0y\0"
+    body[2][1][3] = ["x", "y"]
+    assert decode_task(msgpack.packb(body, unicode_errors="surrogateescape")) == SCAN
+    for broken in (b"x\0y", ["x", "y\0"], ["x", b"y"], "x"):
+        body[2][1][3] = broken
+        with pytest.raises(WireError):
+            decode_task(msgpack.packb(body, unicode_errors="surrogateescape"))
 
 
 def places_in(body: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:

@@ -33,7 +33,7 @@ def opened(place: str, resume: bool = False) -> RunDirectory:
 
 
 def items(shard: int) -> tuple[Item, ...]:
-    return (FolderRun(2 * shard, f"d{shard}/", ["a", "b"]),)
+    return (FolderRun.of(2 * shard, f"d{shard}/", ["a", "b"]),)
 
 
 def entry(shard: int, data: bytes = b"x") -> Entry:

@@ -28,11 +28,11 @@ class Clock:
 
 def entry(shard: int, data: bytes = b"x") -> Entry:
     result = TaskResult(findings=Findings(blocks=[FindingBlock((shard, 0, 0), 1, True, data)]))
-    return Entry(shard, result, covered_by((FolderRun(shard, "d/", [str(shard)]),)))
+    return Entry(shard, result, covered_by((FolderRun.of(shard, "d/", [str(shard)]),)))
 
 
 def plan(run: StagedRun, shard: int) -> None:
-    run.planned(shard, (FolderRun(shard, "d/", [str(shard)]),))
+    run.planned(shard, (FolderRun.of(shard, "d/", [str(shard)]),))
 
 
 def test_what_waits_goes_to_the_directory(tmp_path: Path) -> None:

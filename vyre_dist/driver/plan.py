@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, pack_shards
@@ -73,9 +73,10 @@ class Plan:
         for entry in inputs:
             number = self.documents
             if isinstance(entry, FolderFiles):
-                self.documents += len(entry.names)
-                self._paths.add(number, entry.prefix, entry.names)
-                yield FolderRun(number, entry.prefix, entry.names, entry.open_prefix)
+                run = FolderRun.of(number, entry.prefix, entry.names, entry.open_prefix)
+                self.documents += len(run.names)
+                self._paths.add(number, run.prefix, run.names)
+                yield run
             elif isinstance(entry, DocumentRef | Piece):
                 self.documents += 1
                 self._paths.add(number, "", [entry.path])
@@ -94,14 +95,14 @@ class _Paths:
 
     def __init__(self) -> None:
         self._firsts: list[int] = []
-        self._folders: list[tuple[str, list[str]]] = []
+        self._folders: list[tuple[str, Sequence[str]]] = []
         self._gone = 0  # of the two lists
         self._from = 0  # documents below have been forgotten
 
     def __len__(self) -> int:
         return len(self._firsts) - self._gone
 
-    def add(self, first: int, prefix: str, names: list[str]) -> None:
+    def add(self, first: int, prefix: str, names: Sequence[str]) -> None:
         self._firsts.append(first)
         self._folders.append((prefix, names))
 

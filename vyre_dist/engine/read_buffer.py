@@ -162,13 +162,13 @@ class ReadBuffer(ReusedMemory):
     def read_files(
         self,
         prefix: str,
-        names: Sequence[str],
+        names: Sequence[bytes],
         first: int,
         last: int,
         windows: FileWindows,
         room: int,
     ) -> int:
-        """Read the files `prefix` + name, of the names [first, last), and add them to `windows`.
+        """Read the files `prefix` + name, of `names` [first, last), and add them to `windows`.
 
         All of these, or until they have `room` bytes or more, or one takes more care: `read` may
         be able to read that, or tells what is wrong with it. Returns the number of the first that
@@ -196,7 +196,7 @@ class ReadBuffer(ReusedMemory):
         return first
 
     def _read_chunk(
-        self, folder: _Folder, names: Sequence[str], windows: FileWindows, full: int
+        self, folder: _Folder, names: Sequence[bytes], windows: FileWindows, full: int
     ) -> int:
         """Read files until the memory is taken up to `full`, or one takes more care; how many.
 
@@ -249,14 +249,15 @@ class _Folder:
 
     def __init__(self, prefix: str) -> None:
         """`prefix`: what stands before a file's name in its path."""
+        before = os.fsencode(prefix)
         self._directory: int | None = None
-        self.open: Callable[[str], int]
+        self.open: Callable[[bytes], int]
         # a path that is too long is too long for its reader, too
-        if prefix.endswith("/") and len(os.fsencode(prefix)) < _MOST_PATH - _MOST_NAME:
-            self._directory = os.open(prefix, _FOLDER_FLAGS)
+        if before.endswith(b"/") and len(before) < _MOST_PATH - _MOST_NAME:
+            self._directory = os.open(before, _FOLDER_FLAGS)
             self.open = functools.partial(os.open, flags=OPEN_FLAGS, dir_fd=self._directory)
         else:
-            self.open = lambda name: os.open(prefix + name, OPEN_FLAGS)
+            self.open = lambda name: os.open(before + name, OPEN_FLAGS)
 
     def close(self) -> None:
         """Let go of the folder."""

@@ -39,6 +39,7 @@ from vyre_dist.engine.tasks import (
 )
 from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
+from vyre_dist.sources.file_names import FileNames
 
 SCHEMA = 11
 
@@ -147,7 +148,7 @@ def _unpack(what: str, data: bytes | memoryview) -> Wire:
 
 def _wire_item(item: Item) -> Wire:
     if isinstance(item, FolderRun):
-        return (_FOLDER, *item)
+        return _FOLDER, item.first, item.prefix, item.names.packed, item.open_prefix
     if item.whole and not item.open_path and item.inline is None:
         # nobody checks the stamp of what is read at once
         return _WHOLE, item.document, item.path, item.size
@@ -162,7 +163,7 @@ def _item(value: object) -> Item:
         return Piece(_number(document), _text(path), end := _number(size), 0, end)
     if kind == _FOLDER:
         first, prefix, names, open_prefix = _fields(fields, 4)
-        return FolderRun(_number(first), _text(prefix), _texts(names), _text_or_none(open_prefix))
+        return FolderRun(_number(first), _text(prefix), _names(names), _text_or_none(open_prefix))
     if kind == _PART:
         return _piece(fields)
     raise ValueError(f"an item of kind {kind}")
@@ -353,6 +354,11 @@ def _text(value: object) -> str:
 
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _names(value: object) -> FileNames:
+    # an array: of a run that was recorded before
+    return FileNames(value) if isinstance(value, bytes) else FileNames.of(_texts(value))
 
 
 def _texts(value: object) -> list[str]:

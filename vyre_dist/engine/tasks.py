@@ -18,6 +18,7 @@ from vyre_dist.engine.spool import Kept
 from vyre_dist.engine.tally import Tally
 from vyre_dist.metrics import Metrics
 from vyre_dist.sources.document import DocumentRef
+from vyre_dist.sources.file_names import FileNames
 
 
 class Stamp(NamedTuple):
@@ -72,8 +73,15 @@ class FolderRun(NamedTuple):
 
     first: int
     prefix: str
-    names: list[str]
+    names: FileNames
     open_prefix: str | None = None
+
+    @classmethod
+    def of(
+        cls, first: int, prefix: str, names: Iterable[str], open_prefix: str | None = None
+    ) -> FolderRun:
+        """With any names."""
+        return cls(first, prefix, FileNames.of(names), open_prefix)
 
 
 Item: TypeAlias = Piece | FolderRun

@@ -237,7 +237,7 @@ class ScanEngine:
                     room = min(limit - read, self.backend.dispatch_bytes - batch.bytes)
                     last = min(end, at + self.backend.dispatch_windows - len(batch.windows))
                     memory, windows = self._reader.memory, batch.windows
-                    at = memory.read_files(opened, names, at, last, windows, room)
+                    at = memory.read_files(opened, names.raw, at, last, windows, room)
                 if at > begun:
                     document = files.first + begun
                     if self.sample:
@@ -251,9 +251,11 @@ class ScanEngine:
 
     def _decided_alike(self, files: FolderRun) -> Iterator[tuple[int, PathDecision]]:
         """A decision, and the number of the first file behind those that it is about; in order."""
-        shared = self.filters.folder_decision(files.prefix, files.names)
+        prefix, names = files.prefix.encode("utf-8", "surrogateescape"), files.names
+        lines = prefix + names.packed[:-1].replace(b"\0", b"\n" + prefix)
+        shared = self.filters.lines_decision(lines, len(names))
         if shared is not None:
-            yield len(files.names), shared
+            yield len(names), shared
             return
         decide, end = self.filters.path_decision, 0
         for decision, alike in groupby([decide(files.prefix + name) for name in files.names]):

@@ -96,6 +96,10 @@ class CompiledFilters:
         """The decision on every `prefix` + name, if they share one; None: ask for each."""
         return self.paths.folder_decision(prefix, names)
 
+    def lines_decision(self, lines: bytes, count: int) -> PathDecision | None:
+        """The same of `count` paths, with a newline between two."""
+        return self.paths.lines_decision(lines, count)
+
     def document_skipped(self, path: str) -> bool:
         """Whether no rule can report for this path: the document need not be read."""
         return self.paths.decision(path).skipped

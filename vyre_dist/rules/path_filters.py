@@ -93,8 +93,16 @@ class PathFilters:
             return None
         separator = "\n" + prefix
         lines = (prefix + separator.join(names)).encode("utf-8", "surrogateescape")
+        return self.lines_decision(lines, len(names))
+
+    def lines_decision(self, lines: bytes, count: int) -> PathDecision | None:
+        """The same of `count` paths, with a newline between two."""
+        if not self._patterns:
+            return self._without_path
+        if self._anywhere is None:
+            return None
         # a name with a line break in it is two lines to the search; such are rare
-        if lines.count(b"\n") != len(names) - 1 or self._anywhere.search(lines) is not None:
+        if lines.count(b"\n") != count - 1 or self._anywhere.search(lines) is not None:
             return None
         return self._unmatched
 

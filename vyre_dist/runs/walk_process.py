@@ -6,15 +6,16 @@ read faster than that.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import queue
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgpack
 
@@ -24,13 +25,15 @@ from vyre_dist.processes.child import Child
 from vyre_dist.processes.messages import DONE, FAILED, READY, message, read_message, text_message
 from vyre_dist.processes.serve import detail_of
 from vyre_dist.processes.start import fork
-from vyre_dist.sources import DocumentRef, FolderFiles, WalkStats
+from vyre_dist.sources import DocumentRef, FileNames, FolderFiles, WalkStats
 
 _FEWEST_PROCESSORS = 8
 """With fewer, the workers leave nothing for one more process."""
 
 # few at first, so that the workers have something to do
 _FIRST_NAMES, _MOST_NAMES = 64, 4096
+_MOST_AHEAD = 128
+"""Messages that wait for the driver: some hundred thousand names, in a few megabytes."""
 _LONGEST_SECONDS = 0.05
 """A message holds so many names, or what could be listed in this time."""
 
@@ -92,22 +95,57 @@ class WalkProcess:
 def _list(walk: Iterable[Item], stats: WalkStats, connection: Connection) -> None:
     """The process's life."""
     # not before the first items are wanted: the outputs may not have been opened yet
-    with contextlib.suppress(EOFError, OSError):  # the driver is gone
+    with suppress(EOFError, OSError):  # the driver is gone
         connection.recv_bytes()
-        try:
-            _send_all(walk, stats, connection)
-        except (BrokenPipeError, ConnectionError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the driver tells
-            connection.send_bytes(text_message(FAILED, detail_of(error)))
+        with closing(_Ahead(connection.send_bytes)) as ahead:
+            try:
+                _send_all(walk, stats, ahead.send)
+            except ConnectionError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the driver tells
+                ahead.send(text_message(FAILED, detail_of(error)))
 
 
-def _send_all(walk: Iterable[Item], stats: WalkStats, connection: Connection) -> None:
+class _Ahead:
+    """Sends messages on a thread, in order: the walk goes on while the driver does something else.
+
+    A pipe holds few: with nothing between them, one of the two would wait for the other most of the
+    time.
+    """
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_AHEAD)
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._send_on, daemon=True)
+        self._thread.start()
+
+    def send(self, data: bytes) -> None:
+        """Send it soon; waits where many wait. Raises OSError: nobody hears of it any more."""
+        self._waiting.put(data)
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Wait until all is sent, or nobody hears of it any more."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _send_on(self) -> None:
+        while (data := self._waiting.get()) is not None:
+            if self._error is None:
+                try:
+                    self._send(data)
+                except OSError as error:
+                    self._error = error
+
+
+def _send_all(walk: Iterable[Item], stats: WalkStats, send: Callable[[bytes], None]) -> None:
     packed: list[object] = []
     names, most, since = 0, _FIRST_NAMES, time.monotonic()
     for item in walk:
         if isinstance(item, FolderFiles):
-            packed.append((_FOLDER, *item))
+            packed.append((_FOLDER, item.prefix, FileNames.of(item.names).packed, item.open_prefix))
             names += len(item.names)
         elif isinstance(item, DocumentRef):
             packed.append((_DOCUMENT, *item))
@@ -116,10 +154,10 @@ def _send_all(walk: Iterable[Item], stats: WalkStats, connection: Connection) ->
             packed.append((_PROBLEM, item.path, item.reason, item.detail))
             names += 1
         if names >= most or time.monotonic() - since > _LONGEST_SECONDS:
-            connection.send_bytes(_encode(packed, stats, is_last=False))
+            send(_encode(packed, stats, is_last=False))
             packed.clear()
             names, most, since = 0, min(2 * most, _MOST_NAMES), time.monotonic()
-    connection.send_bytes(_encode(packed, stats, is_last=True))
+    send(_encode(packed, stats, is_last=True))
 
 
 def _encode(items: list[object], stats: WalkStats, *, is_last: bool) -> bytes:
@@ -140,9 +178,10 @@ def _decode(body: memoryview, stats: WalkStats) -> tuple[list[Item], bool]:
     return [_item(*each) for each in items], is_last
 
 
-def _item(kind: int, *fields: object) -> Item:
+def _item(kind: int, *fields: Any) -> Item:
     if kind == _FOLDER:
-        return FolderFiles._make(fields)
+        prefix, names, open_prefix = fields
+        return FolderFiles(prefix, FileNames(names), open_prefix)
     if kind == _DOCUMENT:
         return DocumentRef._make(fields)
     return InputProblem(*map(str, fields))

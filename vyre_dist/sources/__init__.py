@@ -2,6 +2,7 @@
 
 from vyre_dist.input_problem import InputNote, InputProblem
 from vyre_dist.sources.document import DocumentRef, FolderFiles, ProblemReason, problem_of
+from vyre_dist.sources.file_names import FileNames
 from vyre_dist.sources.lists import (
     FileListError,
     SpoolError,
@@ -17,6 +18,7 @@ from vyre_dist.sources.walk_stats import SkipReason, WalkStats
 __all__ = [
     "DocumentRef",
     "FileListError",
+    "FileNames",
     "FolderFiles",
     "InputNote",
     "InputProblem",

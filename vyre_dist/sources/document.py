@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from vyre_dist.input_problem import InputProblem
@@ -75,7 +76,7 @@ class FolderFiles(NamedTuple):
     """
 
     prefix: str
-    names: list[str]
+    names: Sequence[str]
     open_prefix: str | None = None
 
 
