@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vyre_dist.actors.job_following import STATUS_EVERY_SECONDS, follow_to_its_end, tail
+from vyre_dist.actors.job_following import (
+    STATUS_EVERY_SECONDS,
+    find_outcome,
+    follow_to_its_end,
+)
 from vyre_dist.actors.job_server import JobServerError, Warn, open_client, patiently
 from vyre_dist.actors.jobs import OUTCOME_WORD
 from vyre_dist.actors.outcome import OutcomeReader
@@ -143,13 +147,11 @@ def _word(info: Any) -> str:
 
 def _told_code(client: JobSubmissionClient, address: str | None, job: str, info: Any) -> int | None:
     """The code that the scan told in its log; None if it did not."""
-    import asyncio
-
     if OUTCOME_WORD not in (info.metadata or {}):
         return None
     outcome = OutcomeReader(_word(info))
     try:
-        asyncio.run(tail(client, job, 0, outcome.feed))
+        find_outcome(client, job, info, outcome)
     except (OSError, RuntimeError) as error:
         raise JobServerError(address, str(error)) from error
     return outcome.code

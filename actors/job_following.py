@@ -11,7 +11,7 @@ from vyre_dist.actors.outcome import OutcomeReader
 from vyre_dist.errors import VyreError
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+    from ray.job_submission import JobDetails, JobSubmissionClient
 
 # What `vyre-dist scan` says by its exit code: clean, findings, bad usage, incomplete, interrupted.
 _SCAN_CODES = frozenset({0, 1, 2, 3, 130})
@@ -19,8 +19,13 @@ _SCAN_CODES = frozenset({0, 1, 2, 3, 130})
 _OUTCOMES = frozenset({0, 1})
 NO_PACKAGE = 127
 
-# The job API has nothing to wait on but its log stream, which ends a little before the status does.
+# The job API has nothing to wait on but its log stream.
 STATUS_EVERY_SECONDS = 0.25
+
+SHORT_SECONDS = 20.0
+"""Of a job that ended in such a time: its log is asked for as a whole. Ray's stream tells the same
+five seconds later, but does not hold all of it in memory.
+"""
 _RECONNECT_SECONDS = 2.0
 _RECONNECTS = 30
 
@@ -100,9 +105,10 @@ def follow(
     """Write the job's output as it comes, until it has ended; connect again where that breaks."""
     import asyncio
 
-    written = 0
+    written = Written(write)
+    until = time.monotonic() + SHORT_SECONDS
     for _ in range(_RECONNECTS):
-        written, ended = asyncio.run(tail(client, job, written, write))
+        ended = asyncio.run(_tail_or_end(client, job, written, until))
         # a stream that ended by itself, of a job that ended, has told everything
         if ended and patiently(lambda: client.get_job_status(job), warn).is_terminal():
             return
@@ -110,32 +116,81 @@ def follow(
     write(f"\n[the log of {job} can't be read any more; waiting for its end]\n")
 
 
-async def tail(
-    client: JobSubmissionClient, job: str, written: int, write: Callable[[str], object]
-) -> tuple[int, bool]:
-    """Write what comes after the first `written` characters of the log. How many there are now, and
-    whether it ended.
-    """
+class Written:
+    """The part of a log that was written; every source of it begins at its first character."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self.characters = 0
+
+    def take(self, start: int, text: str) -> int:
+        """Write what is new of the log's `text` from character `start` on; where the text ends."""
+        end = start + len(text)
+        if end > self.characters:
+            new = text[max(0, self.characters - start) :]
+            self.characters = end
+            self._write(new)
+        return end
+
+
+async def _tail_or_end(
+    client: JobSubmissionClient, job: str, written: Written, until: float
+) -> bool:
+    """As `tail`; a job that ends before `until` (of the monotonic clock) is done with at once."""
+    import asyncio
+
+    stream = asyncio.ensure_future(tail(client, job, written))
+    try:
+        while time.monotonic() < until:
+            done, _ = await asyncio.wait({stream}, timeout=STATUS_EVERY_SECONDS)
+            if done:
+                break
+            if (log := _log_of_ended(client, job)) is not None:
+                written.take(0, log)
+                return True
+        return await stream
+    finally:
+        stream.cancel()
+
+
+def _log_of_ended(client: JobSubmissionClient, job: str) -> str | None:
+    """The whole log, if the job has ended; None also where the server does not say."""
+    try:
+        return client.get_job_logs(job) if client.get_job_status(job).is_terminal() else None
+    except (OSError, RuntimeError):
+        return None  # whoever reads the stream meets the same, and deals with it
+
+
+async def tail(client: JobSubmissionClient, job: str, written: Written) -> bool:
+    """Write what is new of the log, as it comes; whether its stream ended by itself."""
     import aiohttp
 
     seen = 0
     try:
-        # each connection tells the log from its beginning
         async for chunk in client.tail_job_logs(job):
-            if seen + len(chunk) > written:
-                write(chunk[max(0, written - seen) :])
-            seen += len(chunk)
+            seen = written.take(seen, chunk)
     except (RuntimeError, aiohttp.ClientError):
-        return max(seen, written), False
-    return max(seen, written), True
+        return False
+    return True
+
+
+def find_outcome(
+    client: JobSubmissionClient, job: str, info: JobDetails, outcome: OutcomeReader
+) -> None:
+    """Read the log of a job that has ended, for its outcome."""
+    import asyncio
+
+    began, ended = info.start_time, info.end_time
+    if began and ended and ended - began < SHORT_SECONDS * 1000:
+        outcome.feed(client.get_job_logs(job))
+    else:
+        asyncio.run(tail(client, job, Written(outcome.feed)))
 
 
 def exit_code(client: JobSubmissionClient, job: str, outcome: OutcomeReader, warn: Warn) -> int:
     """The exit code of the job's scan, when it has ended. Raises JobFailedError for a job that did
     not tell it.
     """
-    import asyncio
-
     while not (info := patiently(lambda: client.get_job_info(job), warn)).status.is_terminal():
         time.sleep(STATUS_EVERY_SECONDS)
     status, code = str(info.status.value), info.driver_exit_code
@@ -154,7 +209,7 @@ def exit_code(client: JobSubmissionClient, job: str, outcome: OutcomeReader, war
         return int(code)
     if outcome.code is None:
         # it may be in what was lost when the connection broke
-        asyncio.run(tail(client, job, 0, outcome.feed))
+        find_outcome(client, job, info, outcome)
     if outcome.code is None:
         raise JobFailedError(
             job,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import pytest
 from ray_head import JOB_TIMEOUT_S, Head
+
+from vyre_dist.actors import job_following
+from vyre_dist.actors.job_commands import job_log, job_state
 
 CLEAN, FINDINGS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -69,28 +73,47 @@ def test_findings_are_no_failure_unless_asked(head, arguments, asked, status: st
     assert (again.returncode, again.stdout) == (CLEAN, followed.stdout)
 
 
+@pytest.mark.nightly
+def test_the_log_of_a_long_job_is_a_stream(head, arguments, monkeypatch) -> None:
+    """It says the same as the log of a short one, which is asked for as a whole."""
+    job = submitted(head, *arguments)
+    for name, value in head.token.items():
+        monkeypatch.setenv(name, value)
+    told: list[tuple[int, str]] = []
+    for seconds in (job_following.SHORT_SECONDS, 0.0):
+        monkeypatch.setattr(job_following, "SHORT_SECONDS", seconds)
+        log: list[str] = []
+        code = job_log(head.http, job, log.append, lambda _: None, follow=True)
+        told.append((code, "".join(log)))
+        assert job_state(head.http, job, lambda _: None).exit_code == FINDINGS
+    assert told[0] == told[1] and told[0][0] == FINDINGS
+    assert '"type":"finding"' in told[0][1]
+
+
 def test_submit_gives_the_scans_code_either_way(head, arguments) -> None:
     """What Ray shows changes nothing for who waits."""
-    for asked in ([], ["--exit-code"]):
-        done = head.vyre("submit", "--address", head.http, "--", *arguments, *asked)
-        assert done.returncode == FINDINGS, done.stdout + done.stderr
+    done = head.vyre("submit", "--address", head.http, "--", *arguments, "--exit-code")
+    assert done.returncode == FINDINGS, done.stdout + done.stderr
 
 
-def test_rays_own_submit_ends_well_with_findings(head, arguments) -> None:
-    """`ray job submit` has nothing but Ray's status; bad usage stays a failure."""
-    for more, code in (([], CLEAN), (["--exit-code"], FINDINGS), (["--no-such-option"], FINDINGS)):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "ray.scripts.scripts", "job", "submit"),
-                *("--address", head.http, "--log-color=false", "--"),
-                *("python", "-m", "vyre_dist", *arguments, *more),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=JOB_TIMEOUT_S,
-            env=head.environment | head.token,
+def test_jobs_of_rays_own_clients_end_well_with_findings(head, arguments) -> None:
+    """They have nothing but Ray's status; bad usage stays a failure."""
+    cases = {"": "SUCCEEDED", "--exit-code": "FAILED", "--no-such-option": "FAILED"}
+    jobs = {}
+    for more in cases:
+        entrypoint = shlex.join(
+            ["python", "-m", "vyre_dist", *arguments, *([more] if more else [])]
         )
-        assert done.returncode == code, done.stdout + done.stderr
+        answer = head.ask("POST", "/api/jobs/", json={"entrypoint": entrypoint})
+        jobs[more] = answer.json()["submission_id"]
+    until = time.monotonic() + JOB_TIMEOUT_S
+    states = dict.fromkeys(cases, "PENDING")
+    while set(states.values()) & {"PENDING", "RUNNING"} and time.monotonic() < until:
+        time.sleep(0.25)  # the job server offers nothing to wait on
+        states = {
+            more: head.ask("GET", f"/api/jobs/{job}").json()["status"] for more, job in jobs.items()
+        }
+    assert states == cases
 
 
 def test_outside_of_a_job_the_option_changes_nothing(head, arguments) -> None:
