@@ -205,7 +205,8 @@ class RayPool:
     def _poll(self, timeout: float) -> list[Event]:
         events, self._held = self._held, []
         if self._room:
-            events += self._room.look(not self.facts, self._misfits)
+            starting = [a for worker, a in self._actors.items() if worker not in self.facts]
+            events += self._room.look(starting, len(self.facts), self._misfits)
         self._probe(events)
         if not self._refs:
             # nobody has anything to do: there is nothing to wait for but time

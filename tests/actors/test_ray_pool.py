@@ -12,17 +12,19 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import ray
 
 from vyre_dist import Scanner
-from vyre_dist.actors import ray_pool, scan_actor
+from vyre_dist.actors import ray_pool, room, scan_actor
 from vyre_dist.actors.cluster import ClusterError, InfeasibleError, connect
 from vyre_dist.actors.ray_pool import RayPool
 from vyre_dist.driver.events import (
     Event,
+    PoolWaits,
     TaskDone,
     TaskFailed,
     WorkerLost,
@@ -220,11 +222,11 @@ def test_long_messages_pass(open_pool, spec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "workers", "room"),
+    ("backend", "workers", "fit"),
     [("auto", GPUS + 1, GPUS), ("cpu", CPUS + 1, CPUS), ("cpu", 1000, CPUS)],
 )
 def test_more_than_the_cluster_has_fails_at_once(
-    open_pool, spec, backend: str, workers: int, room: int
+    open_pool, spec, backend: str, workers: int, fit: int
 ) -> None:
     """What Ray would wait for forever is refused, with what was asked and what there is."""
     pool = open_pool(WorkerSpec(spec.pack, EngineConfig(backend=backend)), workers)
@@ -232,7 +234,7 @@ def test_more_than_the_cluster_has_fails_at_once(
     with pytest.raises(InfeasibleError) as caught:
         start_all(pool)
     assert time.monotonic() - before < 5
-    assert (caught.value.asked, caught.value.capacity) == (workers, room)
+    assert (caught.value.asked, caught.value.capacity) == (workers, fit)
     assert str(workers) in str(caught.value) and f"{GPUS} GPU and {CPUS} CPU" in str(caught.value)
 
 
@@ -263,6 +265,70 @@ def test_a_runtime_environment_comes_too_late_for_a_connection(open_pool, spec) 
     """What only a new connection could honour is refused, not dropped."""
     with pytest.raises(ClusterError, match="connected already"):
         open_pool(spec, 1, ship_package=True).start()
+
+
+# --- room
+
+
+def holder(cpus: int) -> Any:
+    """An actor that has so many of the node's processors."""
+
+    class Holder:
+        def holds(self) -> bool:
+            return True
+
+    actor = ray.remote(Holder).options(num_cpus=cpus).remote()
+    assert ray.get(actor.holds.remote(), timeout=PATIENCE_S)
+    return actor
+
+
+def test_a_pool_without_room_says_so_once_and_begins_later(open_pool, spec, monkeypatch) -> None:
+    """What is missing, and that the others join; with the first room that there is it begins."""
+    monkeypatch.setattr(room, "_LOOK_SECONDS", 0.1)
+    held, more = holder(1), holder(CPUS - 1)
+    pool = open_pool(spec, CPUS)
+    start_all(pool)
+    (waits,) = wait_for(pool, PoolWaits)
+    assert isinstance(waits, PoolWaits)
+    assert f"a worker needs 1 CPU, and 0 of {CPUS} CPUs are free" in waits.detail
+    assert "begins with the first one" in waits.detail
+    ray.kill(held)
+    wait_for(pool, WorkerReady)
+    (waits,) = wait_for(pool, PoolWaits)
+    assert isinstance(waits, PoolWaits)
+    assert f"the scan goes on with 1 of {CPUS} workers" in waits.detail
+    assert pool.poll(1.0) == []
+    ray.kill(more)
+    wait_for(pool, WorkerReady, CPUS - 1)
+
+
+def test_one_that_loads_is_not_one_that_waits(tmp_path: Path, monkeypatch) -> None:
+    """Ray shows both as pending; only the one without a processor waits for room."""
+    monkeypatch.setattr(room, "_LOOK_SECONDS", 0.0)
+    os.mkfifo(tmp_path / "made")
+    path = str(tmp_path / "made")
+
+    class Slow:
+        def __init__(self) -> None:
+            with open(path, "rb") as made:
+                made.read()
+
+    looks = room.Room({"CPU": 1}, CPUS, grows=False)
+    slow = ray.remote(Slow).options(num_cpus=1)
+    loading = [slow.remote() for _ in range(CPUS)]
+    until = time.monotonic() + PATIENCE_S
+    while not all(map(room.has_place, loading)) and time.monotonic() < until:
+        assert looks.look(loading, 0, ()) == []  # their processes start
+        time.sleep(0.05)
+    waiting = slow.remote()
+    while not room.is_asked_for({"CPU": 1}) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [looks.look(loading, 0, ()) for _ in range(4)] == [[]] * 4
+    assert [looks.look([*loading, waiting], 0, ()) for _ in range(4)] == [[]] * 4, "one is to begin"
+    said = [looks.look([*loading[1:], waiting], 1, ()) for _ in range(4)]
+    assert sum(map(len, said)) == 1 and isinstance(said[1][0], PoolWaits)
+    for actor in [*loading, waiting]:
+        ray.kill(actor)
 
 
 # --- faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from vyre_dist.driver.events import PoolWaits, StartWorker, Tick, Warn, WorkersAdded
 from vyre_dist.driver.machine import ScanMachine
 
-# a head with one processor; `vyre-dist scan` on it, and what happens meanwhile: another node joins,
-# or somebody who holds the processor gives it back
+# a head with two processors; `vyre-dist scan` on it, and what happens meanwhile: another node
+# joins, or somebody who holds the processors gives one back each time that the scan has said that
+# it waits
 _CLUSTER = """
 import json
 import subprocess
@@ -23,8 +25,8 @@ import time
 import ray
 from ray.cluster_utils import Cluster
 
-what, *arguments = sys.argv[1:]
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+what, holders, *arguments = sys.argv[1:]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
 ray.init(cluster.address, log_to_driver=False)
 
 @ray.remote(num_cpus=1)
@@ -32,9 +34,8 @@ class Holder:
     def hold(self):
         return 1
 
-if what == "waits":
-    holder = Holder.remote()
-    ray.get(holder.hold.remote())
+held = [Holder.remote() for _ in range(int(holders))]
+ray.get([holder.hold.remote() for holder in held])
 where = ["--pool", "ray", "--address", cluster.address]
 command = [sys.executable, "-P", "-m", "vyre_dist", *arguments, *where]
 scan = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -43,9 +44,10 @@ if what == "waits":
     for line in scan.stderr:
         said.append(line)
         if "waiting for room" in line:
-            ray.kill(holder)
+            ray.kill(held.pop())
+        if not held:
             break
-else:
+elif what == "grows":
     while ray.available_resources().get("CPU", 0.0) > 0:
         assert scan.poll() is None
         time.sleep(0.1)  # Ray tells nobody when it gives something away
@@ -67,14 +69,16 @@ def test_workers_are_added_to_those_that_may_be_begun() -> None:
     assert Warn("for 1 CPU") in machine.handle(PoolWaits("for 1 CPU"))
 
 
-def scan(tmp_path: Path, what: str, *options: str) -> tuple[int, str, dict[str, Any]]:
-    """(exit code, standard error, report) of a scan while that happens."""
+def scan(tmp_path: Path, what: str, holders: int, *options: str) -> tuple[int, str, dict[str, Any]]:
+    """(exit code, standard error, report) of a scan while that happens, with so many processors
+    held.
+    """
     rules, report = tmp_path / "rules.toml", tmp_path / "report"
     rules.write_text("[[rules]]\nid = 'r'\nregex = '''x=[0-9]+'''\n")
     arguments = ["scan", str(tmp_path / "text"), "-r", str(rules), "--no-cache", *options]
     arguments += ["--report", str(report), "--progress", "never", "-f", f"csv={tmp_path / 'out'}"]
     run = subprocess.run(
-        [sys.executable, "-P", "-c", _CLUSTER, what, *arguments],
+        [sys.executable, "-P", "-c", _CLUSTER, what, str(holders), *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -84,22 +88,54 @@ def scan(tmp_path: Path, what: str, *options: str) -> tuple[int, str, dict[str, 
     return code, "\n".join(said), json.loads(report.read_text())
 
 
+FILES = 8000
+
+
+def many_files(tmp_path: Path) -> list[str]:
+    """FILES files in `text`, with a finding each, and options with which they take a while."""
+    (tmp_path / "text").mkdir()
+    first = tmp_path / "text" / "f"
+    first.write_text("nothing here\n" * 6000 + "x=1234\n")
+    for number in range(1, FILES):
+        os.link(first, tmp_path / "text" / f"f{number}")
+    return ["--backend", "reference", "--shard-size", "128K"]
+
+
+@pytest.mark.nightly
 def test_a_scan_on_a_busy_cluster_says_what_it_waits_for(tmp_path: Path) -> None:
-    """And begins when there is room."""
+    """And begins when there is room for one worker, as which it ends."""
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a").write_text("x=1234\n" * 40)
-    code, said, report = scan(tmp_path, "waits")
+    code, said, report = scan(tmp_path, "waits", 2, "-j", "1")
     assert code == 1 and report["complete"] and report["findings"] == 40
-    assert "waiting for room on the cluster: a worker needs 1 CPU, and 0 of 1 CPUs are free" in said
+    assert "waiting for room on the cluster: a worker needs 1 CPU, and 0 of 2 CPUs are free" in said
+
+
+@pytest.mark.nightly
+def test_a_scan_on_a_busy_cluster_starts_small(tmp_path: Path) -> None:
+    """With the worker that there is room for; the other one joins when there is room for it."""
+    code, said, report = scan(tmp_path, "waits", 2, *many_files(tmp_path))
+    assert code == 1 and report["complete"] and report["findings"] == FILES, said
+    first, second = [line for line in said.splitlines() if "waiting for room" in line]
+    assert "the scan begins with the first one" in first and "0 of 2 CPUs are free" in first
+    assert "the scan goes on with 1 of 2 workers" in second
+    assert report["workers"] == 2
+    assert all(use["bytes"] > 0 for use in report["workers_used"])
+
+
+@pytest.mark.nightly
+def test_a_scan_does_not_wait_for_workers_that_get_no_room(tmp_path: Path) -> None:
+    """The one that has begun does all the work where nobody gives room back."""
+    code, said, report = scan(tmp_path, "stays", 1, *many_files(tmp_path))
+    assert code == 1 and report["complete"] and report["findings"] == FILES, said
+    assert report["workers"] == 1
+    assert "the scan goes on with 1 of 2 workers" in said
 
 
 @pytest.mark.nightly
 def test_a_node_that_joins_works(tmp_path: Path) -> None:
     """Its workers take their part of what is left."""
-    (tmp_path / "text").mkdir()
-    for number in range(2500):
-        (tmp_path / "text" / f"f{number}").write_text("nothing here\n" * 6000 + "x=1234\n")
-    code, said, report = scan(tmp_path, "grows", "--backend", "reference", "--shard-size", "128K")
-    assert code == 1 and report["complete"] and report["findings"] == 2500, said
-    assert report["workers"] == 3
+    code, said, report = scan(tmp_path, "grows", 0, *many_files(tmp_path))
+    assert code == 1 and report["complete"] and report["findings"] == FILES, said
+    assert report["workers"] == 4
     assert all(use["bytes"] > 0 for use in report["workers_used"])

@@ -81,7 +81,7 @@ class WorkersAdded:
 
 @dataclass(frozen=True)
 class PoolWaits:
-    """No worker has started yet, for the reason in `detail`, which others can do away with."""
+    """Workers have not started, for the reason in `detail`, which others can do away with."""
 
     detail: str
 
