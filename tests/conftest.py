@@ -26,12 +26,13 @@ pytest_plugins = ["gpu_fixtures", "object_fixtures"]
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.load_profile("suite")
 
-# A shell without job control starts background jobs deaf to Ctrl-C, and nohup to hang-ups; the
-# programs that the tests start and interrupt would inherit that.
+# A shell without job control starts background jobs deaf to Ctrl-C and Ctrl-\, and nohup to
+# hang-ups; the programs that the tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for deaf_to in (signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(deaf_to) is signal.SIG_IGN:
+        signal.signal(deaf_to, signal.SIG_DFL)
 
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5

@@ -51,7 +51,7 @@ def scan(ray_places: Path, tmp_path: Path, options: list[str]) -> Iterator[subpr
             **os.environ,
             "PYTHONPATH": str(ROOT),
             # the time that Ray leaves a head to come back, 60 s else
-            "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "1",
             "TMPDIR": str(tmp_path),
         },
         stdout=subprocess.PIPE,

@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -167,11 +166,7 @@ def test_a_job_is_submitted_once_however_often_it_takes(head: Head) -> None:
 
 
 def jobs(head: Head) -> set[str]:
-    token = Path(head.token["RAY_AUTH_TOKEN_PATH"]).read_text()
-    answer = requests.get(
-        f"{head.http}/api/jobs/", headers={"Authorization": f"Bearer {token}"}, timeout=30
-    )
-    return {job["submission_id"] for job in answer.json()}
+    return {job["submission_id"] for job in head.ask("GET", "/api/jobs/").json()}
 
 
 def test_patience_ends(head: Head, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from emulated_kernels import compiler
 from import_recorder import Recorder, poison
-from ray_head import JOB_TIMEOUT_S, ROOT, Head, running_head
+from ray_head import JOB_TIMEOUT_S, ROOT, Head, client_environment, running_head
 
 FINDINGS = 1
 SECRET = "key = tok_0123456789abcdefghij\n"
@@ -35,6 +36,8 @@ EACH_TIME = [
     *((kind, False) for kind in ("local", "spawn")),
 ]
 USES = ["scanner", "fork", "spawn", "forkserver", "gpu", "extraction"]
+# what runs without a head of the tests' own, which takes a while to start
+WITHOUT_HEAD = {"local", "ray-local", *USES}
 
 
 @dataclass
@@ -46,7 +49,8 @@ class Place:
     elsewhere: Path
     rules: Path
     script: Path
-    head: Head
+    head: Head | None
+    environment: dict[str, str]
     recorder: Recorder
 
     def run(self, kind: str, inside: bool) -> subprocess.CompletedProcess[str]:
@@ -54,19 +58,21 @@ class Place:
         it.
         """
         path = "." if inside else str(self.tree)
-        head, job = self.head, ["--address", self.head.http]
+        head = self.head
+        http, gcs, client = (head.http, head.gcs, head.client) if head else ("", "", "")
+        job = ["--address", http]
         scan = ["scan", "-r", str(self.rules), "-j", "1", "--no-cache", "--progress", "never"]
         vyre = [sys.executable, str(self.script)]
         uploaded = ["--working-dir", str(self.tree)]
         command = {
             "local": [*vyre, *scan, path],
             "ray-local": [*vyre, *scan, "--pool", "ray", "--address", "local", path],
-            "ray-head": [*vyre, *scan, "--address", head.gcs, path],
+            "ray-head": [*vyre, *scan, "--address", gcs, path],
             "ray-auto": [*vyre, *scan, "--address", "auto", path],
-            "ray-client": [*vyre, *scan, "--address", head.client, str(self.tree)],
+            "ray-client": [*vyre, *scan, "--address", client, str(self.tree)],
             # uv's own process is what Ray looks at; a shell does for it that runs the tree's file
             # `run`
-            "ray-uv": ["uv", "run", *vyre, *scan, "--address", head.gcs, "."],
+            "ray-uv": ["uv", "run", *vyre, *scan, "--address", gcs, "."],
             "submit": [*vyre, "submit", *job, "--", *scan, str(self.tree)],
             "submit-upload": [*vyre, "submit", *job, *uploaded, "--", *scan, "."],
             # as the README has it; the script is on the PATH there
@@ -86,7 +92,7 @@ class Place:
             command,
             executable="/bin/sh" if kind == "ray-uv" else None,
             cwd=self.tree if inside or kind == "ray-uv" else self.elsewhere,
-            env=head.environment | head.token,
+            env=self.environment | (head.token if head else {}),
             capture_output=True,
             text=True,
             timeout=JOB_TIMEOUT_S,
@@ -101,8 +107,19 @@ def found(kind: str, done: subprocess.CompletedProcess[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def place(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A tree without modules; a head, and whatever else is started, that are recorded."""
+def kinds(request: pytest.FixtureRequest) -> set[str]:
+    """The kinds that this session tries."""
+    cases = [item for item in request.session.items if item.path == request.path]
+    return {item.callspec.params["kind"] for item in cases if hasattr(item, "callspec")}
+
+
+@pytest.fixture(scope="module")
+def place(
+    kinds: set[str], ray_places: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """A tree without modules; a head if one is needed, and whatever else is started, that are
+    recorded.
+    """
     root = tmp_path_factory.mktemp("poison")
     for name in ("tree", "elsewhere", "bin"):
         (root / name).mkdir()
@@ -123,19 +140,33 @@ def place(ray_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         # cupy's, which the head has no use for
         "XDG_CACHE_HOME": str(root / "cache"),
     }
-    with running_head(root / "head", ray_places / "p", environment=environment) as head:
+    with contextlib.ExitStack() as stack:
+        head = None
+        of_all = client_environment(ray_places / "p", root / "home", environment)
+        if kinds - WITHOUT_HEAD:
+            head = stack.enter_context(
+                running_head(root / "head", ray_places / "p", environment=environment)
+            )
+            of_all = head.environment
         yield Place(
-            root / "tree", root / "marker", root / "elsewhere", rules, script, head, recorder
+            root / "tree",
+            root / "marker",
+            root / "elsewhere",
+            rules,
+            script,
+            head,
+            of_all,
+            recorder,
         )
 
 
 @pytest.fixture(scope="module")
-def poisoned(place: Place) -> Place:
+def poisoned(place: Place, kinds: set[str]) -> Place:
     """The tree with a module for each that any process looked for while it was scanned in all
     ways.
     """
     # with these all kinds of processes have been there
-    for kind in ["local", "ray-local", "submit", *USES]:
+    for kind in ["local", "ray-local", *(["submit"] if kinds - WITHOUT_HEAD else []), *USES]:
         if kind != "gpu" or compiler() is not None:
             done = place.run(kind, inside=False)
             assert found(kind, done), (kind, done.stdout, done.stderr)
