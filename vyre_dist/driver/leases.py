@@ -99,6 +99,7 @@ class Leases:
         size_of: Callable[[int], int],
     ) -> list[Overdue]:
         """The tasks whose time is over, one of each worker at most: the one that was begun first.
+        Another one may only wait for it.
 
         `at_work`: the tasks that each worker is at. `size_of`: a task's bytes.
         """
@@ -106,13 +107,12 @@ class Leases:
         begun: dict[tuple[int, int], float] = {}
         late: list[Overdue] = []
         for worker, tasks in at_work:
-            own: list[Overdue] = []
             for task_id in tasks:
-                since = begun[worker, task_id] = self._begun.get((worker, task_id), now)
-                if now - since > self._least and now - since > self.allowed(size_of(task_id)):
-                    own.append(Overdue(worker, task_id, now - since))
-            if own:
-                late.append(max(own, key=lambda each: each.seconds))
+                begun[worker, task_id] = self._begun.get((worker, task_id), now)
+            first = min(tasks, key=lambda each: begun[worker, each])
+            seconds = now - begun[worker, first]
+            if seconds > self._least and seconds > self.allowed(size_of(first)):
+                late.append(Overdue(worker, first, seconds))
         self._begun = begun
         return late
 

@@ -72,7 +72,12 @@ class RecordedPlan(Plan):
             last = known.items[-1] if known.items else last
             yield self._as_it_is_now(known)
         # the driver before may have ended while it planned the pieces of a document
-        if isinstance(last, Piece) and last.end < last.size and last.document == self._standing:
+        if (
+            self._voided is not None
+            and isinstance(last, Piece)
+            and last.end < last.size
+            and last.document == self._standing
+        ):
             for piece in cut(last._replace(start=0, end=last.size), last.end - last.start):
                 if piece.start >= last.end:
                     yield planned((piece,), ())
@@ -89,7 +94,7 @@ class RecordedPlan(Plan):
     def _as_it_is_now(self, known: KnownShard) -> ShardPlanned:
         """A shard with what counts of its entries."""
         if self._voided is None:
-            return planned(known.items, known.done)
+            return self._as_it_was(known)
         items = tuple(self._items_now(known.items))
         kept = set(_parts_in(items))
         newer = _newer(known, self._stat)
@@ -104,6 +109,26 @@ class RecordedPlan(Plan):
         self._told |= newer
         self._voided(known.shard, places, None if items == known.items else items)
         return planned(items, [done for i, done in enumerate(known.done) if i not in places])
+
+    def _as_it_was(self, known: KnownShard) -> ShardPlanned:
+        """A shard as the latest driver has left it. It may have ended when it had planned a large
+        document anew, and its later pieces, which lie in other shards, were still there.
+        """
+        items: list[Item] = []
+        for item in known.items:
+            if isinstance(item, Piece) and not item.whole:
+                if item.start == 0:
+                    self._standing = item.document
+                if item.document != self._standing:
+                    continue
+            items.append(item)
+        if len(items) == len(known.items):
+            return planned(known.items, known.done)
+        kept = set(_parts_in(items))
+        gone = {piece.document for piece in _parts_in(known.items) if piece not in kept}
+        places = self._void_in(known, kept, gone)
+        done = [done for i, done in enumerate(known.done) if i not in places]
+        return planned(tuple(items), done)
 
     def _items_now(self, items: Iterable[Item]) -> Iterator[Item]:
         """A shard's items, but of a large document that has changed, which is planned anew as one

@@ -28,6 +28,7 @@ from vyre_dist.driver.events import (
     StartWorker,
     Submit,
     TaskDone,
+    TaskFailed,
     Tick,
     Warn,
     WorkerReady,
@@ -211,7 +212,7 @@ class _Loop:
         self._shard = 0
         self._submitted: dict[tuple[int, int], tuple[int, str]] = {}
         self._attempts = 0
-        self._began_ns = 0
+        self._began_ns: int | None = None
         self._answered: int | None = None
         self.aborted: Abort | None = None
 
@@ -230,6 +231,7 @@ class _Loop:
             for event in self._pool.poll(patience):
                 self._tune(event)
                 yield from handle(machine.handle(self._kept(event)))
+            self._began_ns = self._answered = None
             yield from handle(machine.handle(Tick(self._clock())))
             if self._recording is not None:
                 number = self._recording.commit(idle=not machine.busy)
@@ -259,12 +261,14 @@ class _Loop:
 
     def _kept(self, event: Event) -> Event:
         """The event without the bytes that have to wait for their turn: a file has them."""
-        self._began_ns, part, self._answered = 0, "", None
-        if not isinstance(event, TaskDone):
+        self._began_ns, self._answered, part = None, None, ""
+        if not isinstance(event, TaskDone | TaskFailed):
+            return event
+        if (event.worker, event.task_id) in self._submitted:
+            self._began_ns, part = self._submitted.pop((event.worker, event.task_id))
+        if isinstance(event, TaskFailed):
             return event
         self._answered = event.worker
-        if self._recording is not None and (event.worker, event.task_id) in self._submitted:
-            self._began_ns, part = self._submitted.pop((event.worker, event.task_id))
         # its worker has done so, if it could
         result = file_result(event.result, part) if part else event.result
         kept = self._spooled(result)
@@ -295,7 +299,7 @@ class _Loop:
                     self._pool.submit(worker, task_id, task)
                 case Record(number, entry):
                     if self._recording is not None:
-                        self._recording.record(number, entry, self._began_ns, self._answered)
+                        self._recording.record(number, entry, self._begun(), self._answered)
                 case PlanMore():
                     self._plan.lease_bytes = self._machine.lease_bytes
                     queue.extend(self._machine.handle(self._planned()))
@@ -320,11 +324,21 @@ class _Loop:
                 case Warn(message):
                     self._callbacks.warn(message)
                 case ReplaceWorker(worker):
+                    for own in [key for key in self._submitted if key[0] == worker]:
+                        del self._submitted[own]
                     self._pool.replace(worker)
                 case Finish():
                     pass
                 case Abort() as abort:
                     self.aborted = abort
+
+    def _begun(self) -> int:
+        """A time before anything was read of what an entry is about: if no answer has led to it,
+        it is about what a worker has that does not answer.
+        """
+        if self._began_ns is not None:
+            return self._began_ns
+        return min([began for began, _ in self._submitted.values()], default=0)
 
     def _planned(self) -> ShardPlanned | PlanEnded:
         """The plan's next shard."""

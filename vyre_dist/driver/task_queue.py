@@ -154,6 +154,8 @@ class TaskQueue:
 
     def describe(self, task_id: int) -> str:
         """What the task is about, for people."""
+        if not self.is_open(task_id):
+            return "what another worker has done meanwhile"
         task = self.task(task_id)
         if isinstance(task, StitchTask):
             return f"joining {task.piece.path}"

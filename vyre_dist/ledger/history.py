@@ -121,9 +121,22 @@ class History:
                 plan = f"{PLAN}/{name.partition('/')[2]}"
                 self.lengths.setdefault(plan, _UNKNOWN)
                 break
-        for name in names:
-            if name in self.lengths:
-                self._index(name, _counted(name, data[name], self.lengths[name]))
+        for name, length in self._logs_of(LEDGER):
+            log = data[name] if name in data else self._log(name, length)
+            if log is not None:
+                self._index(name, _counted(name, log, length))
+
+    def _logs_of(self, kind: str) -> list[tuple[str, int]]:
+        """The logs that count, in order: a store may list late, but it has what is asked for."""
+        return sorted(each for each in self.lengths.items() if each[0].startswith(f"{kind}/"))
+
+    def _log(self, name: str, length: int) -> Data | None:
+        try:
+            return self._storage.read(name)
+        except FileNotFoundError:
+            if length > 0:
+                raise DamagedError(name, 0, f"it is gone, and had {length:,} bytes") from None
+            return None
 
     def _index(self, name: str, data: Data) -> None:
         log = len(self._logs)
@@ -176,13 +189,12 @@ class History:
         return decode_record(unpack(data), self._storage.place)
 
     def _plan(self) -> Iterator[tuple[Record, Data]]:
-        for file in self._storage.names(PLAN):
-            name = f"{PLAN}/{file}"
-            if name not in self.lengths:
+        for name, length in self._logs_of(PLAN):
+            log = self._log(name, length)
+            if log is None:
                 continue
             end = 0
-            data = _counted(name, self._storage.read(name), self.lengths[name])
-            for frame in read_frames(name, data):
+            for frame in read_frames(name, _counted(name, log, length)):
                 end = frame.start + len(frame.data)
                 for start, stop, fields in _unpacked(frame.data):
                     yield decode_record(fields, self._storage.place), frame.data[start:stop]

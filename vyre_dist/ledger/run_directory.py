@@ -65,10 +65,7 @@ class RunDirectory:
                     "another --run-dir"
                 )
         elif not resume:
-            raise UsageError(
-                f"there is a run in {place} already: --resume goes on with it, or name another "
-                "--run-dir"
-            )
+            raise _there_is_one(place)
         else:
             check_same(place, known, facts)
         self._monotonic = monotonic
@@ -82,10 +79,16 @@ class RunDirectory:
                 self._lock = os.open(storage.path(LOCK_NAME), os.O_RDWR | os.O_CLOEXEC)
                 lock(self._lock)
             if known is None:
+                if read_facts(storage) is not None:
+                    raise _there_is_one(place)  # another driver was faster
                 storage.put(PACK, [pack])
                 write_facts(storage, facts)
             self.history = History(storage)
             known_so_far = self.history.lengths, self.history.planned
+            # a driver that was killed may have written what it did not come to sync
+            for name, length in self.history.lengths.items():
+                if length:
+                    storage.sync(name)
             self._journal = Journal(storage, Begin(self._owner.epoch, *known_so_far))
         except BaseException:
             self.close()
@@ -232,6 +235,12 @@ class RunDirectory:
     def _wait(self) -> None:
         if self._since is None:
             self._since = self._monotonic()
+
+
+def _there_is_one(place: str) -> UsageError:
+    return UsageError(
+        f"there is a run in {place} already: --resume goes on with it, or name another --run-dir"
+    )
 
 
 _OWN = frozenset({FILE, PACK, "owner", "plan", "ledger", PARTS, LOCK_NAME})

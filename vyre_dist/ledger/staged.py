@@ -126,10 +126,10 @@ class StagedRun:
         if self._due is not None and (self._clock() >= self._due or self._bytes > STAGED_BYTES):
             self._due = None
             self._to_directory()
-        if self.directory is not None:
-            return self.directory.commit(idle=idle)
+        kept = None if self.directory is None else self.directory.commit(idle=idle)
+        # what came since the last time went to the directory just now, or waits in memory
         news, self._news = self._news, None
-        return news
+        return news if kept is None else kept
 
     def _to_directory(self) -> None:
         directory: RunDirectory | None = None

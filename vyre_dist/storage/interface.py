@@ -55,6 +55,9 @@ class Storage(Protocol):
     def create(self, name: str, data: bytes) -> bool:
         """The same if there is no such file; False if there is one."""
 
+    def sync(self, name: str) -> None:
+        """Have what can be read in a file outlive a power failure, whoever has written it."""
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
 

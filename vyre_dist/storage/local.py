@@ -83,6 +83,10 @@ class LocalStorage:
         self._sync_folder(name)
         return True
 
+    def sync(self, name: str) -> None:
+        """See Storage."""
+        _sync(self.path(name), os.O_RDONLY)
+
     def remove(self, name: str) -> None:
         """See Storage."""
         with contextlib.suppress(FileNotFoundError):
@@ -138,7 +142,11 @@ class LocalLog:
 
 def sync_folder(folder: str) -> None:
     """Have the names in `folder` outlive a power failure."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: str, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

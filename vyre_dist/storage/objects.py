@@ -132,6 +132,9 @@ class ObjectStorage:
             self._heeds_conditions = True
         return True
 
+    def sync(self, name: str) -> None:
+        """See Storage. Whatever can be read is there to stay."""
+
     def remove(self, name: str) -> None:
         """See Storage."""
         at = f"{self._root}/{name}"

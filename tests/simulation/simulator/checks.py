@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from simulator.corpus import RULES, Expected
+from simulator.corpus import RULES
 from simulator.rendered import Lines
+from simulator.world import ViolationError
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.no_pool import NoPool
 from vyre_dist.driver.recorded_plan import RecordedPlan
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan
 from vyre_dist.input_problem import InputProblem
+from vyre_dist.ledger.entries import Entry
 from vyre_dist.ledger.history import History
 
 if TYPE_CHECKING:
@@ -19,12 +21,8 @@ if TYPE_CHECKING:
     from vyre_dist.storage import Storage
 
 _OPEN_SHARDS_PER_TASK = 4
-_LONGEST_WAIT = 45.0
-"""Seconds that something may wait for its commit; the slowest operations of the storage take 20."""
-
-
-class ViolationError(AssertionError):
-    """Something does not hold."""
+_LONGEST_WAIT = 2.0
+"""Seconds that a record may wait for its commit, where storage is not slow."""
 
 
 class Checks:
@@ -35,11 +33,11 @@ class Checks:
 
     def bounded(self, open_shards: int, workers: int, waiting_since: float | None) -> None:
         """Few shards are open, and what is done is committed soon."""
-        most = max(self._simulation.config.shards_ahead, _OPEN_SHARDS_PER_TASK * 2 * workers) + 5
+        most = max(self._simulation.config.shards_ahead, _OPEN_SHARDS_PER_TASK * 4 * workers) + 5
         if open_shards > most:
             raise ViolationError(f"{open_shards} shards are open, and at most {most} may be")
         now = self._simulation.world.now
-        if waiting_since is not None and now - waiting_since > self._simulation.longest_wait:
+        if waiting_since is not None and now - waiting_since > _LONGEST_WAIT:
             raise ViolationError(f"a record waits for {now - waiting_since:.1f} s")
 
     def whole(
@@ -49,26 +47,63 @@ class Checks:
         from simulator.drivers import counts_of
 
         expected = self._simulation.corpus.expected()
-        if lines != (wanted := b"".join(expected.lines)):
-            raise ViolationError(f"{what}: {_first_difference(lines, wanted)}")
         told = sorted((each.path, each.reason) for each in problems)
         if told != sorted(expected.problems.items()):
             raise ViolationError(f"{what}: problems {told}, not {expected.problems}")
+        if lines != (wanted := b"".join(expected.lines)):
+            raise ViolationError(f"{what}: {_first_difference(lines, wanted)}")
         if sorted(n.path for n in outcome.notes if n.reason == "odd") != sorted(expected.notes):
             raise ViolationError(f"{what}: notes {outcome.notes}, not of {expected.notes}")
         if (counts := counts_of(outcome)) != expected.counts:
             raise ViolationError(f"{what}: counted {counts}, not {expected.counts}")
 
-    def part(self, what: str, lines: bytes, expected: Expected) -> None:
+    def part(self, what: str, lines: bytes) -> None:
         """Whoever merges a run that is not over gets some of the documents, in order, each whole or
-        not at all.
+        not at all; perhaps as it was before it was changed.
         """
         rest = lines
-        for own in expected.lines:
-            if own and rest.startswith(own):
-                rest = rest[len(own) :]
+        corpus = self._simulation.corpus
+        for own, before in zip(corpus.expected().lines, corpus.before, strict=True):
+            for each in sorted((own, *before), key=len, reverse=True):
+                if each and rest.startswith(each):
+                    rest = rest[len(each) :]
+                    break
         if rest:
             raise ViolationError(f"{what}: has what is not to be found: {rest[:200]!r}")
+
+    def kept(self, emitted: bytes, lines: bytes) -> None:
+        """What a driver has put out is there when it has ended, however it did."""
+        if not lines.startswith(emitted):
+            raise ViolationError(f"put out, and lost: {_first_difference(lines, emitted)}")
+
+    def once(self, history: History) -> None:
+        """No two entries that count cover the same."""
+        seen: set[tuple[int, int]] = set()
+        for known in history.shards():
+            for done in known.done:
+                for each in covered(done.entry):
+                    if each in seen:
+                        raise ViolationError(f"document {each} is covered twice")
+                    seen.add(each)
+
+
+def covered(entry: Entry) -> Iterator[tuple[int, int]]:
+    """The documents that an entry covers, with -1, and the pieces with their starts."""
+    for first, end in entry.covered.documents:
+        for document in range(first, end):
+            yield document, -1
+    there = {(part.document, part.start) for part in entry.result.parts}
+    for document, start, _ in entry.covered.pieces:
+        # what nobody scanned, as its document had been given up, may be scanned yet
+        if (document, start) in there:
+            yield document, start
+
+
+def covered_in(history: History) -> set[tuple[int, int]]:
+    """All that counts."""
+    return {
+        each for known in history.shards() for done in known.done for each in covered(done.entry)
+    }
 
 
 def merged(storage: Storage) -> tuple[bytes, list[InputProblem], ScanOutcome, History]:

@@ -89,8 +89,11 @@ class Corpus:
 
     documents: list[Document]
     by_path: dict[str, int] = field(default_factory=dict)
+    before: list[list[bytes]] = field(default_factory=list)
+    """The lines of each document's earlier versions."""
 
     def __post_init__(self) -> None:
+        self.before = [[] for _ in self.documents]
         self.by_path = {each.path: i for i, each in enumerate(self.documents)}
 
     def inputs(self) -> Iterator[DocumentRef | FolderFiles]:
@@ -113,6 +116,8 @@ class Corpus:
     def stat(self, path: str) -> os.stat_result:
         """See os.stat."""
         number = self.by_path[path]
+        if self.documents[number].problem:
+            raise FileNotFoundError(path)
         stamp, size = self._stamp(number), self.documents[number].size
         seconds = stamp.mtime_ns // 10**9
         fields = (0o100600, stamp.inode, 1, 1, 0, 0, size, seconds, seconds, seconds)
@@ -127,6 +132,7 @@ class Corpus:
     def change(self, number: int, now: float, random: Random) -> None:
         """Somebody writes to a document."""
         each = self.documents[number]
+        self.before[number].append(rendered(RULES, self.rows(number), each.path))
         each.version += 1
         each.changed = now
         if random.random() < 0.5:
@@ -239,7 +245,7 @@ class Corpus:
         spans = told + b" " * _LONG if each.long else told
         result.bytes += piece.end - piece.start
         result.committed += (piece.end - piece.start) // UNIT
-        result.parts.append(PartResult(number, piece.start, piece.end, (), spans))
+        result.parts.append(PartResult(number, piece.start, piece.end, b"", spans))
         result.findings.keep_apart(number)
         if each.by_path and piece.start == 0:
             result.findings.add_by_path(piece.path, path_row(number, _PATH_RULE))

@@ -6,23 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulator.checks import ViolationError
+from simulator.checks import covered, covered_in
 from simulator.corpus import RULES, SHARD_BYTES, SHARD_DOCUMENTS
 from simulator.rendered import Lines
-from simulator.world import Machine, MachineView, Process
+from simulator.world import Machine, MachineView, Process, ViolationError
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
-from vyre_dist.driver.recorded_plan import RecordedPlan
+from vyre_dist.driver.recorded_plan import RecordedPlan, _left_out
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan
 from vyre_dist.driver.totals import Totals
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.run_directory import RunDirectory
+from vyre_dist.ledger.staged import StagedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from simulator.simulation import Simulation
+    from vyre_dist.engine.tasks import Item
+    from vyre_dist.ledger.entries import Entry
 
 PLACE = "simulated://run"
 FACTS = {"PATHS": ["d"]}
@@ -32,9 +35,16 @@ PACK = b"the rules"
 class CheckedRun(RunDirectory):
     """A run directory that tells when something was committed that must not be."""
 
+    simulation: Simulation
+
     def watch(self, simulation: Simulation) -> CheckedRun:
         """Check from now on."""
-        self._simulation = simulation
+        self.simulation = simulation
+        self._uncommitted: list[tuple[int, Entry]] = []
+        self.found = covered_in(self.history)
+        lost = simulation.durable - self.found
+        if lost and simulation.owner() == self.epoch and simulation.lists_are_true:
+            raise ViolationError(f"committed, and lost: {sorted(lost)[:5]}")
         return self
 
     @property
@@ -47,17 +57,45 @@ class CheckedRun(RunDirectory):
         """Since when something waits to be committed."""
         return self._since
 
+    def record(self, number: int, entry: Entry, began_ns: int, worker: int | None = None) -> None:
+        """See RunDirectory."""
+        super().record(number, entry, began_ns, worker)
+        self._uncommitted.append((number, entry))
+
+    def void(self, shard: int, places: list[int], items: tuple[Item, ...] | None) -> None:
+        """See RunDirectory."""
+        super().void(shard, places, items)
+        voided = next(known.done for known in self.history.shards() if known.shard == shard)
+        left_out = any(_left_out(voided[place].entry) for place in places)
+        if not self.simulation.changed and not left_out:
+            raise ViolationError(f"entries {places} of shard {shard} do not count, for no reason")
+        self.simulation.durable.clear()
+
     def commit(self, *, idle: bool) -> int | None:
         """See RunDirectory."""
-        owner = self._simulation.owner()
+        simulation = self.simulation
+        owner = simulation.owner()
         number = super().commit(idle=idle)
-        if number is not None and owner > self.epoch:
+        if number is None:
+            return None
+        if owner > self.epoch:
             raise ViolationError(f"driver {self.epoch} committed after driver {owner} took over")
+        while self._uncommitted and self._uncommitted[0][0] <= number:
+            entry = self._uncommitted.pop(0)[1]
+            if simulation.owner() == self.epoch and simulation.lists_are_true:
+                simulation.durable.update(covered(entry))
         return number
+
+    def remove(self) -> None:
+        """See RunDirectory."""
+        self._over = True
+        self.close()
+        self.simulation.disk.files.clear()
+        self.simulation.disk.synced.clear()
 
     def finish(self, report: bytes) -> None:
         """See RunDirectory."""
-        owner = self._simulation.owner()
+        owner = self.simulation.owner()
         super().finish(report)
         if owner > self.epoch:
             raise ViolationError(f"driver {self.epoch} ended the run of driver {owner}")
@@ -99,17 +137,45 @@ class Driver:
     outcome: ScanOutcome | None = None
     epoch: int = 0
     finished: bool = False
+    recorded: bool = False
+    """Whether there is a run directory, now that it has finished."""
+    keeps: bool = False
+    """Whether what it puts out was committed before."""
+    stops_at: int = -1
+    """The storage operation in which it is stopped, for long enough to be taken for dead."""
     process: Process = field(init=False)
 
     def start(self) -> None:
         """Begin to live."""
         name = f"driver {len(self.simulation.drivers)}"
         self.process = self.simulation.world.spawn(name, self.machine, self._live)
+        self.process.at_operation = self._perhaps_stop
+
+    def _perhaps_stop(self) -> None:
+        if self.process.operations == self.stops_at:
+            self.simulation.stop(self)
 
     def _live(self) -> None:
         simulation, world = self.simulation, self.simulation.world
         resume = simulation.known()
         world.note(f"begins with {self.workers} workers{', resumes' if resume else ''}")
+        recording: CheckedRun | StagedRun
+        if simulation.schedule.staged and not resume and simulation.is_alone(self):
+            recording = StagedRun(lambda: self._opened(resume=False), lambda: world.now)
+        else:
+            self.keeps = True
+            recording = self._opened(resume=resume)
+        try:
+            self._scan(recording)
+            recording.finish(b"{}")
+            self.recorded = isinstance(recording, CheckedRun) or recording.directory is not None
+            self.finished = True
+            world.note("finished")
+        finally:
+            recording.close()
+
+    def _opened(self, *, resume: bool) -> CheckedRun:
+        simulation, world = self.simulation, self.simulation.world
         run = CheckedRun(
             PLACE,
             FACTS,
@@ -118,30 +184,46 @@ class Driver:
             clock=lambda: world.wall(self.machine),
             monotonic=lambda: world.now,
             host=MachineView(self.process),
-        ).watch(simulation)
+        )
         self.epoch = run.epoch
-        try:
-            self._scan(run)
-            run.finish(b"{}")
-            self.finished = True
-            world.note("finished")
-        finally:
-            run.close()
+        return run.watch(simulation)
 
-    def _scan(self, run: CheckedRun) -> None:
+    def _scan(self, recording: CheckedRun | StagedRun) -> None:
         simulation, world = self.simulation, self.simulation.world
         corpus = simulation.corpus
-        plan = CountedPlan(
-            run.history, run.void, corpus.inputs(), SHARD_BYTES, SHARD_DOCUMENTS, stat=corpus.stat
-        )
+        run = recording if isinstance(recording, CheckedRun) else None
+        plan: Plan
+        open_shards: Callable[[], int]
+        if run is None:
+            plan = Plan(corpus.inputs(), SHARD_BYTES, SHARD_DOCUMENTS)
+            open_shards = int
+        else:
+            plan = counted = CountedPlan(
+                run.history,
+                run.void,
+                corpus.inputs(),
+                SHARD_BYTES,
+                SHARD_DOCUMENTS,
+                stat=corpus.stat,
+            )
+
+            def open_shards() -> int:
+                return counted.planned - counted.finished
+
         self.pool = pool = simulation.pool_of(self)
-        simulation.resumed(self, run)
+        if run is not None and not simulation.changed:
+            pool.done = frozenset(run.found)
 
         def progress(totals: Totals, plan_now: Plan) -> None:
-            simulation.checks.bounded(plan.planned - plan.finished, pool.count, run.waiting_since)
+            since = run.waiting_since if run is not None and simulation.storage_is_fast else None
+            simulation.checks.bounded(open_shards(), pool.count, since)
 
         told = Callbacks(
-            self.lines.write, self.problems.append, lambda text: world.note(text), progress
+            self.lines.write,
+            self.problems.append,
+            world.note,
+            progress,
+            lambda _: world.random.choice([None, 50]),
         )
         self.outcome = run_scan(
             plan,
@@ -149,7 +231,7 @@ class Driver:
             RULES,
             told,
             simulation.config,
-            recording=run,
+            recording=recording,
             clock=lambda: world.now,
             wall_ns=lambda: int(world.wall(self.machine) * 1e9),
         )

@@ -6,19 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from simulator.checks import Checks, ViolationError, merged
+from simulator.checks import Checks, merged
 from simulator.corpus import made_up
-from simulator.drivers import CONFIG, PLACE, CheckedRun, Driver
+from simulator.drivers import CONFIG, PLACE, Driver
 from simulator.schedule import Schedule
 from simulator.storage import SCHEME, Disk, ProcessStorage
 from simulator.workers import SimulatedPool
-from simulator.world import Machine, Process, World
-from vyre_dist.errors import VyreError
+from simulator.world import Machine, Process, ViolationError, World
+from vyre_dist.driver.run import ScanAbortedError
+from vyre_dist.errors import UsageError
 from vyre_dist.ledger.owner import RunBusyError, RunTakenError
 from vyre_dist.storage.places import SCHEMES
 
 _MOST_DRIVERS = 60
 _MOST_SECONDS = 40_000.0
+_PATIENCE = 2_000.0
+"""Seconds in which a run must end that nothing disturbs any more."""
+
+_REASONS = KeyboardInterrupt, OSError, RunBusyError, RunTakenError, ScanAbortedError
+"""What drivers may end with, where there are troubles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,17 @@ class Simulation:
         self.machines = [Machine(f"machine-{i}") for i in range(self.schedule.machines)]
         self.checks = Checks(self)
         self.drivers: list[Driver] = []
-        self.longest_wait = 45.0
         self.blamed: set[int] = set()
+        self.durable: set[tuple[int, int]] = set()
+        """What was committed: documents, and pieces by their starts."""
+        self.changed = False
+        """Whether any document was changed."""
         self.over = False
         self._operator: Process | None = None
+        self._stopped: list[Driver] = []
+        self._seen: list[Driver] = []
+        self._begun = 0.0
+        self._recorded = self._had_rivals = False
 
     # --- what drivers ask for
 
@@ -78,8 +91,62 @@ class Simulation:
         pool.blamed = self.blamed
         return pool
 
-    def resumed(self, driver: Driver, run: CheckedRun) -> None:
-        """A driver has opened the run."""
+    @property
+    def lists_are_true(self) -> bool:
+        """Whether the storage lists all that there is."""
+        return not (self.disk.objects and self.schedule.storage.stale_list)
+
+    @property
+    def storage_is_fast(self) -> bool:
+        """Whether no operation of the storage takes long."""
+        return self.schedule.storage.slow < 0.1 and not self.schedule.storage.very_slow
+
+    def anybody_works(self) -> bool:
+        """Whether any driver is at work, or believes so."""
+        return any(not driver.process.ended for driver in self.drivers)
+
+    def is_alone(self, driver: Driver) -> bool:
+        """Whether no other driver is at work."""
+        return all(each.process.ended for each in self.drivers if each is not driver)
+
+    # --- troubles
+
+    def power_failure(self) -> None:
+        """All machines lose power, and what was not synced may be lost."""
+        self.world.note("power failure")
+        for machine in self.machines:
+            for process in list(machine.running.values()):
+                process.kill()
+            machine.boot += 1
+        self.disk.power_failure()
+
+    def fill_up(self) -> None:
+        """There is no room left."""
+        self.world.note("the disk is full")
+        self.schedule.storage.full = True
+
+    def stop(self, driver: Driver) -> None:
+        """A driver does nothing for a while, and is taken for dead."""
+        seconds = self.world.random.choice([20.0, 60.0, 200.0])
+        self.world.note(f"stopped for {seconds:.0f} s")
+        driver.process.stopped_until = self.world.now + seconds
+        self._stopped.append(driver)
+        self._had_rivals = True
+
+    def rival(self, driver: Driver) -> None:
+        """Somebody starts another driver, though there is one."""
+        self.world.note("another driver is started")
+        rival = Driver(self, self.world.random.choice(self.machines), 2)
+        self.drivers.append(rival)
+        rival.start()
+        self._had_rivals = True
+
+    def change(self, number: int, now: float) -> None:
+        """Somebody writes to a document."""
+        self.corpus.change(number, now, self.world.random)
+        self.world.note(f"{self.corpus.documents[number].path} is changed")
+        self.changed = True
+        self.durable.clear()
 
     # --- the operator, who starts drivers and ends them
 
@@ -120,14 +187,24 @@ class Simulation:
             driver = self._begin()
             if not calm:
                 schedule.trouble(self, driver)
-            while not driver.process.ended:
+            while not driver.process.ended and driver not in self._stopped:
                 world.wait(1.0)
-                if calm and world.now - self._begun > _MOST_SECONDS / 20:
+                if calm and world.now - self._begun > _PATIENCE:
                     raise ViolationError("the last driver does not come to an end")
-            self._look_at(driver)
+                if schedule.watched and random.random() < 0.1:
+                    self._watch(driver)
+            self._look_at_all()
             if not self.over:
                 schedule.between(self)
                 world.sleep(random.choice([0.5, 10.0, 40.0]))
+        until = world.now + _PATIENCE
+        while self.anybody_works():
+            if world.now > until:
+                raise ViolationError("a driver goes on when the run is over")
+            world.wait(10.0)
+        self._look_at_all()
+        if self._recorded:
+            self._check_merge()
 
     def _begin(self) -> Driver:
         random = self.world.random
@@ -137,40 +214,66 @@ class Simulation:
         driver.start()
         return driver
 
+    def _look_at_all(self) -> None:
+        for driver in self.drivers:
+            if driver.process.ended and driver not in self._seen:
+                self._seen.append(driver)
+                self._look_at(driver)
+
     def _look_at(self, driver: Driver) -> None:
         """A driver has ended: was it right to?"""
         error = driver.process.error
-        self.world.note(f"driver {len(self.drivers)} ended: {error or 'killed or finished'}")
-        if isinstance(error, AssertionError):
+        self.world.note(f"{driver.process.name} has ended: {error!r}")
+        misled = isinstance(error, UsageError) and self._had_rivals
+        if error is not None and not misled and not isinstance(error, _REASONS):
             raise error
-        if error is not None and not isinstance(
-            error, KeyboardInterrupt | OSError | RunBusyError | RunTakenError
-        ):
-            raise error
-        view = self.storage(PLACE)
         if driver.finished:
             outcome = driver.outcome
             if outcome is None:
                 raise ViolationError("a driver finished without an outcome")
             self.checks.whole("scan", driver.lines.whole(), driver.problems, outcome)
-            lines, problems, outcome, history = merged(view)
-            if history.end is None:
-                raise ViolationError("the run is over, and its plan is not")
-            self.checks.whole("merge", lines, problems, outcome)
             self.over = True
-        elif self.known() and self.world.random.random() < 0.5:
+            self._recorded = driver.recorded
+            if driver.recorded:
+                self._check_merge()
+        elif self.known():
+            lines, _, _, history = merged(self._exact())
+            self.checks.part("merge of a part", lines)
+            self.checks.once(history)
+            if driver.epoch == self.owner() and driver.keeps and self.lists_are_true:
+                self.checks.kept(driver.lines.whole(), lines)
+
+    def _watch(self, driver: Driver) -> None:
+        """Merge what there is so far, while drivers are at work."""
+        if self.known() and driver.epoch:
+            emitted = driver.lines.whole()
             try:
-                lines = merged(view)[0]
-            except VyreError:
-                raise
-            self.checks.part("merge of a part", lines, self.corpus.expected())
+                lines = merged(self.storage(PLACE))[0]
+            except OSError:
+                return
+            self.checks.part("merge of a run under way", lines)
+            if driver.epoch == self.owner() and driver.keeps and self.lists_are_true:
+                self.checks.kept(emitted, lines)
+
+    def _check_merge(self) -> None:
+        lines, problems, outcome, history = merged(self._exact())
+        if history.end is None:
+            raise ViolationError("the run is over, and its plan is not")
+        self.checks.whole("merge", lines, problems, outcome)
+        self.checks.once(history)
+
+    def _exact(self) -> ProcessStorage:
+        return ProcessStorage(self.disk, self._current(), PLACE, exact=True)
 
     def storage(self, place: str) -> ProcessStorage:
         """The storage, as the current process sees it."""
-        process = self.world.current
-        if process is None:
+        process = self._current()
+        return ProcessStorage(self.disk, process, place, exact=process is self._operator)
+
+    def _current(self) -> Process:
+        if self.world.current is None:
             raise AssertionError("no process is running")
-        return ProcessStorage(self.disk, process, place)
+        return self.world.current
 
 
 @contextmanager

@@ -82,8 +82,10 @@ class ProcessStorage:
 
     group_seconds = 0.0
 
-    def __init__(self, disk: Disk, process: Process, place: str) -> None:
+    def __init__(self, disk: Disk, process: Process, place: str, *, exact: bool = False) -> None:
+        """`exact`: nothing takes time, or fails."""
         self.place = place
+        self._exact = exact
         self._disk = disk
         self._process = process
         self._prefix = place.partition("://")[2] + "/"
@@ -98,7 +100,8 @@ class ProcessStorage:
         disk = self._disk
         prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         since = disk.world.now
-        if disk.objects and disk.world.random.random() < disk.troubles.stale_list:
+        stale = disk.objects and not self._exact
+        if stale and disk.world.random.random() < disk.troubles.stale_list:
             since -= 2.0 * disk.world.random.random()
         found = [
             name[len(prefix) :].partition("/")[0]
@@ -138,6 +141,11 @@ class ProcessStorage:
         self._disk.write(self._prefix + name, data)
         self._made(name)
         return True
+
+    def sync(self, name: str) -> None:
+        """See Storage."""
+        self._operation("sync")
+        self._disk.sync(self._prefix + name)
 
     def remove(self, name: str) -> None:
         """See Storage."""
@@ -194,9 +202,12 @@ class ProcessStorage:
     def _operation(self, kind: str, *, writes: bool = False) -> None:
         """Take some time; perhaps fail, or be killed."""
         process, disk = self._process, self._disk
+        if self._exact:
+            return
         if process.dead:
             raise KilledError
         process.operations += 1
+        process.at_operation()
         if process.operations == process.dies_at:
             disk.world.note(f"killed in {kind}")
             process.kill()
@@ -213,7 +224,9 @@ class ProcessStorage:
         troubles, random = self._disk.troubles, self._disk.world.random
         seconds = 0.0
         if troubles.very_slow and random.random() < troubles.very_slow:
-            seconds = random.uniform(0.0, 20.0)
+            # a worker that writes for long is taken for one that hangs
+            worker = self._process.name.startswith("worker")
+            seconds = random.uniform(0.0, 1.0 if worker else 20.0)
         elif troubles.slow and random.random() < 0.5:
             seconds = random.uniform(0.0, troubles.slow)
         if seconds:

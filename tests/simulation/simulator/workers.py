@@ -9,22 +9,25 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simulator.corpus import SHARD_BYTES, Corpus, documents_of
-from simulator.world import Machine, Process, World
+from simulator.corpus import SHARD_BYTES, Corpus, documents_of, pieces_of
+from simulator.world import Machine, Process, ViolationError, World
 from vyre_dist.driver.events import (
     Event,
     TaskDone,
     TaskFailed,
     WorkerLost,
     WorkerReady,
+    WorkerRefused,
     WorkersAdded,
 )
+from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.part_files import file_result
 from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result, encode_task
-from vyre_dist.engine.tasks import StitchTask, Task
+from vyre_dist.engine.tasks import ScanTask, StitchTask, Task
 
 _FOREVER = 1e9
+_VERY_LATE = 1.0, 10.0, 100.0
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class WorkerTroubles:
     late: float = 0.0
     delay: float = 0.01
     joins: float = 0.0
+    refused: float = 0.0
 
 
 class Worker:
@@ -57,7 +61,13 @@ class Worker:
     def _live(self) -> None:
         pool, world = self.pool, self.pool.world
         world.sleep(world.random.uniform(0.0, pool.start_seconds))
-        pool.say(self, WorkerReady(self.number))
+        if pool.refuses():
+            refused = WorkerRefused(self.number, "another version", "node", pool.capacity)
+            pool.say(self, refused)
+            return
+        host = self.process.machine.name
+        facts = WorkerFacts("", host, self.process.pid, "cpu", version="1")
+        pool.say(self, WorkerReady(self.number, world.random.choice([1, 1, 2]), facts))
         while True:
             while not self.tasks:
                 world.wait(_FOREVER)
@@ -70,11 +80,19 @@ class Worker:
         seconds = pool.troubles.rate * max(size_of(task), 1) / SHARD_BYTES
         if isinstance(task, StitchTask):
             seconds = 0.1
-        if chance() < troubles.straggles:
-            seconds = seconds * 60 + 1.0
         documents = documents_of(task)
         fates = [pool.corpus.documents[each] for each in documents]
-        fresh = pool.blamed.isdisjoint(documents)
+
+        def meets(kind: str) -> bool:
+            # one death is no reason to give a document up, but two are
+            if chance() >= getattr(troubles, kind) or not pool.blamed.isdisjoint(documents):
+                return False
+            pool.blamed.update(documents)
+            world.note(f"task {task_id} of {documents} {kind}")
+            return True
+
+        if meets("straggles"):
+            seconds = seconds * 60 + 1.0
         world.sleep(seconds * world.random.uniform(0.3, 1.5))
         for fate in fates:
             if fate.poison and not fate.skipped:
@@ -88,18 +106,15 @@ class Worker:
             if fate.raises:
                 pool.say(self, TaskFailed(self.number, task_id, "ValueError: poison"))
                 return
-        if fresh and chance() < troubles.dies:
-            # one death is no reason to give a document up, but two are
-            pool.blamed.update(documents)
+        if meets("dies"):
             self._die("killed", after=(chance() < 0.5 and task) or None)
         if chance() < troubles.cut_off:
+            world.note("is cut off")
             pool.say(self, WorkerLost(self.number, "its node is gone", unrelated_to_tasks=True))
             self.number = -1  # it does not know, and writes its part all the same
-        if fresh and chance() < troubles.stops:
-            pool.blamed.update(documents)
+        if meets("stops"):
             world.sleep(world.random.uniform(10.0, 200.0))
-        if fresh and chance() < troubles.fails:
-            pool.blamed.update(documents)
+        if meets("fails"):
             pool.say(self, TaskFailed(self.number, task_id, "OSError: for a while"))
             return
         result = pool.corpus.work(task)
@@ -109,8 +124,11 @@ class Worker:
         answer = encode_result(result)
         if self.number < 0:
             world.sleep(_FOREVER)
-        for _ in range(2 if chance() < troubles.twice else 1):
-            pool.say(self, TaskDone(self.number, task_id, decode_result(answer)), late=True)
+        late = world.random.choice(_VERY_LATE) if meets("late") else 0.0
+        pool.say(self, TaskDone(self.number, task_id, decode_result(answer)), late)
+        if chance() < troubles.twice:
+            late = world.random.choice([0.001, *_VERY_LATE])
+            pool.say(self, TaskDone(self.number, task_id, decode_result(answer)), late)
 
     def _die(self, detail: str, after: Task | None = None) -> None:
         """End; perhaps `after` all was done, but for telling so."""
@@ -146,11 +164,12 @@ class SimulatedPool:
         self.troubles = troubles
         self.machines = machines
         self.same_machine = same_machine
-        self.at_once = self.count = workers
+        self.at_once = self.count = self.capacity = workers
         self.start_seconds = world.random.choice([0.1, 2.0])
         self.blamed: set[int] = set()
         self.owner_of: dict[Process, Worker] = {}
-        self.submitted: list[Task] = []
+        self.done: frozenset[tuple[int, int]] = frozenset()
+        """What must not be done again: documents, and pieces by their starts."""
         self.closed = False
         self._workers: dict[int, Worker] = {}
         self._inbox: deque[Event] = deque()
@@ -167,7 +186,7 @@ class SimulatedPool:
 
     def submit(self, worker: int, task_id: int, task: Task) -> None:
         """See WorkerPool."""
-        self.submitted.append(task)
+        self._check_news(task)
         to = self._workers[worker]
         to.tasks.append((task_id, encode_task(task)))
         if not to.process.dead:
@@ -183,6 +202,7 @@ class SimulatedPool:
             raise KeyboardInterrupt
         if world.random.random() < self.troubles.joins:
             self.count += 1
+            self.capacity += 1
             self._inbox.append(WorkersAdded((self.count - 1,)))
         number = len(self._inbox) if world.random.random() < 0.8 else 1
         return [self._inbox.popleft() for _ in range(min(number, len(self._inbox)))]
@@ -209,26 +229,36 @@ class SimulatedPool:
         for worker in self._workers.values():
             worker.process.kill()
 
+    def refuses(self) -> bool:
+        """Whether a worker that has started can't work; one is left at least."""
+        if self.capacity < 2 or self.world.random.random() >= self.troubles.refused:
+            return False
+        self.capacity -= 1
+        return True
+
+    def _check_news(self, task: Task) -> None:
+        """What is done is not done again."""
+        if self.done and isinstance(task, ScanTask):
+            for piece in pieces_of(task):
+                if (piece.document, -1 if piece.whole else piece.start) in self.done:
+                    raise ViolationError(f"{piece.path} from {piece.start} on is scanned again")
+
     # --- the network
 
-    def say(self, worker: Worker, event: Event, *, late: bool = False) -> None:
-        """An event is on its way to the driver, behind what the worker has said before. `late`: it
-        may be overtaken, and arrive after the worker's end, and that of its successor.
+    def say(self, worker: Worker, event: Event, late: float = 0.0) -> None:
+        """An event is on its way to the driver, behind what the worker has said before. `late`: so
+        much later, when others have overtaken it, perhaps after the end of the worker and that of
+        its successor.
         """
         random, now = self.world.random, self.world.now
         seconds = random.uniform(0.0, self.troubles.delay)
         worker.said_by = max(worker.said_by, now + seconds)
-        seconds = worker.said_by - now
-        if late and random.random() < self.troubles.late:
-            seconds += random.choice([1.0, 10.0, 100.0])
-        else:
-            late = False
-
+        seconds, number = worker.said_by - now, worker.number
         def arrive() -> None:
-            known = self._workers.get(worker.number) is worker
+            known = self._workers.get(number) is worker
             if not self.closed and (known or late):
                 self._inbox.append(event)
                 if not self.driver.ended:
                     self.world.wake(self.driver)
 
-        self.world.after(seconds, arrive)
+        self.world.after(seconds + late, arrive)

@@ -24,7 +24,11 @@ class KilledError(BaseException):
     """The process is gone. Nothing that it does on its way out has an effect."""
 
 
-class EndlessError(AssertionError):
+class ViolationError(AssertionError):
+    """Something does not hold that must."""
+
+
+class EndlessError(ViolationError):
     """A world that does not come to an end."""
 
 
@@ -57,6 +61,7 @@ class Process:
         self.operations = 0
         self.dies_at = -1
         """The storage operation in which it is killed."""
+        self.at_operation: Callable[[], None] = lambda: None
         self.wakes = 0
         self._body = body
         self.greenlet = greenlet(self._run, world.hub)
