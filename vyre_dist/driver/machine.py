@@ -199,7 +199,9 @@ class ScanMachine:
             self.unfinished += count(rest)
             for each in self._split.among(documents):
                 self._intake.fail_document(each, "unfinished", "not all of it was scanned", actions)
-        if rest:
+        if event.entries:
+            self._queue.add_rest(rest, number)
+        elif rest:
             self._queue.add(ScanTask(rest), number)
 
     def _assign(self, actions: list[Action]) -> None:

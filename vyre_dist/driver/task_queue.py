@@ -17,6 +17,7 @@ from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.tasks import (
     AuditTask,
     FolderRun,
+    Item,
     Piece,
     ScanTask,
     StitchTask,
@@ -74,8 +75,7 @@ class TaskQueue:
             gone = [p for p in task.pieces if isinstance(p, Piece) and p.document in self._given_up]
             if gone:
                 self.dropped.append((shard, gone))
-                task = ScanTask(tuple([piece for piece in task.pieces if piece not in gone]))
-            if not task.pieces:
+                self.add_rest([p for p in task.pieces if p not in gone], shard, failures, first)
                 return
         self._assignments[self._next] = Assignment(task, shard, failures)
         queue = self._queue
@@ -89,6 +89,24 @@ class TaskQueue:
         else:
             queue.append(self._next)
         self._next += 1
+
+    def add_rest(
+        self, items: Sequence[Item], shard: int, failures: int = 0, first: bool = False
+    ) -> None:
+        """Queue what is left of a task's items. What was between two of them is told of elsewhere,
+        and has its place between their findings: a task of its own for each stretch without a gap.
+        """
+        tasks: list[list[Item]] = []
+        end = -1
+        for item in items:
+            number, size = _extent(item)
+            if tasks and number <= end:
+                tasks[-1].append(item)
+            else:
+                tasks.append([item])
+            end = number + size
+        for own in reversed(tasks) if first else tasks:
+            self.add(ScanTask(tuple(own)), shard, failures, first)
 
     def add_audit(self, task: AuditTask, failures: int = 0) -> None:
         """Queue an audit, or what is left of it."""
@@ -167,3 +185,8 @@ class TaskQueue:
         if isinstance(first, FolderRun):
             return f"{first.prefix}{first.names[0]}{more}"
         return f"{first.path} [{first.start}, {first.end}){more}"
+
+
+def _extent(item: Item) -> tuple[int, int]:
+    """(number of the first document, number of documents)."""
+    return (item.first, len(item.names)) if isinstance(item, FolderRun) else (item.document, 1)

@@ -254,6 +254,7 @@ class SimulatedPool:
         seconds = random.uniform(0.0, self.troubles.delay)
         worker.said_by = max(worker.said_by, now + seconds)
         seconds, number = worker.said_by - now, worker.number
+
         def arrive() -> None:
             known = self._workers.get(number) is worker
             if not self.closed and (known or late):
