@@ -14,6 +14,7 @@ import pytest
 
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.runs import inputs, walk_process
+from vyre_dist.runs.folder_listers import FolderListers
 from vyre_dist.runs.inputs import ScanInputs
 from vyre_dist.runs.options import ScanOptions
 from vyre_dist.runs.walk_process import Item, WalkLostError, WalkProcess
@@ -130,8 +131,8 @@ def test_a_run_has_it_list_folders(tree: Path, monkeypatch: pytest.MonkeyPatch) 
     made: list[WalkProcess] = []
 
     class Noted(WalkProcess):
-        def __init__(self, walk: Iterator[Item], stats: WalkStats) -> None:
-            super().__init__(walk, stats)
+        def __init__(self, walk: Iterator[Item], stats: WalkStats, listers: FolderListers) -> None:
+            super().__init__(walk, stats, listers)
             made.append(self)
 
     monkeypatch.setattr(inputs, "WalkProcess", Noted)

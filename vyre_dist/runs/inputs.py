@@ -16,6 +16,7 @@ from vyre_dist.document_paths import written_path
 from vyre_dist.errors import UsageError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.own_files import regular_files
+from vyre_dist.runs.folder_listers import FolderListers
 from vyre_dist.runs.pools import uses_ray
 from vyre_dist.runs.walk_process import WalkProcess, pays
 from vyre_dist.sources import (
@@ -87,6 +88,8 @@ class ScanInputs:
             names = self._counted(_readable_names(listed, list_problems, alone=not given))
         elif not given:
             paths = ["."]
+        plain = not (pipes or file_list or uses_ray(options.pool, options.address))
+        listers = FolderListers(own_files) if plain and pays(paths) else None
         walk: Iterable[FolderFiles | DocumentRef | InputProblem] = walk_folders(
             paths,
             options.walk,
@@ -94,19 +97,19 @@ class ScanInputs:
             stats=self._stats,
             names=names,
             pipes=pipes,
+            listings=listers,
         )
-        plain = not (pipes or file_list or uses_ray(options.pool, options.address))
-        parts.append(self._in_process(walk) if plain and pays(paths) else walk)
+        parts.append(walk if listers is None else self._in_process(walk, listers))
         # asked for last, when the list has been read
         parts.append(list_problems)
         return chain.from_iterable(parts)
 
     def _in_process(
-        self, walk: Iterable[FolderFiles | DocumentRef | InputProblem]
+        self, walk: Iterable[FolderFiles | DocumentRef | InputProblem], listers: FolderListers
     ) -> Iterable[FolderFiles | DocumentRef | InputProblem]:
         """`walk` in a process of its own, where there can be one."""
         with suppress(OSError):  # files or processes are short, and may do for the workers
-            return self._stack.enter_context(closing(WalkProcess(walk, self._stats)))
+            return self._stack.enter_context(closing(WalkProcess(walk, self._stats, listers)))
         return walk
 
     def _pipes(

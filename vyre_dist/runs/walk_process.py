@@ -25,6 +25,7 @@ from vyre_dist.processes.child import Child
 from vyre_dist.processes.messages import DONE, FAILED, READY, message, read_message, text_message
 from vyre_dist.processes.serve import detail_of
 from vyre_dist.processes.start import fork
+from vyre_dist.runs.folder_listers import FolderListers
 from vyre_dist.sources import DocumentRef, FileNames, FolderFiles, WalkStats
 
 _FEWEST_PROCESSORS = 8
@@ -59,20 +60,33 @@ def pays(paths: Sequence[str]) -> bool:
 class WalkProcess:
     """Yields what `walk` does, which runs in a process forked here; to be closed.
 
-    `stats`: what `walk` counts into; here they are as of the latest items. Raises OSError where no
-    process can be started.
+    `stats`: what `walk` counts into; here they are as of the latest items. `listers`: those that
+    `walk` asks; they live as long as this. Raises OSError where no process can be started.
     """
 
-    def __init__(self, walk: Iterable[Item], stats: WalkStats) -> None:
-        self._stats = stats
-        self._child: Child = fork(lambda theirs: _list(walk, stats, theirs), "vyre-walk", ())
+    def __init__(
+        self, walk: Iterable[Item], stats: WalkStats, listers: FolderListers | None = None
+    ) -> None:
+        self._stats, self._listers = stats, listers
+        try:
+            if listers is not None:
+                listers.start()
+            self._child: Child = fork(lambda theirs: _list(walk, stats, theirs), "vyre-walk", ())
+        except OSError:
+            if listers is not None:
+                listers.close()
+            raise
+        if listers is not None:
+            listers.let_go()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and those that list for it."""
         if self._child.process is not None:
             self._child.terminate()
             self._child.end()
             self._child.process = None
+        if self._listers is not None:
+            self._listers.close()
 
     def __iter__(self) -> Iterator[Item]:
         """The items, from which on the process lists. Raises WalkLostError."""

@@ -25,6 +25,7 @@ from vyre_dist.sources.document import (
     special_file_problem,
 )
 from vyre_dist.sources.gitignore import IgnoreChain
+from vyre_dist.sources.listings import Listings
 from vyre_dist.sources.once import Met, Once
 from vyre_dist.sources.repository import read_ignore_file, repository_rules, tracked_in
 from vyre_dist.sources.tracked import Repositories, Tracked
@@ -34,6 +35,8 @@ from vyre_dist.sources.walk_stats import SkipReason, WalkStats
 #: reasons that depend on the argument that a name is reached from
 _BY_ARGUMENT: frozenset[SkipReason] = frozenset({"gitignored", "excluded-glob", "not-included"})
 _NOTHING: frozenset[str] = frozenset()
+_LISTED_AHEAD = 64
+"""Folders that are named to who lists them."""
 _name_of = attrgetter("name")
 
 
@@ -42,13 +45,20 @@ class WalkRules:
     """What holds for a whole walk.
 
     `once`: what has been met, None where nothing can be met twice. `own_files`: (device, inode) of
-    regular files.
+    regular files. `listings`: lists folders ahead; None where nobody does.
     """
 
     options: WalkOptions
     once: Once | None
     own_files: Set[tuple[int, int]] = frozenset()
     repositories: Repositories = field(default_factory=Repositories)
+    listings: Listings | None = None
+
+    @property
+    def takes_plain_folders(self) -> bool:
+        """Whether all of a plain folder is taken, as far as the options say."""
+        o = self.options
+        return self.once is None and o.max_file_size is None and o.hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +81,51 @@ class Frame:
     loose: bool = False
     tracked: Tracked | None = None
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether everything in here is taken that is plain (listings.py)."""
+        return self.included and not (self.ignore or self.exclude or self.include or self.tracked)
+
+    def enter(self, name: str) -> Frame:
+        """A folder in here, where everything is taken."""
+        return Frame(
+            self.prefix + name,
+            self.prefix + name + "/",
+            self.ignore,
+            self.exclude,
+            self.include,
+            self.included,
+            self.above,
+        )
+
 
 def walk_tree(
     root: Frame, rules: WalkRules, stats: WalkStats
 ) -> Iterator[FolderFiles | InputProblem]:
     """Yield the files and problems below `root`, and count into `stats`."""
     stack = [root]
+    listings = rules.listings if rules.takes_plain_folders else None
     while stack:
+        frame, plain = stack.pop(), None
         below: list[Frame] = []
-        for item in _walk_folder(stack.pop(), rules, stats, below):
-            if isinstance(item, FolderFiles):
-                stats.files += len(item.names)
-            yield item
+        if listings is not None and frame.takes_all:
+            plain = listings.of(frame.location)
+        if plain is not None:
+            if plain.files:
+                stats.files += len(plain.files)
+                yield FolderFiles(frame.prefix, plain.files)
+            stats.directories += 1
+            below += [frame.enter(name) for name in plain.folders]
+        else:
+            for item in _walk_folder(frame, rules, stats, below):
+                if isinstance(item, FolderFiles):
+                    stats.files += len(item.names)
+                yield item
         below.reverse()
         stack += below
+        if listings is not None and listings.wants_more():
+            following = reversed(stack[-_LISTED_AHEAD:])
+            listings.want([frame.location for frame in following if frame.takes_all])
 
 
 def _walk_folder(

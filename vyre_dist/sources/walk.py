@@ -44,7 +44,9 @@ from vyre_dist.sources.document import (
     problem_of,
     special_file_problem,
 )
+from vyre_dist.sources.file_names import FileNames
 from vyre_dist.sources.gitignore import IgnoreChain
+from vyre_dist.sources.listings import Listings
 from vyre_dist.sources.once import Once
 from vyre_dist.sources.path_globs import PathGlobs, from_here
 from vyre_dist.sources.pipes import FileId, Pipes
@@ -82,6 +84,7 @@ def walk_folders(
     stats: WalkStats | None = None,
     names: Iterable[str | bytes | os.PathLike[str]] = (),
     pipes: Pipes | None = None,
+    listings: Listings | None = None,
 ) -> Iterator[Item]:
     """Yield the files below `paths` folder by folder, files that were named themselves as
     documents, and a problem for every input that cannot be one.
@@ -90,6 +93,7 @@ def walk_folders(
     after `paths` and are taken literally: there is no glob among them. Both are read as they are
     needed, but for the first two arguments, which are read at once. `pipes`: the content of named
     pipes among `paths` (pipes.py); any other pipe is a problem. `stats` gets the counts.
+    `listings`: lists folders ahead.
     """
     given = chain(
         ((os.fsdecode(path), True) for path in paths),
@@ -101,7 +105,7 @@ def walk_folders(
         or options.follow_symlinks
         or any(may and globs.has_glob(path) for path, may in first)
     )
-    rules = WalkRules(options, Once() if twice else None, own_files)
+    rules = WalkRules(options, Once() if twice else None, own_files, listings=listings)
     stats = stats if stats is not None else WalkStats()
     include, exclude = PathGlobs(options.include), PathGlobs(options.exclude)
     walker = _Walk(rules, include, exclude, stats, dict(pipes or {}))
@@ -151,7 +155,7 @@ def _written(item: Item) -> Iterator[Item]:
     elif isinstance(item, DocumentRef):
         apart = needs_escape(item.path) and (path := written_path(item.path)) != item.path
         yield item._replace(path=path, open_path=item.open_path or item.path) if apart else item
-    elif needs_escape("/".join(item.names)):
+    elif not isinstance(item.names, FileNames) and needs_escape("/".join(item.names)):
         yield from _names_apart(item)
     else:
         prefix = _written_prefix(item.prefix)
