@@ -28,7 +28,7 @@ from pathlib import Path
 
 from results_file import append, run_facts
 
-_RULE = """\
+RULE = """\
 [[rules]]
 id = "email"
 description = "An e-mail address"
@@ -167,7 +167,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         (folder / "csv").mkdir()
-        (folder / "rules.toml").write_text(_RULE)
+        (folder / "rules.toml").write_text(RULE)
         rows = write_files(folder / "csv", options.files, options.megabytes)
         print(f"{options.files} CSVs of {options.megabytes:g} MB, {rows:,} addresses")
         results = []

@@ -56,6 +56,36 @@ class ReportedRule(NamedTuple):
     tags: tuple[str, ...]
 
 
+class Slices(Sequence[str]):
+    """A text in pieces of `size` characters, each made when it is asked for."""
+
+    __slots__ = ("size", "text")
+
+    def __init__(self, text: str, size: int) -> None:
+        self.text, self.size = text, size
+
+    def __len__(self) -> int:
+        return len(self.text) // self.size
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        size = self.size
+        if isinstance(index, int):
+            at = range(len(self))[index] * size
+            return self.text[at : at + size]
+        first, end, step = index.indices(len(self))
+        if step == 1:
+            return Slices(self.text[first * size : end * size], size)
+        return [self[i] for i in range(first, end, step)]
+
+    def __iter__(self) -> Iterator[str]:
+        text, size = self.text, self.size
+        return iter([text[at : at + size] for at in range(0, len(text), size)])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FindingBatch(Sequence[Finding]):
     """Findings as columns, each as long as the others; as a sequence, it makes each Finding when it
@@ -107,6 +137,30 @@ class FindingBatch(Sequence[Finding]):
             end_line=[f.end_line for f in findings],
             start_column_utf16=[f.start_column_utf16 for f in findings],
             end_column_utf16=[f.end_column_utf16 for f in findings],
+        )
+
+    def part(self, first: int, end: int) -> FindingBatch:
+        """The findings [first, end)."""
+        if first <= 0 and end >= len(self):
+            return self
+        match = self.match[first:end]
+        return FindingBatch(
+            rules=self.rules,
+            rule=self.rule[first:end],
+            path=self.path[first:end],
+            start=self.start[first:end],
+            end=self.end[first:end],
+            line=self.line[first:end],
+            column=self.column[first:end],
+            match=match,
+            secret=match if self.secret is self.match else self.secret[first:end],
+            groups=self.groups[first:end],
+            entropy=self.entropy[first:end],
+            fingerprint=self.fingerprint[first:end],
+            secret_id=None if self.secret_id is None else self.secret_id[first:end],
+            end_line=self.end_line[first:end],
+            start_column_utf16=self.start_column_utf16[first:end],
+            end_column_utf16=self.end_column_utf16[first:end],
         )
 
     def __len__(self) -> int:

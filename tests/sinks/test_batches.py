@@ -9,10 +9,12 @@ import json
 import os
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vyre_dist.finding import Finding, FindingBatch
+from vyre_dist.finding import Finding, FindingBatch, Slices
+from vyre_dist.sinks import many_rows
 from vyre_dist.sinks.csv_sink import COLUMNS, CsvSink, _texts
 from vyre_dist.sinks.jsonl import JsonLinesSink
 from vyre_dist.sinks.output import Output
@@ -22,25 +24,28 @@ from vyre_dist.sinks.text import lossy, lossy_path
 
 BYTES = st.binary(max_size=6) | st.sampled_from([b"", b"plain", "\u20ac\u2028".encode(), b'"\\\n'])
 TEXTS = st.text(max_size=4) | st.sampled_from(["a", "=b", "p\udcff"])
-NUMBERS = st.integers(0, 2**40)
+
+
+PLAIN = st.text("ab =-,\"'\\\n", max_size=6).map(str.encode)
+"""What all formats write by columns."""
 
 
 @st.composite
-def findings(draw: st.DrawFn) -> Finding:
-    match = draw(BYTES)
+def findings(draw: st.DrawFn, texts: st.SearchStrategy[bytes] = BYTES, least: int = 0) -> Finding:
+    match = draw(texts)
     return Finding(
         draw(st.sampled_from(["r", "other \u00e9"])),
         draw(TEXTS),
-        *[draw(NUMBERS) for _ in range(4)],
+        *[draw(st.integers(least, 2**40)) for _ in range(4)],
         match,
-        draw(st.just(match) | BYTES),
+        draw(st.just(match) | texts),
         tuple(draw(st.lists(st.none() | BYTES, max_size=3))),
         draw(st.floats(0, 8) | st.just(-0.0)),
         draw(st.sampled_from(["", "says \u00e9"])),
         draw(st.sampled_from([(), ("a", "b")])),
         draw(st.sampled_from(["0" * 32, "f" * 32])),
         draw(st.none() | st.just("c" * 64)),
-        *[draw(NUMBERS) for _ in range(3)],
+        *[draw(st.integers(least, 2**40)) for _ in range(3)],
     )
 
 
@@ -175,3 +180,73 @@ def test_a_batch_is_redacted_as_its_findings_are(found: list[Finding], percent: 
     """Match, secret and groups; all else stays."""
     masked = redact_batch(FindingBatch.of(found), percent)
     assert list(masked) == [redact(each, percent) for each in found]
+
+
+def sink_of(name: str, memory: Memory) -> JsonLinesSink | CsvSink | SarifSink:
+    if name == "csv":
+        return CsvSink(opened(memory), secret_ids=True)
+    return {"jsonl": JsonLinesSink, "sarif": SarifSink}[name](opened(memory))
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "sarif"])
+@settings(max_examples=40, deadline=None)
+@given(st.lists(findings(PLAIN, 1), min_size=1, max_size=6))
+def test_columns_are_written_as_rows_are(name: str, found: list[Finding]) -> None:
+    """Byte for byte; and all of it by columns."""
+    with pytest.MonkeyPatch.context() as patch:
+        rows, columns = Memory(), Memory()
+        sink_of(name, rows).write(found)
+        patch.setattr(many_rows, "MANY_ROWS", 0)
+        patch.setattr(many_rows, "FEW_ROWS", 0)
+        sink = sink_of(name, columns)
+        patch.setattr(sink._texts, "_rows", None)
+        # Sarif counts rules in the order in which they come
+        sink.write(found)
+    assert columns.stream.getvalue() == rows.stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "sarif"])
+@settings(max_examples=40, deadline=None)
+@given(st.lists(BATCHES, max_size=4))
+def test_what_columns_can_not_write_rows_do(name: str, batches: list[list[Finding]]) -> None:
+    """A batch with what is no text, with lines that nobody knows, or without findings."""
+    with pytest.MonkeyPatch.context() as patch:
+        rows, columns = Memory(), Memory()
+        own = sink_of(name, rows)
+        for batch in batches:
+            own.write(batch)
+        patch.setattr(many_rows, "MANY_ROWS", 1)
+        patch.setattr(many_rows, "FEW_ROWS", 1)
+        patch.setattr(many_rows, "STEP_ROWS", 2)
+        own = sink_of(name, columns)
+        for batch in batches:
+            own.write(batch)
+    assert columns.stream.getvalue() == rows.stream.getvalue()
+
+
+def test_columns_come_after_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for batches of a few."""
+    monkeypatch.setattr(many_rows, "MANY_ROWS", 600)
+    asked: list[int] = []
+    finding = Finding("r", "p", 1, 2, 3, 4, b"m", b"m")
+
+    def columns(batch: FindingBatch) -> memoryview:
+        asked.append(len(batch))
+        return memoryview(b"")
+
+    texts = many_rows.RowsOrColumns(lambda batch: iter(["x"] * len(batch)), columns)
+    for count in (300, 300, 255, 256):
+        written = b"".join(texts.of([finding] * count))
+        assert len(written) == (0 if count == 256 else count)
+    assert asked == [256]
+
+
+@given(st.text("ab", max_size=9), st.integers(-4, 4), st.integers(-4, 4))
+def test_slices_are_those_of_a_list(text: str, first: int, end: int) -> None:
+    """Of fingerprints, that is."""
+    text = text[: len(text) // 3 * 3]
+    pieces, known = Slices(text, 3), [text[at : at + 3] for at in range(0, len(text), 3)]
+    assert list(pieces) == known and list(pieces[first:end]) == known[first:end]
+    assert list(pieces[::2]) == known[::2]
+    for at in range(-len(known), len(known)):
+        assert pieces[at] == known[at]

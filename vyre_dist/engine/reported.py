@@ -10,7 +10,7 @@ from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.fingerprints import DIGEST_BYTES, fingerprint
 from vyre_dist.engine.match_counts import MatchCounts
 from vyre_dist.engine.spool import Spool, bytes_of
-from vyre_dist.finding import Finding, FindingBatch, ReportedRule
+from vyre_dist.finding import Finding, FindingBatch, ReportedRule, Slices
 from vyre_dist.rules.model import Rule
 
 if TYPE_CHECKING:
@@ -116,12 +116,14 @@ class Reporter:
         else:
             named = {document: path_of(document) for document in documents}
             paths = [named[document] for document in c.document]
-        hexed = c.digests.hex()
-        fingerprints = [hexed[at : at + _HEX] for at in range(0, len(hexed), _HEX)]
-        for i, ordinal in enumerate(ordinals):
-            if ordinal:
-                rule = self._rules[c.rule[i]].id
-                fingerprints[i] = fingerprint(rule, paths[i], c.match[i], ordinal)
+        fingerprints: Sequence[str] = Slices(c.digests.hex(), _HEX)
+        if ordinals:
+            fingerprints = [
+                fingerprint(self._rules[rule].id, path, match, ordinal) if ordinal else first
+                for rule, path, match, ordinal, first in zip(
+                    c.rule, paths, c.match, ordinals, fingerprints, strict=True
+                )
+            ]
         ids = None
         if key is not None:
             ids = [key.secret_id(secret) if secret else None for secret in c.secret]

@@ -15,6 +15,7 @@ from itertools import repeat
 
 from vyre_dist.finding import Finding, FindingBatch
 from vyre_dist.sinks.json_text import Rounded
+from vyre_dist.sinks.many_rows import RowsOrColumns
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
 
@@ -40,6 +41,7 @@ COLUMNS = (
 # leading apostrophe says "text". Cells that begin with an apostrophe get one too: removing one
 # restores any cell.
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_FORMULA_START_BYTES = "".join(_FORMULA_START).encode()
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -80,6 +82,10 @@ def _fields(data: bytes) -> tuple[str, str]:
     return _field(text), exact
 
 
+def _text_field(text: str) -> str:
+    return _fields(os.fsencode(text))[0]
+
+
 class CsvSink:
     """Writes the csv format: UTF-8, a header line, newlines between rows."""
 
@@ -87,6 +93,7 @@ class CsvSink:
         self._output = output
         self._secret_ids = secret_ids
         self._rounded = Rounded(lambda entropy: f"{entropy:.6f}")
+        self._texts = RowsOrColumns(self._rows, self._columns)
         self._write(_row((*COLUMNS, "secret_id") if secret_ids else COLUMNS))
 
     def _write(self, text: str) -> None:
@@ -94,13 +101,51 @@ class CsvSink:
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Append the findings, one row each."""
-        self._write("".join(self._rows(FindingBatch.of(findings))))
+        for text in self._texts.of(findings):
+            self._output.stream.write(text)
+
+    def _columns(self, batch: FindingBatch) -> memoryview:
+        """The same rows. Raises NotPlainError."""
+        from vyre_dist.sinks import arrow_text as by
+
+        b = batch
+        odd = by.Odd([*by.NOT_PRINTABLE, *b'",'], _FORMULA_START_BYTES)
+
+        def field(data: bytes) -> str:
+            shown, exact = _fields(data)
+            if exact or not shown.isascii():
+                raise by.NotPlainError
+            return shown
+
+        pairs, number = by.each_path(b.path, b.rule)
+        paths = [_fields(os.fsencode(path)) for _, path in pairs]
+        rules = [b.rules[rule] for rule, _ in pairs]
+        begins = [
+            f"{_text_field(rule.id)},{path}," for rule, (path, _) in zip(rules, paths, strict=True)
+        ]
+        abouts = [
+            f",{_text_field(rule.description)},{_text_field(' '.join(rule.tags))},"
+            for rule in rules
+        ]
+        ends = [f",{path64},," for _, path64 in paths]
+        match = by.texts(b.match, odd, field)
+        secret = match if b.secret is b.match else by.texts(b.secret, odd, field)
+        ids = [own or "" for own in b.secret_id] if b.secret_id else ()
+        # fmt: off
+        return by.lines((
+            by.picked(begins, number), by.numbers(b.line), ",", by.numbers(b.column), ",",
+            by.numbers(b.start), ",", by.numbers(b.end), ",", match, ",", secret,
+            by.rounded(b.entropy, self._rounded, ","), by.picked(abouts, number),
+            by.strings(b.fingerprint), by.picked(ends, number), "," if self._secret_ids else "",
+            by.strings(ids) if self._secret_ids and ids else "", "\n",
+        ))
+        # fmt: on
 
     def _rows(self, batch: FindingBatch) -> Iterator[str]:
         # put together by hand: csv.writer is for the few cells that need quotes
         b, rounded = batch, self._rounded
         rules = [
-            [_fields(os.fsencode(t))[0] for t in (rule.id, rule.description, " ".join(rule.tags))]
+            [_text_field(t) for t in (rule.id, rule.description, " ".join(rule.tags))]
             for rule in b.rules
         ]
         ids: Iterable[str] = repeat("")

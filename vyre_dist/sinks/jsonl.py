@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
-from vyre_dist.finding import Finding, FindingBatch
+from vyre_dist.finding import Finding, FindingBatch, ReportedRule
 from vyre_dist.sinks.json_text import Rounded, quoted, quoted_bytes
+from vyre_dist.sinks.many_rows import RowsOrColumns
 from vyre_dist.sinks.output import Output
 from vyre_dist.sinks.summary import RunSummary
 from vyre_dist.sinks.text import lossy_path, summary_record
@@ -25,20 +26,43 @@ class JsonLinesSink:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._rounded = Rounded()
+        self._texts = RowsOrColumns(self._lines, self._columns)
 
     def write(self, findings: Sequence[Finding]) -> None:
         """Append the findings, one line each."""
-        lines = "".join(self._lines(FindingBatch.of(findings)))
-        self._output.stream.write(lines.encode("ascii"))
+        for text in self._texts.of(findings):
+            self._output.stream.write(text)
+
+    def _columns(self, batch: FindingBatch) -> memoryview:
+        """The same lines. Raises NotPlainError."""
+        from vyre_dist.sinks import arrow_text as by
+
+        b = batch
+        pairs, number = by.each_path(b.path, b.rule)
+        begins = [_begin(b.rules[rule].id, path) + ',"line":' for rule, path in pairs]
+        match = by.texts(b.match, by.JSON_ODD, by.json_body)
+        same = b.secret is b.match
+        secret = match if same else by.texts(b.secret, by.JSON_ODD, by.json_body)
+        own: Sequence[str | None] = b.secret_id or ()
+        groups: Sequence[object] = ()
+        if any(b.groups):
+            groups = ('"', by.strings([_groups(each) if each else "" for each in b.groups]))
+        # fmt: off
+        return by.lines((
+            by.picked(begins, number), by.numbers(b.line), ',"column":',
+            by.numbers(b.column), ',"start":', by.numbers(b.start), ',"end":', by.numbers(b.end),
+            ',"match":"', match, '","secret":"', secret, *groups,
+            by.rounded(b.entropy, self._rounded, ',"entropy":' if groups else '","entropy":'),
+            by.picked([_end(rule) for rule in b.rules], b.rule), by.strings(b.fingerprint), '"',
+            by.strings(["" if each is None else _secret_id(each) for each in own]) if own else "",
+            "}\n",
+        ))
+        # fmt: on
 
     def _lines(self, batch: FindingBatch) -> Iterator[str]:
         # put together by hand: an encoder that is given a dict takes four times as long
         b, rounded = batch, self._rounded
-        ends = [
-            f',"description":{quoted(rule.description)},"tags":{_encode(list(rule.tags))},'
-            '"fingerprint":"'
-            for rule in b.rules
-        ]
+        ends = list(map(_end, b.rules))
         begins: dict[int, str] = {}
         last_path = None
         # fmt: off
@@ -82,6 +106,11 @@ def _begin(rule_id: str, path: str) -> str:
     shown, exact = lossy_path(path)
     begin = f'{{"type":"finding","rule_id":{quoted(rule_id)},"path":{quoted(shown)}'
     return begin if exact is None else f'{begin},"path_base64":"{exact}"'
+
+
+def _end(rule: ReportedRule) -> str:
+    tags = _encode(list(rule.tags))
+    return f',"description":{quoted(rule.description)},"tags":{tags},"fingerprint":"'
 
 
 def _groups(groups: Sequence[bytes | None]) -> str:

@@ -9,7 +9,6 @@ import json
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 from vyre_dist.finding import Finding, FindingBatch
@@ -50,28 +49,33 @@ def schema(secret_ids: bool = False) -> Any:
 
 def record_batch(batch: FindingBatch, columns_of: Any) -> Any:
     """The findings as a RecordBatch. `columns_of`: what `schema` gives."""
+    import numpy as np
     import pyarrow as pa
+
+    from vyre_dist.sinks.arrow_text import integers, strings
 
     b, types = batch, dict(zip(columns_of.names, columns_of.types, strict=True))
     rule = pa.array(b.rule, pa.int32())
     names = dict.fromkeys(b.path)
     number = {path: i for i, path in enumerate(names)}
     path = pa.array([number[path] for path in b.path], pa.int32())
+    match = pa.array(b.match, pa.binary())
+    secret = match if b.secret is b.match else pa.array(b.secret, pa.binary())
     columns = {
         "rule_id": pa.array([r.id for r in b.rules], pa.string()).take(rule),
         "path": pa.array([lossy_path(p)[0] for p in names], pa.string()).take(path),
         "path_bytes": pa.array([os.fsencode(p) for p in names], pa.binary()).take(path),
-        "line": b.line,
-        "column": b.column,
-        "start": b.start,
-        "end": b.end,
-        "match": b.match,
-        "secret": b.secret,
+        "line": pa.array(integers(b.line)),
+        "column": pa.array(integers(b.column)),
+        "start": pa.array(integers(b.start)),
+        "end": pa.array(integers(b.end)),
+        "match": match,
+        "secret": secret,
         "groups": b.groups,
-        "entropy": b.entropy,
+        "entropy": pa.array(np.asarray(b.entropy, np.float64)),
         "description": pa.array([r.description for r in b.rules], pa.string()).take(rule),
         "tags": pa.array([r.tags for r in b.rules], pa.list_(pa.string())).take(rule),
-        "fingerprint": b.fingerprint,
+        "fingerprint": strings(b.fingerprint),
     }
     if "secret_id" in types:
         columns["secret_id"] = [None] * len(b) if b.secret_id is None else b.secret_id
@@ -98,8 +102,7 @@ class ParquetSink:
         """Add the findings; whole row groups are written out."""
         batch = FindingBatch.of(findings)
         record = record_batch(batch, self._schema)
-        sizes = accumulate(map(_held_by, batch.match, batch.secret, batch.groups, batch.path))
-        held = list(sizes)
+        held = _held(batch, record)
         begin = before = 0
         while begin < len(held):
             full = bisect_left(held, before + ROW_GROUP_BYTES - self._held, begin) + 1
@@ -135,6 +138,15 @@ class ParquetSink:
         self._output.abort()
 
 
-def _held_by(match: bytes, secret: bytes, groups: Sequence[bytes | None], path: str) -> int:
-    size = len(match) + len(secret) + 3 * len(path)
-    return size + sum([len(group) for group in groups if group]) if groups else size
+def _held(batch: FindingBatch, record: Any) -> list[int]:
+    """About how many bytes the rows up to each one hold, that one included."""
+    import numpy as np
+
+    from vyre_dist.sinks.arrow_text import lengths
+
+    sizes = lengths(record.column("match")) + lengths(record.column("secret"))
+    sizes += 3 * np.fromiter(map(len, batch.path), np.int64, len(batch))
+    if any(batch.groups):
+        sizes += [sum([len(group) for group in own if group]) for own in batch.groups]
+    held: list[int] = np.cumsum(sizes).tolist()
+    return held
