@@ -7,6 +7,7 @@ array or text can be longer than its message.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -200,7 +201,8 @@ def _kept(value: object) -> Kept:
     if isinstance(value, bytes):
         return value
     part, offset, size = _fields(value, 3)
-    return Filed(_text(part), _number(offset), _number(size))
+    # a large document has many files, each of which is named several times
+    return Filed(sys.intern(_text(part)), _number(offset), _number(size))
 
 
 def _wire_block(block: FindingBlock) -> Wire:
