@@ -96,7 +96,9 @@ class ScanActor:
         # a node that lacks one of them, Hyperscan say, says so
         from vyre_dist.driver.worker_facts import facts_of
         from vyre_dist.kernels import resolve_backend
+        from vyre_dist.storage.places import try_briefly
 
+        try_briefly()
         config = EngineConfig(**self._config)
         own = _own_gpus()
         pack = decode_pack(self._pack)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class Recording(Protocol):
     """See RunDirectory, and StagedRun. All methods are called from one thread."""
 
+    @property
+    def proof(self) -> str:
+        """See handing_in.py; of the folder that part files are in. Raises OSError."""
+        ...
+
     def part(self, shard: int, task_id: int) -> str:
         """The file for what a task finds; no other task of the run has the same. "" for none."""
         ...

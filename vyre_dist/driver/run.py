@@ -33,6 +33,7 @@ from vyre_dist.driver.events import (
     Warn,
     WorkerReady,
 )
+from vyre_dist.driver.handed_parts import HandedParts
 from vyre_dist.driver.machine import ScanMachine
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
@@ -41,11 +42,11 @@ from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.totals import Totals
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.finding_blocks import FindingBlock
-from vyre_dist.engine.part_files import file_result, with_bytes
+from vyre_dist.engine.part_files import with_bytes
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.salvage import Salvage, salvaged_blocks
 from vyre_dist.engine.spool import Spool
-from vyre_dist.engine.tasks import AuditTask, ScanTask, TaskResult
+from vyre_dist.engine.tasks import ScanTask, TaskResult
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import FindingBatch
 from vyre_dist.ledger.records import Worker
@@ -198,7 +199,6 @@ class _Loop:
         self._plan = plan
         self._pool = pool
         self._rule_ids = [rule.id for rule in rules]
-        self._wall_ns = wall_ns
         self._reporter = reporter
         self._callbacks = callbacks
         self._machine = machine
@@ -210,8 +210,9 @@ class _Loop:
         self._warned = False
         self._recording = recording
         self._shard = 0
-        self._submitted: dict[tuple[int, int], tuple[int, str]] = {}
-        self._attempts = 0
+        self._parts: HandedParts | None = None
+        if recording is not None:
+            self._parts = HandedParts(recording, pool.same_machine, wall_ns)
         self._began_ns: int | None = None
         self._answered: int | None = None
         self.aborted: Abort | None = None
@@ -264,13 +265,13 @@ class _Loop:
         self._began_ns, self._answered, part = None, None, ""
         if not isinstance(event, TaskDone | TaskFailed):
             return event
-        if (event.worker, event.task_id) in self._submitted:
-            self._began_ns, part = self._submitted.pop((event.worker, event.task_id))
+        if self._parts is not None:
+            self._began_ns, part = self._parts.ended(event.worker, event.task_id)
         if isinstance(event, TaskFailed):
             return event
-        self._answered = event.worker
-        # its worker has done so, if it could
-        result = file_result(event.result, part) if part else event.result
+        self._answered, result = event.worker, event.result
+        if self._parts is not None:
+            result = self._parts.stored(event.worker, result, part)
         kept = self._spooled(result)
         if self._spool.trouble and not self._warned:
             self._warned = True
@@ -289,13 +290,8 @@ class _Loop:
                 case Submit(worker, task_id, task, shard):
                     if isinstance(task, ScanTask) and worker in self._thresholds:
                         task = ScanTask(task.pieces, self._thresholds[worker])
-                    # an audit finds nothing that is kept; two workers may be at one task
-                    if self._recording is not None and not isinstance(task, AuditTask):
-                        self._attempts += 1
-                        part = self._recording.part(shard, self._attempts)
-                        self._submitted[worker, task_id] = (self._wall_ns(), part)
-                        if self._pool.same_machine:
-                            task = replace(task, part=part)
+                    if self._parts is not None:
+                        task = self._parts.given(worker, task_id, task, shard)
                     self._pool.submit(worker, task_id, task)
                 case Record(number, entry):
                     if self._recording is not None:
@@ -324,8 +320,8 @@ class _Loop:
                 case Warn(message):
                     self._callbacks.warn(message)
                 case ReplaceWorker(worker):
-                    for own in [key for key in self._submitted if key[0] == worker]:
-                        del self._submitted[own]
+                    if self._parts is not None:
+                        self._parts.gone(worker)
                     self._pool.replace(worker)
                 case Finish():
                     pass
@@ -338,7 +334,7 @@ class _Loop:
         """
         if self._began_ns is not None:
             return self._began_ns
-        return min([began for began, _ in self._submitted.values()], default=0)
+        return self._parts.earliest if self._parts is not None else 0
 
     def _planned(self) -> ShardPlanned | PlanEnded:
         """The plan's next shard."""

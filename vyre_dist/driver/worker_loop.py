@@ -17,7 +17,7 @@ import msgpack
 from vyre_dist.driver.gpu_share import GpuShare
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.engine.config import EngineConfig
-from vyre_dist.engine.part_files import file_result
+from vyre_dist.engine.handing_in import handed_in
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result
 from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import TaskResult
@@ -35,6 +35,7 @@ from vyre_dist.processes.messages import (
 )
 from vyre_dist.processes.serve import detail_of, take_all
 from vyre_dist.rules.codec import decode_pack, encode_pack
+from vyre_dist.storage.places import try_briefly
 
 LOADER = f"{__name__}:load_worker"
 """What a ForkServer calls with a `worker_load`."""
@@ -56,6 +57,7 @@ def serve(
     except VyreError as error:
         connection.send_bytes(text_message(REFUSED, str(error)))
         return
+    try_briefly()
     # what was loaded lives as long as the worker: the collector need not look at it, nor so often
     # at the rest
     gc.freeze()
@@ -101,19 +103,16 @@ def _take(engine: ScanEngine, connection: Connection, task: bytes) -> None:
         engine.flush()
         connection.send_bytes(failed(detail_of(error)))
         return
-    part = decoded.part
-    engine.begin(decoded, engine.new_run(lambda run: connection.send_bytes(_answer_of(run, part))))
+    part, proof = decoded.part, decoded.proof
+    engine.begin(
+        decoded, engine.new_run(lambda run: connection.send_bytes(_answer_of(run, part, proof)))
+    )
 
 
-def _answer_of(run: TaskRun, part: str) -> bytes:
-    """The answer to a task that is over. `part`: see ScanTask."""
+def _answer_of(run: TaskRun, part: str, proof: str) -> bytes:
+    """The answer to a task that is over. `part`, `proof`: see ScanTask."""
     try:
-        result = run.result()
-        if part:
-            # where there is no room, the driver gets all of it, and sees to it
-            with contextlib.suppress(OSError):
-                result = file_result(result, part, patient=False)
-        return message(DONE, encode_result(result))
+        return message(DONE, encode_result(handed_in(run.result(), part, proof)))
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the driver decides what to do about it
         return failed(detail_of(error))
 
@@ -130,7 +129,7 @@ def answer(engine: ScanEngine, task: bytes) -> bytes:
         engine.flush()
     except WireError as error:
         return failed(detail_of(error))
-    return _answer_of(run, decoded.part)
+    return _answer_of(run, decoded.part, decoded.proof)
 
 
 def failed(detail: str) -> bytes:

@@ -48,14 +48,18 @@ def filed_in(result: TaskResult) -> Iterator[Filed]:
     return (kept for kept in large_in(result) if isinstance(kept, Filed))
 
 
-def file_result(result: TaskResult, part: str, *, patient: bool = True) -> TaskResult:
+def is_small(result: TaskResult) -> bool:
+    """Whether `result` needs no part file, beside those that it has."""
+    own = [len(each) for each in large_in(result) if not isinstance(each, Filed)]
+    return sum(own) < INLINE_BYTES
+
+
+def file_result(result: TaskResult, part: str) -> TaskResult:
     """Write what is large in `result` to the part file `part`, unless it is little. Raises OSError.
-    `patient`: see open_storage.
 
     What is in part files already stays there.
     """
-    own = [len(each) for each in large_in(result) if not isinstance(each, Filed)]
-    if sum(own) < INLINE_BYTES:
+    if is_small(result):
         return result
     # most scans have no part files
     from vyre_dist.storage.frames import framed
@@ -76,5 +80,5 @@ def file_result(result: TaskResult, part: str, *, patient: bool = True) -> TaskR
 
     result = with_bytes(result, filed)
     folder, name = os.path.split(part)
-    open_storage(folder, patient=patient).put(name, frames)
+    open_storage(folder).put(name, frames)
     return result

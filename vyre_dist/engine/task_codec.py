@@ -42,7 +42,7 @@ from vyre_dist.engine.wire import WireError
 from vyre_dist.metrics import METRIC_NAMES
 from vyre_dist.sources.file_names import FileNames
 
-SCHEMA = 11
+SCHEMA = 12
 
 Wire: TypeAlias = Sequence[object]
 """What msgpack packs as an array."""
@@ -56,12 +56,12 @@ _UNKNOWN = 2
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
-        rest = (task.threshold_pct, task.part)
+        rest = (task.threshold_pct, task.part, task.proof)
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], rest])
     if isinstance(task, AuditTask):
         return _pack([SCHEMA, "audit", *_wire_audit(task)])
     parts = [_wire_part(part) for part in task.parts]
-    return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch, task.part]])
+    return _pack([SCHEMA, "stitch", task.piece, [parts, task.stretch, task.part, task.proof]])
 
 
 def decode_task(data: bytes) -> Task:
@@ -71,15 +71,17 @@ def decode_task(data: bytes) -> Task:
         _, kind, first, second = _fields(body, 4)
         if kind == "scan":
             pieces = tuple([_item(item) for item in _array(first)])
-            threshold, own = _fields(second, 2)
-            return ScanTask(pieces, None if threshold is None else _number(threshold), _text(own))
+            threshold, own, proof = _fields(second, 3)
+            known = None if threshold is None else _number(threshold)
+            return ScanTask(pieces, known, _text(own), _text(proof))
         if kind == "stitch":
-            parts, stretch, own = _fields(second, 3)
+            parts, stretch, own, proof = _fields(second, 4)
             return StitchTask(
                 _piece(first),
                 tuple([_part(p) for p in _array(parts)]),
                 None if stretch is None else _stretch(stretch),
                 _text(own),
+                _text(proof),
             )
         if kind == "audit":
             return _audit((first, second))

@@ -121,12 +121,13 @@ class ScanTask:
     """Scan these, in this order.
 
     `threshold_pct`: the commit rate from which speculation pays, where that is known of the worker.
-    `part`: the file for what is found (part_files.py), "" for none.
+    `part`: the file for what is found (part_files.py), "" for none. `proof`: see handing_in.py.
     """
 
     pieces: tuple[Item, ...]
     threshold_pct: int | None = None
     part: str = ""
+    proof: str = ""
 
 
 class Reach(NamedTuple):
@@ -163,13 +164,15 @@ class Stretch(NamedTuple):
 class StitchTask:
     """Join parts of one split document (`piece`: all of it) into its findings.
 
-    `stretch`: None where these are all of its parts. `part`: as a ScanTask's.
+    `stretch`: None where these are all of its parts. `part`, `proof`: as a
+    ScanTask's.
     """
 
     piece: Piece
     parts: tuple[PartResult, ...]
     stretch: Stretch | None = None
     part: str = ""
+    proof: str = ""
 
 
 class AuditCursor(NamedTuple):
@@ -208,6 +211,7 @@ class AuditTask:
     found: Tally
     cursor: AuditCursor = BEGIN
     part: ClassVar[str] = ""
+    proof: ClassVar[str] = ""
 
 
 Task: TypeAlias = ScanTask | StitchTask | AuditTask

@@ -25,6 +25,8 @@ SCHEMA = 2
 
 PARTS = "parts"
 """The folder of part files."""
+PROOF = "proof"
+"""How the file in it begins that tells workers that they reach it."""
 
 
 class Begin(NamedTuple):

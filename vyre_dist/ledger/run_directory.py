@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vyre_dist.engine.part_files import file_result
@@ -17,7 +18,7 @@ from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
 from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
 from vyre_dist.ledger.owner import THIS_HOST, Host, Owner, RunTakenError
-from vyre_dist.ledger.records import PARTS, Begin, Done, PlanEnd, Shard, Void, Worker
+from vyre_dist.ledger.records import PARTS, PROOF, Begin, Done, PlanEnd, Shard, Void, Worker
 from vyre_dist.leftovers import LOCK_NAME, lock
 from vyre_dist.storage import LocalStorage, open_storage
 
@@ -110,6 +111,13 @@ class RunDirectory:
             return frozenset()
         info = os.stat(self._storage.path(""))
         return frozenset({(info.st_dev, info.st_ino)})
+
+    @cached_property
+    def proof(self) -> str:
+        """See Recording."""
+        name = f"{PROOF}.{os.urandom(8).hex()}.{self._owner.epoch}"
+        self._storage.put(f"{PARTS}/{name}", [b"\n"])
+        return name
 
     def part(self, shard: int, task_id: int | str) -> str:
         """See Recording."""

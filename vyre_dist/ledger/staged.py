@@ -74,6 +74,11 @@ class StagedRun:
         if self.directory is not None:
             self.directory.close()
 
+    @property
+    def proof(self) -> str:
+        """See Recording."""
+        return "" if self.directory is None else self.directory.proof
+
     def part(self, shard: int, task_id: int) -> str:
         """See Recording."""
         return "" if self.directory is None else self.directory.part(shard, task_id)

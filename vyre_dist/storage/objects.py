@@ -19,10 +19,6 @@ from vyre_dist.storage.attempts import attempted
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-LONG_SECONDS = 120.0
-"""How long a driver tries again."""
-SHORT_SECONDS = 15.0
-"""A worker hands what it has to the driver then, before it is taken for one that hangs."""
 _GROUP_SECONDS = 1.0
 _SEGMENT = re.compile(r"(.+)-([0-9]{12})")
 _AT_ONCE = 64

@@ -21,6 +21,11 @@ SCHEMES: dict[str, Callable[[str], Storage]] = {}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _FOLDERS = frozenset({"file", "local"})
 
+LONG_SECONDS = 120.0
+"""How long a driver tries again what fails and may pass."""
+SHORT_SECONDS = 15.0
+_patience = [LONG_SECONDS]
+
 
 def is_url(place: str) -> bool:
     """Whether `place` is on no file system of this machine. Raises UsageError for a URL that no run
@@ -32,11 +37,16 @@ def is_url(place: str) -> bool:
     return found is not None and found[1].lower() not in _FOLDERS
 
 
-def open_storage(place: str, *, patient: bool = True) -> Storage:
-    """The storage at `place`. `patient`: whether to try again for long what fails and may pass,
-    where the place is not a file system's, since nobody else does.
+def try_briefly() -> None:
+    """In a worker's process: what fails and may pass is tried again for a shorter time, before the
+    worker is taken for one that hangs. The driver does what it could not.
+    """
+    _patience[0] = SHORT_SECONDS
 
-    Raises UsageError where what it takes is not installed.
+
+def open_storage(place: str) -> Storage:
+    """The storage at `place`. Raises UsageError where what it takes is not
+    installed.
     """
     if not is_url(place):
         found = _URL.match(place)
@@ -45,17 +55,16 @@ def open_storage(place: str, *, patient: bool = True) -> Storage:
     if scheme in SCHEMES:
         return SCHEMES[scheme](place)
     # what has connections and threads is not for a forked process
-    return _objects(place, patient, os.getpid())
+    return _objects(place, _patience[0], os.getpid())
 
 
 @lru_cache(8)
-def _objects(place: str, patient: bool, process: int) -> Storage:
+def _objects(place: str, seconds: float, process: int) -> Storage:
     from vyre_dist.storage.filesystems import check_place, root_of
-    from vyre_dist.storage.objects import LONG_SECONDS, SHORT_SECONDS, ObjectStorage
+    from vyre_dist.storage.objects import ObjectStorage
 
     check_place(place)
     filesystem = _filesystem(place.partition("://")[0].lower(), process)
-    seconds = LONG_SECONDS if patient else SHORT_SECONDS
     return ObjectStorage(filesystem, root_of(filesystem, place), place, seconds)
 
 
