@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from object_store import BUCKET, Gate, environment_for, s3_server
 
+from vyre_dist.storage import places
+
 
 @pytest.fixture(scope="session")
 def s3_port() -> Iterator[int]:
@@ -36,4 +38,6 @@ def s3_environment(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
     variables = environment_for(gate.url)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    for cache in (places._objects, places._filesystem):
+        cache.cache_clear()  # another test's gate is another server
     return variables
