@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vyre_dist.program import ArtifactCache, CompiledPack
     from vyre_dist.rules.byte_filters import ByteFilter
     from vyre_dist.rules.content_filters import ContentFilter
+    from vyre_dist.rules.keyword_table import KeywordTable
 
 
 ByteFilters: TypeAlias = Callable[[], "Sequence[ByteFilter]"]
@@ -30,14 +31,15 @@ class BackendOptions:
     """What some backends can make use of.
 
     `byte_filters`, `contents`: give, by the pack's rule number, which matches need not be found,
-    since a filter drops them. `gpu`: where the socket of the process that owns the GPU will be
-    (kernels/cuda/service.py), "" for this one. With it `auto` takes the GPU as long as that is
-    faster.
+    since a filter drops them. `keywords`: gives what a device may look for. `gpu`: where the socket
+    of the process that owns the GPU will be (kernels/cuda/service.py), "" for this one. With it
+    `auto` takes the GPU as long as that is faster.
     """
 
     byte_filters: ByteFilters | None = None
     gpu: str = ""
     contents: ContentFilters | None = None
+    keywords: Callable[[], KeywordTable] | None = None
 
 
 class CpuBackendClass(Protocol):
@@ -91,7 +93,9 @@ def _open_cuda(
     from vyre_dist.kernels.cuda import CudaBackend, DevicePack
 
     byte_filters = options.byte_filters() if options.byte_filters else None
-    return CudaBackend(compiled, cache, DevicePack(compiled, cache, byte_filters).lane())
+    keywords = options.keywords() if options.keywords else None
+    device_pack = DevicePack(compiled, cache, byte_filters, keywords=keywords)
+    return CudaBackend(compiled, cache, device_pack.lane())
 
 
 BACKENDS: dict[str, Callable[[CompiledPack, ArtifactCache, BackendOptions], ScanBackend]] = {

@@ -36,6 +36,7 @@ class DispatchOutcome:
     order of window; those of one rule in order of start. `groups`: of the matches whose groups were
     worked out on the way. `report`: the tiles of a fused dispatch; None after the serial path,
     which attempts none. `contents`: of the windows that are pieces, if the device looked.
+    `keywords`: flags of the windows in which a device looked for keywords (KeywordTable.has).
     `unsearched`: of windows that are not whole, the rules that were not searched there since none
     of their keywords is in the window.
     """
@@ -45,6 +46,7 @@ class DispatchOutcome:
     groups: Mapping[int, MatchGroups] = field(default_factory=dict)
     report: SpeculationReport | None = None
     contents: Mapping[int, PieceContent] = field(default_factory=dict)
+    keywords: Mapping[int, bytes] = field(default_factory=dict)
     unsearched: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
 

@@ -50,6 +50,20 @@ def pieces_of(arena: Arena) -> npt.NDArray[np.void]:
     pieces = np.zeros(own.size, PIECE_DTYPE)
     pieces["begin"], pieces["end"] = arena.starts[own], arena.ends[own]
     pieces["first"], pieces["last"] = arena.owned[own].T
+    return _with_blocks(pieces)
+
+
+def watched_of(arena: Arena) -> npt.NDArray[np.void]:
+    """PIECE_DTYPE: the arena's documents in which keywords are looked for, in order, each with its
+    blocks.
+    """
+    own = np.flatnonzero(arena.watched)
+    watched = np.zeros(own.size, PIECE_DTYPE)
+    watched["begin"], watched["end"] = arena.starts[own], arena.ends[own]
+    return _with_blocks(watched)
+
+
+def _with_blocks(pieces: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     blocks = content_blocks(pieces)
     pieces["block"] = np.cumsum(blocks) - blocks
     return pieces
@@ -68,6 +82,7 @@ class DeviceArena:
     def __init__(self) -> None:
         self.size = 0
         self.documents = self.pieces = self.content_blocks = 0
+        self.watched = self.watched_blocks = 0
         self._data: Any = None
         self._index: Any = None
         self._offsets: dict[str, int] = {}
@@ -112,6 +127,8 @@ class DeviceArena:
             "bounds": document_bounds(arena),
             "page_documents": page_documents(arena.ends, arena.data.size),
         }
+        watched = host["watched"] = watched_of(arena)
+        self.watched, self.watched_blocks = watched.size, int(content_blocks(watched).sum())
         self.pieces = self.content_blocks = 0
         if arena.owned is not None:
             pieces = host["pieces"] = pieces_of(arena)
@@ -155,10 +172,10 @@ class DeviceArena:
         return self._staging
 
     def index_address(self, name: str) -> int:
-        """Where the array `name` that describes the latest arena lies: `pieces`, or `owned`, which
-        is 0 where all documents are whole.
+        """Where the array `name` that describes the latest arena lies: `watched`, `pieces`, or
+        `owned`; the latter two are 0 where all documents are whole.
         """
-        if name not in self._offsets or not self.pieces:
+        if name not in self._offsets or (name != "watched" and not self.pieces):
             return 0
         return int(self._index.data.ptr + self._offsets[name])
 

@@ -222,6 +222,7 @@ class CudaBackend:
             groups,
             report,
             self._contents(windows, arena, found),
+            keywords_of(arena, found.keywords),
         )
 
     def _contents(
@@ -282,6 +283,15 @@ def owned_by(
     for w, window in pieces:
         owned[w] = starts[w] + window.lo, starts[w] + window.hi
     return owned
+
+
+def keywords_of(arena: Arena, keywords: npt.NDArray[np.uint32] | None) -> dict[int, bytes]:
+    """DispatchOutcome's; `keywords`: see DeviceRows."""
+    if keywords is None or not keywords.size:
+        return {}
+    watched = np.flatnonzero(arena.watched)
+    flags = keywords.astype("<u4").reshape(watched.size, -1)
+    return {w: own.tobytes() for w, own in zip(watched.tolist(), flags, strict=True)}
 
 
 def contents_of(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from vyre_dist.kernels.cuda.content import ContentSearch
 from vyre_dist.kernels.cuda.device import Device, open_device
+from vyre_dist.kernels.cuda.keywords import MOST_KEYWORDS, KeywordSight
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import SpanSearch
@@ -16,6 +17,7 @@ from vyre_dist.program.span_tables import build_span_tables
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.reading import RowReading
 from vyre_dist.rules.byte_filters import ByteFilter
+from vyre_dist.rules.keyword_table import KeywordTable
 
 MAX_STEPS = 1024
 """How far an automaton walks on the GPU before the host takes over: one thread that walks far keeps
@@ -45,8 +47,8 @@ class DevicePack:
     """`byte_filters`: by the pack's rule number, the matches that the search for spans need not
     give. None: it gives all.
 
-    `tunables`: None for those that suit the device. Raises DeviceUnusableError, NvrtcMissingError
-    or UsageError.
+    `tunables`: None for those that suit the device. `keywords`: to look for in long documents.
+    Raises DeviceUnusableError, NvrtcMissingError or UsageError.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class DevicePack:
         cache: ArtifactCache,
         byte_filters: Sequence[ByteFilter] | None = None,
         tunables: Tunables | None = None,
+        keywords: KeywordTable | None = None,
     ) -> None:
         self.compiled = compiled
         self.tables = load_tables(compiled, cache)
@@ -65,6 +68,9 @@ class DevicePack:
         spans = build_span_tables(compiled, self.tables, byte_filters)
         self._search = SpanSearch(self.device, tunables, spans) if spans.any else None
         self._content = ContentSearch(self.device, tunables)
+        self._keywords = None
+        if keywords is not None and 0 < len(keywords.words) <= MOST_KEYWORDS:
+            self._keywords = KeywordSight(self.device, tunables, keywords)
 
     @property
     def scratch_bytes(self) -> int:
@@ -73,4 +79,4 @@ class DevicePack:
 
     def lane(self, reserve_bytes: int = 0) -> Lane:
         """A lane, with room for arenas of so many bytes made at once."""
-        return Lane(self.programs, reserve_bytes, self._search, self._content)
+        return Lane(self.programs, reserve_bytes, self._search, self._content, self._keywords)

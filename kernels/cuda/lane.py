@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.content import ContentSearch
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import landing_buffer
+from vyre_dist.kernels.cuda.keywords import KeywordSight
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import SpanSearch
@@ -22,6 +24,7 @@ from vyre_dist.kernels.cuda.workspace import Workspace
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import CONTENT_DTYPE, MATCH_DTYPE
 
+_Item = TypeVar("_Item", bound=np.generic)
 _LOG = logging.getLogger(__name__)
 
 
@@ -34,13 +37,16 @@ class Lane:
         reserve_bytes: int,
         span_search: SpanSearch | None = None,
         content: ContentSearch | None = None,
+        keywords: KeywordSight | None = None,
     ) -> None:
         """`reserve_bytes`: room for arenas of this size is made at once. `span_search`: to search
         for the rows' matches, too. `content`: to look at pieces of documents, too.
+        `keywords`: to look for keywords, too.
         """
         import cupy
 
         self._programs, self._span_search, self._content = programs, span_search, content
+        self._keywords = keywords
         self._arena = DeviceArena()
         if reserve_bytes:
             self._arena.reserve(reserve_bytes)
@@ -189,6 +195,7 @@ class Lane:
             sum(part.committed_tiles for part in parts),
             None if self._span_search is None else np.concatenate([part.matches for part in parts]),
             contents=_joined([part.contents for part in parts]),
+            keywords=_joined([part.keywords for part in parts]),
         )
 
     def release(self) -> None:
@@ -216,24 +223,30 @@ class Lane:
             self._span_search.launch(self._arena, self._space, self._stream)
         if self._content is not None and self._arena.pieces:
             self._content.launch(self._arena, self._space, self._stream)
+        if self._keywords is not None and self._arena.watched:
+            self._keywords.launch(self._arena, self._space, self._stream)
 
     def _with_matches(self, rows: DeviceRows) -> DeviceRows:
         """The rows with what `_search` finds."""
-        matches = contents = None
+        matches = contents = keywords = None
         if self._span_search is not None:
             matches = self._span_search.collect(self._space, rows.rows.size, self._stream)
         if self._content is not None:
             contents = np.empty(0, CONTENT_DTYPE)
             if self._arena.pieces:
                 contents = self._content.collect(self._arena, self._space, self._stream)
-        return replace(rows, matches=matches, contents=contents)
+        if self._keywords is not None:
+            keywords = np.empty(0, np.uint32)
+            if self._arena.watched:
+                keywords = self._keywords.collect(self._arena, self._space, self._stream)
+        return replace(rows, matches=matches, contents=contents, keywords=keywords)
 
     def wait(self) -> None:
         """Return when nothing is queued any more."""
         self._stream.synchronize()
 
 
-def _joined(parts: Sequence[npt.NDArray[np.void] | None]) -> npt.NDArray[np.void] | None:
+def _joined(parts: Sequence[npt.NDArray[_Item] | None]) -> npt.NDArray[_Item] | None:
     """All of them behind each other; None where one is missing."""
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if len(known) == len(parts) else None

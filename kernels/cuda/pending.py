@@ -22,6 +22,7 @@ class DeviceRows:
     `matches`: MATCH_DTYPE, one for each row, where they were searched for. `output`: what `rows` is
     a view of, the counter tail behind them, as a fused program puts it out. `contents`:
     CONTENT_DTYPE, of the blocks of the arena's pieces of documents; None where nobody has looked.
+    `keywords`: the flags of the arena's watched documents, KeywordTable.flag_words of each.
     """
 
     rows: npt.NDArray[np.void]
@@ -30,6 +31,7 @@ class DeviceRows:
     matches: npt.NDArray[np.void] | None = None
     output: npt.NDArray[np.uint8] | None = None
     contents: npt.NDArray[np.void] | None = None
+    keywords: npt.NDArray[np.uint32] | None = None
 
     @property
     def report(self) -> SpeculationReport:

@@ -28,7 +28,7 @@ from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import CONTENT_DTYPE, MATCH_DTYPE, ROW_DTYPE
 
-ANSWER_DTYPES = (ROW_DTYPE, MATCH_DTYPE, CONTENT_DTYPE)
+ANSWER_DTYPES = (ROW_DTYPE, MATCH_DTYPE, CONTENT_DTYPE, np.dtype(np.uint32))
 """Of the arrays that an answer may have behind it, in order."""
 
 
@@ -207,10 +207,10 @@ class RemoteLane:
             np.frombuffer(self._receive_bytes(), dtype) if is_there else None
             for is_there, dtype in zip(present, ANSWER_DTYPES, strict=True)
         ]
-        rows, matches, contents = found
+        rows, matches, contents, keywords = found
         if rows is None:
             raise WorkerUnusableError("the process that owns the GPU answered without rows")
-        return DeviceRows(rows, attempted, committed, matches, contents=contents)
+        return DeviceRows(rows, attempted, committed, matches, contents=contents, keywords=keywords)
 
     def _send(self, *message: Any) -> None:
         connection = self._open()

@@ -159,7 +159,8 @@ class GpuService:
         except DeviceMemoryError as error:
             self._answer(client, "memory", error.needed, error.free)
         else:
-            arrays = (found.rows, found.matches, found.contents)
+            arrays: list[npt.NDArray[Any] | None] = [found.rows, found.matches, found.contents]
+            arrays.append(found.keywords)
             self._answer(
                 client,
                 "rows",
@@ -170,7 +171,7 @@ class GpuService:
             )
 
     def _answer(
-        self, client: _Client, *message: Any, arrays: Sequence[npt.NDArray[np.void]] = ()
+        self, client: _Client, *message: Any, arrays: Sequence[npt.NDArray[Any]] = ()
     ) -> None:
         """Send the message, then the bytes of `arrays`: msgpack takes less than 4 GiB."""
         try:

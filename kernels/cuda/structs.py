@@ -103,6 +103,18 @@ OUTPUT_DTYPE = np.dtype(
     ]
 )
 
+# keywords.cuh
+KEYWORD_HASH_BITS = 16
+KEYWORD_MULTIPLIER = 0x9E37_79B1
+KEYWORD_DTYPE = np.dtype([(name, "<u4") for name in ("offset", "length", "next", "unused")])
+KEYWORD_TABLES_DTYPE = np.dtype(
+    [
+        *((name, "<u8") for name in ("bitmap", "first", "keywords", "bytes")),
+        ("flag_words", "<u4"),
+        ("unused", "<u4"),
+    ]
+)
+
 # spans.cuh
 SPAN_STEPS = 1 << 16
 SPAN_DEPTH = 2048

@@ -18,6 +18,7 @@ from vyre_dist.kernels.cuda import (
     compact,
     content,
     everywhere,
+    keywords,
     prefilter,
     probe,
     scan,
@@ -54,6 +55,8 @@ STRUCTS = {
     "Match": layout.MATCH_DTYPE,
     "Piece": structs.PIECE_DTYPE,
     "Content": layout.CONTENT_DTYPE,
+    "Keyword": structs.KEYWORD_DTYPE,
+    "KeywordTables": structs.KEYWORD_TABLES_DTYPE,
     "SpanTables": structs.SPAN_TABLES_DTYPE,
     "SpanRule": SPAN_RULE_DTYPE,
     "Instruction": INSTRUCTION_DTYPE,
@@ -79,6 +82,7 @@ def instances(tunables: Tunables) -> list[Instance]:
         walk.instance(tunables),
         spans.instance(tunables),
         content.instance(tunables),
+        keywords.instance(tunables),
     ]
 
 
@@ -127,6 +131,8 @@ def test_structs_are_numpys() -> None:
         "BIT_PARALLEL",
         "PAGE_BITS",
         "MOST_ROOM",
+        "KEYWORD_HASH_BITS",
+        "KEYWORD_MULTIPLIER",
     ):
         checks.append(f"static_assert(vyre::{name} == {constant(name)}u);")
     checks.append(f"static_assert(vyre::BIT_PARALLEL_STEPS == {BIT_PARALLEL_STEPS}u);")
@@ -149,7 +155,7 @@ def test_structs_are_numpys() -> None:
     checks += [
         f"static_assert(vyre::OP_{op.name} == {op.value}u);" for op in Op if op is not Op.MATCH
     ]
-    source = '#include "spans.cuh"\n#include "content.cuh"\n' + "\n".join(checks)
+    source = '#include "spans.cuh"\n#include "keywords.cuh"\n' + "\n".join(checks)
     assert len(checks) > 60
     compile_cubin("structs", source, "sm_90", ArtifactCache(None))
 

@@ -29,6 +29,10 @@ def arena_size(sizes: Sequence[int], alignment: int = ALIGNMENT) -> int:
     return sum(-(-size // alignment) * alignment for size in sizes)
 
 
+WATCHED_BYTES = 1 << 16
+"""The host finds a keyword in smaller documents as fast as it can ask whether it was seen."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Arena:
     """Documents in one buffer.
@@ -131,6 +135,14 @@ class Arena:
             return np.zeros(self.documents, bool)
         pieces: Flags = ~(self.at_start & self.at_end) | (self.owned[:, 0] != self.starts)
         return pieces
+
+    @property
+    def watched(self) -> Flags:
+        """bool [documents]: those in which a device looks for the pack's keywords: pieces, and what
+        has WATCHED_BYTES or more.
+        """
+        watched: Flags = self.pieces | (self.ends - self.starts >= WATCHED_BYTES)
+        return watched
 
     def part(self, low: int, high: int) -> Arena:
         """The documents [low, high) as an arena that begins with the first; nothing is copied."""

@@ -224,12 +224,15 @@ def _loaded(parent: Connection, pack: bytes, config: EngineConfig, *, alone: boo
     from vyre_dist.kernels.cuda import DevicePack, DeviceUnusableError, open_device
     from vyre_dist.program import ArtifactCache, compile_pack
     from vyre_dist.rules.byte_filters import byte_filters_of
+    from vyre_dist.rules.keyword_table import KeywordTable
 
     cache = ArtifactCache(config.cache_dir)
     parent.send_bytes(text_message(PROMISING, open_device(cache).product))
     own = decode_pack(pack)
     compiled = compile_pack(own, max_match_bytes=config.max_match_bytes, cache=cache)
-    device_pack = DevicePack(compiled, cache, byte_filters_of(own))
+    device_pack = DevicePack(
+        compiled, cache, byte_filters_of(own), keywords=KeywordTable.of_pack(own)
+    )
     free, needed = device_pack.device.free_bytes(), device_pack.scratch_bytes + _ROOM_BYTES
     if free < needed and not alone:
         raise DeviceUnusableError(

@@ -25,6 +25,7 @@ from vyre_dist.engine.tasks import (
     TaskResult,
     searched_elsewhere,
 )
+from vyre_dist.rules.keyword_table import merged_flags
 
 STRETCH_BYTES = 4 << 20
 """Of encoded spans, 24 bytes each, and of newlines, 4 bytes for 64 KiB: parts with more than that
@@ -137,6 +138,7 @@ def _rests(parts: Sequence[PartResult], stretches: Sequence[Sequence[PartResult]
         elsewhere=searched_elsewhere(parts),
         keywords=tuple(sorted(keywords)),
         asked=tuple(sorted(asked)),
+        keyword_flags=merged_flags([part.keyword_flags for part in parts]),
     )
     rests: list[Stretch] = []
     newlines = 0

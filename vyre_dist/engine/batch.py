@@ -90,11 +90,13 @@ def part_of(
     overruns: Mapping[int, Overrun],
     content: PieceContent | None = None,
     unsearched: Set[int] = frozenset(),
+    flags: bytes = b"",
 ) -> PartResult:
     """A piece's result: spans in document coordinates, findings kept, matches that may go on.
 
     `overruns`: by number, of the rules without a widest match. `content`: see findings_of_piece.
-    `unsearched`: see DispatchOutcome.
+    `unsearched`: see DispatchOutcome. `flags`: of the keywords that are in the window, if none can
+    lie across its end.
     """
     data, base = window.data, window.base
     searched = {rule: each for rule, each in overruns.items() if rule not in unsearched}
@@ -116,6 +118,7 @@ def part_of(
         _reaches(window, found.spans),
         tuple(sorted(found.keywords)),
         tuple(sorted(found.keyless)),
+        flags,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from vyre_dist.engine.document import BytesDocument, Document
 from vyre_dist.engine.finding_rows import FindingRow
@@ -16,6 +17,7 @@ from vyre_dist.extract.too_long import UncappedChain
 from vyre_dist.metrics import Metrics
 from vyre_dist.rules.filters import CompiledFilters, Matched
 from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.keyword_table import KeywordTable
 from vyre_dist.rules.model import PackData
 
 _CHUNK = 8 << 20
@@ -69,6 +71,7 @@ class FindingBuilder:
         seen: Mapping[int, Mapping[int, Groups]] | None = None,
         seams: Seams | None = None,
         *,
+        flags: bytes = b"",
         counted: Metrics,
     ) -> Iterator[FindingRow]:
         """The findings among `spans`, which are in order of start, as rows of document `number`.
@@ -77,6 +80,7 @@ class FindingBuilder:
 
         `sums`: what is known of the document's newlines. `seen`: matches' groups by rule and start,
         as far as they are at hand. `seams`: of a stretch of the document, if the spans are its own.
+        `flags`: of the keywords in the document (KeywordTable.has).
         `counted`: what is counted here is added to it. Matches that are too long count where the
         rule applies to the document, whatever its other filters say. Raises DocumentError when the
         document is no longer what the spans were found in.
@@ -88,7 +92,7 @@ class FindingBuilder:
         def has_keyword(rule: int, match: bytes) -> bool:
             # asked of what is reported only: a keyword may be anywhere in the document
             if rule not in applies:
-                applies[rule] = self._has_keyword_here(rule, match, document, seams)
+                applies[rule] = self._has_keyword_here(rule, match, document, seams, flags)
             return applies[rule]
 
         around, matches = _Around(document), list[Matched]()
@@ -96,14 +100,14 @@ class FindingBuilder:
         text = document.data if isinstance(document, BytesDocument) else None
         rows = JudgedRows(number, document, sums, self._filters, has_keyword)
         made, held = Matched._make, 0
-        for start, rule, end, flags in spans:
+        for start, rule, end, marks in spans:
             if applies.get(rule) is False:
                 continue
-            if flags:
-                if flags & DROPPED:
+            if marks:
+                if marks & DROPPED:
                     marked.add(rule)
                     continue
-                if flags & REJECTED:
+                if marks & REJECTED:
                     continue
             groups = None if seen is None else seen.get(rule, _NONE).get(start)
             if groups is None:
@@ -138,7 +142,8 @@ class FindingBuilder:
         yield from rows.of(matches)
         if marked:
             counted.capped += sum(
-                self._too_long(rule, document, spans, applies.get(rule), seams) for rule in marked
+                self._too_long(rule, document, spans, applies.get(rule), seams, flags)
+                for rule in marked
             )
 
     def _too_long(
@@ -148,21 +153,22 @@ class FindingBuilder:
         spans: Sequence[Span],
         applies: bool | None,
         seams: Seams | None,
+        flags: bytes,
     ) -> int:
         """How many matches of a rule are longer than its cap.
 
         `applies`: whether the rule applies to the document; None if nobody has asked yet.
         """
         if applies is None:
-            applies = self._applies(rule, b"", document, seams)
+            applies = self._applies(rule, b"", document, seams, flags)
         if not applies:
             return 0
-        own = [(start, end, flags) for start, number, end, flags in spans if number == rule]
+        own = [(start, end, marks) for start, number, end, marks in spans if number == rule]
         chain = UncappedChain(self._matchers[rule], document.read, document.size)
         reach = NO_REACH if seams is None else seams.reaches.get(rule, NO_REACH)
         count = chain.too_long(
-            [(start, end) for start, end, flags in own if not flags & DROPPED],
-            [(start, end) for start, end, flags in own if flags & DROPPED],
+            [(start, end) for start, end, marks in own if not marks & DROPPED],
+            [(start, end) for start, end, marks in own if marks & DROPPED],
             reach.end or -1,
             (reach.uncapped, reach.last_end) if reach.uncapped else None,
         )
@@ -170,24 +176,33 @@ class FindingBuilder:
             seams.uncapped[rule] = chain.end
         return count
 
-    def _applies(self, rule: int, match: bytes, document: Document, seams: Seams | None) -> bool:
+    def _applies(
+        self, rule: int, match: bytes, document: Document, seams: Seams | None, flags: bytes
+    ) -> bool:
         """Whether the rule applies to the document: to its path, and one of its keywords is there.
 
         `match`: of the rule, where keywords are looked for first.
         """
         return self._filters.rule_applies_to_path(rule, document.path) and self._has_keyword_here(
-            rule, match, document, seams
+            rule, match, document, seams, flags
         )
 
     def _has_keyword_here(
-        self, rule: int, match: bytes, document: Document, seams: Seams | None
+        self, rule: int, match: bytes, document: Document, seams: Seams | None, flags: bytes
     ) -> bool:
         """Whether one of the rule's keywords is in the document; see _applies."""
         known = None if seams is None else seams.keywords.get(rule)
-        return self.has_keyword(rule, match, document) if known is None else known
+        return self.has_keyword(rule, match, document, flags) if known is None else known
 
-    def has_keyword(self, rule: int, match: bytes, document: Document) -> bool:
+    @cached_property
+    def keyword_table(self) -> KeywordTable:
+        """What flags are read with."""
+        return KeywordTable.of(self._filters.keywords)
+
+    def has_keyword(self, rule: int, match: bytes, document: Document, flags: bytes = b"") -> bool:
         """Whether one of the rule's keywords is in the document, or in a match; or it has none."""
+        if flags and (seen := self.keyword_table.has(rule, flags)) is not None:
+            return seen
         if not self._rules[rule].keywords or self._filters.has_keyword(rule, match.lower()):
             return True
         if document.size <= _LOWERED_BYTES:

@@ -30,6 +30,7 @@ from vyre_dist.engine.tasks import (
 from vyre_dist.extract import DROPPED, REJECTED, RuleMatcher, Span
 from vyre_dist.extract.overrun import Overrun
 from vyre_dist.extract.spans import decode_spans
+from vyre_dist.rules.keyword_table import merged_flags
 
 
 class Joiner:
@@ -88,7 +89,10 @@ class Joiner:
     def _join(self, task: StitchTask, document: Document, result: TaskResult) -> None:
         parts = sorted(task.parts, key=lambda part: part.start)
         _check_gapless(parts, document, task.stretch is None)
-        rest = task.stretch or Stretch(elsewhere=searched_elsewhere(parts))
+        rest = task.stretch or Stretch(
+            elsewhere=searched_elsewhere(parts),
+            keyword_flags=merged_flags([part.keyword_flags for part in parts]),
+        )
         reaches = {reach.rule: reach for reach in rest.reaches}
         by_rule: dict[int, list[list[Match]]] = {rule: [[] for _ in parts] for rule in reaches}
         spans: list[Span] = []
@@ -135,6 +139,7 @@ class Joiner:
             settled.take(spans, marked),
             sums,
             seams=seams,
+            flags=rest.keyword_flags,
             counted=result,
         )
         rows: Iterator[FindingRow] = heapq.merge(settled.rows(sums), judged, key=report_order)
@@ -145,7 +150,11 @@ class Joiner:
         # so many may match the same, or not, that the driver counts them
         result.findings.add(document.path, rows, numbered=False)
         result.keywords = tuple(
-            [rule for rule in rest.asked if self._builder.has_keyword(rule, b"", document)]
+            [
+                rule
+                for rule in rest.asked
+                if self._builder.has_keyword(rule, b"", document, rest.keyword_flags)
+            ]
         )
         if stop == document.size:
             result.documents += 1

@@ -44,10 +44,12 @@ def findings_of_piece(
     spans: list[Span],
     seen: Mapping[int, Mapping[int, Groups]] | None,
     content: PieceContent | None = None,
+    flags: bytes = b"",
 ) -> PieceFindings:
     """The piece's own findings among `spans`, which count from the window's first byte.
 
-    `content`: what the backend has seen of the piece; None: it has not looked.
+    `content`: what the backend has seen of the piece; None: it has not looked. `flags`: of the
+    keywords in the window.
     """
     data = window.data
     # those of pieces without findings, too: what can be saved of a document that changes has lines
@@ -66,7 +68,9 @@ def findings_of_piece(
     sums = NewlineSums.of_window(window, newlines)
     matches = sorted([span for span in spans if not span.flags & DROPPED])
     # the whole document's metrics are counted when its pieces are joined
-    rows = builder.build(piece.document, document, matches, sums, seen, counted=Metrics())
+    rows = builder.build(
+        piece.document, document, matches, sums, seen, flags=flags, counted=Metrics()
+    )
     blocks: list[RowBlock] = []
     found: dict[int, set[int]] = {}  # starts by rule: of one rule no two matches have the same
     while some := list(islice(rows, BLOCK_ROWS)):
@@ -76,8 +80,12 @@ def findings_of_piece(
     begins = 0 if window.base == 0 else first_newline(data) + 1
     ends = len(data) if window.at_end else last_newline(data)
     has_keyword = set(found)
+    rules = {span.rule for span in matches}
+    told = {rule: builder.keyword_table.has(rule, flags) for rule in rules - has_keyword}
     for start, rule, end, _ in matches:
-        if rule not in has_keyword and filters.has_keyword(rule, bytes(data[start:end]).lower()):
+        if rule in has_keyword or told[rule] is False:
+            continue
+        if told[rule] or filters.has_keyword(rule, bytes(data[start:end]).lower()):
             has_keyword.add(rule)
     return PieceFindings(
         blocks,

@@ -191,7 +191,7 @@ def _piece(value: object) -> Piece:
 
 def _wire_part(p: PartResult) -> Wire:
     spans, kept = _wire_kept(p.spans), _wire_kept(p.kept)
-    ends = (p.unsearched, p.reaches, p.keywords, p.keyless)
+    ends = (p.unsearched, p.reaches, p.keywords, p.keyless, p.keyword_flags)
     return p.document, p.start, p.end, _wire_kept(p.newlines), spans, p.digest, kept, ends
 
 
@@ -220,7 +220,7 @@ def _block(value: object) -> FindingBlock:
 
 def _part(value: object) -> PartResult:
     document, start, end, newlines, spans, digest, kept, ends = _fields(value, 8)
-    unsearched, reaches, keywords, keyless = _fields(ends, 4)
+    unsearched, reaches, keywords, keyless, flags = _fields(ends, 5)
     return PartResult(
         _number(document),
         _number(start),
@@ -233,12 +233,14 @@ def _part(value: object) -> PartResult:
         _pairs(reaches),
         _numbers(keywords),
         _numbers(keyless),
+        _bytes(flags),
     )
 
 
 def _stretch(value: object) -> Stretch:
-    newlines, reaches, *rules = _fields(value, 6)
-    return Stretch(_number(newlines), _reaches(reaches), *map(_numbers, rules))
+    newlines, reaches, elsewhere, keywords, keyless, asked, flags = _fields(value, 7)
+    rules = map(_numbers, (elsewhere, keywords, keyless, asked))
+    return Stretch(_number(newlines), _reaches(reaches), *rules, _bytes(flags))
 
 
 def _reaches(value: object) -> tuple[Reach, ...]:

@@ -98,6 +98,7 @@ class PartResult:
     were not searched, as none of their keywords is in the piece or begins in it. `reaches`: (rule,
     end) of the last matches, of those that go to the piece's end or farther. `keywords`: rules with
     matches and, as is known, a keyword in the piece; `keyless`: the others with matches.
+    `keyword_flags`: of all rules, for KeywordTable.has; b"": nobody looked.
 
     `newlines`, `spans` and `kept` are bytes because the driver keeps those of all pieces, in files,
     until the last one is done, and looks into `kept` only where joining failed.
@@ -114,6 +115,7 @@ class PartResult:
     reaches: tuple[tuple[int, int], ...] = ()
     keywords: tuple[int, ...] = ()
     keyless: tuple[int, ...] = ()
+    keyword_flags: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Stretch(NamedTuple):
     `newlines`: before the stretch. `reaches`: of the matches before it. `elsewhere`: rules that
     were not searched in all parts, but in some. `keywords`: rules that have one in the document;
     `keyless`: rules that have none. `asked`: rules of which the task is to tell that.
+    `keyword_flags`: the document's.
     """
 
     newlines: int = 0
@@ -158,6 +161,7 @@ class Stretch(NamedTuple):
     keywords: tuple[int, ...] = ()
     keyless: tuple[int, ...] = ()
     asked: tuple[int, ...] = ()
+    keyword_flags: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.overruns import load_overruns
 from vyre_dist.program import ArtifactCache, compile_pack
 from vyre_dist.rules.filters import CompiledFilters
+from vyre_dist.rules.keyword_table import KeywordTable
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathDecision
 from vyre_dist.rules.search import Renderings
@@ -92,7 +93,12 @@ class ScanEngine:
             config.backend,
             self.compiled,
             cache,
-            BackendOptions(lambda: _screens(pack), gpu, lambda: self.filters.contents),
+            BackendOptions(
+                lambda: _screens(pack),
+                gpu,
+                lambda: self.filters.contents,
+                lambda: KeywordTable.of(self.filters.keywords),
+            ),
         )
         self.speculator = ProbingSpeculator(
             AdaptiveSpeculator(config.threshold_pct), config.probe_every
@@ -334,7 +340,7 @@ class ScanEngine:
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
-            content = outcome.contents.get(w)
+            content, flags = outcome.contents.get(w), outcome.keywords.get(w, b"")
             found = findings_of_piece(
                 self._builder,
                 self.filters,
@@ -343,10 +349,19 @@ class ScanEngine:
                 outcome.spans.get(w, []),
                 outcome.groups.get(w),
                 content,
+                flags,
             )
             unsearched = outcome.unsearched.get(w, frozenset())
             result.parts.append(
-                part_of(piece, windows[w], found, self._overruns, content, unsearched)
+                part_of(
+                    piece,
+                    windows[w],
+                    found,
+                    self._overruns,
+                    content,
+                    unsearched,
+                    flags if self._seen_across_ends else b"",
+                )
             )
         tallies = {w: Tally() for w in batch.audited}
         for w, spans in sorted(outcome.spans.items()):
@@ -355,7 +370,12 @@ class ScanEngine:
                 document = BytesDocument(bytes(windows[w].data), path)
                 spans.sort()
                 rows = self._builder.build(
-                    number, document, spans, seen=outcome.groups.get(w), counted=result
+                    number,
+                    document,
+                    spans,
+                    seen=outcome.groups.get(w),
+                    flags=outcome.keywords.get(w, b""),
+                    counted=result,
                 )
                 if w in tallies:
                     rows = tallies[w].seen(rows)
@@ -366,6 +386,11 @@ class ScanEngine:
             piece = batch.audited[w]._replace(size=len(data), end=len(data), stamp=None)
             evidence = Evidence(0, len(data), digest_of(data))
             result.audits.append(AuditTask(piece, (evidence,), tally))
+
+    @cached_property
+    def _seen_across_ends(self) -> bool:
+        """Whether pieces overlap by so much that each keyword lies whole in one."""
+        return self._builder.keyword_table.longest <= self.compiled.overlap + 1
 
     @cached_property
     def _auditor(self) -> Auditor:

@@ -28,6 +28,7 @@ from vyre_dist.rules.content_filters import (
 )
 from vyre_dist.rules.entropies import LONG, Entropies, entropy
 from vyre_dist.rules.finder import Groups
+from vyre_dist.rules.keyword_table import keywords_of
 from vyre_dist.rules.model import Allowlist, Rule
 from vyre_dist.rules.path_filters import PathDecision, PathFilters, allowlists_of
 from vyre_dist.rules.search import Renderings
@@ -76,9 +77,7 @@ class CompiledFilters:
         """
         renderings = renderings or Renderings()
         self.rules = pack.rules
-        self.keywords = tuple(
-            tuple(word.encode().lower() for word in rule.keywords) for rule in pack.rules
-        )
+        self.keywords = tuple(map(keywords_of, pack.rules))
         scoped = allowlists_of(pack.rules, pack.allowlists)
         self.paths = PathFilters(pack.rules, scoped, renderings)
         self.contents = content_filters(scoped, renderings)
