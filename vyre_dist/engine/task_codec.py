@@ -239,8 +239,15 @@ def _part(value: object) -> PartResult:
 
 def _stretch(value: object) -> Stretch:
     newlines, reaches, elsewhere, keywords, keyless, asked, flags = _fields(value, 7)
-    rules = map(_numbers, (elsewhere, keywords, keyless, asked))
-    return Stretch(_number(newlines), _reaches(reaches), *rules, _bytes(flags))
+    return Stretch(
+        _number(newlines),
+        _reaches(reaches),
+        _numbers(elsewhere),
+        _numbers(keywords),
+        _numbers(keyless),
+        _numbers(asked),
+        _bytes(flags),
+    )
 
 
 def _reaches(value: object) -> tuple[Reach, ...]:
