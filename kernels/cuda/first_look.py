@@ -17,6 +17,7 @@ OLDEST_CAPABILITY = (8, 0)
 # CUdevice_attribute
 _MAJOR, _MINOR = 75, 76
 
+_BLOCKING_SYNC = 4
 _LONGEST_NAME = 256
 
 
@@ -87,6 +88,9 @@ def _make_context() -> None:
     with contextlib.suppress(OSError, AttributeError):
         driver, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
         if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(device), 0) == 0:
+            # who waits for the device gives its processor to a worker; by default it would spin
+            if hasattr(driver, "cuDevicePrimaryCtxSetFlags_v2"):
+                driver.cuDevicePrimaryCtxSetFlags_v2(device, _BLOCKING_SYNC)
             driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from vyre_dist.ledger.history import History
 from vyre_dist.ledger.identity import RunDiffersError
 from vyre_dist.ledger.owner import BEAT_SECONDS, RunBusyError, RunTakenError
 from vyre_dist.ledger.run_directory import RunDirectory
+from vyre_dist.leftovers import make_folder
 from vyre_dist.storage import LocalStorage
 from vyre_dist.storage.frames import DamagedError
 
@@ -212,3 +214,32 @@ def test_a_part_file_is_checked_when_it_is_read(tmp_path: Path) -> None:
     Path(part).write_bytes(data)
     with pytest.raises(DamagedError, match=r"1\.2\.3 is damaged"):
         kept.read()
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_parts_of_a_named_run_are_synced(
+    tmp_path: Path, private: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They outlive a power failure; those of a scan that named no directory go on without waiting
+    for the disk.
+    """
+    if private:
+        folder, held = make_folder(str(tmp_path), "run")
+        os.close(held)
+    else:
+        folder = str(tmp_path / "run")
+    synced: list[int] = []
+    sync = os.fsync
+
+    def counted(fd: int) -> None:
+        synced.append(fd)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    block = FindingBlock((0, 0, 0), 1, True, b"y" * INLINE_BYTES)
+    part = os.path.join(folder, "parts", "1.2.3")
+    filed = file_result(TaskResult(findings=Findings(blocks=[block])), part)
+    assert bool(synced) is not private
+    kept = filed.findings.blocks[0].data
+    assert isinstance(kept, Filed)
+    assert kept.read() == b"y" * INLINE_BYTES

@@ -14,6 +14,7 @@ from vyre_dist.engine.filed import Filed
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.spool import Kept, bytes_of
 from vyre_dist.engine.tasks import TaskResult
+from vyre_dist.leftovers import LOCK_NAME
 
 INLINE_BYTES = 8 << 10
 """A result with less stays as it is: the ledger has it, and a file would cost more than it saves.
@@ -80,5 +81,7 @@ def file_result(result: TaskResult, part: str) -> TaskResult:
 
     result = with_bytes(result, filed)
     folder, name = os.path.split(part)
-    open_storage(folder).put(name, frames)
+    # of a run that goes away with its driver's machine a part may be lost: it is found again
+    private = os.path.exists(os.path.join(os.path.dirname(folder), LOCK_NAME))
+    open_storage(folder, durable=not private).put(name, frames)
     return result

@@ -14,12 +14,15 @@ _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
 
 class LocalStorage:
-    """See Storage. The folder need not be there yet."""
+    """See Storage. The folder need not be there yet. `durable`: what is put there outlives a power
+    failure, too.
+    """
 
     group_seconds = 0.0
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, durable: bool = True) -> None:
         self.place = place
+        self._durable = durable
         self._root = os.path.abspath(place)
         self._folders: set[str] = set()
 
@@ -59,13 +62,14 @@ class LocalStorage:
 
     def put(self, name: str, data: Iterable[bytes]) -> None:
         """See Storage."""
-        file = AtomicFile(self._made(name), mode=_FILE_MODE)
+        file = AtomicFile(self._made(name), mode=_FILE_MODE, durable=self._durable)
         try:
             file.stream.writelines(data)
             file.commit()
         finally:
             file.abort()
-        self._sync_folder(name)
+        if self._durable:
+            self._sync_folder(name)
 
     def create(self, name: str, data: bytes) -> bool:
         """See Storage."""

@@ -44,13 +44,13 @@ def try_briefly() -> None:
     _patience[0] = SHORT_SECONDS
 
 
-def open_storage(place: str) -> Storage:
-    """The storage at `place`. Raises UsageError where what it takes is not
-    installed.
+def open_storage(place: str, *, durable: bool = True) -> Storage:
+    """The storage at `place`. `durable`: see LocalStorage. Raises UsageError where what it takes is
+    not installed.
     """
     if not is_url(place):
         found = _URL.match(place)
-        return LocalStorage(place[found.end() :] if found else place)
+        return LocalStorage(place[found.end() :] if found else place, durable=durable)
     scheme = place.partition("://")[0]
     if scheme in SCHEMES:
         return SCHEMES[scheme](place)
