@@ -186,3 +186,29 @@ def test_text_of_unlike_lines_is_left_to_others() -> None:
             tries += shapes._skipped <= before
     assert 4 < tries < 12
     assert is_unbounded("a(b+)c")
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_text_that_is_alike_at_its_beginning_only_is_not_tried(
+    mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at few places tells: with all of the text it takes seconds to find out."""
+    for name, value in (("_LEAST_LINES", 256), ("_LINES_OF_A_SHAPE", 16), ("_FEW_OTHERS", 16)):
+        monkeypatch.setattr(module, name, value)
+    alike = b"".join(b"#define REGISTER_%05d 0x%04x\n" % (i, i) for i in range(8_000))
+    words = (b"if", b"while", b"return", b"static", b"struct", b"unsigned", b"else", b"goto")
+    rng = random.Random(1)
+    other = b"".join(b" ".join(rng.choices(words, k=9)) + b"\n" for _ in range(20_000))
+    shapes = LineShapes(matcher_of("(REGISTER|goto)_?[0-9]*"))
+    tried: list[int] = []
+    search = LineShapes._search
+
+    def counted(self: LineShapes, window: Window, data: bytes) -> module.ShapedMatches | None:
+        tried.append(len(data))
+        return search(self, window, data)
+
+    monkeypatch.setattr(LineShapes, "_search", counted)
+    text = alike + other if mixed else 4 * alike
+    found = shapes.search(whole(text))
+    assert tried == ([] if mixed else [len(text)])
+    assert (found is None) is mixed

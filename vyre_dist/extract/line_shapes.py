@@ -30,8 +30,10 @@ from vyre_dist.extract.spans import DROPPED
 from vyre_dist.extract.window import Window
 from vyre_dist.rules.finder import Finder, Groups, Offsets
 
-# a window's first bytes tell whether it is worth a try: so many lines, so few different ones
+# so many bytes of a window, at so many places of it, tell whether it is worth a try: so many lines,
+# so few different ones
 _SAMPLE = 64 << 10
+_SAMPLES = 8
 _LEAST_LINES = 256
 _LINES_OF_A_SHAPE = 16
 # so many lines, and one of so many, may be searched one by one: each may read far
@@ -102,16 +104,31 @@ class LineShapes:
             return None
         matches = None
         # most text is of another kind, and a copy of a piece takes long
-        if self._may_be_alike(bytes(window.data[:_SAMPLE])):
+        if self._may_be_alike(window.data):
             data = window.data if isinstance(window.data, bytes) else bytes(window.data)
             matches = self._search(window._replace(data=data), data)
         self._skipped = 0
         self._skips = 0 if matches is not None else min(2 * self._skips + 1, _MOST_SKIPPED)
         return matches
 
-    def _may_be_alike(self, sample: bytes) -> bool:
-        """Whether `sample` has a byte between whose places it is alike, which is remembered."""
-        text = sample.translate(self._table)
+    def _may_be_alike(self, data: bytes | memoryview) -> bool:
+        """Whether `data` seems to have a byte between whose places it is alike, which is
+        remembered. It is looked at all over: text that is alike at its beginning only takes
+        seconds to find out about.
+        """
+        if not self._has_break(bytes(data[:_SAMPLE]).translate(self._table)):
+            return False
+        step = (len(data) - _SAMPLE) // (_SAMPLES - 1)
+        lines: list[bytes] = []
+        for at in range(0, len(data) - _SAMPLE + 1, max(step, _SAMPLE)):
+            sample = bytes(data[at : at + _SAMPLE]).translate(self._table)
+            # parts of lines at the sample's ends are like no others
+            lines += sample.split(self._break)[1:-1]
+            if not _are_alike(lines):
+                return False
+        return True
+
+    def _has_break(self, text: bytes) -> bool:
         for byte in _BREAKS:
             self._break = byte.translate(self._table)
             if text.count(self._break) >= _LEAST_LINES and _are_alike(text.split(self._break)):
