@@ -15,7 +15,7 @@ import msgpack
 from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
 from vyre_dist.engine.audit_sample import AuditSample
-from vyre_dist.engine.batch import Batch, part_of
+from vyre_dist.engine.batch import Batch
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.content import Evidence, digest_of
 from vyre_dist.engine.dispatches import Dispatches
@@ -26,7 +26,7 @@ from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.join import Joiner
 from vyre_dist.engine.open_document import DocumentReader
-from vyre_dist.engine.piece_findings import findings_of_piece
+from vyre_dist.engine.piece_results import PieceResults
 from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.task_run import TaskRun
@@ -106,6 +106,9 @@ class ScanEngine:
         self.sample = AuditSample(config.audit_rate, config.audit_seed)
         """Which documents are to be audited; may be set between two scans."""
         self._builder = FindingBuilder(pack, self.filters, self.backend.matchers)
+        self._pieces = PieceResults(
+            self._builder, self.filters, self.compiled.overlap, lambda: self._overruns
+        )
         self._joiner = Joiner(
             self._builder,
             self.backend.matchers,
@@ -340,29 +343,7 @@ class ScanEngine:
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
         for w, piece in batch.partial.items():
-            content, flags = outcome.contents.get(w), outcome.keywords.get(w, b"")
-            found = findings_of_piece(
-                self._builder,
-                self.filters,
-                piece,
-                windows[w],
-                outcome.spans.get(w, []),
-                outcome.groups.get(w),
-                content,
-                flags,
-            )
-            unsearched = outcome.unsearched.get(w, frozenset())
-            result.parts.append(
-                part_of(
-                    piece,
-                    windows[w],
-                    found,
-                    self._overruns,
-                    content,
-                    unsearched,
-                    flags if self._seen_across_ends else b"",
-                )
-            )
+            result.parts.append(self._pieces.of(piece, windows[w], w, outcome))
         tallies = {w: Tally() for w in batch.audited}
         for w, spans in sorted(outcome.spans.items()):
             if w not in batch.partial:
@@ -386,11 +367,6 @@ class ScanEngine:
             piece = batch.audited[w]._replace(size=len(data), end=len(data), stamp=None)
             evidence = Evidence(0, len(data), digest_of(data))
             result.audits.append(AuditTask(piece, (evidence,), tally))
-
-    @cached_property
-    def _seen_across_ends(self) -> bool:
-        """Whether pieces overlap by so much that each keyword lies whole in one."""
-        return self._builder.keyword_table.longest <= self.compiled.overlap + 1
 
     @cached_property
     def _auditor(self) -> Auditor:
