@@ -15,7 +15,7 @@ from namespaces import with_mounts
 from object_store import Gate
 from ray_head import JOB_TIMEOUT_S, Head
 
-from vyre_dist.engine.part_files import filed_in
+from vyre_dist.ledger.garbage import parts_in
 from vyre_dist.ledger.history import History
 from vyre_dist.storage import open_storage
 
@@ -83,11 +83,11 @@ def run(tmp_path: Path, inputs: Path) -> Run:
 def named(place: str) -> set[str]:
     """The part files that count, without those of what the driver has merged."""
     return {
-        os.path.basename(filed.part)
+        part
         for shard in History(open_storage(place)).shards()
         for done in shard.done
-        for filed in filed_in(done.entry.result)
-        if os.path.basename(filed.part).split(".")[1].isdecimal()
+        for part in parts_in(done.entry.result)
+        if part.split(".")[1].isdecimal()
     }
 
 

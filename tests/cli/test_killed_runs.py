@@ -63,6 +63,7 @@ def test_workers_that_are_killed_at_a_part_file(
     assert killed.outputs() == undisturbed
     parts = sorted((killed.run_dir / "parts").iterdir())
     assert len(parts) > 5
+    assert {part.name for part in parts} == killed.named_parts()
     for part in parts[::2]:
         part.unlink()
     for part in parts[1::4]:

@@ -59,3 +59,20 @@ def test_a_run_is_resumed_and_merged(
     assert merged.code == 1
     assert len(merged.findings) == len(undisturbed["jsonl"])  # type: ignore[arg-type]
     assert "not-a-secret" not in bytes(open_storage(stored.place).read("run.json")).decode()
+
+
+def test_what_dead_workers_have_left_is_cleaned(
+    scan: Cli, cli: Cli, s3_place: str, s3_environment: dict[str, str]
+) -> None:
+    """And nothing else; what is no run is refused."""
+    assert scan(".", "--run-dir", s3_place, **s3_environment).code == 1
+    storage = open_storage(s3_place)
+    before = storage.names("parts")
+    storage.put("parts/0.99.1", [b"x"])
+    dry = cli("clean", "--dry-run", s3_place, **s3_environment)
+    assert f"would remove {s3_place}/parts/0.99.1" in dry.out.decode()
+    assert storage.names("parts") != before
+    done = cli("clean", s3_place, **s3_environment)
+    assert done.code == 0 and f"removed {s3_place}/parts/0.99.1" in done.out.decode()
+    assert storage.names("parts") == before
+    assert cli("clean", f"{s3_place}/other", **s3_environment).code == 2

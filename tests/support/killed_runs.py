@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from vyre_dist.ledger.garbage import parts_in
 from vyre_dist.ledger.history import History
 from vyre_dist.ledger.identity import read_facts
 from vyre_dist.storage import open_storage
@@ -178,6 +179,12 @@ class KilledRuns:
                     yield from ((document, -1) for document in range(first, end))
                 for document, start, _ in done.entry.covered.pieces:
                     yield document, start
+
+    def named_parts(self) -> set[str]:
+        """The part files that count."""
+        history = History(open_storage(self.place or str(self.run_dir)))
+        entries = [done.entry for shard in history.shards() for done in shard.done]
+        return {part for entry in entries for part in parts_in(entry.result)}
 
     def forget(self) -> None:
         """Begin anew."""

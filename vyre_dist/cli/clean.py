@@ -28,9 +28,10 @@ def clean(paths: tuple[str, ...], dry_run: bool, cache_dir: str | None) -> int:
     """Remove the unfinished files of killed runs: they hold what was found, in clear.
 
     Cleans each folder of PATHS with all that is below it. For a file, it removes what was left
-    beside it under its name. Default: the cache directory and all below it, and what lies directly
-    in the folder for temporary files. Files that a run is still writing stay, and so do files of
-    other users and of other programs.
+    beside it under its name. For a run directory (see scan --run-dir), or its URL, it also removes
+    the findings that do not count, of workers that died. Default: the cache directory and all below
+    it, and what lies directly in the folder for temporary files. Files that a run is still writing
+    stay, and so do files of other users and of other programs.
 
     Exit codes: 0 nothing is left over, 2 bad usage, 3 something could not be looked at or removed
     (it is listed).
@@ -61,12 +62,36 @@ def _sweep(
 
     from vyre_dist.cache_folder import default_folder, spares
     from vyre_dist.leftovers import sweep
+    from vyre_dist.storage import is_url
     from vyre_dist.temporary import temporary_directory
 
     for path in paths:
-        yield from sweep(path, deep=True, dry_run=dry_run)
+        if is_url(path) or os.path.exists(os.path.join(path, "run.json")):
+            yield from _of_run(path, dry_run)
+        if not is_url(path):
+            yield from sweep(path, deep=True, dry_run=dry_run)
     if not paths:
         for cache in (cache_dir or default_folder() or "", *spares()):
             if os.path.isdir(cache):  # there may have been no run yet
                 yield from sweep(cache, deep=True, dry_run=dry_run)
         yield from sweep(temporary_directory(), deep=False, dry_run=dry_run)
+
+
+def _of_run(place: str, dry_run: bool) -> Iterator[tuple[str, Fate | OSError]]:
+    from vyre_dist.errors import UsageError
+    from vyre_dist.ledger.garbage import clean_run
+    from vyre_dist.ledger.identity import read_facts
+    from vyre_dist.ledger.owner import RunBusyError
+    from vyre_dist.leftovers import Fate
+    from vyre_dist.storage import open_storage
+
+    storage = open_storage(place)
+    if read_facts(storage) is None:
+        raise UsageError(f"there is no run in {place}")
+    try:
+        for path in clean_run(storage, dry_run=dry_run):
+            yield path, Fate.REMOVED
+    except RunBusyError:
+        yield place, Fate.LIVE
+    except OSError as error:
+        yield place, error

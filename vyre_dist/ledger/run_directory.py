@@ -6,14 +6,16 @@ import contextlib
 import os
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vyre_dist.engine.part_files import file_result
-from vyre_dist.errors import UsageError
+from vyre_dist.errors import UsageError, VyreError
 from vyre_dist.input_problem import InputProblem
+from vyre_dist.ledger.garbage import NamedParts, remove_garbage, remove_unfinished
 from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
 from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
@@ -100,6 +102,7 @@ class RunDirectory:
         self._checksum = self.history.checksum
         self._ended = self.history.end is not None
         self._over = False
+        self._named = NamedParts()
         self._last: int | None = None
         self._since: float | None = None
         self._parts = storage.path(PARTS)
@@ -156,6 +159,7 @@ class RunDirectory:
     def record(self, number: int, entry: Entry, began_ns: int, worker: int | None = None) -> None:
         """See Recording. What its worker could not file is filed here."""
         filed = file_result(entry.result, self.part(entry.shard, f"e{number}"))
+        self._named.add(filed)
         ended_ns = int(self._clock() * 1e9)
         self._writer.add(Done(replace(entry, result=filed), began_ns, ended_ns, worker))
         self._last = number
@@ -194,6 +198,20 @@ class RunDirectory:
             self.remove()
         else:
             self._storage.put(REPORT, [report])
+            self._clear()
+
+    def _clear(self) -> None:
+        """Remove the part files that no entry names."""
+        try:
+            if proof := self.__dict__.get("proof"):
+                self._storage.remove(f"{PARTS}/{proof}")
+            names = self._storage.names(PARTS)
+            if self.history.entries or not self._named.are(names):
+                epoch = self._owner.epoch
+                deque(remove_garbage(self._storage, names, epoch, self._check_owner), maxlen=0)
+            remove_unfinished(self._storage)
+        except (OSError, VyreError):
+            return  # the outputs are whole: `vyre-dist clean` may still do it
 
     @property
     def kept_in(self) -> str | None:
