@@ -66,7 +66,7 @@ def test_findings_do_not_wait_for_audits_and_the_end_does() -> None:
     machine, actions = planned(shard(whole(0)))
     ((worker, task_id, _),) = tasks(actions)
     actions = machine.handle(TaskDone(worker, task_id, scanned(0)))
-    assert decoded(without_plans(actions)) == [[row(0)], Forget((0,))]
+    assert decoded(without_plans(actions)) == [[row(0)], Forget((range(1),))]
     ((_, audit_id, task),) = tasks(actions)
     assert task == audit(0)
     assert machine.handle(TaskDone(worker, audit_id, same())) == [Finish()]

@@ -124,7 +124,7 @@ def test_a_late_answer_of_a_lost_worker_is_ignored() -> None:
     ((_, new, _),) = tasks(machine.handle(WorkerReady(0)))
     assert machine.handle(TaskDone(0, old, result)) == []
     done = machine.handle(TaskDone(0, new, result))
-    assert decoded(done) == [[row(0)], Forget((0,)), Finish()]
+    assert decoded(done) == [[row(0)], Forget((range(1),)), Finish()]
     assert machine.totals.documents == 1
 
 

@@ -148,7 +148,8 @@ class Schedules(RuleBasedStateMachine):
                 assert detail
                 self.problems[document] += 1
                 assert self.plan.path_of(document) == f"d{document}"
-            case Forget(documents):
+            case Forget(ranges):
+                documents = [number for numbers in ranges for number in numbers]
                 assert self.forgotten.isdisjoint(documents)
                 self.forgotten.update(documents)
                 self.plan.forget(documents)

@@ -63,7 +63,7 @@ def test_one_document_from_plan_to_finish() -> None:
     ((worker, task_id, task),) = tasks(actions)
     assert task == ScanTask((whole(0),))
     done = TaskDone(worker, task_id, TaskResult(findings=found(row(0)), documents=1, bytes=10))
-    assert decoded(machine.handle(done)) == [[row(0)], Forget((0,)), Finish()]
+    assert decoded(machine.handle(done)) == [[row(0)], Forget((range(1),)), Finish()]
     assert (machine.totals.documents, machine.totals.bytes, machine.totals.findings) == (1, 10, 1)
 
 
@@ -73,7 +73,13 @@ def test_findings_wait_for_the_shards_before_them() -> None:
     first, second = tasks(actions)
     assert machine.handle(TaskDone(second[0], second[1], TaskResult(findings=found(row(1))))) == []
     last = machine.handle(TaskDone(first[0], first[1], TaskResult(findings=found(row(0)))))
-    assert decoded(last) == [[row(0)], Forget((0,)), [row(1)], Forget((1,)), Finish()]
+    assert decoded(last) == [
+        [row(0)],
+        Forget((range(1),)),
+        [row(1)],
+        Forget((range(1, 2),)),
+        Finish(),
+    ]
 
 
 def test_blocks_of_a_shard_are_sorted_by_where_they_begin() -> None:
@@ -180,7 +186,7 @@ def test_a_note_is_told_before_its_document_is_forgotten() -> None:
     done = machine.handle(
         TaskDone(worker, task_id, TaskResult(notes=[DocumentNote(0, "grew", "by 3")], documents=1))
     )
-    assert done == [ReportNote(0, "grew", "by 3"), Forget((0,)), Finish()]
+    assert done == [ReportNote(0, "grew", "by 3"), Forget((range(1),)), Finish()]
 
 
 def test_silence_is_told_once_and_names_what_is_stuck() -> None:

@@ -57,7 +57,13 @@ def test_a_split_document_is_joined_when_its_last_part_has_come() -> None:
     last = machine.handle(
         TaskDone(worker, task_id, TaskResult(findings=found(row(0, 19)), documents=1))
     )
-    assert decoded(last) == [[row(0, 19)], Forget((0,)), [row(1)], Forget((1,)), Finish()]
+    assert decoded(last) == [
+        [row(0, 19)],
+        Forget((range(1),)),
+        [row(1)],
+        Forget((range(1, 2),)),
+        Finish(),
+    ]
 
 
 def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
@@ -73,7 +79,11 @@ def test_a_finding_of_the_first_piece_waits_for_the_whole_document() -> None:
         if fails:
             problems = [DocumentProblem(0, "changed", "it shrank")]
             actions = machine.handle(TaskDone(b[0], b[1], TaskResult(problems=problems)))
-            assert actions == [ReportProblem(0, "changed", "it shrank"), Forget((0,)), Finish()]
+            assert actions == [
+                ReportProblem(0, "changed", "it shrank"),
+                Forget((range(1),)),
+                Finish(),
+            ]
         else:
             ((worker, stitch, _),) = tasks(
                 machine.handle(TaskDone(b[0], b[1], TaskResult(parts=[part(pieces[1])])))
@@ -159,7 +169,7 @@ def test_a_skipped_split_document_counts_once() -> None:
     machine, actions = planned(*map(shard, pieces), workers=3)
     for worker, task_id, _ in tasks(actions):
         last = machine.handle(TaskDone(worker, task_id, TaskResult(skipped=[0])))
-    assert last == [Forget((0,)), Finish()]
+    assert last == [Forget((range(1),)), Finish()]
     assert machine.totals.skipped == 1
 
 

@@ -239,9 +239,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Forget:
-    """Nothing more will be said of these documents: their paths may be dropped."""
+    """Nothing more will be said of the documents in these ranges: their paths may be dropped."""
 
-    documents: tuple[int, ...]
+    documents: tuple[range, ...]
 
 
 @dataclass(frozen=True)

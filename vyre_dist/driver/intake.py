@@ -5,6 +5,7 @@ Part of the state machine. How tasks fail, and are done again, is in machine.py.
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import attrgetter
 
 from vyre_dist.driver.audits import Audits
@@ -76,7 +77,7 @@ class Intake:
     def emit(self, actions: list[Action]) -> None:
         """Say what is final, oldest shard first, as far as there is no gap."""
         for shard in self._shards.without_tasks():
-            split = self._split.among(shard.documents)
+            split = self._split.among(chain.from_iterable(shard.documents))
             if not self._given_up.issuperset(split):
                 return
             found: list[FindingBlock | Salvage] = []
@@ -90,5 +91,6 @@ class Intake:
                 found.sort(key=attrgetter("place"))
                 actions.append(Emit(found))
             if shard.documents:
-                self._given_up.difference_update(shard.documents)
+                if self._given_up:
+                    self._given_up.difference_update(*shard.documents)
                 actions.append(Forget(tuple(shard.documents)))

@@ -10,6 +10,7 @@ documents in several pieces (split_documents.py, joins.py), audits (audits.py) a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from vyre_dist.driver.audits import Audits
 from vyre_dist.driver.events import (
@@ -174,17 +175,17 @@ class ScanMachine:
 
     def _plan(self, event: ShardPlanned, actions: list[Action]) -> None:
         number = self._shards.plan()
-        documents = self._shards[number].documents
+        shard = self._shards[number]
         pieces = [item for item in event.pieces if isinstance(item, Piece)]
         partial = {piece.document for piece in pieces if not piece.whole}
         for document in event.documents:
             if document.document in partial:
                 self._split.plan(document, number)
             else:
-                documents.append(document.document)
+                shard.add(document.document)
         for item in event.pieces:
             if isinstance(item, FolderRun):
-                documents += range(item.first, item.first + len(item.names))
+                shard.add(item.first, len(item.names))
         for piece in pieces:
             if not piece.whole and piece.end == piece.size:
                 self._split.ends_in(piece.document, number)
@@ -197,7 +198,7 @@ class ScanMachine:
                 self._intake.take_in(entry, actions, done)
         if self.config.only_entries:
             self.unfinished += count(rest)
-            for each in self._split.among(documents):
+            for each in self._split.among(chain.from_iterable(shard.documents)):
                 self._intake.fail_document(each, "unfinished", "not all of it was scanned", actions)
         if event.entries:
             self._queue.add_rest(rest, number)

@@ -15,12 +15,21 @@ from vyre_dist.engine.finding_blocks import FindingBlock
 class PlannedShard:
     """A shard whose findings wait until everything in it, and before it, is done.
 
-    `outstanding`: its tasks that are not over. `documents`: those that end in it.
+    `outstanding`: its tasks that are not over. `documents`: those that end in it, as ranges: a
+    shard of a tree's files is one.
     """
 
     outstanding: int = 0
     blocks: list[FindingBlock] = field(default_factory=list)
-    documents: list[int] = field(default_factory=list)
+    documents: list[range] = field(default_factory=list)
+
+    def add(self, first: int, count: int = 1) -> None:
+        """So many documents end in it, from number `first` on."""
+        last = self.documents[-1] if self.documents else range(first, first)
+        if last.stop == first:
+            self.documents[-1:] = [range(last.start, first + count)]
+        else:
+            self.documents.append(range(first, first + count))
 
 
 class PlannedShards:

@@ -316,7 +316,7 @@ class _Loop:
                 case ReportAudit(InputNote() as note):
                     self._outcome.notes.append(note)
                 case Forget(documents):
-                    self._plan.forget(documents)
+                    self._plan.forget([numbers[-1] for numbers in documents])
                 case Warn(message):
                     self._callbacks.warn(message)
                 case ReplaceWorker(worker):

@@ -5,6 +5,7 @@ Part of the state machine. How a document's parts are joined is in joins.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vyre_dist.driver.joins import Joins
@@ -50,7 +51,7 @@ class SplitDocuments:
         self._joins = Joins(queue)
         self._joined: dict[int, _SplitDocument] = {}
 
-    def among(self, documents: list[int]) -> list[int]:
+    def among(self, documents: Iterable[int]) -> list[int]:
         """Those of `documents` that are split; mostly there are none at all."""
         return [d for d in documents if d in self._split] if self._split else []
 
@@ -65,7 +66,7 @@ class SplitDocuments:
     def ends_in(self, document: int, shard: int) -> None:
         """A document's last piece is in `shard`."""
         self._split[document].shard = shard
-        self._shards[shard].documents.append(document)
+        self._shards[shard].add(document)
 
     def cut(self, large: LargeDocument, shard: int, done: Done | None = None) -> None:
         """Plan the pieces of a document that was planned as one, for want of its size; without
