@@ -148,11 +148,10 @@ class Schedules(RuleBasedStateMachine):
                 assert detail
                 self.problems[document] += 1
                 assert self.plan.path_of(document) == f"d{document}"
-            case Forget(ranges):
-                documents = [number for numbers in ranges for number in numbers]
-                assert self.forgotten.isdisjoint(documents)
-                self.forgotten.update(documents)
-                self.plan.forget(documents)
+            case Forget(documents):
+                assert self.forgotten.isdisjoint(gone := set().union(*documents))
+                self.forgotten |= gone
+                self.plan.forget(gone)
             case ReplaceWorker(worker):
                 assert worker not in self.starting and not self.assigned[worker]
                 self.starting.add(worker)
