@@ -149,9 +149,9 @@ class Schedules(RuleBasedStateMachine):
                 self.problems[document] += 1
                 assert self.plan.path_of(document) == f"d{document}"
             case Forget(documents):
-                assert self.forgotten.isdisjoint(gone := set().union(*documents))
-                self.forgotten |= gone
-                self.plan.forget(gone)
+                assert all(map(self.forgotten.isdisjoint, documents))
+                self.forgotten.update(*documents)
+                self.plan.forget([numbers[-1] for numbers in documents])
             case ReplaceWorker(worker):
                 assert worker not in self.starting and not self.assigned[worker]
                 self.starting.add(worker)
