@@ -30,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,17 +64,14 @@ def _hex(rng: random.Random, size: int) -> str:
     return rng.randbytes(size).hex()
 
 
-def services(_rng: random.Random) -> Iterator[str]:
-    """Settings that look like keys, and whose values are none."""
-    for n in itertools.count(1000):
-        yield f"SERVICE_{n}_KEY=value_{n}\n"
+def services(form: str, begin: Sequence[str] = ()) -> Callable[[random.Random], Iterator[str]]:
+    """Settings that look like keys, and whose values are none: each as `form` says."""
 
+    def made(_rng: random.Random) -> Iterator[str]:
+        yield from begin
+        yield from map(form.format, itertools.count(1000))
 
-def one_line(_rng: random.Random) -> Iterator[str]:
-    """The same as an object of JSON, all in one line."""
-    yield "{"
-    for n in itertools.count(1000):
-        yield f'"service_{n}_key":"value_{n}",'
+    return made
 
 
 def terraform(rng: random.Random) -> Iterator[str]:
@@ -160,8 +157,9 @@ def prose(rng: random.Random) -> Iterator[str]:
 
 TEXTS: dict[str, tuple[Callable[[random.Random], Iterator[str]], str]] = {
     "benign": (prose, "txt"),
-    "services": (services, "txt"),
-    "json": (one_line, "json"),
+    "services": (services("SERVICE_{0}_KEY=value_{0}\n"), "txt"),
+    # an object of JSON, all in one line
+    "json": (services('"service_{0}_key":"value_{0}",', "{"), "json"),
     "terraform": (terraform, "tf"),
     "npm": (npm_lock, "txt"),
     "cargo": (cargo_lock, "txt"),

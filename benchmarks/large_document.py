@@ -52,7 +52,13 @@ class PiecesPool(SimulatedPool):
 
     def __init__(self, matches: int) -> None:
         super().__init__(8, 1.0, 1.0, 1)
-        self._matches = matches
+        step = _PIECE // (matches + 1)
+        self._starts = starts = range(step, step * (matches + 1), step)
+        rows = [
+            FindingRow(0, 0, at, at + len(_MATCH), at // 40, 1, _MATCH, _MATCH, (), 3.5, 1, 1, 27)
+            for at in starts
+        ]
+        self._blocks = [RowBlock(len(rows), encode_rows(rows))] if rows else []
         self.joins = self.longest_task = 0
 
     def submit(self, worker: int, task_id: int, task: Task) -> None:
@@ -71,14 +77,8 @@ class PiecesPool(SimulatedPool):
         self._ready.append(TaskDone(worker, task_id, decode_result(encode_result(result))))
 
     def _part(self, piece: Piece) -> PartResult:
-        step = _PIECE // (self._matches + 1)
-        starts = range(step, step * (self._matches + 1), step)
+        starts, blocks = self._starts, self._blocks
         spans = [Span(piece.start + at, 0, piece.start + at + len(_MATCH)) for at in starts]
-        rows = [
-            FindingRow(0, 0, at, at + len(_MATCH), at // 40, 1, _MATCH, _MATCH, (), 3.5, 1, 1, 27)
-            for at in starts
-        ]
-        blocks = [RowBlock(len(rows), encode_rows(rows))] if rows else []
         return PartResult(
             piece.document,
             piece.start,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edges import EDGES
 from generate import haystacks, packs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -26,19 +27,6 @@ pytest.importorskip("hyperscan")
 
 from vyre_dist.kernels import cpu, hyperscan_db, hyperscan_rows
 
-EDGES = {
-    "begins": r"\Aab",
-    "ends": r"ab\z",
-    "all": r"\Aab+\z",
-    "either": r"(?:\A|;)b",
-    "or the end": r"b(?:;|$)",
-    "line": r"(?m)^ab$",
-    "word": r"\bab\b",
-    "inside": r"\Bb\B",
-    "not": r"[^b]b[^;]",
-    "over": r"b\na",
-    "loop": r"a(?s:.)*b",
-}
 FILES = [b"ab", b"", b"abb", b"b;", b"\n", b"xab", b"b\nab\nb", b"a", b"\nab", b"ab\n", b"bab"] * 3
 
 

@@ -8,6 +8,7 @@ import random
 from importlib.util import find_spec
 from pathlib import Path
 
+import edges
 import pytest
 from generate import haystacks, packs
 from hypothesis import example, given, settings
@@ -23,22 +24,7 @@ from vyre_dist.rules import RulePack
 
 needs_hyperscan = pytest.mark.skipif(find_spec("hyperscan") is None, reason="needs hyperscan")
 
-EDGES = {
-    "begins": r"\Aab",
-    "ends": r"ab\z",
-    "all": r"\Aab+\z",
-    "either": r"(?:\A|;)b",
-    "or the end": r"b(?:;|$)",
-    "line": r"(?m)^ab$",
-    "word": r"\bab\b",
-    "inside": r"\Bb\B",
-    "not": r"[^b]b[^;]",
-    "over": r"b\na",
-    "after a line": r"(?m)b\n^",
-    "empty": r"\A\z",
-    "anything": "x*",
-    "loop": r"a(?s:.)*b",
-}
+EDGES = {**edges.EDGES, "after a line": r"(?m)b\n^", "empty": r"\A\z", "anything": "x*"}
 ROWS = [
     b"",
     b"ab",

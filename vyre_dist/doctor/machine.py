@@ -41,41 +41,35 @@ def shared_memory(_: Asked) -> CheckResult:
 def open_files(_: Asked) -> CheckResult:
     """How many files a process may have open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    found = f"{_limit(soft)} (hard: {_limit(hard)})"
-    if _below(soft, _FEW_FILES):
-        return CheckResult.warning(
-            f"{found}; Ray's head and scans with many workers need more",
-            "raise it: ulimit -n 65536, LimitNOFILE= of a unit, --ulimit nofile= of a container",
-        )
-    return CheckResult.ok(found)
+    return _limited(
+        f"{_limit(soft)} (hard: {_limit(hard)})",
+        below=_below(soft, _FEW_FILES),
+        why="Ray's head and scans with many workers need more",
+        cure="raise it: ulimit -n 65536, LimitNOFILE= of a unit, --ulimit nofile= of a container",
+    )
 
 
 def processes(_: Asked) -> CheckResult:
     """How many processes and threads there may be: the user's limit, and the container's."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NPROC)
     group = _group_limit()
-    limits = [each for each in (soft, group) if each != resource.RLIM_INFINITY]
-    least = min(limits, default=resource.RLIM_INFINITY)
-    found = f"{_limit(soft)} for this user, {_limit(group)} in this control group"
-    if _below(least, _FEW_PROCESSES):
-        return CheckResult.warning(
-            f"{found}; each worker is one, and Ray starts dozens, with threads",
-            "raise it: ulimit -u, TasksMax= of a unit, --pids-limit of a container",
-        )
-    return CheckResult.ok(found)
+    return _limited(
+        f"{_limit(soft)} for this user, {_limit(group)} in this control group",
+        below=_below(soft, _FEW_PROCESSES) or _below(group, _FEW_PROCESSES),
+        why="each worker is one, and Ray starts dozens, with threads",
+        cure="raise it: ulimit -u, TasksMax= of a unit, --pids-limit of a container",
+    )
 
 
 def memory_lock(_: Asked) -> CheckResult:
     """How much memory may be locked: what is read for a GPU is pinned."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    found = _limit(soft, _bytes)
-    if has_nvidia_driver() and _below(soft, _LEAST_PINNED):
-        return CheckResult.warning(
-            f"{found}; where the driver heeds it, memory can't be pinned, and copies to the GPU "
-            "take longer",
-            "raise it: ulimit -l unlimited, LimitMEMLOCK= of a unit, --ulimit memlock=-1",
-        )
-    return CheckResult.ok(found)
+    return _limited(
+        _limit(soft, _bytes),
+        below=has_nvidia_driver() and _below(soft, _LEAST_PINNED),
+        why="where the driver heeds it, memory can't be pinned, and copies to the GPU take longer",
+        cure="raise it: ulimit -l unlimited, LimitMEMLOCK= of a unit, --ulimit memlock=-1",
+    )
 
 
 def cache_folder(asked: Asked) -> CheckResult:
@@ -126,6 +120,11 @@ def _group_limit() -> int:
             continue
         return int(told) if told.isdigit() else resource.RLIM_INFINITY
     return resource.RLIM_INFINITY
+
+
+def _limited(found: str, *, below: bool, why: str, cure: str) -> CheckResult:
+    """A limit that is as `found`. `below`: whether that is too low; then `why` says for what."""
+    return CheckResult.warning(f"{found}; {why}", cure) if below else CheckResult.ok(found)
 
 
 def _below(limit: int, least: int) -> bool:

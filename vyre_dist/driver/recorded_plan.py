@@ -283,6 +283,9 @@ def _rest_of(
             if entry not in listed:
                 yield entry
             continue
+        if expected is None and others is None:
+            yield entry  # all that was planned has come
+            continue
         prefix = entry.prefix if isinstance(entry, FolderFiles) else ""
         names = entry.names if isinstance(entry, FolderFiles) else [entry.path]
         new: list[str] = []

@@ -27,6 +27,8 @@ def with_bytes(
     """`result` with `kept` of all that may be large in it, in its place. `of_part`: what is done
     instead with the parts of split documents.
     """
+    if not result.parts and not result.findings.blocks:
+        return result  # of most
     blocks = [block._replace(data=kept(block.data)) for block in result.findings.blocks]
     own = of_part or kept
     parts = [

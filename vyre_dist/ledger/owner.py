@@ -7,6 +7,7 @@ may still write is not looked at (see Begin in records.py).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -143,9 +144,10 @@ class Owner:
 
     def check(self) -> None:
         """Raise RunTakenError if there is a later owner; if it is time, say that this one lives."""
-        last = _last(self._storage)
-        if last > self.epoch:  # a store that lists late may not know of this one yet
-            raise RunTakenError(self._storage.place, last)
+        # whoever comes next makes this file; a store may list late, and takes longer for it
+        with contextlib.suppress(FileNotFoundError):
+            self._storage.size(_name(self.epoch + 1))
+            raise RunTakenError(self._storage.place, max(_last(self._storage), self.epoch + 1))
         if self.due:
             self._say(ended=False)
 
