@@ -11,6 +11,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -444,6 +445,58 @@ def test_a_stopped_actor_is_ended_and_replaced(scan, spec, documents, workers: i
     assert outcome.totals.workers_lost >= 1 and "no answer about" in warnings[0]
     wait_until_gone(stopped)
     assert not psutil.pid_exists(stopped[0])
+
+
+class HangingActor(scan_actor.ScanActor):
+    """A ScanActor with one backend more, whose matcher never comes to an end with a marker."""
+
+    def _load(self) -> Callable[[bytes], bytes]:
+        from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
+
+        class Hanging(cpu_backend_class()):  # type: ignore[misc]
+            def _candidate_windows(self, windows: Any) -> Any:
+                for window in windows:
+                    if b"HANGS" in bytes(window.data):
+                        threading.Event().wait()
+                return super()._candidate_windows(windows)
+
+        BACKENDS["hanging"] = lambda pack, cache, _: Hanging(pack, cache)
+        return super()._load()
+
+
+@pytest.mark.nightly
+def test_a_document_that_hangs_its_actor_is_put_in_quarantine(
+    scan, spec, documents, tmp_path: Path, monkeypatch
+) -> None:
+    """All else is scanned, and the scan ends; no actor that hangs is left."""
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    monkeypatch.setattr(ray_pool, "ScanActor", HangingActor)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    poison = tmp_path / "poison"
+    poison.write_text("a=1 HANGS")
+    st = poison.stat()
+    inputs = [
+        documents[0],
+        DocumentRef(str(poison), st.st_size, st.st_mtime_ns, st.st_ino),
+        *documents[1:],
+    ]
+    config = replace(spec.config, backend="hanging")
+    pids: set[int] = set()
+    pool = RayPool(WorkerSpec(spec.pack, config), 2)
+    found, outcome, warnings = scan(
+        pool,
+        inputs,
+        MachineConfig(lease_seconds=1.0),
+        watch=lambda: pids.update(facts.pid for facts in pool.facts.values()),
+    )
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert found == expected
+    (problem,) = outcome.problems
+    assert (problem.path, problem.reason) == (str(poison), "quarantined")
+    assert "no answer about" in problem.detail
+    assert outcome.totals.workers_lost == len(warnings) >= 2
+    wait_until_gone(list(pids))
+    assert not any(map(psutil.pid_exists, pids))
 
 
 def test_what_was_done_before_a_death_counts(open_pool, spec) -> None:

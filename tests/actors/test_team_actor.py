@@ -17,6 +17,7 @@ import ray
 from vyre_dist.actors.cluster import connect
 from vyre_dist.actors.ray_pool import RayPool
 from vyre_dist.driver.local_pool import LocalPool
+from vyre_dist.driver.machine_config import MachineConfig
 
 CPUS = 3
 
@@ -63,26 +64,46 @@ def test_one_worker_with_a_process_for_each_cpu(pool: RayPool, scan, spec, docum
     assert not alive
 
 
+class SignalOnce:
+    """Sends a signal to one of the processes that the pool's actor has, as soon as there is one."""
+
+    def __init__(self, pool: RayPool, sent: signal.Signals) -> None:
+        self._pool, self._sent = pool, sent
+        self.family: list[psutil.Process] = []
+
+    def __call__(self) -> None:
+        if self.family:
+            return
+        for own in self._pool.facts.values():
+            below = psutil.Process(own.pid).children(recursive=True)
+            # the one that forks them is the actor's own child
+            if workers := [process for process in below if process.ppid() != own.pid]:
+                os.kill(workers[0].pid, self._sent)
+                self.family = [psutil.Process(own.pid), *below]
+
+
 def test_a_process_of_it_that_is_killed(pool: RayPool, scan, spec, documents) -> None:
     """The actor lives on, and nothing is missing."""
     expected, _, _ = scan(LocalPool(spec, 1), documents)
-    killed: list[int] = []
-
-    def kill_once() -> None:
-        if killed:
-            return
-        for own in pool.facts.values():
-            workers = [
-                process
-                for process in psutil.Process(own.pid).children(recursive=True)
-                if process.ppid() != own.pid
-            ]
-            if workers:
-                killed.append(workers[0].pid)
-                os.kill(workers[0].pid, signal.SIGKILL)
-
+    kill_once = SignalOnce(pool, signal.SIGKILL)
     found, outcome, _ = scan(pool, documents, watch=kill_once)
-    assert len(killed) == 1
+    assert kill_once.family
     assert found == expected
     assert outcome.totals.workers_lost == 0
     assert outcome.problems == []
+
+
+@pytest.mark.nightly
+def test_a_process_of_it_that_is_stopped(pool: RayPool, scan, spec, documents) -> None:
+    """It does not answer by its deadline: the actor is ended with all its processes, and others do
+    what they had; nothing is missing.
+    """
+    expected, _, _ = scan(LocalPool(spec, 1), documents)
+    stop_once = SignalOnce(pool, signal.SIGSTOP)
+    found, outcome, warnings = scan(
+        pool, documents, MachineConfig(lease_seconds=1.5), watch=stop_once
+    )
+    assert stop_once.family and "no answer about" in warnings[0]
+    assert found == expected and outcome.problems == []
+    assert outcome.totals.workers_lost >= 1
+    assert not psutil.wait_procs(stop_once.family, timeout=30)[1]

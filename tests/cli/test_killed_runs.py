@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from killed_runs import ENDED, KILLED, KilledRuns, left_over, write_corpus
@@ -74,6 +81,9 @@ def test_workers_that_are_killed_at_a_part_file(
 
 
 def kill_at_random(killed: KilledRuns, undisturbed: dict[str, object], kills: int) -> None:
+    """Kill drivers of scans that are resumed until they come to their end; nothing that was
+    recorded is done again, so what is done twice was in flight.
+    """
     chosen = random.Random(kills)
     done = 0
     while done < kills:
@@ -83,9 +93,10 @@ def kill_at_random(killed: KilledRuns, undisturbed: dict[str, object], kills: in
         if code in ENDED:
             assert killed.outputs() == undisturbed
             killed.forget()
-    last = killed.run()
-    assert last.returncode in ENDED, last.stderr
+    last = killed.killed_after(lambda: False)
+    assert last in ENDED
     assert killed.outputs() == undisturbed
+    assert killed.given >= len(set(killed.covered())) > 36
 
 
 def test_a_driver_that_is_killed_at_random(
@@ -103,10 +114,64 @@ def test_a_driver_that_is_killed_at_fifty_random_moments(
     kill_at_random(killed, undisturbed, 50)
 
 
-def merge(killed: KilledRuns, *arguments: str) -> int:
-    import subprocess
-    import sys
+@pytest.mark.nightly
+def test_a_store_that_is_killed_costs_the_run_nothing(
+    killed: KilledRuns, undisturbed: dict[str, object], redis_factory: Callable[..., Any]
+) -> None:
+    """The scan goes on without it, and a resume that can't reach it says so."""
+    server, report = redis_factory(tcp=True), killed.out.parent / "report"
+    more = ("--store", server.url, "--report", str(report))
+    process = killed.start(["-m", "vyre_dist"], *more)
 
+    def wait_for_bytes(count: int) -> None:
+        wanted = killed.ledger_bytes() + count
+        while process.poll() is None and killed.ledger_bytes() < wanted:
+            time.sleep(0.001)
+
+    wait_for_bytes(1)
+    server.stop()
+    wait_for_bytes(5_000)
+    process.kill()
+    assert process.wait(120) == KILLED
+    last = killed.run(*more)
+    assert last.returncode in ENDED, last.stderr
+    told = json.loads(report.read_text())
+    assert told["complete"] and "127.0.0.1" in told["store_problem"]
+    assert killed.outputs() == undisturbed
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for little."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k,mode=700", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.nightly
+def test_a_disk_that_is_full(
+    killed: KilledRuns, undisturbed: dict[str, object], small_disk: Path
+) -> None:
+    """What was done is kept, and the command that goes on is told; it does, with more room."""
+    killed.place = str(small_disk / "run")
+    full = killed.run()
+    assert full.returncode == 3, full.stderr
+    said = full.stderr.decode()
+    assert "No space left on device" in said
+    command = shlex.split(said.partition("go on with: vyre-dist ")[2].splitlines()[0])
+    kept = set(killed.covered())
+    assert kept and killed.place in command and "--resume" in command
+    grow = ["mount", "-o", "remount,size=100M", str(small_disk)]
+    subprocess.run(grow, check=True)
+    assert killed.goes_on_with(command) in ENDED
+    assert killed.outputs() == undisturbed
+
+
+def merge(killed: KilledRuns, *arguments: str) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "vyre_dist", "merge", str(killed.run_dir), *arguments],
         env=killed.environment,

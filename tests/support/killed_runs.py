@@ -65,6 +65,29 @@ local.LocalStorage.put = ending
 from vyre_dist.cli.main import main
 main(sys.argv[4:])
 """
+# Workers put down what they are given, each document (-1) and piece (where it begins), in a file.
+TRACED = """
+import os, sys
+from vyre_dist.engine.tasks import FolderRun
+from vyre_dist.engine.worker import ScanEngine
+
+trace = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+begin = ScanEngine.begin
+
+def traced(self, task, run):
+    given = []
+    for item in getattr(task, "pieces", ()):
+        if isinstance(item, FolderRun):
+            given += [(item.first + number, -1) for number in range(len(item.names))]
+        else:
+            given.append((item.document, -1 if item.whole else item.start))
+    os.write(trace, "".join(f"{document} {start}\\n" for document, start in given).encode())
+    begin(self, task, run)
+
+ScanEngine.begin = traced
+from vyre_dist.cli.main import main
+main(sys.argv[2:])
+"""
 FORMATS = ("jsonl", "csv", "sarif", "parquet")
 KILLED = -9
 ENDED = (0, 1)
@@ -97,6 +120,9 @@ class KilledRuns:
     out: Path
     environment: dict[str, str]
     place: str = ""
+    inputs: tuple[str, ...] = ("big", ".")
+    given: int = 0
+    """Documents and pieces that workers were given in scans of `killed_after`, however often."""
 
     @property
     def run_dir(self) -> Path:
@@ -110,11 +136,14 @@ class KilledRuns:
             own.append("--resume")
         base = ["scan", "-r", str(self.pack), "--shard-size", "20K", "-j2", "--progress", "never"]
         # one that is named has a size that is known
-        return [*base, *outputs, *own, *more, "big", "."]
+        return [*base, *outputs, *own, *more, *self.inputs]
 
     def start(self, program: Sequence[str], *more: str) -> subprocess.Popen[bytes]:
+        return self._start([*program, *self.command(*more)])
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, *program, *self.command(*more)],
+            [sys.executable, *arguments],
             cwd=self.tree,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -145,13 +174,32 @@ class KilledRuns:
         return process.returncode
 
     def killed_after(self, moment: Callable[[], bool]) -> int:
-        """How a scan ended whose driver is killed as soon as `moment` comes."""
-        process = self.start(["-m", "vyre_dist"])
+        """How a scan ended whose driver is killed as soon as `moment` comes.
+
+        If a worker was given what was recorded already, that is an error.
+        """
+        return self._traced(self.command(), moment)
+
+    def goes_on_with(self, command: Sequence[str]) -> int:
+        """How a scan ended that goes on with such arguments; checked like `killed_after`."""
+        return self._traced(command, lambda: False)
+
+    def _traced(self, command: Sequence[str], moment: Callable[[], bool]) -> int:
+        place = self.place or str(self.run_dir)
+        begun = read_facts(open_storage(place)) is not None
+        recorded = set(self.covered()) if begun else set()
+        trace = self.out.parent / "trace"
+        trace.unlink(missing_ok=True)
+        process = self._start(["-c", TRACED, str(trace), *command])
         while process.poll() is None and not moment():
             time.sleep(0.001)
         process.kill()
         _, err = process.communicate(timeout=120)
         assert process.returncode in (KILLED, *ENDED), err
+        lines = trace.read_text().splitlines() if trace.exists() else []
+        given = [tuple(map(int, line.split())) for line in lines]
+        assert not recorded & set(given), "what was recorded is done again"
+        self.given += len(given)
         return process.returncode
 
     def ledger_bytes(self) -> int:

@@ -71,6 +71,11 @@ class Head:
             **more,  # type: ignore[arg-type]
         )
 
+    def nodes(self) -> set[str]:
+        """The ids of the cluster's nodes that live."""
+        told = self.ask("GET", "/nodes?view=summary").json()["data"]["summary"]
+        return {node["raylet"]["nodeId"] for node in told if node["raylet"].get("state") == "ALIVE"}
+
     def processes(self) -> list[psutil.Process]:
         """Ray's processes, and what they have started."""
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -119,8 +124,9 @@ def running_head(
     *,
     token: bool = True,
     environment: Mapping[str, str] | None = None,
+    cpus: int = 2,
 ) -> Iterator[Head]:
-    """`ray start --head --block` with two CPUs. `temporary`: for Ray's own files, with a short
+    """`ray start --head --block` with some CPUs. `temporary`: for Ray's own files, with a short
     path.
     """
     dashboard, gcs, client, agent, agent_grpc, metrics, runtime_env = free_ports(7)
@@ -140,7 +146,7 @@ def running_head(
         "start",
         "--head",
         "--block",
-        "--num-cpus=2",
+        f"--num-cpus={cpus}",
     ]
     command += ["--node-ip-address=127.0.0.1", f"--port={gcs}"]
     command += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
@@ -169,7 +175,38 @@ def running_head(
         wait_until_it_takes_jobs(int(dashboard), head, log)
         yield head
     finally:
-        end_at_once(process)
+        if process.poll() is None:
+            end_at_once(process)
+
+
+@contextlib.contextmanager
+def running_node(head: Head, folder: Path, cpus: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """`ray start --address --block`: one more node of the head's cluster, on this machine."""
+    agent, agent_grpc, metrics, runtime_env = free_ports(4)
+    folder.mkdir()
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={head.gcs}"),
+        *("--block", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1"),
+        *(f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"),
+        *(f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={runtime_env}"),
+        # as those of all nodes are this machine's
+        *("--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=100000000"),
+    ]
+    known = head.nodes()
+    with (folder / "log").open("wb") as out:
+        process = subprocess.Popen(
+            command, env=head.environment | head.token, stdout=out, stderr=out, cwd=folder
+        )
+    try:
+        until = time.monotonic() + START_TIMEOUT_S
+        while not head.nodes() - known:
+            if process.poll() is not None or time.monotonic() > until:
+                pytest.fail(f"a node did not start:\n{(folder / 'log').read_text()[-3000:]}")
+            time.sleep(0.25)  # the head offers nothing to wait on
+        yield process
+    finally:
+        if process.poll() is None:
+            end_at_once(process)
 
 
 def end_at_once(process: subprocess.Popen[bytes]) -> None:
