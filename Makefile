@@ -10,8 +10,8 @@ STAMP := $(VENV)/.installed
 # The tests start hundreds of processes; some images have each of them compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test without-hyperscan check lint spelling types layers nightly sim fuzz gpu \
-	sanitize bench bench-gpu clean
+.PHONY: demo test without-hyperscan check lint spelling types layers nightly sim sim-bugs fuzz \
+	gpu sanitize bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -70,6 +70,10 @@ SEEDS := 0:200
 sim: $(STAMP)
 	PYTHONPATH=tests/simulation $(BIN)/python -m simulator \
 		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+# how soon the simulator finds bugs that are planted
+sim-bugs: $(STAMP)
+	PYTHONPATH=tests/simulation $(BIN)/python -m simulator --bugs
 
 # a minute of each fuzz target; `make fuzz TARGETS=task_codec BUDGET=600 SEED=7` for more of one
 BUDGET := 60

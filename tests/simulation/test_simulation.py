@@ -11,17 +11,58 @@ import sys
 from pathlib import Path
 
 import pytest
+from simulator.planted_bugs import BUGS, MOST_SECONDS, Bug, found
 from simulator.simulation import simulate
 
 HERE = Path(__file__).parent
 SEEDS, TESTS = 200, 8
+NIGHTLY_SEEDS, NIGHTLY_TESTS = 20_000, 40
+
+SOON = [
+    "done before sync",
+    "epoch not compared",
+    "torn tail read",
+    "resume skips a piece",
+    "duplicate counted",
+    "poison blamed on the second task",
+]
+"""Planted bugs that are found within a second or so."""
+
+
+def hold(first: int, end: int) -> None:
+    for seed in range(first, end):
+        result = simulate(seed)
+        assert not result.violation, f"make sim SEED={seed}: {result.violation}"
 
 
 @pytest.mark.parametrize("part", range(TESTS))
 def test_every_run_ends_with_the_findings_of_an_undisturbed_one(part: int) -> None:
-    for seed in range(part, SEEDS, TESTS):
-        result = simulate(seed)
-        assert not result.violation, f"make sim SEED={seed}: {result.violation}"
+    each = SEEDS // TESTS
+    hold(part * each, (part + 1) * each)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(NIGHTLY_TESTS))
+def test_many_runs_end_with_the_findings_of_undisturbed_ones(part: int) -> None:
+    each = NIGHTLY_SEEDS // NIGHTLY_TESTS
+    hold(part * each, (part + 1) * each)
+
+
+@pytest.mark.parametrize("name", SOON)
+def test_the_checks_find_what_is_easy_to_find(name: str) -> None:
+    (bug,) = [bug for bug in BUGS if bug.name == name]
+    assert found(bug)[1] is not None
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_the_checks_find_each_planted_bug_in_time(bug: Bug) -> None:
+    seconds, result = found(bug)
+    assert result is not None and seconds <= MOST_SECONDS + 10
+
+
+def test_there_are_enough_planted_bugs() -> None:
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 30
 
 
 def test_a_seed_decides_everything() -> None:

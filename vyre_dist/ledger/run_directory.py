@@ -228,7 +228,8 @@ class RunDirectory:
         journal, self._journal = self._journal, None
         if journal is not None:
             if not self._taken:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, RunTakenError):
+                    self._check_owner()
                     journal.commit()
             journal.close()
         with contextlib.suppress(OSError):

@@ -7,7 +7,22 @@ import sys
 import time
 import traceback
 
+from simulator.planted_bugs import BUGS, found
 from simulator.simulation import Simulation
+
+
+def find_bugs() -> int:
+    """Print how soon each planted bug is found; 1 if one is not."""
+    missed = 0
+    print(f"{'seconds':>7}  {'seed':>5}  bug, and what told of it")
+    for bug in BUGS:
+        seconds, result = found(bug)
+        missed += result is None
+        told = "NOT FOUND" if result is None else result.violation
+        seed = "" if result is None else str(result.seed)
+        print(f"{seconds:7.2f}  {seed:>5}  {bug.name}: {told[:110]}", flush=True)
+    print(f"{len(BUGS)} bugs, {missed} not found")
+    return bool(missed)
 
 
 def main() -> int:
@@ -15,7 +30,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="simulator", description=__doc__)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds", default="0:200", help="FIRST:END (0:200)")
+    parser.add_argument("--bugs", action="store_true", help="how soon planted bugs are found")
     args = parser.parse_args()
+    if args.bugs:
+        return find_bugs()
     if args.seed is not None:
         simulation = Simulation(args.seed, traced=True)
         result = simulation.run()

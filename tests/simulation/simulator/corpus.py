@@ -31,6 +31,7 @@ from vyre_dist.engine.tasks import (
     TaskResult,
     count,
 )
+from vyre_dist.input_problem import InputProblem
 from vyre_dist.rules.model import Rule
 from vyre_dist.sources.document import DocumentRef, FolderFiles
 
@@ -59,6 +60,7 @@ class Document:
     raises: bool = False
     hangs: bool = False
     in_folder: bool = False
+    unlisted: bool = False
     version: int = 0
     changed: float = -1e6
 
@@ -96,8 +98,8 @@ class Corpus:
         self.before = [[] for _ in self.documents]
         self.by_path = {each.path: i for i, each in enumerate(self.documents)}
 
-    def inputs(self) -> Iterator[DocumentRef | FolderFiles]:
-        """As a walk may list them: with sizes, or a folder's names."""
+    def inputs(self) -> Iterator[DocumentRef | FolderFiles | InputProblem]:
+        """As a walk may list them: with sizes, or a folder's names; or that it can't."""
         names: list[str] = []
         for i, each in enumerate(self.documents):
             if each.in_folder:
@@ -106,6 +108,8 @@ class Corpus:
             if names:
                 yield FolderFiles("d/", names)
                 names = []
+            if each.unlisted:
+                yield InputProblem(f"{each.path}-locked", "permission", "no")
             stamp = self._stamp(i)
             yield DocumentRef(
                 each.path, each.size, stamp.mtime_ns, stamp.inode, ctime_ns=stamp.ctime_ns
@@ -176,6 +180,8 @@ class Corpus:
         counts = dict.fromkeys(("documents", "bytes", "findings", "skipped", "committed"), 0)
         for number, each in enumerate(self.documents):
             rows: list[FindingRow] = []
+            if each.unlisted and not each.in_folder:
+                problems[f"{each.path}-locked"] = "permission"
             if each.skipped:
                 counts["skipped"] += 1
             elif each.poison:
@@ -253,6 +259,9 @@ class Corpus:
     def _join(self, task: StitchTask, result: TaskResult) -> None:
         number = task.piece.document
         each = self.documents[number]
+        if task.piece.stamp != self._stamp(number):
+            result.problems.append(DocumentProblem(number, "changed", "it changed meanwhile"))
+            return
         end = 0
         for part in task.parts:
             told = json.loads(bytes_of(part.spans))
@@ -322,6 +331,7 @@ def made_up(random: Random) -> Corpus:
                 raises=rarely(poison),
                 hangs=rarely(poison / 4),
                 in_folder=in_folder,
+                unlisted=rarely(0.05),
             )
         )
     return Corpus(documents)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from simulator.checks import covered, covered_in
 from simulator.corpus import RULES, SHARD_BYTES, SHARD_DOCUMENTS
 from simulator.rendered import Lines
+from simulator.workers import SimulatedPool
 from simulator.world import Machine, MachineView, Process, ViolationError
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.machine_config import MachineConfig
@@ -35,17 +36,24 @@ PACK = b"the rules"
 class CheckedRun(RunDirectory):
     """A run directory that tells when something was committed that must not be."""
 
-    simulation: Simulation
-
-    def watch(self, simulation: Simulation) -> CheckedRun:
-        """Check from now on."""
+    def __init__(self, simulation: Simulation, process: Process, *, resume: bool) -> None:
+        """Open the run for the driver in `process`."""
         self.simulation = simulation
         self._uncommitted: list[tuple[int, Entry]] = []
+        world = simulation.world
+        super().__init__(
+            PLACE,
+            FACTS,
+            PACK,
+            resume=resume,
+            clock=lambda: world.wall(process.machine),
+            monotonic=lambda: world.now,
+            host=MachineView(process),
+        )
         self.found = covered_in(self.history)
         lost = simulation.durable - self.found
         if lost and simulation.owner() == self.epoch and simulation.lists_are_true:
             raise ViolationError(f"committed, and lost: {sorted(lost)[:5]}")
-        return self
 
     @property
     def epoch(self) -> int:
@@ -85,6 +93,14 @@ class CheckedRun(RunDirectory):
             if simulation.owner() == self.epoch and simulation.lists_are_true:
                 simulation.durable.update(covered(entry))
         return number
+
+    def close(self) -> None:
+        """See RunDirectory."""
+        files, name = self.simulation.disk.files, f"run/ledger/{self._owner.epoch:06}"
+        owner, before = self.simulation.owner(), files.get(name)
+        super().close()
+        if owner > self.epoch and files.get(name) != before:
+            raise ViolationError(f"driver {self.epoch} committed after driver {owner} took over")
 
     def remove(self) -> None:
         """See RunDirectory."""
@@ -143,6 +159,7 @@ class Driver:
     """Whether what it puts out was committed before."""
     stops_at: int = -1
     """The storage operation in which it is stopped, for long enough to be taken for dead."""
+    pool: SimulatedPool | None = None
     process: Process = field(init=False)
 
     def start(self) -> None:
@@ -175,18 +192,10 @@ class Driver:
             recording.close()
 
     def _opened(self, *, resume: bool) -> CheckedRun:
-        simulation, world = self.simulation, self.simulation.world
-        run = CheckedRun(
-            PLACE,
-            FACTS,
-            PACK,
-            resume=resume,
-            clock=lambda: world.wall(self.machine),
-            monotonic=lambda: world.now,
-            host=MachineView(self.process),
-        )
+        run = CheckedRun(self.simulation, self.process, resume=resume)
         self.epoch = run.epoch
-        return run.watch(simulation)
+        self.simulation.taken_over(self)
+        return run
 
     def _scan(self, recording: CheckedRun | StagedRun) -> None:
         simulation, world = self.simulation, self.simulation.world

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from simulator.simulation import Simulation
 
 
+_ENDS = ["operation"] * 6 + ["kill", "interrupt", "power", "power", "full", "none"]
+_ENDS += ["stop", "stop", "stop", "rival", "rival"]
+"""How drivers end."""
+
+
 @dataclass
 class Schedule:
     """`disturbed`: how many drivers meet troubles; what comes then is left alone. `machines`: how
@@ -90,7 +95,7 @@ class Schedule:
     def trouble(self, simulation: Simulation, driver: Driver) -> None:
         """Decide how a driver ends, if it does not come to the run's end before."""
         random, world = simulation.world.random, simulation.world
-        seconds = random.choice([0.5, 3.0, 10.0, 30.0]) * random.random()
+        seconds = random.choice([0.5, 3.0, 10.0, 30.0, 80.0]) * random.random()
 
         def later(what: Callable[[], None]) -> None:
             def now() -> None:
@@ -99,13 +104,15 @@ class Schedule:
 
             world.after(seconds, now)
 
-        ends = ["operation"] * 4 + ["kill", "interrupt", "power", "full", "stop", "rival", "none"]
-        end = random.choice(ends)
+        end = random.choice(_ENDS)
         world.note(f"driver {len(simulation.drivers)} will meet: {end}")
         if end == "operation":
             driver.process.dies_at = int(2 ** random.uniform(0, 8))
         elif end == "kill":
             later(driver.process.kill)
+            if self.changes:
+                soon = max(0.0, seconds - random.choice([0.1, 1.0]))
+                world.after(soon, lambda: simulation.change_under(driver))
         elif end == "interrupt":
             later(driver.process.interrupt)
         elif end == "power":
@@ -121,12 +128,11 @@ class Schedule:
         """What happens while no driver is at work."""
         random, world = simulation.world.random, simulation.world
         self.storage.full = False
+        if random.random() < 0.1:
+            simulation.power_failure()
         if self.clocks and random.random() < 0.5:
             machine = random.choice(simulation.machines)
             machine.skew += random.choice([-3600.0, -5.0, 5.0, 3600.0])
             world.note(f"{machine.name}'s clock is {machine.skew:+.0f} s now")
         if self.changes and not simulation.anybody_works():
-            for number, _ in enumerate(simulation.corpus.documents):
-                if random.random() < 0.1:
-                    ahead = max(0.0, *[each.skew for each in simulation.machines])
-                    simulation.change(number, world.now + ahead)
+            simulation.change_some()

@@ -65,6 +65,7 @@ class Simulation:
         self._seen: list[Driver] = []
         self._begun = 0.0
         self._recorded = self._had_rivals = False
+        self._changed_under: list[Driver] = []
 
     # --- what drivers ask for
 
@@ -105,6 +106,15 @@ class Simulation:
         """Whether any driver is at work, or believes so."""
         return any(not driver.process.ended for driver in self.drivers)
 
+    def taken_over(self, driver: Driver) -> None:
+        """A driver has got the run: nobody else may be at work on it."""
+        if self.schedule.clocks or not self.storage_is_fast or not self.lists_are_true:
+            return  # who is at work can be taken for dead
+        for other in self.drivers:
+            alive = other.epoch and not other.process.ended and not other.process.dead
+            if alive and other is not driver and other not in self._stopped:
+                raise ViolationError(f"{other.process.name} works on the run, too")
+
     def is_alone(self, driver: Driver) -> bool:
         """Whether no other driver is at work."""
         return all(each.process.ended for each in self.drivers if each is not driver)
@@ -141,12 +151,26 @@ class Simulation:
         rival.start()
         self._had_rivals = True
 
-    def change(self, number: int, now: float) -> None:
-        """Somebody writes to a document."""
-        self.corpus.change(number, now, self.world.random)
-        self.world.note(f"{self.corpus.documents[number].path} is changed")
-        self.changed = True
-        self.durable.clear()
+    def change_some(self) -> None:
+        """Somebody writes to some documents. The clock that stamps them is behind nobody's."""
+        random = self.world.random
+        now = self.world.now + max(0.0, *[each.skew for each in self.machines])
+        for number, document in enumerate(self.corpus.documents):
+            if random.random() < 0.1:
+                self.corpus.change(number, now, random)
+                self.world.note(f"{document.path} is changed")
+                self.changed = True
+                self.durable.clear()
+
+    def change_under(self, driver: Driver) -> None:
+        """The same while a driver is at work, which is about to be killed. If it comes to the end
+        before, it may have scanned what was there before.
+        """
+        if not driver.process.ended and len([d for d in self.drivers if not d.process.ended]) == 1:
+            self.change_some()
+            if driver.pool is not None:
+                driver.pool.done = frozenset()
+            self._changed_under.append(driver)
 
     # --- the operator, who starts drivers and ends them
 
@@ -227,7 +251,9 @@ class Simulation:
         misled = isinstance(error, UsageError) and self._had_rivals
         if error is not None and not misled and not isinstance(error, _REASONS):
             raise error
-        if driver.finished:
+        if driver.finished and driver in self._changed_under:
+            self.over = True
+        elif driver.finished:
             outcome = driver.outcome
             if outcome is None:
                 raise ViolationError("a driver finished without an outcome")
