@@ -153,6 +153,8 @@ class Driver:
     outcome: ScanOutcome | None = None
     epoch: int = 0
     finished: bool = False
+    closes: bool = False
+    """Whether it lets go of the run."""
     recorded: bool = False
     """Whether there is a run directory, now that it has finished."""
     keeps: bool = False
@@ -189,6 +191,7 @@ class Driver:
             self.finished = True
             world.note("finished")
         finally:
+            self.closes = True
             recording.close()
 
     def _opened(self, *, resume: bool) -> CheckedRun:

@@ -110,9 +110,11 @@ class Simulation:
         """A driver has got the run: nobody else may be at work on it."""
         if self.schedule.clocks or not self.storage_is_fast or not self.lists_are_true:
             return  # who is at work can be taken for dead
+        if self.owner() != driver.epoch:
+            return  # and it has been, while it opened the run
         for other in self.drivers:
             alive = other.epoch and not other.process.ended and not other.process.dead
-            if alive and other is not driver and other not in self._stopped:
+            if alive and not other.closes and other is not driver and other not in self._stopped:
                 raise ViolationError(f"{other.process.name} works on the run, too")
 
     def is_alone(self, driver: Driver) -> bool:

@@ -182,8 +182,9 @@ class ProcessStorage:
         try:
             self._operation("append", writes=True)
         except KilledError:
-            # it was writing
-            disk.write(name, before + data[: random.randint(0, len(data))])
+            # it was writing, or about to sync
+            written = len(data) if random.random() < 0.5 else random.randint(0, len(data))
+            disk.write(name, before + data[:written])
             raise
         except OSError:
             disk.write(name, before + data[: random.randint(0, len(data))])
