@@ -28,8 +28,10 @@ from vyre_dist.driver.local_pool import LocalPool
 from vyre_dist.driver.machine import ScanMachine
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
+from vyre_dist.driver.planned_shards import PlannedShards
 from vyre_dist.driver.pool import WorkerSpec
 from vyre_dist.driver.run import Callbacks, run_scan
+from vyre_dist.driver.task_queue import TaskQueue
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, TaskResult, count
 from vyre_dist.engine.worker import ScanEngine
@@ -146,6 +148,44 @@ def test_of_a_worker_that_does_several_tasks_the_late_one_is_blamed() -> None:
     actions = ticks(machine, 30, 45)
     assert "no answer about d1" in actions[0].message
     assert machine.totals.retries == 1
+
+
+def test_what_waits_behind_a_slow_task_is_not_blamed() -> None:
+    """Of two that a worker is at, the smaller one has less time, and may wait for the other."""
+    leases = Leases(10.0, 10.0)
+    leases.did(1_000_000, 1.0)
+    sizes = {7: 5_000_000, 8: 0}
+    blamed: dict[int, int] = {}
+    for now in range(1, 54):
+        leases.is_time(now)
+        for late in leases.overdue(now, [(0, [7, 8])], lambda task: sizes[task]):
+            blamed[now] = late.task_id
+    assert blamed == {52: 7, 53: 7}
+
+
+def test_who_is_slow_at_what_another_one_has_done_is_told_of() -> None:
+    """Nobody knows any more what it was."""
+    shards = PlannedShards()
+    queue = TaskQueue(shards, set())
+    queue.add(ScanTask((whole(0),)), shards.plan())
+    task_id, _ = queue.give_out()
+    assert queue.describe(task_id).startswith("d0")
+    assert queue.take_back(task_id) is not None
+    assert queue.describe(task_id) == "what another worker has done meanwhile"
+
+
+def test_what_is_left_of_a_task_is_queued_by_stretches() -> None:
+    """What was between two documents has its place between their findings."""
+    shards = PlannedShards()
+    queue = TaskQueue(shards, set())
+    number = shards.plan()
+    rest = [FolderRun.of(3, "d/", ["a", "b"]), whole(5), whole(7), whole(8)]
+    queue.add_rest(rest, number)
+    first, second = (queue.give_out()[1] for _ in range(2))
+    assert (first.pieces, second.pieces) == (tuple(rest[:2]), tuple(rest[2:]))
+    assert shards[number].outstanding == 2
+    queue.add_rest(rest, number, first=True)
+    assert queue.give_out()[1].pieces == tuple(rest[:2])
 
 
 def slow_at_the_end() -> tuple[ScanMachine, list[Submit]]:

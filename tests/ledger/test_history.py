@@ -12,7 +12,9 @@ from vyre_dist.engine.finding_blocks import FindingBlock, Findings
 from vyre_dist.engine.part_files import INLINE_BYTES, file_result
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, TaskResult
 from vyre_dist.engine.wire import WireError
+from vyre_dist.errors import UsageError
 from vyre_dist.input_problem import InputProblem
+from vyre_dist.ledger import run_directory
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
 from vyre_dist.ledger.identity import RunDiffersError
@@ -243,3 +245,63 @@ def test_parts_of_a_named_run_are_synced(
     kept = filed.findings.blocks[0].data
     assert isinstance(kept, Filed)
     assert kept.read() == b"y" * INLINE_BYTES
+
+
+def test_what_a_killed_driver_wrote_is_synced_before_it_counts(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not have come to that, and a power failure would take what a later log counts on."""
+    run = opened(place)
+    run.planned(0, items(0))
+    run.record(0, entry(0), 0)
+    run.commit(idle=True)
+    run.close()
+    synced: list[str] = []
+
+    def sync(storage: LocalStorage, name: str) -> None:
+        synced.append(name)
+
+    monkeypatch.setattr(LocalStorage, "sync", sync)
+    opened(place, resume=True).close()
+    assert sorted(synced) == ["ledger/000001", "plan/000001"]
+
+
+def test_a_driver_that_lost_its_run_commits_nothing_when_it_ends(place: str) -> None:
+    """It may not know yet."""
+    run = opened(place)
+    run.planned(0, items(0))
+    run.record(0, entry(0), 0)
+    before = LocalStorage(place).size("ledger/000001")
+    assert LocalStorage(place).create("owner/000002", b"{}")
+    run.close()
+    assert LocalStorage(place).size("ledger/000001") == before
+
+
+def test_logs_that_a_store_does_not_list_yet_count(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that the latest one names; one that is gone is damage."""
+    run = opened(place)
+    run.planned(0, items(0))
+    run.record(0, entry(0), 0)
+    run.commit(idle=True)
+    run.close()
+    opened(place, resume=True).close()
+    names = LocalStorage.names
+    late = lambda self, folder="": [n for n in names(self, folder) if n != "000001"]  # noqa: E731
+    monkeypatch.setattr(LocalStorage, "names", late)
+    assert blocks(place) == [[b"x"]]
+    LocalStorage(place).remove("ledger/000001")
+    with pytest.raises(DamagedError, match="it is gone"):
+        history(place)
+
+
+def test_a_run_that_another_driver_has_begun_meanwhile_is_left_alone(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This one had looked before, and there was none."""
+    opened(place).close()
+    facts = [None, FACTS]
+    monkeypatch.setattr(run_directory, "read_facts", lambda _: facts.pop(0))
+    with pytest.raises(UsageError, match="there is a run in"):
+        opened(place)

@@ -95,3 +95,33 @@ def test_of_many_at_once_one_gets_it(storage: LocalStorage) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(claim, range(16)))[-2:] == [0, 1]
+
+
+def test_a_sign_of_life_from_the_future_is_none(storage: LocalStorage) -> None:
+    """The clock of one of the two machines was set since."""
+    clock = Clock()
+    Owner(storage, clock)
+    elsewhere(storage, 1)
+    clock.now -= DEAD_SECONDS - 1
+    with pytest.raises(RunBusyError, match="on far"):
+        Owner(storage, clock)
+    clock.now -= 1
+    assert Owner(storage, clock).epoch == 2
+
+
+def test_an_owner_whose_clock_was_set_back_says_that_it_lives(storage: LocalStorage) -> None:
+    clock = Clock()
+    owner = Owner(storage, clock)
+    clock.now -= 3600.0
+    assert owner.due
+    owner.check()
+    assert json.loads(bytes(storage.read("owner/000001")))["beat"] == clock.now
+    assert not owner.due
+
+
+def test_a_store_that_lists_late_takes_no_run_away(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(storage)
+    monkeypatch.setattr(storage, "names", lambda _: [])
+    owner.check()

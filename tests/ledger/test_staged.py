@@ -100,3 +100,15 @@ def test_a_scan_goes_on_where_there_can_be_no_directory(tmp_path: Path) -> None:
 
 def os_empty(folder: Path) -> bool:
     return not list(folder.iterdir())
+
+
+def test_what_comes_when_its_time_has_come_is_told_as_kept(tmp_path: Path) -> None:
+    """It may be the last there is: nobody would ever tell that it is kept."""
+    clock = Clock()
+    run = StagedRun(lambda: RunDirectory(str(tmp_path / "run"), {}, b"", resume=False), clock)
+    plan(run, 0)
+    clock.now += STAGED_SECONDS
+    run.record(0, entry(0), 0)
+    assert run.commit(idle=True) == 0
+    assert run.commit(idle=True) is None
+    run.close()
