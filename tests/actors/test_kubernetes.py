@@ -9,6 +9,7 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,16 @@ def test_volumes_are_there() -> None:
         assert volumes[mounts["/dev/shm"]["name"]]["emptyDir"]["medium"] == "Memory"  # noqa: S108
 
 
+def test_the_job_goes_on_with_its_run_on_the_volume() -> None:
+    """All that its command writes is there, and it may be tried again."""
+    spec = read("rayjob.yaml")["spec"]
+    command = shlex.split(spec["entrypoint"])
+    options = dict(pairwise(command))
+    assert "--resume-if-begun" in command and spec["backoffLimit"] > 0
+    for option in ("--run-dir", "-o", "--report"):
+        assert options[option].startswith("/runs/")
+
+
 def test_the_policy_is_about_these_pods() -> None:
     """Its labels are those of every pod."""
     wanted = read("network.yaml")["spec"]["podSelector"]["matchLabels"].items()
@@ -181,6 +192,8 @@ def test_the_entrypoint_runs_as_a_job(head, tmp_path: Path) -> None:
     assert followed.returncode == 1, followed.stdout + followed.stderr
     status = json.loads(head.vyre("jobs", "status", job, "--json", "--address", head.http).stdout)
     assert status["status"] == "SUCCEEDED"
+    # another try, after a pod was lost, is the same command
+    assert (tmp_path / "runs" / "scan" / "run.json").is_file()
     report = json.loads((tmp_path / "runs" / "report.json").read_text())
     assert report["complete"] and report["pool"] == "ray" and report["findings"] == 1
     assert len((tmp_path / "runs" / "found.jsonl").read_text().splitlines()) >= 1

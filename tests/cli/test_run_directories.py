@@ -19,6 +19,7 @@ import pytest
 from faulty_scans import PATIENCE, Start, stuck_workers
 
 from vyre_dist.ledger.staged import STAGED_SECONDS
+from vyre_dist.runs.recording import resume_command
 
 Cli = Callable[..., Any]
 
@@ -211,6 +212,18 @@ def test_a_full_disk_keeps_what_was_done(
     plain = scan(".")
     resumed = scan(".", "--run-dir", run_dir, "--resume")
     assert resumed.code == 1 and resumed.findings == plain.findings
+
+
+def test_a_command_that_begins_or_goes_on(scan: Cli, many: Path, run_dir: Path) -> None:
+    """The same command, however often: what was done is not done again."""
+    assert scan(".", "--resume-if-begun").code == 2
+    command = (".", "--run-dir", run_dir, "--resume-if-begun")
+    first = scan(*command)
+    ledgers = len(list((run_dir / "ledger").iterdir()))
+    again = scan(*command)
+    assert first.code == again.code == 1 and first.findings == again.findings
+    assert (len(list((run_dir / "ledger").iterdir())), ledgers) == (2, 1)
+    assert resume_command(["scan", *map(str, command)], str(run_dir)).count("--resume") == 1
 
 
 def private_runs(environment: dict[str, str]) -> list[str]:

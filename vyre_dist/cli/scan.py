@@ -140,6 +140,12 @@ from vyre_dist.cli.store_option import STORE
     "options have to be those that it was begun with.",
 )
 @click.option(
+    "--resume-if-begun",
+    is_flag=True,
+    help="The same, if there is a run in --run-dir; else begin one. For jobs that are tried again "
+    "with the same command.",
+)
+@click.option(
     "--cache-dir",
     type=click.Path(file_okay=False),
     help="Keep compiled packs here and, without --store, the autotune store. Default: the user's "

@@ -30,7 +30,8 @@ class ScanOptions:
     what suits the backend) and `max_match_bytes` are in bytes. `audit`: the share of all documents
     that is scanned again with google-re2 alone.
 
-    Run directory: `run_dir`, None for none, and whether to `resume` what is in it.
+    Run directory: `run_dir`, None for none, and whether to `resume` what is in it, or to
+    (`resume_if_begun`) where there is something.
 
     Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
     """
@@ -56,6 +57,7 @@ class ScanOptions:
     audit: float = 0.0
     run_dir: str | None = None
     resume: bool = False
+    resume_if_begun: bool = False
     cache_dir: str | None = None
     no_cache: bool = False
     store: str | None = None

@@ -31,7 +31,7 @@ def open_recording(
     """
     again = _read_once(options)
     if options.run_dir is None:
-        if options.resume:
+        if options.resume or options.resume_if_begun:
             raise UsageError("--resume goes on with a run: name its --run-dir")
         if again or cache is None:
             return None
@@ -47,11 +47,16 @@ def open_recording(
 
 
 def _opened(place: str, options: ScanOptions, pack: PackData, held: int = -1) -> RunDirectory:
+    from vyre_dist.ledger.identity import read_facts
     from vyre_dist.ledger.run_directory import RunDirectory
     from vyre_dist.rules.codec import encode_pack
+    from vyre_dist.storage import open_storage
 
+    resume = options.resume
+    if options.resume_if_begun and not resume:
+        resume = read_facts(open_storage(place)) is not None
     facts = facts_of(options, pack.content_hash())
-    return RunDirectory(place, facts, encode_pack(pack), resume=options.resume, held=held)
+    return RunDirectory(place, facts, encode_pack(pack), resume=resume, held=held)
 
 
 def _private(options: ScanOptions, pack: PackData, cache: str) -> RunDirectory:
@@ -69,7 +74,8 @@ def resume_command(arguments: Sequence[str], place: str) -> str:
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
     more = [] if "--run-dir" in given or _is_given(given, "--run-dir=") else ["--run-dir", place]
-    more += [] if "--resume" in given[:end] else ["--resume"]
+    resumes = {"--resume", "--resume-if-begun"} & {*given[:end]}
+    more += [] if resumes else ["--resume"]
     return shlex.join(["vyre-dist", *given[:end], *more, *given[end:]])
 
 
