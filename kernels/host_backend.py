@@ -41,6 +41,8 @@ MANY = 512
 _WORTH_IMPORTING = 8192
 # in so many bytes there are as many, if there are so many in few
 _LARGE = 4 << 20
+# and if there is one for so many bytes: the shapes of lines take some 50 ns a byte, a match 8 µs
+_BYTES_TO_MATCH = 256
 # from so many on, they are looked for with their groups
 _DENSE = 64
 
@@ -188,7 +190,7 @@ class HostBackend(ABC):
             enough = _WORTH_IMPORTING
         expected = self.dense.get(rule, 0) if ends is None else len(ends)
         many: ShapedMatches | DenseMatches | None = None
-        if expected >= enough:
+        if expected >= max(enough, len(window.data) // _BYTES_TO_MATCH):
             many = self._by_shapes(window, rule)
         if many is None and expected >= _DENSE:
             many = self._by_one_search(window, rule, ends, stretches, expected)
@@ -198,7 +200,8 @@ class HostBackend(ABC):
         elif many is None:
             found = list(itertools.islice(matcher.iter_matches(window), MANY))
             if len(found) == MANY:
-                many = self._by_shapes(window, rule) if enough == MANY else None
+                if enough == MANY and found[-1][1] - window.lo <= MANY * _BYTES_TO_MATCH:
+                    many = self._by_shapes(window, rule)
                 if many is None:
                     many = self._by_one_search(window, rule, None, stretches, MANY)
         if many is not None:

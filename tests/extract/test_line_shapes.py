@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from oracle import chain, compiled, is_unbounded
 
-from vyre_dist import Scanner
+from vyre_dist import RulePack, Scanner
 from vyre_dist import regex as rx
 from vyre_dist.extract import DROPPED, RuleMatcher, secret_screen
 from vyre_dist.extract import line_shapes as module
@@ -212,3 +212,26 @@ def test_text_that_is_alike_at_its_beginning_only_is_not_tried(
     found = shapes.search(whole(text))
     assert tried == ([] if mixed else [len(text)])
     assert (found is None) is mixed
+
+
+@pytest.mark.parametrize("apart", [2, 40])
+def test_few_matches_are_not_worth_a_look_at_all_lines(
+    apart: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However alike they are."""
+    for name, value in (("_LEAST_LINES", 256), ("_LINES_OF_A_SHAPE", 16), ("_FEW_OTHERS", 16)):
+        monkeypatch.setattr(module, name, value)
+    looked: list[int] = []
+    search = LineShapes.search
+
+    def counted(self: LineShapes, window: Window) -> module.ShapedMatches | None:
+        looked.append(len(window.data))
+        return search(self, window)
+
+    monkeypatch.setattr(LineShapes, "search", counted)
+    lines = [b"#define REGISTER_%06d 0x%04x\n" % (i, i % 4096) for i in range(600 * apart)]
+    lines[::apart] = [b"#define SECRET_%06d = 0x%04x\n" % (i, i % 4096) for i in range(600)]
+    scanner = Scanner(RulePack.from_patterns({"secret": r"SECRET_(\d+) = 0x[0-9a-f]+"}))
+    found = scanner.scan(b"".join(lines))
+    assert len(found) == 600
+    assert bool(looked) is (apart == 2)
