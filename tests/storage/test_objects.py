@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from object_store import Gate
 
 from vyre_dist.errors import UsageError
-from vyre_dist.storage import LocalStorage, attempts, is_url, open_storage
+from vyre_dist.storage import LocalStorage, attempts, is_url, objects, open_storage
 from vyre_dist.storage.attempts import PlaceDeniedError, PlaceError, PlaceMissingError
 from vyre_dist.storage.filesystems import open_filesystem, root_of
 from vyre_dist.storage.objects import ObjectStorage
@@ -138,17 +139,28 @@ def test_what_passes_is_tried_again(
     assert storage.names() == ["ledger"]
 
 
-def test_a_store_that_comes_back_is_waited_for(storage: ObjectStorage, gate: Gate) -> None:
+def test_a_store_that_comes_back_is_waited_for(
+    storage: ObjectStorage, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For as long as was said, and no longer."""
-    import threading
-
     storage.put("a", [b"1"])
     gate.shut()
     threading.Timer(0.5, gate.open).start()
     assert storage.read("a") == b"1"
     gate.shut()
+    waiting = again(storage, seconds=0.5)
     with pytest.raises(PlaceError, match=r"reading s3://.*when it was tried for the"):
-        again(storage, seconds=0.5).read("a")
+        waiting.read("a")
+    # who lets go of a run then does not wait so long for each of its files
+    monkeypatch.setattr(objects, "_DOWN_SECONDS", 0.0)
+    waiting._seconds = 60.0
+    with pytest.raises(PlaceError, match="writing"):
+        waiting.put("a", [b"2"])
+    gate.open()
+    assert waiting.read("a") == b"1"
+    threading.Timer(0.3, gate.open).start()
+    gate.shut()
+    assert waiting.read("a") == b"1"
 
 
 def test_what_a_user_has_to_mend_is_told(

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from http.client import HTTPConnection, HTTPResponse
 BUCKET = "runs"
 Fault = Callable[[str, str], str]
 """(method, path of an object) -> what becomes of the request: "" for nothing special, a status of
-HTTP, "lost" for done but not answered, "cut" for neither.
+HTTP, "lost" for done but not answered, "cut" for neither, "slow" for done a while later.
 """
+SLOW_SECONDS = 0.2
 
 
 @contextmanager
@@ -112,6 +114,8 @@ class Gate:
                             f"HTTP/1.1 {fate} Fault\r\nContent-Length: 0\r\n\r\n".encode()
                         )
                         continue
+                    if fate == "slow":
+                        time.sleep(SLOW_SECONDS)
                     server.request(method, target, body, headers)
                     response = server.getresponse()
                     answer = response.read()

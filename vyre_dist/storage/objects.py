@@ -10,8 +10,8 @@ How private an object is is up to the bucket.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from vyre_dist.errors import UsageError
 from vyre_dist.storage.attempts import attempted
@@ -23,6 +23,10 @@ _GROUP_SECONDS = 1.0
 _SEGMENT = re.compile(r"(.+)-([0-9]{12})")
 _AT_ONCE = 64
 """Objects that are asked for at a time."""
+_DOWN_SECONDS = 1.0
+"""How long is tried again where nothing else has succeeded since the last time."""
+
+T = TypeVar("T")
 
 
 class ObjectStorage:
@@ -39,6 +43,7 @@ class ObjectStorage:
         self._seconds = seconds
         self._segments: dict[str, int] = {}
         self._heeds_conditions = False
+        self._is_down = False
 
     def path(self, name: str) -> str:
         """See Storage."""
@@ -48,10 +53,9 @@ class ObjectStorage:
         """See Storage."""
         at = f"{self._root}/{folder}".rstrip("/")
         try:
-            found = attempted(
+            found = self._do(
                 f"listing {self.path(folder)}",
                 lambda: self._files.ls(at, detail=False),
-                self._seconds,
             )
         except FileNotFoundError:
             return []
@@ -89,19 +93,16 @@ class ObjectStorage:
         if size <= 0:
             return b""
         at = f"{self._root}/{name}"
-        data = attempted(
+        data = self._do(
             f"reading {self.path(name)}",
             lambda: self._files.cat_file(at, start=offset, end=offset + size),
-            self._seconds,
         )
         return bytes(data)
 
     def size(self, name: str) -> int:
         """See Storage."""
         at = f"{self._root}/{name}"
-        info = attempted(
-            f"looking at {self.path(name)}", lambda: self._files.info(at), self._seconds
-        )
+        info = self._do(f"looking at {self.path(name)}", lambda: self._files.info(at))
         if info.get("type") == "directory":
             raise FileNotFoundError(f"{self.path(name)}: there is none")
         return int(info["size"])
@@ -109,9 +110,7 @@ class ObjectStorage:
     def put(self, name: str, data: Iterable[bytes]) -> None:
         """See Storage."""
         at, body = f"{self._root}/{name}", b"".join(data)
-        attempted(
-            f"writing {self.path(name)}", lambda: self._files.pipe_file(at, body), self._seconds
-        )
+        self._do(f"writing {self.path(name)}", lambda: self._files.pipe_file(at, body))
 
     def create(self, name: str, data: bytes) -> bool:
         """See Storage. Raises UsageError where the store does not know how to do that."""
@@ -135,7 +134,7 @@ class ObjectStorage:
         """See Storage."""
         at = f"{self._root}/{name}"
         try:
-            attempted(f"removing {self.path(name)}", lambda: self._files.rm_file(at), self._seconds)
+            self._do(f"removing {self.path(name)}", lambda: self._files.rm_file(at))
         except FileNotFoundError:
             return
 
@@ -156,31 +155,41 @@ class ObjectStorage:
         """Put an object if there is none; whether what is there is this one."""
         at = f"{self._root}/{name}"
         try:
-            attempted(
+            self._do(
                 f"writing {self.path(name)}",
                 lambda: self._files.pipe_file(at, data, mode="create"),
-                self._seconds,
             )
         except FileExistsError:
             # an attempt of which no answer came may have put it
             return self._read(name) == data
         return True
 
+    def _do(self, what: str, attempt: Callable[[], T]) -> T:
+        """What `attempt` comes to, tried again for a while; not for long where the last one was in
+        vain, or was interrupted: whoever lets go of a run need not wait for each of its files.
+        """
+        seconds = min(self._seconds, _DOWN_SECONDS) if self._is_down else self._seconds
+        self._is_down = True
+        try:
+            result = attempted(what, attempt, seconds)
+        except (FileNotFoundError, FileExistsError):
+            self._is_down = False  # an answer, too
+            raise
+        self._is_down = False
+        return result
+
     def _read(self, name: str) -> bytes:
         at = f"{self._root}/{name}"
-        data = attempted(
-            f"reading {self.path(name)}", lambda: self._files.cat_file(at), self._seconds
-        )
+        data = self._do(f"reading {self.path(name)}", lambda: self._files.cat_file(at))
         return bytes(data)
 
     def _read_all(self, names: Sequence[str]) -> Iterable[bytes]:
         """Objects that were listed, in order."""
         for first in range(0, len(names), _AT_ONCE):
             some = [f"{self._root}/{name}" for name in names[first : first + _AT_ONCE]]
-            found = attempted(
+            found = self._do(
                 f"reading {self.path(names[first])} and so on",
                 lambda some=some: self._files.cat(some),  # type: ignore[misc]
-                self._seconds,
             )
             yield from [bytes(found[at]) for at in some]
 
