@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +144,9 @@ def test_a_store_that_comes_back_is_waited_for(
     storage: ObjectStorage, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For as long as was said, and no longer."""
+    tries: list[float] = []
+    wait = time.sleep
+    monkeypatch.setattr(attempts.time, "sleep", lambda pause: (tries.append(pause), wait(pause)))
     storage.put("a", [b"1"])
     gate.shut()
     threading.Timer(0.5, gate.open).start()
@@ -154,8 +158,10 @@ def test_a_store_that_comes_back_is_waited_for(
     # who lets go of a run then does not wait so long for each of its files
     monkeypatch.setattr(objects, "_DOWN_SECONDS", 0.0)
     waiting._seconds = 60.0
+    began = len(tries)
     with pytest.raises(PlaceError, match="writing"):
         waiting.put("a", [b"2"])
+    assert len(tries) == began  # no second attempt
     gate.open()
     assert waiting.read("a") == b"1"
     threading.Timer(0.3, gate.open).start()
