@@ -18,6 +18,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.storage import LocalStorage, attempts, is_url, objects, open_storage
 from vyre_dist.storage.attempts import PlaceDeniedError, PlaceError, PlaceMissingError
 from vyre_dist.storage.filesystems import open_filesystem, root_of
+from vyre_dist.storage.frames import DamagedError
 from vyre_dist.storage.objects import ObjectStorage
 from vyre_dist.storage.places import _filesystem
 
@@ -87,6 +88,9 @@ def test_a_log_is_what_was_appended(storage: ObjectStorage) -> None:
     assert late.read("ledger/000002") == b"x"
     with pytest.raises(FileExistsError):
         late.log("ledger/000001")
+    storage.remove("ledger/000001-000000000001")
+    with pytest.raises(DamagedError, match="one of its 3 objects is missing"):
+        late.read("ledger/000001")
 
 
 def test_two_writers_are_not_at_one_log(storage: ObjectStorage) -> None:
@@ -109,7 +113,10 @@ def test_a_listing_that_lags_hides_nothing(storage: ObjectStorage) -> None:
     assert reader.read("ledger/1") == b"abc"
 
 
-@pytest.mark.parametrize("fate", ["503", "429", "lost", "cut"])
+@pytest.mark.parametrize(
+    "fate",
+    ["503", "lost", *(pytest.param(each, marks=pytest.mark.nightly) for each in ("429", "cut"))],
+)
 def test_what_passes_is_tried_again(
     storage: ObjectStorage, gate: Gate, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vyre_dist.errors import UsageError
 from vyre_dist.storage.attempts import attempted
+from vyre_dist.storage.frames import DamagedError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -76,7 +77,12 @@ class ObjectStorage:
                 return self._read(name)
             except FileNotFoundError:
                 self._segments[name] = 0
-        data = [*self._read_all([_segment(name, i) for i in range(self._segments[name])])]
+        try:
+            data = [*self._read_all([_segment(name, i) for i in range(self._segments[name])])]
+        except FileNotFoundError as error:
+            raise DamagedError(
+                self.path(name), 0, f"one of its {self._segments[name]:,} objects is missing"
+            ) from error
         while True:
             try:
                 data.append(self._read(_segment(name, len(data))))
