@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vyre_dist.storage import Storage
 
 _OPEN_SHARDS_PER_TASK = 4
-_LONGEST_WAIT = 2.0
+_LONGEST_WAIT = 4.0
 """Seconds that a record may wait for its commit, where storage is not slow."""
 
 

@@ -313,6 +313,7 @@ def made_up(random: Random) -> Corpus:
     documents: list[Document] = []
     poison = 0.04 if rarely(0.5) else 0.0
     in_folder = rarely(0.5)
+    long = random.choice([0.05, 0.05, 0.4])
     for number in range(random.choice([1, 4, 8, 12, 16, 24, 40])):
         if rarely(0.15):
             in_folder = not in_folder
@@ -323,7 +324,7 @@ def made_up(random: Random) -> Corpus:
                 units=random.randint(5, 14) if large else random.choice([0, 1, 1, 1, 2, 3, 4]),
                 rows=random.choice([0, 0, 1, 2, 3]),
                 by_path=rarely(0.1),
-                long=rarely(0.1),
+                long=rarely(long),
                 skipped=rarely(0.03),
                 problem=rarely(0.03),
                 noted=rarely(0.05),

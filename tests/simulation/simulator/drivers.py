@@ -96,10 +96,10 @@ class CheckedRun(RunDirectory):
 
     def close(self) -> None:
         """See RunDirectory."""
-        files, name = self.simulation.disk.files, f"run/ledger/{self._owner.epoch:06}"
-        owner, before = self.simulation.owner(), files.get(name)
+        name = f"run/ledger/{self._owner.epoch:06}"
+        owner, before = self.simulation.owner(), self.simulation.disk.size(name)
         super().close()
-        if owner > self.epoch and files.get(name) != before:
+        if owner > self.epoch and self.simulation.disk.size(name) != before:
             raise ViolationError(f"driver {self.epoch} committed after driver {owner} took over")
 
     def remove(self) -> None:

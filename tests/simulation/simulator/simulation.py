@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from simulator.checks import Checks, merged
 from simulator.corpus import made_up
 from simulator.drivers import CONFIG, PLACE, Driver
+from simulator.objects import SimulatedTime, open_objects
 from simulator.schedule import Schedule
 from simulator.storage import SCHEME, Disk, ProcessStorage
 from simulator.workers import SimulatedPool
@@ -16,6 +18,7 @@ from simulator.world import Machine, Process, ViolationError, World
 from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.errors import UsageError
 from vyre_dist.ledger.owner import RunBusyError, RunTakenError
+from vyre_dist.storage import Storage, attempts
 from vyre_dist.storage.places import SCHEMES
 
 _MOST_DRIVERS = 60
@@ -100,7 +103,9 @@ class Simulation:
     @property
     def storage_is_fast(self) -> bool:
         """Whether no operation of the storage takes long."""
-        return self.schedule.storage.slow < 0.1 and not self.schedule.storage.very_slow
+        troubles = self.schedule.storage
+        fails = self.disk.objects and (troubles.fails or troubles.full)
+        return not (troubles.slow >= 0.1 or troubles.very_slow or fails)
 
     def anybody_works(self) -> bool:
         """Whether any driver is at work, or believes so."""
@@ -290,13 +295,16 @@ class Simulation:
         self.checks.whole("merge", lines, problems, outcome)
         self.checks.once(history)
 
-    def _exact(self) -> ProcessStorage:
-        return ProcessStorage(self.disk, self._current(), PLACE, exact=True)
+    def _exact(self) -> Storage:
+        return self.storage(PLACE)
 
-    def storage(self, place: str) -> ProcessStorage:
-        """The storage, as the current process sees it."""
+    def storage(self, place: str) -> Storage:
+        """The storage, as the current process sees it. For the operator nothing fails there."""
         process = self._current()
-        return ProcessStorage(self.disk, process, place, exact=process is self._operator)
+        exact = process is self._operator
+        if self.disk.objects:
+            return open_objects(self.disk, process, place, exact=exact)
+        return ProcessStorage(self.disk, process, place, exact=exact)
 
     def _current(self) -> Process:
         if self.world.current is None:
@@ -308,7 +316,8 @@ class Simulation:
 def _scheme(simulation: Simulation) -> Iterator[None]:
     SCHEMES[SCHEME] = simulation.storage
     try:
-        yield
+        with patch.object(attempts, "time", SimulatedTime(simulation.world)):
+            yield
     finally:
         del SCHEMES[SCHEME]
 

@@ -1,4 +1,5 @@
-"""What a run directory lies in: a disk that forgets what was not synced, or a store of objects.
+"""What a run directory lies in: a disk that forgets what was not synced, or a store of objects,
+whose view is in objects.py.
 
 Each process has a view of its own (see vyre_dist.storage.Storage), which gives way to others in
 each operation, and in which it may be killed.
@@ -41,11 +42,32 @@ class Disk:
         self.synced: dict[str, bytes] = {}
         self.made: dict[str, float] = {}
         self.troubles = Troubles()
+        self.power_failures = 0
 
     def write(self, name: str, data: bytes) -> None:
         """Have processes see this in a file."""
         self.made.setdefault(name, self.world.now)
         self.files[name] = data
+
+    def size(self, name: str) -> int:
+        """Bytes of a log, whatever it consists of."""
+        return sum([len(data) for each, data in self.files.items() if each.startswith(name)])
+
+    def listed(self, prefix: str, *, late: bool = False) -> list[str]:
+        """What is in a folder. `late`: perhaps not what came there in the last seconds."""
+        since = self.now_or_before() if late else self.world.now
+        found = {
+            name[len(prefix) :].partition("/")[0]
+            for name in self.files
+            if name.startswith(prefix) and self.made[name] <= since
+        }
+        return sorted(found)
+
+    def now_or_before(self) -> float:
+        """The time that a list of objects is of."""
+        random = self.world.random
+        late = random.random() < self.troubles.stale_list
+        return self.world.now - (2.0 * random.random() if late else 0.0)
 
     def sync(self, name: str) -> None:
         """Have what is in a file outlive a power failure."""
@@ -57,6 +79,7 @@ class Disk:
         random = self.world.random
         if self.objects:
             return
+        self.power_failures += 1
         for name in sorted(self.files.keys() | self.synced.keys()):
             now, kept = self.files.get(name), self.synced.get(name)
             if now == kept:
@@ -85,9 +108,8 @@ class ProcessStorage:
     def __init__(self, disk: Disk, process: Process, place: str, *, exact: bool = False) -> None:
         """`exact`: nothing takes time, or fails."""
         self.place = place
-        self._exact = exact
         self._disk = disk
-        self._process = process
+        self._operations = Operations(disk, process, exact=exact)
         self._prefix = place.partition("://")[2] + "/"
 
     def path(self, name: str) -> str:
@@ -95,20 +117,9 @@ class ProcessStorage:
         return f"{self.place}/{name}" if name else self.place
 
     def names(self, folder: str = "") -> Sequence[str]:
-        """See Storage. A store of objects may not know of the latest ones."""
+        """See Storage."""
         self._operation("names")
-        disk = self._disk
-        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
-        since = disk.world.now
-        stale = disk.objects and not self._exact
-        if stale and disk.world.random.random() < disk.troubles.stale_list:
-            since -= 2.0 * disk.world.random.random()
-        found = [
-            name[len(prefix) :].partition("/")[0]
-            for name in disk.files
-            if name.startswith(prefix) and disk.made[name] <= since
-        ]
-        return sorted(set(found))
+        return self._disk.listed(f"{self._prefix}{folder}/" if folder else self._prefix)
 
     def read(self, name: str) -> bytes | memoryview:
         """See Storage."""
@@ -164,27 +175,20 @@ class ProcessStorage:
 
     def _made(self, name: str) -> None:
         """A file is there; now its name is to stay."""
-        if not self._disk.objects:
-            self._step()
+        self._operations.take_time()
         self._disk.sync(self._prefix + name)
-        self._fail_though_done()
 
     def append(self, name: str, data: bytes, size: int) -> None:
         """Write behind the first `size` bytes of a log, and sync it."""
         disk, random = self._disk, self._disk.world.random
-        if disk.objects:
-            self._operation("append", writes=True)
-            disk.write(name, disk.files[name] + data)
-            disk.sync(name)
-            self._fail_though_done()
-            return
-        before = disk.files[name]
+        before, failures = disk.files.get(name, b""), disk.power_failures
         try:
             self._operation("append", writes=True)
         except KilledError:
             # it was writing, or about to sync
             written = len(data) if random.random() < 0.5 else random.randint(0, len(data))
-            disk.write(name, before + data[:written])
+            if disk.power_failures == failures:
+                disk.write(name, before + data[:written])
             raise
         except OSError:
             disk.write(name, before + data[: random.randint(0, len(data))])
@@ -192,18 +196,25 @@ class ProcessStorage:
                 disk.write(name, disk.files[name][:size])
             raise
         disk.write(name, before + data)
-        self._step()
+        self._operations.take_time()
         disk.sync(name)
 
-    def _fail_though_done(self) -> None:
-        disk = self._disk
-        if disk.objects and disk.world.random.random() < disk.troubles.fails_though_done:
-            raise OSError(errno.EIO, "the answer of the store was lost")
-
     def _operation(self, kind: str, *, writes: bool = False) -> None:
+        self._operations.begin(kind, writes=writes)
+
+
+class Operations:
+    """What happens to `process` in each operation. `exact`: nothing."""
+
+    def __init__(self, disk: Disk, process: Process, *, exact: bool) -> None:
+        self.exact = exact
+        self._disk = disk
+        self._process = process
+
+    def begin(self, kind: str, *, writes: bool = False) -> None:
         """Take some time; perhaps fail, or be killed."""
         process, disk = self._process, self._disk
-        if self._exact:
+        if self.exact:
             return
         if process.dead:
             raise KilledError
@@ -213,17 +224,23 @@ class ProcessStorage:
             disk.world.note(f"killed in {kind}")
             process.kill()
             raise KilledError
-        self._step()
+        self.take_time()
         troubles, random = disk.troubles, disk.world.random
         if troubles.full and writes:
+            if disk.objects:
+                raise ConnectionRefusedError("no server answers")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if troubles.fails and random.random() < troubles.fails:
+            if disk.objects:
+                raise ConnectionResetError("there was no answer")
             raise OSError(errno.EIO, "the simulated storage failed")
 
-    def _step(self) -> None:
+    def take_time(self) -> None:
         """Give way to others for some time."""
         troubles, random = self._disk.troubles, self._disk.world.random
         seconds = 0.0
+        if self.exact:
+            return
         if troubles.very_slow and random.random() < troubles.very_slow:
             # a worker that writes for long is taken for one that hangs
             worker = self._process.name.startswith("worker")
