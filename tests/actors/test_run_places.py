@@ -60,11 +60,11 @@ def run(tmp_path: Path, inputs: Path) -> Run:
     def do(*arguments: str, mounts: Sequence[Sequence[str]], **environment: str) -> tuple[str, int]:
         found = tmp_path / "found.csv"
         own = ["scan", "-r", str(tmp_path / "pack.toml"), "-f", f"csv={found}", "--shard-size"]
-        own += ["60K", "--progress", "never", "--no-cache", *arguments, "large", "."]
+        own += ["60K", "--progress", "never", *arguments, "large", "."]
         command = [sys.executable, "-c", PROGRAM, *own]
         if mounts:
             # what the driver has put into its own mount is copied for us to see
-            copy = f'"$@"; code=$?; cp -r {tmp_path}/own/run {tmp_path}/copy; exit $code'
+            copy = f'"$@"; code=$?; cp -r {tmp_path}/own/* {tmp_path}/copy; exit $code'
             command = with_mounts(mounts, ["sh", "-c", copy, "sh", *command])
         done = subprocess.run(
             command,
@@ -97,16 +97,33 @@ def test_a_folder_that_workers_may_not_reach(
 ) -> None:
     """They see another folder of the same name, say, as on another node."""
     (tmp_path / "own").mkdir()
-    local, _ = run("-j", "1", mounts=(), **head.environment)
+    (tmp_path / "copy").mkdir()
+    local, _ = run("-j", "1", "--no-cache", mounts=(), **head.environment)
     mounts = () if reached else (("-t", "tmpfs", "tmpfs", str(tmp_path / "own")),)
     place = tmp_path / "own" / "run"
-    on_ray = ["--pool", "ray", "--address", head.gcs, "-j", "2", "--run-dir", str(place)]
+    on_ray = ["--pool", "ray", "--address", head.gcs, "-j", "2", "--no-cache"]
+    on_ray += ["--run-dir", str(place)]
     found, stored = run(*on_ray, mounts=mounts, **head.environment, **head.token)
     assert found == local
-    parts = named(str(place if reached else tmp_path / "copy"))
+    parts = named(str(place if reached else tmp_path / "copy" / "run"))
     assert len(parts) > 6
     assert stored == (0 if reached else len(parts))
     assert os.listdir(tmp_path / "own") == (["run"] if reached else [])
+
+
+@pytest.mark.nightly
+def test_a_scan_that_names_no_place_has_a_private_one(head: Head, run: Run, tmp_path: Path) -> None:
+    """In the driver's cache, where its workers do not reach it; it is gone at the end."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "copy").mkdir()
+    local, _ = run("-j", "1", "--no-cache", mounts=(), **head.environment)
+    mounts = (("-t", "tmpfs", "tmpfs", str(tmp_path / "own")),)
+    on_ray = ["--pool", "ray", "--address", head.gcs, "-j", "2", "--cache-dir"]
+    on_ray += [str(tmp_path / "own" / "cache")]
+    found, stored = run(*on_ray, mounts=mounts, **head.environment, **head.token)
+    assert found == local
+    assert stored > 0
+    assert os.listdir(tmp_path / "copy" / "cache" / "runs") == []
 
 
 @pytest.mark.nightly
@@ -120,9 +137,10 @@ def test_a_store_that_workers_may_not_reach(
     reached: bool,
 ) -> None:
     """They have no credentials, say."""
-    local, _ = run("-j", "1", mounts=(), **head.environment)
+    local, _ = run("-j", "1", "--no-cache", mounts=(), **head.environment)
     address = "local" if reached else head.gcs
-    on_ray = ["--pool", "ray", "--address", address, "-j", "2", "--run-dir", s3_place]
+    on_ray = ["--pool", "ray", "--address", address, "-j", "2", "--no-cache"]
+    on_ray += ["--run-dir", s3_place]
     environment = {**head.environment, **head.token, **s3_environment}
     found, stored = run(*on_ray, mounts=(), **environment)
     assert found == local

@@ -83,8 +83,7 @@ class ScanRun:
         own_files = own_files_of([*files, *([options.report] if options.report else [])])
         if self._secret_key is not None:
             own_files |= self._secret_key.own_files
-        cache = self._stores.run_folder if self._pool.same_machine else None
-        self._recording = open_recording(options, self._pack.data, cache)
+        self._recording = open_recording(options, self._pack.data, self._stores.run_folder)
         if self._recording is not None:
             stack.callback(self._recording.close)
             own_files |= self._recording.own_files
