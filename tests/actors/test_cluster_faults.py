@@ -132,25 +132,27 @@ import functools
 import sys
 from vyre_dist.actors import ray_pool, scan_actor
 from vyre_dist.driver import machine, machine_config, run
-from vyre_dist.kernels.backends import BACKENDS
+
+def register():
+    import threading
+    from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
+
+    class Hanging(cpu_backend_class()):
+        def _candidate_windows(self, windows):
+            for window in windows:
+                if b"HANGS" in bytes(window.data):
+                    threading.Event().wait()
+            return super()._candidate_windows(windows)
+
+    BACKENDS["hanging"] = lambda pack, cache, _: Hanging(pack, cache)
 
 class HangingActor(scan_actor.ScanActor):
     def _load(self):
-        import threading
-        from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
-
-        class Hanging(cpu_backend_class()):
-            def _candidate_windows(self, windows):
-                for window in windows:
-                    if b"HANGS" in bytes(window.data):
-                        threading.Event().wait()
-                return super()._candidate_windows(windows)
-
-        BACKENDS["hanging"] = lambda pack, cache, _: Hanging(pack, cache)
+        register()
         return super()._load()
 
+register()
 ray_pool.ScanActor = HangingActor
-BACKENDS["hanging"] = None
 quick = functools.partial(machine_config.MachineConfig, lease_seconds=1.0)
 machine.MachineConfig = run.MachineConfig = quick
 from vyre_dist.cli.main import main
@@ -158,7 +160,10 @@ main(sys.argv[1:])
 """
 
 
-def test_a_document_that_hangs_is_exit_code_3(ray_places: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", [["local"], ["ray", "--address", "local"]], ids=["local", "ray"])
+def test_a_document_that_hangs_is_exit_code_3(
+    ray_places: Path, tmp_path: Path, pool: list[str]
+) -> None:
     """The scan ends, and its report names the document; all others are scanned."""
     text, rules, report = tmp_path / "text", tmp_path / "rules.toml", tmp_path / "report"
     rules.write_text(RULES)
@@ -168,7 +173,7 @@ def test_a_document_that_hangs_is_exit_code_3(ray_places: Path, tmp_path: Path) 
     (text / "f7x").write_text("tok_123456789012 HANGS")
     scan = ["scan", str(text), "-r", str(rules), "--backend", "hanging", "--no-cache"]
     scan += ["--shard-size", "1K", "--report", str(report), "-f", f"jsonl={tmp_path / 'found'}"]
-    scan += ["--pool", "ray", "--address", "local", "-j", "2", "--progress", "never"]
+    scan += ["--pool", *pool, "-j", "2", "--progress", "never"]
     done = subprocess.run(
         [sys.executable, "-P", "-c", _HANGING, *scan],
         env=client_environment(ray_places, tmp_path / "home"),
