@@ -14,7 +14,7 @@ from vyre_dist.driver.events import Event, PoolWaits, WorkersAdded
 _LOOK_SECONDS = 2.0
 """Between two looks at the cluster's nodes: Ray is asked for all of them."""
 
-_LOOKS = 2
+_LOOKS = 3
 """In a row at which somebody waits, before that is told."""
 
 _CLIENTS_PATIENCE_SECONDS = 20.0

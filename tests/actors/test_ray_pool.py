@@ -80,11 +80,14 @@ def start_all(pool: RayPool) -> list[int]:
 def wait_for(
     pool: RayPool, kind: type[Event] | tuple[type[Event], ...], count: int = 1
 ) -> list[Event]:
-    """Poll until `count` events of the kind have come; nothing else may come."""
+    """Poll until `count` events of the kind have come; nothing else may come, but that the pool
+    waits: an earlier test's actors go when they can.
+    """
     events: list[Event] = []
     until = time.monotonic() + PATIENCE_S
     while len(events) < count and time.monotonic() < until:
-        events += pool.poll(0.5)
+        come = pool.poll(0.5)
+        events += [e for e in come if kind is PoolWaits or not isinstance(e, PoolWaits)]
     assert len(events) == count and all(isinstance(e, kind) for e in events), events
     return events
 
@@ -244,7 +247,7 @@ def test_a_cluster_that_can_grow_is_not_refused(open_pool, spec) -> None:
     pool = open_pool(spec, CPUS + 2, autoscale=True)
     assert len(start_all(pool)) == CPUS + 2
     wait_for(pool, WorkerReady, CPUS)
-    assert pool.poll(0.5) == []
+    assert {type(event) for event in pool.poll(0.5)} <= {PoolWaits}
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"autoscale": True}, {"gpus_per_worker": -1}])
@@ -327,7 +330,7 @@ def test_one_that_loads_is_not_one_that_waits(tmp_path: Path, monkeypatch) -> No
     assert [looks.look(loading, 0, ()) for _ in range(4)] == [[]] * 4
     assert [looks.look([*loading, waiting], 0, ()) for _ in range(4)] == [[]] * 4, "one is to begin"
     said = [looks.look([*loading[1:], waiting], 1, ()) for _ in range(4)]
-    assert sum(map(len, said)) == 1 and isinstance(said[1][0], PoolWaits)
+    assert sum(map(len, said)) == 1 and isinstance(said[-2][0], PoolWaits)
     for actor in [*loading, waiting]:
         ray.kill(actor)
 
