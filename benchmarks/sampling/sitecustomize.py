@@ -26,7 +26,12 @@ INTERVAL = 0.01
 SWITCH_SECONDS = 1e-5
 WRITE_SECONDS = 0.3
 _DEEPEST = 60
-_ROLES = {"gpu_process.py:_own_gpu": "GPU process", "worker_loop.py:serve": "worker"}
+_ROLES = {
+    "gpu_process.py:_own_gpu": "GPU process",
+    "worker_loop.py:serve": "worker",
+    "walk_process.py:_list:": "walk process",
+    "folder_listers.py:<lambda>:": "lister",
+}
 
 
 class _Sampler:
