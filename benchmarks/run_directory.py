@@ -29,6 +29,7 @@ LIMIT = 1.02
 """A run directory may cost two hundredths of a scan's processor time."""
 
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -46,16 +47,22 @@ def wait_for_orphans() -> None:
 
 
 def timed(words: list[str], folder: Path) -> dict[str, float]:
-    """Wall and processor seconds of a command that finds something, or nothing."""
+    """Wall and processor seconds of a command that finds something, or nothing; and those of its
+    first process alone, the driver.
+    """
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, "-P", "-m", "vyre_dist", *words]
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL)
+    started = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL)
+    os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+    stat = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(stat[11]) + int(stat[12])) / _TICKS
+    code = started.wait()
     wait_for_orphans()
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{' '.join(words)}: exit code {done.returncode}")
+    if code not in (0, 1):
+        raise SystemExit(f"{' '.join(words)}: exit code {code}")
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds, "processor": processor}
+    return {"seconds": seconds, "processor": processor, "driver": own}
 
 
 def findings(file: Path) -> list[bytes]:

@@ -18,6 +18,7 @@ from vyre_dist.ledger import run_directory
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
 from vyre_dist.ledger.identity import RunDiffersError
+from vyre_dist.ledger.journal import GROUP_SECONDS, PLAN_SECONDS
 from vyre_dist.ledger.owner import BEAT_SECONDS, RunBusyError, RunTakenError
 from vyre_dist.ledger.run_directory import RunDirectory
 from vyre_dist.leftovers import make_folder
@@ -87,6 +88,32 @@ def test_a_run_is_read_back(place: str) -> None:
     assert list(known.paths()) == ["d0/a", "d0/b", "d1/a", "d1/b", "d2/a", "d2/b"]
     assert blocks(place) == [[b"y" * INLINE_BYTES], [b"x"], []]
     assert LocalStorage(place).names("parts") == ["0.e1.1"]
+
+
+def test_the_plan_is_kept_before_what_is_done_of_it(place: str) -> None:
+    """And not for each entry: it is ahead of them. After a second it is kept anyway."""
+    now = [0.0]
+    run = RunDirectory(place, FACTS, b"pack", resume=False, monotonic=lambda: now[0])
+
+    def kept_with(number: int, shard: int | None, seconds: float) -> int:
+        if shard is not None:
+            run.record(number, entry(shard), 0)
+        now[0] += seconds
+        assert run.commit(idle=False) == (None if shard is None else number)
+        return history(place).planned
+
+    for shard in range(3):
+        run.planned(shard, items(shard))
+    assert kept_with(0, 0, 1.5 * GROUP_SECONDS) == 3
+    for shard in (3, 4):
+        run.planned(shard, items(shard))
+    assert kept_with(1, 1, 1.5 * GROUP_SECONDS) == 3
+    assert kept_with(2, 3, 1.5 * GROUP_SECONDS) == 5
+    run.planned(5, items(5))
+    assert kept_with(3, 2, 1.5 * GROUP_SECONDS) == 5
+    assert kept_with(4, None, PLAN_SECONDS) == 6
+    assert [len(shard.done) for shard in history(place).shards()] == [1, 1, 1, 1, 0, 0]
+    run.close()
 
 
 def test_a_run_that_moved_is_read_back(place: str, tmp_path: Path) -> None:

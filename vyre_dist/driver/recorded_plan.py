@@ -47,7 +47,11 @@ class RecordedPlan(Plan):
         stat: Stat = os.stat,
     ) -> None:
         self._stat = stat
-        rest = () if history.end is not None else _rest_of(inputs, history)
+        rest = inputs
+        if history.end is not None:
+            rest = ()
+        elif history.planned or history.problems:
+            rest = _rest_of(inputs, history)
         super().__init__(rest, shard_bytes, shard_documents)
         self.problems += history.problems
         self._voided = voided

@@ -18,7 +18,7 @@ from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.garbage import NamedParts, remove_garbage, remove_unfinished
 from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
-from vyre_dist.ledger.journal import GROUP_SECONDS, Journal
+from vyre_dist.ledger.journal import GROUP_SECONDS, PLAN_SECONDS, Journal
 from vyre_dist.ledger.owner import THIS_HOST, Host, Owner, RunTakenError
 from vyre_dist.ledger.records import PARTS, PROOF, Begin, Done, PlanEnd, Shard, Void, Worker
 from vyre_dist.leftovers import LOCK_NAME, lock
@@ -105,6 +105,7 @@ class RunDirectory:
         self._named = NamedParts()
         self._last: int | None = None
         self._since: float | None = None
+        self._plan_kept = monotonic()
         self._parts = storage.path(PARTS)
 
     @property
@@ -176,18 +177,27 @@ class RunDirectory:
         """See Recording."""
         if self._since is None:
             return most
-        group = max(GROUP_SECONDS, self._storage.group_seconds)
-        return min(most, max(0.0, self._since + group - self._monotonic()))
+        # twice as long: mostly something comes before, and is a reason to commit
+        return min(most, max(0.0, self._since + 2 * self._group - self._monotonic()))
+
+    @property
+    def _group(self) -> float:
+        return max(GROUP_SECONDS, self._storage.group_seconds)
 
     def commit(self, *, idle: bool) -> int | None:
         """See Recording. Is called every now and then, as it says that this driver lives."""
         if self._owner.due:
             self._check_owner()
-        if self._since is None or (not idle and self.patience(1.0) > 0.0):
+        now = self._monotonic()
+        if self._since is None or (not idle and now - self._since < self._group):
             return None
         self._check_owner()
-        self._writer.commit()
-        last, self._last, self._since = self._last, None, None
+        everything = idle or now - self._plan_kept >= PLAN_SECONDS
+        self._writer.commit(everything=everything)
+        if everything:
+            self._plan_kept = now
+        last, self._last = self._last, None
+        self._since = self._monotonic() if self._writer.waits else None
         return last
 
     def finish(self, report: bytes) -> None:
