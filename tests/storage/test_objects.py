@@ -113,6 +113,24 @@ def test_a_listing_that_lags_hides_nothing(storage: ObjectStorage) -> None:
     assert reader.read("ledger/1") == b"abc"
 
 
+def test_sizes_of_many_files_are_listed(storage: ObjectStorage, gate: Gate) -> None:
+    """Not asked for one by one: a resume looks at all part files."""
+    for number in range(24):
+        storage.put(f"parts/{number}", [b"x" * number])
+    del gate.asked[:]
+    assert [storage.size(f"parts/{number}") for number in range(24)] == list(range(24))
+    assert len(gate.asked) == 16
+    with pytest.raises(FileNotFoundError):
+        storage.size("parts/24")
+    storage.put("parts/24", [b"late"])
+    assert storage.size("parts/24") == 4
+    storage.put("parts/1", [b"another"])
+    storage.remove("parts/2")
+    assert storage.size("parts/1") == 7
+    with pytest.raises(FileNotFoundError):
+        storage.size("parts/2")
+
+
 @pytest.mark.parametrize(
     "fate",
     ["503", "lost", *(pytest.param(each, marks=pytest.mark.nightly) for each in ("429", "cut"))],

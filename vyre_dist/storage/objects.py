@@ -24,6 +24,8 @@ _GROUP_SECONDS = 1.0
 _SEGMENT = re.compile(r"(.+)-([0-9]{12})")
 _AT_ONCE = 64
 """Objects that are asked for at a time."""
+_MOST_ASKED = 16
+"""Sizes of a folder's files that are asked for one by one."""
 _DOWN_SECONDS = 1.0
 """How long is tried again where nothing else has succeeded since the last time."""
 
@@ -45,6 +47,8 @@ class ObjectStorage:
         self._segments: dict[str, int] = {}
         self._heeds_conditions = False
         self._is_down = False
+        self._asked: dict[str, int] = {}
+        self._sizes: dict[str, dict[str, int]] = {}
 
     def path(self, name: str) -> str:
         """See Storage."""
@@ -106,16 +110,41 @@ class ObjectStorage:
         return bytes(data)
 
     def size(self, name: str) -> int:
-        """See Storage."""
+        """See Storage. A resume asks for that of all part files: they are listed together then."""
+        folder, _, own = name.rpartition("/")
+        self._asked[folder] = self._asked.get(folder, 0) + 1
+        if self._asked[folder] == _MOST_ASKED:
+            self._sizes[folder] = self._listed_sizes(folder)
+        if (known := self._sizes.get(folder, {}).get(own)) is not None:
+            return known
         at = f"{self._root}/{name}"
         info = self._do(f"looking at {self.path(name)}", lambda: self._files.info(at))
         if info.get("type") == "directory":
             raise FileNotFoundError(f"{self.path(name)}: there is none")
         return int(info["size"])
 
+    def _forget_size(self, name: str) -> None:
+        folder, _, own = name.rpartition("/")
+        self._sizes.get(folder, {}).pop(own, None)
+
+    def _listed_sizes(self, folder: str) -> dict[str, int]:
+        at = f"{self._root}/{folder}".rstrip("/")
+        try:
+            found = self._do(
+                f"listing {self.path(folder)}", lambda: self._files.ls(at, detail=True)
+            )
+        except FileNotFoundError:
+            return {}
+        return {
+            str(each["name"]).rpartition("/")[2]: int(each["size"])
+            for each in found
+            if each["type"] == "file"
+        }
+
     def put(self, name: str, data: Iterable[bytes]) -> None:
         """See Storage."""
         at, body = f"{self._root}/{name}", b"".join(data)
+        self._forget_size(name)
         self._do(f"writing {self.path(name)}", lambda: self._files.pipe_file(at, body))
 
     def create(self, name: str, data: bytes) -> bool:
@@ -139,6 +168,7 @@ class ObjectStorage:
     def remove(self, name: str) -> None:
         """See Storage."""
         at = f"{self._root}/{name}"
+        self._forget_size(name)
         try:
             self._do(f"removing {self.path(name)}", lambda: self._files.rm_file(at))
         except FileNotFoundError:
