@@ -330,7 +330,7 @@ def made_up(random: Random) -> Corpus:
                 noted=rarely(0.05),
                 deadly=rarely(poison),
                 raises=rarely(poison),
-                hangs=rarely(poison / 4),
+                hangs=rarely(poison / 2),
                 in_folder=in_folder,
                 unlisted=rarely(0.05),
             )

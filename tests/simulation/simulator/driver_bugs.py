@@ -9,6 +9,7 @@ from typing import Any
 from simulator.planting import Bug, change, in_list
 from vyre_dist.driver import leases, recorded_plan, run
 from vyre_dist.driver.events import ReportProblem
+from vyre_dist.driver.handed_parts import HandedParts
 from vyre_dist.driver.intake import Intake
 from vyre_dist.driver.leases import Leases, Overdue
 from vyre_dist.driver.machine import ScanMachine
@@ -42,14 +43,19 @@ def _(stack: ExitStack) -> None:
 @bug("resume does all again")
 def _(stack: ExitStack) -> None:
     def as_it_is(self: RecordedPlan, known: history.KnownShard) -> Any:
+        if self._voided is None:
+            return old(self, known)
         return recorded_plan.planned(known.items, ())
 
-    change(stack, RecordedPlan, "_as_it_is_now", as_it_is)
+    old = change(stack, RecordedPlan, "_as_it_is_now", as_it_is)
 
 
 @bug("resume lists nothing more")
 def _(stack: ExitStack) -> None:
-    change(stack, recorded_plan, "_rest_of", lambda inputs, known: iter(()))
+    def rest_of(inputs: Any, known: History) -> Any:
+        return iter(()) if known.planned else old(inputs, known)
+
+    old = change(stack, recorded_plan, "_rest_of", rest_of)
 
 
 @bug("resume forgets what could not be listed")
@@ -68,7 +74,10 @@ def _(stack: ExitStack) -> None:
 
 @bug("a scan is said to have begun when it was answered")
 def _(stack: ExitStack) -> None:
-    change(stack, run._Loop, "_begun", lambda self: self._wall_ns())
+    def ended(self: HandedParts, worker: int, task_id: int) -> tuple[int, str]:
+        return self._wall_ns(), old(self, worker, task_id)[1]
+
+    old = change(stack, HandedParts, "ended", ended)
 
 
 @bug("what no answer led to is scanned anew by each driver (was there)")

@@ -133,18 +133,6 @@ def _(stack: ExitStack) -> None:
     change(stack, Owner, "due", property(lambda self: False))
 
 
-@bug("a fenced driver commits what it has when it ends (was there)")
-def _(stack: ExitStack) -> None:
-    def close(self: RunDirectory) -> None:
-        journal = self._journal
-        if journal is not None and not self._taken:
-            with contextlib.suppress(OSError):
-                journal.commit()
-        old(self)
-
-    old = change(stack, RunDirectory, "close", close)
-
-
 @bug("what a fenced driver appends later counts")
 def _(stack: ExitStack) -> None:
     change(stack, history, "_counted", lambda name, data, length: data)

@@ -105,6 +105,8 @@ class Schedule:
             world.after(seconds, now)
 
         end = random.choice(_ENDS)
+        if simulation.disk.unsynced and random.random() < 0.5:
+            end = "power"
         world.note(f"driver {len(simulation.drivers)} will meet: {end}")
         if end == "operation":
             driver.process.dies_at = int(2 ** random.uniform(0, 8))

@@ -162,8 +162,9 @@ class Simulation:
         """Somebody writes to some documents. The clock that stamps them is behind nobody's."""
         random = self.world.random
         now = self.world.now + max(0.0, *[each.skew for each in self.machines])
+        share = random.choice([0.1, 0.4])
         for number, document in enumerate(self.corpus.documents):
-            if random.random() < 0.1:
+            if random.random() < share:
                 self.corpus.change(number, now, random)
                 self.world.note(f"{document.path} is changed")
                 self.changed = True
@@ -258,6 +259,8 @@ class Simulation:
         misled = isinstance(error, UsageError) and self._had_rivals
         if error is not None and not misled and not isinstance(error, _REASONS):
             raise error
+        if isinstance(error, RunTakenError) and driver.epoch == self.owner():
+            raise ViolationError("a driver gave its run up, and has it")
         if driver.finished and driver in self._changed_under:
             self.over = True
         elif driver.finished:

@@ -43,6 +43,8 @@ class Disk:
         self.made: dict[str, float] = {}
         self.troubles = Troubles()
         self.power_failures = 0
+        self.unsynced = False
+        """Whether something was written whole, and not synced, when its writer was killed."""
 
     def write(self, name: str, data: bytes) -> None:
         """Have processes see this in a file."""
@@ -80,6 +82,7 @@ class Disk:
         if self.objects:
             return
         self.power_failures += 1
+        self.unsynced = False
         for name in sorted(self.files.keys() | self.synced.keys()):
             now, kept = self.files.get(name), self.synced.get(name)
             if now == kept:
@@ -189,6 +192,7 @@ class ProcessStorage:
             written = len(data) if random.random() < 0.5 else random.randint(0, len(data))
             if disk.power_failures == failures:
                 disk.write(name, before + data[:written])
+                disk.unsynced = written == len(data)
             raise
         except OSError:
             disk.write(name, before + data[: random.randint(0, len(data))])
