@@ -113,7 +113,7 @@ def test_of_three_nodes_one_is_killed_and_another_joins(ray_places: Path, tmp_pa
         ):
             time.sleep(0.01)
         end_at_once(nodes[0])
-        stack.enter_context(running_node(head, tmp_path / "node2"))
+        stack.enter_context(running_node(head, tmp_path / "node2", cpus=2))
         (joined,) = head.nodes() - before
         assert job.poll() is None, "it was over before the node had joined"
         said, _ = job.communicate(timeout=2 * JOB_TIMEOUT_S)
@@ -123,8 +123,9 @@ def test_of_three_nodes_one_is_killed_and_another_joins(ray_places: Path, tmp_pa
     lines = (tmp_path / "found").read_text().splitlines()
     paths = [row["path"] for row in map(json.loads, lines) if row["type"] == "finding"]
     assert len(set(paths)) == len(paths) == FILES
-    worked = {use["node_id"]: use["bytes"] for use in told["workers_used"]}
-    assert worked.get(joined, 0) > 0, told["workers_used"]
+    # one in the place of the lost worker, and one more
+    worked = [use["node_id"] for use in told["workers_used"] if use["bytes"]]
+    assert told["workers"] > 2 and worked.count(joined) >= 2, told["workers_used"]
 
 
 _HANGING = """
