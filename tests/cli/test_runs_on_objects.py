@@ -61,6 +61,7 @@ def test_a_run_is_resumed_and_merged(
     assert "not-a-secret" not in bytes(open_storage(stored.place).read("run.json")).decode()
 
 
+@pytest.mark.nightly
 def test_what_dead_workers_have_left_is_cleaned(
     scan: Cli, cli: Cli, s3_place: str, s3_environment: dict[str, str]
 ) -> None:

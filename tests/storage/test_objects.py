@@ -264,6 +264,8 @@ def test_places_that_will_not_do(place: str, message: str) -> None:
     """Each for its reason; a password is not repeated."""
     with pytest.raises(UsageError, match=message) as refused:
         open_storage(place)
+    with pytest.raises(UsageError, match=message):
+        open_storage(place.replace("s3://", "S3://").replace("memory://", "Memory://"))
     assert "word@" not in str(refused.value)
 
 

@@ -64,7 +64,9 @@ def _objects(place: str, seconds: float, process: int) -> Storage:
     from vyre_dist.storage.objects import ObjectStorage
 
     check_place(place)
-    filesystem = _filesystem(place.partition("://")[0].lower(), process)
+    scheme, _, rest = place.partition("://")
+    place = f"{scheme.lower()}://{rest}"
+    filesystem = _filesystem(scheme.lower(), process)
     return ObjectStorage(filesystem, root_of(filesystem, place), place, seconds)
 
 
