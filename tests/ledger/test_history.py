@@ -18,7 +18,7 @@ from vyre_dist.ledger import run_directory
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
 from vyre_dist.ledger.identity import RunDiffersError
-from vyre_dist.ledger.journal import GROUP_SECONDS, PLAN_SECONDS
+from vyre_dist.ledger.journal import GROUP_SECONDS, MOST_GROUP_SECONDS, PLAN_SECONDS, Journal
 from vyre_dist.ledger.owner import BEAT_SECONDS, RunBusyError, RunTakenError
 from vyre_dist.ledger.run_directory import RunDirectory
 from vyre_dist.leftovers import make_folder
@@ -332,3 +332,28 @@ def test_a_run_that_another_driver_has_begun_meanwhile_is_left_alone(
     monkeypatch.setattr(run_directory, "read_facts", lambda _: facts.pop(0))
     with pytest.raises(UsageError, match="there is a run in"):
         opened(place)
+
+
+def test_slow_commits_are_fewer(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they take is a small part of the time; nothing waits for longer than half a second."""
+    now, taken = [0.0], [0.0]
+    run = RunDirectory(place, FACTS, b"pack", resume=False, monotonic=lambda: now[0])
+    commit = Journal.commit
+
+    def slow(journal: Journal, *, everything: bool = True) -> None:
+        now[0] += taken[0]
+        commit(journal, everything=everything)
+
+    monkeypatch.setattr(Journal, "commit", slow)
+    run.planned(0, items(0))
+    waits = []
+    for number, seconds in enumerate((0.004, 0.005, 60.0, 0.0)):
+        taken[0] = seconds
+        run.record(number, entry(0), 0)
+        waited = 0.0
+        while run.commit(idle=False) is None:
+            now[0] += 0.01
+            waited += 0.01
+        waits.append(round(waited, 1))
+    run.close()
+    assert waits == [GROUP_SECONDS, 2 * GROUP_SECONDS, 0.3, MOST_GROUP_SECONDS]

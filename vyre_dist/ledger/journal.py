@@ -14,6 +14,11 @@ PLAN, LEDGER = "plan", "ledger"
 GROUP_SECONDS = 0.1
 """A record waits so long for others, at most: half of it would cost twice as many commits."""
 
+COMMITS_SHARE = 0.02
+MOST_GROUP_SECONDS = 0.5
+"""Where commits would take more than this share of the time, records wait longer, but no more than
+so long.
+"""
 PLAN_SECONDS = 1.0
 """The plan waits so long, at most, if nothing that is done needs it."""
 

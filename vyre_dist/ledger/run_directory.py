@@ -18,7 +18,13 @@ from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.garbage import NamedParts, remove_garbage, remove_unfinished
 from vyre_dist.ledger.history import History, documents_to
 from vyre_dist.ledger.identity import FILE, RunFacts, check_same, read_facts, write_facts
-from vyre_dist.ledger.journal import GROUP_SECONDS, PLAN_SECONDS, Journal
+from vyre_dist.ledger.journal import (
+    COMMITS_SHARE,
+    GROUP_SECONDS,
+    MOST_GROUP_SECONDS,
+    PLAN_SECONDS,
+    Journal,
+)
 from vyre_dist.ledger.owner import THIS_HOST, Host, Owner, RunTakenError
 from vyre_dist.ledger.records import PARTS, PROOF, Begin, Done, PlanEnd, Shard, Void, Worker
 from vyre_dist.leftovers import LOCK_NAME, lock
@@ -106,6 +112,7 @@ class RunDirectory:
         self._last: int | None = None
         self._since: float | None = None
         self._plan_kept = monotonic()
+        self._took = 0.0
         self._parts = storage.path(PARTS)
 
     @property
@@ -182,7 +189,9 @@ class RunDirectory:
 
     @property
     def _group(self) -> float:
-        return max(GROUP_SECONDS, self._storage.group_seconds)
+        # on a slow disk, or a machine with much to do, commits take a small part of the time, too
+        slow = min(MOST_GROUP_SECONDS, self._took / COMMITS_SHARE)
+        return max(GROUP_SECONDS, self._storage.group_seconds, slow)
 
     def commit(self, *, idle: bool) -> int | None:
         """See Recording. Is called every now and then, as it says that this driver lives."""
@@ -194,10 +203,12 @@ class RunDirectory:
         self._check_owner()
         everything = idle or now - self._plan_kept >= PLAN_SECONDS
         self._writer.commit(everything=everything)
+        after = self._monotonic()
+        self._took = max(0.0, after - now)
         if everything:
             self._plan_kept = now
         last, self._last = self._last, None
-        self._since = self._monotonic() if self._writer.waits else None
+        self._since = after if self._writer.waits else None
         return last
 
     def finish(self, report: bytes) -> None:
