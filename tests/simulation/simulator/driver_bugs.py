@@ -72,7 +72,7 @@ def _(stack: ExitStack) -> None:
     change(stack, recorded_plan, "_is_newer", lambda *_: False)
 
 
-@bug("a scan is said to have begun when it was answered")
+@bug("a scan is said to have begun when it was answered", rare=True)
 def _(stack: ExitStack) -> None:
     def ended(self: HandedParts, worker: int, task_id: int) -> tuple[int, str]:
         return self._wall_ns(), old(self, worker, task_id)[1]
@@ -90,7 +90,7 @@ def _(stack: ExitStack) -> None:
     change(stack, recorded_plan, "_is_as_planned", lambda *_: True)
 
 
-@bug("what is left of a shard is one task, whatever lies between (was there)")
+@bug("what is left of a shard is one task, whatever lies between (was there)", rare=True)
 def _(stack: ExitStack) -> None:
     def add_rest(
         self: TaskQueue, items: Sequence[Any], shard: int, failures: int = 0, first: bool = False
@@ -101,7 +101,7 @@ def _(stack: ExitStack) -> None:
     change(stack, TaskQueue, "add_rest", add_rest)
 
 
-@bug("a merge takes pieces of what was planned anew (was there)")
+@bug("a merge takes pieces of what was planned anew (was there)", rare=True)
 def _(stack: ExitStack) -> None:
     def as_it_was(self: RecordedPlan, known: history.KnownShard) -> Any:
         return recorded_plan.planned(known.items, known.done)
@@ -109,7 +109,7 @@ def _(stack: ExitStack) -> None:
     change(stack, RecordedPlan, "_as_it_was", as_it_was)
 
 
-@bug("what came when a staged run got its directory is not told as kept (was there)")
+@bug("what came when a staged run got its directory is not told as kept (was there)", rare=True)
 def _(stack: ExitStack) -> None:
     def commit(self: StagedRun, *, idle: bool) -> int | None:
         before = self.directory
@@ -211,7 +211,7 @@ def _(stack: ExitStack) -> None:
     change(stack, Overtime, "losses", lambda self, now: [])
 
 
-@bug("what waits behind a hanging task is blamed for it (was there)")
+@bug("what waits behind a hanging task is blamed for it (was there)", rare=True)
 def _(stack: ExitStack) -> None:
     def overdue(self: Leases, now: float, at_work: Any, size_of: Any) -> list[Overdue]:
         self._last_look = now

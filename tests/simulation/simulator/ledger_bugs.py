@@ -114,7 +114,7 @@ def _(stack: ExitStack) -> None:
     change(stack, Owner, "check", lambda self: None)
 
 
-@bug("the owner is looked at when it is time to beat, and not at each commit")
+@bug("the owner is looked at when it is time to beat, and not at each commit", rare=True)
 def _(stack: ExitStack) -> None:
     def check(self: Owner) -> None:
         if self.due:
@@ -128,7 +128,7 @@ def _(stack: ExitStack) -> None:
     change(stack, owner, "lives", lambda *_: False)
 
 
-@bug("an owner says once that it lives")
+@bug("an owner says once that it lives", rare=True)
 def _(stack: ExitStack) -> None:
     change(stack, Owner, "due", property(lambda self: False))
 
@@ -149,7 +149,7 @@ def _(stack: ExitStack) -> None:
     old = change(stack, Owner, "check", check)
 
 
-@bug("a beat from the future is a sign of life (was there)")
+@bug("a beat from the future is a sign of life (was there)", rare=True)
 def _(stack: ExitStack) -> None:
     def lives(driver: owner.Identity, clock: Callable[[], float], host: owner.Host) -> bool:
         if driver.ended or host.knows(driver):

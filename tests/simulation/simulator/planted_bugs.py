@@ -8,6 +8,8 @@ from __future__ import annotations
 from simulator import driver_bugs, ledger_bugs
 from simulator.planting import MOST_SECONDS, Bug, found
 
-BUGS = [*ledger_bugs.BUGS, *driver_bugs.BUGS]
+_ALL = [*ledger_bugs.BUGS, *driver_bugs.BUGS]
+BUGS = [bug for bug in _ALL if not bug.rare]
+RARE = [bug for bug in _ALL if bug.rare]
 
-__all__ = ["BUGS", "MOST_SECONDS", "Bug", "found"]
+__all__ = ["BUGS", "MOST_SECONDS", "RARE", "Bug", "found"]

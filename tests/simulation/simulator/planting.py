@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 from simulator.simulation import Result, simulate
@@ -19,18 +19,28 @@ Planting = Callable[[ExitStack], None]
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """`name`: what goes wrong. `plant`: makes it so."""
+    """`name`: what goes wrong. `plant`: makes it so. `rare`: few worlds show it, so that it may
+    take longer than others are given.
+    """
 
     name: str
     plant: Planting
+    rare: bool = False
 
 
-def in_list(bugs: list[Bug]) -> Callable[[str], Callable[[Planting], Planting]]:
-    """What adds a bug to a list, by its name."""
+class Adder(Protocol):
+    """Adds a bug to a list, by its name."""
 
-    def bug(name: str) -> Callable[[Planting], Planting]:
+    def __call__(self, name: str, *, rare: bool = False) -> Callable[[Planting], Planting]:
+        """See Bug."""
+
+
+def in_list(bugs: list[Bug]) -> Adder:
+    """What adds to `bugs`."""
+
+    def bug(name: str, *, rare: bool = False) -> Callable[[Planting], Planting]:
         def add(plant: Planting) -> Planting:
-            bugs.append(Bug(name, plant))
+            bugs.append(Bug(name, plant, rare))
             return plant
 
         return add
