@@ -130,9 +130,11 @@ def test_keywords_of_dropped_matches_are_not_looked_for(
     looked: list[int] = []
     has_keyword = FindingBuilder.has_keyword
 
-    def counted(self: FindingBuilder, rule: int, match: bytes, document: Document) -> bool:
+    def counted(
+        self: FindingBuilder, rule: int, match: bytes, document: Document, flags: bytes = b""
+    ) -> bool:
         looked.append(rule)
-        return has_keyword(self, rule, match, document)
+        return has_keyword(self, rule, match, document, flags)
 
     monkeypatch.setattr(FindingBuilder, "has_keyword", counted)
     rules = [
