@@ -38,9 +38,9 @@ def _(stack: ExitStack) -> None:
 
 @bug("a failed commit is taken for one")
 def _(stack: ExitStack) -> None:
-    def commit(self: Journal) -> None:
+    def commit(self: Journal, **options: Any) -> None:
         with contextlib.suppress(OSError):
-            old(self)
+            old(self, **options)
 
     old = change(stack, Journal, "commit", commit)
 

@@ -72,6 +72,8 @@ def found(bug_: Bug) -> tuple[float, Result | None]:
         while (seconds := time.process_time() - began) < MOST_SECONDS:
             result = simulate(seed)
             if result.violation:
+                if "<locals>" in result.violation:
+                    raise AssertionError(f"{bug_.name} does not fit: {result.violation}")
                 return time.process_time() - began, result
             seed += 1
     return seconds, None
