@@ -39,14 +39,24 @@ class SimulatedObjects:
         self._disk = disk
         self._operations = Operations(disk, process, exact=exact)
 
-    def ls(self, path: str, detail: bool) -> Sequence[str]:
+    def ls(self, path: str, detail: bool) -> Sequence[str | dict[str, object]]:
         """The objects and folders in a folder; it may not know of the latest ones."""
-        assert not detail
         self._operations.begin("ls")
         found = self._disk.listed(f"{path}/", late=not self._operations.exact)
         if not found:
             raise _none(path)
-        return [f"{path}/{name}" for name in found]
+        names = [f"{path}/{name}" for name in found]
+        if not detail:
+            return names
+        files = self._disk.files
+        return [
+            {
+                "name": name,
+                "type": "file" if name in files else "directory",
+                "size": len(files.get(name, b"")),
+            }
+            for name in names
+        ]
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """An object, or some of it."""
