@@ -135,6 +135,7 @@ class Schedule:
         if self.clocks and random.random() < 0.5:
             machine = random.choice(simulation.machines)
             machine.skew += random.choice([-3600.0, -5.0, 5.0, 3600.0])
+            simulation.most_ahead = max(simulation.most_ahead, machine.skew)
             world.note(f"{machine.name}'s clock is {machine.skew:+.0f} s now")
         if self.changes and not simulation.anybody_works():
             simulation.change_some()

@@ -62,6 +62,8 @@ class Simulation:
         """What was committed: documents, and pieces by their starts."""
         self.changed = False
         """Whether any document was changed."""
+        self.most_ahead = 0.0
+        """Seconds that any machine's clock has ever been ahead."""
         self.over = False
         self._operator: Process | None = None
         self._stopped: list[Driver] = []
@@ -159,9 +161,11 @@ class Simulation:
         self._had_rivals = True
 
     def change_some(self) -> None:
-        """Somebody writes to some documents. The clock that stamps them is behind nobody's."""
+        """Somebody writes to some documents. The clock that stamps them is behind nobody's, and has
+        never been.
+        """
         random = self.world.random
-        now = self.world.now + max(0.0, *[each.skew for each in self.machines])
+        now = self.world.now + self.most_ahead
         share = random.choice([0.1, 0.4])
         for number, document in enumerate(self.corpus.documents):
             if random.random() < share:
