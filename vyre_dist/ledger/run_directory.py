@@ -218,6 +218,7 @@ class RunDirectory:
         if self.private:
             self.remove()
         else:
+            self._writer.commit()  # the end of the plan may wait yet
             self._storage.put(REPORT, [report])
             self._clear()
 
