@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import FindingRow
+from vyre_dist.engine.lines import pack_counts
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result, encode_task
 from vyre_dist.engine.tasks import (
     DocumentNote,
@@ -34,9 +35,9 @@ class TaskCodec:
     def seeds(self) -> list[bytes]:
         """Tasks and results with everything in them."""
         piece = Piece(7, "a/b", 100, 10, 60, "/x/a/b", Stamp(1, 2, 3))
-        part = PartResult(7, 10, 60, (3,), b"s" * 8, b"d" * 8, b"k")
+        part = PartResult(7, 10, 60, pack_counts([3]), b"s" * 8, b"d" * 8, b"k")
         inline = Piece(1, "<stdin>", 3, 0, 3, inline=b"abc")
-        run = FolderRun(2, "a/", ["b", "c\udcff"], "/x/a/")
+        run = FolderRun.of(2, "a/", ["b", "c\udcff"], "/x/a/")
         row = FindingRow(1, 2, 3, 4, 5, 6, b"match", b"secret", (b"g", None), 2.5, 7, 8, 9)
         findings = Findings(["a", "b", "c"])
         findings.add("p", [row, row])

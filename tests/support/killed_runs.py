@@ -26,7 +26,8 @@ import os, signal, sys
 from vyre_dist.ledger import run_directory
 from vyre_dist.storage import local
 
-run_directory.GROUP_SECONDS = 0.0
+run_directory.GROUP_SECONDS = run_directory.MOST_GROUP_SECONDS = 0.0
+run_directory.PLAN_SECONDS = 0.0
 left, where = int(sys.argv[1]), sys.argv[2]
 append = local.LocalLog.append
 
