@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from vyre_dist.errors import UsageError
 from vyre_dist.ledger import staged
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
+from vyre_dist.ledger.owner import Owner
 from vyre_dist.ledger.records import Worker
 from vyre_dist.ledger.run_directory import RunDirectory
 from vyre_dist.ledger.staged import STAGED_SECONDS, StagedRun
+from vyre_dist.leftovers import make_folder
 from vyre_dist.storage import LocalStorage
 
 
@@ -112,3 +115,32 @@ def test_what_comes_when_its_time_has_come_is_told_as_kept(tmp_path: Path) -> No
     assert run.commit(idle=True) == 0
     assert run.commit(idle=True) is None
     run.close()
+
+
+def private(parent: Path) -> RunDirectory:
+    place, held = make_folder(str(parent), "run")
+    return RunDirectory(place, {}, b"", resume=False, held=held)
+
+
+def test_who_lost_a_run_does_not_discard_it(tmp_path: Path) -> None:
+    """It does not know yet that it has lost it."""
+    run = private(tmp_path)
+    assert LocalStorage(run.place).create("owner/000002", b"{}")
+    run.discard()
+    assert LocalStorage(run.place).names("ledger") == ["000001"]
+
+
+def test_a_run_is_let_go_of_when_nothing_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes it over before would begin to work in what goes away."""
+    run, release = private(tmp_path), Owner.release
+    there: list[bool] = []
+
+    def released(self: Owner) -> None:
+        there.append(os.path.exists(run.place))
+        release(self)
+
+    monkeypatch.setattr(Owner, "release", released)
+    run.discard()
+    assert there == [False] and os_empty(tmp_path)

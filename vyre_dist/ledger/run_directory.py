@@ -261,11 +261,22 @@ class RunDirectory:
             self._lock = -1
 
     def remove(self) -> None:
-        """Remove the directory with all that is in it."""
+        """Remove the directory with all that is in it, and let go of it. If another driver has
+        taken the run over, all of it stays: that one works there.
+        """
+        self._over = True
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
+        with contextlib.suppress(OSError, RunTakenError):
+            self._check_owner()
+        if not self._taken:
+            self._remove_files()  # before it is let go: nobody begins in what goes away
+        self.close()
+
+    def _remove_files(self) -> None:
         import shutil
 
-        self._over = True
-        self.close()
         shutil.rmtree(self._storage.path(""), ignore_errors=True)
 
     def _check_owner(self) -> None:

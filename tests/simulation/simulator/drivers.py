@@ -102,10 +102,7 @@ class CheckedRun(RunDirectory):
         if owner > self.epoch and self.simulation.disk.size(name) != before:
             raise ViolationError(f"driver {self.epoch} committed after driver {owner} took over")
 
-    def remove(self) -> None:
-        """See RunDirectory."""
-        self._over = True
-        self.close()
+    def _remove_files(self) -> None:
         self.simulation.disk.files.clear()
         self.simulation.disk.synced.clear()
 
