@@ -176,8 +176,11 @@ class Simulation:
 
     def change_under(self, driver: Driver) -> None:
         """The same while a driver is at work, which is about to be killed. If it comes to the end
-        before, it may have scanned what was there before.
+        before, it may have scanned what was there before. Not when another one has finished that
+        was taken for dead: it is still to be looked at, and has scanned what is there now.
         """
+        if any(each.finished for each in self.drivers):
+            return
         if not driver.process.ended and len([d for d in self.drivers if not d.process.ended]) == 1:
             self.change_some()
             if driver.pool is not None:
