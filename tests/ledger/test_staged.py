@@ -10,7 +10,7 @@ import pytest
 from vyre_dist.engine.finding_blocks import FindingBlock, Findings
 from vyre_dist.engine.tasks import FolderRun, TaskResult
 from vyre_dist.errors import UsageError
-from vyre_dist.ledger import staged
+from vyre_dist.ledger import owner, staged
 from vyre_dist.ledger.entries import Entry, covered_by
 from vyre_dist.ledger.history import History
 from vyre_dist.ledger.owner import Owner
@@ -99,6 +99,32 @@ def test_a_scan_goes_on_where_there_can_be_no_directory(tmp_path: Path) -> None:
     run.finish(b"")
     run.close()
     assert os_empty(tmp_path)
+
+
+def test_a_directory_that_another_driver_took_over_is_left_to_it(tmp_path: Path) -> None:
+    """The one that was taken for dead while it began stops, and removes nothing."""
+    place = str(tmp_path / "run")
+    clock = Clock()
+    drivers: list[RunDirectory] = []
+
+    def begin() -> RunDirectory:
+        first = RunDirectory(place, {}, b"", resume=False)
+        first._owner.release()  # as the next one believes
+        drivers.append(RunDirectory(place, {}, b"", resume=True))
+        return first
+
+    run = StagedRun(begin, clock)
+    plan(run, 0)
+    clock.now += STAGED_SECONDS
+    with pytest.raises(owner.RunTakenError):
+        run.commit(idle=True)
+    assert run.kept_in is None
+    run.close()
+    (second,) = drivers
+    second.planned(0, (FolderRun.of(0, "d/", ["0"]),))
+    second.record(0, entry(0), 0)
+    second.close()
+    assert [len(shard.done) for shard in History(LocalStorage(place)).shards()] == [1]
 
 
 def os_empty(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from vyre_dist.engine.part_files import large_in
 from vyre_dist.errors import VyreError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.entries import Entry
+from vyre_dist.ledger.owner import RunTakenError
 
 if TYPE_CHECKING:
     from vyre_dist.engine.tasks import Item
@@ -27,7 +28,7 @@ STAGED_BYTES = 32 << 20
 
 class StagedRun:
     """`begin`: makes the directory. Where that fails, the scan goes on without one, and `trouble`
-    says why.
+    says why; but where another driver takes the directory over, this one stops.
 
     `directory`: None as long as there is none. `skipped`: see RunDirectory.
     """
@@ -153,6 +154,10 @@ class StagedRun:
                 directory.record(*entry)
             directory.commit(idle=True)
             self.directory = directory
+        except RunTakenError:
+            if directory is not None:
+                directory.close()
+            raise
         except (OSError, VyreError) as error:
             self.trouble = str(error)
             if directory is not None:
