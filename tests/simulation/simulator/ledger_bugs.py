@@ -159,7 +159,7 @@ def _(stack: ExitStack) -> None:
     old = change(stack, owner, "lives", lives)
 
 
-@bug("logs of a plan are those that are listed at the time (was there)")
+@bug("logs of a plan are those that are listed at the time (was there)", rare=True)
 def _(stack: ExitStack) -> None:
     def logs_of(self: History, kind: str) -> list[tuple[str, int]]:
         listed = {f"{kind}/{name}" for name in self._storage.names(kind)}
