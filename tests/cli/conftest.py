@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import pytest
 from faulty_scans import PROGRAM, Start
 from forked_command import ForkedCommand
+from killed_runs import KilledRuns, write_corpus
 from without_hyperscan import told
 
 from vyre_dist.autotune.record import StoredRecord
@@ -271,3 +272,30 @@ def dead_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def stored(
+    tmp_path: Path,
+    pack: Path,
+    environment: dict[str, str],
+    s3_environment: dict[str, str],
+    s3_place: str,
+) -> KilledRuns:
+    """Scans whose run directories are in an object store."""
+    write_corpus(tmp_path / "corpus")
+    (tmp_path / "out").mkdir()
+    variables = {**environment, **s3_environment}
+    return KilledRuns(tmp_path / "corpus", pack, tmp_path / "out", variables, s3_place)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for little."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k,mode=700", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import random
 import threading
-from pathlib import Path
 
 import pytest
 from faulty_scans import PATIENCE
-from killed_runs import ENDED, KILLED, KilledRuns, write_corpus
+from killed_runs import ENDED, KILLED, KilledRuns
 from object_store import Gate
 
 from vyre_dist.storage import open_storage
@@ -25,20 +24,6 @@ places.SHORT_SECONDS = places._patience[0] = 1.0
 from vyre_dist.cli.main import main
 main(sys.argv[1:])
 """
-
-
-@pytest.fixture
-def stored(
-    tmp_path: Path,
-    pack: Path,
-    environment: dict[str, str],
-    s3_environment: dict[str, str],
-    s3_place: str,
-) -> KilledRuns:
-    write_corpus(tmp_path / "corpus")
-    (tmp_path / "out").mkdir()
-    variables = {**environment, **s3_environment}
-    return KilledRuns(tmp_path / "corpus", pack, tmp_path / "out", variables, s3_place)
 
 
 @pytest.fixture

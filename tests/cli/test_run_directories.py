@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -261,18 +261,6 @@ def test_a_scan_without_a_directory_has_one_after_two_seconds(
     assert resumed.code == 1 and len(resumed.findings) == 2
     assert private_runs(environment) == []
     assert STAGED_SECONDS == 2.0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for little."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k,mode=700", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no tmpfs can be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_small_disk_is_full(many: Path, scan: Cli, small_disk: Path, tmp_path: Path) -> None:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_runs import KILLED, KilledRuns, write_corpus
+from killed_runs import KILLED, KilledRuns
 from object_store import Gate
 
 from vyre_dist.storage import open_storage
 
 Cli = Callable[..., Any]
-
-
-@pytest.fixture
-def stored(
-    tmp_path: Path,
-    pack: Path,
-    environment: dict[str, str],
-    s3_environment: dict[str, str],
-    s3_place: str,
-) -> KilledRuns:
-    write_corpus(tmp_path / "corpus")
-    (tmp_path / "out").mkdir()
-    variables = {**environment, **s3_environment}
-    return KilledRuns(tmp_path / "corpus", pack, tmp_path / "out", variables, s3_place)
 
 
 @pytest.fixture
