@@ -33,7 +33,8 @@ def _metric(record: str, one: str, many: str) -> int:
 class Metrics:
     """What has been counted so far. All are sums of Python ints: a cluster's pass 32 bits.
 
-    `documents` and `bytes` were scanned. `capped`: google-re2's matches that are longer than their
+    `documents` and `bytes` were scanned. `matches`: before filters, some left out that a filter
+    drops. `capped`: google-re2's matches that are longer than their
     rule's cap. `committed` and `rolled_back`: speculative tiles that kept output, and that kept
     none. `fused` and `serial`: dispatches by path. `audited`: documents that were scanned again by
     the slow oracle, and `audit_differs` those of which it found something else; `not_audited`:
@@ -43,6 +44,7 @@ class Metrics:
 
     documents: int = 0
     bytes: int = 0
+    matches: int = 0
     capped: int = _metric(
         "capped_matches",
         "capped: {} match longer than the rule's cap",

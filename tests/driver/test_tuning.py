@@ -4,19 +4,27 @@ same kind.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.tuning import Tuning, publish_all
 from vyre_dist.driver.worker_facts import WorkerFacts, facts_of
-from vyre_dist.engine.tasks import TrialSums
+from vyre_dist.engine.tasks import TrialPair
 
 CPU = facts_of("cpu")
 H200 = facts_of("cuda", "NVIDIA H200")
+
+
+def pair(fused_ns: int, serial_ns: int, size: int) -> TrialPair:
+    """One trial of so many bytes."""
+    serial, ratio = Choice.of(lane="serial"), math.log(serial_ns / fused_ns)
+    return TrialPair(serial, "", ratio, fused_ns, serial_ns, True, bytes=size)
 
 
 def use(
@@ -32,7 +40,7 @@ def use(
         committed=committed,
         rolled_back=1000 - committed,
         fused=10,
-        trials=TrialSums(fused_ns, 64 << 20, serial_ns, 64 << 20),
+        pairs=[pair(fused_ns, serial_ns, 64 << 20)],
     )
 
 
@@ -81,7 +89,7 @@ def test_another_kind_starts_anew(change: dict[str, Any]) -> None:
 
 def test_workers_of_a_kind_are_put_together() -> None:
     """One alone has tried too little to tell, and two have tried enough."""
-    part = replace(use(), trials=TrialSums(100_000, 3 << 20, 200_000, 3 << 20))
+    part = replace(use(), pairs=[pair(100_000, 200_000, 3 << 20)])
     for together in (1, 2):
         store = MemoryStore()
         publish_all("pack", store, [part] * together)

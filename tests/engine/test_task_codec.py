@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vyre_dist.autotune.choice import Choice
+from vyre_dist.dispatch.keys import SpecCacheKey
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import FindingRow, path_row
@@ -25,6 +27,7 @@ from vyre_dist.engine.tasks import (
     AuditAnswer,
     AuditCursor,
     AuditTask,
+    Challenge,
     DocumentNote,
     DocumentProblem,
     FolderRun,
@@ -37,9 +40,10 @@ from vyre_dist.engine.tasks import (
     StitchTask,
     Stretch,
     TaskResult,
-    TrialSums,
+    TrialPair,
 )
 from vyre_dist.engine.wire import WireError
+from vyre_dist.program.program_facts import ProgramFacts
 
 TEXTS = st.text(max_size=8)
 
@@ -53,6 +57,9 @@ FOUND.add("p", [FindingRow(1, 2, 3, 4, 5, 6, b"m", b"s", (b"g", None), 2.5, 7, 8
 TALLY = Tally(4, {(2, 5): (3, (1 << 64) - 1)})
 CURSOR = AuditCursor(2, 40, 39, True, 30, 4, 25, 1.5, TALLY)
 AUDIT = AuditTask(PIECE, (Evidence(0, 30, b"digest"),), TALLY, CURSOR)
+CHOICE = Choice.of(lane="fused", threads=512)
+SPEC = SpecCacheKey(1, (1 << 64) - 1, (2, 1, 1), 3)
+PROGRAMS = ProgramFacts("cuda H200", SPEC, SPEC, (512, "as-found"), {"threads": 2048})
 RESULT = TaskResult(
     findings=FOUND,
     parts=[PART],
@@ -63,14 +70,24 @@ RESULT = TaskResult(
     undone=2,
     documents=3,
     seconds=0.25,
-    trials=TrialSums(1, 2, 3, 4),
+    pairs=[
+        TrialPair(CHOICE, "rare-small", -0.25, 3, 4, True, bytes=5),
+        TrialPair(Choice.of(lane="serial"), "", 0.0, 0, 0, False, "it can't be launched"),
+    ],
+    ran=CHOICE,
+    unfit="no such lane",
+    programs=PROGRAMS,
     scanned={"cpu": 30},
     reaches=(Reach(1, 21),),
     keywords=(3,),
     audits=[AUDIT],
     audit=AuditAnswer(CURSOR, "not-audited", "too long"),
 )
-SCAN = ScanTask((Piece(1, "a", 3, 0, 3), FolderRun.of(2, "d/", ["x", "y"], "/d/"), PIECE), 20)
+SCAN = ScanTask(
+    (Piece(1, "a", 3, 0, 3), FolderRun.of(2, "d/", ["x", "y"], "/d/"), PIECE),
+    CHOICE,
+    trial=Challenge(CHOICE, 5, 9),
+)
 REACHES = (Reach(1, 21), Reach(2, 0, 40, 39))
 STRETCH = Stretch(7, REACHES, (2,), (3,), (4,), (6,))
 STITCH = StitchTask(PIECE, (PART,), STRETCH)

@@ -4,7 +4,6 @@ choices.
 
 from __future__ import annotations
 
-import functools
 import random
 from collections import Counter
 
@@ -27,7 +26,7 @@ from vyre_dist.dispatch.report import (
 )
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator
 from vyre_dist.engine import ScanEngine
-from vyre_dist.engine.tasks import Piece, ScanTask, TrialSums
+from vyre_dist.engine.tasks import Piece, ScanTask
 from vyre_dist.errors import UsageError
 from vyre_dist.extract.spans import decode_spans, encode_spans
 from vyre_dist.extract.window import whole
@@ -226,7 +225,7 @@ def test_forced_and_disabled_modes_do_as_told(mode: str, fused: int) -> None:
     ]
     assert sum(r.fused for r in results) == fused
     assert sum(r.serial for r in results) == 30 - fused
-    assert all(len(r.findings) == 1 and r.trials == TrialSums() for r in results)
+    assert all(len(r.findings) == 1 and not r.pairs for r in results)
 
 
 def test_trials_time_both_paths_on_the_same_kind_of_data() -> None:
@@ -239,8 +238,7 @@ def test_trials_time_both_paths_on_the_same_kind_of_data() -> None:
         engine.run(ScanTask((Piece(0, "d", len(data), 0, len(data), inline=data),)))
         for _ in range(12)
     ]
-    tried = functools.reduce(TrialSums.plus, (r.trials for r in results))
-    assert tried.fused_bytes == tried.serial_bytes == 4 * len(data)
-    assert tried.fused_ns > 0
-    assert tried.serial_ns > 0
+    pairs = [pair for r in results for pair in r.pairs]
+    assert [pair.bytes for pair in pairs] == [len(data)] * 4
+    assert all(pair.incumbent_ns > 0 and pair.challenger_ns > 0 for pair in pairs)
     assert [r.fused for r in results[:10]] == [1, 0] * 5

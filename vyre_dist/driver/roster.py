@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.tasks import NO_TRIALS, TaskResult, TrialSums
+from vyre_dist.engine.tasks import TaskResult, TrialPair
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class WorkerUse:
     committed: int = 0
     rolled_back: int = 0
     fused: int = 0
-    trials: TrialSums = NO_TRIALS
+    pairs: list[TrialPair] = field(default_factory=list)
 
     @property
     def backend(self) -> str:
@@ -39,7 +39,7 @@ class WorkerUse:
         self.committed += result.committed
         self.rolled_back += result.rolled_back
         self.fused += result.fused
-        self.trials = self.trials.plus(result.trials)
+        self.pairs += result.pairs
 
 
 class Roster:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, S
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.events import (
     Abort,
@@ -289,7 +290,8 @@ class _Loop:
                     self._pool.begin(worker)
                 case Submit(worker, task_id, task, shard):
                     if isinstance(task, ScanTask) and worker in self._thresholds:
-                        task = ScanTask(task.pieces, self._thresholds[worker])
+                        known = self._thresholds[worker]
+                        task = ScanTask(task.pieces, Choice.of(threshold_pct=known))
                     if self._parts is not None:
                         task = self._parts.given(worker, task_id, task, shard)
                     self._pool.submit(worker, task_id, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vyre_dist.engine.tasks import NO_TRIALS, TaskResult, TrialSums
+from vyre_dist.engine.tasks import TaskResult
 from vyre_dist.metrics import Metrics
 
 
@@ -17,7 +17,6 @@ class Totals(Metrics):
     worker_seconds: float = 0.0
     retries: int = 0
     workers_lost: int = 0
-    trials: TrialSums = NO_TRIALS
 
     def add(self, result: TaskResult, skipped: int) -> None:
         """Count a finished task.
@@ -27,4 +26,3 @@ class Totals(Metrics):
         self.add_metrics(result)
         self.skipped += skipped
         self.worker_seconds += result.seconds
-        self.trials = self.trials.plus(result.trials)

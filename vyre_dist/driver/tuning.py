@@ -8,7 +8,6 @@ all are done.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Hashable, Sequence
 
 from vyre_dist.autotune.calibrate import threshold_to_store
@@ -20,7 +19,6 @@ from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.tasks import TrialSums
 from vyre_dist.program.scan_program import ScanProgram
 
 # Both paths are compared by their time for this much of the run's data.
@@ -68,11 +66,17 @@ class Tuning:
 
     def publish(self, store: AutotuneStore, uses: Sequence[WorkerUse]) -> PublishedRace | None:
         """Offer what the trials of workers of this kind showed; None when they were too few."""
-        tried = functools.reduce(TrialSums.plus, (use.trials for use in uses))
-        if min(tried.fused_bytes, tried.serial_bytes) < _ENOUGH_BYTES:
+        pairs = [pair for use in uses for pair in use.pairs]
+        size = sum(pair.bytes for pair in pairs)
+        if size < _ENOUGH_BYTES:
             return None
-        fused = VariantTiming(0, tried.fused_ns * _WORK_BYTES // tried.fused_bytes)
-        serial = VariantTiming(0, tried.serial_ns * _WORK_BYTES // tried.serial_bytes)
+        fused, serial = (
+            VariantTiming(0, spent * _WORK_BYTES // size)
+            for spent in (
+                sum(pair.incumbent_ns for pair in pairs),
+                sum(pair.challenger_ns for pair in pairs),
+            )
+        )
         report = MergedReport(
             sum(use.committed for use in uses),
             sum(use.rolled_back for use in uses),

@@ -4,15 +4,17 @@ batch is read.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.dispatch.backend import DispatchConfig, SpeculationMode
 from vyre_dist.dispatch.speculator import ProbingSpeculator
 from vyre_dist.engine.batch import Batch
 from vyre_dist.engine.task_run import TaskRun
-from vyre_dist.engine.tasks import TaskResult, TrialSums
+from vyre_dist.engine.tasks import TaskResult, TrialPair
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.kernels import ScanBackend
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, StartedDispatch
@@ -21,6 +23,8 @@ from vyre_dist.kernels.scan_backend import start_scan
 # Dispatches [from, until) of a worker are its trials: they are timed, the two paths in turn.
 _TRIALS_FROM, _TRIALS_UNTIL = 2, 10
 _TRIAL_PATHS = (DispatchConfig(SpeculationMode.FORCE), DispatchConfig(SpeculationMode.DISABLE))
+
+_SERIAL = Choice.of(lane="serial")
 
 
 class _Flight:
@@ -57,7 +61,14 @@ class Dispatches:
         self._backend, self._speculator, self._add = backend, speculator, take_in
         self._config = DispatchConfig(speculation)
         self._begun = 0
+        self._fused = 0, 0  # ns and bytes of the latest trial on the fused path
         self._in_flight: _Flight | None = None
+
+    def follow(self, choice: Choice) -> None:
+        """Run with this from the next dispatch on."""
+        threshold = choice.get("threshold_pct")
+        if isinstance(threshold, int):
+            self._speculator.speculator.set_threshold(threshold)
 
     def has(self, run: TaskRun) -> bool:
         """Whether one of the run's is on its way."""
@@ -124,9 +135,15 @@ class Dispatches:
             return
         if flight.is_trial:
             size = flight.batch.bytes
-            fused = outcome.report is not None
-            trial = TrialSums(flight.ns, size) if fused else TrialSums(0, 0, flight.ns, size)
-            answer.trials = answer.trials.plus(trial)
+            if outcome.report is not None:
+                self._fused = flight.ns, size
+            else:
+                spent, fused_size = self._fused
+                incumbent = spent * size // max(1, fused_size)
+                ratio = math.log(max(1, flight.ns) / max(1, incumbent))
+                answer.pairs.append(
+                    TrialPair(_SERIAL, "", ratio, incumbent, flight.ns, True, bytes=size)
+                )
         try:
             self._add(flight.batch, outcome, answer)
         except Exception as error:  # noqa: BLE001 - whose task it is decides what to do

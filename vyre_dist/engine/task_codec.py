@@ -8,8 +8,6 @@ array or text can be longer than its message.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TypeAlias
 
 import msgpack
 
@@ -36,16 +34,28 @@ from vyre_dist.engine.tasks import (
     Stretch,
     Task,
     TaskResult,
-    TrialSums,
 )
-from vyre_dist.engine.wire import WireError
+from vyre_dist.engine.tuned_codec import (
+    choice_of,
+    pair_of,
+    programs_of,
+    trial_of,
+    wire_trial,
+    wire_tuned,
+)
+from vyre_dist.engine.wire import (
+    Wire,
+    WireError,
+    array_of,
+    fields_of,
+    number_of,
+    numbers_of,
+    text_of,
+)
 from vyre_dist.metrics import METRIC_NAMES
 from vyre_dist.sources.file_names import FileNames
 
-SCHEMA = 12
-
-Wire: TypeAlias = Sequence[object]
-"""What msgpack packs as an array."""
+SCHEMA = 13
 
 # the kinds of items
 _WHOLE, _FOLDER, _PART = range(3)
@@ -56,7 +66,8 @@ _UNKNOWN = 2
 def encode_task(task: Task) -> bytes:
     """`task` as bytes."""
     if isinstance(task, ScanTask):
-        rest = (task.threshold_pct, task.part, task.proof)
+        tuned = task.choice.plain(), None if task.trial is None else wire_trial(task.trial)
+        rest = (tuned, task.part, task.proof)
         return _pack([SCHEMA, "scan", [_wire_item(p) for p in task.pieces], rest])
     if isinstance(task, AuditTask):
         return _pack([SCHEMA, "audit", *_wire_audit(task)])
@@ -68,20 +79,21 @@ def decode_task(data: bytes) -> Task:
     """The inverse of encode_task. Raises WireError."""
     body = _unpack("task", data)
     try:
-        _, kind, first, second = _fields(body, 4)
+        _, kind, first, second = fields_of(body, 4)
         if kind == "scan":
-            pieces = tuple([_item(item) for item in _array(first)])
-            threshold, own, proof = _fields(second, 3)
-            known = None if threshold is None else _number(threshold)
-            return ScanTask(pieces, known, _text(own), _text(proof))
+            pieces = tuple([_item(item) for item in array_of(first)])
+            tuned, own, proof = fields_of(second, 3)
+            choice, trial = fields_of(tuned, 2)
+            challenge = None if trial is None else trial_of(trial)
+            return ScanTask(pieces, choice_of(choice), text_of(own), text_of(proof), challenge)
         if kind == "stitch":
-            parts, stretch, own, proof = _fields(second, 4)
+            parts, stretch, own, proof = fields_of(second, 4)
             return StitchTask(
                 _piece(first),
-                tuple([_part(p) for p in _array(parts)]),
+                tuple([_part(p) for p in array_of(parts)]),
                 None if stretch is None else _stretch(stretch),
-                _text(own),
-                _text(proof),
+                text_of(own),
+                text_of(proof),
             )
         if kind == "audit":
             return _audit((first, second))
@@ -95,7 +107,7 @@ def encode_result(result: TaskResult) -> bytes:
     r = result
     parts = [_wire_part(part) for part in r.parts]
     blocks = [_wire_block(block) for block in r.findings.blocks]
-    sums = (r.metric_values(), r.undone, r.seconds, r.trials, r.scanned, r.reaches, r.keywords)
+    sums = (r.metric_values(), r.undone, r.seconds, wire_tuned(r), r.scanned, r.reaches, r.keywords)
     audit = None if r.audit is None else _wire_answer(r.audit)
     audits = [_wire_audit(each) for each in r.audits], audit
     return _pack([SCHEMA, blocks, parts, r.problems, r.notes, r.skipped, r.large, sums, audits])
@@ -105,28 +117,32 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
     """The inverse of encode_result. Raises WireError."""
     body = _unpack("result", data)
     try:
-        _, blocks, parts, problems, notes, skipped, large, sums, audited = _fields(body, 9)
-        audits, audit = _fields(audited, 2)
-        metrics, undone, seconds, trials, scanned, reaches, keywords = _fields(sums, 7)
+        _, blocks, parts, problems, notes, skipped, large, sums, audited = fields_of(body, 9)
+        audits, audit = fields_of(audited, 2)
+        metrics, undone, seconds, tuned, scanned, reaches, keywords = fields_of(sums, 7)
+        pairs, ran, unfit, programs = fields_of(tuned, 4)
         if not isinstance(seconds, float) or not isinstance(scanned, dict):
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
         result = TaskResult(
-            findings=Findings(blocks=[_block(block) for block in _array(blocks)]),
-            parts=[_part(part) for part in _array(parts)],
-            problems=[DocumentProblem(*_told(each)) for each in _array(problems)],
-            notes=[DocumentNote(*_told(each)) for each in _array(notes)],
-            skipped=list(_numbers(skipped)),
-            large=[_large(each) for each in _array(large)],
-            undone=_number(undone),
+            findings=Findings(blocks=[_block(block) for block in array_of(blocks)]),
+            parts=[_part(part) for part in array_of(parts)],
+            problems=[DocumentProblem(*_told(each)) for each in array_of(problems)],
+            notes=[DocumentNote(*_told(each)) for each in array_of(notes)],
+            skipped=list(numbers_of(skipped)),
+            large=[_large(each) for each in array_of(large)],
+            undone=number_of(undone),
             seconds=seconds,
-            trials=TrialSums(*_numbers(trials, 4)),
-            scanned={_text(name): _number(size) for name, size in scanned.items()},
+            pairs=[pair_of(each) for each in array_of(pairs)],
+            ran=choice_of(ran),
+            unfit=text_of(unfit),
+            programs=None if programs is None else programs_of(programs),
+            scanned={text_of(name): number_of(size) for name, size in scanned.items()},
             reaches=_reaches(reaches),
-            keywords=_numbers(keywords),
-            audits=[_audit(each) for each in _array(audits)],
+            keywords=numbers_of(keywords),
+            audits=[_audit(each) for each in array_of(audits)],
             audit=None if audit is None else _answer(audit),
         )
-        for name, value in zip(METRIC_NAMES, _numbers(metrics), strict=True):
+        for name, value in zip(METRIC_NAMES, numbers_of(metrics), strict=True):
             setattr(result, name, value)
     except ValueError as error:
         raise WireError("result", str(error)) from error
@@ -159,32 +175,34 @@ def _wire_item(item: Item) -> Wire:
 
 
 def _item(value: object) -> Item:
-    tag, *fields = _array(value)
-    kind = _number(tag)
+    tag, *fields = array_of(value)
+    kind = number_of(tag)
     if kind == _WHOLE:
-        document, path, size = _fields(fields, 3)
-        return Piece(_number(document), _text(path), end := _number(size), 0, end)
+        document, path, size = fields_of(fields, 3)
+        return Piece(number_of(document), text_of(path), end := number_of(size), 0, end)
     if kind == _FOLDER:
-        first, prefix, names, open_prefix = _fields(fields, 4)
-        return FolderRun(_number(first), _text(prefix), _names(names), _text_or_none(open_prefix))
+        first, prefix, names, open_prefix = fields_of(fields, 4)
+        return FolderRun(
+            number_of(first), text_of(prefix), _names(names), _text_or_none(open_prefix)
+        )
     if kind == _PART:
         return _piece(fields)
     raise ValueError(f"an item of kind {kind}")
 
 
 def _piece(value: object) -> Piece:
-    document, path, size, start, end, open_path, stamp, inline = _fields(value, 8)
-    low, high, whole = _numbers((start, end, size), 3)
+    document, path, size, start, end, open_path, stamp, inline = fields_of(value, 8)
+    low, high, whole = numbers_of((start, end, size), 3)
     if not low <= high <= whole:
         raise ValueError(f"a piece [{low}, {high}) of {whole} bytes")
     return Piece(
-        _number(document),
-        _text(path),
+        number_of(document),
+        text_of(path),
         whole,
         low,
         high,
         _text_or_none(open_path),
-        None if stamp is None else Stamp(*_numbers(stamp, 3)),
+        None if stamp is None else Stamp(*numbers_of(stamp, 3)),
         None if inline is None else _bytes(inline),
     )
 
@@ -202,9 +220,9 @@ def _wire_kept(kept: Kept) -> object:
 def _kept(value: object) -> Kept:
     if isinstance(value, bytes):
         return value
-    part, offset, size = _fields(value, 3)
+    part, offset, size = fields_of(value, 3)
     # a large document has many files, each of which is named several times
-    return Filed(sys.intern(_text(part)), _number(offset), _number(size))
+    return Filed(sys.intern(text_of(part)), number_of(offset), number_of(size))
 
 
 def _wire_block(block: FindingBlock) -> Wire:
@@ -212,61 +230,61 @@ def _wire_block(block: FindingBlock) -> Wire:
 
 
 def _block(value: object) -> FindingBlock:
-    *numbers, by_rule, data = _fields(value, 7)
-    document, start, rule, rows, numbered = _numbers(numbers)
+    *numbers, by_rule, data = fields_of(value, 7)
+    document, start, rule, rows, numbered = numbers_of(numbers)
     counts, place = _pairs(by_rule), (document, start, rule)
     return FindingBlock(place, rows, bool(numbered), _kept(data), counts)
 
 
 def _part(value: object) -> PartResult:
-    document, start, end, newlines, spans, digest, kept, ends = _fields(value, 8)
-    unsearched, reaches, keywords, keyless, flags = _fields(ends, 5)
+    document, start, end, newlines, spans, digest, kept, ends = fields_of(value, 8)
+    unsearched, reaches, keywords, keyless, flags = fields_of(ends, 5)
     return PartResult(
-        _number(document),
-        _number(start),
-        _number(end),
+        number_of(document),
+        number_of(start),
+        number_of(end),
         _kept(newlines),
         _kept(spans),
         _bytes(digest),
         _kept(kept),
-        _numbers(unsearched),
+        numbers_of(unsearched),
         _pairs(reaches),
-        _numbers(keywords),
-        _numbers(keyless),
+        numbers_of(keywords),
+        numbers_of(keyless),
         _bytes(flags),
     )
 
 
 def _stretch(value: object) -> Stretch:
-    newlines, reaches, elsewhere, keywords, keyless, asked, flags = _fields(value, 7)
+    newlines, reaches, elsewhere, keywords, keyless, asked, flags = fields_of(value, 7)
     return Stretch(
-        _number(newlines),
+        number_of(newlines),
         _reaches(reaches),
-        _numbers(elsewhere),
-        _numbers(keywords),
-        _numbers(keyless),
-        _numbers(asked),
+        numbers_of(elsewhere),
+        numbers_of(keywords),
+        numbers_of(keyless),
+        numbers_of(asked),
         _bytes(flags),
     )
 
 
 def _reaches(value: object) -> tuple[Reach, ...]:
-    return tuple([Reach(*_numbers(each, 4)) for each in _array(value)])
+    return tuple([Reach(*numbers_of(each, 4)) for each in array_of(value)])
 
 
 def _pairs(value: object) -> tuple[tuple[int, int], ...]:
-    pairs = [_numbers(each, 2) for each in _array(value)]
+    pairs = [numbers_of(each, 2) for each in array_of(value)]
     return tuple([(first, second) for first, second in pairs])
 
 
 def _large(value: object) -> LargeDocument:
-    piece, piece_bytes = _fields(value, 2)
-    return LargeDocument(_piece(piece), _number(piece_bytes))
+    piece, piece_bytes = fields_of(value, 2)
+    return LargeDocument(_piece(piece), number_of(piece_bytes))
 
 
 def _told(value: object) -> tuple[int, str, str]:
-    document, reason, detail = _fields(value, 3)
-    return _number(document), _text(reason), _text(detail)
+    document, reason, detail = fields_of(value, 3)
+    return number_of(document), text_of(reason), text_of(detail)
 
 
 def _wire_audit(task: AuditTask) -> Wire:
@@ -274,19 +292,19 @@ def _wire_audit(task: AuditTask) -> Wire:
 
 
 def _audit(value: object) -> AuditTask:
-    piece, rest = _fields(value, 2)
-    evidence, found, cursor = _fields(rest, 3)
+    piece, rest = fields_of(value, 2)
+    evidence, found, cursor = fields_of(rest, 3)
     return AuditTask(
         _piece(piece),
-        tuple([_evidence(each) for each in _array(evidence)]),
+        tuple([_evidence(each) for each in array_of(evidence)]),
         _tally(found),
         _cursor(cursor),
     )
 
 
 def _evidence(value: object) -> Evidence:
-    start, end, digest = _fields(value, 3)
-    return Evidence(_number(start), _number(end), _bytes(digest))
+    start, end, digest = fields_of(value, 3)
+    return Evidence(number_of(start), number_of(end), _bytes(digest))
 
 
 def _wire_cursor(cursor: AuditCursor) -> Wire:
@@ -297,9 +315,9 @@ def _wire_cursor(cursor: AuditCursor) -> Wire:
 
 
 def _cursor(value: object) -> AuditCursor:
-    ends, lines, seconds, found = _fields(value, 4)
-    rule, pos, after, keyword = _numbers(ends, 4)
-    line_at, line, line_start = _numbers(lines, 3)
+    ends, lines, seconds, found = fields_of(value, 4)
+    rule, pos, after, keyword = numbers_of(ends, 4)
+    line_at, line, line_start = numbers_of(lines, 3)
     if type(seconds) is not float or keyword > _UNKNOWN:
         raise ValueError(f"{seconds!r:.60} and {keyword} of an audit")
     return AuditCursor(
@@ -321,8 +339,10 @@ def _wire_answer(answer: AuditAnswer) -> Wire:
 
 
 def _answer(value: object) -> AuditAnswer:
-    cursor, reason, detail = _fields(value, 3)
-    return AuditAnswer(None if cursor is None else _cursor(cursor), _text(reason), _text(detail))
+    cursor, reason, detail = fields_of(value, 3)
+    return AuditAnswer(
+        None if cursor is None else _cursor(cursor), text_of(reason), text_of(detail)
+    )
 
 
 def _wire_tally(tally: Tally) -> Wire:
@@ -330,43 +350,13 @@ def _wire_tally(tally: Tally) -> Wire:
 
 
 def _tally(value: object) -> Tally:
-    shift, sums = _fields(value, 2)
-    rows = [_numbers(each, 4) for each in _array(sums)]
-    return Tally(_number(shift), {(rule, place): (n, total) for rule, place, n, total in rows})
-
-
-def _array(value: object) -> Wire:
-    if isinstance(value, tuple | list):
-        return value
-    raise ValueError(f"{value!r:.60} where an array belongs")
-
-
-def _fields(value: object, count: int) -> Wire:
-    fields = _array(value)
-    if len(fields) != count:
-        raise ValueError(f"{len(fields)} values where {count} belong")
-    return fields
-
-
-def _number(value: object) -> int:
-    if type(value) is int and value >= 0:
-        return value
-    raise ValueError(f"{value!r:.60} where a number from 0 on belongs")
-
-
-def _numbers(value: object, count: int | None = None) -> tuple[int, ...]:
-    values = _array(value) if count is None else _fields(value, count)
-    return tuple(map(_number, values))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"{value!r:.60} where a text belongs")
+    shift, sums = fields_of(value, 2)
+    rows = [numbers_of(each, 4) for each in array_of(sums)]
+    return Tally(number_of(shift), {(rule, place): (n, total) for rule, place, n, total in rows})
 
 
 def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
+    return None if value is None else text_of(value)
 
 
 def _names(value: object) -> FileNames:
@@ -375,7 +365,7 @@ def _names(value: object) -> FileNames:
 
 
 def _texts(value: object) -> list[str]:
-    return list(map(_text, _array(value)))
+    return list(map(text_of, array_of(value)))
 
 
 def _bytes(value: object) -> bytes:

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, TypeAlias
 
+from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
 from vyre_dist.engine.content import Evidence
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.spool import Kept
 from vyre_dist.engine.tally import Tally
 from vyre_dist.metrics import Metrics
+from vyre_dist.program.program_facts import ProgramFacts
 from vyre_dist.sources.document import DocumentRef
 from vyre_dist.sources.file_names import FileNames
 
@@ -122,14 +124,15 @@ class PartResult:
 class ScanTask:
     """Scan these, in this order.
 
-    `threshold_pct`: the commit rate from which speculation pays, where that is known of the worker.
+    `choice`: what to run with, from the next dispatch on; `trial`: what to compare that with.
     `part`: the file for what is found (part_files.py), "" for none. `proof`: see handing_in.py.
     """
 
     pieces: tuple[Item, ...]
-    threshold_pct: int | None = None
+    choice: Choice = DEFAULT_CHOICE
     part: str = ""
     proof: str = ""
+    trial: Challenge | None = None
 
 
 class Reach(NamedTuple):
@@ -249,25 +252,34 @@ def split_at(pieces: Sequence[Item], position: int) -> tuple[tuple[Item, ...], t
     return tuple(pieces), ()
 
 
-class TrialSums(NamedTuple):
-    """Time and bytes of the trial dispatches: those that compare the fused with the serial path."""
+class Challenge(NamedTuple):
+    """Compare `challenger` with the task's choice, on the same bytes.
 
-    fused_ns: int = 0
-    fused_bytes: int = 0
-    serial_ns: int = 0
-    serial_bytes: int = 0
+    `pairs`: of runs, at most so many. `ns`: what the challenger's runs may take together; another
+    one begins only where it is likely to end in that time, but for the first.
+    """
 
-    def plus(self, other: TrialSums) -> TrialSums:
-        """Both added up."""
-        return TrialSums(
-            self.fused_ns + other.fused_ns,
-            self.fused_bytes + other.fused_bytes,
-            self.serial_ns + other.serial_ns,
-            self.serial_bytes + other.serial_bytes,
-        )
+    challenger: Choice
+    pairs: int
+    ns: int
 
 
-NO_TRIALS = TrialSums()
+class TrialPair(NamedTuple):
+    """The bytes of a dispatch, scanned with the task's choice and with the challenger.
+
+    `workload`: the class of these bytes, by name. `log_ratio`: log(challenger's time /
+    incumbent's). `equal`: whether both found the same. `refused`: why the challenger could not be
+    run, or what differed, in one line; "" for neither. `bytes`: of the dispatch.
+    """
+
+    challenger: Choice
+    workload: str
+    log_ratio: float
+    incumbent_ns: int
+    challenger_ns: int
+    equal: bool
+    refused: str = ""
+    bytes: int = 0
 
 
 class DocumentProblem(NamedTuple):
@@ -319,7 +331,9 @@ class TaskResult(Metrics):
     `undone`: how many at the task's end were not begun, as its files held a shard's bytes before.
     `scanned`: bytes by the backend that scanned them. `reaches`, `keywords`: of a stretch that was
     joined: at its end; those of the asked rules that have a keyword in the document. `audits`: of
-    the finished documents that were chosen. `audit`: what came of one.
+    the finished documents that were chosen. `audit`: what came of one. `pairs`: of the task's
+    trial. `ran`: what the latest dispatch ran with; `unfit`: why the task's choice can't be, and
+    the default is run in its place. `programs`: what it runs by default, if that is known.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -330,7 +344,10 @@ class TaskResult(Metrics):
     large: list[LargeDocument] = field(default_factory=list)
     undone: int = 0
     seconds: float = 0.0
-    trials: TrialSums = NO_TRIALS
+    pairs: list[TrialPair] = field(default_factory=list)
+    ran: Choice = DEFAULT_CHOICE
+    unfit: str = ""
+    programs: ProgramFacts | None = None
     scanned: dict[str, int] = field(default_factory=dict)
     reaches: tuple[Reach, ...] = ()
     keywords: tuple[int, ...] = ()

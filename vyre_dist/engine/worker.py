@@ -148,8 +148,7 @@ class ScanEngine:
         with run.timed():
             try:
                 if isinstance(task, ScanTask):
-                    if task.threshold_pct is not None:
-                        self.speculator.speculator.set_threshold(task.threshold_pct)
+                    self._dispatches.follow(task.choice)
                     self._scan(task, run)
                 elif isinstance(task, AuditTask):
                     self.flush()
@@ -339,6 +338,7 @@ class ScanEngine:
         else:
             result.serial += 1
         result.bytes += batch.owned
+        result.matches += sum(map(len, outcome.spans.values()))
         result.scanned[outcome.backend] = result.scanned.get(outcome.backend, 0) + batch.owned
         # most documents are whole and have no spans: nothing more is to be said of them
         result.documents += len(windows) - len(batch.partial)
