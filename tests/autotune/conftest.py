@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,10 @@ def _make_record(
     adapter: str = ADAPTER,
     verified: bool = True,
     spec: SpecCacheKey | None = None,
+    **tuned: Any,
 ) -> StoredRecord:
     """A full record; `number` tells keys apart, `cost` is compile + dispatch (None: not
-    measured).
+    measured). `tuned`: more fields of StoredRecord.
     """
     spec = spec or SpecCacheKey(number, 2**64 - number, (64, 2, 1), 7 * number)
     return StoredRecord(
@@ -37,6 +39,7 @@ def _make_record(
         losers=(LoserTiming("conservative", VariantTiming(2**64 - 1, 0)),),
         threshold_pct=23,
         provenance=Provenance((("driver", "550.54"), ("nvrtc", "12.4")), "host-7", "2026-05-02"),
+        **tuned,
     )
 
 

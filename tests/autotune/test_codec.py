@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vyre_dist.autotune.codec import MAX_RECORD_BYTES, InvalidRecordError, decode, encode
-from vyre_dist.autotune.record import LoserTiming, Provenance, StoredRecord
+from vyre_dist.autotune.choice import Choice
+from vyre_dist.autotune.codec import (
+    MAX_RECORD_BYTES,
+    InvalidRecordError,
+    NewerSchemaError,
+    OutOfRangeError,
+    decode,
+    encode,
+)
+from vyre_dist.autotune.fence import Fence
+from vyre_dist.autotune.gain import Gain
+from vyre_dist.autotune.record import LoserTiming, Measured, Provenance, StoredRecord
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.errors import UsageError
@@ -26,6 +37,18 @@ text = st.text(st.characters(codec="utf-8"), max_size=20).filter(str.isprintable
 name = text.filter(bool)
 date = st.dates().map(lambda day: day.isoformat()) | st.just("")
 timings = st.builds(VariantTiming, u64, u64)
+names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True)
+choices = st.dictionaries(names, st.integers(-(2**63), 2**63 - 1) | text, max_size=3).map(
+    Choice.from_plain
+)
+gains = st.builds(
+    lambda ratios, pairs: Gain(ratios[1], ratios[0], ratios[2], pairs),
+    st.lists(st.floats(0.05, 20), min_size=3, max_size=3).map(sorted),
+    st.integers(5, 2**32 - 1),
+)
+fences = st.builds(
+    Fence, st.text("0123456789abcdef", min_size=8, max_size=64), st.integers(0, 2**53)
+)
 specs = st.builds(SpecCacheKey, u64, u64, dim3, u64)
 
 
@@ -41,6 +64,13 @@ def stored_records(draw: st.DrawFn) -> StoredRecord:
         losers=tuple(draw(st.lists(st.builds(LoserTiming, name, timings), max_size=4))),
         threshold_pct=draw(st.none() | st.integers(0, 100)),
         provenance=Provenance(versions, draw(text), draw(date)),
+        workload=draw(st.from_regex(r"([a-z0-9][a-z0-9._+-]{0,63})?", fullmatch=True)),
+        choice=draw(choices),
+        gain=draw(st.none() | gains),
+        measured=tuple(draw(st.lists(st.builds(Measured, choices, gains), max_size=3))),
+        fence=draw(st.none() | fences),
+        failed_until=draw(st.integers(0, 2**40)),
+        reason=draw(text),
     )
 
 
@@ -82,7 +112,8 @@ def fields_of(record: StoredRecord) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("schema", 2),
+        ("schema", 3),
+        ("schema", 0),
         ("schema", True),
         ("schema", 1.0),
         ("schema", None),
@@ -127,7 +158,39 @@ def fields_of(record: StoredRecord) -> dict[str, Any]:
         ("host", "h" * 129),
         ("date", "2026-02-30"),
         ("date", 20260502),
-        ("extra", 1),
+        ("workload", "A"),
+        ("workload", "x" * 65),
+        ("workload", None),
+        ("choice", []),
+        ("choice", {1: 2}),
+        ("choice", {"Lane": 1}),
+        ("choice", {"lane": True}),
+        ("choice", {"lane": 1.0}),
+        ("choice", {"lane": 2**63}),
+        ("choice", {"lane": "x" * 65}),
+        ("choice", {"lane": b"x"}),
+        ("choice", {f"n{i}": i for i in range(33)}),
+        ("gain", [0, 0, 0, 9]),
+        ("gain", [0.9, 0.8, 1.0, 4]),
+        ("gain", [0.9, 0.95, 1.0, 9]),
+        ("gain", [0.9, 0.8, 0.85, 9]),
+        ("gain", [0.04, 0.03, 0.05, 9]),
+        ("gain", [1.0, 1.0, 21.0, 9]),
+        ("gain", [math.nan, math.nan, math.nan, 9]),
+        ("gain", [1.0, 0.9, math.inf, 9]),
+        ("gain", [1.0, 0.9, 1.1, 9.0]),
+        ("gain", [True, True, True, 9]),
+        ("gain", [1.0, 0.9, 1.1]),
+        ("measured", [[{"lane": "serial"}, [0, 0, 0, 9]]]),
+        ("measured", [[{"lane": "serial"}]]),
+        ("fence", ["xyz", 1]),
+        ("fence", ["0" * 40, -1]),
+        ("fence", ["0" * 40, 2**53 + 1]),
+        ("fence", ["0" * 40]),
+        ("failed_until", -1),
+        ("failed_until", 1.5),
+        ("failed_until", 2**41),
+        ("reason", "a\nb"),
     ],
 )
 def test_wrong_fields_are_invalid(make_record: Make, field: str, value: object) -> None:
@@ -137,12 +200,72 @@ def test_wrong_fields_are_invalid(make_record: Make, field: str, value: object) 
     assert caught.value.reason
 
 
-def test_missing_fields_are_invalid(make_record: Make) -> None:
-    """Every field is required."""
+def test_missing_fields_have_defaults_but_for_four(make_record: Make) -> None:
+    """Without schema, key, adapter or record it is none; without any other field it is one."""
     fields = fields_of(make_record())
     for field in fields:
+        rest = msgpack.packb({k: v for k, v in fields.items() if k != field})
+        if field in ("schema", "key", "adapter", "record"):
+            with pytest.raises(InvalidRecordError):
+                decode(rest)
+        else:
+            assert decode(rest).key == make_record().key
+
+
+def first_schema(record: StoredRecord) -> dict[str, Any]:
+    """The fields of `record` as the first schema had them: all that it knew, and no others."""
+    return fields_of(record) | {"schema": 1}
+
+
+def test_the_first_schema_is_read(make_record: Make) -> None:
+    """Its records are those of this schema without what it did not know; all its fields are
+    needed, and no others are among them.
+    """
+    old = first_schema(make_record())
+    assert decode(msgpack.packb(old)) == make_record()
+    for field in old:
         with pytest.raises(InvalidRecordError):
-            decode(msgpack.packb({k: v for k, v in fields.items() if k != field}))
+            decode(msgpack.packb({k: v for k, v in old.items() if k != field}))
+    with pytest.raises(InvalidRecordError):
+        decode(msgpack.packb(old | {"workload": "w"}))
+
+
+@given(st.dictionaries(st.text(max_size=9), st.integers() | st.binary(max_size=9)), st.binary())
+def test_a_later_schema_is_told_from_damage(rest: dict[str, Any], tail: bytes) -> None:
+    """Whatever follows in it; unless the schema is not its first field."""
+    fields = {"schema": 3} | {k: v for k, v in rest.items() if k != "schema"}
+    try:
+        payload = msgpack.packb(fields) + tail
+    except OverflowError:
+        return
+    with pytest.raises(NewerSchemaError):
+        decode(payload)
+
+
+unknown_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | text | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(stored_records(), st.dictionaries(st.text("xyz", min_size=1), unknown_values, max_size=4))
+def test_unknown_fields_are_kept(record: StoredRecord, unknown: dict[str, Any]) -> None:
+    """They come back from a record that was read and written again, and change nothing else."""
+    packed = msgpack.packb(fields_of(record) | unknown)
+    found = decode(packed)
+    assert replace(found, extra=()) == record
+    again: dict[str, Any] = msgpack.unpackb(encode(found), strict_map_key=False)
+    assert msgpack.packb({name: again[name] for name in unknown}) == msgpack.packb(unknown)
+
+
+def test_what_no_record_can_have_is_out_of_range(make_record: Make) -> None:
+    """A gain of nothing, which would win for ever, is told from bytes of another shape."""
+    with pytest.raises(OutOfRangeError):
+        decode(msgpack.packb(fields_of(make_record()) | {"gain": [0.0, 0.0, 0.0, 9]}))
+    with pytest.raises(InvalidRecordError) as caught:
+        decode(msgpack.packb(fields_of(make_record()) | {"gain": 7}))
+    assert not isinstance(caught.value, OutOfRangeError)
 
 
 @pytest.mark.parametrize(

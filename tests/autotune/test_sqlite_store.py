@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
@@ -97,11 +98,14 @@ def test_a_broken_file_is_moved_aside_and_begun_anew(
     assert len(list(tmp_path.glob("s.sqlite3.corrupt-*"))) == (damage != "empty")
 
 
-def test_another_programs_table_is_moved_aside(tmp_path: Path, make_record: Make) -> None:
+@pytest.mark.parametrize("table", ["record_v1", "record_v2"])
+def test_another_programs_table_is_moved_aside(
+    tmp_path: Path, make_record: Make, table: str
+) -> None:
     """A table of our name with other columns means that the file is not ours."""
     path = tmp_path / "s.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE record_v1 (something TEXT)")
+        connection.execute(f"CREATE TABLE {table} (something TEXT)")
     with SqliteStore(path) as store:
         assert store.put(make_record())
         assert get(store, make_record()) == make_record()
@@ -199,12 +203,43 @@ def test_invalid_payloads_are_misses_and_give_way(
     with SqliteStore(path) as store, closing(sqlite3.connect(path)) as other:
         store.put(record)
         with other:
-            other.execute("UPDATE record_v1 SET payload = ?", (payload,))
+            other.execute("UPDATE record_v2 SET payload = ?", (payload,))
         assert get(store, record) is None
         assert list(store.items()) == []
         assert store.stats.invalid == 2
         assert store.put(make_record(cost=10**12))
         assert get(store, record) == make_record(cost=10**12)
+
+
+def test_a_later_versions_record_is_left_alone(tmp_path: Path, make_record: Make) -> None:
+    """It is a miss, counted, and nothing replaces it."""
+    path, record = tmp_path / "s.sqlite3", make_record()
+    later = msgpack.packb({"schema": 3, "all": "else"})
+    with SqliteStore(path) as store, closing(sqlite3.connect(path)) as other:
+        store.put(record)
+        with other:
+            other.execute("UPDATE record_v2 SET payload = ?", (later,))
+        assert get(store, record) is None
+        assert not store.put(make_record(cost=1))
+        assert (store.stats.newer, store.stats.kept, store.stats.invalid) == (2, 1, 0)
+        assert other.execute("SELECT payload FROM record_v2").fetchall() == [(later,)]
+
+
+def test_an_earlier_versions_file_is_taken_over(tmp_path: Path, make_record: Make) -> None:
+    """Its records are found, and its own table is left as it was."""
+    path, record = tmp_path / "s.sqlite3", make_record()
+    old = msgpack.packb(msgpack.unpackb(encode(record)) | {"schema": 1})
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE record_v1 (key TEXT, adapter TEXT, payload BLOB)")
+        other.execute(
+            "INSERT INTO record_v1 VALUES (?, ?, ?)",
+            (record.key.key_hex, record.key.adapter_id, old),
+        )
+        other.commit()
+        with SqliteStore(path) as store:
+            assert get(store, record) == record
+            assert store.put(make_record(cost=1))
+        assert other.execute("SELECT payload FROM record_v1").fetchall() == [(old,)]
 
 
 def test_a_misfiled_record_is_a_miss(tmp_path: Path, make_record: Make) -> None:
@@ -213,7 +248,7 @@ def test_a_misfiled_record_is_a_miss(tmp_path: Path, make_record: Make) -> None:
     with SqliteStore(path) as store, closing(sqlite3.connect(path)) as other:
         store.put(make_record(1))
         with other:
-            other.execute("UPDATE record_v1 SET payload = ?", (encode(make_record(2)),))
+            other.execute("UPDATE record_v2 SET payload = ?", (encode(make_record(2)),))
         assert get(store, make_record(1)) is None
         assert store.stats.mismatched == 1
 

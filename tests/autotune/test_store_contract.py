@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
+from vyre_dist.autotune.choice import Choice
+from vyre_dist.autotune.gain import Gain
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.record import LaunchLimits, LoserTiming, StoredRecord
 from vyre_dist.autotune.redis_store import RedisStore
@@ -69,6 +72,49 @@ def test_what_was_put_is_got(store: RecordStore, make_record: Make) -> None:
     assert get(store, make_record(1, adapter="another")) is None
     stats = store.stats
     assert (stats.hits, stats.misses, stats.stored, stats.errors) == (1, 3, 1, 0)
+
+
+def test_workload_classes_are_kept_apart(store: RecordStore, make_record: Make) -> None:
+    """Each class of a key has a record of its own; the plain look-up finds the one without."""
+    gain = Gain(0.9, 0.88, 0.92, 9)
+    plain, dense = make_record(), make_record(workload="d5", gain=gain)
+    assert store.put(dense)
+    assert get(store, plain) is None
+    assert store.put(plain)
+    assert get(store, plain) == plain
+    assert get(store, plain, workload="d5") == dense
+    assert get(store, plain, workload="d6") is None
+    assert plain.spec is not None
+    wanted = [(plain.key, plain.spec, "d5"), (plain.key, plain.spec)]
+    assert store.get_many(wanted) == [dense, plain]
+    assert set(store.items()) == {plain, dense}
+    with pytest.raises(UsageError, match="workload"):
+        get(store, plain, workload="Dense files")
+
+
+def test_failed_choices_are_remembered(store: RecordStore, make_record: Make) -> None:
+    """Beside the winner of their class, each by itself, until their time is over."""
+    bad, worse, good = (Choice.of(threads=n) for n in (64, 128, 256))
+    spec = make_record().spec
+    assert spec is not None
+    key = make_record().key
+    refused = make_record(workload="d5", choice=bad, failed_until=1000, reason="other findings")
+    for record in (refused, replace(refused, choice=worse, failed_until=500)):
+        assert store.put(record)
+    asked = [good, worse, bad]
+    assert store.failed(key, spec, asked, workload="d5", now_s=600) == [refused]
+    assert store.failed(key, spec, asked, workload="d5", now_s=1000) == []
+    assert store.failed(key, spec, asked, now_s=600) == []
+    assert get(store, refused, workload="d5") is None
+
+
+def test_fields_that_only_a_later_version_knows_stay(store: RecordStore, make_record: Make) -> None:
+    """A better record without them takes the place, and has them."""
+    extra = (("colour", msgpack.packb({"deep": [1, None]})),)
+    assert store.put(make_record(cost=9, extra=extra))
+    assert get(store, make_record()) == make_record(cost=9, extra=extra)
+    assert store.put(make_record(cost=5))
+    assert get(store, make_record()) == make_record(cost=5, extra=extra)
 
 
 def test_get_many_answers_in_order(store: RecordStore, make_record: Make) -> None:

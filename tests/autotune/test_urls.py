@@ -192,9 +192,10 @@ def test_a_file_of_another_kind_is_refused_and_left(
     ("statement", "found"),
     [
         ("CREATE TABLE record_v1 (something TEXT)", "the SQLite database of another program"),
+        ("CREATE TABLE record_v2 (something TEXT)", "the SQLite database of another program"),
         (
-            "CREATE TABLE record_v2 (something TEXT)",
-            r"another program \(it has a table 'record_v2'\);",
+            "CREATE TABLE record_v0 (something TEXT)",
+            r"another program \(it has a table 'record_v0'\);",
         ),
         ("PRAGMA journal_mode = wal; CREATE TABLE moz (something TEXT)", r"another program"),
         (None, ""),

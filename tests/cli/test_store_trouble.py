@@ -295,12 +295,12 @@ def test_a_server_with_garbage_in_it(
     """Entries that are no records are counted and told."""
     home = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     with redis.Redis.from_url(redis_url) as client:
-        client.hset(record_key(record.key), "payload", b"\xffgarbage")
+        client.set(record_key(record.place), b"\xffgarbage")
     run = cli("autotune", "list", "--store", redis_url, **home)
     assert (run.code, run.out) == (3, b"") and "1 entry is no record" in run.err
     with redis.Redis.from_url(redis_url) as client:
-        client.delete(record_key(record.key))
-        client.set(record_key(record.key), b"of another type")
+        client.delete(record_key(record.place))
+        client.hset(record_key(record.place), "of", b"another type")
     run = cli("autotune", "list", "--store", redis_url, **home)
     assert run.code == 3 and "1 entry is no record" in run.err
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vyre_dist.autotune import redis_scripts as scripts
+from vyre_dist.autotune.fence import Fence
 from vyre_dist.errors import UsageError
 
 MAX_LEASE_S = 24 * 3600.0
@@ -14,8 +15,7 @@ MAX_LEASE_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Lease:
-    """A granted lease. `token` is larger than that of every earlier lease of this name: a fence for
-    writes.
+    """A granted lease. `fence` is newer than that of every earlier lease of this name.
 
     `renew` and `release` say False when the lease has lapsed, and also when no server answers.
     """
@@ -23,20 +23,25 @@ class Lease:
     name: str
     ttl_ms: int
     owner: str
-    token: int
-    run_script: Callable[..., int]
+    fence: Fence | None
+    run_script: Callable[..., object]
 
     @classmethod
     def requested(
-        cls, name: str, ttl_s: float, owner: str, run_script: Callable[..., int]
+        cls, name: str, ttl_s: float, owner: str, run_script: Callable[..., object]
     ) -> Lease:
         """What is asked for, before it is granted. Raises UsageError for a time out of range."""
         if not (math.isfinite(ttl_s) and 0.001 <= ttl_s <= MAX_LEASE_S):
             raise UsageError(f"a lease lasts 0.001 to {MAX_LEASE_S:.0f} seconds, found {ttl_s!r}")
-        return cls(name, int(ttl_s * 1000), owner, 0, run_script)
+        return cls(name, int(ttl_s * 1000), owner, None, run_script)
 
-    def granted(self, token: int) -> Lease:
-        return replace(self, token=token)
+    def granted(self, fence: Fence) -> Lease:
+        return replace(self, fence=fence)
+
+    @property
+    def token(self) -> str:
+        """The fence as the server keeps it."""
+        return self.fence.token if self.fence else ""
 
     @property
     def _mark(self) -> str:

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from vyre_dist.autotune.codec import encode
-from vyre_dist.autotune.record import StoredRecord, beats
+from vyre_dist.autotune.record import Place, StoredRecord, beats
 from vyre_dist.autotune.store import Offer, RecordStore
-from vyre_dist.dispatch.keys import AutotuneKey
 
 
 class MemoryStore(RecordStore):
@@ -16,23 +15,24 @@ class MemoryStore(RecordStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self._records: dict[AutotuneKey, StoredRecord] = {}
+        self._records: dict[Place, StoredRecord] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return "MemoryStore()"
 
-    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+    def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         with self._lock:
-            return [self._records.get(key) for key in keys]
+            return [self._records.get(place) for place in places]
 
     def offer(self, record: StoredRecord) -> Offer:
         encode(record)  # what the other stores refuse as too large is refused here too
         with self._lock:
-            incumbent = self._records.get(record.key)
+            incumbent = self._records.get(record.place)
+            record = record.keeping(incumbent)
             if record != incumbent and not beats(record, incumbent):
                 return Offer.KEPT
-            self._records[record.key] = record
+            self._records[record.place] = record
             return Offer.STORED
 
     def items(self) -> Iterator[StoredRecord]:

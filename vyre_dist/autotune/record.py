@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import datetime
 import platform
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
+from vyre_dist.autotune.fence import Fence
+from vyre_dist.autotune.gain import Gain
 from vyre_dist.dispatch.keys import U64_MAX, AutotuneKey, AutotuneRecord, SpecCacheKey, check_date
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.dispatch.report import check_counts
@@ -19,6 +23,11 @@ from vyre_dist.errors import UsageError
 MAX_LOSERS = 64
 MAX_VERSIONS = 32
 MAX_TEXT_CHARS = 128
+MAX_MEASURED = 64
+# A variant that failed, or was refused, is not tried again for as long.
+FAILED_S = 24 * 3600
+_MAX_TIME_S = 2**40
+_WORKLOAD = re.compile(r"([a-z0-9][a-z0-9._+-]{0,63})?\Z")
 
 
 def check_text(name: str, value: object, *, allow_empty: bool = False) -> str:
@@ -78,12 +87,46 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A choice that took part in a race, and its gain over the same default."""
+
+    choice: Choice
+    gain: Gain
+
+
+def check_workload(value: object) -> str:
+    """`value` if it can be the name of a workload class, or is empty; a UsageError otherwise."""
+    if not isinstance(value, str) or not _WORKLOAD.match(value):
+        raise UsageError(
+            f"a workload is empty, or 1 to 64 of a-z, 0-9 and . _ + -, found {value!r:.100}"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a store files a record. `failed`: the digest of a failed choice, "" for a winner."""
+
+    key: AutotuneKey
+    workload: str = ""
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRecord:
     """One entry of a store.
 
     `spec` is the whole key that `key` folds; None for records imported from Vyre's file, which does
     not carry it. `timing` is what the winner cost (None: never measured here). `threshold_pct` is
     the measured break-even commit rate, 0 to 100, where there is one.
+
+    `workload` names the class of data that was measured. `choice` is what won there, and `gain`
+    its time over the default's; None: not measured against it, which no scan uses. `measured` has
+    the other choices of that race. `fence` is that of the lease under which it was measured.
+
+    `failed_until`, in seconds since 1970 (UTC), makes it the record of a choice that failed or was
+    refused, for `reason`; 0: it did not. `extra`: the fields that a later version of this schema
+    wrote, with their values in msgpack.
     """
 
     key: AutotuneKey
@@ -93,6 +136,14 @@ class StoredRecord:
     losers: tuple[LoserTiming, ...] = ()
     threshold_pct: int | None = None
     provenance: Provenance = Provenance()
+    workload: str = ""
+    choice: Choice = DEFAULT_CHOICE
+    gain: Gain | None = None
+    measured: tuple[Measured, ...] = ()
+    fence: Fence | None = None
+    failed_until: int = 0
+    reason: str = ""
+    extra: tuple[tuple[str, bytes], ...] = ()
 
     def __post_init__(self) -> None:
         if self.spec is not None and AutotuneKey.of(self.spec, self.key.adapter_id) != self.key:
@@ -101,30 +152,88 @@ class StoredRecord:
                 f"spec folds to {folded}, but the record is filed under {self.key.key_hex}; "
                 "build the key with AutotuneKey.of(spec, adapter_id)"
             )
-        if len(self.losers) > MAX_LOSERS:
-            raise UsageError(f"losers must be at most {MAX_LOSERS}, found {len(self.losers)}")
+        for name, most in (("losers", MAX_LOSERS), ("measured", MAX_MEASURED)):
+            if len(getattr(self, name)) > most:
+                raise UsageError(f"{name} must be at most {most}, found {len(getattr(self, name))}")
         if self.threshold_pct is not None:
             check_counts(self, 100, "threshold_pct")
+        check_workload(self.workload)
+        check_counts(self, _MAX_TIME_S, "failed_until")
+        check_text("reason", self.reason, allow_empty=True)
 
     @property
     def cost_ns(self) -> int:
         """Compile plus dispatch, saturating at u64; what was never measured costs the most."""
         return U64_MAX if self.timing is None else self.timing.total_ns
 
+    @property
+    def place(self) -> Place:
+        """Where a store files it."""
+        return Place(self.key, self.workload, self.choice.digest if self.failed_until else "")
+
+    def failed_at(self, now_s: float) -> bool:
+        """Whether the choice is not to be tried now. No failure counts for longer than a day, as
+        the writer's clock may be wrong.
+        """
+        return now_s < self.failed_until <= now_s + FAILED_S
+
+    def gain_of(self, choice: Choice) -> Gain | None:
+        """What the race of this record measured for `choice`; None: it did not take part."""
+        if choice == self.choice:
+            return self.gain
+        return next((other.gain for other in self.measured if other.choice == choice), None)
+
+    def keeping(self, incumbent: StoredRecord | None) -> StoredRecord:
+        """This record with the fields of `incumbent`, whose place it takes, that nobody here knows.
+
+        A version that knows them would have to measure them anew.
+        """
+        if incumbent is None or not incumbent.extra or incumbent.spec != self.spec:
+            return self
+        extra = tuple(sorted((dict(incumbent.extra) | dict(self.extra)).items()))
+        return replace(self, extra=extra)
+
 
 def beats(challenger: StoredRecord, incumbent: StoredRecord | None) -> bool:
-    """Whether `challenger` replaces `incumbent` under the same key. Every store decides by this
+    """Whether `challenger` replaces `incumbent` at the same place. Every store decides by this
     rule.
 
-    Strictly cheaper wins and a tie keeps the incumbent, as in the race. An incumbent of another
-    spec (a collision of the fold) could never be a hit for the challenger's, so it gives way. A
-    record without its spec cannot be checked and replaces nothing.
+    Gains: it does where its whole interval lies below the incumbent's, which noise does in
+    one of hundreds of measurements. So a stale fence never replaces, nor another measurement of the
+    same choice; but the holder of a newer fence who measured the incumbent's choice again does,
+    and its word is the last, be it better or worse. A record without gain never replaces one with.
+
+    Without gains the strictly cheaper wins, and a tie keeps the incumbent, as in the race. Of two
+    failures the later one stays.
+
+    An incumbent of another spec (a collision of the fold) could never be a hit for the
+    challenger's, so it gives way. A record without its spec can't be checked and replaces nothing.
     """
     if incumbent is None:
         return True
     if challenger.spec is None:
         return False
-    return incumbent.spec != challenger.spec or challenger.cost_ns < incumbent.cost_ns
+    if incumbent.spec != challenger.spec:
+        return True
+    if challenger.failed_until or incumbent.failed_until:
+        return challenger.failed_until > incumbent.failed_until
+    if challenger.gain is None or incumbent.gain is None:
+        if challenger.gain is None and incumbent.gain is None:
+            return challenger.cost_ns < incumbent.cost_ns
+        return challenger.gain is not None
+    return _gains_more(challenger, challenger.gain, incumbent, incumbent.gain)
+
+
+def _gains_more(challenger: StoredRecord, mine: Gain, incumbent: StoredRecord, held: Gain) -> bool:
+    fence = challenger.fence
+    if fence is not None:
+        if incumbent.fence is not None and incumbent.fence.newer_than(fence):
+            return False
+        # every race measures the default, as gains are over it
+        again = incumbent.choice.is_default or challenger.gain_of(incumbent.choice) is not None
+        if again and fence.newer_than(incumbent.fence):
+            return True
+    return challenger.choice != incumbent.choice and mine.clearly_below(held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,22 @@ import time
 from collections.abc import Callable
 
 from vyre_dist.autotune import redis_scripts as scripts
+from vyre_dist.autotune.record import Place
 from vyre_dist.autotune.redis_link import TIMEOUT_S, ServerUnavailableError, Subscription
 from vyre_dist.autotune.redis_store import RedisStore
 from vyre_dist.autotune.store import StoreClosedError
-from vyre_dist.dispatch.keys import AutotuneKey
 
 CHECK_S = 5.0
 
-OnChange = Callable[[AutotuneKey | None], None]
+OnChange = Callable[[Place | None], None]
 
 
 def follow(
     store: RedisStore, stop: threading.Event, on_change: OnChange, *, check_s: float = CHECK_S
 ) -> None:
-    """Call `on_change` with each key that changes on the server, until `stop` is set.
+    """Call `on_change` with each place that changes on the server, until `stop` is set.
 
-    None instead of a key: anything may have changed (at the start, after a reconnect, after lost
+    None instead of a place: anything may have changed (at the start, after a reconnect, after lost
     messages). Pub/sub loses messages, so the revision is compared every `check_s` seconds as well,
     which also notices a server that hangs. Faults are counted by the store; then it tries again
     after `check_s`.

@@ -6,29 +6,37 @@ slot, so that a script may touch them together on a cluster.
 
 from __future__ import annotations
 
-from vyre_dist.autotune.codec import MAX_RECORD_BYTES, SCHEMA_VERSION
+import re
+
+from vyre_dist.autotune.codec import MAX_RECORD_BYTES
+from vyre_dist.autotune.record import Place, check_workload
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.errors import UsageError
 
-PREFIX = f"{{vyre-dist:autotune:{SCHEMA_VERSION}}}"
+# The version of this layout; what schema a record has is said in the record.
+PREFIX = "{vyre-dist:autotune:2}"
 REVISION_KEY = f"{PREFIX}:revision"
 CHANNEL = f"{PREFIX}:changes"
 RECORD_PREFIX = f"{PREFIX}:record:"
 
 
-def record_key(key: AutotuneKey) -> str:
-    return f"{RECORD_PREFIX}{key.key_hex}:{key.adapter_id}"
+def record_key(place: Place) -> str:
+    key = place.key
+    # the adapter's id may hold colons
+    return f"{RECORD_PREFIX}{key.key_hex}:{place.workload}:{place.failed}:{key.adapter_id}"
 
 
-def parse_record_key(name: bytes) -> AutotuneKey | None:
-    """The key that `record_key` turned into `name`; None for any other name."""
+def parse_record_key(name: bytes) -> Place | None:
+    """The place that `record_key` turned into `name`; None for any other name."""
     try:
         text = name.decode()
         if not text.startswith(RECORD_PREFIX):
             return None
-        key_hex, _, adapter_id = text[len(RECORD_PREFIX) :].partition(":")
-        return AutotuneKey(key_hex, adapter_id)
-    except (UnicodeDecodeError, UsageError):
+        key_hex, workload, failed, adapter_id = text[len(RECORD_PREFIX) :].split(":", 3)
+        if not re.fullmatch("([0-9a-f]{16})?", failed):
+            return None
+        return Place(AutotuneKey(key_hex, adapter_id), check_workload(workload), failed)
+    except (ValueError, UsageError):
         return None
 
 
@@ -45,69 +53,73 @@ def fence_key(name: str) -> str:
 FETCH = f"""
 local found = {{}}
 for i, key in ipairs(KEYS) do
-    local size = redis.pcall('HSTRLEN', key, 'payload')
+    local size = redis.pcall('STRLEN', key)
     if type(size) ~= 'number' or size > {MAX_RECORD_BYTES} then
         found[i] = 1
-    elseif size == 0 then
-        found[i] = redis.call('EXISTS', key) == 1 and 1 or false
     else
-        found[i] = redis.call('HGET', key, 'payload')
+        found[i] = redis.call('GET', key)
     end
 end
 return found
 """
 
-# Better wins, in one step: two workers that offer at the same time cannot both believe that they
-# won. The cost is 20 decimal digits, so that it compares as text: Lua's numbers are doubles and
-# lose a u64's end. An incumbent that the client found invalid is named by its hash and then counts
-# as absent; so does one of another spec, or of a type that is not ours. The revision and the
-# message tell the other workers. KEYS: record, revision, fence. ARGV: payload, cost, spec ('' for
-# none), SHA-1 of the invalid incumbent, fencing token ('' for none), channel, the record's key as
-# the message names it. Returns 1 (held), 2 (the lease is no longer the newest), or the incumbent's
-# payload (it stays).
+# Which record is the better one is decided by the client, who can check what is held; the server
+# makes sure that it decided over what is still held, in one step. What can fail (no memory, no
+# rights) is the first thing that writes, and replaces whatever stands there: so a record is never
+# lost, and one that is held is said to be. The revision and the message tell the other workers; a
+# revision that can't be raised does not keep records out. KEYS: record, revision, fence. ARGV:
+# payload, SHA-1 of the payload that it replaces ('' for none or what is not a payload), fencing
+# token ('' for none), channel, milliseconds until it expires. Returns 1 (held), 2 (the lease is no
+# longer the newest), or what is held instead.
 PUT = f"""
-if ARGV[5] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[5] then
+if ARGV[3] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[3] then
     return 2
 end
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'hash' and redis.call('HSTRLEN', KEYS[1], 'payload') <= {MAX_RECORD_BYTES} then
-    local held = redis.call('HMGET', KEYS[1], 'payload', 'cost', 'spec')
-    if held[1] and redis.sha1hex(held[1]) ~= ARGV[4] then
-        if held[1] == ARGV[1] then
-            return 1
-        end
-        local comparable = held[2] and string.match(held[2], '^%d+$') and #held[2] == #ARGV[2]
-        if ARGV[3] == '' or (held[3] == ARGV[3] and comparable and held[2] <= ARGV[2]) then
-            return held[1]
-        end
+local size = redis.pcall('STRLEN', KEYS[1])
+if type(size) == 'number' and size > 0 and size <= {MAX_RECORD_BYTES} then
+    local held = redis.call('GET', KEYS[1])
+    if held == ARGV[1] then
+        return 1
+    end
+    if redis.sha1hex(held) ~= ARGV[2] then
+        return held
     end
 end
-if redis.call('TYPE', KEYS[2]).ok ~= 'string' then
-    redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[5])
+local revision = redis.pcall('INCR', KEYS[2])
+if type(revision) ~= 'number' then
+    revision = 1
+    redis.pcall('SET', KEYS[2], revision)
 end
-local revision = redis.call('INCR', KEYS[2])
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'payload', ARGV[1], 'cost', ARGV[2], 'spec', ARGV[3])
-redis.call('PUBLISH', ARGV[6], revision .. ' ' .. ARGV[7])
+redis.pcall('PUBLISH', ARGV[4], string.format('%d', revision) .. ' ' .. KEYS[1])
 return 1
 """
 
-# The token grows with every grant, so a write can be refused to a holder whose lease has passed to
-# another. The same owner asking again gets its token again: the reply to its first request may have
-# been lost. KEYS: lease, fence. ARGV: owner, milliseconds. Returns the token, or 0 when another
-# holds the lease.
+# The fence names this run of the server, and its counter grows with every grant and is at least the
+# server's clock: one that a fail-over forgot is never granted again. A write can so be refused to a
+# holder whose lease has passed to another. The same owner asking again gets its fence again: the
+# reply to its first request may have been lost. A server that does not tell its run's id gets the
+# owner's, which is as good. KEYS: lease, fence. ARGV: owner, milliseconds. Returns the fence, or 0
+# when another holds the lease.
 LEASE_ACQUIRE = """
 local held = redis.call('GET', KEYS[1])
 if held then
-    local owner, token = string.match(held, '^(%x+):(%d+)$')
+    local owner, token = string.match(held, '^(%x+):(%x+:%d+)$')
     if owner ~= ARGV[1] then
         return 0
     end
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
-    return tonumber(token)
+    return token
 end
-local token = redis.call('INCR', KEYS[2])
-redis.call('SET', KEYS[1], ARGV[1] .. ':' .. string.format('%d', token), 'NX', 'PX', ARGV[2])
+local before = redis.pcall('GET', KEYS[2])
+local counter = type(before) == 'string' and string.match(before, '^%x+:(%d+)$') or 0
+local time = redis.call('TIME')
+counter = math.max(tonumber(counter) + 1, time[1] * 1000 + math.floor(time[2] / 1000))
+local info = redis.pcall('INFO', 'server')
+local run_id = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ARGV[1]
+local token = run_id .. ':' .. string.format('%d', counter)
+redis.call('SET', KEYS[2], token)
+redis.call('SET', KEYS[1], ARGV[1] .. ':' .. token, 'PX', ARGV[2])
 return token
 """
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import struct
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from vyre_dist.autotune import redis_scripts as scripts
 from vyre_dist.autotune.breaker import CircuitBreaker
 from vyre_dist.autotune.codec import encode
+from vyre_dist.autotune.fence import Fence
 from vyre_dist.autotune.lease import Lease
-from vyre_dist.autotune.record import StoredRecord, check_text
+from vyre_dist.autotune.record import Place, StoredRecord, check_text
 from vyre_dist.autotune.redis_link import (
     TIMEOUT_S,
     RedisLink,
@@ -29,7 +29,7 @@ from vyre_dist.autotune.redis_link import (
 from vyre_dist.autotune.redis_reasons import NOT_REDIS
 from vyre_dist.autotune.redis_target import RedisTarget
 from vyre_dist.autotune.store import Offer, RecordStore
-from vyre_dist.dispatch.keys import AutotuneKey, SpecCacheKey
+from vyre_dist.errors import UsageError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -38,10 +38,14 @@ _KEYS_PER_SCRIPT = 128
 _SCAN_COUNT = 512
 # A lying server's cursor never ends; an honest one of five million keys does.
 _SCAN_ROUNDS = 10_000
+# Of writers who offer at the same time one is taken in each round: more than ever share a key.
+_PUT_ROUNDS = 64
+# Unused for as long, a record goes.
+EXPIRY_MS = 90 * 24 * 3600 * 1000
 
 
 class RedisStore(RecordStore):
-    """Records as hashes (payload, cost, spec) on one server, contacted at the first use."""
+    """Records as strings on one server, contacted at the first use."""
 
     def __init__(
         self,
@@ -60,21 +64,21 @@ class RedisStore(RecordStore):
     def __repr__(self) -> str:
         return f"RedisStore({self.address!r})"
 
-    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+    def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         try:
-            return self.fetch_or_raise(keys)
+            return self.fetch_or_raise(places)
         except ServerUnavailableError:
-            return [None] * len(keys)
+            return [None] * len(places)
 
-    def fetch_or_raise(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+    def fetch_or_raise(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         """`fetch` that tells a missing record from a missing server, by ServerUnavailableError.
 
-        One pipelined round trip, however many keys.
+        One pipelined round trip, however many places.
         """
         self.check_open()
-        if not keys:
+        if not places:
             return []
-        names = [scripts.record_key(key) for key in keys]
+        names = [scripts.record_key(place) for place in places]
         chunks = [names[i : i + _KEYS_PER_SCRIPT] for i in range(0, len(names), _KEYS_PER_SCRIPT)]
 
         def read(client: Redis) -> list[object]:
@@ -88,8 +92,8 @@ class RedisStore(RecordStore):
             return [payload for reply in replies for payload in reply]
 
         return [
-            self._checked(payload, key)
-            for payload, key in zip(self.link.call(read), keys, strict=True)
+            self._checked(payload, place)
+            for payload, place in zip(self.link.call(read), places, strict=True)
         ]
 
     def offer(self, record: StoredRecord) -> Offer:
@@ -103,43 +107,37 @@ class RedisStore(RecordStore):
     def offer_leased(self, record: StoredRecord, lease: Lease | None) -> Offer:
         """`offer`; FENCED if `lease` has since passed to another holder."""
         payload = encode(record)
-        invalid_sha1 = ""
+        replaced = ""
         try:
-            for _ in range(2):
-                reply = self._put(record, payload, invalid_sha1, lease)
-                if reply == 1:
+            for _ in range(_PUT_ROUNDS):
+                held = self._put(record.place, payload, replaced, lease)
+                if held == 1:
                     return Offer.STORED
-                if reply == 2:
+                if held == 2:
                     return Offer.FENCED
-                if not isinstance(reply, bytes):
-                    break
-                incumbent = self.decoded(reply, record.key)
-                # Only an incumbent that is what the server made of it may stand in the way.
-                if incumbent is not None and (
-                    record.spec is None or _at_least_as_good(incumbent, record)
-                ):
+                if not isinstance(held, bytes):
+                    self._counters.failed(NOT_REDIS)
+                    return Offer.FAILED
+                successor = self.successor(record, held)
+                if successor is None:
                     return Offer.KEPT
-                invalid_sha1 = hashlib.sha1(reply, usedforsecurity=False).hexdigest()
+                payload = payload if successor is record else encode(successor)
+                replaced = hashlib.sha1(held, usedforsecurity=False).hexdigest()
         except ServerUnavailableError:
             return Offer.FAILED
-        self._counters.failed(NOT_REDIS)
+        self._counters.failed("a record there changes faster than it can be replaced")
         return Offer.FAILED
 
-    def _put(
-        self, record: StoredRecord, payload: bytes, invalid_sha1: str, lease: Lease | None
-    ) -> object:
-        name = scripts.record_key(record.key)
+    def _put(self, place: Place, payload: bytes, replaced: str, lease: Lease | None) -> object:
         fence = scripts.fence_key(lease.name) if lease else scripts.REVISION_KEY
         reply: object = self.link.eval(
             scripts.PUT,
-            [name, scripts.REVISION_KEY, fence],
+            [scripts.record_key(place), scripts.REVISION_KEY, fence],
             payload,
-            f"{record.cost_ns:020d}",
-            _spec_text(record.spec),
-            invalid_sha1,
-            str(lease.token) if lease else "",
+            replaced,
+            lease.token if lease else "",
             scripts.CHANNEL,
-            name,
+            EXPIRY_MS,
         )
         return reply
 
@@ -148,8 +146,8 @@ class RedisStore(RecordStore):
         cursor = 0
         for _ in range(_SCAN_ROUNDS):
             try:
-                cursor, keys = self.link.call(functools.partial(_scan, cursor))
-                found = self.fetch_or_raise(keys)
+                cursor, places = self.link.call(functools.partial(_scan, cursor))
+                found = self.fetch_or_raise(places)
             except ServerUnavailableError:
                 return
             yield from (stored for stored in found if stored is not None)
@@ -185,14 +183,21 @@ class RedisStore(RecordStore):
             lease.owner,
             lease.ttl_ms,
         )
-        return lease.granted(reply) if reply > 0 else None
-
-    def _lease_script(self, script: str, keys: Sequence[str], *args: str | int) -> int:
+        if not isinstance(reply, bytes):
+            return None
         try:
-            reply = self.link.eval(script, keys, *args)
+            return lease.granted(Fence.from_token(reply.decode()))
+        except (ValueError, UsageError):
+            self._counters.add("invalid")
+            return None
+
+    def _lease_script(self, script: str, keys: Sequence[str], *args: str | int) -> object:
+        """The script's answer, an int or bytes; 0, counted, for none and for any other."""
+        try:
+            reply: object = self.link.eval(script, keys, *args)
         except ServerUnavailableError:
             return 0
-        if isinstance(reply, int):
+        if isinstance(reply, int | bytes):
             return reply
         self._counters.add("invalid")
         return 0
@@ -200,34 +205,22 @@ class RedisStore(RecordStore):
     def _release(self) -> None:
         self.link.close()
 
-    def _checked(self, payload: object, key: AutotuneKey) -> StoredRecord | None:
+    def _checked(self, payload: object, place: Place) -> StoredRecord | None:
         if payload is None:
             return None
         if not isinstance(payload, bytes):
             self._counters.add("invalid")
             return None
-        return self.decoded(payload, key)
-
-
-def _at_least_as_good(incumbent: StoredRecord, challenger: StoredRecord) -> bool:
-    return incumbent.spec == challenger.spec and incumbent.cost_ns <= challenger.cost_ns
-
-
-def _spec_text(spec: SpecCacheKey | None) -> str:
-    if spec is None:
-        return ""
-    return struct.pack(
-        "<QQ3IQ", spec.shader_hash, spec.binding_sig, *spec.workgroup_size, spec.spec_hash
-    ).hex()
+        return self.decoded(payload, place)
 
 
 def _number(reply: Any) -> int:
     return int(reply or 0)
 
 
-def _scan(cursor: int, client: Redis) -> tuple[int, list[AutotuneKey]]:
+def _scan(cursor: int, client: Redis) -> tuple[int, list[Place]]:
     # The pattern's braces need no escape, and no other schema's keys match it.
     reply: Any = client.scan(cursor, match=f"{scripts.RECORD_PREFIX}*", count=_SCAN_COUNT)
     following, names = reply
-    keys = (scripts.parse_record_key(name) for name in names)
-    return int(following), [key for key in keys if key is not None]
+    places = (scripts.parse_record_key(name) for name in names)
+    return int(following), [place for place in places if place is not None]

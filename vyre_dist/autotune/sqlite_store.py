@@ -18,31 +18,42 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
-from vyre_dist.autotune.record import StoredRecord, beats
+from vyre_dist.autotune.record import Place, StoredRecord
 from vyre_dist.autotune.store import Offer, RecordStore
-from vyre_dist.dispatch.keys import AutotuneKey
 
 T = TypeVar("T")
 
-# The schema's version is part of the table's name: programs of two versions can share one file.
-_CREATE = """
-CREATE TABLE IF NOT EXISTS record_v1 (
-    key TEXT NOT NULL, adapter TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (key, adapter)
+# The layout's version is part of the table's name: programs of two versions can share one file.
+# What schema a record has is said in the record. `used`: the day of its last use, since 1970.
+_TABLE = "record_v2"
+_CREATE = f"""
+CREATE TABLE IF NOT EXISTS {_TABLE} (
+    key TEXT NOT NULL, adapter TEXT NOT NULL, workload TEXT NOT NULL, failed TEXT NOT NULL,
+    used INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (key, adapter, workload, failed)
 ) WITHOUT ROWID
 """
+# Before there were workload classes.
+_FIRST_TABLE = "record_v1"
+_COPY_FIRST = (
+    f"INSERT OR IGNORE INTO {_TABLE} SELECT key, adapter, '', '', ?, payload "  # noqa: S608
+    f"FROM {_FIRST_TABLE}"
+)
+_EXISTS = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 # The size is looked at before the bytes are read; -1 stands for an entry that cannot be a record.
 _PAYLOAD = (
     f"CASE WHEN typeof(payload) = 'blob' AND length(payload) <= {MAX_RECORD_BYTES} THEN payload "
     f"ELSE -1 END"
 )
-_SELECT = f"SELECT {_PAYLOAD} FROM record_v1 WHERE key = ? AND adapter = ?"  # noqa: S608 - constants only
-_SELECT_ALL = f"SELECT {_PAYLOAD} FROM record_v1"  # noqa: S608 - constants only
-_UPSERT = "INSERT OR REPLACE INTO record_v1 (key, adapter, payload) VALUES (?, ?, ?)"
+_PLACE = "key = ? AND adapter = ? AND workload = ? AND failed = ?"
+_SELECT = f"SELECT {_PAYLOAD} FROM {_TABLE} WHERE {_PLACE}"  # noqa: S608 - constants only
+_SELECT_ALL = f"SELECT {_PAYLOAD} FROM {_TABLE}"  # noqa: S608 - constants only
+_UPSERT = f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 # SQLITE_ERROR is among them because our statements are fixed: it means that the table is not ours.
 _BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _MAX_RECOVERIES = 3
 _BUSY_TIMEOUT_S = 0.5
+_DAY_S = 24 * 3600
 
 
 class SqliteStore(RecordStore):
@@ -80,18 +91,17 @@ class SqliteStore(RecordStore):
     def __repr__(self) -> str:
         return f"SqliteStore({str(self.path)!r})"
 
-    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+    def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         def read(connection: sqlite3.Connection) -> list[object]:
-            rows = (
-                connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
-                for key in keys
-            )
+            rows = (connection.execute(_SELECT, _columns(place)).fetchone() for place in places)
             return [row[0] if row else None for row in rows]
 
         payloads = self._run(read)
         if payloads is None:
-            return [None] * len(keys)
-        return [self._checked(payload, key) for payload, key in zip(payloads, keys, strict=True)]
+            return [None] * len(places)
+        return [
+            self._checked(payload, place) for payload, place in zip(payloads, places, strict=True)
+        ]
 
     def offer(self, record: StoredRecord) -> Offer:
         return self.offer_many([record])[0]
@@ -122,26 +132,29 @@ class SqliteStore(RecordStore):
     def _replace(
         self, connection: sqlite3.Connection, record: StoredRecord, payload: bytes
     ) -> Offer:
-        key = record.key
-        row = connection.execute(_SELECT, (key.key_hex, key.adapter_id)).fetchone()
+        columns = _columns(record.place)
+        row = connection.execute(_SELECT, columns).fetchone()
         if row and row[0] == payload:
             return Offer.STORED
-        if not beats(record, self._checked(row[0], key) if row else None):
-            return Offer.KEPT
-        connection.execute(_UPSERT, (key.key_hex, key.adapter_id, payload))
+        if row and isinstance(row[0], bytes):
+            successor = self.successor(record, row[0])
+            if successor is None:
+                return Offer.KEPT
+            payload = payload if successor is record else encode(successor)
+        connection.execute(_UPSERT, (*columns, _today(), payload))
         return Offer.STORED
 
     def _release(self) -> None:
         with self._lock:
             self._disconnect()
 
-    def _checked(self, payload: object, key: AutotuneKey | None) -> StoredRecord | None:
+    def _checked(self, payload: object, place: Place | None) -> StoredRecord | None:
         if payload is None:
             return None
         if not isinstance(payload, bytes):
             self._counters.add("invalid")
             return None
-        return self.decoded(payload, key)
+        return self.decoded(payload, place)
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """`work` on the connection; None, counted, when the file did not let us."""
@@ -186,7 +199,12 @@ class SqliteStore(RecordStore):
             )
             self._connection = connection
             self._inode = _inode(self.path)
-            connection.execute(_CREATE)
+            try:
+                if not connection.execute(_EXISTS, (_TABLE,)).fetchone()[0]:
+                    _begin(connection)
+            except sqlite3.Error:
+                self._disconnect()  # a transaction may be open
+                raise
         return self._connection
 
     def _disconnect(self) -> None:
@@ -223,6 +241,23 @@ class SqliteStore(RecordStore):
         return True
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Make the table; what an earlier version left in the file is in it."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_CREATE)
+    if connection.execute(_EXISTS, (_FIRST_TABLE,)).fetchone()[0]:
+        connection.execute(_COPY_FIRST, (_today(),))
+    connection.execute("COMMIT")
+
+
+def _columns(place: Place) -> tuple[str, str, str, str]:
+    return (place.key.key_hex, place.key.adapter_id, place.workload, place.failed)
+
+
+def _today() -> int:
+    return int(time.time()) // _DAY_S
+
+
 def fault_of_file(path: Path) -> str:
     """Why the file at `path` can't be a store, as the end of a sentence that begins with the file.
 
@@ -242,10 +277,12 @@ def fault_of_file(path: Path) -> str:
                     "SELECT name FROM sqlite_master WHERE type = 'table'"
                 )
             }
-            if tables and "record_v1" not in tables:
+            ours = tables & {_TABLE, _FIRST_TABLE}
+            if tables and not ours:
                 return f"is the SQLite database of another program (it has a table {min(tables)!r})"
             if tables:
-                connection.execute(_SELECT, ("", "")).fetchone()
+                for table in ours:
+                    connection.execute(f"SELECT {_PAYLOAD} FROM {table} LIMIT 1")  # noqa: S608
                 # last, and only of a file that seems ours: it reads all of it
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 return (

@@ -7,19 +7,36 @@ tiered.py.
 from __future__ import annotations
 
 import abc
+import contextlib
 import enum
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from vyre_dist.autotune.codec import InvalidRecordError, decode
-from vyre_dist.autotune.record import LaunchLimits, StoredRecord
+from vyre_dist.autotune.choice import Choice
+from vyre_dist.autotune.codec import (
+    InvalidRecordError,
+    NewerSchemaError,
+    OutOfRangeError,
+    decode,
+)
+from vyre_dist.autotune.record import LaunchLimits, Place, StoredRecord, beats, check_workload
 from vyre_dist.dispatch.keys import AutotuneKey, SpecCacheKey
 from vyre_dist.errors import VyreError
 
-Wanted = tuple[AutotuneKey, SpecCacheKey]
+
+class Wanted(NamedTuple):
+    """What is looked up; a plain tuple of the first two, or of all, is taken as well."""
+
+    key: AutotuneKey
+    spec: SpecCacheKey
+    workload: str = ""
+
+
+AnyWanted = tuple[AutotuneKey, SpecCacheKey] | tuple[AutotuneKey, SpecCacheKey, str] | Wanted
 
 
 class StoreClosedError(VyreError):
@@ -34,6 +51,8 @@ class StoreStats:
     misses: int = 0
     unverified: int = 0  # hits whose record carries no spec to check (imported from Vyre's file)
     invalid: int = 0  # entries whose bytes are not a record
+    newer: int = 0  # entries that a later version wrote; they are left alone
+    out_of_range: int = 0  # entries with a value that no record can have
     mismatched: int = (
         0  # valid records of another key: a collision of the fold, or a misfiled entry
     )
@@ -69,14 +88,36 @@ class AutotuneStore(Protocol):
         """
 
     def get(
-        self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None
+        self,
+        key: AutotuneKey,
+        spec: SpecCacheKey,
+        *,
+        workload: str = "",
+        limits: LaunchLimits | None = None,
     ) -> StoredRecord | None:
-        """The record of exactly this key and spec, fit for `limits` where given; None otherwise."""
+        """The record of exactly this key, spec and workload class, fit for `limits` where given.
+
+        None otherwise.
+        """
 
     def get_many(
-        self, wanted: Sequence[Wanted], *, limits: LaunchLimits | None = None
+        self, wanted: Sequence[AnyWanted], *, limits: LaunchLimits | None = None
     ) -> list[StoredRecord | None]:
         """`get` for each of `wanted`, in order, in one round trip where the medium has those."""
+
+    def failed(
+        self,
+        key: AutotuneKey,
+        spec: SpecCacheKey,
+        choices: Sequence[Choice],
+        *,
+        workload: str = "",
+        now_s: float | None = None,
+    ) -> list[StoredRecord]:
+        """The records of those of `choices` that failed, and are not to be tried yet.
+
+        `now_s`: seconds since 1970, the clock's by default.
+        """
 
     def put(self, record: StoredRecord) -> bool:
         """Offer a record: it replaces an incumbent that it beats (`record.beats`).
@@ -105,6 +146,10 @@ class AutotuneStore(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+# what becomes of the count of entries that can't be read
+_COUNTED_AS = {NewerSchemaError: "newer", OutOfRangeError: "out_of_range"}
 
 
 class Offer(enum.Enum):
@@ -149,8 +194,8 @@ class RecordStore(abc.ABC):
         self._close_lock = threading.Lock()
 
     @abc.abstractmethod
-    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
-        """What is filed under each of `keys`, not judged yet.
+    def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
+        """What is filed at each of `places`, not judged yet.
 
         None where there is nothing, where the bytes are invalid, and after a fault.
         """
@@ -189,18 +234,47 @@ class RecordStore(abc.ABC):
         return f"the autotune store {self.address}: {reason}" if reason else ""
 
     def get(
-        self, key: AutotuneKey, spec: SpecCacheKey, *, limits: LaunchLimits | None = None
+        self,
+        key: AutotuneKey,
+        spec: SpecCacheKey,
+        *,
+        workload: str = "",
+        limits: LaunchLimits | None = None,
     ) -> StoredRecord | None:
-        return self.get_many([(key, spec)], limits=limits)[0]
+        return self.get_many([Wanted(key, spec, workload)], limits=limits)[0]
 
     def get_many(
-        self, wanted: Sequence[Wanted], *, limits: LaunchLimits | None = None
+        self, wanted: Sequence[AnyWanted], *, limits: LaunchLimits | None = None
     ) -> list[StoredRecord | None]:
         self.check_open()
-        found = self.fetch([key for key, _ in wanted])
+        questions = [Wanted(*item) for item in wanted]
+        found = self.fetch(
+            [Place(asked.key, check_workload(asked.workload)) for asked in questions]
+        )
         return [
-            self._judge(stored, spec, limits)
-            for stored, (_, spec) in zip(found, wanted, strict=True)
+            self._judge(stored, asked.spec, limits)
+            for stored, asked in zip(found, questions, strict=True)
+        ]
+
+    def failed(
+        self,
+        key: AutotuneKey,
+        spec: SpecCacheKey,
+        choices: Sequence[Choice],
+        *,
+        workload: str = "",
+        now_s: float | None = None,
+    ) -> list[StoredRecord]:
+        self.check_open()
+        now = time.time() if now_s is None else now_s
+        places = [Place(key, check_workload(workload), choice.digest) for choice in choices]
+        return [
+            stored
+            for stored, choice in zip(self.fetch(places), choices, strict=True)
+            if stored is not None
+            and stored.spec == spec
+            and stored.choice == choice
+            and stored.failed_at(now)
         ]
 
     def put(self, record: StoredRecord) -> bool:
@@ -241,17 +315,34 @@ class RecordStore(abc.ABC):
         if self._closed:
             raise StoreClosedError(f"{self!r} is closed; open another one with open_store(url)")
 
-    def decoded(self, payload: bytes, key: AutotuneKey | None) -> StoredRecord | None:
-        """The record in `payload`, if it is valid and filed under `key` (None: under any).
+    def decoded(self, payload: bytes, place: Place | None) -> StoredRecord | None:
+        """The record in `payload`, if it is valid and filed at `place` (None: anywhere).
 
         None otherwise, counted.
         """
+        with contextlib.suppress(InvalidRecordError):
+            return self._read(payload, place)
+        return None
+
+    def successor(self, record: StoredRecord, held: bytes) -> StoredRecord | None:
+        """What to write over the bytes that are held at the place of `record`; None: they stay."""
+        try:
+            incumbent = self._read(held, record.place)
+        except NewerSchemaError:
+            return None
+        except InvalidRecordError:
+            return record
+        record = record.keeping(incumbent)
+        return record if record == incumbent or beats(record, incumbent) else None
+
+    def _read(self, payload: bytes, place: Place | None) -> StoredRecord | None:
+        """Raises InvalidRecordError, counted. None: filed at another place, counted."""
         try:
             stored = decode(payload)
-        except InvalidRecordError:
-            self._counters.add("invalid")
-            return None
-        if key is not None and stored.key != key:
+        except InvalidRecordError as error:
+            self._counters.add(_COUNTED_AS.get(type(error), "invalid"))
+            raise
+        if place is not None and stored.place != place:
             self._counters.add("mismatched")
             return None
         return stored

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.memory import MemoryStore
-from vyre_dist.autotune.record import StoredRecord, beats
+from vyre_dist.autotune.record import Place, StoredRecord, beats
 from vyre_dist.autotune.redis_follow import CHECK_S, follow
 from vyre_dist.autotune.redis_link import ServerUnavailableError
 from vyre_dist.autotune.redis_store import RedisStore
@@ -59,7 +59,7 @@ class TieredStore(RecordStore):
         self._memory = MemoryStore()
         self._local = local
         self._remote = remote
-        self._known: set[AutotuneKey] = set()
+        self._known: set[Place] = set()
         # What memory has taken and the local store has not seen yet.
         self._unwritten: set[StoredRecord] = set()
         self._known_lock = threading.Lock()
@@ -88,10 +88,13 @@ class TieredStore(RecordStore):
         """What happened in each tier below memory."""
         return TierStats(self._local.stats, self._remote.stats)
 
-    def warm(self, keys: Sequence[AutotuneKey]) -> None:
-        """Ask the server for all `keys` at once, in the background. `flush` waits for it."""
+    def warm(self, places: Sequence[AutotuneKey | Place]) -> None:
+        """Ask the server for all of `places` at once, in the background. `flush` waits for it.
+
+        A key stands for its place without a workload class.
+        """
         self.check_open()
-        self._ask_server(keys)
+        self._ask_server(_places(places))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was asked for is done or failed; False after `timeout_s`."""
@@ -104,14 +107,14 @@ class TieredStore(RecordStore):
             return False
         return done.wait(max(0.0, deadline - time.monotonic()))
 
-    def publish(self, keys: Sequence[AutotuneKey]) -> int:
-        """Bring the server up to what this store has under `keys`; how many of these the server did
+    def publish(self, places: Sequence[AutotuneKey | Place]) -> int:
+        """Bring the server up to what this store has at `places`; how many of these the server did
         not take.
 
         Waits for what was put so far and for the server, as its answer is what is wanted.
         """
         self.flush(PUBLISH_TIMEOUT_S)
-        return self._refresh(keys)
+        return self._refresh(_places(places))
 
     def lease(self, name: str, ttl_s: float) -> Lease | None:
         """See RedisStore.lease. Waits for the server, as its answer is what is wanted."""
@@ -125,20 +128,20 @@ class TieredStore(RecordStore):
             return self.count_offer(Offer.FENCED)
         return self.put(record)
 
-    def fetch(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
-        found = self.fetch_local(keys)
-        self._ask_server(keys)
+    def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
+        found = self.fetch_local(places)
+        self._ask_server(places)
         return found
 
-    def fetch_local(self, keys: Sequence[AutotuneKey]) -> list[StoredRecord | None]:
+    def fetch_local(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         """What memory and the local store have; the latter's finds move up into memory."""
-        found = self._memory.fetch(keys)
-        missing = [key for key, stored in zip(keys, found, strict=True) if stored is None]
+        found = self._memory.fetch(places)
+        missing = [place for place, stored in zip(places, found, strict=True) if stored is None]
         if missing:
             for stored in self._local.fetch(missing):
                 if stored is not None:
                     self._memory.offer(stored)
-            found = self._memory.fetch(keys)
+            found = self._memory.fetch(places)
         return found
 
     def offer(self, record: StoredRecord) -> Offer:
@@ -146,13 +149,13 @@ class TieredStore(RecordStore):
 
     def offer_many(self, records: Sequence[StoredRecord]) -> list[Offer]:
         """All as one job of the background's."""
-        keys = [record.key for record in records]
-        self.fetch_local(keys)  # memory must know the incumbents before it can judge
+        places = [record.place for record in records]
+        self.fetch_local(places)  # memory must know the incumbents before it can judge
         outcomes = [self._memory.offer(record) for record in records]
         taken = [number for number, outcome in enumerate(outcomes) if outcome is Offer.STORED]
         new = [records[number] for number in taken]
         with self._known_lock:
-            self._known.update(keys)
+            self._known.update(places)
             self._unwritten.update(new)
         if new and not self._enqueue(lambda: self._write(new)):
             # They go to the server with the next refresh of their keys; for this host they must not
@@ -163,16 +166,16 @@ class TieredStore(RecordStore):
 
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
-        seen = {stored.key: stored for stored in self._memory.items()}
+        seen = {stored.place: stored for stored in self._memory.items()}
         for tier in (self._local, self._remote):
             for stored in tier.items():
-                if beats(stored, seen.get(stored.key)):
-                    seen[stored.key] = stored
+                if beats(stored, seen.get(stored.place)):
+                    seen[stored.place] = stored
         return iter(seen.values())
 
-    def _ask_server(self, keys: Sequence[AutotuneKey]) -> None:
+    def _ask_server(self, places: Sequence[Place]) -> None:
         with self._known_lock:
-            new = [key for key in keys if key not in self._known]
+            new = [place for place in places if place not in self._known]
             self._known.update(new)
         if new:
             self._enqueue(lambda: self._refresh(new))
@@ -207,17 +210,17 @@ class TieredStore(RecordStore):
 
     def _write(self, records: Sequence[StoredRecord]) -> None:
         self._write_local(records)
-        refused = [record.key for record in records if not self._remote.put(record)]
+        refused = [record.place for record in records if not self._remote.put(record)]
         if refused:
             self._refresh(refused)  # somebody's better ones, if that was the reason
 
-    def _changed(self, key: AutotuneKey | None) -> None:
+    def _changed(self, place: Place | None) -> None:
         with self._known_lock:
-            known = [key] if key in self._known else [] if key else list(self._known)
+            known = [place] if place in self._known else [] if place else list(self._known)
         if known:
             self._enqueue(lambda: self._refresh(known))
 
-    def _refresh(self, keys: Sequence[AutotuneKey]) -> int:
+    def _refresh(self, places: Sequence[Place]) -> int:
         """Take what the server has and is better; give it what we have and is better. How many it
         did not take.
 
@@ -225,11 +228,11 @@ class TieredStore(RecordStore):
         put.
         """
         try:
-            there = self._remote.fetch_or_raise(keys)
+            there = self._remote.fetch_or_raise(places)
         except ServerUnavailableError:
-            return len(keys)
+            return len(places)
         failed = 0
-        for theirs, ours in zip(there, self.fetch_local(keys), strict=True):
+        for theirs, ours in zip(there, self.fetch_local(places), strict=True):
             if theirs is not None and beats(theirs, ours):
                 self._memory.offer(theirs)
                 self._local.put(theirs)
@@ -256,3 +259,7 @@ class TieredStore(RecordStore):
             tier.close()
         # Closing the server's connections is what wakes a follower that waits for a message.
         self._follower.join(max(0.1, deadline - time.monotonic()))
+
+
+def _places(asked: Sequence[AutotuneKey | Place]) -> list[Place]:
+    return [Place(item) if isinstance(item, AutotuneKey) else item for item in asked]

@@ -124,11 +124,14 @@ def read_toml(path: str | os.PathLike[str]) -> tuple[StoredRecord, ...]:
 def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) -> Sequence[str]:
     """Write `records` as Vyre's file, sorted by key; it replaces the old file in one step.
 
+    The file knows no workload classes, and no failures: of a key's records it has the one without
+    a class, else the first by the class's name.
+
     Returns the paths of what killed writers of the same file had left, which is gone now. Raises
     VyreTomlError for more than Vyre reads, and OSError.
     """
     path = Path(path)
-    tables = [_table(stored) for stored in sorted(records, key=lambda stored: stored.key)]
+    tables = [_table(stored) for stored in _one_of_each_key(records)]
     raw = "\n".join([f"schema = {SCHEMA}\n", *tables]).encode()
     if len(raw) > MAX_FILE_BYTES:
         raise _whole(
@@ -143,6 +146,14 @@ def write_toml(path: str | os.PathLike[str], records: Iterable[StoredRecord]) ->
     finally:
         file.abort()
     return file.remove_leftovers()
+
+
+def _one_of_each_key(records: Iterable[StoredRecord]) -> Iterable[StoredRecord]:
+    first: dict[AutotuneKey, StoredRecord] = {}
+    for stored in sorted(records, key=lambda stored: stored.place):
+        if not stored.failed_until:
+            first.setdefault(stored.key, stored)
+    return first.values()
 
 
 def _whole(path: Path, text: str) -> VyreTomlError:
