@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -123,6 +124,20 @@ def start_redis(
         if not any("Address already in use" in line for line in server.log):
             break
     pytest.fail("redis-server did not start:\n" + "\n".join(server.log[-20:]))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """shared_folder(name): a folder that all of this run's pytest processes have in common."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def make(name: str) -> Path:
+        (base / name).mkdir(exist_ok=True)
+        return base / name
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ what one search of all would say.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from generate import haystacks, packs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oracle import compiled, hits, hits_of, is_unbounded
+from split_scans import split_at
 
 from vyre_dist import Scanner
 from vyre_dist.extract import matcher, overrun
@@ -84,7 +84,7 @@ def test_blocks_show_what_the_whole_shows(
         backend._every_end = False
         backend._searched.update(dict.fromkeys(backend.matchers, 1 << 30))
     for shard_bytes in shards:
-        scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+        split_at(scanner, shard_bytes)
         result = scanner.scan_paths(path)
         assert (hits_of(result), result.capped) == (expected, capped), shard_bytes
 

@@ -4,7 +4,6 @@ findings are the oracle's.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -13,8 +12,11 @@ from generate import haystacks, packs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import hits, hits_of
+from split_scans import split_at
 
 from vyre_dist import Scanner
+from vyre_dist.engine.tasks import ScanTask, StitchTask, TaskResult
+from vyre_dist.engine.worker import ScanEngine
 
 BACKENDS = ["cpu", "reference"]
 CAPS = st.sampled_from([1, 2, 3, 5, 8, 1 << 16])
@@ -47,9 +49,27 @@ def check(
         if ends:
             use_ends_at_once(scanner)
         for shard_bytes in [1 << 20, *shards]:
-            scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+            split_at(scanner, shard_bytes)
             found = [hits_of(findings) for findings in scanner.scan_batch(documents)]
             assert found == expected, (backend, shard_bytes)
+
+
+def test_shards_are_of_the_size_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `split_at` says is so: else the tests here would show nothing of shards."""
+    scanner = Scanner({"r": "a+b"}, "cpu")
+    tasks: list[int] = []
+    run = ScanEngine.run
+
+    def counted(self: ScanEngine, task: ScanTask | StitchTask) -> TaskResult:
+        tasks.append(len(task.pieces) if isinstance(task, ScanTask) else 0)
+        return run(self, task)
+
+    monkeypatch.setattr(ScanEngine, "run", counted)
+    for shard_bytes, pieces in ((1 << 20, 1), (3, 4), (5, 2)):
+        tasks.clear()
+        split_at(scanner, shard_bytes)
+        assert len(scanner.scan_batch([b"..aaaaaab."])[0]) == 1
+        assert sum(tasks) == pieces
 
 
 @st.composite

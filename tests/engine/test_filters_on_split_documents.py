@@ -4,7 +4,6 @@ of any size.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from generate import haystacks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Hit, filtered, hits_of
+from split_scans import split_at
 
 from vyre_dist import Finding, Scanner
 from vyre_dist.engine.document import Document
@@ -28,7 +28,7 @@ def check(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> N
     for backend in BACKENDS:
         scanner = Scanner(as_pack(rules), backend)
         for shard_bytes in [1 << 20, *shards]:
-            scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+            split_at(scanner, shard_bytes)
             assert hits_of(scanner.scan(document, path)) == expected, (backend, shard_bytes)
 
 
@@ -61,6 +61,12 @@ def test_filters_on_pieces_many_times(
     check(rules, document, path, shards)
 
 
+@pytest.fixture(scope="module")
+def scanners() -> dict[str, Scanner]:
+    """Of RULES, by backend."""
+    return {backend: Scanner(as_pack(RULES), backend) for backend in BACKENDS}
+
+
 @settings(max_examples=150)
 @given(
     documents=st.lists(
@@ -73,6 +79,7 @@ def test_filters_on_pieces_many_times(
 )
 def test_files_say_the_same_as_bytes(
     tmp_path_factory: pytest.TempPathFactory,
+    scanners: dict[str, Scanner],
     documents: list[tuple[str, bytes]],
     shard_bytes: int,
     backend: str,
@@ -83,7 +90,9 @@ def test_files_say_the_same_as_bytes(
     folder = tmp_path_factory.mktemp("files")
     for name, data in documents:
         (folder / name).write_bytes(data)
-    result = Scanner(as_pack(RULES), backend, shard_bytes=shard_bytes).scan_paths(folder)
+    scanner = scanners[backend]
+    split_at(scanner, shard_bytes)
+    result = scanner.scan_paths(folder)
     assert not result.problems
     assert result.documents == len(documents)
     assert result.bytes == sum(len(data) for _, data in documents)

@@ -5,12 +5,12 @@ in pieces too.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import re2
 from oracle import compiled
 from regex_testdata import Case, Spans, cases
+from split_scans import split_at
 
 from vyre_dist import Finding, Scanner
 
@@ -56,7 +56,7 @@ def test_every_applicable_case(backend: str) -> None:
         if case.left_out is None:
             scanner = Scanner({"r": case.pattern}, backend)
             for shard_bytes in (1 << 20, 3, 1):
-                scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+                split_at(scanner, shard_bytes)
                 if not is_as_listed(case, scanner.scan(case.haystack)):
                     failed.append((case.name, shard_bytes))
     assert not failed

@@ -5,7 +5,6 @@ that are too long, are those of the whole document.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from generate import haystacks, packs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oracle import compiled, filtered, hits, hits_of, is_unbounded
+from split_scans import split_at
 
 from vyre_dist import Scanner
 from vyre_dist.driver import joins
@@ -71,7 +71,7 @@ def test_random_packs_in_stretches(
     capped = sum(too_long(p, document, cap) for p in patterns.values() if is_unbounded(p))
     scanner = Scanner(patterns, "cpu", max_match_bytes=cap)
     for shard_bytes in shards:
-        scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+        split_at(scanner, shard_bytes)
         result = scanner.scan_paths(path)
         assert not result.problems
         assert (hits_of(result), result.capped) == (expected, capped), shard_bytes
@@ -92,7 +92,7 @@ def test_filters_in_stretches(
     expected = filtered(rules, document, path)
     scanner = Scanner(as_pack(rules), "cpu")
     for shard_bytes in shards:
-        scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+        split_at(scanner, shard_bytes)
         assert hits_of(scanner.scan(document, path)) == expected, shard_bytes
 
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import replace
 from functools import cache
 
 import pytest
 from oracle import chain
 from regex_testdata import shared
+from split_scans import split_at
 
 from vyre_dist import Finding, RulePack, Scanner
 from vyre_dist.rules.model import PackData
@@ -142,7 +142,7 @@ def same_everywhere(
     for backend in ("reference", "cpu"):
         scanner = Scanner(pack, backend)
         for shard_bytes in shards:
-            scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+            split_at(scanner, shard_bytes)
             found = scanner.scan_batch(documents)
             whole = whole or found
             assert found == whole, (backend, shard_bytes)

@@ -5,7 +5,6 @@ document is scanned.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from generate import haystacks, patterns
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from oracle import chain, compiled, hits, hits_of, is_unbounded
+from split_scans import split_at
 
 from vyre_dist import Scanner
 from vyre_dist import regex as rx
@@ -58,7 +58,7 @@ def check(
     for backend in backends:
         scanner = Scanner(named, backend, max_match_bytes=cap)
         for shard_bytes in shards:
-            scanner.engine.config = replace(scanner.engine.config, shard_bytes=shard_bytes)
+            split_at(scanner, shard_bytes)
             result = scanner.scan_paths(folder / "d")
             assert result.capped == expected, (backend, shard_bytes)
             assert hits_of(result) == want, (backend, shard_bytes)

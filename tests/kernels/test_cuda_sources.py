@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gpu_support import TUNABLES
@@ -97,8 +98,17 @@ def test_header_and_launcher_share_a_name() -> None:
         assert f"vyre::{instance.kernel}<{instance.threads}" in instance.source
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("tunables", TUNABLES, ids=str)
+def everything_compiles() -> list[Any]:
+    """Every architecture with every tunables; the normal suite takes each of both."""
+    return [
+        pytest.param(arch, tunables, id=f"{arch}-{tunables}", marks=marks)
+        for number, tunables in enumerate(TUNABLES)
+        for shift, arch in enumerate(ARCHITECTURES)
+        for marks in [[] if shift == number % len(ARCHITECTURES) else [pytest.mark.nightly]]
+    ]
+
+
+@pytest.mark.parametrize(("arch", "tunables"), everything_compiles())
 def test_every_instance_compiles(arch: str, tunables: Tunables) -> None:
     """Each kernel of each instance is a cubin for each architecture."""
     cache = ArtifactCache(None)

@@ -1,18 +1,19 @@
-"""Tables of cases, each shifted through 261 offsets over window edges every 64 bytes, on every
-backend.
+"""Tables of cases, each shifted over window edges every 64 bytes, on every backend: past two of
+them, by `make nightly` past four.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
+from split_scans import split_at
 
 from vyre_dist import Scanner
 
-OFFSETS = range(261)
 WINDOW = 64
+OFFSETS = range(2 * WINDOW + 3)
+MORE_OFFSETS = range(4 * WINDOW + 5)
 PAD = b"\n"  # no word byte, and a line may start after it: what a case says stays true behind it
 
 # (pattern, haystack, spans); nothing here may look for the start of the text
@@ -64,9 +65,16 @@ CASES: list[tuple[str, bytes, list[tuple[int, int]]]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    "offsets", [OFFSETS, pytest.param(MORE_OFFSETS, marks=pytest.mark.nightly)]
+)
 @pytest.mark.parametrize(("backend", "ends"), [("cpu", False), ("cpu", True), ("reference", False)])
-def test_every_case_at_every_offset(backend: str, ends: bool) -> None:
+def test_every_case_at_every_offset(backend: str, ends: bool, offsets: range) -> None:
     """A match is found where it is, whichever window edges it lies across."""
+    if backend == "reference":
+        offsets = offsets[
+            ::5
+        ]  # it takes a hundred times as long: these meet every edge of a window
     for pattern, haystack, spans in CASES:
         scanner = Scanner({"r": pattern}, backend, shard_bytes=WINDOW)
         if ends and find_spec(
@@ -74,8 +82,6 @@ def test_every_case_at_every_offset(backend: str, ends: bool) -> None:
         ):  # as after the first MiB of documents that some rule is all over
             scanner.engine.backend._every_end = False
             scanner.engine.backend._searched[0] = 1 << 30
-        # the reference takes a hundred times as long: shifts by 5 meet every edge of a window
-        offsets = OFFSETS[::5] if backend == "reference" else OFFSETS
         found = scanner.scan_batch([PAD * offset + haystack for offset in offsets])
         for offset, findings in zip(offsets, found, strict=True):
             wanted = [(offset + start, offset + end) for start, end in spans]
@@ -115,7 +121,7 @@ def test_all_rules_as_one_pack(backend: str, mode: str) -> None:
     documents = [PAD * (17 * i) + haystack for i, (_, haystack, _) in enumerate(CASES)]
     whole = Scanner(patterns, backend, speculation=mode)
     together = whole.scan_batch(documents)
-    whole.engine.config = replace(whole.engine.config, shard_bytes=WINDOW)
+    split_at(whole, WINDOW)
     assert whole.scan_batch(documents) == together
     for rule, pattern in patterns.items():
         alone = Scanner({rule: pattern}, backend, speculation=mode).scan_batch(documents)

@@ -256,9 +256,9 @@ def test_time_is_linear(piece: str) -> None:
             to_re2(regex)
         return time.process_time() - start
 
-    # the least of three: other work on the machine only adds
-    large, small = (min(seconds(copies) for _ in range(3)) for copies in (16_000, 2_000))
-    assert large < 0.25 + 32 * small
+    small = min(seconds(1_000) for _ in range(3))
+    # more than one attempt: other work on the machine only adds
+    assert any(seconds(8_000) < 0.12 + 32 * small for _ in range(3))
 
 
 def test_expansion_bound() -> None:

@@ -1,12 +1,14 @@
 """Kernels on the host: NVRTC's and the driver's places taken by a C++ compiler and tests/emulation.
 
 What NVRTC would get, headers and the lines that instantiate a template, becomes a shared library
-instead of a cubin.
+instead of a cubin. All processes of a test run share what one of them has compiled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import hashlib
 import os
 import random
@@ -15,13 +17,15 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 EMULATION = Path(__file__).parents[1] / "emulation"
+# where the environment names the folder of what has been compiled; without it everything is anew
+COMPILED = "VYRE_TEST_COMPILED_KERNELS"
 
 _COMMON = ("-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas")
 # `extern __shared__` is a thread-local array, without a constructor that might have to be called
@@ -83,14 +87,34 @@ def _build(folder: Path, name: str, sources: Sequence[Path], options: Sequence[s
     return library
 
 
+@contextlib.contextmanager
+def _compiled_once(name: str, *content: str) -> Iterator[tuple[Path, bool]]:
+    """Where the library of this content is to lie, and whether it does. Nobody else compiles it
+    meanwhile.
+    """
+    folder = os.environ.get(COMPILED)
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            own = stack.enter_context(tempfile.TemporaryDirectory(prefix="emulated-kernels-"))
+            yield Path(own) / f"{name}.so", False
+            return
+        key = hashlib.sha256(repr((_emulation_digest(), *content)).encode()).hexdigest()[:24]
+        library = Path(folder) / f"{name}-{key}.so"
+        lock = stack.enter_context(library.with_suffix(".lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield library, library.exists()
+
+
 @cache
 def _launcher() -> Any:
     """fibers.cpp's launch_kernel. Once in a process: kernels find `meet` and the indices by their
     names.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        sources = [EMULATION / f"{name}.cpp" for name in ("fibers", "races")]
-        library = _build(Path(folder), "fibers", sources, ["-O2"])
+    with _compiled_once("fibers") as (library, there):
+        if not there:
+            with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+                sources = [EMULATION / f"{name}.cpp" for name in ("fibers", "races")]
+                os.replace(_build(Path(folder), "fibers", sources, ["-O2"]), library)
         launch = ctypes.PyDLL(str(library), mode=ctypes.RTLD_GLOBAL).launch_kernel
     launch.restype = ctypes.c_char_p
     return launch
@@ -158,7 +182,9 @@ class Compiler:
 
     def __init__(self, streams: Callable[[int], Any], seed: int = 0, races: bool = False) -> None:
         """`races`: whether kernels are watched for races, which takes several times as long."""
-        self._folder = tempfile.TemporaryDirectory(prefix="emulated-kernels-")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="emulated-kernels-", dir=os.environ.get(COMPILED)
+        )
         self._streams = streams
         self._random = random.Random(seed)
         self._compiled: dict[tuple[Any, ...], bytes] = {}
@@ -199,9 +225,16 @@ class Compiler:
         del options
         key = (program.source, program.headers)
         if key not in self._compiled:
-            name = f"{program.kernel}-{len(self._compiled)}"
-            folder = Path(self._folder.name) / name
-            folder.mkdir(exist_ok=True)
+            options = (*self._options, program.source, repr(program.headers))
+            with _compiled_once(program.kernel, *options) as (library, there):
+                if not there:
+                    self._build(program, library)
+                self._compiled[key] = library.read_bytes()
+        program.binary = self._compiled[key]
+
+    def _build(self, program: Any, library: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=library.parent) as name:
+            folder = Path(name)
             for header, content in program.headers:
                 (folder / header).write_bytes(content)
             source = folder / f"{program.kernel}.cpp"
@@ -209,14 +242,11 @@ class Compiler:
                 f'#include "cuda.h"\n{program.source}\nEMULATION_KERNEL({program.kernel})\n'
             )
             try:
-                library = _build(
-                    Path(self._folder.name), name, [source], (*self._options, f"-I{folder}")
-                )
+                built = _build(folder, program.kernel, [source], (*self._options, f"-I{folder}"))
             except EmulatedNvrtcError as error:
                 program.log = str(error)
                 raise
-            self._compiled[key] = library.read_bytes()
-        program.binary = self._compiled[key]
+            os.replace(built, library)
 
     def load(self, binary: bytes) -> int:
         """A number for the kernel in a library."""
@@ -303,7 +333,12 @@ class _Module:
         return SimpleNamespace(ptr=self._number)
 
 
+@cache
+def _emulation_digest() -> bytes:
+    content = b"".join(file.read_bytes() for file in sorted(EMULATION.iterdir()))
+    return hashlib.sha256(content).digest()
+
+
 def _version() -> int:
     """A number for the state of the emulation: it is in the cubins' cache keys."""
-    content = b"".join(file.read_bytes() for file in sorted(EMULATION.iterdir()))
-    return int.from_bytes(hashlib.sha256(content).digest()[:4], "little")
+    return int.from_bytes(_emulation_digest()[:4], "little")

@@ -7,14 +7,23 @@ Tests are skipped where there is none, or no g++ to emulate one with, and only t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from emulated_cupy import EmulatedCupy
-from emulated_kernels import compiler
+from emulated_kernels import COMPILED, compiler
 from gpu_device import Gpu
 
 from vyre_dist.program import ArtifactCache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels(shared_folder: Callable[[str], Path]) -> Iterator[None]:
+    """What one process of this run compiles for the emulated device is there for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(COMPILED, str(shared_folder("kernels")))
+        yield
 
 
 def _open(cubins: str | None, emulated: EmulatedCupy | None) -> Gpu:
