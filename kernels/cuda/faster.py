@@ -16,6 +16,11 @@ BASELINE = 12
 that the engine times.
 """
 
+_BASELINE_SECONDS = 0.2
+"""Or dispatches of so long, after the first: of large pieces a dozen take as long as a GPU takes
+for a hundred times as much.
+"""
+
 _ENOUGH_SECONDS = 0.5
 """What is older counts half."""
 _MEASURED = 2
@@ -80,13 +85,18 @@ class FasterOfTwo:
         waited = self._clock() - began - (self._processor_clock() - busy)
         self._waited += max(0.0, waited)
 
+    @property
+    def _known_by_seconds(self) -> bool:
+        return self._cpu.seconds >= _BASELINE_SECONDS
+
     def _took(self, on_gpu: bool, size: int, seconds: float) -> None:
         pace, other = (self._gpu, self._cpu) if on_gpu else (self._cpu, self._gpu)
-        if on_gpu and not pace.dispatches:
+        if not pace.dispatches:
+            # the first one has memory to register, or modules to import and patterns to compile
             pace.dispatches = 1
         else:
             pace.add(size, seconds)
-        if self._cpu.dispatches < BASELINE:
+        if self._cpu.dispatches < BASELINE and not self._known_by_seconds:
             self.gpu_next = False
         elif self._gpu.dispatches <= _MEASURED:
             self.gpu_next = self.trying = True

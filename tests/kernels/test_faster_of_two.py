@@ -38,11 +38,20 @@ class Worker:
 def test_the_processor_begins() -> None:
     """A GPU that is ready at once is tried after some dispatches."""
     worker = Worker()
-    assert [worker.dispatch(1e8, 1e9) for _ in range(BASELINE + 1)] == [False] * BASELINE + [True]
+    assert [worker.dispatch(1e9, 2e9) for _ in range(BASELINE + 1)] == [False] * BASELINE + [True]
     assert worker.choice.trying
     for _ in range(9):
-        worker.dispatch(1e8, 1e9)
+        worker.dispatch(1e9, 2e9)
     assert worker.choice.gpu_next and not worker.choice.trying
+
+
+def test_large_dispatches_are_known_by_their_time() -> None:
+    """A dozen pieces of 64 MiB would take seconds; the first one says nothing, as it is cold."""
+    worker = Worker()
+    turns = []
+    for rate in (1e5, 2e7, 2e7, 2e7):
+        turns.append(worker.dispatch(rate, 1e9))
+    assert turns == [False, False, False, True]
 
 
 @pytest.mark.parametrize(("cpu", "gpu"), [(1e8, 1e9), (1e9, 1e8), (1e8, 1.5e8), (1.5e8, 1e8)])
@@ -101,8 +110,8 @@ def test_a_dispatch_that_fails_is_not_counted() -> None:
     """What it raises goes through."""
     worker = Worker()
     for _ in range(BASELINE - 1):
-        worker.dispatch(1e8, 1e9)
+        worker.dispatch(1e9, 2e9)
     with pytest.raises(MemoryError), worker.choice.dispatch(False, 1):
         raise MemoryError
     assert not worker.choice.gpu_next
-    assert [worker.dispatch(1e8, 1e9) for _ in range(2)] == [False, True]
+    assert [worker.dispatch(1e9, 2e9) for _ in range(2)] == [False, True]
