@@ -136,6 +136,30 @@ def test_stretches_are_joined_once_where_chains_are_in_step(
     assert len(tasks) > 7
 
 
+def test_what_is_searched_once_more_is_a_stretch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule's regex may lack its keywords. Parts without them are searched for it when they turn
+    up in another part: each by a task of its own, so that no worker has a large document's alone.
+    """
+    monkeypatch.setattr(joins, "STRETCH_BYTES", 3000)
+    tasks = stitched(monkeypatch)
+    token = "0123456789abcdef" * 2
+    rule = Rule("hex", r"\b[0-9a-f]{32}\b", keywords=("vendor",))
+    other = Rule("word", "needle[0-9]")
+    document = (f"{token}\n".ljust(1000, ".") * 200 + "vendor").encode()
+    (tmp_path / "d").write_bytes(document)
+    scanner = Scanner(PackData("p", (rule, other)), "cpu", shard_bytes=10_000)
+    assert len(hits_of(scanner.scan_paths(tmp_path / "d"))) == 200
+    searched = [task for task in tasks if task.parts[0].unsearched]
+    assert len(searched) > 7
+
+    tasks.clear()
+    (tmp_path / "d").write_bytes(document.replace(b"vendor", b"nobody"))
+    assert hits_of(scanner.scan_paths(tmp_path / "d")) == []
+    assert len(tasks) == 1
+
+
 def test_a_join_reads_little_of_a_dense_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
