@@ -241,7 +241,11 @@ class Bench:
         """Every backend, with the most workers and GPUs, for trees of all sizes."""
         made = self.distinct(files)
         chosen = {each.backend: each for each in settings(self.args, pool)}
-        for count in sorted({1, *(made.files_for(size * 1e9) for size in self.args.auto_gb)}):
+        counts = sorted({1, *(made.files_for(size * 1e9) for size in self.args.auto_gb)})
+        if "cuda" in chosen:
+            # a scan that is over before ends the compilation of the kernels, too
+            self.attempt("warm caches", lambda: self.scan(chosen["cuda"], made, counts[-1]))
+        for count in counts:
             self.attempt(
                 f"auto, {files}, {count} files",
                 lambda count=count: self.compare(files, chosen, count),
