@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from simulator.auditing import ExpectedAudits
 from simulator.corpus import RULES
 from simulator.rendered import Lines
 from simulator.world import ViolationError
@@ -12,17 +13,21 @@ from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.no_pool import NoPool
 from vyre_dist.driver.recorded_plan import RecordedPlan
 from vyre_dist.driver.run import Callbacks, ScanOutcome, run_scan
-from vyre_dist.input_problem import InputProblem
+from vyre_dist.input_problem import AUDIT_DIFFERS, NOT_AUDITED, InputProblem
 from vyre_dist.ledger.entries import Entry
 from vyre_dist.ledger.history import History
 
 if TYPE_CHECKING:
+    from simulator.drivers import Driver
     from simulator.simulation import Simulation
     from vyre_dist.storage import Storage
 
 _OPEN_SHARDS_PER_TASK = 4
 _LONGEST_WAIT = 4.0
 """Seconds that a record may wait for its commit, where storage is not slow."""
+
+LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 1.0, 2.0
+"""From which on a driver may say that its autotune store is slow, and that it may wait for it."""
 
 
 class Checks:
@@ -41,19 +46,35 @@ class Checks:
             raise ViolationError(f"a record waits for {now - waiting_since:.1f} s")
 
     def whole(
-        self, what: str, lines: bytes, problems: Sequence[InputProblem], outcome: ScanOutcome
+        self,
+        what: str,
+        lines: bytes,
+        problems: Sequence[InputProblem],
+        outcome: ScanOutcome,
+        *,
+        audited: bool = False,
     ) -> None:
-        """A scan or a merge has what it must have, and has counted it once."""
+        """A scan or a merge has what it must have, and has counted it once. `audited`: and its
+        audits have found what there is to be found.
+        """
         from simulator.drivers import counts_of
 
         expected = self._simulation.corpus.expected()
         told = sorted((each.path, each.reason) for each in problems)
-        if told != sorted(expected.problems.items()):
-            raise ViolationError(f"{what}: problems {told}, not {expected.problems}")
+        audits = expected.audits if audited else ExpectedAudits()
+        differing = [(path, AUDIT_DIFFERS) for path in audits.differing]
+        if told != (wanted_problems := sorted([*expected.problems.items(), *differing])):
+            raise ViolationError(f"{what}: problems {told}, not {wanted_problems}")
         if lines != (wanted := b"".join(expected.lines)):
             raise ViolationError(f"{what}: {_first_difference(lines, wanted)}")
         if sorted(n.path for n in outcome.notes if n.reason == "odd") != sorted(expected.notes):
             raise ViolationError(f"{what}: notes {outcome.notes}, not of {expected.notes}")
+        left = sorted(n.path for n in outcome.notes if n.reason == NOT_AUDITED)
+        if left != sorted(audits.left):
+            raise ViolationError(f"{what}: {left} were not audited, and {audits.left} can't be")
+        audit_counts = {name: getattr(outcome.totals, name) for name in audits.counts}
+        if audit_counts != audits.counts:
+            raise ViolationError(f"{what}: audits: counted {audit_counts}, not {audits.counts}")
         if (counts := counts_of(outcome)) != expected.counts:
             raise ViolationError(f"{what}: counted {counts}, not {expected.counts}")
 
@@ -75,6 +96,34 @@ class Checks:
         """What a driver has put out is there when it has ended, however it did."""
         if not lines.startswith(emitted):
             raise ViolationError(f"put out, and lost: {_first_difference(lines, emitted)}")
+
+    def of_store(self, driver: Driver) -> None:
+        """A driver has asked the autotune store for what it needs, has waited for it for a short
+        time only, has published what is true, and has told once of what was wrong with it.
+        """
+        stores, problem = driver.stores, driver.run_stores.problem
+        waited = sum([store.waited for store in stores])
+        if waited > MOST_STORE_SECONDS:
+            raise ViolationError(f"{driver.process.name} waited {waited:.2f} s for its store")
+        asked = [key for store in stores for key in store.asked]
+        if len(set(asked)) < len(asked):
+            raise ViolationError(f"{driver.process.name} asked its store for the same twice")
+        for record in [record for store in stores for record in store.offered]:
+            if not self._simulation.server.is_true(record):
+                raise ViolationError(f"{record} was published, and is not what was measured")
+        useless = any(store.failed or store.misled for store in stores)
+        if useless and not problem and not driver.process.dead:
+            raise ViolationError(f"{driver.process.name} knows of nothing wrong with its store")
+        if (
+            problem
+            and not useless
+            and waited < LEAST_STORE_SECONDS
+            and driver not in self._simulation.stopped
+        ):
+            raise ViolationError(f"{problem!r}, and there was nothing")
+        told = [f"warning: {problem}; the scan goes on without it"] if problem else []
+        if driver.finished and driver.told.said != told:
+            raise ViolationError(f"{driver.told.said} was said of {problem!r}")
 
     def once(self, history: History) -> None:
         """No two entries that count cover the same."""

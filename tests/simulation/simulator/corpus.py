@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from simulator.auditing import Auditing, ExpectedAudits
 from simulator.rendered import rendered
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import FindingRow, path_row
 from vyre_dist.engine.shards import ASSUMED_BYTES
 from vyre_dist.engine.spool import bytes_of
 from vyre_dist.engine.tasks import (
+    AuditTask,
     DocumentNote,
     DocumentProblem,
     FolderRun,
@@ -46,7 +48,10 @@ _LONG = 9_000
 
 @dataclass(slots=True)
 class Document:
-    """A file. `units`: of its size. `deadly`: ends who scans it; `hangs`: forever."""
+    """A file. `units`: of its size. `deadly`: ends who scans it; `hangs`: forever. `missed`: there
+    is a match that scans do not find. `audit_deadly`: ends who audits it. `long_audit`: is audited
+    in turns.
+    """
 
     path: str
     units: int
@@ -61,6 +66,9 @@ class Document:
     hangs: bool = False
     in_folder: bool = False
     unlisted: bool = False
+    missed: bool = False
+    audit_deadly: bool = False
+    long_audit: bool = False
     version: int = 0
     changed: float = -1e6
 
@@ -83,13 +91,15 @@ class Expected:
     problems: dict[str, str]
     notes: dict[str, str]
     counts: dict[str, int]
+    audits: ExpectedAudits
 
 
 @dataclass
 class Corpus:
-    """`wall`: of the clock that stamps the files."""
+    """`auditing`: says which documents are audited."""
 
     documents: list[Document]
+    auditing: Auditing
     by_path: dict[str, int] = field(default_factory=dict)
     before: list[list[bytes]] = field(default_factory=list)
     """The lines of each document's earlier versions."""
@@ -144,33 +154,19 @@ class Corpus:
         if random.random() < 0.5:
             each.units = random.randint(0, 14)
 
-    def rows(self, number: int, rule_rows: bool = True) -> list[FindingRow]:
-        """All findings of a document as it is now, in report order."""
+    def rows(self, number: int) -> list[FindingRow]:
+        """What a scan finds in a document as it is now, in report order."""
         each = self.documents[number]
         rows = [path_row(number, _PATH_RULE)] if each.by_path else []
-        if rule_rows:
-            for i in range(each.rows):
-                match = f"{each.path}#{each.version}#{i}".encode()
-                if each.long:
-                    match += b"." * _LONG
-                rows.append(
-                    FindingRow(
-                        number,
-                        _ROW_RULE,
-                        i,
-                        i + 1,
-                        1,
-                        i + 1,
-                        match,
-                        match,
-                        (),
-                        0.0,
-                        1,
-                        i + 1,
-                        i + 2,
-                    )
-                )
-        return rows
+        return rows + [self._row(number, i) for i in range(each.rows)]
+
+    def _row(self, number: int, i: int) -> FindingRow:
+        each = self.documents[number]
+        match = f"{each.path}#{each.version}#{i}".encode()
+        if each.long:
+            match += b"." * _LONG
+        places = i, i + 1, 1, i + 1
+        return FindingRow(number, _ROW_RULE, *places, match, match, (), 0.0, 1, i + 1, i + 2)
 
     def expected(self) -> Expected:
         """What a scan of all documents, as they are now, must come to."""
@@ -178,6 +174,7 @@ class Corpus:
         problems: dict[str, str] = {}
         notes: dict[str, str] = {}
         counts = dict.fromkeys(("documents", "bytes", "findings", "skipped", "committed"), 0)
+        audits = ExpectedAudits()
         for number, each in enumerate(self.documents):
             rows: list[FindingRow] = []
             if each.unlisted and not each.in_folder:
@@ -195,9 +192,11 @@ class Corpus:
                 counts["committed"] += each.units
                 if each.noted:
                     notes[each.path] = "odd"
+                if self.auditing.sample.has(number):
+                    audits.add(each)
             lines.append(rendered(RULES, rows, each.path))
             counts["findings"] += len(rows)
-        return Expected(lines, problems, notes, counts)
+        return Expected(lines, problems, notes, counts, audits)
 
     # --- what a worker does
 
@@ -208,6 +207,8 @@ class Corpus:
             self._join(task, result)
         elif isinstance(task, ScanTask):
             self._scan(task, result)
+        else:
+            self._audit(task, result)
         return result
 
     def _scan(self, task: ScanTask, result: TaskResult) -> None:
@@ -236,6 +237,8 @@ class Corpus:
                 result.bytes += each.size
                 result.committed += each.units
                 findings.add(each.path, self.rows(number))
+                whole = piece._replace(size=each.size, end=each.size, stamp=None)
+                self.auditing.choose(whole, each, self.rows(number), result)
                 if each.noted:
                     result.notes.append(DocumentNote(number, "odd", "it is odd"))
         result.seconds = max(result.bytes, 1) / SHARD_BYTES
@@ -273,8 +276,16 @@ class Corpus:
         result.documents = 1
         rows = [row for row in self.rows(number) if row.line]
         result.findings.add(each.path, rows, numbered=False)
+        self.auditing.choose(task.piece, each, rows, result)
         if each.noted:
             result.notes.append(DocumentNote(number, "odd", "it is odd"))
+        result.seconds = 0.1
+
+    def _audit(self, task: AuditTask, result: TaskResult) -> None:
+        number = task.piece.document
+        each = self.documents[number]
+        rows = [self._row(number, i) for i in range(each.rows + each.missed)]
+        self.auditing.audit(task, each, rows, result)
         result.seconds = 0.1
 
 
@@ -304,7 +315,7 @@ def documents_of(task: Task) -> list[int]:
     return [task.piece.document]
 
 
-def made_up(random: Random) -> Corpus:
+def made_up(random: Random, auditing: Auditing) -> Corpus:
     """Documents of all kinds."""
 
     def rarely(chance: float) -> bool:
@@ -335,4 +346,5 @@ def made_up(random: Random) -> Corpus:
                 unlisted=rarely(0.05),
             )
         )
-    return Corpus(documents)
+    auditing.plant(documents)
+    return Corpus(documents, auditing)

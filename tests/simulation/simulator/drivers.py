@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulator.autotune_stores import PACK_KEY, SimulatedStore
 from simulator.checks import covered, covered_in
 from simulator.corpus import RULES, SHARD_BYTES, SHARD_DOCUMENTS
 from simulator.rendered import Lines
 from simulator.workers import SimulatedPool
 from simulator.world import Machine, MachineView, Process, ViolationError
+from vyre_dist.cli.console import Console
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.machine_config import MachineConfig
 from vyre_dist.driver.plan import Plan
@@ -20,17 +22,21 @@ from vyre_dist.driver.totals import Totals
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.run_directory import RunDirectory
 from vyre_dist.ledger.staged import StagedRun
+from vyre_dist.runs.options import ScanOptions
+from vyre_dist.runs.stores import RunStores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from simulator.simulation import Simulation
+    from vyre_dist.driver.worker_facts import WorkerFacts
     from vyre_dist.engine.tasks import Item
     from vyre_dist.ledger.entries import Entry
 
 PLACE = "simulated://run"
 FACTS = {"PATHS": ["d"]}
 PACK = b"the rules"
+_STORE = "sqlite:///simulated"  # of these no cache folder is looked for
 
 
 class CheckedRun(RunDirectory):
@@ -138,9 +144,21 @@ class CountedPlan(RecordedPlan):
         self.finished = max([self.finished, *[ends.get(each, 0) for each in documents]])
 
 
+class Told(Console):
+    """What a driver says of its autotune store."""
+
+    def __init__(self) -> None:
+        super().__init__("never", [])
+        self.said: list[str] = []
+
+    def say(self, message: str, kind: str = "", **facts: object) -> None:
+        """See Console."""
+        self.said.append(message)
+
+
 @dataclass(eq=False)
 class Driver:
-    """`emitted`: what it has given its outputs, by document number and lines."""
+    """`stores`: the autotune stores that it has opened. `told`: what it has said of them."""
 
     simulation: Simulation
     machine: Machine
@@ -158,11 +176,16 @@ class Driver:
     """Whether what it puts out was committed before."""
     stops_at: int = -1
     """The storage operation in which it is stopped, for long enough to be taken for dead."""
+    stores: list[SimulatedStore] = field(default_factory=list)
+    told: Told = field(default_factory=Told)
     pool: SimulatedPool | None = None
+    run_stores: RunStores = field(init=False)
     process: Process = field(init=False)
 
     def start(self) -> None:
         """Begin to live."""
+        world = self.simulation.world
+        self.run_stores = RunStores(ScanOptions(store=_STORE), lambda: world.now)
         name = f"driver {len(self.simulation.drivers)}"
         self.process = self.simulation.world.spawn(name, self.machine, self._live)
         self.process.at_operation = self._perhaps_stop
@@ -183,6 +206,7 @@ class Driver:
             recording = self._opened(resume=resume)
         try:
             self._scan(recording)
+            self._publish()
             recording.finish(b"{}")
             self.recorded = isinstance(recording, CheckedRun) or recording.directory is not None
             self.finished = True
@@ -232,7 +256,7 @@ class Driver:
             self.problems.append,
             world.note,
             progress,
-            lambda _: world.random.choice([None, 50]),
+            self._threshold,
         )
         self.outcome = run_scan(
             plan,
@@ -245,6 +269,21 @@ class Driver:
             wall_ns=lambda: int(world.wall(self.machine) * 1e9),
         )
 
+    def _threshold(self, facts: WorkerFacts) -> int | None:
+        known = self.run_stores.threshold_pct(PACK_KEY, facts)
+        self._tell_of_store()
+        return known
+
+    def _publish(self) -> None:
+        if self.outcome is not None:
+            self.run_stores.publish(PACK_KEY, self.outcome.uses)
+            self._tell_of_store()
+
+    def _tell_of_store(self) -> None:
+        """As ScanRun does."""
+        if self.run_stores.problem:
+            self.told.store_failed(self.run_stores.problem)
+
 
 def counts_of(outcome: ScanOutcome) -> dict[str, int]:
     """What a scan has counted that does not depend on how it went."""
@@ -253,4 +292,4 @@ def counts_of(outcome: ScanOutcome) -> dict[str, int]:
     return {name: getattr(totals, name) for name in names}
 
 
-CONFIG = MachineConfig(shards_ahead=6, lease_seconds=8.0)
+CONFIG = MachineConfig(shards_ahead=6, lease_seconds=8.0, audits_waiting=4)

@@ -5,10 +5,10 @@ Some of them have been in it until the simulator found them ("was there").
 
 from __future__ import annotations
 
-from simulator import driver_bugs, ledger_bugs
+from simulator import audit_bugs, driver_bugs, ledger_bugs, store_bugs
 from simulator.planting import MOST_SECONDS, Bug, found
 
-_ALL = [*ledger_bugs.BUGS, *driver_bugs.BUGS]
+_ALL = [*ledger_bugs.BUGS, *driver_bugs.BUGS, *audit_bugs.BUGS, *store_bugs.BUGS]
 BUGS = [bug for bug in _ALL if not bug.rare]
 RARE = [bug for bug in _ALL if bug.rare]
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 from unittest.mock import patch
 
+from simulator.auditing import Auditing
+from simulator.autotune_stores import SimulatedStore, StoreServer
 from simulator.checks import Checks, merged
 from simulator.corpus import made_up
 from simulator.drivers import CONFIG, PLACE, Driver
@@ -15,6 +18,7 @@ from simulator.schedule import Schedule
 from simulator.storage import SCHEME, Disk, ProcessStorage
 from simulator.workers import SimulatedPool
 from simulator.world import Machine, Process, ViolationError, World
+from vyre_dist.autotune import urls
 from vyre_dist.driver.run import ScanAbortedError
 from vyre_dist.errors import UsageError
 from vyre_dist.ledger.owner import RunBusyError, RunTakenError
@@ -50,7 +54,8 @@ class Simulation:
         self.seed = seed
         self.world = World(seed, traced=traced)
         self.schedule = Schedule.of(self.world.random)
-        self.corpus = made_up(self.world.random)
+        self.corpus = made_up(self.world.random, Auditing(Random(f"{seed} audits")))
+        self.server = StoreServer(self.world, Random(f"{seed} autotune store"))
         self.config = CONFIG
         self.disk = Disk(self.world, objects=self.schedule.objects)
         self.disk.troubles = self.schedule.storage
@@ -66,7 +71,7 @@ class Simulation:
         """Seconds that any machine's clock has ever been ahead."""
         self.over = False
         self._operator: Process | None = None
-        self._stopped: list[Driver] = []
+        self.stopped: list[Driver] = []
         self._seen: list[Driver] = []
         self._begun = 0.0
         self._recorded = self._had_rivals = False
@@ -92,10 +97,19 @@ class Simulation:
             self.machines,
             driver.workers,
             self.schedule.workers,
+            self.server,
             same_machine=self.schedule.same_machine,
         )
         pool.blamed = self.blamed
         return pool
+
+    def open_store(self, url: str | None, *, local_path: object = None) -> SimulatedStore:
+        """See vyre_dist.autotune.urls."""
+        process = self._current()
+        (driver,) = [each for each in self.drivers if each.process is process]
+        store = SimulatedStore(self.server, process)
+        driver.stores.append(store)
+        return store
 
     @property
     def lists_are_true(self) -> bool:
@@ -121,7 +135,7 @@ class Simulation:
             return  # and it has been, while it opened the run
         for other in self.drivers:
             alive = other.epoch and not other.process.ended and not other.process.dead
-            if alive and not other.closes and other is not driver and other not in self._stopped:
+            if alive and not other.closes and other is not driver and other not in self.stopped:
                 raise ViolationError(f"{other.process.name} works on the run, too")
 
     def is_alone(self, driver: Driver) -> bool:
@@ -149,7 +163,7 @@ class Simulation:
         seconds = self.world.random.choice([20.0, 60.0, 200.0])
         self.world.note(f"stopped for {seconds:.0f} s")
         driver.process.stopped_until = self.world.now + seconds
-        self._stopped.append(driver)
+        self.stopped.append(driver)
         self._had_rivals = True
 
     def rival(self, driver: Driver) -> None:
@@ -226,7 +240,7 @@ class Simulation:
             driver = self._begin()
             if not calm:
                 schedule.trouble(self, driver)
-            while not driver.process.ended and driver not in self._stopped:
+            while not driver.process.ended and driver not in self.stopped:
                 world.wait(1.0)
                 if calm and world.now - self._begun > _PATIENCE:
                     raise ViolationError("the last driver does not come to an end")
@@ -264,6 +278,7 @@ class Simulation:
         error = driver.process.error
         self.world.note(f"{driver.process.name} has ended: {error!r}")
         misled = isinstance(error, UsageError) and self._had_rivals
+        self.checks.of_store(driver)
         if error is not None and not misled and not isinstance(error, _REASONS):
             raise error
         if isinstance(error, RunTakenError) and driver.epoch == self.owner():
@@ -274,7 +289,7 @@ class Simulation:
             outcome = driver.outcome
             if outcome is None:
                 raise ViolationError("a driver finished without an outcome")
-            self.checks.whole("scan", driver.lines.whole(), driver.problems, outcome)
+            self.checks.whole("scan", driver.lines.whole(), driver.problems, outcome, audited=True)
             self.over = True
             self._recorded = driver.recorded
             if driver.recorded:
@@ -326,7 +341,10 @@ class Simulation:
 def _scheme(simulation: Simulation) -> Iterator[None]:
     SCHEMES[SCHEME] = simulation.storage
     try:
-        with patch.object(attempts, "time", SimulatedTime(simulation.world)):
+        with (
+            patch.object(attempts, "time", SimulatedTime(simulation.world)),
+            patch.object(urls, "open_store", simulation.open_store),
+        ):
             yield
     finally:
         del SCHEMES[SCHEME]

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from simulator.autotune_stores import StoreServer
 from simulator.corpus import SHARD_BYTES, Corpus, documents_of, pieces_of
 from simulator.world import Machine, Process, ViolationError, World
 from vyre_dist.driver.events import (
@@ -20,11 +21,10 @@ from vyre_dist.driver.events import (
     WorkerRefused,
     WorkersAdded,
 )
-from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.part_files import file_result
 from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result, encode_task
-from vyre_dist.engine.tasks import ScanTask, StitchTask, Task
+from vyre_dist.engine.tasks import AuditTask, ScanTask, Task, TaskResult
 
 _FOREVER = 1e9
 _VERY_LATE = 1.0, 10.0, 100.0
@@ -48,13 +48,14 @@ class WorkerTroubles:
 
 
 class Worker:
-    """One life of a worker. `number`: the one that its pool knows it by."""
+    """One life of a worker. `number`: the one that its pool knows it by. `kind`: of its machine."""
 
     def __init__(self, pool: SimulatedPool, number: int, machine: Machine) -> None:
         self.pool = pool
         self.number = number
         self.tasks: deque[tuple[int, bytes]] = deque()
         self.said_by = 0.0
+        self.kind = pool.server.kinds.any()
         self.process = pool.world.spawn(f"worker {number}", machine, self._live)
         pool.owner_of[self.process] = self
 
@@ -65,8 +66,7 @@ class Worker:
             refused = WorkerRefused(self.number, "another version", "node", pool.capacity)
             pool.say(self, refused)
             return
-        host = self.process.machine.name
-        facts = WorkerFacts("", host, self.process.pid, "cpu", version="1")
+        facts = pool.server.kinds.facts(self.kind, self.process.machine.name, self.process.pid)
         pool.say(self, WorkerReady(self.number, world.random.choice([1, 1, 2]), facts))
         while True:
             while not self.tasks:
@@ -78,7 +78,7 @@ class Worker:
         troubles, chance = pool.troubles, world.random.random
         task = decode_task(data)
         seconds = pool.troubles.rate * max(size_of(task), 1) / SHARD_BYTES
-        if isinstance(task, StitchTask):
+        if not isinstance(task, ScanTask):
             seconds = 0.1
         documents = documents_of(task)
         fates = [pool.corpus.documents[each] for each in documents]
@@ -94,6 +94,9 @@ class Worker:
         if meets("straggles"):
             seconds = seconds * 60 + 1.0
         world.sleep(seconds * world.random.uniform(0.3, 1.5))
+        if isinstance(task, AuditTask) and fates[0].audit_deadly:
+            pool.blamed.update(documents)
+            self._die(f"it ended while it audited {fates[0].path}")
         for fate in fates:
             if fate.poison and not fate.skipped:
                 pool.blamed.update(documents)
@@ -117,7 +120,7 @@ class Worker:
         if meets("fails"):
             pool.say(self, TaskFailed(self.number, task_id, "OSError: for a while"))
             return
-        result = pool.corpus.work(task)
+        result = self._work(task)
         if task.part:
             with contextlib.suppress(OSError):
                 result = file_result(result, task.part)
@@ -130,19 +133,26 @@ class Worker:
             late = world.random.choice([0.001, *_VERY_LATE])
             pool.say(self, TaskDone(self.number, task_id, decode_result(answer)), late)
 
+    def _work(self, task: Task) -> TaskResult:
+        result = self.pool.corpus.work(task)
+        if isinstance(task, ScanTask):
+            result.pairs.append(self.pool.server.kinds.pair(self.kind))
+            result.fused, result.rolled_back = 1, 2 * result.committed
+        return result
+
     def _die(self, detail: str, after: Task | None = None) -> None:
         """End; perhaps `after` all was done, but for telling so."""
         if after is not None and after.part:
             with contextlib.suppress(OSError):
-                file_result(self.pool.corpus.work(after), after.part)
+                file_result(self._work(after), after.part)
         self.pool.say(self, WorkerLost(self.number, detail))
         self.process.kill()
         self.pool.world.sleep(_FOREVER)
 
 
 class SimulatedPool:
-    """See WorkerPool. `driver`: the process that polls it. `blamed`: the documents of tasks that
-    have ended a worker, or failed.
+    """See WorkerPool. `driver`: the process that polls it. `server`: of records about the workers'
+    kinds. `blamed`: the documents of tasks that have ended a worker, or failed.
     """
 
     name = "simulated"
@@ -155,6 +165,7 @@ class SimulatedPool:
         machines: Sequence[Machine],
         workers: int,
         troubles: WorkerTroubles,
+        server: StoreServer,
         *,
         same_machine: bool,
     ) -> None:
@@ -162,6 +173,7 @@ class SimulatedPool:
         self.driver = driver
         self.corpus = corpus
         self.troubles = troubles
+        self.server = server
         self.machines = machines
         self.same_machine = same_machine
         self.at_once = self.count = self.capacity = workers
@@ -188,6 +200,7 @@ class SimulatedPool:
         """See WorkerPool."""
         self._check_news(task)
         to = self._workers[worker]
+        self._check_choice(task, to)
         to.tasks.append((task_id, encode_task(task)))
         if not to.process.dead:
             self.world.wake(to.process)
@@ -242,6 +255,11 @@ class SimulatedPool:
             for piece in pieces_of(task):
                 if (piece.document, -1 if piece.whole else piece.start) in self.done:
                     raise ViolationError(f"{piece.path} from {piece.start} on is scanned again")
+
+    def _check_choice(self, task: Task, worker: Worker) -> None:
+        """It was measured with workers of that kind."""
+        if isinstance(task, ScanTask) and not self.server.may_be(task.choice, worker.kind):
+            raise ViolationError(f"nobody has measured {task.choice} for kind {worker.kind}")
 
     # --- the network
 
