@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vyre_dist.engine.shards as shards_module
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.shards import ASSUMED_BYTES, cut, pack_shards
@@ -68,6 +69,34 @@ def test_shards_keep_to_their_limits_and_are_full(
         if i + 1 < len(shards):
             first = shards[i + 1][0]
             assert total + first.end - first.start > limit or len(shard) == count
+
+
+@given(sizes, st.integers(1, 20), st.integers(1, 5), st.integers(1, 20), st.integers(0, 100))
+def test_the_first_large_documents_are_cut_smaller(
+    given_sizes: list[int], limit: int, count: int, piece_bytes: int, first_bytes: int
+) -> None:
+    """Their pieces cover every byte once and in order; each small one has a shard of its own. There
+    are no more of them than are worth their messages.
+    """
+    documents = [document(i, size) for i, size in enumerate(given_sizes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards_module, "FIRST_PIECE_BYTES", piece_bytes)
+        patch.setattr(shards_module, "FIRST_BYTES", first_bytes)
+        shards = list(pack_shards(documents, limit, count))
+    pieces = [piece for shard in shards for piece in shard]
+    for whole in documents:
+        own = [p for p in pieces if p.document == whole.document]
+        assert [p.start for p in own] == [0, *(p.end for p in own[:-1])]
+        assert own[-1].end == whole.size
+    assert [p.document for p in pieces] == sorted(p.document for p in pieces)
+    assert all(sum(p.end - p.start for p in shard) <= limit for shard in shards)
+    small = [p for p in pieces if p.end - p.start == piece_bytes and not p.whole]
+    if piece_bytes < limit:
+        large = sum(size for size in given_sizes if size > limit)
+        first = min(first_bytes, large)
+        slack = len(given_sizes) * piece_bytes
+        assert first - slack <= len(small) * piece_bytes <= first + slack
+        assert all([p] in shards for p in small)
 
 
 @pytest.mark.parametrize(

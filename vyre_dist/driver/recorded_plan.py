@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from vyre_dist.driver.events import PlanEnded, ShardPlanned
 from vyre_dist.driver.plan import Plan
 from vyre_dist.engine.part_files import filed_in
-from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, cut
+from vyre_dist.engine.shards import DEFAULT_SHARD_DOCUMENTS, cut_from
 from vyre_dist.engine.tasks import FolderRun, Item, Piece, Stamp
 from vyre_dist.input_problem import InputNote, InputProblem
 from vyre_dist.ledger.entries import Entry
@@ -47,6 +47,7 @@ class RecordedPlan(Plan):
         stat: Stat = os.stat,
     ) -> None:
         self._stat = stat
+        self._shard_bytes = shard_bytes
         rest = inputs
         if history.end is not None:
             rest = ()
@@ -82,9 +83,8 @@ class RecordedPlan(Plan):
             and last.end < last.size
             and last.document == self._standing
         ):
-            for piece in cut(last._replace(start=0, end=last.size), last.end - last.start):
-                if piece.start >= last.end:
-                    yield planned((piece,), ())
+            for piece in cut_from(last, last.end, self._shard_bytes):
+                yield planned((piece,), ())
 
     def _remember(self, items: Sequence[Item]) -> None:
         for item in items:

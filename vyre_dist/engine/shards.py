@@ -13,6 +13,12 @@ DEFAULT_SHARD_DOCUMENTS = 4096
 # bytes in a task hands the rest back, so a wrong guess costs a message.
 ASSUMED_BYTES = 32 << 10
 
+# A plan's first large documents are cut smaller, so that all workers of a large machine have
+# something of a document of some hundred MiB, and no piece is still scanned on a processor when a
+# GPU has done the rest.
+FIRST_PIECE_BYTES = 16 << 20
+FIRST_BYTES = 1 << 30
+
 
 def size_of(task: Task) -> int:
     """About how many bytes a task has to look at."""
@@ -26,22 +32,17 @@ def size_of(task: Task) -> int:
 
 def cut(document: Piece, shard_bytes: int) -> list[Piece]:
     """The pieces of a whole document: itself if it is no larger than `shard_bytes`."""
-    size = document.size
-    if size <= shard_bytes:
+    if document.size <= shard_bytes:
         return [document]
-    d = document
+    return cut_from(document, 0, shard_bytes)
+
+
+def cut_from(document: Piece, start: int, shard_bytes: int, end: int | None = None) -> list[Piece]:
+    """The pieces of a document from the offset `start` on, to `end`; None: all the others."""
+    stop = document.size if end is None else end
     return [
-        Piece(
-            d.document,
-            d.path,
-            size,
-            at,
-            min(at + shard_bytes, size),
-            d.open_path,
-            d.stamp,
-            d.inline,
-        )
-        for at in range(0, size, shard_bytes)
+        document._replace(start=at, end=min(at + shard_bytes, stop))
+        for at in range(start, stop, shard_bytes)
     ]
 
 
@@ -53,8 +54,8 @@ def pack_shards(
 ) -> Iterator[list[Item]]:
     """Lists of pieces and runs of about `shard_bytes` each, in the order of the documents.
 
-    Larger documents are cut into pieces of that. `factor`: is asked how many times as much each
-    list may have.
+    Larger documents are cut into pieces of that, the first ones (FIRST_BYTES) into smaller pieces,
+    each in a list of its own. `factor`: is asked how many times as much each list may have.
     """
     shard: list[Item] = []
     total = number = 0
@@ -64,10 +65,14 @@ def pack_shards(
             most_bytes, most_documents = shard_bytes * factor(), shard_documents * factor()
         if isinstance(item, Piece):
             length = item.end - item.start
-            if shard and (total + length > most_bytes or number >= most_documents):
+            alone = length == FIRST_PIECE_BYTES < shard_bytes and not item.whole
+            if shard and (alone or total + length > most_bytes or number >= most_documents):
                 yield shard
                 shard, total, number = [], 0, 0
                 most_bytes, most_documents = shard_bytes * factor(), shard_documents * factor()
+            if alone:
+                yield [item]
+                continue
             shard.append(item)
             total += length
             number += 1
@@ -91,11 +96,15 @@ def pack_shards(
 
 def _parts(documents: Iterable[Item], shard_bytes: int) -> Iterator[Item]:
     """`documents` with the large ones cut."""
+    first_bytes = FIRST_BYTES if shard_bytes > FIRST_PIECE_BYTES else 0
     for item in documents:
         if isinstance(item, FolderRun) or item.size <= shard_bytes:
             yield item
         else:
-            yield from cut(item, shard_bytes)
+            small = min(first_bytes, item.size) // FIRST_PIECE_BYTES * FIRST_PIECE_BYTES
+            first_bytes -= small
+            yield from cut_from(item, 0, FIRST_PIECE_BYTES, small)
+            yield from cut_from(item, small, shard_bytes)
 
 
 def _slice(run: FolderRun, start: int, end: int) -> FolderRun:
