@@ -12,7 +12,7 @@ def first_time(payoff: GpuPayoff) -> float:
     return next(n / 100 for n in range(10_000) if payoff.pays(n / 100))
 
 
-@pytest.mark.parametrize(("processors", "after"), [(64, 0.1), (32, 0.1), (8, 0.25), (2, 1.0)])
+@pytest.mark.parametrize(("processors", "after"), [(64, 0.1), (40, 0.1), (8, 0.5), (2, 2.0)])
 def test_a_scan_that_goes_on(processors: int, after: float) -> None:
     """The more processors there are, the less one that starts a GPU's process is missed."""
     payoff = GpuPayoff(processors)
@@ -25,21 +25,31 @@ def test_a_scan_that_goes_on(processors: int, after: float) -> None:
 
 
 def test_a_large_document_that_turns_up() -> None:
-    """What is known to be long, at the rate seen so far, need not be waited for."""
+    """What is known to be long need not be waited for, at what processors do at least."""
     payoff = GpuPayoff(2)
     payoff.began(0.0)
-    payoff.did(1_000_000, 0)
+    payoff.did(0, round(2 * 100e6 * 2 * START_SECONDS) - 1)
     assert not payoff.pays(0.01)
-    payoff.did(0, round(100_000_000 * 2 * START_SECONDS))  # as long as the GPU takes to start
-    assert not payoff.pays(0.01)
-    payoff.did(0, 10_000_000)
+    payoff.did(0, 1)
     assert payoff.pays(0.01)
 
 
-def test_a_large_document_that_is_nearly_done() -> None:
-    """What was scanned of it is not before the scan any more."""
+def test_a_large_document_at_the_rate_seen() -> None:
+    """Processors that are faster are given longer documents."""
     payoff = GpuPayoff(2)
+    payoff.began(0.0)
+    payoff.did(500_000_000, 1_500_000_000)  # a second and more is left at a gigabyte a second
+    assert not payoff.pays(0.5)
+    payoff.did(0, 2_000_000_000)
+    assert payoff.pays(0.5)
+
+
+def test_a_large_document_that_is_nearly_done() -> None:
+    """The rest of the scan is known to be short: only if it goes on all the same, it pays."""
+    payoff = GpuPayoff(10)
     payoff.began(0.0)
     payoff.did(0, 1_000_000_000)
     payoff.did(999_000_000, 0)
-    assert not payoff.pays(0.9)
+    assert not payoff.pays(1.9)
+    assert payoff.due(1.9) == pytest.approx(0.1)
+    assert payoff.pays(2.0)

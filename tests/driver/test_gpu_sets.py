@@ -247,6 +247,7 @@ class TestAuto:
         """It moves over to the GPU when that is ready; nothing is found twice or missing."""
         monkeypatch.setattr(gpu_payoff, "_AT_LEAST", 0.0)
         monkeypatch.setattr(gpu_payoff, "_TIMES", 0)
+        monkeypatch.setattr(gpu_payoff, "_TIMES_KNOWN", 0)
         write_small_files(tmp_path, 20)
         want = by_the_processor(tmp_path)
         pool = LocalPool(spec("auto"), workers=2, start_method=start_method)
@@ -274,6 +275,7 @@ class TestAuto:
         """Nobody asked for one: nothing is said, and the processors do it all."""
         monkeypatch.setattr(gpu_payoff, "_AT_LEAST", 0.0)
         monkeypatch.setattr(gpu_payoff, "_TIMES", 0)
+        monkeypatch.setattr(gpu_payoff, "_TIMES_KNOWN", 0)
         monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.refused)
         found, outcome, warnings = scan(
             LocalPool(spec("auto"), workers=2, start_method="fork"), corpus

@@ -16,8 +16,18 @@ START_PROCESSOR_SECONDS = 1.0
 _AT_LEAST = 0.1
 """Seconds of scanning before that, however many processors there are: most scans are over by then.
 """
-_TIMES = 2
+_TIMES = 4
 """How many times its cost the scan before it must be."""
+_TIMES_KNOWN = 20
+"""The same where large documents have turned up, and what is left of them does not pay for it: the
+rest of such a scan is mostly known.
+"""
+_TIMES_START = 2
+"""How many times what it takes to start must be left of what is known."""
+_PLAUSIBLE = 100e6
+"""Bytes a second that each processor does at least, once its worker is warm: a scan's first tenths
+of a second say less.
+"""
 
 
 class GpuPayoff:
@@ -25,7 +35,8 @@ class GpuPayoff:
 
     def __init__(self, processors: int) -> None:
         # where all are busy the others do without what one takes
-        self._after = max(_AT_LEAST, _TIMES * START_PROCESSOR_SECONDS / processors)
+        self._cost = START_PROCESSOR_SECONDS / processors
+        self._plausible = _PLAUSIBLE * processors
         self._began: float | None = None
         self._bytes = self._known = 0
 
@@ -48,7 +59,13 @@ class GpuPayoff:
             return True
         ahead = self._known - self._bytes
         # at the rate seen so far
-        return self._bytes > 0 and ahead * behind >= _TIMES * START_SECONDS * self._bytes
+        rate = max(self._plausible, self._bytes / behind if behind > 0 else 0.0)
+        return ahead >= _TIMES_START * START_SECONDS * rate
+
+    @property
+    def _after(self) -> float:
+        times = _TIMES_KNOWN if self._known else _TIMES
+        return max(_AT_LEAST, times * self._cost)
 
     def due(self, now: float) -> float:
         """Seconds until it pays at the latest."""
