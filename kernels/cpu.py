@@ -19,6 +19,7 @@ from vyre_dist.kernels.hyperscan_db import (
     candidate_databases,
     ends_database,
     interrupted_unless,
+    library_version,
     search,
 )
 from vyre_dist.kernels.hyperscan_rows import HyperscanRows
@@ -96,6 +97,8 @@ def most_ends(size: int) -> int:
 
 class CpuBackend(HostBackend):
     """One pack on one core. Not thread-safe: Hyperscan's scratch space is for one scan."""
+
+    engine = f"hyperscan {library_version()}"
 
     def __init__(
         self,

@@ -28,6 +28,8 @@ _PARTS = 16
 class Re2CpuBackend(HostBackend):
     """One pack on one core. Not thread-safe."""
 
+    engine = "google-re2"
+
     def __init__(
         self,
         compiled: CompiledPack,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -48,6 +48,30 @@ class DispatchOutcome:
     contents: Mapping[int, PieceContent] = field(default_factory=dict)
     keywords: Mapping[int, bytes] = field(default_factory=dict)
     unsearched: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+
+def joined(parts: Sequence[tuple[int, DispatchOutcome]]) -> DispatchOutcome:
+    """The outcome of several dispatches as that of one: each with its first window's number there.
+
+    All are of one backend, and of one path.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+    reports = [own.report for _, own in parts if own.report is not None]
+    return DispatchOutcome(
+        parts[0][1].backend,
+        {first + w: each for first, own in parts for w, each in own.spans.items()},
+        {first + w: each for first, own in parts for w, each in own.groups.items()},
+        SpeculationReport.from_counts(
+            sum(report.committed_tiles for report in reports),
+            sum(report.rolled_back_tiles for report in reports),
+        )
+        if reports
+        else None,
+        {first + w: each for first, own in parts for w, each in own.contents.items()},
+        {first + w: each for first, own in parts for w, each in own.keywords.items()},
+        {first + w: each for first, own in parts for w, each in own.unsearched.items()},
+    )
 
 
 StartedDispatch: TypeAlias = DispatchOutcome | Callable[[], DispatchOutcome]

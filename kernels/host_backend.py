@@ -18,13 +18,16 @@ from vyre_dist.dispatch.report import SpeculationReport
 from vyre_dist.extract import Span, Window
 from vyre_dist.extract.row_arena import RowArena
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.processor import processor_adapter
 from vyre_dist.kernels.scan_backend import (
     PrefilterOutput,
     ScanPrograms,
     checked_output,
     rule_matchers,
 )
+from vyre_dist.kernels.tuned import WithoutTunables
 from vyre_dist.program import CompiledPack
+from vyre_dist.program.program_facts import ProgramFacts
 from vyre_dist.rules.finder import Groups
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class CandidatePairs(PrefilterOutput):
     ends: dict[int, dict[int, list[int] | None]] = field(default_factory=dict)
 
 
-class HostBackend(ABC):
+class HostBackend(WithoutTunables, ABC):
     """One pack on one core, as the backend `cpu`. Not thread-safe.
 
     Its tiles are windows: one is attempted where a rule may match, and committed where one does.
@@ -72,7 +75,7 @@ class HostBackend(ABC):
     read_memory = None
     # enough to spread a dispatch's cost over, little enough to stay in a core's second-level cache
     # and to give the speculator a sample often
-    dispatch_bytes = most_bytes = 2 << 20
+    dispatch_bytes, most_bytes = 2 << 20, 8 << 20
     dispatch_windows = 256
 
     def __init__(
@@ -83,13 +86,27 @@ class HostBackend(ABC):
         """`options`: which matches need not be found."""
         self.compiled = compiled
         self.matchers = rule_matchers(compiled)
-        self.programs = ScanPrograms.of(compiled)
         self._unsearched: dict[int, frozenset[int]] = {}
         self._options = options
         self._line_shapes: dict[int, LineShapes] = {}
         self._met = 0  # matches in windows that are full of them
         self.dense: dict[int, int] = {}
         """By rule, how many matches the last window had that it may match in."""
+
+    @property
+    @abstractmethod
+    def engine(self) -> str:
+        """What searches, and its version."""
+
+    @cached_property
+    def programs(self) -> ScanPrograms:
+        """See ScanBackend."""
+        return ScanPrograms.of(self.compiled, engine=self.engine, tables=self.compiled.rules_digest)
+
+    @cached_property
+    def facts(self) -> ProgramFacts:
+        """See ScanBackend."""
+        return self.programs.facts(processor_adapter(), {"dispatch_bytes": self.most_bytes})
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend."""

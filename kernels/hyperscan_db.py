@@ -143,10 +143,9 @@ def check_library() -> None:
             ends: list[int] = []
             search(database, text, lambda _id, _start, end, *_, ends=ends: ends.append(end))
             if len(text) not in ends:
-                version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
                 raise UsageError(
-                    f"the package hyperscan {version} misses matches at the end of a text "
-                    f"({pattern.decode()!r} in one of "
+                    f"the package hyperscan {library_version()} misses matches at the end of a "
+                    f"text ({pattern.decode()!r} in one of "
                     f"{len(text)} bytes); install hyperscan>=0.7.13,<0.7.23, or use --backend "
                     "reference"
                 )
@@ -258,8 +257,12 @@ def ends_database(rule: CompiledRule, compiled: CompiledPack, cache: ArtifactCac
 
 
 def cache_key(compiled: CompiledPack) -> str:
-    version = hyperscan.__version__  # type: ignore[attr-defined]  # its stubs leave it out
-    return f"{_SCHEMA}:{compiled.key}:{version}:{_cpu()}"
+    return f"{_SCHEMA}:{compiled.key}:{library_version()}:{_cpu()}"
+
+
+def library_version() -> str:
+    """The version of the package hyperscan."""
+    return str(hyperscan.__version__)  # type: ignore[attr-defined]  # its stubs leave it out
 
 
 def build_databases(

@@ -23,6 +23,7 @@ from vyre_dist.kernels.scan_backend import (
     checked_output,
     rule_matchers,
 )
+from vyre_dist.kernels.tuned import WithoutTunables
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
 from vyre_dist.program.tunables import Tunables
@@ -37,7 +38,7 @@ class ArenaCandidates(PrefilterOutput):
     found: Candidates
 
 
-class ReferenceBackend:
+class ReferenceBackend(WithoutTunables):
     """One pack's tables. The windows of a dispatch are the documents of one arena.
 
     Of `tunables` only `tile_bytes` means anything here: tiles are so many bytes of the arena.
@@ -47,6 +48,7 @@ class ReferenceBackend:
     supports_speculation = True
     warm = True
     read_memory = None
+    facts = None
     dispatch_bytes = most_bytes = 2 << 20
     dispatch_windows = 256
 

@@ -6,9 +6,11 @@ Which backends there are, and how they are opened, is in backends.py; a scan dis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.dispatch.backend import DispatchConfig
 from vyre_dist.dispatch.prefilter_confirm import takes_fused_path
 from vyre_dist.dispatch.speculator import Speculator
@@ -16,6 +18,7 @@ from vyre_dist.errors import UsageError
 from vyre_dist.extract import RuleMatcher, Window
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, StartedDispatch
 from vyre_dist.program import CompiledPack
+from vyre_dist.program.program_facts import ProgramFacts
 from vyre_dist.program.scan_program import ScanProgram
 from vyre_dist.program.tunables import Tunables
 
@@ -27,12 +30,29 @@ class ScanPrograms(NamedTuple):
     prefilter: ScanProgram
 
     @classmethod
-    def of(cls, compiled: CompiledPack, tunables: Tunables | None = None) -> ScanPrograms:
-        """Those for a pack. `tunables`: None for a backend that has none."""
+    def of(
+        cls,
+        compiled: CompiledPack,
+        tunables: Tunables | None = None,
+        *,
+        engine: str = "",
+        tables: str = "",
+        sources: str = "",
+    ) -> ScanPrograms:
+        """Those for a pack. `tunables`: None for a backend that has none; others: see
+        ScanProgram.
+        """
         fused, prefilter = (
-            ScanProgram(kind, compiled.key, tunables) for kind in ("fused", "prefilter")
+            ScanProgram(kind, compiled.key, tunables, engine, tables, sources)
+            for kind in ("fused", "prefilter")
         )
         return cls(fused, prefilter)
+
+    def facts(self, adapter: str, limits: Mapping[str, int]) -> ProgramFacts:
+        """What a worker says of them; `adapter`: what timings hold for."""
+        tunables = () if self.fused.tunables is None else self.fused.tunables.plain()
+        keys = self.fused.spec_key, self.prefilter.spec_key
+        return ProgramFacts(adapter, *keys, tunables, limits)
 
 
 class PrefilterOutput:
@@ -70,6 +90,33 @@ class ScanBackend(Protocol):
     @property
     def programs(self) -> ScanPrograms:
         """What the next dispatch runs."""
+        ...
+
+    @property
+    def facts(self) -> ProgramFacts | None:
+        """What it runs by default, and on what; None as long as that is not known. Waits for
+        nothing.
+        """
+        ...
+
+    def prepare(self, choice: Choice) -> str:
+        """READY if the next dispatch may run with `choice`, see `choose`; else COMPILING or
+        ELSEWHERE (tuned.py). Compiles beside what runs, and waits for nothing.
+
+        Nothing may be on its way. Raises UsageError: why it can never be run.
+        """
+        ...
+
+    def choose(self, choice: Choice) -> None:
+        """Run with `choice`, which is READY, from the next dispatch on; what is on its way ends as
+        it began.
+        """
+        ...
+
+    def alone(self) -> AbstractContextManager[ScanBackend | None]:
+        """The one backend that has the next dispatch, to be measured: what runs there counts for
+        nobody's decisions. None where there is none to be measured now.
+        """
         ...
 
     @property

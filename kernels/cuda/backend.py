@@ -6,20 +6,26 @@ hits, and `confirm` has what is listed probed and walked. What comes out is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.compiler.arena import Arena, arena_size
+from vyre_dist.compiler.codec import tables_digest
 from vyre_dist.errors import UsageError
 from vyre_dist.extract import REJECTED, Span, Window
 from vyre_dist.extract.file_windows import bounds_of, perhaps_pieces
 from vyre_dist.extract.pivots import matches_near_pivots
 from vyre_dist.kernels.cuda.device_pack import MAX_STEPS, DevicePack
 from vyre_dist.kernels.cuda.device_tables import check_supported
+from vyre_dist.kernels.cuda.lane_facts import LaneFacts
+from vyre_dist.kernels.cuda.nvrtc import sources_digest
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, PieceContent
 from vyre_dist.kernels.reference import arena_of
@@ -29,8 +35,10 @@ from vyre_dist.kernels.scan_backend import (
     checked_output,
     rule_matchers,
 )
+from vyre_dist.kernels.tuned import READY, setting_of
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.pack_tables import load_tables
+from vyre_dist.program.program_facts import ProgramFacts
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import CONTENT_BLOCK, HOST, OPEN
 from vyre_dist.rows.reading import RowReading
@@ -59,7 +67,19 @@ class ArenaLane(Protocol):
 
     @property
     def tunables(self) -> Tunables:
-        """Those of the device's programs; waits until they are known."""
+        """Those of the programs that the next arena is for; waits until they are known."""
+
+    @property
+    def runs(self) -> LaneFacts:
+        """What the device runs by default; waits until that is known."""
+
+    def prepare(self, tunables: Tunables) -> str:
+        """READY if there are programs with these, else COMPILING: they are compiled beside those
+        that run. Nothing may be on its way. Raises UsageError: why there are none and will be none.
+        """
+
+    def use(self, tunables: Tunables) -> None:
+        """Run the programs with these, which are READY, on the next arena and those after it."""
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
         """Memory of `size` bytes or more for arenas: the one called `name`, if it is large enough.
@@ -108,6 +128,7 @@ class CudaBackend:
         self.matchers = rule_matchers(compiled)
         tables = load_tables(compiled, cache)
         check_supported(tables, MAX_STEPS)
+        self._digest = tables_digest(tables)
         self.reading = RowReading.of(tables)
         self.lane: ArenaLane = DevicePack(compiled, cache).lane() if lane is None else lane
         self._dispatches = 0
@@ -116,7 +137,34 @@ class CudaBackend:
     @property
     def programs(self) -> ScanPrograms:
         """See ScanBackend. Waits until the device is ready."""
-        return ScanPrograms.of(self.compiled, self.lane.tunables)
+        return self._programs_with(self.lane.tunables)
+
+    def _programs_with(self, tunables: Tunables) -> ScanPrograms:
+        sources = sources_digest()
+        return ScanPrograms.of(self.compiled, tunables, tables=self._digest, sources=sources)
+
+    @cached_property
+    def facts(self) -> ProgramFacts:
+        """See ScanBackend. Waits until the device is ready."""
+        runs = self.lane.runs
+        limits = {**runs.limits, "dispatch_bytes": self.most_bytes}
+        return self._programs_with(runs.tunables).facts(runs.adapter, limits)
+
+    def prepare(self, choice: Choice) -> str:
+        """See ScanBackend."""
+        if choice.is_default:
+            return READY
+        setting_of(choice, self.most_bytes)
+        return self.lane.prepare(self.lane.runs.tunables.with_choice(choice))
+
+    def choose(self, choice: Choice) -> None:
+        """See ScanBackend."""
+        self.lane.use(self.lane.runs.tunables.with_choice(choice))
+
+    @contextmanager
+    def alone(self) -> Iterator[CudaBackend]:
+        """See ScanBackend."""
+        yield self
 
     def run_fused(self, windows: Sequence[Window]) -> DispatchOutcome:
         """See ScanBackend. Raises DeviceMemoryError when a single window is too much."""

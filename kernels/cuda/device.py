@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from vyre_dist.kernels.cuda.errors import DeviceUnusableError
 from vyre_dist.kernels.cuda.first_look import OLDEST_CAPABILITY, require_gpu
 from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.nvrtc import compile_cubin, nvrtc_module
+from vyre_dist.kernels.processor import MOST_CHARS, printable
 from vyre_dist.program import ArtifactCache
 
 # CUfunction_attribute
@@ -54,19 +56,40 @@ class Device:
         self.multiprocessors: int = properties["multiProcessorCount"]
         self.shared_bytes: int = properties["sharedMemPerBlockOptin"]
         self.shared_bytes_per_multiprocessor: int = properties["sharedMemPerMultiprocessor"]
+        self.threads_per_multiprocessor: int = properties["maxThreadsPerMultiProcessor"]
         version = ".".join(map(str, nvrtc.getVersion()))
-        self.adapter_id = (
-            f"{self.arch}:{self.product}:driver {runtime.driverGetVersion()}:nvrtc {version}"
-        )
+        driver = kernel_module_version() or f"for CUDA {runtime.driverGetVersion()}"
+        self.adapter_id = printable(
+            f"cuda {self.product} {self.arch} driver {driver} nvrtc {version}"
+        )[:MOST_CHARS]
         self._artifacts = artifacts
         self._kernels: dict[Instance, Kernel] = {}
+        self._cubins: dict[Instance, bytes] = {}
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What programs may ask for, by name: see ProgramFacts."""
+        return {
+            "multiprocessors": self.multiprocessors,
+            "shared_bytes": self.shared_bytes,
+            "shared_bytes_per_sm": self.shared_bytes_per_multiprocessor,
+            "threads_per_sm": self.threads_per_multiprocessor,
+        }
 
     def kernel(self, instance: Instance) -> Kernel:
         """The instance, loaded. Raises UsageError when it asks for more than the device has."""
         kernel = self._kernels.get(instance)
         if kernel is None:
-            kernel = self._kernels[instance] = Kernel(self, instance, self._artifacts)
+            self.compile(instance)
+            kernel = self._kernels[instance] = Kernel(self, instance, self._cubins[instance])
         return kernel
+
+    def compile(self, instance: Instance) -> None:
+        """Have the instance's code, for `kernel`. Any thread may do this: it needs no device."""
+        if instance not in self._cubins:
+            self._cubins[instance] = compile_cubin(
+                instance.kernel, instance.source, self.arch, self._artifacts
+            )
 
     def blocks_that_fit(self, shared_bytes: int) -> int:
         """How many blocks of so much shared memory a multiprocessor has room for."""
@@ -84,7 +107,7 @@ class Device:
 class Kernel:
     """A loaded instance. Calling it launches on a stream and returns at once."""
 
-    def __init__(self, device: Device, instance: Instance, artifacts: ArtifactCache) -> None:
+    def __init__(self, device: Device, instance: Instance, cubin: bytes) -> None:
         from cupy.cuda import function
         from cupy_backends.cuda.api import driver
 
@@ -92,7 +115,7 @@ class Kernel:
         self.grid = device.multiprocessors * instance.blocks_per_sm
         self._driver = driver
         self._module: Any = function.Module()
-        self._module.load(compile_cubin(instance.kernel, instance.source, device.arch, artifacts))
+        self._module.load(cubin)
         self._function = self._module.get_function(instance.kernel)
         needed = instance.shared_bytes + driver.funcGetAttribute(_SHARED_SIZE, self._function.ptr)
         if needed > device.shared_bytes or instance.blocks_per_sm > device.blocks_that_fit(needed):
@@ -130,6 +153,16 @@ class Kernel:
             ctypes.addressof(pointers),
             0,
         )
+
+
+def kernel_module_version() -> str:
+    """The version of NVIDIA's driver, as its kernel module tells it; "" where it does not."""
+    try:
+        with open("/proc/driver/nvidia/version", encoding="ascii", errors="replace") as f:
+            found = re.search(r"\b\d+\.\d+(\.\d+)*\b", f.readline())
+    except OSError:
+        return ""
+    return found.group() if found else ""
 
 
 def open_device(artifacts: ArtifactCache) -> Device:

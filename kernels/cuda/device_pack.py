@@ -9,6 +9,7 @@ from vyre_dist.kernels.cuda.content import ContentSearch
 from vyre_dist.kernels.cuda.device import Device, open_device
 from vyre_dist.kernels.cuda.keywords import MOST_KEYWORDS, KeywordSight
 from vyre_dist.kernels.cuda.lane import Lane
+from vyre_dist.kernels.cuda.program_instances import ProgramInstances
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import SpanSearch
 from vyre_dist.program import ArtifactCache, CompiledPack
@@ -65,6 +66,7 @@ class DevicePack:
         self.device = open_device(cache)
         tunables = tunables or fitting_tunables(self.device)
         self.programs = CudaPrograms(self.device, self.tables, tunables, MAX_STEPS)
+        self.instances = ProgramInstances(self.programs, self.tables, MAX_STEPS)
         spans = build_span_tables(compiled, self.tables, byte_filters)
         self._search = SpanSearch(self.device, tunables, spans) if spans.any else None
         self._content = ContentSearch(self.device, tunables)
@@ -79,4 +81,11 @@ class DevicePack:
 
     def lane(self, reserve_bytes: int = 0) -> Lane:
         """A lane, with room for arenas of so many bytes made at once."""
-        return Lane(self.programs, reserve_bytes, self._search, self._content, self._keywords)
+        return Lane(
+            self.programs,
+            reserve_bytes,
+            self._search,
+            self._content,
+            self._keywords,
+            self.instances,
+        )

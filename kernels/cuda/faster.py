@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 BASELINE = 12
-"""Dispatches of a worker that its processor does before anything is compared: among them are those
-that the engine times.
+"""Dispatches of a worker that its processor does before anything is compared: a short scan needs no
+GPU.
 """
 
 _BASELINE_SECONDS = 0.2
@@ -23,10 +23,8 @@ for a hundred times as much.
 
 _ENOUGH_SECONDS = 0.5
 """What is older counts half."""
-_MEASURED = 3
-"""Dispatches on a GPU after its first one, which has memory to register, until it is known. The
-best of them counts: all workers come at the same time, and wait for each other's memory.
-"""
+_MEASURED = 2
+"""Dispatches on a GPU after its first one, which has memory to register, until it is known."""
 _PROBES_SHARE = 1 / 32
 """Of the time, for looking whether the slower one is still that."""
 
@@ -42,13 +40,6 @@ class _Pace:
         if self.seconds > _ENOUGH_SECONDS:
             self.size, self.seconds = self.size // 2, self.seconds / 2
         self.size, self.seconds = self.size + size, self.seconds + seconds
-        self.latest = seconds
-        self.dispatches += 1
-
-    def keep_best(self, size: int, seconds: float) -> None:
-        """Be what this dispatch took if it is the first one, or better than those before."""
-        if not self.size or seconds * self.size < self.seconds * size:
-            self.size, self.seconds = size, seconds
         self.latest = seconds
         self.dispatches += 1
 
@@ -86,6 +77,10 @@ class FasterOfTwo:
         self._took(on_gpu, size, now - self._before + self._waited)
         self._before, self._waited = now, 0.0
 
+    def skip(self) -> None:
+        """What was done since the last dispatch's end counts for neither."""
+        self._before, self._waited = self._processor_clock(), 0.0
+
     @contextmanager
     def part(self) -> Iterator[None]:
         """A part of the dispatch that comes before its end."""
@@ -103,8 +98,6 @@ class FasterOfTwo:
         if not pace.dispatches:
             # the first one has memory to register, or modules to import and patterns to compile
             pace.dispatches = 1
-        elif on_gpu and pace.dispatches <= _MEASURED:
-            pace.keep_best(size, seconds)
         else:
             pace.add(size, seconds)
         if self._cpu.dispatches < BASELINE and not self._known_by_seconds:

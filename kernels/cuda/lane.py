@@ -12,15 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
+from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.arenas import DeviceArena
 from vyre_dist.kernels.cuda.content import ContentSearch
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import landing_buffer
 from vyre_dist.kernels.cuda.keywords import KeywordSight
+from vyre_dist.kernels.cuda.lane_facts import LaneFacts
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
+from vyre_dist.kernels.cuda.program_instances import ProgramInstances
 from vyre_dist.kernels.cuda.programs import CudaPrograms
 from vyre_dist.kernels.cuda.spans import SpanSearch
 from vyre_dist.kernels.cuda.workspace import Workspace
+from vyre_dist.kernels.tuned import READY
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import CONTENT_DTYPE, MATCH_DTYPE
 
@@ -38,19 +42,22 @@ class Lane:
         span_search: SpanSearch | None = None,
         content: ContentSearch | None = None,
         keywords: KeywordSight | None = None,
+        instances: ProgramInstances | None = None,
     ) -> None:
         """`reserve_bytes`: room for arenas of this size is made at once. `span_search`: to search
         for the rows' matches, too. `content`: to look at pieces of documents, too.
-        `keywords`: to look for keywords, too.
+        `keywords`: to look for keywords, too. `instances`: what there is beside `programs`.
         """
         import cupy
 
         self._programs, self._span_search, self._content = programs, span_search, content
         self._keywords = keywords
+        self._default = self._wanted = programs
+        self._instances = instances
         self._arena = DeviceArena()
         if reserve_bytes:
             self._arena.reserve(reserve_bytes)
-        self._space = Workspace()
+        self._spaces = {programs: Workspace()}
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pending: PendingRun | None = None
         self._begun: Arena | None = None
@@ -60,7 +67,41 @@ class Lane:
     @property
     def tunables(self) -> Tunables:
         """See ArenaLane."""
-        return self._programs.tunables
+        return self._wanted.tunables
+
+    @property
+    def runs(self) -> LaneFacts:
+        """See ArenaLane."""
+        device = self._default.device
+        return LaneFacts(self._default.tunables, device.adapter_id, device.limits)
+
+    def prepare(self, tunables: Tunables) -> str:
+        """See ArenaLane."""
+        if tunables == self._default.tunables:
+            return READY
+        if self._instances is None:
+            raise UsageError("this lane has programs with its own tunables only")
+        return self._instances.prepare(tunables)
+
+    def use(self, tunables: Tunables) -> None:
+        """See ArenaLane. Raises KeyError for what is not READY."""
+        if tunables == self._default.tunables or self._instances is None:
+            self._wanted = self._default
+        else:
+            self._wanted = self._instances.get(tunables)
+
+    @property
+    def _space(self) -> Workspace:
+        """The buffers of the programs that run: lists are as many as these have blocks."""
+        return self._spaces[self._programs]
+
+    def _take_up(self) -> None:
+        """Run what is wanted from here on. Of the programs before, the latest keep their buffers:
+        two that are compared take turns.
+        """
+        self._programs = self._wanted
+        own = self._spaces.pop(self._programs, None) or Workspace()
+        self._spaces = dict([*list(self._spaces.items())[-1:], (self._programs, own)])
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
         """See ArenaLane. Pinned: copies from other memory go at a fraction of the bus's rate."""
@@ -79,6 +120,7 @@ class Lane:
         """Copy `arena` and list its hits on the device, for `confirm`; waits."""
         import cupy
 
+        self._take_up()
         self._begun, self._hits = arena, None
         try:
             self._arena.upload(arena, self._stream)
@@ -110,6 +152,7 @@ class Lane:
         """
         import cupy
 
+        self._take_up()
         self._begun = arena
         try:
             self._arena.upload(arena, self._stream)
@@ -204,7 +247,7 @@ class Lane:
 
         self._stream.synchronize()
         self._pending, self._hits = None, None
-        self._arena, self._space = DeviceArena(), Workspace()
+        self._arena, self._spaces = DeviceArena(), {self._programs: Workspace()}
         cupy.get_default_memory_pool().free_all_blocks()
 
     def _forget(self) -> None:

@@ -55,6 +55,12 @@ def headers() -> dict[bytes, bytes]:
     return dict(sorted(found.items()))
 
 
+@cache
+def sources_digest() -> str:
+    """A hash of what kernels are compiled from, and how."""
+    return hashlib.sha256(repr((_OPTIONS, sorted(headers().items()))).encode()).hexdigest()
+
+
 def compile_cubin(kernel: str, source: str, arch: str, artifacts: ArtifactCache) -> bytes:
     """The cubin of `source` for `arch` (such as `sm_90`), from the cache or compiled now.
 

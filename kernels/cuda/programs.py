@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler import PackTables
+from vyre_dist.kernels.cuda import prefilter, scan
 from vyre_dist.kernels.cuda.arenas import STRETCH_BYTES, DeviceArena
 from vyre_dist.kernels.cuda.compact import Compact
 from vyre_dist.kernels.cuda.device import Device
 from vyre_dist.kernels.cuda.device_tables import DeviceTables
 from vyre_dist.kernels.cuda.everywhere import Everywhere
+from vyre_dist.kernels.cuda.instances import Instance
 from vyre_dist.kernels.cuda.pending import DeviceRows, PendingRun
-from vyre_dist.kernels.cuda.prefilter import Prefilter
 from vyre_dist.kernels.cuda.probe import Probe
-from vyre_dist.kernels.cuda.scan import Scan
 from vyre_dist.kernels.cuda.structs import PIVOT_BYTES
 from vyre_dist.kernels.cuda.walk import Walk
 from vyre_dist.kernels.cuda.workspace import Workspace
@@ -46,19 +46,26 @@ class CudaPrograms:
         tunables: Tunables,
         max_steps: int,
         stretch_bytes: int = STRETCH_BYTES,
+        there: DeviceTables | None = None,
     ) -> None:
+        """`there`: the tables, where they are on the device already."""
         self.device = device
         self.tunables = tunables
-        self.tables = DeviceTables(tables, max_steps)
+        self.tables = DeviceTables(tables, max_steps) if there is None else there
         always = tables.always_entries.size > 0
         self._stretch_bytes = min(stretch_bytes, _ALWAYS_STRETCH_BYTES) if always else stretch_bytes
         struct = self.tables.arguments(tunables.bitmap_bits)
-        self._scan = Scan(device, tunables, struct)
-        self._prefilter = Prefilter(device, tunables, struct)
+        self._scan = scan.Scan(device, tunables, struct)
+        self._prefilter = prefilter.Prefilter(device, tunables, struct)
         self._compact = Compact(device, tunables, tables.runs.size > 0)
         self._probe = Probe(device, tunables, struct)
         self._everywhere = Everywhere(device, tunables, struct) if always else None
         self._walk = Walk(device, tunables, struct)
+
+    @staticmethod
+    def tuned_instances(tunables: Tunables) -> tuple[Instance, ...]:
+        """The kernels that are another one's for other tunables."""
+        return scan.instance(tunables), prefilter.instance(tunables)
 
     def run_fused(self, arena: DeviceArena, space: Workspace, stream: Any) -> DeviceRows:
         """Launch scan and walk, again until there is room for all, and fetch the rows."""

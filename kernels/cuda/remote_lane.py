@@ -22,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
-from vyre_dist.errors import WorkerUnusableError
+from vyre_dist.errors import UsageError, WorkerUnusableError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
+from vyre_dist.kernels.cuda.lane_facts import LaneFacts
 from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.kernels.tuned import READY
 from vyre_dist.program.tunables import Tunables
 from vyre_dist.rows.layout import CONTENT_DTYPE, MATCH_DTYPE, ROW_DTYPE
 
@@ -65,19 +67,46 @@ class RemoteLane:
         self._address = address
         self._connection: Connection | None = None
         self._greeted = False
-        self._tunables: Tunables | None = None
+        self._runs: LaneFacts | None = None
+        self._using: Tunables | None = None
+        self._prepared: set[Tunables] = set()
         self._rooms: dict[str, _Room] = {}
         self._offered: deque[_Room] = deque()
 
     @property
     def tunables(self) -> Tunables:
+        """See ArenaLane."""
+        return self._using or self.runs.tunables
+
+    @property
+    def runs(self) -> LaneFacts:
         """See ArenaLane. Known since the GPU has been ready for the first time."""
-        if self._tunables is None:
+        if self._runs is None:
             with self._in_step():
                 self._open()
-        if self._tunables is None:  # it greeted, and was gone before it had said so
+        if self._runs is None:  # it greeted, and was gone before it had said so
             raise WorkerUnusableError("the process that owns the GPU did not say what it runs")
-        return self._tunables
+        return self._runs
+
+    def prepare(self, tunables: Tunables) -> str:
+        """See ArenaLane. Once they are ready, the other process is not asked again."""
+        if tunables == self.runs.tunables or tunables in self._prepared:
+            return READY
+        with self._in_step():
+            self._send("prepare", tunables.plain())
+            state, refused = self._receive("prepared")
+        if refused:
+            raise UsageError(refused)
+        if state == READY:
+            self._prepared.add(tunables)
+        return str(state)
+
+    def use(self, tunables: Tunables) -> None:
+        """See ArenaLane. What is on its way ends as it began."""
+        if tunables != self.tunables:
+            with self._in_step():
+                self._send("use", tunables.plain())
+            self._using = tunables
 
     def ready(self) -> bool:
         """Whether the GPU is, and has the rooms that there are; waits for nothing."""
@@ -111,6 +140,9 @@ class RemoteLane:
         if self._connection is not None:
             self._connection.close()
         self._connection, self._greeted = None, False
+        # another process has other programs
+        self._using = None
+        self._prepared.clear()
         self._offered.clear()
         for room in self._rooms.values():
             room.offered = room.known = False
@@ -130,8 +162,8 @@ class RemoteLane:
         connection = self._connect()
         if not self._greeted:
             self._greeted = True  # else receiving would wait for it again
-            (plain,) = self._receive("ready")
-            self._tunables = Tunables.from_plain(plain)
+            plain, adapter, limits = self._receive("ready")
+            self._runs = LaneFacts(Tunables.from_plain(plain), adapter, limits)
         return connection
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:

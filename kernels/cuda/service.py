@@ -22,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vyre_dist.compiler.arena import Arena
+from vyre_dist.errors import UsageError
 from vyre_dist.kernels.cuda.errors import DeviceMemoryError
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.lane import Lane
 from vyre_dist.kernels.cuda.pending import DeviceRows
+from vyre_dist.program.tunables import Tunables
 
 
 @dataclass(slots=True)
@@ -104,7 +106,8 @@ class GpuService:
         client = _Client(Connection(accepted.detach()), self._open_lane())
         self._clients.append(client)
         self._selector.register(client.connection, selectors.EVENT_READ, lambda: self._take(client))
-        self._answer(client, "ready", client.lane.tunables.plain())
+        tunables, adapter, limits = client.lane.runs
+        self._answer(client, "ready", tunables.plain(), adapter, dict(limits))
 
     def _take(self, client: _Client) -> None:
         """What a client has sent."""
@@ -118,7 +121,9 @@ class GpuService:
         except (EOFError, OSError, RuntimeError):  # RuntimeError: of a file that did not come along
             self._drop(client)
             return
-        if what == "fused":
+        if what in ("prepare", "use"):
+            self._tune(client, what, *body)
+        elif what == "fused":
             client.arena = _arena(client, *body)
             client.lane.start(client.arena)
             self._started.append(client)
@@ -128,6 +133,21 @@ class GpuService:
             self._answer(client, "listed")
         else:
             self._finish(client, client.lane.confirm)
+
+    def _tune(self, client: _Client, what: str, plain: Sequence[int]) -> None:
+        """Which programs a client wants, now or perhaps later. Other clients' stay as they are."""
+        if what == "use":
+            try:
+                client.lane.use(Tunables.from_plain(plain))
+            except (KeyError, UsageError):  # not what it has prepared: no reason to end for all
+                self._drop(client)
+            return
+        state = refused = ""
+        try:
+            state = client.lane.prepare(Tunables.from_plain(plain))
+        except UsageError as error:
+            refused = str(error)
+        self._answer(client, "prepared", state, refused)
 
     def _map(self, offer: _Offer) -> None:
         client = offer.client

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.extract import Window
 from vyre_dist.extract.file_windows import bounds_of
@@ -25,7 +26,9 @@ from vyre_dist.kernels.scan_backend import (
     ScanPrograms,
     checked_output,
 )
+from vyre_dist.kernels.tuned import ELSEWHERE, READY
 from vyre_dist.program import ArtifactCache, CompiledPack
+from vyre_dist.program.program_facts import ProgramFacts
 
 if TYPE_CHECKING:
     from vyre_dist.kernels.cuda.backend import CudaBackend
@@ -73,6 +76,7 @@ class WarmingBackend:
         self._faster = FasterOfTwo() if measured else None
         self._memory: tuple[int, mmap.mmap] | None = None
         self._gpu: _Gpu | None = None
+        self._facts: ProgramFacts | None = None
         self._ready = False  # when it was last asked: asking takes as long as to read a file
 
     @property
@@ -114,6 +118,48 @@ class WarmingBackend:
     def programs(self) -> ScanPrograms:
         """See ScanBackend: the cpu backend's until the GPU is ready."""
         return self._next().programs
+
+    @property
+    def facts(self) -> ProgramFacts | None:
+        """See ScanBackend: with two that are measured, the cpu backend's."""
+        if self._faster is not None:
+            return self._cpu.facts
+        if self._ready and self._gpu is not None:
+            self._facts = self._gpu.backend.facts
+        return self._facts
+
+    def prepare(self, choice: Choice) -> str:
+        """See ScanBackend. Choices are for the backend that `facts` are of."""
+        if choice.is_default:
+            return READY
+        own = self._next()
+        if (own is self._cpu) is (self._faster is None):
+            return ELSEWHERE
+        try:
+            return own.prepare(choice)
+        except WorkerUnusableError:
+            self._hang_up()
+        return ELSEWHERE
+
+    def choose(self, choice: Choice) -> None:
+        """See ScanBackend."""
+        try:
+            self._next().choose(choice)
+        except WorkerUnusableError:
+            self._hang_up()
+
+    @contextmanager
+    def alone(self) -> Iterator[ScanBackend | None]:
+        """See ScanBackend."""
+        own = self._chosen()
+        if (own is self._cpu) is (self._faster is None):
+            yield None
+            return
+        try:
+            yield own
+        finally:
+            if self._faster is not None:
+                self._faster.skip()
 
     def read_memory(self, size: int) -> memoryview:
         """See ScanBackend. It is what the GPU's process maps when there is one."""

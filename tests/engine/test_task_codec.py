@@ -59,7 +59,7 @@ CURSOR = AuditCursor(2, 40, 39, True, 30, 4, 25, 1.5, TALLY)
 AUDIT = AuditTask(PIECE, (Evidence(0, 30, b"digest"),), TALLY, CURSOR)
 CHOICE = Choice.of(lane="fused", threads=512)
 SPEC = SpecCacheKey(1, (1 << 64) - 1, (2, 1, 1), 3)
-PROGRAMS = ProgramFacts("cuda H200", SPEC, SPEC, (512, "as-found"), {"threads": 2048})
+PROGRAMS = ProgramFacts("cuda H200", SPEC, SPEC, (512, 4), {"threads": 2048})
 RESULT = TaskResult(
     findings=FOUND,
     parts=[PART],

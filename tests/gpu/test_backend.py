@@ -65,7 +65,8 @@ def test_a_backends_programs_name_the_tunables_that_run(gpu: Gpu) -> None:
             report = own.run_fused([whole(text)]).report
             assert report is not None
             committed[own.name, tile_bytes] = report.committed_tiles
-            keys.add(own.programs.fused.spec_key)
+            if own is cuda:
+                keys.add(own.programs.fused.spec_key)
     assert committed["reference", 512] == committed["cuda", 512] == 4
     assert committed["reference", 64 << 10] == committed["cuda", 64 << 10] == 1
     assert len(keys) == 2

@@ -34,7 +34,6 @@ from vyre_dist.kernels.cuda.faster import BASELINE
 from vyre_dist.kernels.cuda.host_memory import HostRegistry
 from vyre_dist.kernels.cuda.remote_lane import RemoteLane
 from vyre_dist.kernels.cuda.service import GpuService, _Client, _Offer
-from vyre_dist.kernels.scan_backend import ScanPrograms
 from vyre_dist.program import ArtifactCache, compile_pack
 
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
@@ -222,7 +221,11 @@ def test_until_the_gpu_is_ready(gpu: Gpu, tmp_path: Path) -> None:
             assert backend.run_fused(windows) == own.run_fused(windows)
             assert own.run_fused(windows).backend == "cuda"
             tunables = device_pack.programs.tunables
-            assert backend.programs == own.programs == ScanPrograms.of(COMPILED, tunables)
+            assert backend.programs == own.programs
+            assert backend.programs.fused.tunables == tunables
+            facts = backend.facts
+            assert facts is not None and facts.fused == own.programs.fused.spec_key
+            assert facts.adapter == device_pack.device.adapter_id
         # its process is gone: the processors go on
         assert backend.run_fused(windows) == cpu.run_fused(windows)
         assert backend.confirm(windows, backend.run_prefilter(windows)).backend == "cpu"

@@ -19,7 +19,7 @@ from vyre_dist.compiler.arena_executor import bitmap_positions, candidates
 from vyre_dist.compiler.hashing import BITMAP_BITS, make_bitmap
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.program.scan_program import KINDS, ScanProgram
-from vyre_dist.program.tunables import MAX_BITMAP_BITS, ConfirmEngine, Tunables
+from vyre_dist.program.tunables import MAX_BITMAP_BITS, Tunables
 from vyre_dist.regex import parse
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tile_bytes": 20_000}, "power of two, found 20000"),
     ({"tile_bytes": 1 << 30}, "tile_bytes must be"),
     ({"bitmap_bits": 21}, "bitmap_bits must be an int from 10 to 20"),
-    ({"confirm": "as-found"}, "unknown confirm engine 'as-found': use a ConfirmEngine"),
     ({"blocks_per_sm": 0}, "blocks_per_sm must be"),
 ]
 
@@ -44,7 +43,6 @@ OTHERS: list[dict[str, Any]] = [
     {"unroll": 2},
     {"tile_bytes": 32 << 10},
     {"bitmap_bits": 18},
-    {"confirm": ConfirmEngine.BY_RULE},
     {"blocks_per_sm": 3},
 ]
 
@@ -76,7 +74,7 @@ def test_round_trips() -> None:
 
 
 @pytest.mark.parametrize(
-    "plain", [None, [], [256, 1, 16384, 19, "as-found"], [256, 1, 16384, 19, "no", 2], [1] * 6]
+    "plain", [None, [], [256, 1, 16384, 19], [256, 1, 16384, 19, "2"], [1] * 6]
 )
 def test_other_plain_values(plain: Any) -> None:
     """What Tunables.plain() does not give is refused."""

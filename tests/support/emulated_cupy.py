@@ -191,6 +191,7 @@ class EmulatedCupy:
                 "multiProcessorCount": MULTIPROCESSORS,
                 "sharedMemPerBlockOptin": 227 << 10,
                 "sharedMemPerMultiprocessor": 228 << 10,
+                "maxThreadsPerMultiProcessor": 2048,
             },
             driverGetVersion=lambda: 0,
             hostRegister=self._register,

@@ -70,6 +70,21 @@ def encode_tables(tables: PackTables) -> bytes:
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
+def tables_digest(tables: PackTables) -> str:
+    """A hash of what is in the tables, and of nothing else, such as a version."""
+    hashed = hashlib.sha256()
+    for f in fields(PackTables):
+        value = getattr(tables, f.name)
+        plain = (
+            np.ascontiguousarray(value, _ARRAYS[f.name][0]).tobytes()
+            if f.name in _ARRAYS
+            else msgpack.packb(value)
+        )
+        hashed.update(f"{f.name} {len(plain)}\n".encode())
+        hashed.update(plain)
+    return hashed.hexdigest()
+
+
 def decode_tables(blob: bytes) -> PackTables:
     """The tables that encode_tables stored. Their arrays are read-only.
 

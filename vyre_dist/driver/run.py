@@ -47,7 +47,7 @@ from vyre_dist.engine.part_files import with_bytes
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.salvage import Salvage, salvaged_blocks
 from vyre_dist.engine.spool import Spool
-from vyre_dist.engine.tasks import ScanTask, TaskResult
+from vyre_dist.engine.tasks import Challenge, ScanTask, TaskResult
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import FindingBatch
 from vyre_dist.ledger.records import Worker
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from vyre_dist.secret_key import SecretKey
 
 _POLL_SECONDS = 0.2
+_SERIAL = Challenge(Choice.of(lane="serial"), 4, 1_000_000_000)
 
 
 class ScanAbortedError(VyreError):
@@ -207,6 +208,7 @@ class _Loop:
         self._listed = 0
         self._kinds: dict[Hashable, int | None] = {}
         self._thresholds: dict[int, int] = {}
+        self._tried: set[int] = set()
         self._spool = Spool()
         self._warned = False
         self._recording = recording
@@ -292,6 +294,9 @@ class _Loop:
                     if isinstance(task, ScanTask) and worker in self._thresholds:
                         known = self._thresholds[worker]
                         task = ScanTask(task.pieces, Choice.of(threshold_pct=known))
+                    elif isinstance(task, ScanTask) and worker not in self._tried:
+                        self._tried.add(worker)
+                        task = replace(task, trial=_SERIAL)
                     if self._parts is not None:
                         task = self._parts.given(worker, task_id, task, shard)
                     self._pool.submit(worker, task_id, task)

@@ -66,7 +66,7 @@ class Tuning:
 
     def publish(self, store: AutotuneStore, uses: Sequence[WorkerUse]) -> PublishedRace | None:
         """Offer what the trials of workers of this kind showed; None when they were too few."""
-        pairs = [pair for use in uses for pair in use.pairs]
+        pairs = [pair for use in uses for pair in use.pairs if not pair.refused]
         size = sum(pair.bytes for pair in pairs)
         if size < _ENOUGH_BYTES:
             return None

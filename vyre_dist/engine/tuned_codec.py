@@ -7,7 +7,7 @@ import math
 from vyre_dist.autotune.choice import Choice
 from vyre_dist.dispatch.keys import SpecCacheKey
 from vyre_dist.engine.tasks import Challenge, TaskResult, TrialPair
-from vyre_dist.engine.wire import Wire, array_of, fields_of, number_of, numbers_of, text_of
+from vyre_dist.engine.wire import Wire, fields_of, number_of, numbers_of, text_of
 from vyre_dist.errors import UsageError
 from vyre_dist.program.program_facts import ProgramFacts
 
@@ -67,7 +67,7 @@ def programs_of(value: object) -> ProgramFacts:
         text_of(adapter),
         _spec(fused),
         _spec(prefilter),
-        tuple([each if isinstance(each, str) else number_of(each) for each in array_of(tunables)]),
+        numbers_of(tunables),
         {text_of(name): number_of(limit) for name, limit in limits.items()},
     )
 

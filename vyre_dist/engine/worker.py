@@ -5,12 +5,10 @@ A pool's worker, whatever it runs in, owns one ScanEngine and calls `run` with w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING
-
-import msgpack
 
 from vyre_dist.dispatch.backend import SpeculationMode
 from vyre_dist.dispatch.speculator import AdaptiveSpeculator, ProbingSpeculator
@@ -26,7 +24,9 @@ from vyre_dist.engine.finding_rows import path_row
 from vyre_dist.engine.findings import FindingBuilder
 from vyre_dist.engine.join import Joiner
 from vyre_dist.engine.open_document import DocumentReader
+from vyre_dist.engine.pack_filters import byte_filters, load_filters
 from vyre_dist.engine.piece_results import PieceResults
+from vyre_dist.engine.same_findings import same_findings
 from vyre_dist.engine.shards import size_of
 from vyre_dist.engine.tally import Tally
 from vyre_dist.engine.task_run import TaskRun
@@ -48,24 +48,18 @@ from vyre_dist.kernels import BackendOptions, open_backend, require_backend
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
 from vyre_dist.kernels.overruns import load_overruns
 from vyre_dist.program import ArtifactCache, compile_pack
-from vyre_dist.rules.filters import CompiledFilters
 from vyre_dist.rules.keyword_table import KeywordTable
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.path_filters import PathDecision
-from vyre_dist.rules.search import Renderings
 
 if TYPE_CHECKING:
     from vyre_dist.engine.audit import Auditor
-    from vyre_dist.rules.byte_filters import ByteFilter
 
 _MOST_FOUND = 32 << 20
 """Bytes of findings that a task's result has at most, but for what its last document adds."""
 
 _LEAST_LEASE = 1 << 20
 """Bytes of a task that is a lease, and not some files whose sizes nobody knows."""
-
-# bump when patterns come to be rendered otherwise
-_FILTERS_SCHEMA = 1
 
 
 class ScanEngine:
@@ -88,13 +82,13 @@ class ScanEngine:
         self.pack = pack
         self.config = config
         self.compiled = compile_pack(pack, max_match_bytes=config.max_match_bytes, cache=cache)
-        self.filters = _filters(pack, self.compiled.key, cache)
+        self.filters = load_filters(pack, self.compiled.key, cache)
         self.backend = open_backend(
             config.backend,
             self.compiled,
             cache,
             BackendOptions(
-                lambda: _screens(pack),
+                lambda: byte_filters(pack),
                 gpu,
                 lambda: self.filters.contents,
                 lambda: KeywordTable.of(self.filters.keywords),
@@ -117,7 +111,11 @@ class ScanEngine:
             lambda document: self.sample.has(document),
         )
         self._dispatches = Dispatches(
-            self.backend, self.speculator, SpeculationMode(config.speculation), self._take_in
+            self.backend,
+            self.speculator,
+            SpeculationMode(config.speculation),
+            self._take_in,
+            partial(same_findings, take_in=self._take_in, new_result=self._new_result),
         )
         self._reader = DocumentReader(
             self.compiled.overlap,
@@ -148,8 +146,9 @@ class ScanEngine:
         with run.timed():
             try:
                 if isinstance(task, ScanTask):
-                    self._dispatches.follow(task.choice)
+                    self._dispatches.follow(task.choice, task.trial)
                     self._scan(task, run)
+                    run.answer.programs = self.backend.facts
                 elif isinstance(task, AuditTask):
                     self.flush()
                     self._auditor.audit(task, run.answer)
@@ -242,8 +241,9 @@ class ScanEngine:
                     return read, at
                 begun = at
                 if many:
-                    room = min(limit - read, self.backend.dispatch_bytes - batch.bytes)
-                    last = min(end, at + self.backend.dispatch_windows - len(batch.windows))
+                    most = self._dispatches.limits
+                    room = min(limit - read, most.bytes - batch.bytes)
+                    last = min(end, at + most.windows - len(batch.windows))
                     memory, windows = self._reader.memory, batch.windows
                     at = memory.read_files(opened, names.raw, at, last, windows, room)
                 if at > begun:
@@ -318,8 +318,8 @@ class ScanEngine:
             result.findings.add_by_path(path, path_row(document, rule))
 
     def _dispatch_if_full(self, batch: Batch, run: TaskRun) -> None:
-        backend = self.backend
-        if batch.bytes >= backend.dispatch_bytes or len(batch.windows) >= backend.dispatch_windows:
+        most = self._dispatches.limits
+        if batch.bytes >= most.bytes or len(batch.windows) >= most.windows:
             self._dispatch(batch, run)
 
     def _dispatch(self, batch: Batch, run: TaskRun) -> None:
@@ -379,21 +379,3 @@ class ScanEngine:
     def _overruns(self) -> dict[int, Overrun]:
         """By number, of the rules without a widest match; for pieces only."""
         return load_overruns(self.compiled, self.cache)
-
-
-def _screens(pack: PackData) -> Sequence[ByteFilter]:
-    # with a parser of regexes behind it, which most scans do without
-    from vyre_dist.rules.byte_filters import byte_filters_of
-
-    return byte_filters_of(pack)
-
-
-def _filters(pack: PackData, key: str, cache: ArtifactCache) -> CompiledFilters:
-    """The pack's filters; their patterns are parsed once, and kept in `cache`."""
-    key = f"{_FILTERS_SCHEMA}:{key}"
-    stored = cache.get("filters", key)
-    renderings = Renderings(msgpack.unpackb(stored) if stored is not None else None)
-    filters = CompiledFilters(pack, renderings)
-    if renderings.grown:
-        cache.put("filters", key, msgpack.packb(renderings.known))
-    return filters

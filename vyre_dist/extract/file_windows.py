@@ -52,6 +52,14 @@ class FileWindows(Sequence[Window]):
         self.others.clear()
         return taken
 
+    def part(self, first: int, last: int) -> FileWindows:
+        """The windows [first, last), as windows of their own."""
+        own = FileWindows(self.memory, joined=self.joined)
+        own.starts += self.starts[first:last]
+        own.ends += self.ends[first:last]
+        own.others.update({w - first: o for w, o in self.others.items() if first <= w < last})
+        return own
+
     def __len__(self) -> int:
         return len(self.starts)
 

@@ -8,6 +8,7 @@ cache on their own.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -101,6 +102,12 @@ class CompiledPack:
         # a field, since it is asked for with every document
         widest = max((max(rule.cap, rule.longest_keyword) for rule in self.rules), default=0)
         object.__setattr__(self, "overlap", widest + 1)
+
+    @property
+    def rules_digest(self) -> str:
+        """A hash of what the rules match: packs that differ in filters and texts share it."""
+        rows = msgpack.packb([row_of(rule) for rule in self.rules])
+        return hashlib.sha256(rows).hexdigest()
 
 
 class RulesRefusedError(UsageError):

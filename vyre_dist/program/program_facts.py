@@ -19,5 +19,5 @@ class ProgramFacts(NamedTuple):
     adapter: str
     fused: SpecCacheKey
     prefilter: SpecCacheKey
-    tunables: tuple[int | str, ...] = ()
+    tunables: tuple[int, ...] = ()
     limits: Mapping[str, int] = MappingProxyType({})

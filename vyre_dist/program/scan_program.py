@@ -18,7 +18,7 @@ from vyre_dist.program.tunables import Tunables
 Kind = Literal["prefilter", "confirm", "fused"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-PROGRAM_SCHEMA = 1
+PROGRAM_SCHEMA = 2
 """Raised whenever what a program of these names does, or puts out, changes."""
 
 _MAGIC = b"vyre-dist program\n"
@@ -33,7 +33,9 @@ class ScanProgram:
     `pack_key`: CompiledPack.key. `tunables`: those that it runs with. None where there are none, as
     in the cpu backend, which does not run the compiled tables, and where the backend has not been
     asked; ScanBackend.programs always names the true ones. `engine`: what executes it and in which
-    versions, as far as its speed depends on them; "" where that does not matter.
+    versions, as far as its speed depends on them; "" where that does not matter. `tables`: a hash
+    of what it reads of the pack, which then stands for that in the key: packs that differ in what
+    filters look at have the same programs. `sources`: one of what it is compiled from.
 
     Raises:
         UsageError: an unknown kind.
@@ -43,6 +45,8 @@ class ScanProgram:
     pack_key: str
     tunables: Tunables | None = None
     engine: str = ""
+    tables: str = ""
+    sources: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -58,31 +62,41 @@ class ScanProgram:
     @property
     def spec_key(self) -> SpecCacheKey:
         """The one key of this program for stores of timings and records, the same on every machine:
-        what is run, on what layout, in what blocks, for which pack, tunables and engine.
+        what is run, on what layout, in what blocks, for which tables, tunables and engine. The
+        version of this package is in none of it.
         """
         engine = (self.engine,) if self.engine else ()
+        read = f"tables {self.tables}" if self.tables else self.pack_key
         if self.tunables is None:
             return SpecCacheKey(
-                shader_hash=_u64("shader", self.kind, PROGRAM_SCHEMA),
+                shader_hash=_u64("shader", self.kind, PROGRAM_SCHEMA, self.sources),
                 binding_sig=_u64("binding", "no tables"),
                 workgroup_size=(1, 1, 1),
-                spec_hash=_u64("spec", self.pack_key, *engine),
+                spec_hash=_u64("spec", read, *engine),
             )
         # 50 ms to import, which a scan on processors need not wait for
-        from vyre_dist.compiler.codec import TABLES_SCHEMA, table_layout
+        from vyre_dist.compiler.codec import table_layout
 
         return SpecCacheKey(
-            shader_hash=_u64("shader", self.kind, PROGRAM_SCHEMA, TABLES_SCHEMA),
+            shader_hash=_u64("shader", self.kind, PROGRAM_SCHEMA, self.sources),
             binding_sig=_u64("binding", *table_layout()),
             workgroup_size=(self.tunables.threads, 1, 1),
-            spec_hash=_u64("spec", self.pack_key, *self.tunables.plain(), *engine),
+            spec_hash=_u64("spec", read, *self.tunables.plain(), *engine),
         )
 
     def to_bytes(self) -> bytes:
         """The program as bytes for from_bytes: versioned, with a checksum."""
         tunables = None if self.tunables is None else list(self.tunables.plain())
         body: bytes = msgpack.packb(
-            [PROGRAM_SCHEMA, self.kind, self.pack_key, tunables, self.engine]
+            [
+                PROGRAM_SCHEMA,
+                self.kind,
+                self.pack_key,
+                tunables,
+                self.engine,
+                self.tables,
+                self.sources,
+            ]
         )
         return _MAGIC + hashlib.sha256(body).digest() + body
 
@@ -100,13 +114,14 @@ class ScanProgram:
                 "a stored program is damaged: its magic bytes or checksum don't fit; store it anew"
             )
         schema, *fields = _unpacked(body)
-        if schema != PROGRAM_SCHEMA or len(fields) != 4 or not isinstance(fields[1], str):
+        if schema != PROGRAM_SCHEMA or len(fields) != 6 or not isinstance(fields[1], str):
             raise UsageError(
                 f"a stored program is of schema {schema!r}, this version reads {PROGRAM_SCHEMA}; "
                 "store it anew"
             )
-        kind, pack_key, plain, engine = fields
-        return cls(kind, pack_key, None if plain is None else Tunables.from_plain(plain), engine)
+        kind, pack_key, plain, engine, tables, sources = fields
+        tunables = None if plain is None else Tunables.from_plain(plain)
+        return cls(kind, pack_key, tunables, engine, tables, sources)
 
 
 def _unpacked(body: bytes) -> list[Any]:

@@ -6,10 +6,10 @@ say.
 
 from __future__ import annotations
 
-import enum
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.errors import UsageError
 
 VECTOR_BYTES = 16
@@ -17,19 +17,6 @@ VECTOR_BYTES = 16
 
 # the compiler's BITMAP_BITS, not imported: a scan on processors starts without the compiler (50 ms)
 MAX_BITMAP_BITS = 20
-
-
-class ConfirmEngine(enum.StrEnum):
-    """Who is to confirm candidates; no backend reads it yet, all do as AS_FOUND says.
-
-    AS_FOUND: a thread each, in the order of their places. BY_RULE: the same, sorted by rule first,
-    so that neighbouring threads run the same automaton. HOST: the list is read back and confirmed
-    there.
-    """
-
-    AS_FOUND = "as-found"
-    BY_RULE = "by-rule"
-    HOST = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,6 @@ class Tunables:
     unroll: int = 1
     tile_bytes: int = 16 << 10
     bitmap_bits: int = MAX_BITMAP_BITS
-    confirm: ConfirmEngine = ConfirmEngine.AS_FOUND
     blocks_per_sm: int = 2
 
     def __post_init__(self) -> None:
@@ -64,33 +50,38 @@ class Tunables:
             )
         if self.tile_bytes & (self.tile_bytes - 1):
             raise UsageError(f"tile_bytes must be a power of two, found {self.tile_bytes}")
-        if not isinstance(self.confirm, ConfirmEngine):
-            allowed = ", ".join(ConfirmEngine)
-            raise UsageError(
-                f"unknown confirm engine {self.confirm!r}: use a ConfirmEngine, one of {allowed}"
-            )
 
     @property
     def step_bytes(self) -> int:
         """The bytes that a block looks at in one step."""
         return self.threads * self.unroll * VECTOR_BYTES
 
-    def plain(self) -> tuple[int | str, ...]:
-        """The values in field order as plain types, for keys and files."""
-        return tuple(str(v) if isinstance(v, str) else v for v in astuple(self))
+    def plain(self) -> tuple[int, ...]:
+        """The values in field order, for keys and files."""
+        return astuple(self)
 
     @classmethod
     def from_plain(cls, values: Any) -> Tunables:
         """The Tunables that `plain` made these of. Raises UsageError for anything else."""
         try:
-            threads, unroll, tile_bytes, bitmap_bits, confirm, blocks_per_sm = values
-            return cls(
-                threads, unroll, tile_bytes, bitmap_bits, ConfirmEngine(confirm), blocks_per_sm
-            )
+            threads, unroll, tile_bytes, bitmap_bits, blocks_per_sm = values
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"no tunables: found {values!r}, expected what Tunables.plain() gives"
             ) from error
+        return cls(threads, unroll, tile_bytes, bitmap_bits, blocks_per_sm)
+
+    def with_choice(self, choice: Choice) -> Tunables:
+        """These with the values that a choice has for some of them. Raises UsageError."""
+        chosen = {name: value for name, value in choice.pairs if name in TUNABLE_NAMES}
+        for name, value in chosen.items():
+            if not isinstance(value, int):
+                raise UsageError(f"{name} of a choice must be an int, found {value!r}")
+        return replace(self, **chosen)  # type: ignore[arg-type]  # all of them are ints
+
+
+TUNABLE_NAMES = frozenset(each.name for each in fields(Tunables))
+"""What a choice may name of them."""
 
 
 def _check(name: str, value: object, low: int, high: int) -> None:
