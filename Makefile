@@ -59,9 +59,12 @@ types: $(STAMP)
 layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-# the long property tests, and the fuzz targets; hours of two cores, so never part of `make test`
+# the long property tests, all examples of the others, and the fuzz targets; hours of two cores, so
+# never part of `make test`
 nightly: $(STAMP)
 	$(BIN)/pytest -m nightly
+	VYRE_TEST_ALL_EXAMPLES=1 $(BIN)/pytest $(PARALLEL) \
+		$$(grep -rl --include='test_*.py' 'max_examples=examples(' tests)
 	$(MAKE) fuzz
 
 # runs in made-up worlds: `make sim SEED=7` tells all that happens in one, `make sim SEEDS=0:20000`

@@ -19,12 +19,15 @@ from pathlib import Path
 import pytest
 import re2  # noqa: F401 (where hyperscan is first, pyarrow ends the process)
 from hypothesis import settings
+from long_runs import ALL_EXAMPLES
 
 # fixtures of several folders
 pytest_plugins = ["gpu_fixtures", "object_fixtures"]
 
-# Every run of the suite tries the same examples; the nightly tests ask for random ones themselves.
-settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+# Every run of the suite tries the same examples; `make nightly` tries random ones.
+settings.register_profile(
+    "suite", derandomize=ALL_EXAMPLES not in os.environ, deadline=None, database=None
+)
 settings.load_profile("suite")
 
 # A shell without job control starts background jobs deaf to Ctrl-C and Ctrl-\, and nohup to

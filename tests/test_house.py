@@ -16,7 +16,6 @@ MOST_LINES = 400
 
 LONG = {
     "benchmarks/gpu_scan.py": "one run measures all of it on one rented machine",
-    "tests/actors/test_ray_pool.py": "one cluster serves all tests; another file starts one more",
     "tests/gpu/test_service.py": "the faults of one protocol, in the order of its messages",
 }
 

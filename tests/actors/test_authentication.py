@@ -103,9 +103,18 @@ def test_a_token_may_come_by_a_variable(guarded: Head, tmp_path: Path, variable:
 @pytest.mark.parametrize(
     ("way", "there"),
     [
-        *((way, "none") for way in ("gcs", "auto", "client", "job", "job-by-cluster")),
-        *((way, "another") for way in ("gcs", "client", "job")),
-        *((way, "forbidden") for way in ("gcs", "job")),
+        *((way, "none") for way in ("gcs", "client", "job")),
+        *((way, "another") for way in ("gcs", "job")),
+        ("gcs", "forbidden"),
+        *(
+            pytest.param(*case, marks=pytest.mark.nightly)
+            for case in (
+                ("auto", "none"),
+                ("job-by-cluster", "none"),
+                ("client", "another"),
+                ("job", "forbidden"),
+            )
+        ),
     ],
 )
 def test_a_token_that_is_wanting_is_told_at_once(

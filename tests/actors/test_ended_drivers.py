@@ -105,6 +105,7 @@ def test_a_scan_whose_head_dies_found_nothing_and_is_not_clean(
     assert not report.exists() or not json.loads(report.read_text())["complete"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("options", [["--ray-output", "--log-format", "json"]], ids=["asked"])
 def test_what_ray_says_is_shown_where_it_is_asked_for(scan, tmp_path: Path) -> None:
     """Among our own lines, which are JSON when that is asked for; no file keeps it then."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from long_runs import nightly
 
 from vyre_dist.actors import inspection
 
@@ -23,7 +24,7 @@ def cluster_line(head, address: str, token: bool = True) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("which", ["gcs", "client", "http", "dashboard"])
+@pytest.mark.parametrize("which", ["gcs", "client", "http", *nightly("dashboard")])
 def test_a_cluster_that_takes_our_token(head, which: str) -> None:
     """By its own address, the one for clients, and the dashboard's with and without a scheme."""
     address = head.http.removeprefix("http://") if which == "dashboard" else getattr(head, which)
@@ -33,7 +34,7 @@ def test_a_cluster_that_takes_our_token(head, which: str) -> None:
     assert ("Ray 2.60" in found["found"]) == (which != "client")
 
 
-@pytest.mark.parametrize("which", ["gcs", "http"])
+@pytest.mark.parametrize("which", [*nightly("gcs"), "http"])
 def test_a_cluster_whose_token_is_missing(head, which: str) -> None:
     """The cure names the variables that give it."""
     found = cluster_line(head, getattr(head, which), token=False)

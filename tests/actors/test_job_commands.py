@@ -54,7 +54,11 @@ def state(head: Head, job: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"), [([], "SUCCEEDED"), (["--exit-code"], "FAILED")], ids=["plain", "asked"]
+    ("asked", "status"),
+    [
+        pytest.param([], "SUCCEEDED", id="plain"),
+        pytest.param(["--exit-code"], "FAILED", id="asked", marks=pytest.mark.nightly),
+    ],
 )
 def test_findings_are_no_failure_unless_asked(head, arguments, asked, status: str) -> None:
     """Whoever follows the job later gets the scan's log and exit code; Ray shows it as failed only
@@ -118,8 +122,7 @@ def test_jobs_of_rays_own_clients_end_well_with_findings(head, arguments) -> Non
 
 def test_outside_of_a_job_the_option_changes_nothing(head, arguments) -> None:
     """A scan from the shell ends with 1 where it found something."""
-    for asked in ([], ["--exit-code"]):
-        assert head.vyre(*arguments, *asked).returncode == FINDINGS
+    assert head.vyre(*arguments, "--exit-code").returncode == FINDINGS
 
 
 @pytest.fixture
@@ -140,18 +143,10 @@ def waiting_job(head, arguments, tmp_path: Path) -> Iterator[str]:
     os.close(opened[0])
 
 
-def test_a_job_is_stopped(head, waiting_job: str) -> None:
-    """`stop` waits for the end; the job is stopped then, and stopping it again changes nothing."""
-    running = state(head, waiting_job)
-    assert (running["status"], running["exit_code"]) == ("RUNNING", None)
-    for _ in range(2):
-        done = jobs(head, "stop", waiting_job, "--json")
-        assert done.returncode == CLEAN, done.stderr
-        assert json.loads(done.stdout)["status"] == "STOPPED"
-
-
-def test_ctrl_c_leaves_the_job_alone(head, waiting_job: str) -> None:
-    """Who follows a log did not start the job: it goes on."""
+def test_ctrl_c_leaves_the_job_alone_and_stop_ends_it(head, waiting_job: str) -> None:
+    """Who follows a log did not start the job: it goes on. `stop` waits for the end; the job is
+    stopped then, and stopping it again changes nothing.
+    """
     follower = subprocess.Popen(
         [
             *(sys.executable, "-m", "vyre_dist", "jobs", "logs", waiting_job),
@@ -167,8 +162,12 @@ def test_ctrl_c_leaves_the_job_alone(head, waiting_job: str) -> None:
     follower.send_signal(signal.SIGINT)
     follower.communicate(timeout=JOB_TIMEOUT_S)
     assert follower.returncode == INTERRUPTED
-    assert state(head, waiting_job)["status"] == "RUNNING"
-    jobs(head, "stop", waiting_job)
+    running = state(head, waiting_job)
+    assert (running["status"], running["exit_code"]) == ("RUNNING", None)
+    for _ in range(2):
+        done = jobs(head, "stop", waiting_job, "--json")
+        assert done.returncode == CLEAN, done.stderr
+        assert json.loads(done.stdout)["status"] == "STOPPED"
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "stop"])

@@ -55,7 +55,7 @@ def test_submit_takes_host_and_port(head: Head, way: str) -> None:
     assert (done.returncode, done.stdout[:10]) == (CLEAN, "raysubmit_"), done.stderr
 
 
-@pytest.mark.parametrize("form", ["{}", "http://{}"])
+@pytest.mark.parametrize("form", ["{}", *nightly("http://{}")])
 def test_a_port_where_nobody_listens_is_told_at_once(head: Head, form: str) -> None:
     """In either form: bad usage, with the address and what to give in its place."""
     (port,) = free_ports(1)
@@ -67,7 +67,7 @@ def test_a_port_where_nobody_listens_is_told_at_once(head: Head, form: str) -> N
     assert time.monotonic() - began < 15
 
 
-@pytest.mark.parametrize("form", ["{}", "http://{}"])
+@pytest.mark.parametrize("form", ["{}", *nightly("http://{}")])
 def test_what_is_no_job_server_is_bad_usage_at_once(head: Head, form: str) -> None:
     """Somebody who speaks another language than HTTP, or a head's, is no bug of ours; Ray would try
     for 40 s.

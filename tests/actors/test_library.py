@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ray_head import Head
+
 # A user's program, in a process of its own: what Ray once read of tokens it keeps in a process.
 _PROGRAM = """
 import sys
 import ray
 from vyre_dist import Scanner
 
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init(address=sys.argv[2], log_to_driver=False)
 scanner = Scanner({"key": r"key_[0-9]{4}"}, shard_bytes=50)
 want = list(scanner.scan_paths(sys.argv[1]))
 assert len(want) == 12
@@ -30,14 +32,15 @@ print("fine")
 """
 
 
-def test_scans_on_ray_find_the_same(tmp_path: Path) -> None:
+def test_scans_on_ray_find_the_same(head: Head, tmp_path: Path) -> None:
     """Actors find what this process finds; so does a task that a Scanner was sent to. The
     connection stays the caller's.
     """
     for number in range(12):
         (tmp_path / f"{number:02}").write_text(f"key_{number:04}")
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _PROGRAM, tmp_path],
+        [sys.executable, "-P", "-c", _PROGRAM, tmp_path, head.gcs],
+        env=head.environment | head.token,
         capture_output=True,
         text=True,
         timeout=180,

@@ -7,6 +7,7 @@ import sys
 
 import pyarrow as pa
 import pytest
+from ray_head import Head
 
 from vyre_dist import Scanner, UsageError
 from vyre_dist.actors.ray_data import ScanBatches
@@ -60,12 +61,13 @@ def test_what_is_no_batch_is_refused(batch: object, message: str) -> None:
 
 # Ray Data makes such actors of the class. It wants pandas, so that it is not tested with here.
 _PROGRAM = """
+import sys
 import pyarrow as pa
 import ray
 from vyre_dist import Scanner
 from vyre_dist.actors.ray_data import ScanBatches
 
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init(address=sys.argv[1], log_to_driver=False)
 scanner = Scanner({"key": r"key_[0-9]{4}"})
 actor = ray.remote(ScanBatches).remote(scanner, "text", "id")
 batches = [pa.table({"id": [n, n + 1], "text": ["key_0001", "x key_0002"]}) for n in (0, 2)]
@@ -77,10 +79,11 @@ print("fine")
 """
 
 
-def test_an_actor_scans_batches() -> None:
+def test_an_actor_scans_batches(head: Head) -> None:
     """The class, its scanner and the tables travel."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _PROGRAM],
+        [sys.executable, "-P", "-c", _PROGRAM, head.gcs],
+        env=head.environment | head.token,
         capture_output=True,
         text=True,
         timeout=180,

@@ -101,7 +101,7 @@ def test_a_folder_that_workers_may_not_reach(
     local, _ = run("-j", "1", "--no-cache", mounts=(), **head.environment)
     mounts = () if reached else (("-t", "tmpfs", "tmpfs", str(tmp_path / "own")),)
     place = tmp_path / "own" / "run"
-    on_ray = ["--pool", "ray", "--address", head.gcs, "-j", "2", "--no-cache"]
+    on_ray = ["--pool", "ray", "--address", head.gcs, "-j", "1", "--no-cache"]
     on_ray += ["--run-dir", str(place)]
     found, stored = run(*on_ray, mounts=mounts, **head.environment, **head.token)
     assert found == local

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.compiler import default_model
 from vyre_dist.compiler.anchors import MAX_GRAMS, AnchorSet, choose_anchors
@@ -97,7 +98,7 @@ def test_byte_before_a_match(pattern: str, before: int | None) -> None:
     assert ahead == (set() if before is None else {before})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rng=st.randoms(use_true_random=False))
 def test_every_match_has_a_window_at_an_even_place(
     lab: SimpleNamespace, rng: random.Random

@@ -13,6 +13,7 @@ import pytest
 from arena_checks import check_against_plain_python, random_arena, random_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.compiler import GramModel, Route, compile_tables
 from vyre_dist.compiler import routed_rule as routed_rule_module
@@ -29,7 +30,7 @@ from vyre_dist.regex import parse
 randoms = st.randoms(use_true_random=False)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(rng=randoms)
 def test_as_defined(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
     """Candidates, rows and tile counts are those of the definition in plain Python, whatever edges
@@ -136,7 +137,7 @@ def test_many_candidates_together_as_one_by_one(flat_model: GramModel) -> None:
         check_against_plain_python(tables, arena, 64, max_steps)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rng=randoms)
 def test_neighbours_do_not_matter(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.compiler import RegexTooLargeError
 from vyre_dist.compiler.determinize import ACCEPT, DEAD, EDGE_SYMBOL, Dfa, determinize
@@ -52,7 +53,7 @@ def run_nfa(nfa: Nfa, entry: int, symbols: Sequence[int]) -> bool:
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rng=randoms)
 def test_three_kinds_agree(lab: SimpleNamespace, rng: random.Random) -> None:
     """From every pivot, both ways, the first table, the minimal one and the bit-parallel automaton
@@ -79,7 +80,7 @@ def test_three_kinds_agree(lab: SimpleNamespace, rng: random.Random) -> None:
                 assert run_nfa(nfa, nfa.entries[which], symbols) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rng=randoms)
 def test_minimal_means_distinguishable(lab: SimpleNamespace, rng: random.Random) -> None:
     """Any two states of a minimal table are told apart by some text, found by filling in the table

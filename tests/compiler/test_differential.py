@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from text_execution import execute
 
 from vyre_dist.compiler import GramModel, Route, compile_tables, default_model
@@ -42,7 +43,7 @@ def check(lab: SimpleNamespace, rng: random.Random, model: GramModel, cases: int
     return {program.route for program in compiled.rules}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(rng=randoms)
 def test_every_window_is_used(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
@@ -51,14 +52,14 @@ def test_every_window_is_used(
     check(lab, rng, flat_model)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rng=randoms)
 def test_shipped_model(lab: SimpleNamespace, rng: random.Random) -> None:
     """With the shipped model, so mostly without windows, result are google-re2's."""
     check(lab, rng, default_model())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rng=randoms)
 def test_bit_parallel(lab: SimpleNamespace, flat_model: GramModel, rng: random.Random) -> None:
     """With tables forbidden, bit-parallel automata give google-re2's result as well."""
@@ -75,7 +76,7 @@ def test_routes_occur(lab: SimpleNamespace, flat_model: GramModel) -> None:
     assert {Route.AUTOMATA, Route.ALWAYS_ON} <= seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rng=randoms)
 def test_matches_contain_candidates(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
@@ -96,7 +97,7 @@ def test_matches_contain_candidates(
         assert np.any((pivots >= start) & (pivots < end)), (regex.pattern, text, (start, end))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rng=randoms)
 def test_confirmed_places_are_matches(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random
@@ -121,7 +122,7 @@ def test_confirmed_places_are_matches(
         assert position in covered, (regex.pattern, text, position)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rng=randoms)
 def test_pieces_of_documents(
     lab: SimpleNamespace, flat_model: GramModel, rng: random.Random

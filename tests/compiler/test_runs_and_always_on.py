@@ -10,6 +10,7 @@ import pytest
 from arena_checks import check_against_plain_python, random_arena
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.compiler import GramModel, Route, compile_tables
 from vyre_dist.compiler.arena import Arena
@@ -26,7 +27,7 @@ randoms = st.randoms(use_true_random=False)
 RUNS = [r"\b[a-f0-9]{40}\b", "[0-9]{33}x?", "(?i)x?[0-9a-f]{64}", "[0-9.]{31}"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rng=randoms)
 def test_runs_as_defined(rng: random.Random) -> None:
     """Rules that are looked for by runs of one class give the rows of the definition, wherever the
@@ -136,7 +137,7 @@ def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) 
     assert seen > 5000
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(rng=randoms)
 def test_always_on_as_defined(lab: SimpleNamespace, rng: random.Random) -> None:
     """With the shipped model, so mostly without windows, the same candidates, rows and tiles as in

@@ -10,6 +10,7 @@ import re2
 import span_executor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from span_executor import FoundSpan, find_span
 
 from vyre_dist.compiler.span_program import MAX_GROUPS, compile_span_program
@@ -50,7 +51,7 @@ def check(pattern: str, text: bytes, back: int) -> int:
     return hits
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(rng=randoms)
 def test_random_patterns(lab: SimpleNamespace, rng: random.Random) -> None:
     """Random patterns and haystacks, every position, with little and with much before it."""

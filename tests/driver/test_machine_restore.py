@@ -142,7 +142,7 @@ def with_entries(shards: list[ShardPlanned], ledger: list[Entry]) -> list[ShardP
     return [replace(s, entries=tuple(e)) for s, e in zip(shards, known, strict=True)]
 
 
-@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(fates, max_size=12), st.integers(0, 1 << 30))
 def test_every_prefix_of_a_ledger_leads_to_the_same_end(corpus: list[Fate], seed: int) -> None:
     """Whatever the schedules of both drivers. What an entry covers is not scanned again."""
@@ -158,7 +158,7 @@ def test_every_prefix_of_a_ledger_leads_to_the_same_end(corpus: list[Fate], seed
         assert again.done == [] and again.ledger == []
 
 
-@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(fates, max_size=12), st.integers(0, 1 << 30))
 def test_a_ledger_alone_gives_what_was_done(corpus: list[Fate], seed: int) -> None:
     """All of it when it is whole, else some of it, in order, and the rest is told of."""

@@ -12,6 +12,7 @@ from filtered_rules import RULES
 from generate import haystacks, packs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import hits
 
 from vyre_dist import RulePack, Scanner
@@ -92,7 +93,7 @@ def check_against_oracle(patterns: dict[str, str], document: bytes, cap: int) ->
     assert slices >= len(patterns)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(patterns=packs(), document=haystacks(), cap=CAPS)
 def test_an_audit_finds_what_the_oracle_of_these_tests_finds(
     patterns: dict[str, str], document: bytes, cap: int
@@ -104,7 +105,7 @@ def test_an_audit_finds_what_the_oracle_of_these_tests_finds(
 def test_so_it_does_by_windows(small_windows: None) -> None:
     """Of documents that are too large to be held, the same is found, in windows of a few bytes."""
 
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(patterns=packs(), document=haystacks(), cap=CAPS)
     def check(patterns: dict[str, str], document: bytes, cap: int) -> None:
         check_against_oracle(patterns, document, cap)
@@ -123,7 +124,7 @@ GLOBAL = (
 PACK = PackData("test", tuple(RULES), GLOBAL)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     path=st.sampled_from(["x.py", "b", "dir/b.py", "a.txt", "vendor/x"]),
     document=haystacks(),

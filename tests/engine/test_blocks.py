@@ -11,6 +11,7 @@ import pytest
 from generate import haystacks, packs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import compiled, hits, hits_of, is_unbounded
 from split_scans import split_at
 
@@ -48,7 +49,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, str], bytes, int, int, list[int]]:
     )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases(), ends=st.booleans(), stepwise=st.booleans())
 # a match that goes on over blocks in which nothing of it ends
 @example(

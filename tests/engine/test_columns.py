@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.engine.columns import TextColumns
@@ -93,7 +94,7 @@ def test_the_oracle_reads_text_as_decode_does() -> None:
         assert [a for a, _, _ in parts[1:]] == [b for _, b, _ in parts[:-1]]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     TEXTS,
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=6),

@@ -11,6 +11,7 @@ import re2
 from generate import haystacks, packs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import hits, hits_of
 from split_scans import split_at
 
@@ -84,7 +85,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, str], list[bytes], int, list[int],
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(case=cases())
 # what the long run has found: a library that misses the last two bytes, and loops that groups keep
 # apart

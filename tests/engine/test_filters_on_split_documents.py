@@ -11,6 +11,7 @@ from filtered_rules import RULES, as_pack, some_path, some_rules
 from generate import haystacks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import Hit, filtered, hits_of
 from split_scans import split_at
 
@@ -32,7 +33,7 @@ def check(rules: list[Rule], document: bytes, path: str, shards: list[int]) -> N
             assert hits_of(scanner.scan(document, path)) == expected, (backend, shard_bytes)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     rules=some_rules,
     document=haystacks(),
@@ -67,7 +68,7 @@ def scanners() -> dict[str, Scanner]:
     return {backend: Scanner(as_pack(RULES), backend) for backend in BACKENDS}
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     documents=st.lists(
         st.tuples(st.sampled_from(["a.py", "b", "b.py", "c"]), haystacks()),

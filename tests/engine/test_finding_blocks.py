@@ -9,6 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.engine import finding_blocks
 from vyre_dist.engine.finding_blocks import (
@@ -141,7 +142,7 @@ def test_fingerprints_that_are_not_numbered_are_those_of_the_first() -> None:
     assert digests_of(block) == [fingerprint("rule-0", "a", b"m", 0)] * 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.booleans(), st.sampled_from(["whole", "part", "large"])),

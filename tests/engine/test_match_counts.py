@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.engine import spool
 from vyre_dist.engine.match_counts import MatchCounts
@@ -18,7 +19,7 @@ DIGESTS = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)).map
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(st.lists(DIGESTS, min_size=1, max_size=12), max_size=6),
     st.sampled_from([0, 5, 1000]),

@@ -13,6 +13,7 @@ import pytest
 from generate import haystacks, packs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import hits, hits_of
 
 from vyre_dist import EngineConfig, RulePack, Scanner, UsageError
@@ -192,7 +193,7 @@ def test_strange_bytes_are_a_wire_error(data: bytes) -> None:
             decode(data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     data=st.lists(st.sampled_from([b"\n", b"a", b"bb"]), max_size=40).map(b"".join),
     picks=st.lists(st.integers(0, 80), max_size=12),

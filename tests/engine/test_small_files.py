@@ -14,6 +14,7 @@ from edges import EDGES
 from generate import haystacks, packs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import compiled, hits, hits_of
 
 from vyre_dist import Scanner
@@ -52,7 +53,7 @@ def check(patterns: dict[str, str], contents: list[bytes], **limits: int) -> Non
         assert hits_of(found) == hits(patterns, content), (path.name, content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     patterns=packs().map(without_empty_matches),
     contents=st.lists(haystacks(), max_size=12),

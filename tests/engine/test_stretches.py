@@ -12,6 +12,7 @@ from filtered_rules import as_pack, some_path, some_rules
 from generate import haystacks, packs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import compiled, filtered, hits, hits_of, is_unbounded
 from split_scans import split_at
 
@@ -43,7 +44,7 @@ def too_long(pattern: str, document: bytes, cap: int) -> int:
     return count
 
 
-@settings(max_examples=300, suppress_health_check=NO_RESET)
+@settings(max_examples=examples(300), suppress_health_check=NO_RESET)
 @given(
     patterns=packs(),
     document=haystacks(),
@@ -78,7 +79,7 @@ def test_random_packs_in_stretches(
         assert (result.documents, result.bytes) == (1, len(document))
 
 
-@settings(max_examples=300, suppress_health_check=NO_RESET)
+@settings(max_examples=examples(300), suppress_health_check=NO_RESET)
 @given(
     rules=some_rules,
     document=haystacks(),

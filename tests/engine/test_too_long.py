@@ -12,6 +12,7 @@ import pytest
 from generate import haystacks, patterns
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import chain, compiled, hits, hits_of, is_unbounded
 from split_scans import split_at
 
@@ -152,7 +153,7 @@ def test_far_ends_cost_what_is_read_once(
     assert sum(result.capped for result in results) == longer
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     pattern=patterns(),
     data=haystacks(),
@@ -194,7 +195,7 @@ def test_the_automaton_is_google_re2(
             assert automaton.end_of_first(read, size, start, until) == expected
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     pattern=patterns(),
     data=haystacks(),

@@ -9,6 +9,7 @@ import time
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import chain
 
 from vyre_dist import Scanner
@@ -30,7 +31,7 @@ def counted(draw: st.DrawFn) -> str:
     return "".join(part + ("" if part in (r"\b", "$") else count) for part, count in parts)
 
 
-@settings(max_examples=800)
+@settings(max_examples=examples(800))
 @given(
     pattern=counted(),
     text=st.text("aabbc \n", max_size=40).map(str.encode),
@@ -54,7 +55,7 @@ def test_loose_searches_change_nothing(pattern: str, text: bytes, cap: int, most
         assert [(s, e) for s, e, flags in ended if flags != DROPPED] == expected
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     part=st.sampled_from(["a", "[ab]", "(?:ab|c)"]),
     text=st.text("abc", max_size=30),

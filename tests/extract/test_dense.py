@@ -8,6 +8,7 @@ import pytest
 from generate import haystacks, patterns
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import chain, is_unbounded
 
 from vyre_dist import Scanner
@@ -47,7 +48,7 @@ def ends_of(matcher: RuleMatcher, data: bytes) -> list[int]:
     ]
 
 
-@settings(max_examples=800)
+@settings(max_examples=examples(800))
 @given(
     pattern=patterns(),
     data=haystacks(),

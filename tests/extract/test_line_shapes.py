@@ -8,6 +8,7 @@ import pytest
 from generate import patterns
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import chain, compiled, is_unbounded
 
 from vyre_dist import RulePack, Scanner
@@ -47,7 +48,7 @@ def matcher_of(pattern: str, cap: int = 1 << 16) -> RuleMatcher:
 LINES = st.lists(st.text("ab01_ -\n", max_size=8).map(str.encode), min_size=2, max_size=12)
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(
     pattern=patterns(),
     lines=LINES,
@@ -94,7 +95,7 @@ def test_the_chain_is_google_re2s(
         assert own == [row[:2] for row in matcher.iter_matches(piece) if row[2] != DROPPED]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(pattern=patterns(), text=st.binary(max_size=20), other=st.binary(max_size=20))
 def test_alike_bytes_match_alike(pattern: str, text: bytes, other: bytes) -> None:
     """A text and what the table makes of it have the same matches, with the same groups."""

@@ -11,6 +11,7 @@ import pytest
 from generate import haystacks, patterns
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import chain, is_unbounded
 
 from vyre_dist import regex as rx
@@ -40,7 +41,7 @@ def all_ends(pattern: str, data: bytes) -> list[int]:
     ]
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(pattern=patterns(), data=haystacks(), cap=st.integers(1, 9))
 def test_chain_is_the_oracles(pattern: str, data: bytes, cap: int) -> None:
     """A whole document's matches are the oracle's, cut where the rule has no longest match."""
@@ -48,7 +49,7 @@ def test_chain_is_the_oracles(pattern: str, data: bytes, cap: int) -> None:
     assert found == [m.span() for m in chain(pattern, data, cap)]
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(pattern=patterns(), data=haystacks(), cap=st.integers(1, 9))
 def test_ends_change_nothing(pattern: str, data: bytes, cap: int) -> None:
     """With the ends of all matches as a hint, the same matches come out."""
@@ -60,7 +61,7 @@ def test_ends_change_nothing(pattern: str, data: bytes, cap: int) -> None:
     assert [(s, e) for s, e, flags in hinted if not flags & DROPPED] == spans(matcher, data)
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(
     pattern=patterns(),
     data=haystacks(),
@@ -87,7 +88,7 @@ def test_pieces_of_any_sizes_join(pattern: str, data: bytes, cap: int, cuts: lis
     assert [(s, e) for s, e, _ in stitch(document, matcher, parts)] == spans(matcher, data)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     pattern=patterns(),
     data=haystacks(),
@@ -133,7 +134,7 @@ def test_flags(pattern: str, data: bytes, rows: list[tuple[int, int, int]]) -> N
     assert list(matcher_of(pattern, 4).iter_matches(whole(data))) == rows
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(
     pattern=patterns(),
     data=haystacks(),
@@ -236,7 +237,7 @@ def test_groups_are_those_of_the_match_as_it_was_cut() -> None:
     assert matcher.groups_at(data, 2, 5) is None
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(pattern=patterns(), data=haystacks())
 def test_no_match_starts_before_its_reach(pattern: str, data: bytes) -> None:
     """Of all substrings that match and go to an end or beyond, none starts before the offset that
@@ -297,7 +298,7 @@ LEADS = st.sampled_from(
 )
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(pattern=LEADS, data=st.text(alphabet="abcx \n", max_size=40), cap=st.integers(1, 12))
 def test_a_lead_that_may_be_missing_changes_nothing(pattern: str, data: str, cap: int) -> None:
     """Rules that begin with bytes they can do without are found by what follows, with the matches

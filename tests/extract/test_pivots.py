@@ -9,6 +9,7 @@ import pytest
 from generate import haystacks, patterns
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist import regex as rx
 from vyre_dist.compiler import GramModel, compile_tables
@@ -94,7 +95,7 @@ def check(pattern: str, document: bytes, size: int) -> int:
     return seen
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     pattern=st.one_of(patterns(), st.sampled_from(DENSE)),
     document=haystacks(60),
@@ -125,7 +126,7 @@ def test_dense_matches(pattern: str) -> None:
     assert seen > 10
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     gaps=st.lists(st.integers(0, 7), max_size=300),
     width=st.integers(1, 9),

@@ -12,6 +12,7 @@ import slow_programs
 from generate import haystacks, packs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import chain
 
 from vyre_dist import EngineConfig, RulePack, Scanner
@@ -43,7 +44,7 @@ BACKENDS = ["cpu", "reference"]
 CONFIG = DispatchConfig()
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(
     patterns=packs(),
     documents=st.lists(haystacks(), min_size=1, max_size=6),

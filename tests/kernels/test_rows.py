@@ -13,6 +13,7 @@ import pytest
 from generate import haystacks, packs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import hits
 
 from vyre_dist.extract import Span
@@ -89,7 +90,7 @@ def test_all_edges_together() -> None:
         assert found_by(backend, rows) == expected(EDGES, rows)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(packs(), st.lists(haystacks(), min_size=1, max_size=40))
 @example({"r": r"(?m)a\n^|\z"}, [b"a\n", b"a\n"])
 @example({"r": r"\\A\z"}, [b"\\A", b"\\A;"])

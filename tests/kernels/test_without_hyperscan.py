@@ -13,6 +13,7 @@ import without_hyperscan
 from generate import haystacks, packs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import hits
 
 from vyre_dist import RulePack
@@ -47,7 +48,7 @@ def backend(patterns: dict[str, str], cap: int = 1 << 16) -> Re2CpuBackend:
     return Re2CpuBackend(compiled, ArtifactCache(None))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(patterns=packs(), documents=st.lists(haystacks(), min_size=1, max_size=3))
 def test_both_programs_find_what_google_re2_finds(
     patterns: dict[str, str], documents: list[bytes]

@@ -14,6 +14,7 @@ import pytest
 from generate import haystacks, packs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from oracle import hits, hits_of
 
 from vyre_dist import Finding, Scanner, UsageError
@@ -243,7 +244,7 @@ def test_a_million_numbered_paths_are_one_question(
     assert possible or not found
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(packs(), st.sampled_from(["a", "<b ", "", "-\n"]), st.sampled_from(["", "a", ">b"]))
 def test_no_rule_is_passed_over_by_that_question(
     patterns: dict[str, str], head: str, tail: str

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from tree_facts import assertion_kinds
 
 from vyre_dist.regex import (
@@ -128,14 +129,14 @@ def check_hyperscan(lab: SimpleNamespace, pattern: str, haystacks: list[bytes]) 
     return True
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(rng=randoms)
 def test_verdicts(lab: SimpleNamespace, rng: random.Random) -> None:
     """A pattern, valid or broken, is accepted exactly when google-re2 accepts it."""
     check_verdict(lab, lab.random_pattern(rng, broken=True))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(pattern=st.text(alphabet="ab(){}[]^$.*+?|\\-,:<>PQEpLdxnius01 é", max_size=14))
 def test_verdicts_on_punctuation(lab: SimpleNamespace, pattern: str) -> None:
     """A string of syntax characters is accepted exactly when google-re2 accepts it."""
@@ -143,7 +144,7 @@ def test_verdicts_on_punctuation(lab: SimpleNamespace, pattern: str) -> None:
         check_verdict(lab, pattern)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 @given(rng=randoms)
 def test_same_matches(lab: SimpleNamespace, rng: random.Random) -> None:
     """The canonical pattern finds the spans and groups of the original and keeps its group
@@ -152,7 +153,7 @@ def test_same_matches(lab: SimpleNamespace, rng: random.Random) -> None:
     check_same_matches(lab, lab.random_pattern(rng), [lab.random_haystack(rng) for _ in range(4)])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(rng=randoms)
 def test_facts(lab: SimpleNamespace, rng: random.Random) -> None:
     """Every match keeps to the widths, edge bytes and factors of the analysis, and is one of the

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.regex import (
     ANY_BYTE,
@@ -197,7 +198,7 @@ def counted_pattern(rng: random.Random, depth: int) -> str:
     return text
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 @given(rng=st.randoms(use_true_random=False))
 def test_rewriting_keeps_every_span(lab: SimpleNamespace, rng: random.Random) -> None:
     """Rewritten under a tiny limit, repeats find the spans and groups that RE2 finds for the

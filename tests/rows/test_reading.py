@@ -9,6 +9,7 @@ from generate import haystacks, patterns
 from gpu_support import device_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist import regex as rx
 from vyre_dist.compiler import PackTables, Route, compile_tables
@@ -230,7 +231,7 @@ def test_rules_without_windows(pattern: str) -> None:
     assert seen > 40
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     likes_windows=st.booleans(),
     pattern=st.one_of(st.sampled_from([*FIXED, *ANYWHERE]), patterns()),

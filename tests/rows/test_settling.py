@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from span_executor import find_span
 
 from vyre_dist.compiler.span_program import compile_span_program
@@ -45,7 +46,7 @@ def rows_of(data: st.DataObject, text: bytes, pattern: str, ahead: int) -> tuple
 
 
 @pytest.mark.parametrize("knows_back", [True, False])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_what_is_settled_and_searched_is_the_chain(knows_back: bool, data: st.DataObject) -> None:
     """Of texts that match everywhere, with searches that are given up at random."""

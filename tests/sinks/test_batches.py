@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.finding import Finding, FindingBatch, Slices
 from vyre_dist.sinks import many_rows
@@ -100,7 +101,7 @@ def opened(memory: Memory) -> Output:
     return memory  # type: ignore[return-value]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(BATCHES)
 def test_a_batch_is_a_sequence_of_its_findings(found: list[Finding]) -> None:
     """Each of them, and each slice."""
@@ -110,7 +111,7 @@ def test_a_batch_is_a_sequence_of_its_findings(found: list[Finding]) -> None:
     assert [batch[i] for i in range(-len(found), 0)] == found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(BATCHES)
 def test_json_lines_are_those_of_a_json_encoder(found: list[Finding]) -> None:
     """Byte for byte, whatever texts, groups and entropies there are."""
@@ -120,7 +121,7 @@ def test_json_lines_are_those_of_a_json_encoder(found: list[Finding]) -> None:
     assert memory.stream.getvalue() == "".join(expected).encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(BATCHES)
 def test_rows_of_csv_are_those_of_a_csv_writer(found: list[Finding]) -> None:
     """Byte for byte, whatever has to be quoted."""
@@ -142,7 +143,7 @@ def test_rows_of_csv_are_those_of_a_csv_writer(found: list[Finding]) -> None:
     assert memory.stream.getvalue() == expected.getvalue().encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(BATCHES)
 def test_sarif_results_are_those_of_a_json_encoder(found: list[Finding]) -> None:
     """Each says what its finding says, and is compact JSON."""
@@ -174,7 +175,7 @@ def test_sarif_results_are_those_of_a_json_encoder(found: list[Finding]) -> None
         assert properties.get("secretId") == f.secret_id
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(BATCHES.filter(bool), st.integers(1, 100))
 def test_a_batch_is_redacted_as_its_findings_are(found: list[Finding], percent: int) -> None:
     """Match, secret and groups; all else stays."""

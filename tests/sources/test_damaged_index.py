@@ -15,6 +15,7 @@ import pytest
 from git_repositories import WANTED, listed, problem_of, seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 from privileges import without_privileges
 
 from vyre_dist.sources import InputProblem, walk
@@ -126,7 +127,7 @@ def test_a_damaged_index_that_nothing_depends_on_is_not_read(top: Path) -> None:
     assert len(seen(walk([top]), top)) == 12
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.binary(max_size=200), position=st.integers(0, 2000), width=st.integers(0, 8))
 def test_random_damage_is_an_error_or_another_list(data: bytes, position: int, width: int) -> None:
     """Whatever the bytes, reading ends with names or with a GitIndexError."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist.sources import DocumentRef, InputProblem, WalkOptions, WalkStats, walk, wildmatch
 
@@ -261,7 +262,9 @@ PLACES = st.sampled_from(
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(400),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.dictionaries(PLACES, TEXT, min_size=1, max_size=3))
 def test_random_patterns_agree_with_git(repository: Path, ignore_files: dict[bytes, bytes]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from gpu_support import PATTERNS, device_rows, matches_of, random_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_runs import examples
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.compiler.arena import Arena
@@ -158,7 +159,7 @@ def filtered(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(pieces=st.lists(st.lists(st.sampled_from(TEXTS), max_size=25), min_size=1, max_size=4))
 def test_searched_on_the_device(filtered: SimpleNamespace, pieces: list[list[str]]) -> None:
     """Where the device has searched, screened and overlapping matches included, findings are the

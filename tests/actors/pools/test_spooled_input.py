@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from vyre_dist import Scanner
 from vyre_dist.actors import ray_pool, spooled_input
-from vyre_dist.actors.cluster import connect
 from vyre_dist.actors.ray_pool import RayPool
 from vyre_dist.actors.spooled_input import OUT_OF_REACH, bound_to_this_node, carried
 from vyre_dist.driver.plan import Plan
@@ -27,14 +24,6 @@ from vyre_dist.sources import DocumentRef, spool_stdin
 SHARD = 1000
 PACK = RulePack.from_patterns({"token": "tok_[a-z]{4}"})
 TEXT = b"nothing here\ntok_aaaa and\n" * 200 + b"tok_last"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster(ray_places: Path) -> Iterator[None]:
-    """One node of two processors, which all pools here use as it is."""
-    assert connect("local", local_cpus=2, local_gpus=0, runtime_env=None, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def scanned(document: DocumentRef, shard_bytes: int) -> tuple[list[Finding], ScanOutcome]:
