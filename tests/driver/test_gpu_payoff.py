@@ -50,6 +50,8 @@ def test_a_large_document_that_is_nearly_done() -> None:
     payoff.began(0.0)
     payoff.did(0, 1_000_000_000)
     payoff.did(999_000_000, 0)
-    assert not payoff.pays(1.9)
-    assert payoff.due(1.9) == pytest.approx(0.1)
-    assert payoff.pays(2.0)
+    assert not payoff.pays(5.9)
+    assert payoff.due(5.9) == pytest.approx(0.1)
+    assert payoff.pays(6.0)
+    payoff.did(1_100_000_000, 0)  # of small files, and nobody knows how many
+    assert payoff.pays(0.5)

@@ -18,9 +18,9 @@ _AT_LEAST = 0.1
 """
 _TIMES = 4
 """How many times its cost the scan before it must be."""
-_TIMES_KNOWN = 20
-"""The same where large documents have turned up, and what is left of them does not pay for it: the
-rest of such a scan is mostly known.
+_TIMES_KNOWN = 60
+"""The same where most of what was scanned are large documents, and what is left of them does not
+pay for it: the rest of such a scan is mostly known.
 """
 _TIMES_START = 2
 """How many times what it takes to start must be left of what is known."""
@@ -64,7 +64,7 @@ class GpuPayoff:
 
     @property
     def _after(self) -> float:
-        times = _TIMES_KNOWN if self._known else _TIMES
+        times = _TIMES_KNOWN if self._known and 2 * self._known >= self._bytes else _TIMES
         return max(_AT_LEAST, times * self._cost)
 
     def due(self, now: float) -> float:
