@@ -23,6 +23,7 @@ from vyre_dist import __version__
 from vyre_dist.actors.cluster import cpus_beside
 from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.engine.config import EngineConfig
+from vyre_dist.engine.tuned_codec import programs_of, wire_programs
 from vyre_dist.errors import GpuGoneError, VyreError, WorkerUnusableError
 from vyre_dist.processes.messages import read_message, text_message
 from vyre_dist.rules.codec import decode_pack
@@ -89,7 +90,12 @@ class ScanActor:
             return _packed(
                 ["refused", __version__, f"something that it needs is missing: {error}", _where()]
             )
-        return _packed(["ready", __version__, asdict(self._facts) if self._facts else {}])
+        facts = self._facts
+        if facts is None:
+            return _packed(["ready", __version__, {}])
+        programs = None if facts.programs is None else wire_programs(facts.programs)
+        plain = {**asdict(replace(facts, programs=None)), "programs": programs}
+        return _packed(["ready", __version__, plain])
 
     def _load(self) -> Callable[[bytes], bytes]:
         """What does tasks."""
@@ -111,16 +117,17 @@ class ScanActor:
             team = Team(WorkerSpec(pack, config), processes)
             # who asked for the GPU hears before any work is done that there is none
             team.start()
-            gpu, run, trouble = team.device, team.run, ""
+            gpu, run, trouble, programs = team.device, team.run, "", None
         else:
             from vyre_dist.driver.worker_loop import answer
             from vyre_dist.engine.worker import ScanEngine
 
             engine = ScanEngine(pack, config)
             gpu, run, trouble = "", partial(answer, engine), engine.cache.trouble
+            programs = engine.backend.facts
         backend = resolve_backend(config.backend)
         facts = facts_of(backend, gpu, node=_node(), gpus=own, processes=processes)
-        self._facts = replace(facts, cache_trouble=trouble)
+        self._facts = replace(facts, cache_trouble=trouble, programs=programs)
         return run
 
     def run(self, task: Wire) -> Wire:
@@ -148,7 +155,8 @@ def read_ready(data: bytes) -> WorkerFacts | str:
         )
     if kind == "refused":
         return str(body)
-    return WorkerFacts(**{**body, "gpus": tuple(body["gpus"])})
+    programs = None if body["programs"] is None else programs_of(body["programs"])
+    return WorkerFacts(**{**body, "gpus": tuple(body["gpus"]), "programs": programs})
 
 
 def read_node(data: bytes) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from vyre_dist.driver.worker_loop import read_answer
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.task_codec import encode_task
 from vyre_dist.engine.tasks import Piece, ScanTask
-from vyre_dist.rules.codec import encode_pack
+from vyre_dist.engine.worker import ScanEngine
+from vyre_dist.rules.codec import decode_pack, encode_pack
 from vyre_dist.rules.model import PackData, Rule
 
 PACK = encode_pack(PackData("p", (Rule("r", r"key=\d+"),)))
@@ -41,6 +42,9 @@ def test_ready_tells_who_it_is() -> None:
     facts = read_ready(actor.ready())
     assert facts == WorkerFacts("", os.uname().nodename, os.getpid(), "cpu", (), 1, __version__)
     assert read_ready(actor.ready()) == facts
+    engine = ScanEngine(decode_pack(PACK), EngineConfig(backend="cpu"))
+    assert isinstance(facts, WorkerFacts)
+    assert facts.programs == engine.backend.facts
 
 
 @pytest.mark.parametrize(

@@ -292,11 +292,13 @@ class LocalPool:
 
     def _facts(self, worker: int) -> WorkerFacts:
         pid = self._workers[worker].child.pid or 0
-        if self.gpus is None:
-            return facts_of(resolve_backend(self._spec.config.backend), pid=pid)
+        # as of the workers, which were forked from it
+        programs = None if self._engine is None else self._engine.backend.facts
         backend = resolve_backend(self._spec.config.backend)
-        gpus = (self.gpus.token(worker),)
-        return facts_of(backend, self.gpus.product(worker), gpus=gpus, pid=pid)
+        if self.gpus is None:
+            return facts_of(backend, pid=pid, programs=programs)
+        product, gpus = self.gpus.product(worker), (self.gpus.token(worker),)
+        return facts_of(backend, product, gpus=gpus, pid=pid, programs=programs)
 
     def _read(self, number: int, worker: _Worker) -> Event:
         child = worker.child

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from vyre_dist import __version__
+from vyre_dist.kernels.processor import processor
+from vyre_dist.program.program_facts import ProgramFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class WorkerFacts:
     `backend`: the one it was opened with. `device`: what that runs on, a processor or a GPU by its
     product name. `processes`: how many tasks it does at the same time. `version`: vyre-dist's;
     `versions`: those of what its speed depends on. `system`: what beside the device its timings
-    hold for. `cache_trouble`: why its cache can't be written, "" if it can.
+    hold for. `cache_trouble`: why its cache can't be written, "" if it can. `programs`: what it
+    runs by default, where that is known before its first answer, which tells it, too.
     """
 
     node: str
@@ -39,6 +42,7 @@ class WorkerFacts:
     python: str = field(default="", compare=False)
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
     cache_trouble: str = field(default="", compare=False)
+    programs: ProgramFacts | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
@@ -54,6 +58,7 @@ def facts_of(
     gpus: tuple[str, ...] = (),
     processes: int = 1,
     pid: int = 0,
+    programs: ProgramFacts | None = None,
 ) -> WorkerFacts:
     """The facts of a worker of this machine, by default this process.
 
@@ -72,18 +77,8 @@ def facts_of(
         system=_nvidia_driver() if on_gpu else platform.machine(),
         python=platform.python_version(),
         versions=_versions("hyperscan", "google-re2", "vyre-dist"),
+        programs=programs,
     )
-
-
-@cache
-def processor() -> str:
-    """The processor's name as the kernel tells it, printable."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
-            name = next((line.partition(":")[2] for line in f if line.startswith("model name")), "")
-    except OSError:
-        name = platform.processor()
-    return "".join(c for c in name.strip() if c.isprintable()) or "unknown"
 
 
 @cache

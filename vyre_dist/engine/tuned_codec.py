@@ -34,7 +34,7 @@ def trial_of(value: object) -> Challenge:
 def wire_tuned(r: TaskResult) -> Wire:
     """What a result says of tuning."""
     pairs = [(pair.challenger.plain(), *pair[1:5], *pair[6:], int(pair.equal)) for pair in r.pairs]
-    return pairs, r.ran.plain(), r.unfit, None if r.programs is None else _wire_programs(r.programs)
+    return pairs, r.ran.plain(), r.unfit, None if r.programs is None else wire_programs(r.programs)
 
 
 def pair_of(value: object) -> TrialPair:
@@ -54,12 +54,13 @@ def pair_of(value: object) -> TrialPair:
     )
 
 
-def _wire_programs(p: ProgramFacts) -> Wire:
+def wire_programs(p: ProgramFacts) -> Wire:
+    """What a worker runs by default, as an array."""
     return p.adapter, _wire_spec(p.fused), _wire_spec(p.prefilter), p.tunables, p.limits
 
 
 def programs_of(value: object) -> ProgramFacts:
-    """What a worker runs by default."""
+    """The inverse of wire_programs."""
     adapter, fused, prefilter, tunables, limits = fields_of(value, 5)
     if not isinstance(limits, dict):
         raise ValueError(f"{limits!r:.60} for a device's limits")

