@@ -26,6 +26,9 @@ MAX_TEXT_CHARS = 128
 MAX_MEASURED = 64
 # A variant that failed, or was refused, is not tried again for as long.
 FAILED_S = 24 * 3600
+# Unused for as long, a record goes; that it is used is written once in so many days.
+EXPIRY_DAYS = 90
+REWRITE_DAYS = 7
 _MAX_TIME_S = 2**40
 _WORKLOAD = re.compile(r"([a-z0-9][a-z0-9._+-]{0,63})?\Z")
 

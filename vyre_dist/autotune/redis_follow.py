@@ -9,14 +9,19 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vyre_dist.autotune import redis_scripts as scripts
 from vyre_dist.autotune.record import Place
-from vyre_dist.autotune.redis_link import TIMEOUT_S, ServerUnavailableError, Subscription
 from vyre_dist.autotune.redis_store import RedisStore
+from vyre_dist.autotune.redis_target import ServerUnavailableError
 from vyre_dist.autotune.store import StoreClosedError
 
+if TYPE_CHECKING:
+    from vyre_dist.autotune.redis_link import Subscription
+
 CHECK_S = 5.0
+_LOOK_S = 0.2
 
 OnChange = Callable[[Place | None], None]
 
@@ -53,7 +58,7 @@ def _follow_once(
     on_change(None)
     checked = time.monotonic()
     while not stop.is_set():
-        message = subscription.next(min(TIMEOUT_S, check_s))
+        message = subscription.next(min(_LOOK_S, check_s))
         if message is not None:
             revision, name = message
             lost = revision > seen + 1

@@ -13,9 +13,8 @@ import redis
 from redis._parsers import _RESP2Parser
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
-from vyre_dist.autotune.redis_target import RedisTarget
+from vyre_dist.autotune.redis_target import NOT_REDIS, RedisTarget
 
-NOT_REDIS = "what it answers is not what a Redis server would answer"
 _PLAIN, _TLS = "redis://…", "rediss://…"
 _LONGEST = 200
 # shorter parts of a password than these are words of every message

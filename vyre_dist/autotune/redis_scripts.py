@@ -10,6 +10,7 @@ import re
 
 from vyre_dist.autotune.codec import MAX_RECORD_BYTES
 from vyre_dist.autotune.record import Place, check_workload
+from vyre_dist.autotune.signing import SEAL_BYTES
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.errors import UsageError
 
@@ -18,6 +19,8 @@ PREFIX = "{vyre-dist:autotune:2}"
 REVISION_KEY = f"{PREFIX}:revision"
 CHANNEL = f"{PREFIX}:changes"
 RECORD_PREFIX = f"{PREFIX}:record:"
+# with its signature
+_MOST = MAX_RECORD_BYTES + SEAL_BYTES
 
 
 def record_key(place: Place) -> str:
@@ -49,15 +52,20 @@ def fence_key(name: str) -> str:
 
 
 # Reads records without moving an oversized or ill-typed value: those come back as 1, missing ones
-# as nil. KEYS: record keys.
+# as nil. One that is near its end lives on, as it is used; where that can't be written, it is read
+# all the same. KEYS: record keys. ARGV: milliseconds that a record lives from its last use on, and
+# what must be left of them that it is not written again ('0' for none: nobody uses it).
 FETCH = f"""
 local found = {{}}
 for i, key in ipairs(KEYS) do
     local size = redis.pcall('STRLEN', key)
-    if type(size) ~= 'number' or size > {MAX_RECORD_BYTES} then
+    if type(size) ~= 'number' or size > {_MOST} then
         found[i] = 1
     else
         found[i] = redis.call('GET', key)
+        if found[i] and redis.call('PTTL', key) < tonumber(ARGV[2]) then
+            redis.pcall('PEXPIRE', key, ARGV[1])
+        end
     end
 end
 return found
@@ -76,7 +84,7 @@ if ARGV[3] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[3] then
     return 2
 end
 local size = redis.pcall('STRLEN', KEYS[1])
-if type(size) == 'number' and size > 0 and size <= {MAX_RECORD_BYTES} then
+if type(size) == 'number' and size > 0 and size <= {_MOST} then
     local held = redis.call('GET', KEYS[1])
     if held == ARGV[1] then
         return 1

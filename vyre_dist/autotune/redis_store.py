@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,47 +20,67 @@ from vyre_dist.autotune.breaker import CircuitBreaker
 from vyre_dist.autotune.codec import encode
 from vyre_dist.autotune.fence import Fence
 from vyre_dist.autotune.lease import Lease
-from vyre_dist.autotune.record import Place, StoredRecord, check_text
-from vyre_dist.autotune.redis_link import (
-    TIMEOUT_S,
-    RedisLink,
-    ServerUnavailableError,
-    Subscription,
-)
-from vyre_dist.autotune.redis_reasons import NOT_REDIS
-from vyre_dist.autotune.redis_target import RedisTarget
+from vyre_dist.autotune.record import EXPIRY_DAYS, REWRITE_DAYS, Place, StoredRecord, check_text
+from vyre_dist.autotune.redis_target import NOT_REDIS, RedisTarget, ServerUnavailableError
+from vyre_dist.autotune.signing import is_sealed, sealed, unsealed
 from vyre_dist.autotune.store import Offer, RecordStore
 from vyre_dist.errors import UsageError
+from vyre_dist.secret_key import SecretKey
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from vyre_dist.autotune.redis_link import RedisLink, Subscription
+
 _KEYS_PER_SCRIPT = 128
+# Sent together: more would be a reply that takes longer than any reply may.
+_SCRIPTS_PER_CALL = 8
 _SCAN_COUNT = 512
 # A lying server's cursor never ends; an honest one of five million keys does.
 _SCAN_ROUNDS = 10_000
 # Of writers who offer at the same time one is taken in each round: more than ever share a key.
 _PUT_ROUNDS = 64
-# Unused for as long, a record goes.
-EXPIRY_MS = 90 * 24 * 3600 * 1000
+_DAY_MS = 24 * 3600 * 1000
+# Unused for as long, a record goes; a use is written once a week at most.
+EXPIRY_MS = EXPIRY_DAYS * _DAY_MS
+_FRESH_MS = EXPIRY_MS - REWRITE_DAYS * _DAY_MS
 
 
 class RedisStore(RecordStore):
-    """Records as strings on one server, contacted at the first use."""
+    """Records as strings on one server, contacted at the first use.
+
+    With a `key`, records are signed, and others than those signed with it are misses. Without one
+    every record is taken as it is, and signed ones are replaced by none.
+    """
 
     def __init__(
         self,
         target: RedisTarget,
         *,
-        timeout_s: float = TIMEOUT_S,
+        key: SecretKey | None = None,
         breaker: CircuitBreaker | None = None,
     ) -> None:
         super().__init__()
-        self.link = RedisLink(target, self._counters, timeout_s=timeout_s, breaker=breaker)
+        self.target = target
+        self._key = key
+        self._breaker = breaker
+        self._link: RedisLink | None = None
+        self._link_lock = threading.Lock()
+
+    @property
+    def link(self) -> RedisLink:
+        """Made at its first use, as it takes 0.1 s to import redis: by whoever can wait for it."""
+        from vyre_dist.autotune.redis_link import RedisLink
+
+        with self._link_lock:
+            if self._link is None:
+                self.check_open()
+                self._link = RedisLink(self.target, self._counters, self._breaker)
+            return self._link
 
     @property
     def address(self) -> str:
-        return self.link.target.address
+        return self.target.address
 
     def __repr__(self) -> str:
         return f"RedisStore({self.address!r})"
@@ -73,28 +94,28 @@ class RedisStore(RecordStore):
     def fetch_or_raise(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         """`fetch` that tells a missing record from a missing server, by ServerUnavailableError.
 
-        One pipelined round trip, however many places.
+        One pipelined round trip for a thousand places.
         """
+        return self._fetch(places, _FRESH_MS)
+
+    def _fetch(self, places: Sequence[Place], fresh_ms: int) -> list[StoredRecord | None]:
         self.check_open()
-        if not places:
-            return []
-        names = [scripts.record_key(place) for place in places]
-        chunks = [names[i : i + _KEYS_PER_SCRIPT] for i in range(0, len(names), _KEYS_PER_SCRIPT)]
-
-        def read(client: Redis) -> list[object]:
-            with client.pipeline(transaction=False) as pipeline:
-                for chunk in chunks:
-                    pipeline.eval(scripts.FETCH, len(chunk), *chunk)
-                replies = pipeline.execute()
-            # A reply of another shape must not shift records to other keys.
-            if [len(reply) for reply in replies] != [len(chunk) for chunk in chunks]:
-                raise ValueError("a reply of another length than the question")
-            return [payload for reply in replies for payload in reply]
-
+        step = _KEYS_PER_SCRIPT * _SCRIPTS_PER_CALL
+        payloads: list[object] = []
+        for start in range(0, len(places), step):
+            names = [scripts.record_key(place) for place in places[start : start + step]]
+            payloads += self.link.call(functools.partial(_read, names, fresh_ms))
         return [
-            self._checked(payload, place)
-            for payload, place in zip(self.link.call(read), places, strict=True)
+            self._checked(payload, place) for payload, place in zip(payloads, places, strict=True)
         ]
+
+    def opened(self, payload: bytes) -> bytes:
+        return unsealed(payload, self._key)
+
+    def successor(self, record: StoredRecord, held: bytes) -> StoredRecord | None:
+        if self._key is None and is_sealed(held):
+            return None  # those who have the key would take ours for none
+        return super().successor(record, held)
 
     def offer(self, record: StoredRecord) -> Offer:
         return self.offer_leased(record, None)
@@ -106,7 +127,7 @@ class RedisStore(RecordStore):
 
     def offer_leased(self, record: StoredRecord, lease: Lease | None) -> Offer:
         """`offer`; FENCED if `lease` has since passed to another holder."""
-        payload = encode(record)
+        payload = sealed(encode(record), self._key)
         replaced = ""
         try:
             for _ in range(_PUT_ROUNDS):
@@ -121,7 +142,8 @@ class RedisStore(RecordStore):
                 successor = self.successor(record, held)
                 if successor is None:
                     return Offer.KEPT
-                payload = payload if successor is record else encode(successor)
+                if successor is not record:
+                    payload = sealed(encode(successor), self._key)
                 replaced = hashlib.sha1(held, usedforsecurity=False).hexdigest()
         except ServerUnavailableError:
             return Offer.FAILED
@@ -144,10 +166,12 @@ class RedisStore(RecordStore):
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
         cursor = 0
-        for _ in range(_SCAN_ROUNDS):
+        for turn in range(_SCAN_ROUNDS):
             try:
+                if not turn:
+                    self.revision()  # a cluster's node lists its own keys: this leads to the right
                 cursor, places = self.link.call(functools.partial(_scan, cursor))
-                found = self.fetch_or_raise(places)
+                found = self._fetch(places, 0)
             except ServerUnavailableError:
                 return
             yield from (stored for stored in found if stored is not None)
@@ -175,9 +199,9 @@ class RedisStore(RecordStore):
         """
         self.check_open()
         lease = Lease.requested(
-            check_text("lease name", name), ttl_s, uuid.uuid4().hex, self._lease_script
+            check_text("lease name", name), ttl_s, uuid.uuid4().hex, self.lease_script
         )
-        reply = self._lease_script(
+        reply = self.lease_script(
             scripts.LEASE_ACQUIRE,
             [scripts.lease_key(name), scripts.fence_key(name)],
             lease.owner,
@@ -191,7 +215,7 @@ class RedisStore(RecordStore):
             self._counters.add("invalid")
             return None
 
-    def _lease_script(self, script: str, keys: Sequence[str], *args: str | int) -> object:
+    def lease_script(self, script: str, keys: Sequence[str], *args: str | int) -> object:
         """The script's answer, an int or bytes; 0, counted, for none and for any other."""
         try:
             reply: object = self.link.eval(script, keys, *args)
@@ -203,7 +227,9 @@ class RedisStore(RecordStore):
         return 0
 
     def _release(self) -> None:
-        self.link.close()
+        with self._link_lock:
+            if self._link is not None:
+                self._link.close()
 
     def _checked(self, payload: object, place: Place) -> StoredRecord | None:
         if payload is None:
@@ -212,6 +238,18 @@ class RedisStore(RecordStore):
             self._counters.add("invalid")
             return None
         return self.decoded(payload, place)
+
+
+def _read(names: Sequence[str], fresh_ms: int, client: Redis) -> list[object]:
+    chunks = [names[i : i + _KEYS_PER_SCRIPT] for i in range(0, len(names), _KEYS_PER_SCRIPT)]
+    with client.pipeline(transaction=False) as pipeline:
+        for chunk in chunks:
+            pipeline.eval(scripts.FETCH, len(chunk), *chunk, EXPIRY_MS, fresh_ms)
+        replies = pipeline.execute()
+    # A reply of another shape must not shift records to other keys.
+    if [len(reply) for reply in replies] != [len(chunk) for chunk in chunks]:
+        raise ValueError("a reply of another length than the question")
+    return [payload for reply in replies for payload in reply]
 
 
 def _number(reply: Any) -> int:

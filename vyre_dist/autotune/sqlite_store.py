@@ -18,8 +18,9 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
-from vyre_dist.autotune.record import Place, StoredRecord
+from vyre_dist.autotune.record import EXPIRY_DAYS, REWRITE_DAYS, Place, StoredRecord
 from vyre_dist.autotune.store import Offer, RecordStore
+from vyre_dist.autotune.wait_budget import WaitBudget
 
 T = TypeVar("T")
 
@@ -44,10 +45,13 @@ _PAYLOAD = (
     f"CASE WHEN typeof(payload) = 'blob' AND length(payload) <= {MAX_RECORD_BYTES} THEN payload "
     f"ELSE -1 END"
 )
+_USED = "CASE WHEN typeof(used) = 'integer' THEN used ELSE -1 END"
 _PLACE = "key = ? AND adapter = ? AND workload = ? AND failed = ?"
-_SELECT = f"SELECT {_PAYLOAD} FROM {_TABLE} WHERE {_PLACE}"  # noqa: S608 - constants only
-_SELECT_ALL = f"SELECT {_PAYLOAD} FROM {_TABLE}"  # noqa: S608 - constants only
+_SELECT = f"SELECT {_PAYLOAD}, {_USED} FROM {_TABLE} WHERE {_PLACE}"  # noqa: S608 - constants only
+_SELECT_ALL = f"SELECT {_PAYLOAD} FROM {_TABLE} WHERE used >= ?"  # noqa: S608 - constants only
 _UPSERT = f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
+_TOUCH = f"UPDATE {_TABLE} SET used = ? WHERE {_PLACE}"  # noqa: S608
+_EXPIRE = f"DELETE FROM {_TABLE} WHERE used < ?"  # noqa: S608
 
 # SQLITE_ERROR is among them because our statements are fixed: it means that the table is not ours.
 _BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
@@ -64,6 +68,9 @@ class SqliteStore(RecordStore):
     write-ahead log, because cache folders are often on network file systems, where the log's shared
     memory does not work.
 
+    `budget`: what callers may wait in all; without one each waits as long as it takes. `clock`
+    gives seconds since 1970. A record that nobody has used for 90 days is a miss, and goes.
+
     `recover`: a file that is broken, or not ours, is moved aside and begun anew; without it the
     file is left as it is, and operations on it count as errors.
     """
@@ -74,8 +81,12 @@ class SqliteStore(RecordStore):
         *,
         busy_timeout_s: float = _BUSY_TIMEOUT_S,
         recover: bool = True,
+        budget: WaitBudget | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
+        self._budget = budget
+        self._clock = clock
         self.path = Path(path)
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
@@ -92,16 +103,38 @@ class SqliteStore(RecordStore):
         return f"SqliteStore({str(self.path)!r})"
 
     def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
-        def read(connection: sqlite3.Connection) -> list[object]:
-            rows = (connection.execute(_SELECT, _columns(place)).fetchone() for place in places)
-            return [row[0] if row else None for row in rows]
+        def read(connection: sqlite3.Connection) -> list[tuple[object, int] | None]:
+            return [connection.execute(_SELECT, _columns(place)).fetchone() for place in places]
 
-        payloads = self._run(read)
-        if payloads is None:
+        rows = self._run(read)
+        if rows is None:
             return [None] * len(places)
-        return [
-            self._checked(payload, place) for payload, place in zip(payloads, places, strict=True)
-        ]
+        today, found, used = self._today(), list[StoredRecord | None](), list[Place]()
+        for row, place in zip(rows, places, strict=True):
+            stored = None
+            if row is not None and 0 <= row[1] < today - EXPIRY_DAYS:
+                self._counters.add("expired")
+            elif row is not None:
+                stored = self._checked(row[0], place)
+                # a day to come is that of a clock that was wrong
+                if stored is not None and not today - REWRITE_DAYS <= row[1] <= today:
+                    used.append(place)
+            found.append(stored)
+        if used:
+            self._touch(used, today)
+        return found
+
+    def _touch(self, places: Sequence[Place], today: int) -> None:
+        """Write that these are used. It is no fault if that can't be: another look-up will."""
+
+        def touch(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_TOUCH, [(today, *_columns(place)) for place in places])
+            connection.execute("COMMIT")
+
+        with self._lock, contextlib.suppress(sqlite3.Error, OSError):
+            self._attempt(touch)
 
     def offer(self, record: StoredRecord) -> Offer:
         return self.offer_many([record])[0]
@@ -115,6 +148,7 @@ class SqliteStore(RecordStore):
             # our write.
             connection.execute("BEGIN IMMEDIATE")
             offered = zip(records, payloads, strict=True)
+            connection.execute(_EXPIRE, (self._today() - EXPIRY_DAYS,))
             outcomes = [self._replace(connection, record, payload) for record, payload in offered]
             connection.execute("COMMIT")
             return outcomes
@@ -123,8 +157,10 @@ class SqliteStore(RecordStore):
 
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
+        since = (self._today() - EXPIRY_DAYS,)
         payloads = (
-            self._run(lambda connection: [row[0] for row in connection.execute(_SELECT_ALL)]) or []
+            self._run(lambda connection: [row[0] for row in connection.execute(_SELECT_ALL, since)])
+            or []
         )
         found = (self._checked(payload, None) for payload in payloads)
         return (stored for stored in found if stored is not None)
@@ -141,7 +177,7 @@ class SqliteStore(RecordStore):
             if successor is None:
                 return Offer.KEPT
             payload = payload if successor is record else encode(successor)
-        connection.execute(_UPSERT, (*columns, _today(), payload))
+        connection.execute(_UPSERT, (*columns, self._today(), payload))
         return Offer.STORED
 
     def _release(self) -> None:
@@ -158,7 +194,7 @@ class SqliteStore(RecordStore):
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """`work` on the connection; None, counted, when the file did not let us."""
-        with self._lock:
+        with self._waiting(), self._lock:
             while True:
                 try:
                     return self._attempt(work)
@@ -170,9 +206,26 @@ class SqliteStore(RecordStore):
                     self._counters.failed(error.strerror or str(error))
                     return None
 
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if self._budget is None:
+            yield
+        else:
+            with self._budget.waiting():
+                yield
+
+    def _busy_ms(self) -> int:
+        left = self._busy_timeout_s if self._budget is None else self._budget.left_s
+        return int(1000 * min(left, self._busy_timeout_s))
+
+    def _today(self) -> int:
+        return int(self._clock()) // _DAY_S
+
     def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connect()
         try:
+            # set anew each time: what is left of a budget grows less
+            connection.execute(f"PRAGMA busy_timeout = {self._busy_ms()}")
             return work(connection)
         except BaseException:
             if connection.in_transaction:
@@ -193,7 +246,7 @@ class SqliteStore(RecordStore):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
                 self.path,
-                timeout=self._busy_timeout_s,
+                timeout=self._busy_ms() / 1000,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -201,7 +254,7 @@ class SqliteStore(RecordStore):
             self._inode = _inode(self.path)
             try:
                 if not connection.execute(_EXISTS, (_TABLE,)).fetchone()[0]:
-                    _begin(connection)
+                    _begin(connection, self._today())
             except sqlite3.Error:
                 self._disconnect()  # a transaction may be open
                 raise
@@ -241,21 +294,17 @@ class SqliteStore(RecordStore):
         return True
 
 
-def _begin(connection: sqlite3.Connection) -> None:
+def _begin(connection: sqlite3.Connection, today: int) -> None:
     """Make the table; what an earlier version left in the file is in it."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(_CREATE)
     if connection.execute(_EXISTS, (_FIRST_TABLE,)).fetchone()[0]:
-        connection.execute(_COPY_FIRST, (_today(),))
+        connection.execute(_COPY_FIRST, (today,))
     connection.execute("COMMIT")
 
 
 def _columns(place: Place) -> tuple[str, str, str, str]:
     return (place.key.key_hex, place.key.adapter_id, place.workload, place.failed)
-
-
-def _today() -> int:
-    return int(time.time()) // _DAY_S
 
 
 def fault_of_file(path: Path) -> str:

@@ -12,7 +12,7 @@ import enum
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ from vyre_dist.autotune.codec import (
     decode,
 )
 from vyre_dist.autotune.record import LaunchLimits, Place, StoredRecord, beats, check_workload
+from vyre_dist.autotune.signing import ForgedError, UnsignedError
 from vyre_dist.dispatch.keys import AutotuneKey, SpecCacheKey
 from vyre_dist.errors import VyreError
 
@@ -53,6 +54,9 @@ class StoreStats:
     invalid: int = 0  # entries whose bytes are not a record
     newer: int = 0  # entries that a later version wrote; they are left alone
     out_of_range: int = 0  # entries with a value that no record can have
+    unsigned: int = 0  # entries of a shared store without the signature that there has to be
+    forged: int = 0  # entries whose signature is not that of our key
+    expired: int = 0  # entries that nobody used for 90 days
     mismatched: int = (
         0  # valid records of another key: a collision of the fold, or a misfiled entry
     )
@@ -64,6 +68,7 @@ class StoreStats:
     skipped: int = 0  # operations not tried because the breaker was open
     dropped: int = 0  # background jobs dropped because the queue was full
     recovered: int = 0  # corrupted files moved aside
+    redirected: int = 0  # operations that a cluster sent to another of its nodes
 
 
 class AutotuneStore(Protocol):
@@ -122,8 +127,8 @@ class AutotuneStore(Protocol):
     def put(self, record: StoredRecord) -> bool:
         """Offer a record: it replaces an incumbent that it beats (`record.beats`).
 
-        True: the store now holds this very record (already did, or will once written in the
-        background). False: the incumbent stays, or the medium failed; `stats` tells which.
+        True: the store now holds this very record, or did already. False: the incumbent stays, or
+        the medium failed; `stats` tells which.
         """
 
     def put_many(self, records: Sequence[StoredRecord]) -> int:
@@ -149,7 +154,23 @@ class AutotuneStore(Protocol):
 
 
 # what becomes of the count of entries that can't be read
-_COUNTED_AS = {NewerSchemaError: "newer", OutOfRangeError: "out_of_range"}
+_COUNTED_AS = {
+    NewerSchemaError: "newer",
+    OutOfRangeError: "out_of_range",
+    UnsignedError: "unsigned",
+    ForgedError: "forged",
+}
+# what is told of them, of one and of several
+_ODD = {
+    "invalid": ("entry is no record", "entries are no records", " that this version can read"),
+    "newer": ("entry is", "entries are", " of a later version, and left alone"),
+    "out_of_range": ("entry has", "entries have", " values that no record can have"),
+    "unsigned": ("entry is not signed", "entries are not signed", ""),
+    "forged": ("entry is", "entries are", " signed with another key than ours"),
+    "unfit": ("record asks", "records ask", " for what this device can't do"),
+    "fenced": ("put was", "puts were", " refused, as the tuning lease had passed to another"),
+    "dropped": ("change was", "changes were", " not sent to the server in time"),
+}
 
 
 class Offer(enum.Enum):
@@ -227,11 +248,14 @@ class RecordStore(abc.ABC):
 
     @property
     def trouble(self) -> str:
-        reason = self._counters.reason
-        if not reason and (invalid := self.stats.invalid):
-            what = "entry is no record" if invalid == 1 else "entries are no records"
-            reason = f"{invalid} {what} that this version can read"
-        return f"the autotune store {self.address}: {reason}" if reason else ""
+        stats = asdict(self.stats)
+        told = [self._counters.reason] if self._counters.reason else []
+        told += [
+            f"{stats[name]} {one if stats[name] == 1 else many}{rest}"
+            for name, (one, many, rest) in _ODD.items()
+            if stats[name]
+        ]
+        return f"the autotune store {self.address}: {'; '.join(told)}" if told else ""
 
     def get(
         self,
@@ -335,10 +359,14 @@ class RecordStore(abc.ABC):
         record = record.keeping(incumbent)
         return record if record == incumbent or beats(record, incumbent) else None
 
+    def opened(self, payload: bytes) -> bytes:
+        """The record's own bytes in what the medium has. Raises InvalidRecordError."""
+        return payload
+
     def _read(self, payload: bytes, place: Place | None) -> StoredRecord | None:
         """Raises InvalidRecordError, counted. None: filed at another place, counted."""
         try:
-            stored = decode(payload)
+            stored = decode(self.opened(payload))
         except InvalidRecordError as error:
             self._counters.add(_COUNTED_AS.get(type(error), "invalid"))
             raise

@@ -5,27 +5,38 @@ Look-ups and puts never wait for a server.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from vyre_dist.autotune import redis_scripts as scripts
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.record import Place, StoredRecord, beats
 from vyre_dist.autotune.redis_follow import CHECK_S, follow
-from vyre_dist.autotune.redis_link import ServerUnavailableError
 from vyre_dist.autotune.redis_store import RedisStore
+from vyre_dist.autotune.redis_target import ServerUnavailableError
 from vyre_dist.autotune.store import Offer, RecordStore, StoreClosedError, StoreStats
+from vyre_dist.autotune.wait_budget import WaitBudget
 from vyre_dist.dispatch.keys import AutotuneKey
+from vyre_dist.errors import VyreError
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 MAX_JOBS = 1024
 # Longer than the slowest operation on a server, with its second try.
 CLOSE_TIMEOUT_S = 3.0
+# A follower whose connection was closed ends at once; one that is connecting does not.
+_FOLLOWER_S = 0.1
 # For as many records as are published at a time (vyre_toml.py), each a question to a slow server.
 PUBLISH_TIMEOUT_S = 60.0
 
@@ -42,9 +53,12 @@ class TieredStore(RecordStore):
     """`local` and `remote` now belong to this store and are closed with it.
 
     A lookup reads memory, then the local store; what both lack is asked of the server in the
-    background and found by a later lookup. A put is in memory at once, and on disk and on the
-    server soon after (`flush` waits). Changes that others publish come in by themselves, for the
-    keys that were ever asked for here.
+    background and found by a later lookup. A put is in memory and in the local store when it
+    returns, and on the server soon after (`flush` waits). Changes that others publish come in by
+    themselves, for the places that were ever asked for here.
+
+    `budget`: what callers may wait for the server in all, over this store's whole life; without one
+    whoever asks for the server's own answer waits for it, and the rest for a few seconds.
     """
 
     def __init__(
@@ -54,14 +68,16 @@ class TieredStore(RecordStore):
         *,
         max_jobs: int = MAX_JOBS,
         check_s: float = CHECK_S,
+        budget: WaitBudget | None = None,
     ) -> None:
         super().__init__()
         self._memory = MemoryStore()
         self._local = local
         self._remote = remote
+        self._budget = budget
         self._known: set[Place] = set()
-        # What memory has taken and the local store has not seen yet.
-        self._unwritten: set[StoredRecord] = set()
+        # How many records of each place are on their way to the server.
+        self._unsent: Counter[Place] = Counter()
         self._known_lock = threading.Lock()
         self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue(max_jobs)
         self._stop = threading.Event()
@@ -80,8 +96,13 @@ class TieredStore(RecordStore):
         return f"TieredStore({self._local!r}, {self._remote!r})"
 
     @property
+    def address(self) -> str:
+        return self._remote.address
+
+    @property
     def trouble(self) -> str:
-        return "; ".join(tier.trouble for tier in (self._remote, self._local) if tier.trouble)
+        told = (self._remote.trouble, self._local.trouble, super().trouble)
+        return "; ".join(trouble for trouble in told if trouble)
 
     @property
     def tiers(self) -> TierStats:
@@ -97,15 +118,18 @@ class TieredStore(RecordStore):
         self._ask_server(_places(places))
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was asked for is done or failed; False after `timeout_s`."""
+        """Wait until all that was asked for is done or failed; False after `timeout_s`, or when
+        nothing is left of the budget.
+        """
         self.check_open()
-        deadline = time.monotonic() + timeout_s
-        done = threading.Event()
-        try:
-            self._jobs.put(done.set, timeout=timeout_s)
-        except queue.Full:
-            return False
-        return done.wait(max(0.0, deadline - time.monotonic()))
+        with self._waiting(timeout_s) as left:
+            deadline = time.monotonic() + left
+            done = threading.Event()
+            try:
+                self._jobs.put(done.set, timeout=left)
+            except queue.Full:
+                return False
+            return done.wait(max(0.0, deadline - time.monotonic()))
 
     def publish(self, places: Sequence[AutotuneKey | Place]) -> int:
         """Bring the server up to what this store has at `places`; how many of these the server did
@@ -117,16 +141,27 @@ class TieredStore(RecordStore):
         return self._refresh(_places(places))
 
     def lease(self, name: str, ttl_s: float) -> Lease | None:
-        """See RedisStore.lease. Waits for the server, as its answer is what is wanted."""
+        """See RedisStore.lease. Waits for the server, as its answer is what is wanted: within the
+        budget, if there is one. A lease that is granted too late is given back.
+
+        The lease's `renew` waits for the server by itself: it is for who tunes, on a thread of its
+        own. Its `release` keeps to the budget.
+        """
         self.check_open()
-        return self._remote.lease(name, ttl_s)
+        lease = self._answer(lambda: self._remote.lease(name, ttl_s), None, late=_give_back)
+        return lease and replace(lease, run_script=self._lease_script)
 
     def put_leased(self, record: StoredRecord, lease: Lease) -> bool:
-        """`put`, refused everywhere if another has the lease by now. Waits for the server."""
+        """`put`, refused everywhere if another has the lease by now.
+
+        Waits for the server within the budget; if that is spent, the record is kept here, and
+        the server refuses it by itself.
+        """
         self.check_open()
-        if self._remote.offer_leased(record, lease) is Offer.FENCED:
+        outcome = self._answer(lambda: self._remote.offer_leased(record, lease), None)
+        if outcome is Offer.FENCED:
             return self.count_offer(Offer.FENCED)
-        return self.put(record)
+        return self.count_offer(self._offer_all([record], lease)[0])
 
     def fetch(self, places: Sequence[Place]) -> list[StoredRecord | None]:
         found = self.fetch_local(places)
@@ -145,23 +180,32 @@ class TieredStore(RecordStore):
         return found
 
     def offer(self, record: StoredRecord) -> Offer:
-        return self.offer_many([record])[0]
+        return self._offer_all([record])[0]
 
     def offer_many(self, records: Sequence[StoredRecord]) -> list[Offer]:
-        """All as one job of the background's."""
+        """One transaction of the local store's, and one job of the background's."""
+        return self._offer_all(records)
+
+    def _offer_all(
+        self, records: Sequence[StoredRecord], lease: Lease | None = None
+    ) -> list[Offer]:
+        """The local store first: what it has taken is acknowledged. The server hears of it later,
+        also of what the local store could not take.
+        """
         places = [record.place for record in records]
         self.fetch_local(places)  # memory must know the incumbents before it can judge
+        with self._known_lock:
+            self._known.update(places)
+            self._unsent.update(places)
         outcomes = [self._memory.offer(record) for record in records]
         taken = [number for number, outcome in enumerate(outcomes) if outcome is Offer.STORED]
         new = [records[number] for number in taken]
-        with self._known_lock:
-            self._known.update(places)
-            self._unwritten.update(new)
-        if new and not self._enqueue(lambda: self._write(new)):
-            # They go to the server with the next refresh of their keys; for this host they must not
-            # be lost.
-            for number, outcome in zip(taken, self._write_local(new), strict=True):
+        if new:
+            for number, outcome in zip(taken, self._local.offer_many(new), strict=True):
+                self._local.count_offer(outcome)
                 outcomes[number] = outcome
+        if not (new and self._enqueue(lambda: self._publish(new, places, lease))):
+            self._sent(places)  # what is new goes to the server with its place's next refresh
         return outcomes
 
     def items(self) -> Iterator[StoredRecord]:
@@ -180,6 +224,53 @@ class TieredStore(RecordStore):
         if new:
             self._enqueue(lambda: self._refresh(new))
 
+    def _lease_script(self, script: str, keys: Sequence[str], *args: str | int) -> object:
+        if script != scripts.LEASE_RELEASE:
+            return self._remote.lease_script(script, keys, *args)
+        nothing: object = 0
+        return self._answer(lambda: self._remote.lease_script(script, keys, *args), nothing)
+
+    def _answer(
+        self,
+        ask: Callable[[], T],
+        otherwise: T,
+        *,
+        late: Callable[[T], object] | None = None,
+    ) -> T:
+        """What `ask` says, or `otherwise` if it does not in what is left of the budget; `late` is
+        then told, in the background.
+        """
+        if self._budget is None:
+            return ask()
+        answer: Future[T] = Future()
+
+        def job() -> None:
+            try:
+                answer.set_result(ask())
+            except VyreError as error:
+                answer.set_exception(error)
+
+        if not self._enqueue(job):
+            return otherwise
+        with self._budget.waiting() as left:
+            try:
+                return answer.result(left)
+            except TimeoutError:
+                if late is not None:
+                    answer.add_done_callback(
+                        lambda done: self._enqueue(lambda: late(done.result()))
+                    )
+                return otherwise
+
+    @contextlib.contextmanager
+    def _waiting(self, most_s: float) -> Iterator[float]:
+        """For the block that waits: how long it may."""
+        if self._budget is None:
+            yield most_s
+        else:
+            with self._budget.waiting() as left:
+                yield min(left, most_s)
+
     def _enqueue(self, job: Callable[[], object]) -> bool:
         try:
             self._jobs.put_nowait(job)
@@ -196,21 +287,25 @@ class TieredStore(RecordStore):
                 return
             except Exception:
                 # A bug here must not end the thread, nor pass unseen.
-                self._counters.add("errors")
+                self._counters.failed("a fault in its background thread; see the log")
                 logger.exception("a background job of %r failed", self)
 
-    def _write_local(self, records: Sequence[StoredRecord]) -> list[Offer]:
-        """Offer them to the local store. Whatever the outcome, none is left to be written there."""
-        outcomes = self._local.offer_many(records)
-        for outcome in outcomes:
-            self._local.count_offer(outcome)
+    def _sent(self, places: Sequence[Place]) -> None:
         with self._known_lock:
-            self._unwritten.difference_update(records)
-        return outcomes
+            self._unsent.subtract(places)
+            for place in places:
+                if self._unsent[place] <= 0:
+                    del self._unsent[place]
 
-    def _write(self, records: Sequence[StoredRecord]) -> None:
-        self._write_local(records)
-        refused = [record.place for record in records if not self._remote.put(record)]
+    def _publish(
+        self, records: Sequence[StoredRecord], places: Sequence[Place], lease: Lease | None
+    ) -> None:
+        self._sent(places)
+        refused = [
+            record.place
+            for record in records
+            if not self._remote.count_offer(self._remote.offer_leased(record, lease))
+        ]
         if refused:
             self._refresh(refused)  # somebody's better ones, if that was the reason
 
@@ -232,34 +327,45 @@ class TieredStore(RecordStore):
         except ServerUnavailableError:
             return len(places)
         failed = 0
-        for theirs, ours in zip(there, self.fetch_local(places), strict=True):
+        better = []
+        for place, theirs, ours in zip(places, there, self.fetch_local(places), strict=True):
             if theirs is not None and beats(theirs, ours):
-                self._memory.offer(theirs)
-                self._local.put(theirs)
+                if self._taken(place, theirs):
+                    better.append(theirs)
             elif ours is not None and ours != theirs:
                 outcome = self._remote.offer(ours)
                 self._remote.count_offer(outcome)
                 failed += outcome is Offer.FAILED
+        self._local.put_many(better)  # one transaction: there may be thousands
         return failed
+
+    def _taken(self, place: Place, theirs: StoredRecord) -> bool:
+        with self._known_lock:
+            # of a place whose newer record is on its way there, what is held there is old
+            return place not in self._unsent and self._memory.offer(theirs) is Offer.STORED
 
     def _release(self) -> None:
         self._stop.set()
-        deadline = time.monotonic() + CLOSE_TIMEOUT_S
-        try:
-            self._jobs.put(None, timeout=CLOSE_TIMEOUT_S)
-        except queue.Full:
-            self._counters.add("dropped")
-        self._worker.join(max(0.0, deadline - time.monotonic()))
-        # The server was too slow for all that was queued: this host's part does not need it.
-        with self._known_lock:
-            left = list(self._unwritten)
-        if left:
-            self._write_local(left)
+        with self._waiting(CLOSE_TIMEOUT_S) as left:
+            deadline = time.monotonic() + left
+            with contextlib.suppress(queue.Full):
+                self._jobs.put(None, timeout=left)
+            self._worker.join(max(0.0, deadline - time.monotonic()))
+        if self._worker.is_alive():
+            # The server was too slow for all that was queued: it hears of it another time.
+            self._counters.failed("it did not answer in time")
+            self._counters.add("dropped", self._jobs.qsize())
         for tier in (self._memory, self._local, self._remote):
             tier.close()
         # Closing the server's connections is what wakes a follower that waits for a message.
-        self._follower.join(max(0.1, deadline - time.monotonic()))
+        with self._waiting(_FOLLOWER_S) as left:
+            self._follower.join(left)
 
 
 def _places(asked: Sequence[AutotuneKey | Place]) -> list[Place]:
     return [Place(item) if isinstance(item, AutotuneKey) else item for item in asked]
+
+
+def _give_back(lease: Lease | None) -> None:
+    if lease is not None:
+        lease.release()

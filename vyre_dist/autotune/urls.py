@@ -8,8 +8,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.redis_target import DEFAULT_PORT, RedisTarget
+from vyre_dist.autotune.signing import key_from
 from vyre_dist.autotune.sqlite_store import SqliteStore, fault_of_file
 from vyre_dist.autotune.store import AutotuneStore, RecordStore
+from vyre_dist.autotune.wait_budget import WaitBudget
 from vyre_dist.cache_folder import choose, default_folder
 from vyre_dist.errors import UsageError
 
@@ -81,7 +83,10 @@ def uses_folder(url: str | None) -> bool:
 
 
 def open_store(
-    url: str | None, *, local_path: str | os.PathLike[str] | None = None
+    url: str | None,
+    *,
+    local_path: str | os.PathLike[str] | None = None,
+    budget: WaitBudget | None = None,
 ) -> AutotuneStore:
     """Open the store that `url` names. No server is contacted yet.
 
@@ -89,31 +94,39 @@ def open_store(
     where none is known, in a spare folder, and without one the store is in memory. A Redis URL
     gives a TieredStore: memory, then that same SQLite file, then Redis in the background.
 
-    Raises StoreUrlError for a URL that names no store, and for a file in it that is of another kind
-    or damaged. The local file is ours: a damaged one is moved aside and begun anew.
+    `budget`: how long callers may wait for it in all; without one they wait as long as it takes,
+    which each operation bounds by itself. Records on a server are signed with the key that the
+    environment names (signing.py).
+
+    Raises SecretKeyError for a key that can't be used; StoreUrlError for a URL that names no store,
+    and for a file in it that is of another kind or damaged. The local file is ours: a damaged one
+    is moved aside and begun anew.
     """
     if url is None:
-        return _local(local_path)
+        return _local(local_path, budget)
     if url == "memory:":
         return MemoryStore()
     parts = _split(url)
     if parts.scheme == "sqlite":
         path = _sqlite_path(url, parts)
         _refuse_other_file(url, path)
-        return SqliteStore(path, recover=False)
+        return SqliteStore(path, recover=False, budget=budget)
     target = parse_redis_url(url)
-    # redis takes 0.1 s to import: only those who use it pay.
+    # these take a while to import: only those who use them pay; redis itself comes later still
     from vyre_dist.autotune.redis_store import RedisStore
     from vyre_dist.autotune.tiered import TieredStore
 
-    return TieredStore(_local(local_path), RedisStore(target))
+    remote = RedisStore(target, key=key_from(os.environ))
+    return TieredStore(_local(local_path, budget), remote, budget=budget)
 
 
-def _local(path: str | os.PathLike[str] | None) -> RecordStore:
-    if path is not None:
-        return SqliteStore(path)
-    folder = default_folder() or choose(None).path
-    return MemoryStore() if folder is None else SqliteStore(os.path.join(folder, FILE_NAME))
+def _local(path: str | os.PathLike[str] | None, budget: WaitBudget | None) -> RecordStore:
+    if path is None:
+        folder = default_folder() or choose(None).path
+        if folder is None:
+            return MemoryStore()
+        path = os.path.join(folder, FILE_NAME)
+    return SqliteStore(path, budget=budget)
 
 
 def parse_redis_url(url: str) -> RedisTarget:
