@@ -23,8 +23,10 @@ for a hundred times as much.
 
 _ENOUGH_SECONDS = 0.5
 """What is older counts half."""
-_MEASURED = 2
-"""Dispatches on a GPU after its first one, which has memory to register, until it is known."""
+_MEASURED = 3
+"""Dispatches on a GPU after its first one, which has memory to register, until it is known. The
+best of them counts: all workers come at the same time, and wait for each other's memory.
+"""
 _PROBES_SHARE = 1 / 32
 """Of the time, for looking whether the slower one is still that."""
 
@@ -40,6 +42,13 @@ class _Pace:
         if self.seconds > _ENOUGH_SECONDS:
             self.size, self.seconds = self.size // 2, self.seconds / 2
         self.size, self.seconds = self.size + size, self.seconds + seconds
+        self.latest = seconds
+        self.dispatches += 1
+
+    def keep_best(self, size: int, seconds: float) -> None:
+        """Be what this dispatch took if it is the first one, or better than those before."""
+        if not self.size or seconds * self.size < self.seconds * size:
+            self.size, self.seconds = size, seconds
         self.latest = seconds
         self.dispatches += 1
 
@@ -98,6 +107,8 @@ class FasterOfTwo:
         if not pace.dispatches:
             # the first one has memory to register, or modules to import and patterns to compile
             pace.dispatches = 1
+        elif on_gpu and pace.dispatches <= _MEASURED:
+            pace.keep_best(size, seconds)
         else:
             pace.add(size, seconds)
         if self._cpu.dispatches < BASELINE and not self._known_by_seconds:

@@ -54,6 +54,17 @@ def test_large_dispatches_are_known_by_their_time() -> None:
     assert turns == [False, False, False, True]
 
 
+def test_a_gpu_that_all_workers_come_to_at_once() -> None:
+    """They wait for each other's memory at first: the best of a worker's dispatches counts."""
+    worker = Worker()
+    for _ in range(BASELINE):
+        worker.dispatch(1e9, 1e9)
+    for rate in (1e7, 1e8, 1e8, 2e9):
+        assert worker.dispatch(1e9, rate)
+    assert worker.choice.gpu_next and not worker.choice.trying
+    assert worker.dispatch(1e9, 2e9)
+
+
 @pytest.mark.parametrize(("cpu", "gpu"), [(1e8, 1e9), (1e9, 1e8), (1e8, 1.5e8), (1.5e8, 1e8)])
 @pytest.mark.parametrize("around", [0.0, 1e-9])
 def test_the_faster_one_does_nearly_all(cpu: float, gpu: float, around: float) -> None:
