@@ -8,10 +8,8 @@ import contextlib
 import multiprocessing
 import os
 import random
-import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import pytest
 from gpu_device import Gpu
+from gpu_services import listening, served, serving
 from gpu_support import PATTERNS, random_document
 
 from vyre_dist import RulePack
@@ -39,37 +38,6 @@ from vyre_dist.program import ArtifactCache, compile_pack
 PACK = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
 COMPILED = compile_pack(PACK.data)
 PATIENCE = 30.0
-
-
-@contextlib.contextmanager
-def listening(folder: Path) -> Iterator[tuple[str, socket.socket]]:
-    """A socket at which nobody serves yet: (its address, it)."""
-    address = str(folder / "socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(address)
-        listener.listen()
-        yield address, listener
-
-
-@contextlib.contextmanager
-def serving(device_pack: DevicePack, listener: socket.socket) -> Iterator[None]:
-    """A service on a thread of this process."""
-    ours, theirs = multiprocessing.Pipe()
-    thread = threading.Thread(target=GpuService(listener, theirs, device_pack.lane).serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        ours.close()
-        thread.join()
-        theirs.close()
-
-
-@contextlib.contextmanager
-def served(device_pack: DevicePack, folder: Path) -> Iterator[str]:
-    """Both; the address."""
-    with listening(folder) as (address, listener), serving(device_pack, listener):
-        yield address
 
 
 def remote(address: str) -> CudaBackend:
