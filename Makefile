@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test without-hyperscan check lint spelling types layers nightly sim sim-bugs fuzz \
-	gpu sanitize bench bench-gpu clean
+	redis-versions store-history gpu sanitize bench bench-gpu clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -66,6 +66,17 @@ nightly: $(STAMP)
 	VYRE_TEST_ALL_EXAMPLES=1 $(BIN)/pytest $(PARALLEL) \
 		$$(grep -rl --include='test_*.py' 'max_examples=examples(' tests)
 	$(MAKE) fuzz
+
+# the autotune store on servers of other versions: `make redis-versions SERVERS="/path/one /path/two"`
+SERVERS := redis-server
+redis-versions: $(STAMP)
+	for server in $(SERVERS); do \
+		REDIS_SERVER=$$server $(BIN)/pytest $(PARALLEL) tests/autotune || exit 1; \
+	done
+
+# eight writers, killed with their server again and again: no acknowledged record is lost or worse
+store-history: $(STAMP)
+	$(BIN)/pytest -m nightly tests/autotune/test_store_history.py
 
 # runs in made-up worlds: `make sim SEED=7` tells all that happens in one, `make sim SEEDS=0:20000`
 # tries many

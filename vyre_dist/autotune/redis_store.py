@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vyre_dist.autotune import redis_scripts as scripts
 from vyre_dist.autotune.breaker import CircuitBreaker
-from vyre_dist.autotune.codec import encode
+from vyre_dist.autotune.codec import OutOfRangeError, encode
 from vyre_dist.autotune.fence import Fence
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.record import EXPIRY_DAYS, REWRITE_DAYS, Place, StoredRecord, check_text
@@ -111,6 +111,12 @@ class RedisStore(RecordStore):
 
     def opened(self, payload: bytes) -> bytes:
         return unsealed(payload, self._key)
+
+    def checked(self, stored: StoredRecord) -> StoredRecord:
+        if stored.timing is not None and not stored.timing.total_ns:
+            # nothing would ever be cheaper
+            raise OutOfRangeError("it says to have cost nothing")
+        return stored
 
     def successor(self, record: StoredRecord, held: bytes) -> StoredRecord | None:
         if self._key is None and is_sealed(held):

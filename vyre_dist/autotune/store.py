@@ -363,10 +363,14 @@ class RecordStore(abc.ABC):
         """The record's own bytes in what the medium has. Raises InvalidRecordError."""
         return payload
 
+    def checked(self, stored: StoredRecord) -> StoredRecord:
+        """`stored`, if the medium may hold it. Raises InvalidRecordError."""
+        return stored
+
     def _read(self, payload: bytes, place: Place | None) -> StoredRecord | None:
         """Raises InvalidRecordError, counted. None: filed at another place, counted."""
         try:
-            stored = decode(self.opened(payload))
+            stored = self.checked(decode(self.opened(payload)))
         except InvalidRecordError as error:
             self._counters.add(_COUNTED_AS.get(type(error), "invalid"))
             raise
