@@ -63,7 +63,7 @@ def stored_records(draw: st.DrawFn) -> StoredRecord:
         timing=draw(st.none() | timings),
         losers=tuple(draw(st.lists(st.builds(LoserTiming, name, timings), max_size=4))),
         threshold_pct=draw(st.none() | st.integers(0, 100)),
-        provenance=Provenance(versions, draw(text), draw(date)),
+        provenance=Provenance(versions, draw(text), draw(date), draw(text)),
         workload=draw(st.from_regex(r"([a-z0-9][a-z0-9._+-]{0,63})?", fullmatch=True)),
         choice=draw(choices),
         gain=draw(st.none() | gains),

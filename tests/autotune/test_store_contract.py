@@ -92,6 +92,21 @@ def test_workload_classes_are_kept_apart(store: RecordStore, make_record: Make) 
         get(store, plain, workload="Dense files")
 
 
+def test_what_is_removed_is_gone(kind: Kind, store: RecordStore, make_record: Make) -> None:
+    """In every tier, and for who looks later; the other classes of the key stay."""
+    one, two = make_record(), make_record(workload="d5")
+    assert store.put_many([one, two]) == 2
+    assert store.remove([one.place, make_record(3).place]) == 1
+    assert (get(store, one), get(store, two, workload="d5")) == (None, two)
+    assert set(store.items()) == {two} and store.remove([one.place]) == 0
+    if kind.shared:
+        with kind.open() as other:
+            assert set(other.items()) == {two}
+            assert get(other, one) is None
+    assert store.stats.errors == 0
+    assert store.put(one) and get(store, one) == one
+
+
 def test_failed_choices_are_remembered(store: RecordStore, make_record: Make) -> None:
     """Beside the winner of their class, each by itself, until their time is over."""
     bad, worse, good = (Choice.of(threads=n) for n in (64, 128, 256))

@@ -36,6 +36,7 @@ _REQUIRED = ("schema", "key", "adapter", "record")
 _FIRST = (*_REQUIRED, "spec", "timing", "losers", "threshold_pct", "versions", "host", "date")
 _KNOWN = (
     *_FIRST,
+    "pack",
     "workload",
     "choice",
     "gain",
@@ -90,6 +91,7 @@ def encode(stored: StoredRecord) -> bytes:
         "versions": [list(pair) for pair in stored.provenance.versions],
         "host": stored.provenance.host,
         "date": stored.provenance.date,
+        "pack": stored.provenance.pack,
         "workload": stored.workload,
         "choice": stored.choice.plain(),
         "gain": stored.gain and _plain_gain(stored.gain),
@@ -203,6 +205,7 @@ def _build(fields: dict[str, Any]) -> StoredRecord:
             tuple(_pair(pair) for pair in _list(fields.get("versions", []))),
             fields.get("host", ""),
             fields.get("date", ""),
+            fields.get("pack", ""),
         ),
         workload=_text(fields.get("workload", "")),
         choice=Choice.from_plain(fields.get("choice", {})),

@@ -40,6 +40,11 @@ class MemoryStore(RecordStore):
         with self._lock:
             return iter(list(self._records.values()))
 
+    def remove(self, places: Sequence[Place]) -> int:
+        self.check_open()
+        with self._lock:
+            return sum([self._records.pop(place, None) is not None for place in places])
+
     def _release(self) -> None:
         with self._lock:
             self._records.clear()

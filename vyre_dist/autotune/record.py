@@ -64,11 +64,13 @@ class Provenance:
     """Where a measurement comes from.
 
     `versions`: (name, version) of what took part, sorted by name. `date`: YYYY-MM-DD, or empty.
+    `pack`: the rules as they were named, or empty.
     """
 
     versions: tuple[tuple[str, str], ...] = ()
     host: str = ""
     date: str = ""
+    pack: str = ""
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.versions]
@@ -80,13 +82,17 @@ class Provenance:
             check_text("version's name", name)
             check_text(f"version of {name}", version, allow_empty=True)
         check_text("host", self.host, allow_empty=True)
+        check_text("pack", self.pack, allow_empty=True)
         check_date("date", self.date)
 
     @classmethod
-    def here(cls, versions: Mapping[str, str]) -> Provenance:
-        """This host, today (UTC), with these versions."""
+    def here(cls, versions: Mapping[str, str], pack: str = "") -> Provenance:
+        """This host, today (UTC), with these versions. `pack`: what can't be kept of it is left
+        out.
+        """
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        return cls(tuple(sorted(versions.items())), platform.node()[:MAX_TEXT_CHARS], today)
+        name = "".join(c for c in pack if c.isprintable())[:MAX_TEXT_CHARS]
+        return cls(tuple(sorted(versions.items())), platform.node()[:MAX_TEXT_CHARS], today, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,20 @@ redis.pcall('PUBLISH', ARGV[4], string.format('%d', revision) .. ' ' .. KEYS[1])
 return 1
 """
 
+# The others hear of it, and find nothing. KEYS: revision, records. ARGV: channel. Returns how many
+# there were.
+REMOVE = """
+local revision = redis.call('INCR', KEYS[1])
+local removed = 0
+for i = 2, #KEYS do
+    if redis.call('DEL', KEYS[i]) == 1 then
+        removed = removed + 1
+        redis.pcall('PUBLISH', ARGV[1], string.format('%d', revision) .. ' ' .. KEYS[i])
+    end
+end
+return removed
+"""
+
 # The fence names this run of the server, and its counter grows with every grant and is at least the
 # server's clock: one that a fail-over forgot is never granted again. A write can so be refused to a
 # holder whose lease has passed to another. The same owner asking again gets its fence again: the

@@ -185,6 +185,23 @@ class RedisStore(RecordStore):
                 return
         self._counters.failed("its list of keys does not end")
 
+    def remove(self, places: Sequence[Place]) -> int:
+        self.check_open()
+        removed = 0
+        for start in range(0, len(places), _KEYS_PER_SCRIPT):
+            names = [scripts.record_key(p) for p in places[start : start + _KEYS_PER_SCRIPT]]
+            try:
+                reply: object = self.link.eval(
+                    scripts.REMOVE, [scripts.REVISION_KEY, *names], scripts.CHANNEL
+                )
+            except ServerUnavailableError:
+                return removed
+            if type(reply) is not int:
+                self._counters.failed(NOT_REDIS)
+                return removed
+            removed += reply
+        return removed
+
     def revision(self) -> int:
         """How many records were ever replaced on the server. Raises ServerUnavailableError."""
         self.check_open()

@@ -51,6 +51,7 @@ _SELECT = f"SELECT {_PAYLOAD}, {_USED} FROM {_TABLE} WHERE {_PLACE}"  # noqa: S6
 _SELECT_ALL = f"SELECT {_PAYLOAD} FROM {_TABLE} WHERE used >= ?"  # noqa: S608 - constants only
 _UPSERT = f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 _TOUCH = f"UPDATE {_TABLE} SET used = ? WHERE {_PLACE}"  # noqa: S608
+_REMOVE = f"DELETE FROM {_TABLE} WHERE {_PLACE}"  # noqa: S608
 _EXPIRE = f"DELETE FROM {_TABLE} WHERE used < ?"  # noqa: S608
 
 # SQLITE_ERROR is among them because our statements are fixed: it means that the table is not ours.
@@ -164,6 +165,20 @@ class SqliteStore(RecordStore):
         )
         found = (self._checked(payload, None) for payload in payloads)
         return (stored for stored in found if stored is not None)
+
+    def remove(self, places: Sequence[Place]) -> int:
+        """All of them in one transaction, or none."""
+        self.check_open()
+
+        def remove(connection: sqlite3.Connection) -> int:
+            connection.execute("BEGIN IMMEDIATE")
+            removed = sum(
+                [connection.execute(_REMOVE, _columns(place)).rowcount for place in places]
+            )
+            connection.execute("COMMIT")
+            return removed
+
+        return self._run(remove) or 0
 
     def _replace(
         self, connection: sqlite3.Connection, record: StoredRecord, payload: bytes

@@ -140,6 +140,12 @@ class AutotuneStore(Protocol):
     def items(self) -> Iterator[StoredRecord]:
         """Every valid record, in no particular order; invalid ones are counted and left out."""
 
+    def remove(self, places: Sequence[Place]) -> int:
+        """Forget what is filed at `places`; how many of them had something.
+
+        Waits for the medium, as its answer is what is wanted. Others who have a copy keep it.
+        """
+
     def close(self) -> None:
         """Release what is held. Calling it again does nothing."""
 
@@ -232,6 +238,10 @@ class RecordStore(abc.ABC):
     @abc.abstractmethod
     def items(self) -> Iterator[StoredRecord]:
         """Every valid record."""
+
+    @abc.abstractmethod
+    def remove(self, places: Sequence[Place]) -> int:
+        """Forget what is filed at `places`; how many had something. A fault is counted."""
 
     @abc.abstractmethod
     def _release(self) -> None:

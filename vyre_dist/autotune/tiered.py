@@ -217,6 +217,17 @@ class TieredStore(RecordStore):
                     seen[stored.place] = stored
         return iter(seen.values())
 
+    def remove(self, places: Sequence[Place]) -> int:
+        """In all tiers. What was put before is on the server first, and goes as well."""
+        self.flush(PUBLISH_TIMEOUT_S)
+        there = [stored.place for tier in (self._memory, self._local) for stored in tier.items()]
+        with self._known_lock:
+            self._known.difference_update(places)
+        removed = self._remote.remove(places)
+        self._memory.remove(places)
+        self._local.remove(places)
+        return max(removed, len(set(places).intersection(there)))
+
     def _ask_server(self, places: Sequence[Place]) -> None:
         with self._known_lock:
             new = [place for place in places if place not in self._known]

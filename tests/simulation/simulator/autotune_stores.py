@@ -208,6 +208,9 @@ class SimulatedStore(RecordStore):
     def items(self) -> Iterator[StoredRecord]:
         return iter(list(self._memory.values()))
 
+    def remove(self, places: Sequence[Any]) -> int:
+        return sum([self._memory.pop(place, None) is not None for place in places])
+
     def flush(self, timeout_s: float) -> bool:
         """Wait for all that was asked for, so long at most; whether it was done, or failed."""
         self.check_open()
