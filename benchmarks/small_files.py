@@ -43,6 +43,7 @@ from vyre_dist.engine.task_run import TaskRun
 from vyre_dist.engine.tasks import ScanTask, Task, TaskResult, count
 from vyre_dist.extract.file_windows import FileWindows
 from vyre_dist.kernels.cuda.backend import DISPATCH_BYTES, CudaBackend
+from vyre_dist.kernels.cuda.lane_facts import LaneFacts
 from vyre_dist.kernels.cuda.pending import DeviceRows
 from vyre_dist.program import ArtifactCache, CompiledPack
 from vyre_dist.program.tunables import Tunables
@@ -58,6 +59,13 @@ class SilentLane:
     """A device that finds nothing, at once."""
 
     tunables = Tunables()
+    runs = LaneFacts(tunables, "no device", {})
+
+    def prepare(self, tunables: Tunables) -> str:
+        return "" if tunables == self.tunables else "compiling"
+
+    def use(self, tunables: Tunables) -> None:
+        pass
 
     def room(self, size: int, name: str) -> npt.NDArray[np.uint8]:
         file = os.memfd_create(name)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         nvrtc_version,
     )
     from vyre_dist.kernels.cuda.lane import Lane
+    from vyre_dist.kernels.cuda.lane_facts import LaneFacts
     from vyre_dist.kernels.cuda.nvrtc import NvrtcMissingError
     from vyre_dist.kernels.cuda.pending import DeviceRows
     from vyre_dist.kernels.cuda.programs import CudaPrograms
@@ -55,6 +56,7 @@ __all__ = [
     "GpuService",
     "HostRegistry",
     "Lane",
+    "LaneFacts",
     "NvrtcMissingError",
     "RemoteLane",
     "WarmingBackend",
@@ -85,6 +87,7 @@ _MODULES = {
     "GpuService": "service",
     "HostRegistry": "host_memory",
     "Lane": "lane",
+    "LaneFacts": "lane_facts",
     "NvrtcMissingError": "nvrtc",
     "RemoteLane": "remote_lane",
     "WarmingBackend": "warming_backend",

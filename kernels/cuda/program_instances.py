@@ -39,8 +39,9 @@ class ProgramInstances:
         thread = self._compiling.get(tunables)
         if thread is None and tunables not in self._refused:
             self._check(tunables)
+            # whoever ends waits for it: the compiler must not go on while its library is unloaded
             thread = threading.Thread(
-                target=self._compile, args=(tunables,), name="vyre-compile", daemon=True
+                target=self._compile, args=(tunables,), name="vyre-compile", daemon=False
             )
             self._compiling[tunables] = thread
             thread.start()

@@ -5,20 +5,23 @@ gets its own answer, in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vyre_dist import RulePack
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.engine.config import EngineConfig
 from vyre_dist.engine.shards import cut
 from vyre_dist.engine.task_run import TaskRun
-from vyre_dist.engine.tasks import FolderRun, Piece, ScanTask, StitchTask, Task, piece_of
+from vyre_dist.engine.tasks import Challenge, FolderRun, Piece, ScanTask, StitchTask, Task, piece_of
 from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.extract import Window
 from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.tuned import COMPILING, READY
 from vyre_dist.sources.document import DocumentRef
 
 PACK = RulePack.from_patterns({"token": r"tok_[a-z0-9]{12}"})
@@ -125,6 +128,32 @@ def test_a_task_stays_on_the_device_until_the_next_one_is_read(
     assert ended == [("first", 0)]
     engine.flush()
     assert second.answer.documents == 7
+
+
+def test_only_trials_wait(
+    engine: ScanEngine, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a challenger is compiled, and when its pairs are done, dispatches overlap."""
+    want = [engine.run(task) for task in tasks[:2]]
+    challenger, state = Choice.of(threshold_pct=7), COMPILING
+    monkeypatch.setattr(
+        engine.backend, "prepare", lambda choice: READY if choice.is_default else state
+    )
+    first, second = (
+        replace(task, trial=Challenge(challenger, 1, 10**12))
+        for task in tasks[:2]
+        if isinstance(task, ScanTask)
+    )
+    ended: list[TaskRun] = []
+    engine.begin(first, engine.new_run(ended.append))
+    assert not ended
+    state = READY
+    last = engine.new_run(ended.append)
+    engine.begin(second, last)
+    assert len(ended) == 1 and not ended[0].answer.pairs
+    assert engine._dispatches.has(last) and len(last.answer.pairs) == 1
+    engine.flush()
+    assert [run.answer.findings for run in ended] == [answer.findings for answer in want]
 
 
 def test_a_dispatch_that_fails_is_its_own_tasks_failure(

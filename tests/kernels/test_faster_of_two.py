@@ -126,3 +126,15 @@ def test_a_dispatch_that_fails_is_not_counted() -> None:
         raise MemoryError
     assert not worker.choice.gpu_next
     assert [worker.dispatch(1e9, 2e9) for _ in range(2)] == [False, True]
+
+
+def test_what_is_skipped_counts_for_neither() -> None:
+    """Trials take their time from nobody."""
+    plain, tried = Worker(), Worker()
+    for turn in range(4 * BASELINE):
+        if turn % 3 == 0:
+            tried.wall += 5.0
+            tried.processor += 5.0
+            tried.choice.skip()
+        assert tried.dispatch(1e9, 1.1e9) is plain.dispatch(1e9, 1.1e9)
+    assert set(tried.turns) == {True, False}

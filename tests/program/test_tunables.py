@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from vyre_dist import UsageError
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.compiler import PackTables, compile_tables
 from vyre_dist.compiler.arena import Arena
 from vyre_dist.compiler.arena_executor import bitmap_positions, candidates
+from vyre_dist.compiler.codec import decode_tables, encode_tables, tables_digest
 from vyre_dist.compiler.hashing import BITMAP_BITS, make_bitmap
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.program.scan_program import KINDS, ScanProgram
@@ -114,6 +116,45 @@ def test_keys_tell_programs_apart() -> None:
         assert prefilter.binding_sig == fused.binding_sig
         assert prefilter.spec_hash == fused.spec_hash
         assert ScanProgram("fused", "b", tunables).spec_key.shader_hash == fused.shader_hash
+
+
+def test_what_a_key_is_made_of() -> None:
+    """The tables stand for the pack that they were made of; what they are read by counts, and no
+    version.
+    """
+    one = ScanProgram("fused", "a", Tunables(), tables="t", sources="s")
+    assert one.spec_key == ScanProgram("fused", "b", Tunables(), tables="t", sources="s").spec_key
+    others = [
+        ScanProgram("fused", "a", Tunables(), tables=tables, sources=sources)
+        for tables, sources in (("", "s"), ("u", "s"), ("t", "s2"), ("t", ""))
+    ]
+    assert len({one.spec_key, *(other.spec_key for other in others)}) == 5
+    assert ScanProgram.from_bytes(one.to_bytes()) == one
+
+
+def test_a_choices_tunables() -> None:
+    """What it names is changed, and nothing else; what can't be is refused."""
+    own = Tunables(threads=512)
+    chosen = own.with_choice(Choice.of(unroll=2, lane="serial"))
+    assert chosen == dataclasses.replace(own, unroll=2)
+    for choice in (Choice.of(unroll=9), Choice.of(unroll="2")):
+        with pytest.raises(UsageError, match="unroll"):
+            own.with_choice(choice)
+
+
+def test_a_tables_digest(tables: PackTables) -> None:
+    """Of all that is in them."""
+    assert tables_digest(tables) == tables_digest(decode_tables(encode_tables(tables)))
+    others = {tables_digest(tables)}
+    for field in dataclasses.fields(PackTables):
+        value = getattr(tables, field.name)
+        if isinstance(value, np.ndarray) and value.size:
+            changed = value.copy()
+            changed.view(np.uint8).reshape(-1)[0] ^= 1
+        else:
+            continue
+        others.add(tables_digest(dataclasses.replace(tables, **{field.name: changed})))
+    assert len(others) > 10
 
 
 def test_keys_do_not_depend_on_the_process() -> None:

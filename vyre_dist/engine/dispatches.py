@@ -106,7 +106,7 @@ class Dispatches:
         before, self._in_flight = self._in_flight, None
         if before is not None:
             self._wait(before)  # a backend is asked for one thing at a time
-        if self._trials.challenger is not None:
+        if self._trials.due(self._wanted):
             if before is not None:
                 self._finish(before, run)
                 before = None
@@ -136,7 +136,8 @@ class Dispatches:
     def _tried(self, batch: Batch, run: TaskRun) -> bool:
         """Whether the batch was a trial's; it is empty then."""
         runs = self._next_choice()
-        tried = self._trials.run(batch, runs)
+        # a pair compares with the task's choice, and not with what is run until that is ready
+        tried = self._trials.run(batch, runs) if runs == self._wanted else None
         if tried is None:
             return False
         flight = _Flight(run, batch.take(), runs)

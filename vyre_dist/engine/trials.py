@@ -99,6 +99,19 @@ class Trials:
             return None
         return trial.challenger
 
+    def due(self, incumbent: Choice) -> bool:
+        """Whether a dispatch that comes now is a trial, or shows that there can't be one.
+
+        Nothing is on its way. While a challenger is compiled, dispatches overlap as they always do.
+        """
+        challenger = self.challenger
+        if challenger is None or challenger == incumbent:
+            return False
+        try:
+            return self._backend.prepare(challenger) == READY
+        except UsageError:
+            return True
+
     def _over(self) -> None:
         self._trial = None
 
