@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import re2
+from long_runs import nightly
 from oracle import compiled
 from regex_testdata import Case, Spans, cases
 from split_scans import split_at
@@ -46,16 +47,15 @@ def test_patterns_refused_here_are_refused_by_re2() -> None:
             compiled.__wrapped__(case.pattern)
 
 
+@pytest.mark.parametrize("shards", [(1 << 20, 3), *nightly((2, 1))])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_every_applicable_case(backend: str) -> None:
-    """Spans and groups of all matches are those listed, whole and in shards of one and three
-    bytes.
-    """
+def test_every_applicable_case(backend: str, shards: tuple[int, ...]) -> None:
+    """Spans and groups of all matches are those listed, whole and in shards of a few bytes."""
     failed = []
     for case in cases():
         if case.left_out is None:
             scanner = Scanner({"r": case.pattern}, backend)
-            for shard_bytes in (1 << 20, 3, 1):
+            for shard_bytes in shards:
                 split_at(scanner, shard_bytes)
                 if not is_as_listed(case, scanner.scan(case.haystack)):
                     failed.append((case.name, shard_bytes))

@@ -125,11 +125,11 @@ def test_a_match_that_starts_inside_of_one_that_is_too_long(backend: str, tmp_pa
 
 FAR = [
     # a tail that is missing, a head that nothing follows, in text that lies in every loop
-    (r"x(?:[^#]*STOP)?", b"x lorem ipsum S " * 30_000, 0),
-    (r"x(?:[^#]*STOP)?", b"x lorem ipsum S " * 30_000 + b"STOP", 1),
-    (r"(?s)BEGIN.*?STOP", b"BEGIN lorem S\n" * 40_000, 0),
-    (r"(?s)BEGIN.*?STOP", b"BEGIN lorem S\n" * 40_000 + b"STOP", 1),
-    (r"\w+=\w+", b"a" * 600_000 + b" x=1", 0),
+    (r"x(?:[^#]*STOP)?", b"x lorem ipsum S " * 15_000, 0),
+    (r"x(?:[^#]*STOP)?", b"x lorem ipsum S " * 15_000 + b"STOP", 1),
+    (r"(?s)BEGIN.*?STOP", b"BEGIN lorem S\n" * 20_000, 0),
+    (r"(?s)BEGIN.*?STOP", b"BEGIN lorem S\n" * 20_000 + b"STOP", 1),
+    (r"\w+=\w+", b"a" * 300_000 + b" x=1", 0),
 ]
 
 
@@ -138,7 +138,7 @@ FAR = [
 def test_far_ends_cost_what_is_read_once(
     pattern: str, document: bytes, longer: int, shard_bytes: int
 ) -> None:
-    """Half a megabyte of starts whose matches may go on to its end takes seconds, not minutes,
+    """Some 250 000 bytes of starts whose matches may go on to their end take seconds, not minutes,
     whole and in pieces.
     """
     scanner = Scanner({"r": pattern}, shard_bytes=shard_bytes)
@@ -149,7 +149,7 @@ def test_far_ends_cost_what_is_read_once(
     results = [engine.run(ScanTask((part,))) for part in pieces]
     if len(pieces) > 1:
         results.append(engine.run(StitchTask(piece, tuple(result.parts[0] for result in results))))
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 6
     assert sum(result.capped for result in results) == longer
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gpu_device import Gpu, fill_device
 from gpu_support import PATTERNS, random_document
+from split_scans import split_at
 
 from vyre_dist import RulePack, Scanner
 from vyre_dist.extract.window import whole
@@ -27,11 +28,13 @@ def test_random_documents(gpu: Gpu, speculation: str) -> None:
     """
     rng = random.Random(3)
     pack = RulePack.from_patterns({f"r{i}": pattern for i, pattern in enumerate(PATTERNS)})
-    documents = [random_document(rng, 40) for _ in range(gpu.amount(60, 12))]
-    want = [Scanner(pack, backend="cpu").scan(document) for document in documents]
-    assert sum(map(len, want)) > gpu.amount(100, 50)
+    documents = [random_document(rng, 40) for _ in range(gpu.amount(60, 8))]
+    cpu = Scanner(pack, backend="cpu")
+    want = [cpu.scan(document) for document in documents]
+    assert sum(map(len, want)) > gpu.amount(100, 30)
+    scanner = Scanner(pack, backend="cuda", speculation=speculation)
     for shard_bytes in (16 << 20, 100, 7):
-        scanner = Scanner(pack, backend="cuda", speculation=speculation, shard_bytes=shard_bytes)
+        split_at(scanner, shard_bytes)
         assert [scanner.scan(document) for document in documents] == want
 
 

@@ -136,14 +136,14 @@ def test_errors_come_back(emulated_gpu: Gpu, tmp_path: Path) -> None:
         want = client.run_fused(good)
         whole_memory, memory.capacity = memory.capacity, memory.used + (1 << 20)
         try:
-            large = [whole(b"." * (64 << 20))]
+            large = [whole(b"." * (16 << 20))]
             for run in (
                 lambda: client.run_fused(large),
                 lambda: client.confirm(large, client.run_prefilter(large)),
             ):
-                with pytest.raises(DeviceMemoryError, match="of 64 MiB") as caught:
+                with pytest.raises(DeviceMemoryError, match="of 16 MiB") as caught:
                     run()
-                assert caught.value.needed == 64 << 20
+                assert caught.value.needed == 16 << 20
         finally:
             memory.capacity = whole_memory
         assert client.run_fused(good) == want

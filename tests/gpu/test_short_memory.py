@@ -136,8 +136,8 @@ def test_memory_that_grows_behind_a_run_without_rows(emulated_gpu: Gpu) -> None:
     lane.list_hits(Arena.lay_out([b"...." * 10]))
     assert lane.confirm().rows.size == 0
     gc.collect()
-    lane.start(Arena.lay_out([b"token=deadbeef " * 20_000] * 2))
-    assert lane.finish().rows.size >= 40_000
+    lane.start(Arena.lay_out([b"token=deadbeef " * 8_000] * 2))
+    assert lane.finish().rows.size >= 16_000
 
 
 def test_more_rows_than_have_numbers(emulated_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_backend(emulated_gpu: Gpu) -> None:
 
     backend = make_backend()
     rng = random.Random(6)
-    windows = [whole(random_document(rng, 60)) for _ in range(7)]
+    windows = [whole(random_document(rng, 30)) for _ in range(7)]
     want = backend.run_fused(windows).spans
 
     def run_fused(_: None) -> None:
@@ -227,7 +227,7 @@ def test_scanner_is_told_to_stop(emulation: EmulatedCupy, emulated_gpu: Gpu) -> 
 
 
 DENSE_PACK = RulePack.from_patterns({"a": "token=[0-9a-f]{8}"})
-DENSE = b"token=deadbeef " * 20_000
+DENSE = b"token=deadbeef " * 8_000
 
 
 def dense_need(gpu: Gpu, device_pack: DevicePack) -> int:
@@ -235,7 +235,7 @@ def dense_need(gpu: Gpu, device_pack: DevicePack) -> int:
     assert gpu.emulated is not None
     used = gpu.emulated.memory.used
     lane = device_pack.lane()
-    assert lane.fused(Arena.lay_out([DENSE])).rows.size == 20_000
+    assert lane.fused(Arena.lay_out([DENSE])).rows.size == 8_000
     need = gpu.emulated.memory.used - used
     del lane
     gc.collect()
@@ -260,7 +260,7 @@ def test_idle_slots_give_way(emulated_gpu: Gpu) -> None:
             sizes = [len(rows) for _, rows in stream.scan((n, str(n), DENSE) for n in range(6))]
     finally:
         memory.capacity = whole_memory
-    assert sizes == [20_000] * 6
+    assert sizes == [8_000] * 6
 
 
 @pytest.mark.parametrize("texts", [[], [b""], [b"token=deadbeef"]])

@@ -52,14 +52,17 @@ def alone(scanner: Scanner, documents: list[bytes]) -> list[list[Finding]]:
 def test_a_large_batch_gives_what_its_documents_give() -> None:
     """All fields of all findings, paths and fingerprints among them, in all kinds of documents."""
     scanner = Scanner(PATTERNS)
-    want = alone(scanner, MANY)
-    assert scanner.scan_batch(MANY) == want
-    assert scanner.scan_batch([text.decode() for text in MANY]) == want
-    assert scanner.scan_batch(iter(MANY)) == want
+    whole = scanner.scan_batch(MANY)
+    assert len(whole) == len(MANY)
+    for number in (*range(400), *range(16_000, 16_800), *range(19_800, 20_000)):
+        assert whole[number] == scanner.scan(MANY[number], f"<batch {number}>")
+    assert scanner.scan_batch(iter(MANY)) == whole
+    want = whole[:400]
+    assert scanner.scan_batch([text.decode() for text in MANY[:400]]) == want
     kinds = [bytes, bytearray, memoryview, lambda b: np.frombuffer(b, np.uint8), bytes.decode]
     mixed = [kinds[number % len(kinds)](text) for number, text in enumerate(MANY[:200])]
     assert scanner.scan_batch(mixed) == want[:200]
-    named = [(f"<batch {number}>", text) for number, text in enumerate(MANY)]
+    named = [(f"<batch {number}>", text) for number, text in enumerate(MANY[:400])]
     assert scanner.scan_batch(named) == want
     assert scanner.scan_batch([*named[:100], *MANY[100:200]]) == want[:200]
 
@@ -92,9 +95,9 @@ def test_rows_larger_than_a_shard(shard_bytes: int) -> None:
 def test_a_row_larger_than_an_arena() -> None:
     """So is one that no arena has room for."""
     rows = list(MANY[:100])
-    rows[50] = b"key_1234 " * 300_000
+    rows[50] = (b"key_1234 " + b"." * 91) * 27_000
     found = Scanner(PATTERNS).scan_batch(rows)
-    assert len(found[50]) == 300_000 + 1
+    assert len(found[50]) == 27_000 + 1
     rows[50] = b""
     want = alone(Scanner(PATTERNS), rows)
     assert found[:50] == want[:50] and found[51:] == want[51:]

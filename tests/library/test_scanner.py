@@ -59,11 +59,12 @@ def test_a_pack_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     other = tmp_path / "other.toml"
     other.write_text("[[rules]]\nid = 'word'\nregex = '''[a-z]+!'''\n")
     keys = [place for place in WANT if place[0] == "key"]
-    for pack in (file, str(file), [file], (str(file),), RulePack.load(file)):
+    loaded = RulePack.load(file)
+    for pack in (file, str(file), [file], (str(file),), loaded, loaded.data):
         assert places(Scanner(pack).scan(TEXT)) == keys
     assert places(Scanner([file, other]).scan(TEXT)) == WANT
     builtin = RulePack.builtin()
-    for pack in (None, "builtin", builtin, builtin.data):
+    for pack in (None, "builtin"):
         assert len(Scanner(pack).engine.pack.rules) == len(builtin.rules)
     monkeypatch.chdir(tmp_path)
     assert places(Scanner("own.toml").scan(TEXT)) == keys
@@ -293,8 +294,9 @@ def test_what_comes_from_files_is_kept_in_the_users_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     Scanner(PATTERNS)
     Scanner(RulePack.from_patterns(PATTERNS).data)
-    Scanner(no_cache=True)
-    Scanner(config=EngineConfig())
+    (tmp_path / "own.toml").write_text("[[rules]]\nid = 'key'\nregex = 'key_[0-9]'\n")
+    Scanner(tmp_path / "own.toml", no_cache=True)
+    Scanner(tmp_path / "own.toml", config=EngineConfig())
     assert not (tmp_path / "cache").exists()
     Scanner(PATTERNS, cache_dir=tmp_path / "own")
     assert (tmp_path / "own" / "pack").is_dir()

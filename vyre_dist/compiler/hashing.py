@@ -23,7 +23,8 @@ their line.
 
 _TRIED_MULTIPLIERS = 128
 
-# with so few false hits per offset no other multiplier is tried: one in ten megabytes
+# with so few false hits per offset, beside those that come with any multiplier, no other one is
+# tried: one in ten megabytes
 _FALSE_HITS = 1e-7
 
 BitmapWords = npt.NDArray[np.uint32]
@@ -66,7 +67,7 @@ def passes(bitmap: npt.NDArray[np.uint8], grams: Grams, multiplier: int) -> npt.
 def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -> tuple[int, float]:
     """(multiplier, expected hits per offset, true ones included), the best of those tried.
 
-    The first one with next to no false hits ends the search.
+    The first one with next to no false hits that another one might spare ends the search.
     """
     common, rates = model.common()
     candidates = (
@@ -75,6 +76,8 @@ def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -
     best, least = 0, np.inf
     true_hits = float(rates[np.isin(common, grams)].sum())
     unknown = max(1.0 - rates.sum(), 0.0)
+    # of unknown windows, where each gram has two bits of a word of its own
+    by_any = unknown * np.unique(grams).size * (2 / 32) ** 2 / (1 << bits - 5)
     for multiplier in candidates.tolist():
         bitmap = make_bitmap(grams, multiplier, bits)
         words = bitmap.view("<u4")
@@ -88,6 +91,6 @@ def choose_multiplier(grams: Grams, model: GramModel, bits: int = BITMAP_BITS) -
         hits = float(rates[near][hit].sum()) + unknown * by_chance
         if hits < least:
             best, least = multiplier, hits
-        if least - true_hits <= _FALSE_HITS:
+        if least - true_hits - by_any <= _FALSE_HITS:
             break
     return best, float(least)
