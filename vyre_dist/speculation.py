@@ -103,14 +103,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.autotune.codec import InvalidRecordError
+from vyre_dist.autotune.fence import Fence
+from vyre_dist.autotune.gain import Gain
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.publish import Contender, PublishedRace, race_and_store
-from vyre_dist.autotune.record import LaunchLimits, LoserTiming, Provenance, StoredRecord
+from vyre_dist.autotune.record import LaunchLimits, LoserTiming, Measured, Provenance, StoredRecord
 from vyre_dist.autotune.sqlite_store import SqliteStore
 from vyre_dist.autotune.store import AutotuneStore, StoreClosedError, StoreStats
 from vyre_dist.autotune.urls import StoreUrlError, open_store
 from vyre_dist.autotune.vyre_toml import VyreTomlError, export_toml, import_toml
+from vyre_dist.autotune.wait_budget import WaitBudget
 from vyre_dist.dispatch.backend import Backend, DispatchConfig, Program, SpeculationMode
 from vyre_dist.dispatch.errors import (
     CounterTailError,
@@ -151,13 +155,17 @@ __all__ = [
     "AutotuneRecord",
     "AutotuneStore",
     "Backend",
+    "Choice",
     "Contender",
     "CounterTailError",
     "DispatchConfig",
     "DispatchError",
+    "Fence",
+    "Gain",
     "InvalidRecordError",
     "LaunchLimits",
     "LoserTiming",
+    "Measured",
     "MemoryStore",
     "MergedReport",
     "MissingCounterOutputError",
@@ -184,6 +192,7 @@ __all__ = [
     "Variant",
     "VariantTiming",
     "VyreTomlError",
+    "WaitBudget",
     "dispatch_prefilter_confirm",
     "encode_counter_tail",
     "export_toml",

@@ -269,10 +269,10 @@ def test_a_lapsed_holder_cannot_write(
 def test_a_lease_asked_for_twice_by_one_owner_is_one(store: RedisStore, raw: redis.Redis) -> None:
     """When the reply to a request was lost, asking again gives the same token, not a refusal."""
     keys = [scripts.lease_key("x"), scripts.fence_key("x")]
-    first, again = [raw.eval(scripts.LEASE_ACQUIRE, 2, *keys, "ab12", 1000) for _ in range(2)]
+    first, again = [raw.eval(scripts.LEASE_ACQUIRE, 2, *keys, "ab12", 1000, 9000) for _ in range(2)]
     assert first == again
     assert Fence.from_token(first.decode()).run_id == raw.info("server")["run_id"]
-    assert raw.eval(scripts.LEASE_ACQUIRE, 2, *keys, "cd34", 1000) == 0
+    assert raw.eval(scripts.LEASE_ACQUIRE, 2, *keys, "cd34", 1000, 9000) == 0
 
 
 def test_racing_for_a_lease_has_one_winner(redis_url: str) -> None:

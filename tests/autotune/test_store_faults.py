@@ -146,6 +146,7 @@ def test_a_clock_that_went_back_grants_newer_fences_all_the_same(
     lease = store.lease("tune", 60)
     assert lease is not None and lease.fence is not None
     assert lease.fence.counter == ahead + 1
+    assert raw.pttl(scripts.fence_key("tune")) > 0  # it does not stay for ever
 
 
 @pytest.mark.parametrize("fence", ["", "garbage", "a" * 40, "zz:1", f"{'a' * 40}:x"])

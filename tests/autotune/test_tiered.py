@@ -284,3 +284,14 @@ def test_background_threads_end_with_the_store(tmp_path: Path, redis_url: str) -
     assert len(set(threading.enumerate()) - before) == 2
     store.close()
     assert set(threading.enumerate()) - before == set()
+
+
+def test_what_another_process_put_meanwhile_is_found(
+    tmp_path: Path, redis_url: str, make_record: Make
+) -> None:
+    """A put that the local file keeps out brings back what it lost to, without the server."""
+    with host(tmp_path, "a", redis_url) as store, SqliteStore(tmp_path / "a") as local:
+        assert store.put(make_record(cost=30))
+        assert local.put(make_record(cost=10))
+        assert not store.put(make_record(cost=20))
+        assert get(store, make_record()) == make_record(cost=10)

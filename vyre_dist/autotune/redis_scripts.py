@@ -121,7 +121,8 @@ return removed
 # server's clock: one that a fail-over forgot is never granted again. A write can so be refused to a
 # holder whose lease has passed to another. The same owner asking again gets its fence again: the
 # reply to its first request may have been lost. A server that does not tell its run's id gets the
-# owner's, which is as good. KEYS: lease, fence. ARGV: owner, milliseconds. Returns the fence, or 0
+# owner's, which is as good. KEYS: lease, fence. ARGV: owner, milliseconds of the lease, and of
+# the fence, which may go then: the clock alone tells the next one from it. Returns the fence, or 0
 # when another holds the lease.
 LEASE_ACQUIRE = """
 local held = redis.call('GET', KEYS[1])
@@ -140,7 +141,7 @@ counter = math.max(tonumber(counter) + 1, time[1] * 1000 + math.floor(time[2] / 
 local info = redis.pcall('INFO', 'server')
 local run_id = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ARGV[1]
 local token = run_id .. ':' .. string.format('%d', counter)
-redis.call('SET', KEYS[2], token)
+redis.call('SET', KEYS[2], token, 'PX', ARGV[3])
 redis.call('SET', KEYS[1], ARGV[1] .. ':' .. token, 'PX', ARGV[2])
 return token
 """

@@ -229,6 +229,7 @@ class RedisStore(RecordStore):
             [scripts.lease_key(name), scripts.fence_key(name)],
             lease.owner,
             lease.ttl_ms,
+            EXPIRY_MS,
         )
         if not isinstance(reply, bytes):
             return None

@@ -258,14 +258,18 @@ class RecordStore(abc.ABC):
 
     @property
     def trouble(self) -> str:
+        told = self.told()
+        return f"the autotune store {self.address}: {'; '.join(told)}" if told else ""
+
+    def told(self) -> list[str]:
+        """What there is to tell of it: why something failed, and what was odd, by count."""
         stats = asdict(self.stats)
         told = [self._counters.reason] if self._counters.reason else []
-        told += [
+        return told + [
             f"{stats[name]} {one if stats[name] == 1 else many}{rest}"
             for name, (one, many, rest) in _ODD.items()
             if stats[name]
         ]
-        return f"the autotune store {self.address}: {'; '.join(told)}" if told else ""
 
     def get(
         self,

@@ -101,8 +101,12 @@ class TieredStore(RecordStore):
 
     @property
     def trouble(self) -> str:
-        told = (self._remote.trouble, self._local.trouble, super().trouble)
-        return "; ".join(trouble for trouble in told if trouble)
+        here = super().trouble
+        return "; ".join(told for told in (here, self._local.trouble) if told)
+
+    def told(self) -> list[str]:
+        # each once: who closes a server that does not answer may see it with its thread
+        return list(dict.fromkeys([*self._remote.told(), *super().told()]))
 
     @property
     def tiers(self) -> TierStats:
@@ -204,9 +208,23 @@ class TieredStore(RecordStore):
             for number, outcome in zip(taken, self._local.offer_many(new), strict=True):
                 self._local.count_offer(outcome)
                 outcomes[number] = outcome
+            self._take_what_is_kept(records, outcomes)
         if not (new and self._enqueue(lambda: self._publish(new, places, lease))):
             self._sent(places)  # what is new goes to the server with its place's next refresh
         return outcomes
+
+    def _take_what_is_kept(
+        self, records: Sequence[StoredRecord], outcomes: Sequence[Offer]
+    ) -> None:
+        """Into memory, what another process has put into the local store since we looked."""
+        kept = [
+            record.place
+            for record, outcome in zip(records, outcomes, strict=True)
+            if outcome is Offer.KEPT
+        ]
+        for stored in self._local.fetch(kept) if kept else ():
+            if stored is not None:
+                self._memory.offer(stored)
 
     def items(self) -> Iterator[StoredRecord]:
         self.check_open()
