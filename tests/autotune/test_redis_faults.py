@@ -25,7 +25,7 @@ Make = Callable[..., StoredRecord]
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
 # Two tries of 0.2 s, and room for a busy machine.
-SLOWEST_FIRST_S = 1.5
+SLOWEST_FIRST_S = 2.5
 # With the breaker open nothing is tried at all.
 SLOWEST_LATER_S = 0.05
 

@@ -27,10 +27,10 @@ from redis.retry import Retry
 
 from vyre_dist.autotune.bounded_socket import BoundedSocket
 from vyre_dist.autotune.breaker import CircuitBreaker
+from vyre_dist.autotune.counters import Counters
 from vyre_dist.autotune.redis_reasons import VerbatimParser, reason_of
 from vyre_dist.autotune.redis_target import RedisTarget, ServerUnavailableError
 from vyre_dist.autotune.reply_times import FIRST_S, ReplyTimes
-from vyre_dist.autotune.store import Counters
 
 T = TypeVar("T")
 

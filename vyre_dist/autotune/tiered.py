@@ -5,32 +5,22 @@ Look-ups and puts never wait for a server.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import queue
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from vyre_dist.autotune import redis_scripts as scripts
+from vyre_dist.autotune.background import Background
 from vyre_dist.autotune.lease import Lease
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.record import Place, StoredRecord, beats
 from vyre_dist.autotune.redis_follow import CHECK_S, follow
 from vyre_dist.autotune.redis_store import RedisStore
 from vyre_dist.autotune.redis_target import ServerUnavailableError
-from vyre_dist.autotune.store import Offer, RecordStore, StoreClosedError, StoreStats
+from vyre_dist.autotune.store import Offer, RecordStore, StoreStats
 from vyre_dist.autotune.wait_budget import WaitBudget
 from vyre_dist.dispatch.keys import AutotuneKey
-from vyre_dist.errors import VyreError
-
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 MAX_JOBS = 1024
 # Longer than the slowest operation on a server, with its second try.
@@ -74,14 +64,12 @@ class TieredStore(RecordStore):
         self._memory = MemoryStore()
         self._local = local
         self._remote = remote
-        self._budget = budget
         self._known: set[Place] = set()
         # How many records of each place are on their way to the server.
         self._unsent: Counter[Place] = Counter()
         self._known_lock = threading.Lock()
-        self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue(max_jobs)
         self._stop = threading.Event()
-        self._worker = threading.Thread(target=self._work, name="vyre-autotune-writer", daemon=True)
+        self._background = Background(self._counters, budget, max_jobs, "vyre-autotune-writer")
         self._follower = threading.Thread(
             target=follow,
             args=(remote, self._stop, self._changed),
@@ -89,7 +77,6 @@ class TieredStore(RecordStore):
             name="vyre-autotune-follower",
             daemon=True,
         )
-        self._worker.start()
         self._follower.start()
 
     def __repr__(self) -> str:
@@ -126,14 +113,7 @@ class TieredStore(RecordStore):
         nothing is left of the budget.
         """
         self.check_open()
-        with self._waiting(timeout_s) as left:
-            deadline = time.monotonic() + left
-            done = threading.Event()
-            try:
-                self._jobs.put(done.set, timeout=left)
-            except queue.Full:
-                return False
-            return done.wait(max(0.0, deadline - time.monotonic()))
+        return self._background.flush(timeout_s)
 
     def publish(self, places: Sequence[AutotuneKey | Place]) -> int:
         """Bring the server up to what this store has at `places`; how many of these the server did
@@ -152,7 +132,9 @@ class TieredStore(RecordStore):
         own. Its `release` keeps to the budget.
         """
         self.check_open()
-        lease = self._answer(lambda: self._remote.lease(name, ttl_s), None, late=_give_back)
+        lease = self._background.answer(
+            lambda: self._remote.lease(name, ttl_s), None, late=_give_back
+        )
         return lease and replace(lease, run_script=self._lease_script)
 
     def put_leased(self, record: StoredRecord, lease: Lease) -> bool:
@@ -162,7 +144,7 @@ class TieredStore(RecordStore):
         the server refuses it by itself.
         """
         self.check_open()
-        outcome = self._answer(lambda: self._remote.offer_leased(record, lease), None)
+        outcome = self._background.answer(lambda: self._remote.offer_leased(record, lease), None)
         if outcome is Offer.FENCED:
             return self.count_offer(Offer.FENCED)
         return self.count_offer(self._offer_all([record], lease)[0])
@@ -209,7 +191,7 @@ class TieredStore(RecordStore):
                 self._local.count_offer(outcome)
                 outcomes[number] = outcome
             self._take_what_is_kept(records, outcomes)
-        if not (new and self._enqueue(lambda: self._publish(new, places, lease))):
+        if not (new and self._background.enqueue(lambda: self._publish(new, places, lease))):
             self._sent(places)  # what is new goes to the server with its place's next refresh
         return outcomes
 
@@ -251,73 +233,15 @@ class TieredStore(RecordStore):
             new = [place for place in places if place not in self._known]
             self._known.update(new)
         if new:
-            self._enqueue(lambda: self._refresh(new))
+            self._background.enqueue(lambda: self._refresh(new))
 
     def _lease_script(self, script: str, keys: Sequence[str], *args: str | int) -> object:
         if script != scripts.LEASE_RELEASE:
             return self._remote.lease_script(script, keys, *args)
         nothing: object = 0
-        return self._answer(lambda: self._remote.lease_script(script, keys, *args), nothing)
-
-    def _answer(
-        self,
-        ask: Callable[[], T],
-        otherwise: T,
-        *,
-        late: Callable[[T], object] | None = None,
-    ) -> T:
-        """What `ask` says, or `otherwise` if it does not in what is left of the budget; `late` is
-        then told, in the background.
-        """
-        if self._budget is None:
-            return ask()
-        answer: Future[T] = Future()
-
-        def job() -> None:
-            try:
-                answer.set_result(ask())
-            except VyreError as error:
-                answer.set_exception(error)
-
-        if not self._enqueue(job):
-            return otherwise
-        with self._budget.waiting() as left:
-            try:
-                return answer.result(left)
-            except TimeoutError:
-                if late is not None:
-                    answer.add_done_callback(
-                        lambda done: self._enqueue(lambda: late(done.result()))
-                    )
-                return otherwise
-
-    @contextlib.contextmanager
-    def _waiting(self, most_s: float) -> Iterator[float]:
-        """For the block that waits: how long it may."""
-        if self._budget is None:
-            yield most_s
-        else:
-            with self._budget.waiting() as left:
-                yield min(left, most_s)
-
-    def _enqueue(self, job: Callable[[], object]) -> bool:
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            self._counters.add("dropped")
-            return False
-        return True
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except StoreClosedError:
-                return
-            except Exception:
-                # A bug here must not end the thread, nor pass unseen.
-                self._counters.failed("a fault in its background thread; see the log")
-                logger.exception("a background job of %r failed", self)
+        return self._background.answer(
+            lambda: self._remote.lease_script(script, keys, *args), nothing
+        )
 
     def _sent(self, places: Sequence[Place]) -> None:
         with self._known_lock:
@@ -342,7 +266,7 @@ class TieredStore(RecordStore):
         with self._known_lock:
             known = [place] if place in self._known else [] if place else list(self._known)
         if known:
-            self._enqueue(lambda: self._refresh(known))
+            self._background.enqueue(lambda: self._refresh(known))
 
     def _refresh(self, places: Sequence[Place]) -> int:
         """Take what the server has and is better; give it what we have and is better. How many it
@@ -375,19 +299,13 @@ class TieredStore(RecordStore):
 
     def _release(self) -> None:
         self._stop.set()
-        with self._waiting(CLOSE_TIMEOUT_S) as left:
-            deadline = time.monotonic() + left
-            with contextlib.suppress(queue.Full):
-                self._jobs.put(None, timeout=left)
-            self._worker.join(max(0.0, deadline - time.monotonic()))
-        if self._worker.is_alive():
-            # The server was too slow for all that was queued: it hears of it another time.
+        if not self._background.end(CLOSE_TIMEOUT_S):
+            # It hears of what was queued another time.
             self._counters.failed("it did not answer in time")
-            self._counters.add("dropped", self._jobs.qsize())
         for tier in (self._memory, self._local, self._remote):
             tier.close()
         # Closing the server's connections is what wakes a follower that waits for a message.
-        with self._waiting(_FOLLOWER_S) as left:
+        with self._background.waiting(_FOLLOWER_S) as left:
             self._follower.join(left)
 
 
