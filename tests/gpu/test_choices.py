@@ -255,6 +255,32 @@ def test_a_challenger_with_which_the_gpus_process_ends(
         assert pair.refused == "the process that owns the GPU ended with it"
 
 
+def test_auto_tunes_the_processors_part(gpu: Gpu, tmp_path: Path) -> None:
+    """Where a GPU may be the faster one, what is tried and chosen is the processor's."""
+    del gpu
+    texts = [random_document(random.Random(seed), 80) for seed in range(6)]
+    serial = Choice.of(lane="serial")
+    with served(DevicePack(COMPILED, ArtifactCache(None)), tmp_path) as address:
+        own = ScanEngine(PACK.data, EngineConfig(backend="auto"), address)
+        want = list(own.run(task(texts, DEFAULT_CHOICE)).findings)
+        scanned: set[str] = set()
+        tried, end = 0, time.monotonic() + PATIENCE
+        while scanned != {"cpu", "cuda"} or tried < 9:
+            assert time.monotonic() < end
+            for choice in (DEFAULT_CHOICE, serial):
+                other = serial if choice.is_default else Choice.of(lane="fused")
+                result = own.run(task(texts, choice, Challenge(other, 1, LONG)))
+                assert list(result.findings) == want
+                assert result.programs is not None
+                assert result.programs.adapter.startswith("cpu ")
+                if result.pairs:
+                    assert result.scanned.keys() == {"cpu"}
+                    tried += 1
+                result = own.run(task(texts, choice))  # trials do not count for the comparison
+                assert list(result.findings) == want
+                scanned |= result.scanned.keys()
+
+
 GPU_CHOICES = [
     DEFAULT_CHOICE,
     Choice.of(lane="serial"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
@@ -353,3 +353,8 @@ class TaskResult(Metrics):
     keywords: tuple[int, ...] = ()
     audits: list[AuditTask] = field(default_factory=list)
     audit: AuditAnswer | None = None
+
+
+def without_tuning(result: TaskResult) -> TaskResult:
+    """The result without what it says of how it came about, which a later run has no use for."""
+    return replace(result, pairs=[], ran=DEFAULT_CHOICE, unfit="", programs=None)

@@ -219,9 +219,9 @@ class Trials:
             # the default's path is the fused one, whatever a speculator makes of some data
             config = lane_config(setting) or DispatchConfig(SpeculationMode.FORCE)
         own.choose(choice)
+        limits = limits_of(own, setting)
         busy, passing = self._clocks
         began, began_busy = passing(), busy()
-        limits = limits_of(own, setting)
         outcome = run_all(own, speculator, batch.windows, config, limits)
         wall, spent = passing() - began, busy() - began_busy
         # a GPU works while the thread waits

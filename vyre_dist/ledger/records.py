@@ -16,7 +16,7 @@ from vyre_dist.engine.filed import Filed
 from vyre_dist.engine.part_files import with_bytes
 from vyre_dist.engine.spool import Kept
 from vyre_dist.engine.task_codec import decode_result, decode_task, encode_result, encode_task
-from vyre_dist.engine.tasks import Item, ScanTask
+from vyre_dist.engine.tasks import Item, ScanTask, without_tuning
 from vyre_dist.engine.wire import WireError
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.ledger.entries import Covered, Entry
@@ -100,7 +100,7 @@ def encode_record(record: Record) -> bytes:
             return _pack(["worker", *record])
         case Done(entry, began_ns, ended_ns, worker):
             covered = entry.covered
-            result = encode_result(with_bytes(entry.result, _relative))
+            result = encode_result(without_tuning(with_bytes(entry.result, _relative)))
             body = [entry.shard, covered.documents, covered.pieces, entry.joined]
             return _pack(["done", *body, began_ns, ended_ns, worker, result])
         case Void(shard, places):
