@@ -145,7 +145,7 @@ def fields_of(record: StoredRecord) -> dict[str, Any]:
         ("losers", [["", 1, 2]]),
         ("losers", ["abc"]),
         ("losers", [["x", 1, 2]] * 65),
-        ("threshold_pct", 101),
+        ("threshold_pct", 135),
         ("threshold_pct", -1),
         ("threshold_pct", 15.0),
         ("versions", [["b", "1"], ["a", "1"]]),

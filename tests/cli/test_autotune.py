@@ -168,40 +168,6 @@ def test_a_store_that_is_dead_or_hung_costs_a_scan_nothing(
         assert run.seconds < best + 1.5, url
 
 
-def test_a_scan_with_a_large_corpus_publishes_to_a_live_server(
-    cli: Cli,
-    instructive: Path,
-    pack: Path,
-    redis_url: str,
-    tmp_path: Path,
-) -> None:
-    """What a run learned is on the server and in the local file after it, and the next run starts
-    from there.
-    """
-    arguments = [
-        "scan",
-        "-r",
-        pack,
-        "-f",
-        "csv",
-        "-o",
-        tmp_path / "out",
-        "-j",
-        "1",
-        "--cache-dir",
-        tmp_path,
-    ]
-    assert cli(*arguments, "--store", redis_url).code == 1
-    # with a local file of its own, which has nothing of what other scans learned
-    own = {"XDG_CACHE_HOME": str(tmp_path / "empty")}
-    records = cli("autotune", "list", "--store", redis_url, **own).lines
-    assert records and all(0 <= r["threshold_pct"] <= 100 for r in records)
-    local = cli("autotune", "list", "--store", f"sqlite://{tmp_path / 'autotune.sqlite3'}").lines
-    assert {r["key"] for r in local} == {r["key"] for r in records}
-    again = cli(*arguments, "--store", redis_url)
-    assert again.code == 1 and "Traceback" not in again.err
-
-
 @pytest.mark.parametrize(
     "damage", [b"", b"no database at all", b"SQLite format 3\0 and then nothing"]
 )

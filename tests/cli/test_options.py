@@ -20,8 +20,8 @@ Cli = Callable[..., Any]
 
 # what is about the command, not about the run
 COMMANDS_OWN = {"progress", "log_format", "exit_code", "ray_output"}
-# beside it, what --format, --output and --no-gitignore become
-MADE_OF_OTHERS = {"formats", "output_files", "no_gitignore"} | COMMANDS_OWN
+# beside it, what --format, --output, --no-gitignore and --no-tuning become
+MADE_OF_OTHERS = {"formats", "output_files", "no_gitignore", "no_tuning"} | COMMANDS_OWN
 
 
 def parsed(*arguments: str) -> ScanOptions:

@@ -103,9 +103,7 @@ def spec(speculation: str = "auto") -> WorkerSpec:
 
 @pytest.mark.usefixtures("patient")
 def test_findings_are_the_cpu_backends(corpus: Path) -> None:
-    """Three workers on one GPU find what the processors find; no worker is lost, and both paths are
-    taken.
-    """
+    """Three workers on one GPU find what the processors find; no worker is lost."""
     want = list(Scanner(PACK, backend="cpu").scan_paths([str(corpus)]))
     pool = LocalPool(spec(), workers=3, start_method="fork")
     found, outcome = scan(pool, corpus)
@@ -114,7 +112,6 @@ def test_findings_are_the_cpu_backends(corpus: Path) -> None:
     assert outcome.complete
     assert outcome.totals.workers_lost == 0
     assert outcome.totals.fused > 0
-    assert outcome.totals.serial > 0
 
 
 @pytest.mark.usefixtures("patient")

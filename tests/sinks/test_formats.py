@@ -96,6 +96,7 @@ def test_jsonl_gives_every_byte_back(hostile: list[Finding], summary: RunSummary
         "workers": 4,
         "pool": "local",
         "store_problem": None,
+        "tuning": None,
         "backend": "cuda, cpu",
         "workers_used": [
             {

@@ -21,7 +21,7 @@ def simulated(task: float, run: float, ratio: float, tasks: int, concurrency: in
     at_work: list[tuple[float, float]] = []
     for number in range(tasks):
         cost = run * (CAUTION if seen is None else seen)
-        granted = budget.grant(cost, HOPE, (tasks - number) * task)
+        granted = budget.grant(cost, HOPE, (tasks - number) * task, 1)
         runs = int(granted / cost)
         at_work.append((granted, runs * run * ratio))
         if runs:
@@ -55,19 +55,26 @@ def test_something_is_spent_on_a_long_scan() -> None:
 def test_nothing_is_begun_at_the_end_of_a_scan() -> None:
     budget = Budget(worked=1000.0)
     least = 8 * 0.04 / HOPE
-    assert budget.grant(0.04, HOPE, 0.99 * least) == 0
+    assert budget.grant(0.04, HOPE, 0.99 * least, 8) == 0
     assert budget.granted == 0
-    assert budget.grant(0.04, HOPE, 1.01 * least) > 0
+    assert budget.grant(0.04, HOPE, 1.01 * least, 8) > 0
 
 
 def test_nothing_is_begun_that_can_save_nothing() -> None:
-    assert Budget(worked=1000.0).grant(0.01, 0.0, 1e6) == 0
+    assert Budget(worked=1000.0).grant(0.01, 0.0, 1e6, 1) == 0
+
+
+def test_nothing_is_begun_that_can_not_be_decided() -> None:
+    """A hundredth of what is left is not enough for the runs that it takes."""
+    budget = Budget(worked=101.0, spent=0.9)
+    assert budget.grant(0.1, HOPE, left=85.0, runs=10) == 0
+    assert budget.grant(0.1, HOPE, left=95.0, runs=10) > 0
 
 
 def test_what_is_granted_to_one_is_not_granted_to_another() -> None:
     budget = Budget(worked=1000.0)
-    first = budget.grant(0.01, HOPE, 1e6)
+    first = budget.grant(0.01, HOPE, 1e6, 1)
     assert first == SHARE * 1000
-    assert budget.grant(0.01, HOPE, 1e6) == 0
+    assert budget.grant(0.01, HOPE, 1e6, 1) == 0
     budget.returned(first, 0.0, 1.0)
-    assert budget.grant(0.01, HOPE, 1e6) > first
+    assert budget.grant(0.01, HOPE, 1e6, 1) > first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vyre_dist.autotune.record import MOST_THRESHOLD_PCT
 from vyre_dist.dispatch.report import PPM, PPM_PER_PCT, MergedReport, SpeculationReport, check_count
 
 
@@ -33,7 +34,8 @@ def threshold_to_store(
     That is the break-even rate, moved where whole percent and the speculator's margin (a quarter,
     see AdaptiveSpeculator) would turn the measurement round: where fused is not the slower one,
     down to a full percent, to 0 without a committed tile; where it is, beyond the margin above the
-    rate that was seen, or to 100, or None as of `break_even_pct`.
+    rate that was seen. Where they meet at no rate below 100 %, beyond the margin above that:
+    speculation is off whatever commits. None as of `break_even_pct`.
     """
     even = break_even_pct(report, fused_ns, serial_ns)
     seen = report.commit_rate_ppm
@@ -41,4 +43,6 @@ def threshold_to_store(
         return seen * fused_ns // serial_ns // PPM_PER_PCT
     if even is None:
         return None
-    return min(100, max(even, seen * 4 // (3 * PPM_PER_PCT) + 1))
+    if seen * fused_ns >= PPM * serial_ns:
+        return MOST_THRESHOLD_PCT
+    return min(MOST_THRESHOLD_PCT, max(even, seen * 4 // (3 * PPM_PER_PCT) + 1))

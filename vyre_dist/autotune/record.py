@@ -24,6 +24,8 @@ MAX_LOSERS = 64
 MAX_VERSIONS = 32
 MAX_TEXT_CHARS = 128
 MAX_MEASURED = 64
+# With a margin of a quarter, a speculator of this threshold is off even where every tile commits.
+MOST_THRESHOLD_PCT = 134
 # A variant that failed, or was refused, is not tried again for as long.
 FAILED_S = 24 * 3600
 # Unused for as long, a record goes; that it is used is written once in so many days.
@@ -127,7 +129,7 @@ class StoredRecord:
 
     `spec` is the whole key that `key` folds; None for records imported from Vyre's file, which does
     not carry it. `timing` is what the winner cost (None: never measured here). `threshold_pct` is
-    the measured break-even commit rate, 0 to 100, where there is one.
+    the measured break-even commit rate, where there is one: above 100, speculation never pays.
 
     `workload` names the class of data that was measured. `choice` is what won there, and `gain`
     its time over the default's; None: not measured against it, which no scan uses. `measured` has
@@ -165,7 +167,7 @@ class StoredRecord:
             if len(getattr(self, name)) > most:
                 raise UsageError(f"{name} must be at most {most}, found {len(getattr(self, name))}")
         if self.threshold_pct is not None:
-            check_counts(self, 100, "threshold_pct")
+            check_counts(self, MOST_THRESHOLD_PCT, "threshold_pct")
         check_workload(self.workload)
         check_counts(self, _MAX_TIME_S, "failed_until")
         check_text("reason", self.reason, allow_empty=True)

@@ -157,6 +157,12 @@ from vyre_dist.cli.store_option import STORE
     help="Neither read nor keep compiled packs nor, without --store, an autotune store.",
 )
 @STORE
+@click.option(
+    "--no-tuning",
+    is_flag=True,
+    help="Run everything as it is by default: try nothing, and neither open nor ask an autotune "
+    "store.",
+)
 @REPORT
 @click.option(
     "--progress",

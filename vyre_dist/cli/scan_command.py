@@ -55,6 +55,7 @@ def _options_of(values: dict[str, Any]) -> tuple[ScanOptions, Sequence[str]]:
     known = {each.name for each in fields(WalkOptions)}
     walk = {name: values.pop(name) for name in known.intersection(values)}
     walk["respect_gitignore"] = not values.pop("no_gitignore")
+    values["tuning"] = not values.pop("no_tuning")
     options = ScanOptions(destinations=tuple(chosen), walk=WalkOptions(**walk), **values)
     return options, remarks
 

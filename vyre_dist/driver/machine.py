@@ -115,6 +115,11 @@ class ScanMachine:
         """Whether any worker has a task."""
         return any(self._workforce.assigned.values())
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a worker, without audits."""
+        return len(self._queue)
+
     def handle(self, event: Event) -> list[Action]:
         """Take `event` into account."""
         if self._over:

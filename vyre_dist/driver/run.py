@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vyre_dist.autotune.choice import Choice
 from vyre_dist.dispatch.report import MergedReport
 from vyre_dist.driver.events import (
     Abort,
@@ -41,13 +40,13 @@ from vyre_dist.driver.plan import Plan
 from vyre_dist.driver.pool import WorkerPool
 from vyre_dist.driver.roster import WorkerUse
 from vyre_dist.driver.totals import Totals
-from vyre_dist.driver.worker_facts import WorkerFacts
+from vyre_dist.driver.tuning_events import pass_time, tell
 from vyre_dist.engine.finding_blocks import FindingBlock
 from vyre_dist.engine.part_files import with_bytes
 from vyre_dist.engine.reported import Reporter
 from vyre_dist.engine.salvage import Salvage, salvaged_blocks
 from vyre_dist.engine.spool import Spool
-from vyre_dist.engine.tasks import Challenge, ScanTask, TaskResult
+from vyre_dist.engine.tasks import ScanTask, TaskResult
 from vyre_dist.errors import VyreError
 from vyre_dist.finding import FindingBatch
 from vyre_dist.ledger.records import Worker
@@ -56,10 +55,12 @@ from vyre_dist.sources import InputNote, InputProblem
 
 if TYPE_CHECKING:
     from vyre_dist.driver.recording import Recording
+    from vyre_dist.driver.tuning import Tuning
     from vyre_dist.secret_key import SecretKey
 
 _POLL_SECONDS = 0.2
-_SERIAL = Challenge(Choice.of(lane="serial"), 4, 1_000_000_000)
+_OPEN_LEASE = 0.4
+"""What tasks have of their size while a scan is being tuned."""
 
 
 class ScanAbortedError(VyreError):
@@ -108,16 +109,13 @@ class ScanOutcome:
 class Callbacks:
     """Who is told what.
 
-    `progress` gets the totals after every round of events, and the plan. `threshold` says from
-    which commit rate on speculation pays for a kind of worker, if that is known; it is asked once
-    for each kind.
+    `progress` gets the totals after every round of events, and the plan.
     """
 
     findings: Callable[[FindingBatch], None]
     problem: Callable[[InputProblem], None]
     warn: Callable[[str], None]
     progress: Callable[[Totals, Plan], None]
-    threshold: Callable[[WorkerFacts], int | None] = lambda _: None
 
 
 def run_scan(
@@ -130,15 +128,17 @@ def run_scan(
     recording: Recording | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
+    tuning: Tuning | None = None,
 ) -> ScanOutcome:
     """Scan everything in `plan` on `pool`, which is started here and closed whatever happens.
 
     Findings arrive at the callback in the order of the documents. With `recording`, they do so when
     what they come from is kept. Raises ScanAbortedError, and what starting the pool and recording
-    raise. `clock`: seconds. `wall_ns`: the time that files are stamped with.
+    raise. `clock`: seconds. `wall_ns`: the time that files are stamped with. `tuning`: says what
+    workers run with; without it they run the default.
     """
     rounds = scan_rounds(
-        plan, pool, rules, callbacks, config, secret_key, recording, clock, wall_ns
+        plan, pool, rules, callbacks, config, secret_key, recording, clock, wall_ns, tuning
     )
     return deque(rounds, maxlen=1).pop()
 
@@ -153,6 +153,7 @@ def scan_rounds(
     recording: Recording | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
+    tuning: Tuning | None = None,
 ) -> Generator[ScanOutcome, None, None]:
     """`run_scan` round by round: after each round of events the outcome so far, at last the whole.
 
@@ -167,12 +168,24 @@ def scan_rounds(
         outcome = ScanOutcome(machine.totals, uses=machine.roster.uses, left_out=machine.left_out)
         reporter = Reporter(rules, secret_key)
         loop = _Loop(
-            plan, pool, reporter, rules, callbacks, machine, outcome, recording, clock, wall_ns
+            plan,
+            pool,
+            reporter,
+            rules,
+            callbacks,
+            machine,
+            outcome,
+            recording,
+            clock,
+            wall_ns,
+            tuning,
         )
         for _ in loop.rounds():
             yield outcome
     finally:
         pool.close()
+        if tuning is not None:
+            tuning.close()
     outcome.seconds = clock() - began
     outcome.workers = machine.roster.count
     outcome.unfinished = machine.unfinished
@@ -196,8 +209,9 @@ class _Loop:
         recording: Recording | None,
         clock: Callable[[], float],
         wall_ns: Callable[[], int],
+        tuning: Tuning | None,
     ) -> None:
-        self._clock = clock
+        self._clock, self._tuning = clock, tuning
         self._plan = plan
         self._pool = pool
         self._rule_ids = [rule.id for rule in rules]
@@ -206,9 +220,6 @@ class _Loop:
         self._machine = machine
         self._outcome = outcome
         self._listed = 0
-        self._kinds: dict[Hashable, int | None] = {}
-        self._thresholds: dict[int, int] = {}
-        self._tried: set[int] = set()
         self._spool = Spool()
         self._warned = False
         self._recording = recording
@@ -233,7 +244,7 @@ class _Loop:
             if self._recording is not None:
                 patience = self._recording.patience(patience)
             for event in self._pool.poll(patience):
-                self._tune(event)
+                self._note(event)
                 yield from handle(machine.handle(self._kept(event)))
             self._began_ns = self._answered = None
             yield from handle(machine.handle(Tick(self._clock())))
@@ -242,26 +253,21 @@ class _Loop:
                 if number is not None:
                     yield from handle(machine.handle(Recorded(number)))
             self._callbacks.progress(machine.totals, self._plan)
+            if self._tuning is not None:
+                pass_time(self._tuning, machine.waiting, not self._plan.ended, self._callbacks.warn)
             yield
         if self.aborted is None and (detail := self._pool.unusable()):
             self.aborted = Abort(detail, refused=True)
 
-    def _tune(self, event: Event) -> None:
-        """Find out what a worker that is ready need not learn anew."""
-        if not isinstance(event, WorkerReady) or event.facts is None:
-            return
-        if self._recording is not None:
+    def _note(self, event: Event) -> None:
+        """Tell the run directory, and what tunes the scan, what workers say."""
+        if self._recording is not None and isinstance(event, WorkerReady) and event.facts:
             facts = event.facts
             device = facts.gpu if facts.backend == "cuda" and facts.gpu else facts.device
             worker = Worker(event.worker, facts.host, facts.backend, device, facts.processes)
             self._recording.worker(worker)
-        self._thresholds.pop(event.worker, None)
-        kind = event.facts.kind
-        if kind not in self._kinds:
-            self._kinds[kind] = self._callbacks.threshold(event.facts)
-        known = self._kinds[kind]
-        if known is not None:
-            self._thresholds[event.worker] = known
+        if self._tuning is not None:
+            tell(self._tuning, event)
 
     def _kept(self, event: Event) -> Event:
         """The event without the bytes that have to wait for their turn: a file has them."""
@@ -291,12 +297,8 @@ class _Loop:
                 case StartWorker(worker):
                     self._pool.begin(worker)
                 case Submit(worker, task_id, task, shard):
-                    if isinstance(task, ScanTask) and worker in self._thresholds:
-                        known = self._thresholds[worker]
-                        task = ScanTask(task.pieces, Choice.of(threshold_pct=known))
-                    elif isinstance(task, ScanTask) and worker not in self._tried:
-                        self._tried.add(worker)
-                        task = replace(task, trial=_SERIAL)
+                    if self._tuning is not None and isinstance(task, ScanTask):
+                        task = self._tuning.given(worker, task_id, task)
                     if self._parts is not None:
                         task = self._parts.given(worker, task_id, task, shard)
                     self._pool.submit(worker, task_id, task)
@@ -304,7 +306,7 @@ class _Loop:
                     if self._recording is not None:
                         self._recording.record(number, entry, self._begun(), self._answered)
                 case PlanMore():
-                    self._plan.lease_bytes = self._machine.lease_bytes
+                    self._plan.lease_bytes = self._lease_bytes()
                     queue.extend(self._machine.handle(self._planned()))
                 case Emit(found):
                     path_of = self._plan.path_of
@@ -327,6 +329,8 @@ class _Loop:
                 case Warn(message):
                     self._callbacks.warn(message)
                 case ReplaceWorker(worker):
+                    if self._tuning is not None:
+                        self._tuning.lost(worker)
                     if self._parts is not None:
                         self._parts.gone(worker)
                     self._pool.replace(worker)
@@ -342,6 +346,13 @@ class _Loop:
         if self._began_ns is not None:
             return self._began_ns
         return self._parts.earliest if self._parts is not None else 0
+
+    def _lease_bytes(self) -> int:
+        """What the next shard should have, if that is more than the least."""
+        size = self._machine.lease_bytes
+        # a worker has a task before it and one that it is at: what is decided meanwhile is to reach
+        # it within a second
+        return int(size * _OPEN_LEASE) if self._tuning is not None and self._tuning.open else size
 
     def _planned(self) -> ShardPlanned | PlanEnded:
         """The plan's next shard."""

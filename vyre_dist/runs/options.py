@@ -33,7 +33,8 @@ class ScanOptions:
     Run directory: `run_dir`, None for none, and whether to `resume` what is in it, or to
     (`resume_if_begun`) where there is something.
 
-    Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL.
+    Stores: `cache_dir`, `no_cache` and `store`, the autotune store's URL. `tuning`: whether to find
+    out what is faster, and to ask and tell that store of it.
     """
 
     paths: tuple[str, ...] = ()
@@ -61,3 +62,4 @@ class ScanOptions:
     cache_dir: str | None = None
     no_cache: bool = False
     store: str | None = None
+    tuning: bool = True

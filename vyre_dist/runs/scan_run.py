@@ -33,7 +33,6 @@ from vyre_dist.sources import WalkStats
 from vyre_dist.storage import is_url
 
 if TYPE_CHECKING:
-    from vyre_dist.driver.worker_facts import WorkerFacts
     from vyre_dist.finding import FindingBatch
     from vyre_dist.runs.observer import RunObserver
     from vyre_dist.secret_key import SecretKey
@@ -53,6 +52,8 @@ class ScanRun:
         self._options = options
         self._secret_key = _secret_key(options.secret_key_file)
         self._stores = RunStores(options)
+        self._tuning = self._stores.tuning()
+        stack.callback(self._stores.close)
         self._cache = ArtifactCache(self._stores.pack_folder)
         self._pack = _load(options, self._cache)
         self._config = EngineConfig(
@@ -64,7 +65,6 @@ class ScanRun:
             audit_rate=options.audit,
             audit_seed=new_seed(),
         )
-        self._pack_key = f"{self._pack.data.content_hash()} {self._config.max_match_bytes}"
         self._pool = open_pool(
             WorkerSpec(self._pack.data, self._config),
             stack,
@@ -73,8 +73,10 @@ class ScanRun:
             address=options.address,
             autoscale=options.autoscale,
             gpus=options.gpus,
-            # what reaches a place that is no file system has threads
-            may_fork=options.run_dir is None or not is_url(options.run_dir),
+            # what reaches a server has threads
+            may_fork=not (
+                self._stores.shares_store or (options.run_dir and is_url(options.run_dir))
+            ),
         )
         self._stats = WalkStats()
         self._inputs = ScanInputs(options, self._stats, stack, waiting)
@@ -124,8 +126,9 @@ class ScanRun:
             trouble = self._recording.trouble
             observer.say(f"warning: no later scan could have gone on with this one: {trouble}")
         self._warn_of_cache(observer, [self._cache.trouble, *self._pool.notes()])
-        self._stores.publish(self._pack_key, outcome.uses)
-        self._warn_of_store(observer)
+        self._stores.close()
+        if self._stores.problem:
+            observer.store_failed(self._stores.problem)
         summary = summary_of(
             outcome,
             options=self._options,
@@ -134,6 +137,7 @@ class ScanRun:
             by_rule=self._by_rule,
             left_out=self._pack.left_out,
             store_problem=self._stores.problem,
+            tuning=self._tuning.report() if self._tuning is not None else None,
             aborted=self._aborted,
             list_is_empty=self._inputs.listed == 0,
         )
@@ -192,14 +196,7 @@ class ScanRun:
             with observer.writing():
                 self._sinks.write(findings)
 
-        def threshold(facts: WorkerFacts) -> int | None:
-            known = self._stores.threshold_pct(self._pack_key, facts)
-            self._warn_of_store(observer)
-            return known
-
-        callbacks = Callbacks(
-            on_findings, observer.problem, observer.say, observer.progress, threshold
-        )
+        callbacks = Callbacks(on_findings, observer.problem, observer.say, observer.progress)
         try:
             return run_scan(
                 self._plan,
@@ -208,16 +205,13 @@ class ScanRun:
                 callbacks,
                 secret_key=self._secret_key,
                 recording=self._recording,
+                tuning=self._tuning,
             )
         except ScanAbortedError as error:
             if error.refused and not error.outcome.totals.documents:
                 raise UsageError(str(error)) from error
             self._aborted = str(error)
             return error.outcome
-
-    def _warn_of_store(self, observer: RunObserver) -> None:
-        if self._stores.problem:
-            observer.store_failed(self._stores.problem)
 
     def _warn_of_cache(self, observer: RunObserver, troubles: Iterable[str]) -> None:
         """Warn that the cache folder can't be used: why it was not chosen, or the first of

@@ -8,36 +8,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vyre_dist.autotune.store import AutotuneStore
     from vyre_dist.cache_folder import CacheFolder
-    from vyre_dist.driver.roster import WorkerUse
-    from vyre_dist.driver.worker_facts import WorkerFacts
+    from vyre_dist.driver.tuning import Tuning
+    from vyre_dist.runs.local_link import LocalLink
     from vyre_dist.runs.options import ScanOptions
-
-T = TypeVar("T")
-
-_MOST_SECONDS = 1.0
-"""That a run waits for its autotune store in all, but for what it is in the midst of then: workers
-may be of many kinds, and each is a question.
-"""
+    from vyre_dist.runs.shared_link import SharedLink
 
 
 class RunStores:
     """The cache folder and the autotune store of a run.
 
-    `problem`: why the autotune store could not be used, "" if it could. `clock`: seconds.
+    `clock`: seconds.
     """
 
     def __init__(self, options: ScanOptions, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
         self._clock = clock
-        self._waited = 0.0
-        self.problem = ""
+        self._link: LocalLink | SharedLink | None = None
 
     @cached_property
     def _folder(self) -> CacheFolder:
@@ -62,33 +55,56 @@ class RunStores:
         known: CacheFolder | None = self.__dict__.get("_folder")
         return known.trouble if known is not None else ""
 
-    def threshold_pct(self, pack_key: str, facts: WorkerFacts) -> int | None:
-        """The commit rate from which speculation pays on such a worker, if the store knows it, and
-        has not failed already.
+    @property
+    def shares_store(self) -> bool:
+        """Whether the run's store is on a server: it has a thread of its own then."""
+        from vyre_dist.autotune.urls import uses_folder
+
+        url = self._options.store
+        return self._tunes and url is not None and uses_folder(url)
+
+    @property
+    def _tunes(self) -> bool:
+        # where a lane is asked for, there is little to choose
+        return self._options.tuning and self._options.speculation == "auto"
+
+    def tuning(self, wall_s: Callable[[], float] = time.time) -> Tuning | None:
+        """What says what workers run with; None with `tuning` off: no store is opened then.
+
+        `wall_s`: seconds since 1970. Called once.
         """
+        if not self._tunes:
+            return None
+        from vyre_dist.autotune.urls import without_login
         from vyre_dist.driver.tuning import Tuning
 
-        return self._with_store(Tuning(pack_key, facts).threshold_pct)
+        if self.shares_store:
+            from vyre_dist.runs.shared_link import SharedLink
 
-    def publish(self, pack_key: str, uses: Sequence[WorkerUse]) -> None:
-        """Offer what this run's workers measured, unless the store has failed already."""
-        from vyre_dist.driver.tuning import publish_all
+            _ = self._folder  # looked for here, and not in the midst of the scan
+            self._link = SharedLink(self._open)
+        else:
+            from vyre_dist.runs.local_link import LocalLink
 
-        self._with_store(lambda store: publish_all(pack_key, store, uses))
+            url = self._options.store
+            place = without_login(url) if url else "in the cache folder"
+            self._link = LocalLink(place, self._open, self._clock)
+        return Tuning(self._link, self._clock, wall_s)
 
-    def _with_store(self, work: Callable[[AutotuneStore], T]) -> T | None:
-        """`work` with the store; None if that has failed before, or has taken too long. Keeps the
-        store's first trouble, which may come when it closes.
-        """
-        from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder, without_login
+    @property
+    def problem(self) -> str:
+        """Why the autotune store could not be used, "" if it could, or was not needed."""
+        return "" if self._link is None else self._link.problem
+
+    def close(self) -> None:
+        """The run has published all that it will."""
+        if self._link is not None:
+            self._link.close()
+
+    def _open(self) -> AutotuneStore:
+        from vyre_dist.autotune.urls import FILE_NAME, open_store, uses_folder
 
         options = self._options
-        if not self.problem and self._waited > _MOST_SECONDS:
-            place = without_login(options.store) if options.store else "in the cache folder"
-            waited = f"the scan has waited for it for {self._waited:.1f} s"
-            self.problem = f"the autotune store {place}: {waited}"
-        if self.problem:
-            return None
         url = "memory:" if options.no_cache and options.store is None else options.store
         path = None
         if uses_folder(url):
@@ -96,11 +112,4 @@ class RunStores:
                 url = "memory:"
             elif self._folder.path is not None:
                 path = os.path.join(self._folder.path, FILE_NAME)
-        store = open_store(url, local_path=path)
-        began = self._clock()
-        try:
-            return work(store)
-        finally:
-            store.close()
-            self._waited += self._clock() - began
-            self.problem = self.problem or store.trouble
+        return open_store(url, local_path=path)

@@ -11,10 +11,11 @@ from vyre_dist.driver.run import ScanOutcome
 from vyre_dist.input_problem import InputProblem
 from vyre_dist.kernels import resolve_backend
 from vyre_dist.rules.left_out import by_reason
-from vyre_dist.sinks.summary import RunSummary, WorkerSummary
+from vyre_dist.sinks.summary import ChoiceSummary, RunSummary, TuningSummary, WorkerSummary
 from vyre_dist.sources import WalkStats
 
 if TYPE_CHECKING:
+    from vyre_dist.driver.tuning_report import TunedReport, TuningReport
     from vyre_dist.rules.left_out import LeftOut
     from vyre_dist.runs.options import ScanOptions
 
@@ -30,9 +31,11 @@ def summary_of(
     store_problem: str,
     aborted: str | None,
     list_is_empty: bool,
+    tuning: TuningReport | None,
 ) -> RunSummary:
     """The summary. `left_out`: rules that the pack was loaded without. `aborted`: why the scan
-    could not go on. `list_is_empty`: nothing was read from the list of files.
+    could not go on. `list_is_empty`: nothing was read from the list of files. `tuning`: None where
+    there was none.
     """
     totals = outcome.totals
     backends = dict.fromkeys(
@@ -64,6 +67,40 @@ def summary_of(
         rules_left_out=by_reason(left_out),
         complete=not problems,
         store_problem=store_problem,
+        tuning=None if tuning is None else _tuning(tuning),
+    )
+
+
+def _tuning(report: TuningReport) -> TuningSummary:
+    return TuningSummary(
+        trials=report.trials,
+        seconds=report.seconds,
+        probes=report.probes,
+        drifted=report.drifted,
+        hits=report.hits,
+        misses=report.misses,
+        taken=report.taken,
+        published=report.published,
+        kept=report.kept,
+        refused=report.refused,
+        chosen=tuple(map(_chosen, report.tuned)),
+    )
+
+
+def _chosen(each: TunedReport) -> ChoiceSummary:
+    gain = each.gain
+    return ChoiceSummary(
+        device=each.adapter,
+        program=each.program,
+        workload=each.workload,
+        stage=each.stage,
+        source=each.source,
+        choice=each.choice.plain(),
+        ratio=None if gain is None else (gain.low, gain.ratio, gain.high),
+        pairs=0 if gain is None else gain.pairs,
+        decided_at=each.decided_at,
+        workers=each.workers,
+        taken_seconds=each.taken_seconds,
     )
 
 

@@ -46,6 +46,55 @@ def _no_rules() -> Mapping[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceSummary:
+    """What workers on a device ran on a class of workload.
+
+    `device`, `program`: what records of it are filed under. `stage`: how far it is, "decided" where
+    it is known what is best; `source`: from where: "stored" before the run, "measured" by it, or
+    "published" by another one meanwhile. `choice`: by name, empty for the default. `ratio`: its
+    time over the default's, between the ends of the 95 % interval; None where that was not
+    measured. `decided_at`: seconds since 1970, 0.0 for not at all. `workers`: how many were at work
+    on something else then, and took it up, the last of them after `taken_seconds`.
+    """
+
+    device: str
+    program: str
+    workload: str
+    stage: str
+    source: str
+    choice: Mapping[str, int | str]
+    ratio: tuple[float, float, float] | None
+    pairs: int
+    decided_at: float
+    workers: int
+    taken_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSummary:
+    """What was tried, taken from others and given to them, to run faster.
+
+    `trials`: runs of two variants on the same bytes; `seconds`: of workers, that this took.
+    `probes`: such runs that measured again what was known, `drifted`: how often that was not true
+    any more. `hits`, `misses`: classes of workload that the store knew, and that it did not.
+    `taken`: records that other runs published meanwhile; `published`: records that the store took,
+    `kept`: that it did not take, as it has better ones. `refused`: variants that could not be run.
+    """
+
+    trials: int
+    seconds: float
+    probes: int
+    drifted: int
+    hits: int
+    misses: int
+    taken: int
+    published: int
+    kept: int
+    refused: int
+    chosen: tuple[ChoiceSummary, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """The outcome of a whole run.
 
@@ -56,7 +105,7 @@ class RunSummary:
     sentences for people about the whole run. `rules_left_out`: ids of rules of the pack that were
     not searched for (or the files that hold them), by reason. `secret_key`: the fingerprint of the
     key that makes each finding's secret_id, "" without one. `store_problem`: why the autotune
-    store could not be used, "" if it could.
+    store could not be used, "" if it could. `tuning`: None where it was switched off.
     """
 
     metrics: Metrics = field(default_factory=Metrics)
@@ -76,6 +125,7 @@ class RunSummary:
     complete: bool = True
     secret_key: str = ""
     store_problem: str = ""
+    tuning: TuningSummary | None = None
 
     @property
     def megabytes_per_second(self) -> float:

@@ -9,7 +9,7 @@ import base64
 import os
 from typing import Any
 
-from vyre_dist.sinks.summary import RunSummary, WorkerSummary
+from vyre_dist.sinks.summary import ChoiceSummary, RunSummary, TuningSummary, WorkerSummary
 
 
 def visible(text: str) -> str:
@@ -85,8 +85,41 @@ def summary_record(summary: RunSummary) -> dict[str, Any]:
         "backend": summary.backend,
         **({"secret_key_fingerprint": summary.secret_key} if summary.secret_key else {}),
         "store_problem": lossy_path(summary.store_problem)[0] or None,
+        "tuning": None if summary.tuning is None else _tuning(summary.tuning),
         "workers_used": [_worker(used) for used in summary.workers_used],
         "workers_left_out": [lossy_path(why)[0] for why in summary.left_out],
+    }
+
+
+def _tuning(tuning: TuningSummary) -> dict[str, Any]:
+    return {
+        "trials": tuning.trials,
+        "seconds": round(tuning.seconds, 6),
+        "probes": tuning.probes,
+        "drifted": tuning.drifted,
+        "hits": tuning.hits,
+        "misses": tuning.misses,
+        "taken": tuning.taken,
+        "published": tuning.published,
+        "kept": tuning.kept,
+        "refused": tuning.refused,
+        "chosen": [_chosen(each) for each in tuning.chosen],
+    }
+
+
+def _chosen(each: ChoiceSummary) -> dict[str, Any]:
+    return {
+        "device": each.device,
+        "program": each.program,
+        "workload": each.workload,
+        "stage": each.stage,
+        "source": each.source or None,
+        "choice": dict(each.choice),
+        "ratio": None if each.ratio is None else [round(end, 4) for end in each.ratio],
+        "pairs": each.pairs,
+        "decided_at": round(each.decided_at, 3) or None,
+        "workers": each.workers,
+        "taken_seconds": round(each.taken_seconds, 3),
     }
 
 

@@ -18,9 +18,6 @@ CAUTION = 4.0
 HOPE = 0.3
 """What part of the default's time a challenger is taken to save at most before it has run."""
 
-_DECIDING_PAIRS = 8
-"""No race is decided with fewer."""
-
 
 @dataclass(slots=True)
 class Budget:
@@ -40,17 +37,21 @@ class Budget:
         """What may be granted now, in seconds."""
         return max(0.0, self.share * self.worked - self.spent - self.granted)
 
-    def allows(self, cost: float, saved: float, left: float) -> bool:
+    def allows(self, cost: float, saved: float, left: float, runs: int) -> bool:
         """Whether a challenger may run now.
 
         `cost`: seconds that one run of it is likely to take. `saved`: the part of the default's
-        time that it may save, of `left` seconds of work that is still to be done.
+        time that it may save, of `left` seconds of work that is still to be done. `runs`: of
+        challengers, before anything can be decided. What is left has to pay for so many, and has
+        to be long enough to allow them.
         """
-        return 0 < cost <= self.room and left * saved > cost * _DECIDING_PAIRS
+        needed = cost * runs
+        decidable = self.room + self.share * left >= needed
+        return 0 < cost <= self.room and decidable and left * saved > needed
 
-    def grant(self, cost: float, saved: float, left: float) -> float:
+    def grant(self, cost: float, saved: float, left: float, runs: int) -> float:
         """The seconds that a challenger may run, 0.0 for none; they are taken as granted."""
-        room = self.room if self.allows(cost, saved, left) else 0.0
+        room = self.room if self.allows(cost, saved, left, runs) else 0.0
         self.granted += room
         return room
 

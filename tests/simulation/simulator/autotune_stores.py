@@ -17,22 +17,24 @@ from typing import Any
 from simulator.world import Process, World
 from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
 from vyre_dist.autotune.codec import InvalidRecordError, decode, encode
+from vyre_dist.autotune.gain import Gain
 from vyre_dist.autotune.record import StoredRecord, beats
 from vyre_dist.autotune.store import Offer, RecordStore
-from vyre_dist.driver.roster import WorkerUse
-from vyre_dist.driver.tuning import Tuning, publish_all
+from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.driver.worker_facts import WorkerFacts
-from vyre_dist.engine.tasks import TrialPair
+from vyre_dist.engine.tasks import ScanTask, TaskResult, TrialPair
+from vyre_dist.program.program_facts import ProgramFacts
+from vyre_dist.tuning.variants import SERIAL
+from vyre_dist.tuning.workload import WorkloadClass
 
-PACK_KEY = "the rules"
 ADDRESS = "redis://simulated"
 OPERATION_SECONDS = 0.6
 """After which an operation that hangs is given up."""
 CLOSE_SECONDS = 1.0
 """What closing waits for those that are under way."""
 
-_TRIAL_MIB, _WORK_MIB = 2, 8
-_SERIAL_NS = 1_000
+_PATIENCE_SECONDS = 0.4
+_WORKLOADS = "rare-small", "rare-medium"
 
 
 @dataclass(slots=True)
@@ -80,20 +82,34 @@ class Kinds:
         """What a worker of a kind says of itself."""
         return WorkerFacts("", host, pid, "cpu", version="1", device=f"device {kind}")
 
-    def pair(self, kind: int) -> TrialPair:
-        """What a task's trial shows."""
-        fused, serial = _fused_ns(kind) * _TRIAL_MIB, _SERIAL_NS * _TRIAL_MIB
-        ratio, size = math.log(serial / fused), _TRIAL_MIB << 20
-        return TrialPair(DEFAULT_CHOICE, "", ratio, fused, serial, equal=True, bytes=size)
+    def programs(self, kind: int) -> ProgramFacts:
+        """What a worker of a kind runs by default."""
+        spec = SpecCacheKey(kind, 1, (1, 1, 1), 1)
+        return ProgramFacts(f"device {kind}", spec, spec, (), {})
+
+    def tell(self, kind: int, task: ScanTask, result: TaskResult) -> None:
+        """Have a worker's answer say what it has run, and what its trial has shown."""
+        result.programs, result.ran = self.programs(kind), task.choice
+        result.fused, result.rolled_back = 10, 2 * result.committed
+        scanned = WorkloadClass.of(result.bytes, result.documents + len(result.parts), 0)
+        if task.trial is None or scanned is None:
+            return
+        costs = [self.ratio(kind, each) * 1e-3 for each in (task.choice, task.trial.challenger)]
+        ratio = math.log(costs[1] / costs[0])
+        ns = [int(cost * 1e9) for cost in costs]
+        result.pairs += [
+            TrialPair(task.trial.challenger, scanned.name, ratio, *ns, equal=True)
+        ] * task.trial.pairs
+
+    def ratio(self, kind: int, choice: Choice) -> float:
+        """A choice's time over the default's. The default is the faster one on half of the kinds,
+        and nowhere by a little.
+        """
+        return 1.0 if choice.is_default else (1.6, 0.6)[kind % 2] + 0.01 * kind
 
     def all(self) -> range:
         """Their numbers."""
         return range(self._number)
-
-
-def _fused_ns(kind: int) -> int:
-    """For a MiB. The fused path is the faster one on half of the kinds."""
-    return 200 + 230 * kind
 
 
 class StoreServer:
@@ -106,34 +122,37 @@ class StoreServer:
         self.operations = 0
         self._random = random
         self._records: dict[Any, bytes] = {}
-        self._kind_of = {self._tuning(kind).adapter_id: kind for kind in self.kinds.all()}
-        self._thresholds: dict[int, set[int]] = {kind: set() for kind in self.kinds.all()}
+        self._kind_of = {self.kinds.programs(kind).adapter: kind for kind in self.kinds.all()}
         if random.random() < 0.7:
             self._learn()
 
-    def _tuning(self, kind: int) -> Tuning:
-        return Tuning(PACK_KEY, self.kinds.facts(kind))
-
     def _learn(self) -> None:
         """An earlier scan has published what it measured."""
-        uses = [
-            WorkerUse(0, self.kinds.facts(kind), committed=400, rolled_back=600, fused=4)
-            for kind in self.kinds.all()
-        ]
-        for kind, use in enumerate(uses):
-            use.pairs += [self.kinds.pair(kind)] * 4
-        publish_all(PACK_KEY, SimulatedStore(self, None), uses)
+        for kind in self.kinds.all():
+            programs = self.kinds.programs(kind)
+            choice = SERIAL if self.kinds.ratio(kind, SERIAL) < 1 else DEFAULT_CHOICE
+            ratio = self.kinds.ratio(kind, choice)
+            for workload in _WORKLOADS:
+                record = StoredRecord(
+                    AutotuneKey.of(programs.fused, programs.adapter),
+                    AutotuneRecord((1, 1, 1), 1),
+                    programs.fused,
+                    workload=workload,
+                    choice=choice,
+                    gain=Gain(ratio, 0.9 * ratio, ratio, 20),
+                )
+                self._records[record.place] = encode(record)
 
     def may_be(self, choice: Choice, kind: int) -> bool:
-        """Whether somebody has measured that for workers of a kind, or it is the default."""
-        return choice.is_default or choice.get("threshold_pct") in self._thresholds[kind]
+        """Whether that is faster on workers of a kind, or the default."""
+        return choice.is_default or (choice == SERIAL and self.kinds.ratio(kind, choice) < 1)
 
     def is_true(self, record: StoredRecord) -> bool:
         """Whether that was measured with workers of the kind that a record is filed under."""
-        kind = self._kind_of[record.key.adapter_id]
-        timings = [record.timing, *[loser.timing for loser in record.losers]]
-        costs = sorted([timing.dispatch_ns for timing in timings if timing is not None])
-        return costs == sorted([_fused_ns(kind) * _WORK_MIB, _SERIAL_NS * _WORK_MIB])
+        kind, gain = self._kind_of[record.key.adapter_id], record.gain
+        if gain is None or not self.may_be(record.choice, kind):
+            return False
+        return math.isclose(gain.ratio, self.kinds.ratio(kind, record.choice), rel_tol=1e-6)
 
     # --- operations
 
@@ -161,8 +180,6 @@ class StoreServer:
         there = self._records.get(_filed_at(record))
         if there is not None and not beats(record, decode(there)):
             return False
-        if record.threshold_pct is not None:
-            self._thresholds[self._kind_of[record.key.adapter_id]].add(record.threshold_pct)
         if self._random.random() >= self.troubles.forgets:
             self._records[_filed_at(record)] = encode(record)
         return True
@@ -181,7 +198,7 @@ class SimulatedStore(RecordStore):
         self._process = process
         self._memory: dict[Any, StoredRecord] = {}
         self._jobs: deque[Callable[[], None]] = deque()
-        self._at_work = self.failed = self.misled = False
+        self._at_work = self.broken = self.misled = False
         self.waited = 0.0
         self.asked: list[Any] = []
         self.offered: list[StoredRecord] = []
@@ -195,6 +212,7 @@ class SimulatedStore(RecordStore):
         self.asked += new
         if new:
             self._begin(lambda: self._take_in(new))
+            self._wait(_PATIENCE_SECONDS)
         return [self._memory.get(key) for key in keys]
 
     def offer(self, record: StoredRecord) -> Offer:
@@ -210,12 +228,6 @@ class SimulatedStore(RecordStore):
 
     def remove(self, places: Sequence[Any]) -> int:
         return sum([self._memory.pop(place, None) is not None for place in places])
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait for all that was asked for, so long at most; whether it was done, or failed."""
-        self.check_open()
-        self._wait(timeout_s)
-        return not self._at_work
 
     def _release(self) -> None:
         self._wait(CLOSE_SECONDS)
@@ -243,7 +255,7 @@ class SimulatedStore(RecordStore):
 
     def _next(self) -> None:
         """Go on with what waits; once something has failed, nothing more is tried."""
-        while self._jobs and self.failed:
+        while self._jobs and self.broken:
             self._jobs.popleft()
             self._counters.add("skipped")
         self._at_work = bool(self._jobs)
@@ -257,7 +269,7 @@ class SimulatedStore(RecordStore):
         if process is None or process.dead or process.ended:
             return
         if reason:
-            self.failed = True
+            self.broken = True
             self._counters.failed(reason)
         else:
             job()

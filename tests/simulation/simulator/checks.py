@@ -26,7 +26,7 @@ _OPEN_SHARDS_PER_TASK = 4
 _LONGEST_WAIT = 4.0
 """Seconds that a record may wait for its commit, where storage is not slow."""
 
-LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 1.0, 2.0
+LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.3, 2.0
 """From which on a driver may say that its autotune store is slow, and that it may wait for it."""
 
 
@@ -111,7 +111,7 @@ class Checks:
         for record in [record for store in stores for record in store.offered]:
             if not self._simulation.server.is_true(record):
                 raise ViolationError(f"{record} was published, and is not what was measured")
-        useless = any(store.failed or store.misled for store in stores)
+        useless = any(store.broken or store.misled for store in stores)
         if useless and not problem and not driver.process.dead:
             raise ViolationError(f"{driver.process.name} knows of nothing wrong with its store")
         if (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulator.autotune_stores import PACK_KEY, SimulatedStore
+from simulator.autotune_stores import SimulatedStore
 from simulator.checks import covered, covered_in
 from simulator.corpus import RULES, SHARD_BYTES, SHARD_DOCUMENTS
 from simulator.rendered import Lines
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from simulator.simulation import Simulation
-    from vyre_dist.driver.worker_facts import WorkerFacts
     from vyre_dist.engine.tasks import Item
     from vyre_dist.ledger.entries import Entry
 
 PLACE = "simulated://run"
 FACTS = {"PATHS": ["d"]}
 PACK = b"the rules"
+_SHARE = 5.0  # of the scan's time, for trials: the scans are short
 _STORE = "sqlite:///simulated"  # of these no cache folder is looked for
 
 
@@ -206,7 +206,7 @@ class Driver:
             recording = self._opened(resume=resume)
         try:
             self._scan(recording)
-            self._publish()
+            self._tell_of_store()
             recording.finish(b"{}")
             self.recorded = isinstance(recording, CheckedRun) or recording.directory is not None
             self.finished = True
@@ -256,8 +256,10 @@ class Driver:
             self.problems.append,
             world.note,
             progress,
-            self._threshold,
         )
+        tuning = self.run_stores.tuning(lambda: world.wall(self.machine))
+        if tuning is not None:
+            tuning.budget.share = _SHARE
         self.outcome = run_scan(
             plan,
             pool,
@@ -267,20 +269,12 @@ class Driver:
             recording=recording,
             clock=lambda: world.now,
             wall_ns=lambda: int(world.wall(self.machine) * 1e9),
+            tuning=tuning,
         )
-
-    def _threshold(self, facts: WorkerFacts) -> int | None:
-        known = self.run_stores.threshold_pct(PACK_KEY, facts)
-        self._tell_of_store()
-        return known
-
-    def _publish(self) -> None:
-        if self.outcome is not None:
-            self.run_stores.publish(PACK_KEY, self.outcome.uses)
-            self._tell_of_store()
 
     def _tell_of_store(self) -> None:
         """As ScanRun does."""
+        self.run_stores.close()
         if self.run_stores.problem:
             self.told.store_failed(self.run_stores.problem)
 

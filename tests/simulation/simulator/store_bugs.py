@@ -6,14 +6,18 @@ from contextlib import ExitStack
 from typing import Any
 
 from simulator.planting import Bug, change, in_list
+from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
 from vyre_dist.autotune.codec import InvalidRecordError, decode
 from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.store import Counters, RecordStore
-from vyre_dist.cli.console import Console
-from vyre_dist.driver import tuning
-from vyre_dist.driver.run import _Loop
+from vyre_dist.driver.tuned_class import Stage, TunedClass
+from vyre_dist.driver.tuned_kind import TunedKind, TunedWorker
+from vyre_dist.driver.tuning import Tuning
+from vyre_dist.driver.worker_facts import WorkerFacts
 from vyre_dist.errors import VyreError
-from vyre_dist.runs.stores import RunStores
+from vyre_dist.program.program_facts import ProgramFacts
+from vyre_dist.runs.local_link import LocalLink
+from vyre_dist.tuning.halving import Race
 
 BUGS: list[Bug] = []
 bug = in_list(BUGS)
@@ -21,72 +25,78 @@ bug = in_list(BUGS)
 
 @bug("a store that has failed is asked for each kind of worker (was there)")
 def _(stack: ExitStack) -> None:
-    def with_store(self: RunStores, work: Any) -> Any:
+    def with_store(self: LocalLink, work: Any) -> Any:
         before, self.problem, self._waited = self.problem, "", 0.0
         try:
             return old(self, work)
         finally:
             self.problem = before or self.problem
 
-    old = change(stack, RunStores, "_with_store", with_store)
+    old = change(stack, LocalLink, "_with_store", with_store)
 
 
 @bug("a slow store is asked for each kind of worker (was there)")
 def _(stack: ExitStack) -> None:
-    def with_store(self: RunStores, work: Any) -> Any:
+    def with_store(self: LocalLink, work: Any) -> Any:
         self._waited = 0.0
         return old(self, work)
 
-    old = change(stack, RunStores, "_with_store", with_store)
+    old = change(stack, LocalLink, "_with_store", with_store)
 
 
 @bug("the store is asked for each worker")
 def _(stack: ExitStack) -> None:
-    def tune(self: _Loop, event: Any) -> None:
-        self._kinds.clear()
-        old(self, event)
+    def runs(self: Tuning, state: TunedWorker, programs: ProgramFacts) -> None:
+        if state.kind is None:
+            self._kinds.clear()
+        old(self, state, programs)
 
-    old = change(stack, _Loop, "_tune", tune)
+    old = change(stack, Tuning, "_runs", runs)
 
 
-@bug("a worker has the threshold of the one before it")
+@bug("a worker runs what is best for the one before it")
 def _(stack: ExitStack) -> None:
-    def tune(self: _Loop, event: Any) -> None:
-        before = dict(self._thresholds)
-        old(self, event)
-        self._thresholds.update(before)
+    def ready(self: Tuning, worker: int, facts: WorkerFacts) -> None:
+        old(self, worker, facts)
+        self._workers[worker].kind = self._workers[worker].kind or kinds.get((self, worker))
 
-    old = change(stack, _Loop, "_tune", tune)
+    def lost(self: Tuning, worker: int) -> None:
+        if worker in self._workers:
+            kinds[self, worker] = self._workers[worker].kind
+        old_lost(self, worker)
+
+    kinds: dict[tuple[Tuning, int], TunedKind | None] = {}
+    old_lost = change(stack, Tuning, "lost", lost)
+    old = change(stack, Tuning, "ready", ready)
+
+
+@bug("whoever wins is published as the default")
+def _(stack: ExitStack) -> None:
+    def record(self: TunedKind, tuned: TunedClass, choice: Choice, versions: Any) -> Any:
+        return old(self, tuned, DEFAULT_CHOICE, versions)
+
+    old = change(stack, TunedKind, "record", record)
 
 
 @bug("a store that can't be used ends the run")
 def _(stack: ExitStack) -> None:
-    def with_store(self: RunStores, work: Any) -> Any:
+    def with_store(self: LocalLink, work: Any) -> Any:
         found = old(self, work)
         if self.problem:
             raise VyreError(self.problem)
         return found
 
-    old = change(stack, RunStores, "_with_store", with_store)
+    old = change(stack, LocalLink, "_with_store", with_store)
 
 
 @bug("why a store is of no use is forgotten")
 def _(stack: ExitStack) -> None:
-    def with_store(self: RunStores, work: Any) -> Any:
+    def with_store(self: LocalLink, work: Any) -> Any:
         found = old(self, work)
         self.problem = ""
         return found
 
-    old = change(stack, RunStores, "_with_store", with_store)
-
-
-@bug("why a store is of no use is told again and again")
-def _(stack: ExitStack) -> None:
-    def store_failed(self: Console, problem: str) -> None:
-        self._store_told = False
-        old(self, problem)
-
-    old = change(stack, Console, "store_failed", store_failed)
+    old = change(stack, LocalLink, "_with_store", with_store)
 
 
 @bug("what is no record ends the run")
@@ -119,10 +129,21 @@ def _(stack: ExitStack) -> None:
     change(stack, RecordStore, "decoded", decoded)
 
 
-@bug("what all kinds of workers have measured is put together")
+@bug("all kinds of workers are tuned as one")
 def _(stack: ExitStack) -> None:
-    def publish_all(pack_key: str, store: Any, uses: Any) -> None:
-        if uses:
-            tuning.Tuning(pack_key, uses[0].facts).publish(store, uses)
+    def runs(self: Tuning, state: TunedWorker, programs: ProgramFacts) -> None:
+        for kind in self._kinds.values():
+            programs = kind.programs
+        old(self, state, programs)
 
-    change(stack, tuning, "publish_all", publish_all)
+    old = change(stack, Tuning, "_runs", runs)
+
+
+@bug("what a race has measured of one kind decides another's")
+def _(stack: ExitStack) -> None:
+    def decide(self: Tuning, tuned: TunedClass, race: Race) -> None:
+        for each in self._classes.values():
+            if each is tuned or each.stage is Stage.FREE:
+                old(self, each, race)
+
+    old = change(stack, Tuning, "_decide", decide)

@@ -136,8 +136,7 @@ class Worker:
     def _work(self, task: Task) -> TaskResult:
         result = self.pool.corpus.work(task)
         if isinstance(task, ScanTask):
-            result.pairs.append(self.pool.server.kinds.pair(self.kind))
-            result.fused, result.rolled_back = 1, 2 * result.committed
+            self.pool.server.kinds.tell(self.kind, task, result)
         return result
 
     def _die(self, detail: str, after: Task | None = None) -> None:
