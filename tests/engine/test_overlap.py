@@ -20,7 +20,7 @@ from vyre_dist.engine.worker import ScanEngine
 from vyre_dist.errors import WorkerUnusableError
 from vyre_dist.extract import Window
 from vyre_dist.kernels.backends import BACKENDS, cpu_backend_class
-from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.dispatch_outcome import DispatchOutcome, StartedDispatch
 from vyre_dist.kernels.tuned import COMPILING, READY
 from vyre_dist.sources.document import DocumentRef
 
@@ -145,8 +145,20 @@ def test_only_trials_wait(
         if isinstance(task, ScanTask)
     )
     ended: list[TaskRun] = []
+    at_starts: list[int] = []
+    start = engine.backend.start_fused
+
+    def started(windows: Sequence[Window]) -> StartedDispatch:
+        at_starts.append(len(ended))
+        return start(windows)
+
+    monkeypatch.setattr(engine.backend, "start_fused", started)
     engine.begin(first, engine.new_run(ended.append))
-    assert not ended
+    before = len(at_starts)
+    engine.begin(first, engine.new_run(ended.append))
+    # the second one's dispatch began before the first one was over
+    assert at_starts[before] == 0 and len(ended) == 1
+    del ended[0]
     state = READY
     last = engine.new_run(ended.append)
     engine.begin(second, last)

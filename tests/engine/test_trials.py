@@ -23,6 +23,7 @@ from vyre_dist.engine.tasks import Challenge, Piece, ScanTask, TaskResult
 from vyre_dist.extract import Window
 from vyre_dist.finding import Finding
 from vyre_dist.kernels.dispatch_outcome import DispatchOutcome
+from vyre_dist.kernels.tuned import COMPILING, READY
 
 PACK = RulePack.from_patterns({"token": "token=[0-9a-f]{8}", "key": "key[0-9]+"})
 TEXT = b"some text, token=deadbeef and key12 " * 20
@@ -174,6 +175,19 @@ def test_what_is_for_another_backend() -> None:
     result = own.run(task(threads, Challenge(Choice.of(unroll=2), 5, LONG)))
     assert (rows(result), result.ran, result.unfit) == (WANT, DEFAULT_CHOICE, "")
     assert not result.pairs
+
+
+def test_a_pair_is_with_the_tasks_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as that is compiled, the default runs, and is compared with nobody."""
+    own = engine()
+    state = COMPILING
+    monkeypatch.setattr(own.backend, "prepare", lambda choice: state if choice == FUSED else READY)
+    result = own.run(task(FUSED, Challenge(SERIAL, 5, LONG)))
+    assert (result.pairs, result.ran, result.unfit) == ([], DEFAULT_CHOICE, "")
+    assert rows(result) == WANT
+    state = READY
+    result = own.run(task(FUSED, Challenge(SERIAL, 5, LONG)))
+    assert (len(result.pairs), result.ran) == (1, FUSED)
 
 
 def test_lanes() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from generate import haystacks, packs
 from gpu_device import Gpu
-from gpu_services import served
+from gpu_services import listening, served
 from gpu_support import PATTERNS, TUNABLES, random_document
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -74,6 +74,12 @@ def test_two_instances_side_by_side(gpu: Gpu, tmp_path: Path) -> None:
     small, large = (own.run_fused(windows) for own in cuda[::-1])
     assert small.report is not None and large.report is not None
     assert small.report.committed_tiles > large.report.committed_tiles
+    here = CudaBackend(COMPILED, ArtifactCache(None), device_pack.lane())
+    until_ready(lambda: here.prepare(chosen(OTHER)))
+    begun = here.start_fused(windows)
+    here.choose(chosen(OTHER))
+    assert begun() == large
+    assert here.run_fused(windows) == small
     with served(device_pack, tmp_path) as address:
         one, two = (
             CudaBackend(COMPILED, ArtifactCache(None), RemoteLane(address)) for _ in range(2)
@@ -253,6 +259,19 @@ def test_a_challenger_with_which_the_gpus_process_ends(
 
         (pair,) = run_until(lambda result: bool(result.pairs), tried).pairs
         assert pair.refused == "the process that owns the GPU ended with it"
+
+
+def test_before_the_gpu_is_ready(emulated_gpu: Gpu, tmp_path: Path) -> None:
+    """What is chosen is chosen for the GPU: the processor runs as it does by default."""
+    del emulated_gpu
+    texts = [b"token=deadbeef and more"]
+    serial, fused = Choice.of(lane="serial"), Choice.of(lane="fused")
+    with listening(tmp_path) as (address, _):
+        own = engine_of(PACK, address)
+        result = own.run(task(texts, serial, Challenge(fused, 5, LONG)))
+        assert result.scanned.keys() == {"cpu"}
+        assert (result.ran, result.unfit, result.pairs) == (DEFAULT_CHOICE, "", [])
+        assert result.programs is None
 
 
 def test_auto_tunes_the_processors_part(gpu: Gpu, tmp_path: Path) -> None:
