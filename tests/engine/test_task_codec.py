@@ -77,6 +77,7 @@ RESULT = TaskResult(
     ran=CHOICE,
     unfit="no such lane",
     programs=PROGRAMS,
+    tried_ns=7,
     scanned={"cpu": 30},
     reaches=(Reach(1, 21),),
     keywords=(3,),
@@ -86,7 +87,7 @@ RESULT = TaskResult(
 SCAN = ScanTask(
     (Piece(1, "a", 3, 0, 3), FolderRun.of(2, "d/", ["x", "y"], "/d/"), PIECE),
     CHOICE,
-    trial=Challenge(CHOICE, 5, 9),
+    trial=Challenge(CHOICE, 5, 9, "rare-small"),
 )
 REACHES = (Reach(1, 21), Reach(2, 0, 40, 39))
 STRETCH = Stretch(7, REACHES, (2,), (3,), (4,), (6,))

@@ -65,6 +65,9 @@ def test_a_pair_is_of_the_same_bytes() -> None:
         assert pair.workload == "some-large"
         assert pair.log_ratio == pytest.approx(math.log(pair.challenger_ns / pair.incumbent_ns))
     assert (result.ran, result.unfit) == (DEFAULT_CHOICE, "")
+    # processor time of the pairs, and both warm-ups
+    assert result.tried_ns > sum(pair.challenger_ns for pair in result.pairs)
+    assert own.run(task()).tried_ns == 0
 
 
 def test_each_comes_first_once_of_two_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +102,16 @@ def test_time_is_limited() -> None:
     assert len(limited.pairs) == 1
     assert len(engine().run(task(trial=Challenge(SERIAL, 9, LONG), texts=[text] * 3)).pairs) == 3
     assert not engine().run(task(trial=Challenge(SERIAL, 0, LONG))).pairs
+
+
+def test_documents_of_another_size_are_left_alone() -> None:
+    """A trial is about a class of work, and how large documents are is known before a scan."""
+    small, large = [TEXT] * 9, [TEXT.ljust(2 << 20, b".")]
+    own = engine()
+    for texts, size in ((small, "small"), (large, "large")):
+        for about in ("many-small", "rare-large", ""):
+            result = own.run(task(trial=Challenge(SERIAL, 1, LONG, about), texts=texts))
+            assert bool(result.pairs) is (not about or about.endswith(size))
 
 
 def test_a_challenger_that_fails_costs_itself_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,8 +96,7 @@ class Tuning:
 
     def _runs(self, state: TunedWorker, programs: ProgramFacts) -> None:
         """A worker has said what it runs by default."""
-        known = state.kind
-        if known is not None and known.programs == programs:
+        if state.kind is not None and state.kind.programs == programs:
             return
         key = AutotuneKey.of(programs.fused, programs.adapter)
         kind = self._kinds.get(key)
@@ -152,7 +151,7 @@ class Tuning:
                 return None, 0.0
             # that it pays was decided before: this is to know whether it still does
             granted = self.budget.grant(state.run, 1.0, math.inf, 1)
-            return self._to_run(DEFAULT_CHOICE, 1, granted)
+            return self._to_run(tuned, DEFAULT_CHOICE, 1, granted)
         left = self._left()
         if tuned.stage is Stage.FREE and self._may_begin(state, left):
             tuned.stage = Stage.ASKED
@@ -172,7 +171,8 @@ class Tuning:
         granted = self.budget.grant(cost, saved, left, pairs)
         if granted:
             tuned.tuner, tuned.out = worker, True
-        return self._to_run(challenger, min(pairs, int(granted / cost)) if granted else 0, granted)
+        most = min(pairs, int(granted / cost)) if granted else 0
+        return self._to_run(tuned, challenger, most, granted)
 
     def _may_begin(self, state: TunedWorker, left: float) -> bool:
         """Whether a race that is begun now is likely to come to its end, and to pay for itself."""
@@ -184,11 +184,11 @@ class Tuning:
         return is_due and budget.allows(run, HOPE, left, runs)
 
     def _to_run(
-        self, challenger: Choice, pairs: int, granted: float
+        self, tuned: TunedClass, challenger: Choice, pairs: int, granted: float
     ) -> tuple[Challenge | None, float]:
-        if not granted:
-            return None, 0.0
-        return Challenge(challenger, max(1, pairs), int(granted * 1e9)), granted
+        about = tuned.target.workload
+        trial = Challenge(challenger, max(1, pairs), int(granted * 1e9), about)
+        return (trial, granted) if granted else (None, 0.0)
 
     def _left(self) -> float:
         """The seconds of work that the scan has before it. While its inputs are being listed, as
@@ -204,7 +204,7 @@ class Tuning:
         """A worker has answered."""
         state = self._workers.get(worker)
         given = self._given.pop((worker, task_id), None)
-        spent = sum([pair.challenger_ns for pair in result.pairs]) / 1e9
+        spent = max(result.tried_ns, sum([pair.challenger_ns for pair in result.pairs])) / 1e9
         self._ended(given, spent, result.seconds)
         self._tasks += 1
         if state is None or given is None:

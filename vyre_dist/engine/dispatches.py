@@ -106,7 +106,7 @@ class Dispatches:
         before, self._in_flight = self._in_flight, None
         if before is not None:
             self._wait(before)  # a backend is asked for one thing at a time
-        if self._trials.due(self._wanted):
+        if self._trials.due(batch, self._wanted):
             if before is not None:
                 self._finish(before, run)
                 before = None
@@ -144,6 +144,7 @@ class Dispatches:
         flight.started = tried.outcome
         if tried.pair is not None:
             run.answer.pairs.append(tried.pair)
+        run.answer.tried_ns = self._trials.tried_ns
         if tried.unfit:
             self._unfit = tried.unfit
         self._take_in(flight)

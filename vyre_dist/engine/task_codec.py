@@ -55,7 +55,7 @@ from vyre_dist.engine.wire import (
 from vyre_dist.metrics import METRIC_NAMES
 from vyre_dist.sources.file_names import FileNames
 
-SCHEMA = 13
+SCHEMA = 14
 
 # the kinds of items
 _WHOLE, _FOLDER, _PART = range(3)
@@ -120,7 +120,7 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
         _, blocks, parts, problems, notes, skipped, large, sums, audited = fields_of(body, 9)
         audits, audit = fields_of(audited, 2)
         metrics, undone, seconds, tuned, scanned, reaches, keywords = fields_of(sums, 7)
-        pairs, ran, unfit, programs = fields_of(tuned, 4)
+        pairs, ran, unfit, programs, tried = fields_of(tuned, 5)
         if not isinstance(seconds, float) or not isinstance(scanned, dict):
             raise ValueError(f"{seconds!r:.60} and {scanned!r:.60} for seconds and bytes scanned")
         result = TaskResult(
@@ -136,6 +136,7 @@ def decode_result(data: bytes | memoryview) -> TaskResult:
             ran=choice_of(ran),
             unfit=text_of(unfit),
             programs=None if programs is None else programs_of(programs),
+            tried_ns=number_of(tried),
             scanned={text_of(name): number_of(size) for name, size in scanned.items()},
             reaches=_reaches(reaches),
             keywords=numbers_of(keywords),

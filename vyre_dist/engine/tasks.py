@@ -256,12 +256,14 @@ class Challenge(NamedTuple):
     """Compare `challenger` with the task's choice, on the same bytes.
 
     `pairs`: of runs, at most so many. `ns`: what the challenger's runs may take together; another
-    one begins only where it is likely to end in that time, but for the first.
+    one begins only where it is likely to end in that time, but for the first. `workload`: the class
+    that it is about, by name: dispatches of documents of another size are left alone; "" for any.
     """
 
     challenger: Choice
     pairs: int
     ns: int
+    workload: str = ""
 
 
 class TrialPair(NamedTuple):
@@ -334,6 +336,7 @@ class TaskResult(Metrics):
     the finished documents that were chosen. `audit`: what came of one. `pairs`: of the task's
     trial. `ran`: what the latest dispatch ran with; `unfit`: why the task's choice can't be, and
     the default is run in its place. `programs`: what it runs by default, if that is known.
+    `tried_ns`: what trials took beside the runs that count.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -348,6 +351,7 @@ class TaskResult(Metrics):
     ran: Choice = DEFAULT_CHOICE
     unfit: str = ""
     programs: ProgramFacts | None = None
+    tried_ns: int = 0
     scanned: dict[str, int] = field(default_factory=dict)
     reaches: tuple[Reach, ...] = ()
     keywords: tuple[int, ...] = ()
@@ -357,4 +361,4 @@ class TaskResult(Metrics):
 
 def without_tuning(result: TaskResult) -> TaskResult:
     """The result without what it says of how it came about, which a later run has no use for."""
-    return replace(result, pairs=[], ran=DEFAULT_CHOICE, unfit="", programs=None)
+    return replace(result, pairs=[], ran=DEFAULT_CHOICE, unfit="", programs=None, tried_ns=0)

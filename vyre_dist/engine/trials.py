@@ -62,6 +62,8 @@ class TrialRun(NamedTuple):
 class Trials:
     """The trials of one worker. Not thread-safe.
 
+    `tried_ns`: what a task's trials took beside the runs that count.
+
     `mode`: what the user says of the lane. `same`: whether two outcomes of a batch come to the same
     findings. `clocks`: processor time, for backends that have a processor for themselves, and
     time as it passes, for the others; for tests.
@@ -80,14 +82,14 @@ class Trials:
         self._same = same
         self._clocks, self._draw = clocks, draw
         self._trial: Challenge | None = None
-        self._pairs = self._spent = self._latest = 0
+        self._pairs = self._spent = self._latest = self.tried_ns = 0
         self._turns: list[bool] = []
         self._warm: set[Choice] = set()
 
     def challenge(self, trial: Challenge | None) -> None:
         """What the dispatches of the next task try. Pairs and time are counted anew."""
         self._trial = trial
-        self._pairs = self._spent = self._latest = 0
+        self._pairs = self._spent = self._latest = self.tried_ns = 0
 
     @property
     def challenger(self) -> Choice | None:
@@ -99,18 +101,26 @@ class Trials:
             return None
         return trial.challenger
 
-    def due(self, incumbent: Choice) -> bool:
-        """Whether a dispatch that comes now is a trial, or shows that there can't be one.
+    def due(self, batch: Batch, incumbent: Choice) -> bool:
+        """Whether the batch's dispatch is a trial, or shows that there can't be one.
 
         Nothing is on its way. While a challenger is compiled, dispatches overlap as they always do.
         """
         challenger = self.challenger
-        if challenger is None or challenger == incumbent:
+        if challenger is None or challenger == incumbent or not self._fits(batch):
             return False
         try:
             return self._backend.prepare(challenger) == READY
         except UsageError:
             return True
+
+    def _fits(self, batch: Batch) -> bool:
+        """Whether the batch may be of the class that the trial is about, as far as its documents'
+        size tells: matches are counted when it has been scanned.
+        """
+        about = "" if self._trial is None else self._trial.workload
+        own = WorkloadClass.of(batch.owned, len(batch.windows), 0)
+        return not about or (own is not None and own.size == WorkloadClass.named(about).size)
 
     def _over(self) -> None:
         self._trial = None
@@ -151,7 +161,7 @@ class Trials:
         self, batch: Batch, incumbent: Choice, challenger: Choice, own: ScanBackend
     ) -> TrialRun:
         if incumbent not in self._warm:
-            self._incumbents(own, batch, incumbent)
+            self.tried_ns += self._incumbents(own, batch, incumbent).wall_ns
             self._warm.add(incumbent)
         if self._turn():
             other = self._challengers(own, batch, challenger)
@@ -173,15 +183,19 @@ class Trials:
         """Its run, after another one if it is its first; or why there is none."""
         try:
             if challenger not in self._warm:
-                self._spent += self._once(own, batch, challenger, _Deaf()).wall_ns
+                self._count(self._once(own, batch, challenger, _Deaf()))
                 self._warm.add(challenger)
             run = self._once(own, batch, challenger, _Deaf())
         except WorkerUnusableError:
             return "the process that owns the GPU ended with it"
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs the challenger only
             return f"{type(error).__name__} {error}"
-        self._spent += run.wall_ns
+        self._count(run)
         return run
+
+    def _count(self, run: _Run) -> None:
+        self._spent += run.wall_ns
+        self.tried_ns += run.wall_ns
 
     def _different(
         self,
@@ -195,7 +209,9 @@ class Trials:
         """What the default finds is what counts."""
         outcome, unfit = one.outcome, ""
         if not incumbent.is_default:
-            outcome = self._incumbents(own, batch, DEFAULT_CHOICE).outcome
+            default = self._incumbents(own, batch, DEFAULT_CHOICE)
+            self.tried_ns += default.wall_ns
+            outcome = default.outcome
             if not self._same(batch, outcome, one.outcome):
                 unfit = "it found something else than the default does"
             if self._same(batch, outcome, other.outcome):

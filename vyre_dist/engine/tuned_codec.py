@@ -10,6 +10,7 @@ from vyre_dist.engine.tasks import Challenge, TaskResult, TrialPair
 from vyre_dist.engine.wire import Wire, fields_of, number_of, numbers_of, text_of
 from vyre_dist.errors import UsageError
 from vyre_dist.program.program_facts import ProgramFacts
+from vyre_dist.tuning.workload import WorkloadClass
 
 
 def choice_of(value: object) -> Choice:
@@ -22,19 +23,25 @@ def choice_of(value: object) -> Choice:
 
 def wire_trial(trial: Challenge) -> Wire:
     """As an array."""
-    return trial.challenger.plain(), trial.pairs, trial.ns
+    return trial.challenger.plain(), trial.pairs, trial.ns, trial.workload
 
 
 def trial_of(value: object) -> Challenge:
     """The inverse of wire_trial."""
-    challenger, pairs, ns = fields_of(value, 3)
-    return Challenge(choice_of(challenger), number_of(pairs), number_of(ns))
+    challenger, pairs, ns, workload = fields_of(value, 4)
+    if about := text_of(workload):
+        try:
+            WorkloadClass.named(about)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+    return Challenge(choice_of(challenger), number_of(pairs), number_of(ns), about)
 
 
 def wire_tuned(r: TaskResult) -> Wire:
     """What a result says of tuning."""
     pairs = [(pair.challenger.plain(), *pair[1:5], *pair[6:], int(pair.equal)) for pair in r.pairs]
-    return pairs, r.ran.plain(), r.unfit, None if r.programs is None else wire_programs(r.programs)
+    programs = None if r.programs is None else wire_programs(r.programs)
+    return pairs, r.ran.plain(), r.unfit, programs, r.tried_ns
 
 
 def pair_of(value: object) -> TrialPair:
