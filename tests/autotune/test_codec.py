@@ -259,6 +259,20 @@ def test_unknown_fields_are_kept(record: StoredRecord, unknown: dict[str, Any]) 
     assert msgpack.packb({name: again[name] for name in unknown}) == msgpack.packb(unknown)
 
 
+def test_a_record_that_could_not_be_written_again_is_out_of_range(make_record: Make) -> None:
+    """Numbers of half the width are read as whole ones; else it would fail at its first copy."""
+    row = b"\xdc\x00\x80" + b"\xca\x3f\x80\x00\x00" * 128
+    for rows, fits in ((50, True), (70, False)):
+        payload = bytearray(msgpack.packb(fields_of(make_record()) | {"later": 0}))
+        payload[-1:] = b"\xdc" + rows.to_bytes(2, "big") + row * rows
+        assert len(payload) <= MAX_RECORD_BYTES
+        if fits:
+            assert len(encode(decode(bytes(payload)))) > len(payload)
+        else:
+            with pytest.raises(OutOfRangeError):
+                decode(bytes(payload))
+
+
 def test_what_no_record_can_have_is_out_of_range(make_record: Make) -> None:
     """A gain of nothing, which would win for ever, is told from bytes of another shape."""
     with pytest.raises(OutOfRangeError):

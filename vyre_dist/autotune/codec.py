@@ -137,7 +137,10 @@ def decode(payload: bytes) -> StoredRecord:
     if missing or unknown:
         raise InvalidRecordError(f"fields missing: {missing}, too many: {unknown!r:.200}")
     try:
-        return _build(fields)
+        stored = _build(fields)
+        if 2 * len(payload) > MAX_RECORD_BYTES:
+            encode(stored)  # numbers that were written short may be too long as we write them
+        return stored
     except UsageError as error:
         raise OutOfRangeError(str(error)) from None
     except (TypeError, ValueError) as error:
