@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 
+from vyre_dist.autotune.choice import Choice
 from vyre_dist.engine.finding_blocks import Findings
 from vyre_dist.engine.finding_rows import FindingRow
 from vyre_dist.engine.lines import pack_counts
@@ -42,7 +43,9 @@ class TaskCodec:
         findings = Findings(["a", "b", "c"])
         findings.add("p", [row, row])
         return [
-            encode_task(ScanTask((piece, inline, run, Piece(9, "c", 5, 0, 5)), 15)),
+            encode_task(
+                ScanTask((piece, inline, run, Piece(9, "c", 5, 0, 5)), Choice.of(threshold_pct=15))
+            ),
             encode_task(StitchTask(piece, (part, part))),
             encode_result(TaskResult()),
             encode_result(
