@@ -96,14 +96,14 @@ def test_noseyparker_examples(backend: str) -> None:
 
 def test_noseyparker_pack_in_pieces() -> None:
     """Both backends give the same findings for the whole pack, in shards of any size."""
-    same_everywhere(noseyparker().data, corpus()[::6], [1 << 20, 1000, 61])
+    same_everywhere(noseyparker().data, corpus()[::12], [1 << 20, 1000, 61])
 
 
 def test_gitleaks_pack_in_pieces() -> None:
     """Both backends give the same findings for the whole pack, filters included, in shards of any
     size.
     """
-    found = same_everywhere(gitleaks().data, corpus(), [1 << 20, 4096, 307])
+    found = same_everywhere(gitleaks().data, corpus()[::4], [1 << 20, 4096, 307])
     assert len(found) > 100
 
 
