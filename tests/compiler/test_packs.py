@@ -88,6 +88,7 @@ def test_few_positions_are_looked_at_twice(name: str, request: pytest.FixtureReq
     assert np.unique(candidates(tables, arena).positions).size < 0.001 * arena.data.size
 
 
+@pytest.mark.nightly  # tests/program/test_pack_tables.py asks for more, and of a process of its own
 def test_compile_time(gitleaks: SimpleNamespace) -> None:
     """gitleaks' pack compiles in seconds: well under 10 s of processor time even on a slow
     machine.

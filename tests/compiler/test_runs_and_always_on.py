@@ -107,8 +107,8 @@ ALWAYS = {
 
 
 def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) -> None:
-    """A rule without windows has a row at each position where a match can begin, at 261 offsets and
-    at edges.
+    """A rule without windows has a row at each position where a match can begin, over two edges of
+    tiles.
     """
     tables = compile_tables([parse(pattern).root for pattern in ALWAYS]).tables
     assert set(tables.routes.tolist()) == {Route.ALWAYS_ON}
@@ -118,7 +118,7 @@ def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) 
     for rule, (pattern, texts) in enumerate(ALWAYS.items()):
         root = parse(pattern).root
         for text in texts:
-            documents = [b"-" * offset + text + b"\n" * (offset % 3) for offset in range(261)]
+            documents = [b"-" * offset + text + b"\n" * (offset % 3) for offset in range(131)]
             arena = Arena.lay_out(documents, alignment=2)
             result = execute_arena(tables, arena, tile_bytes=64)
             assert not result.for_host.size
@@ -134,7 +134,7 @@ def test_always_on_at_every_offset(flat_model: GramModel, lab: SimpleNamespace) 
             assert [row for row in rows if row[1] >= row[0] - 2] == near
             assert len(rows) == len(near)  # nothing begins in the dashes before
             seen += len(near)
-    assert seen > 5000
+    assert seen > 2000
 
 
 @settings(max_examples=examples(120), deadline=None)
