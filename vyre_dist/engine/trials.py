@@ -1,8 +1,9 @@
 """Trials: a challenger beside the incumbent, on the same bytes.
 
 Both run one after the other, whose turn is first is drawn by lot: of two pairs each comes first
-once. Whoever runs for the first time runs once before, untimed. What both find is compared, and
-the incumbent's counts. Nothing that goes wrong with a challenger reaches the scan.
+once. A challenger's first run of all warms it up and gives no pair; the incumbent is what ran
+before. What both find is compared, and the incumbent's counts. Nothing that goes wrong with a
+challenger reaches the scan.
 """
 
 from __future__ import annotations
@@ -160,42 +161,36 @@ class Trials:
     def _compared(
         self, batch: Batch, incumbent: Choice, challenger: Choice, own: ScanBackend
     ) -> TrialRun:
-        if incumbent not in self._warm:
-            self.tried_ns += self._incumbents(own, batch, incumbent).wall_ns
-            self._warm.add(incumbent)
-        if self._turn():
+        warms = challenger not in self._warm
+        if not warms and self._turn():
             other = self._challengers(own, batch, challenger)
             one = self._incumbents(own, batch, incumbent)
         else:
             one = self._incumbents(own, batch, incumbent)
             other = self._challengers(own, batch, challenger)
-        self._pairs += 1
         self._latest = one.wall_ns
         if isinstance(other, str):
             self._over()
             return TrialRun(one.outcome, _refusal(batch, one.outcome, challenger, other))
         if self._same(batch, one.outcome, other.outcome):
-            return TrialRun(one.outcome, _pair(batch, challenger, one, other))
+            self._warm.add(challenger)
+            self._pairs += not warms
+            pair = None if warms else _pair(batch, challenger, one, other)
+            return TrialRun(one.outcome, pair)
         self._over()
         return self._different(batch, incumbent, challenger, own, one, other)
 
     def _challengers(self, own: ScanBackend, batch: Batch, challenger: Choice) -> _Run | str:
-        """Its run, after another one if it is its first; or why there is none."""
+        """Its run, or why there is none."""
         try:
-            if challenger not in self._warm:
-                self._count(self._once(own, batch, challenger, _Deaf()))
-                self._warm.add(challenger)
             run = self._once(own, batch, challenger, _Deaf())
         except WorkerUnusableError:
             return "the process that owns the GPU ended with it"
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs the challenger only
             return f"{type(error).__name__} {error}"
-        self._count(run)
-        return run
-
-    def _count(self, run: _Run) -> None:
         self._spent += run.wall_ns
         self.tried_ns += run.wall_ns
+        return run
 
     def _different(
         self,
