@@ -25,7 +25,7 @@ from vyre_dist.runs.shared_link import SharedLink
 from vyre_dist.runs.stores import RunStores
 
 SPEC = SpecCacheKey(1, 2, (1, 1, 1), 3)
-TARGET = Target(AutotuneKey.of(SPEC, "a device"), SPEC, "rare-small")
+TARGET = Target(AutotuneKey.of(SPEC, "a device " + 200 * "x"), SPEC, "rare-small")
 SERIAL = Choice.of(lane="serial")
 
 Link = LocalLink | SharedLink

@@ -5,6 +5,7 @@ What is behind it is made in runs/; NoStore is for scans that have none.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
@@ -25,8 +26,9 @@ class Target:
 
     @property
     def lease(self) -> str:
-        """The name of the lease that its tuner has."""
-        return f"tune:{self.key.key_hex}:{self.key.adapter_id}:{self.workload}"
+        """The name of the lease that its tuner has. An adapter's name may be too long for it."""
+        adapter = hashlib.sha256(self.key.adapter_id.encode()).hexdigest()[:16]
+        return f"tune:{self.key.key_hex}:{adapter}:{self.workload}"
 
 
 class Found(NamedTuple):

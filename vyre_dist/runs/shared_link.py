@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vyre_dist.autotune.choice import Choice
 from vyre_dist.autotune.record import Place, StoredRecord
 from vyre_dist.driver.tuning_link import Found, Leased, News, Published, Target
+from vyre_dist.errors import VyreError
 from vyre_dist.runs.local_link import failed_in, found_in
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class SharedLink:
         self._jobs: queue.Queue[Callable[[TieredStore], None] | None] = queue.Queue()
         self._owed = 0
         self._closed = self._late = False
+        self._fault = ""
         self._paid = threading.Condition()
         self._heard: list[News] = []
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class SharedLink:
         if self._store is None:
             return ""
         late = f"the autotune store {self._store.address}: it did not answer in time"
-        return self._store.trouble or (late if self._late else "")
+        return self._store.trouble or self._fault or (late if self._late else "")
 
     def begin(self) -> None:
         """See TuningLink. Raises what opening the store does."""
@@ -144,7 +146,10 @@ class SharedLink:
                     continue
                 if job is None:
                     return
-                job(store)
+                try:
+                    job(store)
+                except VyreError as error:  # what comes later may be in order
+                    self._fault = self._fault or str(error)
         finally:
             for lease, _ in self._leases.values():
                 lease.release()

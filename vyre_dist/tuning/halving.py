@@ -89,20 +89,18 @@ class Race:
     def gain(self) -> Gain | None:
         """The winner's. None where there were too few pairs.
 
-        Where the default stays, 1.0, and from there down to what a challenger may still be.
+        Where the default stays, 1.0, and from there down to what a challenger may still be, of
+        those whose pairs tell something of that.
         """
         winner, among = self.winner, len(self.compared)
         if not winner.is_default:
             return gain_of(self.compared[winner], among)
-        gains = [
-            gain_of(each, among)
-            for choice, each in self.compared.items()
-            if each.pairs >= LEAST_PAIRS and choice not in self.refused
-        ]
-        if not gains:
+        tried = [each for choice, each in self.compared.items() if choice not in self.refused]
+        most = max([each.pairs for each in tried], default=0)
+        if most < LEAST_PAIRS:
             return None
-        best = min(gains, key=lambda each: each.low)
-        return Gain(1.0, min(1.0, best.low), 1.0, self.pairs)
+        told = [gain_of(x, among) for x in tried if x.pairs >= min(most, 2 * FIRST_PAIRS)]
+        return Gain(1.0, min(1.0, *[each.low for each in told]), 1.0, self.pairs)
 
     def _halve(self) -> None:
         """Have challengers leave, as far as their pairs tell."""
