@@ -24,6 +24,7 @@ from vyre_dist.autotune.codec import (
 from vyre_dist.autotune.fence import Fence
 from vyre_dist.autotune.gain import Gain
 from vyre_dist.autotune.record import LoserTiming, Measured, Provenance, StoredRecord
+from vyre_dist.autotune.record_lines import read_lines, write_lines
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord, SpecCacheKey
 from vyre_dist.dispatch.race import VariantTiming
 from vyre_dist.errors import UsageError
@@ -80,6 +81,21 @@ def test_round_trip(record: StoredRecord) -> None:
     payload = encode(record)
     assert decode(payload) == record
     assert encode(decode(payload)) == payload
+
+
+@given(stored_records())
+def test_all_of_a_record_is_in_a_line(
+    tmp_path_factory: pytest.TempPathFactory, record: StoredRecord
+) -> None:
+    """Every field, with what a later version of the schema has put into it."""
+    later = {"engine": {"name": "x", "parts": [1, 2.5, None]}, "raw": b"\x00\xff"}
+    extra = tuple((name, msgpack.packb(value)) for name, value in sorted(later.items()))
+    path = tmp_path_factory.getbasetemp() / "lines.jsonl"
+    whole = replace(record, extra=extra)
+    write_lines(path, [whole])
+    assert read_lines(path) == (whole,)
+    write_lines(path, [record])
+    assert read_lines(path) == (record,)
 
 
 @given(stored_records(), st.data())

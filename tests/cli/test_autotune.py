@@ -30,6 +30,7 @@ def test_autotune_list_export_and_import(cli: Cli, tmp_path: Path, record: Store
     (line,) = cli("autotune", "list", "--store", one).lines
     assert line["key"] == record.key.key_hex and line["adapter"] == "cpu somewhere"
     assert (line["threshold_pct"], line["compile_ns"], line["dispatch_ns"]) == (20, 1000, 2000)
+    assert cli("autotune", "show", "--json", "--store", one).lines == [line]
     run = cli("autotune", "export", tmp_path / "out.toml", "--store", one)
     assert run.code == 0 and "1 records written" in run.err
     run = cli("autotune", "import", tmp_path / "out.toml", "--store", two)

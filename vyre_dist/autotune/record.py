@@ -35,17 +35,19 @@ _MAX_TIME_S = 2**40
 _WORKLOAD = re.compile(r"([a-z0-9][a-z0-9._+-]{0,63})?\Z")
 
 
-def check_text(name: str, value: object, *, allow_empty: bool = False) -> str:
+def check_text(
+    name: str, value: object, *, allow_empty: bool = False, most: int = MAX_TEXT_CHARS
+) -> str:
     """`value` if it is a short printable str; a UsageError otherwise."""
     if (
         not isinstance(value, str)
-        or len(value) > MAX_TEXT_CHARS
+        or len(value) > most
         or not value.isprintable()
         or not (value or allow_empty)
     ):
         least = 0 if allow_empty else 1
         raise UsageError(
-            f"{name} must be {least} to {MAX_TEXT_CHARS} printable characters, found {value!r:.200}"
+            f"{name} must be {least} to {most} printable characters, found {value!r:.200}"
         )
     return value
 

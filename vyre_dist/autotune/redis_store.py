@@ -24,6 +24,7 @@ from vyre_dist.autotune.record import EXPIRY_DAYS, REWRITE_DAYS, Place, StoredRe
 from vyre_dist.autotune.redis_target import NOT_REDIS, RedisTarget, ServerUnavailableError
 from vyre_dist.autotune.signing import is_sealed, sealed, unsealed
 from vyre_dist.autotune.store import Offer, RecordStore
+from vyre_dist.dispatch.keys import MAX_ADAPTER_ID_CHARS
 from vyre_dist.errors import UsageError
 from vyre_dist.secret_key import SecretKey
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from vyre_dist.autotune.redis_link import RedisLink, Subscription
 
+# A lease's name holds an adapter's id, which has so many of them at most, a key and a class.
+_MOST_LEASE_CHARS = MAX_ADAPTER_ID_CHARS + 256
 _KEYS_PER_SCRIPT = 128
 # Sent together: more would be a reply that takes longer than any reply may.
 _SCRIPTS_PER_CALL = 8
@@ -221,9 +224,8 @@ class RedisStore(RecordStore):
         Raises UsageError for a name or a time out of range.
         """
         self.check_open()
-        lease = Lease.requested(
-            check_text("lease name", name), ttl_s, uuid.uuid4().hex, self.lease_script
-        )
+        check_text("lease name", name, most=_MOST_LEASE_CHARS)
+        lease = Lease.requested(name, ttl_s, uuid.uuid4().hex, self.lease_script)
         reply = self.lease_script(
             scripts.LEASE_ACQUIRE,
             [scripts.lease_key(name), scripts.fence_key(name)],

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 from vyre_dist.autotune.codec import MAX_RECORD_BYTES, encode
 from vyre_dist.autotune.record import EXPIRY_DAYS, REWRITE_DAYS, Place, StoredRecord
+from vyre_dist.autotune.sqlite_uses import SqliteUses
 from vyre_dist.autotune.store import Offer, RecordStore
 from vyre_dist.autotune.wait_budget import WaitBudget
 
@@ -26,38 +26,38 @@ T = TypeVar("T")
 
 # The layout's version is part of the table's name: programs of two versions can share one file.
 # What schema a record has is said in the record. `used`: the day of its last use, since 1970.
-_TABLE = "record_v2"
+TABLE = "record_v2"
 _CREATE = f"""
-CREATE TABLE IF NOT EXISTS {_TABLE} (
+CREATE TABLE IF NOT EXISTS {TABLE} (
     key TEXT NOT NULL, adapter TEXT NOT NULL, workload TEXT NOT NULL, failed TEXT NOT NULL,
     used INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (key, adapter, workload, failed)
 ) WITHOUT ROWID
 """
 # Before there were workload classes.
-_FIRST_TABLE = "record_v1"
+FIRST_TABLE = "record_v1"
 _COPY_FIRST = (
-    f"INSERT OR IGNORE INTO {_TABLE} SELECT key, adapter, '', '', ?, payload "  # noqa: S608
-    f"FROM {_FIRST_TABLE}"
+    f"INSERT OR IGNORE INTO {TABLE} SELECT key, adapter, '', '', ?, payload "  # noqa: S608
+    f"FROM {FIRST_TABLE}"
 )
 _EXISTS = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 # The size is looked at before the bytes are read; -1 stands for an entry that cannot be a record.
-_PAYLOAD = (
+PAYLOAD = (
     f"CASE WHEN typeof(payload) = 'blob' AND length(payload) <= {MAX_RECORD_BYTES} THEN payload "
     f"ELSE -1 END"
 )
 _USED = "CASE WHEN typeof(used) = 'integer' THEN used ELSE -1 END"
 _PLACE = "key = ? AND adapter = ? AND workload = ? AND failed = ?"
-_SELECT = f"SELECT {_PAYLOAD}, {_USED} FROM {_TABLE} WHERE {_PLACE}"  # noqa: S608 - constants only
-_SELECT_ALL = f"SELECT {_PAYLOAD} FROM {_TABLE} WHERE used >= ?"  # noqa: S608 - constants only
-_UPSERT = f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
-_TOUCH = f"UPDATE {_TABLE} SET used = ? WHERE {_PLACE}"  # noqa: S608
-_REMOVE = f"DELETE FROM {_TABLE} WHERE {_PLACE}"  # noqa: S608
-_EXPIRE = f"DELETE FROM {_TABLE} WHERE used < ?"  # noqa: S608
+_SELECT = f"SELECT {PAYLOAD}, {_USED} FROM {TABLE} WHERE {_PLACE}"  # noqa: S608 - constants only
+_SELECT_ALL = f"SELECT {PAYLOAD} FROM {TABLE} WHERE used >= ?"  # noqa: S608 - constants only
+_UPSERT = f"INSERT OR REPLACE INTO {TABLE} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
+_TOUCH = f"UPDATE {TABLE} SET used = ? WHERE {_PLACE}"  # noqa: S608
+_REMOVE = f"DELETE FROM {TABLE} WHERE {_PLACE}"  # noqa: S608
+_EXPIRE = f"DELETE FROM {TABLE} WHERE used < ?"  # noqa: S608
 
 # SQLITE_ERROR is among them because our statements are fixed: it means that the table is not ours.
-_BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _MAX_RECOVERIES = 3
-_BUSY_TIMEOUT_S = 0.5
+BUSY_TIMEOUT_S = 0.5
 _DAY_S = 24 * 3600
 
 
@@ -80,7 +80,7 @@ class SqliteStore(RecordStore):
         self,
         path: str | os.PathLike[str],
         *,
-        busy_timeout_s: float = _BUSY_TIMEOUT_S,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
         recover: bool = True,
         budget: WaitBudget | None = None,
         clock: Callable[[], float] = time.time,
@@ -91,6 +91,7 @@ class SqliteStore(RecordStore):
         self.path = Path(path)
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
+        self._uses = SqliteUses(self.path, _columns)
         self._inode: tuple[int, int] | None = None
         self._recoveries_left = _MAX_RECOVERIES if recover else 0
         # One connection for all threads: sqlite3's objects must not be used by two at a time.
@@ -117,6 +118,7 @@ class SqliteStore(RecordStore):
                 self._counters.add("expired")
             elif row is not None:
                 stored = self._checked(row[0], place)
+                self._uses.found[place] += stored is not None
                 # a day to come is that of a clock that was wrong
                 if stored is not None and not today - REWRITE_DAYS <= row[1] <= today:
                     used.append(place)
@@ -178,7 +180,12 @@ class SqliteStore(RecordStore):
             connection.execute("COMMIT")
             return removed
 
+        self._uses.remove(places)
         return self._run(remove) or 0
+
+    def uses(self, places: Sequence[Place]) -> list[int]:
+        self.check_open()
+        return self._uses.of(places)
 
     def _replace(
         self, connection: sqlite3.Connection, record: StoredRecord, payload: bytes
@@ -197,6 +204,7 @@ class SqliteStore(RecordStore):
 
     def _release(self) -> None:
         with self._lock:
+            self._uses.keep()
             self._disconnect()
 
     def _checked(self, payload: object, place: Place | None) -> StoredRecord | None:
@@ -214,7 +222,7 @@ class SqliteStore(RecordStore):
                 try:
                     return self._attempt(work)
                 except sqlite3.Error as error:
-                    if not (_primary_code(error) in _BROKEN_FILE and self._move_aside()):
+                    if not (primary_code(error) in BROKEN_FILE and self._move_aside()):
                         self._counters.failed(_reason(error))
                         return None
                 except OSError as error:
@@ -268,7 +276,7 @@ class SqliteStore(RecordStore):
             self._connection = connection
             self._inode = _inode(self.path)
             try:
-                if not connection.execute(_EXISTS, (_TABLE,)).fetchone()[0]:
+                if not connection.execute(_EXISTS, (TABLE,)).fetchone()[0]:
                     _begin(connection, self._today())
             except sqlite3.Error:
                 self._disconnect()  # a transaction may be open
@@ -313,7 +321,7 @@ def _begin(connection: sqlite3.Connection, today: int) -> None:
     """Make the table; what an earlier version left in the file is in it."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(_CREATE)
-    if connection.execute(_EXISTS, (_FIRST_TABLE,)).fetchone()[0]:
+    if connection.execute(_EXISTS, (FIRST_TABLE,)).fetchone()[0]:
         connection.execute(_COPY_FIRST, (today,))
     connection.execute("COMMIT")
 
@@ -322,64 +330,14 @@ def _columns(place: Place) -> tuple[str, str, str, str]:
     return (place.key.key_hex, place.key.adapter_id, place.workload, place.failed)
 
 
-def fault_of_file(path: Path) -> str:
-    """Why the file at `path` can't be a store, as the end of a sentence that begins with the file.
-
-    "" if it can be one, or can't be looked at. It is not written to.
-    """
-    # to read a database with a write-ahead log makes files beside it, but for one that nobody
-    # changes: ours have no such log
-    mode = "immutable=1" if _has_unused_log(path) else "mode=ro"
-    place = f"file://{quote(os.fsencode(path))}?{mode}"
-    try:
-        with contextlib.closing(
-            sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT_S)
-        ) as connection:
-            tables = {
-                name
-                for (name,) in connection.execute(
-                    "SELECT name FROM sqlite_master WHERE type = 'table'"
-                )
-            }
-            ours = tables & {_TABLE, _FIRST_TABLE}
-            if tables and not ours:
-                return f"is the SQLite database of another program (it has a table {min(tables)!r})"
-            if tables:
-                for table in ours:
-                    connection.execute(f"SELECT {_PAYLOAD} FROM {table} LIMIT 1")  # noqa: S608
-                # last, and only of a file that seems ours: it reads all of it
-                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                return (
-                    ""
-                    if found == "ok"
-                    else f"is a damaged SQLite database ({' '.join(found.split())})"
-                )
-    except sqlite3.Error as error:
-        code = _primary_code(error)
-        if code == sqlite3.SQLITE_ERROR:
-            return f"is the SQLite database of another program ({error})"
-        if code in _BROKEN_FILE:
-            return f"is a damaged SQLite database ({error})"
-    return ""
-
-
-def _has_unused_log(path: Path) -> bool:
-    """Whether the file says that it has a write-ahead log, and there is none."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(20)[18:] == b"\2\2" and not os.path.exists(f"{path}-wal")
-    except OSError:
-        return False
-
-
 def _reason(error: sqlite3.Error) -> str:
     """SQLite's own words, and what they come to where they leave that open."""
-    if _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"another program has locked it ({error})"
     return str(error)
 
 
-def _primary_code(error: sqlite3.Error) -> int | None:
+def primary_code(error: sqlite3.Error) -> int | None:
     # Not every sqlite3.Error has a code: misuse has none.
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

@@ -120,6 +120,11 @@ class AutotuneStore(Protocol):
         Waits for the medium, as its answer is what is wanted. Others who have a copy keep it.
         """
 
+    def uses(self, places: Sequence[Place]) -> list[int]:
+        """How often what is filed at each of `places` was found on this machine, but for the stores
+        that are open; 0 where nobody counts.
+        """
+
     def close(self) -> None:
         """Release what is held. Calling it again does nothing."""
 
@@ -181,6 +186,10 @@ class RecordStore(abc.ABC):
     @abc.abstractmethod
     def remove(self, places: Sequence[Place]) -> int:
         """Forget what is filed at `places`; how many had something. A fault is counted."""
+
+    def uses(self, places: Sequence[Place]) -> list[int]:
+        """See AutotuneStore."""
+        return [0] * len(places)
 
     @abc.abstractmethod
     def _release(self) -> None:

@@ -228,6 +228,9 @@ class TieredStore(RecordStore):
         self._local.remove(places)
         return max(removed, len(set(places).intersection(there)))
 
+    def uses(self, places: Sequence[Place]) -> list[int]:
+        return self._local.uses(places)
+
     def _ask_server(self, places: Sequence[Place]) -> None:
         with self._known_lock:
             new = [place for place in places if place not in self._known]

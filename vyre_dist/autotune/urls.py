@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from vyre_dist.autotune.memory import MemoryStore
 from vyre_dist.autotune.redis_target import DEFAULT_PORT, RedisTarget
 from vyre_dist.autotune.signing import key_from
-from vyre_dist.autotune.sqlite_store import SqliteStore, fault_of_file
+from vyre_dist.autotune.sqlite_file import fault_of_file
+from vyre_dist.autotune.sqlite_store import SqliteStore
 from vyre_dist.autotune.store import AutotuneStore, RecordStore
 from vyre_dist.autotune.wait_budget import WaitBudget
 from vyre_dist.cache_folder import choose, default_folder
@@ -87,12 +88,16 @@ def open_store(
     *,
     local_path: str | os.PathLike[str] | None = None,
     budget: WaitBudget | None = None,
+    create: bool = True,
 ) -> AutotuneStore:
     """Open the store that `url` names. No server is contacted yet.
 
     None stands for the SQLite file at `local_path`. By default that is in the user's cache folder;
     where none is known, in a spare folder, and without one the store is in memory. A Redis URL
     gives a TieredStore: memory, then that same SQLite file, then Redis in the background.
+
+    `create`: False for who only reads: where there is no file yet, none is made, and the store is
+    empty.
 
     `budget`: how long callers may wait for it in all; without one they wait as long as it takes,
     which each operation bounds by itself. Records on a server are signed with the key that the
@@ -103,13 +108,15 @@ def open_store(
     is moved aside and begun anew.
     """
     if url is None:
-        return _local(local_path, budget)
+        return _local(local_path, budget, create)
     if url == "memory:":
         return MemoryStore()
     parts = _split(url)
     if parts.scheme == "sqlite":
         path = _sqlite_path(url, parts)
         _refuse_other_file(url, path)
+        if not create and _is_missing(path):
+            return MemoryStore()
         return SqliteStore(path, recover=False, budget=budget)
     target = parse_redis_url(url)
     # these take a while to import: only those who use them pay; redis itself comes later still
@@ -117,16 +124,31 @@ def open_store(
     from vyre_dist.autotune.tiered import TieredStore
 
     remote = RedisStore(target, key=key_from(os.environ))
-    return TieredStore(_local(local_path, budget), remote, budget=budget)
+    return TieredStore(_local(local_path, budget, create), remote, budget=budget)
 
 
-def _local(path: str | os.PathLike[str] | None, budget: WaitBudget | None) -> RecordStore:
+def _local(
+    path: str | os.PathLike[str] | None, budget: WaitBudget | None, create: bool
+) -> RecordStore:
     if path is None:
-        folder = default_folder() or choose(None).path
+        folder = default_folder() or (choose(None).path if create else None)
         if folder is None:
             return MemoryStore()
         path = os.path.join(folder, FILE_NAME)
+    if not create and _is_missing(path):
+        return MemoryStore()
     return SqliteStore(path, budget=budget)
+
+
+def _is_missing(path: str | os.PathLike[str]) -> bool:
+    """Whether nothing is there yet; not so where a file can't be."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def parse_redis_url(url: str) -> RedisTarget:

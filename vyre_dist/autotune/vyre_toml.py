@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vyre_dist.atomic_file import AtomicFile
-from vyre_dist.autotune.record import StoredRecord
+from vyre_dist.autotune.record import Place, StoredRecord
 from vyre_dist.autotune.store import AutotuneStore
 from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord
 from vyre_dist.errors import UsageError
@@ -70,26 +70,32 @@ class ImportResult:
     unpublished: int = 0
 
 
-def import_toml(
-    store: AutotuneStore,
-    path: str | os.PathLike[str],
-    *,
-    publish: Callable[[Sequence[AutotuneKey]], int] | None = None,
-) -> ImportResult:
+def import_toml(store: AutotuneStore, path: str | os.PathLike[str]) -> ImportResult:
     """Offer every record of the file to `store`; nothing is offered unless the whole file is in
     order.
 
-    `publish`, TieredStore's, is called for every few records: it waits, so that more is never
-    queued than has room. Raises VyreTomlError, OSError if the file cannot be read, and what
-    `store.put_many` raises.
+    Raises VyreTomlError, OSError if the file cannot be read, and what `store.put_many` raises.
     """
-    records = read_toml(path)
+    return offer_all(store, read_toml(path))
+
+
+def offer_all(
+    store: AutotuneStore,
+    records: Sequence[StoredRecord],
+    *,
+    publish: Callable[[Sequence[Place]], int] | None = None,
+) -> ImportResult:
+    """Offer `records` to `store`.
+
+    `publish`, TieredStore's, is called for every few records: it waits, so that more is never
+    queued than has room. Raises what `store.put_many` raises.
+    """
     stored = unpublished = 0
     for start in range(0, len(records), _BATCH):
         batch = records[start : start + _BATCH]
         stored += store.put_many(batch)
         if publish is not None:
-            unpublished += publish([record.key for record in batch])
+            unpublished += publish([record.place for record in batch])
     return ImportResult(len(records), stored, unpublished)
 
 

@@ -11,16 +11,14 @@ from itertools import product
 from typing import get_args
 
 from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
-from vyre_dist.autotune.gain import LEAST_PAIRS
-from vyre_dist.autotune.record import MAX_MEASURED, Measured, Provenance, StoredRecord
-from vyre_dist.dispatch.keys import AutotuneKey, AutotuneRecord
+from vyre_dist.autotune.record import Provenance, StoredRecord
+from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.driver.tuned_class import TunedClass
 from vyre_dist.driver.tuning_link import Target
 from vyre_dist.engine.tasks import Challenge, TaskResult
 from vyre_dist.errors import UsageError
 from vyre_dist.program.program_facts import ProgramFacts
-from vyre_dist.program.tunables import Tunables
-from vyre_dist.tuning.halving import Race, gain_of
+from vyre_dist.tuning.records import launched
 from vyre_dist.tuning.workload import Density, Size, WorkloadClass
 
 _WORKLOADS = tuple(
@@ -50,14 +48,17 @@ class TunedKind:
         return choices.pop() if len(choices) == 1 else DEFAULT_CHOICE
 
     def record(
-        self, tuned: TunedClass, choice: Choice, versions: Mapping[str, str]
+        self, tuned: TunedClass, choice: Choice, versions: Mapping[str, str], pack: str
     ) -> StoredRecord | None:
-        """A record of a choice, without measurement; None for a choice that no record can have."""
-        provenance = Provenance.here(versions)
+        """A record of a choice, without measurement; None for a choice that no record can have.
+
+        `pack`: the rules, as they were named.
+        """
+        provenance = Provenance.here(versions, pack)
         try:
             return StoredRecord(
                 self.key,
-                self._launched(choice, provenance.date),
+                launched(self.programs, choice, provenance.date),
                 self.programs.fused,
                 provenance=provenance,
                 workload=tuned.target.workload,
@@ -66,27 +67,6 @@ class TunedKind:
             )
         except UsageError:
             return None
-
-    def _launched(self, choice: Choice, date: str) -> AutotuneRecord:
-        """What Vyre's file has of a choice."""
-        if not self.programs.tunables:
-            return AutotuneRecord((1, 1, 1), 1, recorded_at=date)
-        tunables = Tunables.from_plain(self.programs.tunables)
-        threads = choice.get("threads") or tunables.threads
-        unroll = choice.get("unroll") or tunables.unroll
-        if not isinstance(threads, int) or not isinstance(unroll, int):
-            raise UsageError(f"no launch: {choice}")
-        return AutotuneRecord((threads, 1, 1), unroll, recorded_at=date)
-
-
-def measured_beside(race: Race) -> tuple[Measured, ...]:
-    """What a race has measured of those that have not won."""
-    measured = [
-        Measured(choice, gain_of(each, len(race.compared)))
-        for choice, each in race.compared.items()
-        if each.pairs >= LEAST_PAIRS and choice not in (race.winner, *race.refused)
-    ]
-    return tuple(measured[:MAX_MEASURED])
 
 
 @dataclass(slots=True, eq=False)

@@ -24,7 +24,7 @@ from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
 from vyre_dist.autotune.record import FAILED_S, MAX_TEXT_CHARS, StoredRecord
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.driver.tuned_class import Source, Stage, TunedClass
-from vyre_dist.driver.tuned_kind import Given, TunedKind, TunedWorker, measured_beside
+from vyre_dist.driver.tuned_kind import Given, TunedKind, TunedWorker
 from vyre_dist.driver.tuning_link import Found, Leased, Published, Target, TuningLink
 from vyre_dist.driver.tuning_report import TunedReport, TuningReport
 from vyre_dist.driver.worker_facts import WorkerFacts
@@ -33,6 +33,7 @@ from vyre_dist.program.program_facts import ProgramFacts
 from vyre_dist.tuning.budget import CAUTION, HOPE, Budget
 from vyre_dist.tuning.comparison import WORTH
 from vyre_dist.tuning.halving import FIRST_PAIRS, Race
+from vyre_dist.tuning.records import measured_beside
 from vyre_dist.tuning.variants import challengers
 
 PROBE_EVERY = 64
@@ -43,7 +44,7 @@ _ASK_AGAIN_SECONDS = 3.0
 
 
 class Tuning:
-    """One scan's tuning. `lines`: what is unusual, for people; who takes them clears them."""
+    """One scan's tuning. `lines`: what is unusual; who takes them clears them. `pack`: its name."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Tuning:
         variants: Callable[[ProgramFacts], tuple[Choice, ...]] = challengers,
     ) -> None:
         """`clock`: seconds. `wall_s`: seconds since 1970, for what others are told."""
-        self._link, self._clock, self._wall_s = link, clock, wall_s
+        self._link, self._clock, self._wall_s, self.pack = link, clock, wall_s, ""
         self.budget = budget or Budget()
         self._variants = variants
         self._kinds: dict[AutotuneKey, TunedKind] = {}
@@ -304,7 +305,7 @@ class Tuning:
     def _record(self, tuned: TunedClass, choice: Choice) -> StoredRecord | None:
         kind = self._kinds[tuned.target.key]
         versions = next((w.versions for w in self._workers.values() if w.kind is kind), {})
-        return kind.record(tuned, choice, versions)
+        return kind.record(tuned, choice, versions, self.pack)
 
     def _drifted(self, tuned: TunedClass) -> None:
         """What was decided is not true any more."""

@@ -22,6 +22,8 @@ from vyre_dist.rules.left_out import LeftOut
 from vyre_dist.rules.model import PackData
 from vyre_dist.rules.records import RecordError, plain, read_record
 
+BUILT_IN = "built in"
+
 # bump when a loader comes to read the same bytes otherwise, or what may be kept changes
 _SCHEMA = 5
 
@@ -49,6 +51,16 @@ def load_pack(
 def load_supported(names: Sequence[str | os.PathLike[str]], cache: ArtifactCache) -> LoadedPack:
     """The same without what RulePack.load_all leaves out with `skip_unsupported`."""
     return _load(names, cache, skip_unsupported=True)
+
+
+def pack_name(names: Sequence[str | os.PathLike[str]]) -> str:
+    """What records of tuning call the packs `names`."""
+    return ", ".join([str(name) for name in names]) or BUILT_IN
+
+
+def pack_names(pack: str) -> tuple[str, ...]:
+    """What `pack_name` was given."""
+    return () if pack == BUILT_IN else tuple(pack.split(", "))
 
 
 def _load(

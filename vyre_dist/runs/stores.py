@@ -77,6 +77,7 @@ class RunStores:
             return None
         from vyre_dist.autotune.urls import without_login
         from vyre_dist.driver.tuning import Tuning
+        from vyre_dist.program.packs import pack_name
 
         if self.shares_store:
             from vyre_dist.runs.shared_link import SharedLink
@@ -89,7 +90,9 @@ class RunStores:
             url = self._options.store
             place = without_login(url) if url else "in the cache folder"
             self._link = LocalLink(place, self._open, self._clock)
-        return Tuning(self._link, self._clock, wall_s)
+        tuning = Tuning(self._link, self._clock, wall_s)
+        tuning.pack = pack_name(self._options.packs)
+        return tuning
 
     @property
     def problem(self) -> str:
