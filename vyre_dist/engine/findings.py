@@ -219,10 +219,16 @@ class FindingBuilder:
         try:
             from vyre_dist.kernels.keyword_search import KeywordSearch
 
-            return KeywordSearch(self._filters.keywords).found
+            found = KeywordSearch(self._filters.keywords).found
         except (ImportError, UsageError):
             # no Hyperscan, or one that is not to be trusted
-            return lambda rule, text: self._filters.has_keyword(rule, text.lower())
+            found = self._found_here
+        # to compile some ten thousand literals would take minutes
+        many = self._filters.has_many_keywords
+        return lambda rule, text: (self._found_here if many(rule) else found)(rule, text)
+
+    def _found_here(self, rule: int, text: bytes) -> bool:
+        return self._filters.has_keyword(rule, text.lower())
 
 
 class _Around:

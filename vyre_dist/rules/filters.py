@@ -17,7 +17,7 @@ has one, except the first, so that `^` fails there).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from vyre_dist.rules.content_filters import (
     ContentCheck,
@@ -32,6 +32,12 @@ from vyre_dist.rules.keyword_table import keywords_of
 from vyre_dist.rules.model import Allowlist, Rule
 from vyre_dist.rules.path_filters import PathDecision, PathFilters, allowlists_of
 from vyre_dist.rules.search import Renderings
+
+if TYPE_CHECKING:
+    from vyre_dist.rules.many_keywords import ManyKeywords
+
+_MANY = 256
+"""Keywords of a rule from which on it is faster to look for all of them at once."""
 
 Verdict: TypeAlias = tuple[bytes, float] | None
 """The secret of a match that is reported, and its entropy; None for a match that is dropped."""
@@ -85,6 +91,7 @@ class CompiledFilters:
             any(check.target == "line" for check in content.others) for content in self.contents
         )
         self._entropies = Entropies()
+        self._searches: dict[int, ManyKeywords] = {}
         self._too_few = tuple(too_few_bytes(rule.entropy) for rule in pack.rules)
 
     def path_decision(self, path: str) -> PathDecision:
@@ -114,7 +121,21 @@ class CompiledFilters:
     def has_keyword(self, rule_index: int, lowered_haystack: bytes) -> bool:
         """Whether one of the rule's keywords is in the document (bytes.lower has been applied)."""
         keywords = self.keywords[rule_index]
+        if self.has_many_keywords(rule_index):
+            return self._search(rule_index).any_in(lowered_haystack)
         return not keywords or any(word in lowered_haystack for word in keywords)
+
+    def has_many_keywords(self, rule_index: int) -> bool:
+        """Whether the rule has so many that none of them is looked for by itself."""
+        return len(self.keywords[rule_index]) >= _MANY
+
+    def _search(self, rule_index: int) -> ManyKeywords:
+        if rule_index not in self._searches:
+            # few packs have such rules, and NumPy takes long to import
+            from vyre_dist.rules.many_keywords import ManyKeywords
+
+            self._searches[rule_index] = ManyKeywords(self.keywords[rule_index])
+        return self._searches[rule_index]
 
     def needs_line(self, rule_index: int) -> bool:
         """Whether `allowed` may ask for the line."""
