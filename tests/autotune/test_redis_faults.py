@@ -137,8 +137,9 @@ def test_after_the_first_failure_nothing_is_tried(
     with RedisStore(parse_redis_url(server.url)) as store:
         get(store, make_record())
         tries = server.hits
-        # redis-py may connect twice in one try, when the first connection is closed before its use.
-        assert 1 <= tries <= 4
+        # One to see that somebody listens; redis-py may connect twice in one try, when the first
+        # connection is closed before its use.
+        assert 1 <= tries <= 5
         started = time.monotonic()
         for number in range(1, 101):
             assert get(store, make_record(number)) is None

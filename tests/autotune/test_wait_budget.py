@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -182,3 +184,21 @@ def test_a_far_server_is_reached_in_the_end(
         assert (store.stats.errors, store.stats.misses) == (0, 1)
         mean_s = store.link.times.mean_s
         assert mean_s is not None and mean_s > 0.25
+
+
+def test_a_stopped_server_is_noticed_without_importing_redis(dead_url: str) -> None:
+    """That takes longer than all the rest."""
+    code = (
+        "import sys\n"
+        "from vyre_dist.autotune.redis_store import RedisStore\n"
+        "from vyre_dist.autotune.urls import parse_redis_url\n"
+        "for url in sys.argv[1:]:\n"
+        "    with RedisStore(parse_redis_url(url)) as store:\n"
+        "        assert store.lease('tune', 1) is None and store.lease('tune', 1) is None\n"
+        "        print(store.stats.errors, store.stats.skipped, 'redis' in sys.modules)\n"
+        "        print(store.trouble)\n"
+    )
+    command = [sys.executable, "-c", code, dead_url, "unix:///nowhere/at/all"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[0] == said[2] == "1 1 False"
+    assert "Connection refused" in said[1] and "No such file or directory" in said[3]

@@ -20,6 +20,7 @@ from vyre_dist.autotune.breaker import CircuitBreaker
 from vyre_dist.autotune.codec import OutOfRangeError, encode
 from vyre_dist.autotune.fence import Fence
 from vyre_dist.autotune.lease import Lease
+from vyre_dist.autotune.listening import why_not
 from vyre_dist.autotune.record import EXPIRY_DAYS, REWRITE_DAYS, Place, StoredRecord, check_text
 from vyre_dist.autotune.redis_target import NOT_REDIS, RedisTarget, ServerUnavailableError
 from vyre_dist.autotune.signing import is_sealed, sealed, unsealed
@@ -66,20 +67,35 @@ class RedisStore(RecordStore):
         super().__init__()
         self.target = target
         self._key = key
-        self._breaker = breaker
+        self._breaker = breaker or CircuitBreaker()
         self._link: RedisLink | None = None
         self._link_lock = threading.Lock()
 
     @property
     def link(self) -> RedisLink:
-        """Made at its first use, as it takes 0.1 s to import redis: by whoever can wait for it."""
-        from vyre_dist.autotune.redis_link import RedisLink
-
+        """Made at its first use, as it takes 0.1 s to import redis: by whoever can wait for it, and
+        not before somebody listens there. Raises ServerUnavailableError, counted.
+        """
         with self._link_lock:
             if self._link is None:
                 self.check_open()
+                self._see_that_somebody_listens()
+                from vyre_dist.autotune.redis_link import RedisLink
+
                 self._link = RedisLink(self.target, self._counters, self._breaker)
             return self._link
+
+    def _see_that_somebody_listens(self) -> None:
+        if not self._breaker.allow():
+            self._counters.add("skipped")
+            raise ServerUnavailableError(self.address, "it failed a moment ago and is left alone")
+        reason = why_not(self.target)
+        if not reason:
+            self._breaker.succeeded()
+            return
+        self._breaker.failed()
+        self._counters.failed(reason)
+        raise ServerUnavailableError(self.address, reason)
 
     @property
     def address(self) -> str:
