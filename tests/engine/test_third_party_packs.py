@@ -4,6 +4,7 @@ backends.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from functools import cache
@@ -85,7 +86,8 @@ def test_noseyparker_examples(backend: str) -> None:
         (rule.id, i, text, False) for rule in pack for i, text in enumerate(rule.negative_examples)
     ]
     assert sum(hit for *_, hit in wanted) == 430
-    found = Scanner(pack, backend).scan_batch([text.encode() for _, _, text, _ in wanted])
+    scanner = Scanner(pack, backend, cache_dir=os.environ["XDG_CACHE_HOME"])
+    found = scanner.scan_batch([text.encode() for _, _, text, _ in wanted])
     missed, matched = set(), set()
     for (rule, i, _, hit), findings in zip(wanted, found, strict=True):
         if any(f.rule_id == rule for f in findings) != hit:
@@ -112,8 +114,10 @@ def test_gitleaks_regexes_are_the_oracles() -> None:
     pack = plain_gitleaks()
     documents = corpus()[::5]
     hits = 0
+    scanner = Scanner(pack, "cpu")
     for shard_bytes in (1 << 20, 512):
-        found = Scanner(pack, "cpu", shard_bytes=shard_bytes).scan_batch(documents)
+        split_at(scanner, shard_bytes)
+        found = scanner.scan_batch(documents)
         for document, findings in zip(documents, found, strict=True):
             for rule in pack.rules:
                 assert rule.regex is not None
@@ -140,7 +144,7 @@ def same_everywhere(
 ) -> list[Finding]:
     whole: list[list[Finding]] = []
     for backend in ("reference", "cpu"):
-        scanner = Scanner(pack, backend)
+        scanner = Scanner(pack, backend, cache_dir=os.environ["XDG_CACHE_HOME"])
         for shard_bytes in shards:
             split_at(scanner, shard_bytes)
             found = scanner.scan_batch(documents)
