@@ -11,14 +11,11 @@ from itertools import product
 from typing import get_args
 
 from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
-from vyre_dist.autotune.record import Provenance, StoredRecord
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.driver.tuned_class import TunedClass
 from vyre_dist.driver.tuning_link import Target
 from vyre_dist.engine.tasks import Challenge, TaskResult
-from vyre_dist.errors import UsageError
 from vyre_dist.program.program_facts import ProgramFacts
-from vyre_dist.tuning.records import launched
 from vyre_dist.tuning.workload import Density, Size, WorkloadClass
 
 _WORKLOADS = tuple(
@@ -46,27 +43,6 @@ class TunedKind:
         """What is best for all classes that are known, or the default."""
         choices = {each.choice for each in self.classes.values() if each.is_decided}
         return choices.pop() if len(choices) == 1 else DEFAULT_CHOICE
-
-    def record(
-        self, tuned: TunedClass, choice: Choice, versions: Mapping[str, str], pack: str
-    ) -> StoredRecord | None:
-        """A record of a choice, without measurement; None for a choice that no record can have.
-
-        `pack`: the rules, as they were named.
-        """
-        provenance = Provenance.here(versions, pack)
-        try:
-            return StoredRecord(
-                self.key,
-                launched(self.programs, choice, provenance.date),
-                self.programs.fused,
-                provenance=provenance,
-                workload=tuned.target.workload,
-                choice=choice,
-                fence=tuned.fence,
-            )
-        except UsageError:
-            return None
 
 
 @dataclass(slots=True, eq=False)

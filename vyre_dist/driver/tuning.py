@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
-from vyre_dist.autotune.record import FAILED_S, MAX_TEXT_CHARS, StoredRecord
+from vyre_dist.autotune.record import Provenance
 from vyre_dist.dispatch.keys import AutotuneKey
 from vyre_dist.driver.tuned_class import Source, Stage, TunedClass
 from vyre_dist.driver.tuned_kind import Given, TunedKind, TunedWorker
@@ -33,7 +32,7 @@ from vyre_dist.program.program_facts import ProgramFacts
 from vyre_dist.tuning.budget import CAUTION, HOPE, Budget
 from vyre_dist.tuning.comparison import WORTH
 from vyre_dist.tuning.halving import FIRST_PAIRS, Race
-from vyre_dist.tuning.records import measured_beside
+from vyre_dist.tuning.records import failed_record, winner_record
 from vyre_dist.tuning.variants import challengers
 
 PROBE_EVERY = 64
@@ -44,7 +43,7 @@ _ASK_AGAIN_SECONDS = 3.0
 
 
 class Tuning:
-    """One scan's tuning. `lines`: what is unusual; who takes them clears them. `pack`: its name."""
+    """One scan's tuning. `lines`: what is unusual, for people; who takes them clears them."""
 
     def __init__(
         self,
@@ -53,9 +52,11 @@ class Tuning:
         wall_s: Callable[[], float],
         budget: Budget | None = None,
         variants: Callable[[ProgramFacts], tuple[Choice, ...]] = challengers,
+        pack: str = "",
     ) -> None:
-        """`clock`: seconds. `wall_s`: seconds since 1970, for what others are told."""
-        self._link, self._clock, self._wall_s, self.pack = link, clock, wall_s, ""
+        """`clock`: seconds. For records: `wall_s`, seconds since 1970; `pack`, the rules' name."""
+        self._pack = pack
+        self._link, self._clock, self._wall_s = link, clock, wall_s
         self.budget = budget or Budget()
         self._variants = variants
         self._kinds: dict[AutotuneKey, TunedKind] = {}
@@ -277,23 +278,21 @@ class Tuning:
         self._report.refused += 1
         name = f"{tuned.target.workload} on {tuned.target.key.adapter_id}"
         self.lines.append(f"tuning: {choice} is not run for {name}: {why}")
-        until = int(self._wall_s()) + FAILED_S
-        record = self._record(tuned, choice)
-        if record is not None:
-            text = "".join(c for c in why if c.isprintable())[:MAX_TEXT_CHARS]
-            failure = replace(record, failed_until=until, reason=text)
-            self._link.publish(tuned.target, failure)
+        programs, workload = self._kinds[tuned.target.key].programs, tuned.target.workload
+        origin = self._origin(tuned)
+        failure = failed_record(choice, why, programs, workload, origin, self._wall_s())
+        self._link.publish(tuned.target, failure)
         if tuned.choice == choice:
             tuned.forget()
 
     def _decide(self, tuned: TunedClass, race: Race) -> None:
         """A race is over: everybody runs its winner from now on, here and elsewhere."""
-        winner, gain = race.winner, race.gain
-        record = self._record(tuned, winner)
-        tuned.decide(winner, gain, Source.MEASURED, self._clock(), self._others(tuned))
-        if gain is not None and record is not None:
-            measured = replace(record, gain=gain, measured=measured_beside(race))
-            self._link.publish(tuned.target, measured)
+        programs, workload = self._kinds[tuned.target.key].programs, tuned.target.workload
+        record = winner_record(race, programs, workload, self._origin(tuned), tuned.fence)
+        others = self._others(tuned)
+        tuned.decide(race.winner, race.gain, Source.MEASURED, self._clock(), others)
+        if record is not None:
+            self._link.publish(tuned.target, record)
         self._link.release(tuned.target)
         self._hear()
 
@@ -302,10 +301,10 @@ class Tuning:
         at_work = {worker for (worker, _), each in self._given.items() if each.tuned is tuned}
         return sorted(at_work)
 
-    def _record(self, tuned: TunedClass, choice: Choice) -> StoredRecord | None:
+    def _origin(self, tuned: TunedClass) -> Provenance:
         kind = self._kinds[tuned.target.key]
         versions = next((w.versions for w in self._workers.values() if w.kind is kind), {})
-        return kind.record(tuned, choice, versions, self.pack)
+        return Provenance.here(versions, self._pack)
 
     def _drifted(self, tuned: TunedClass) -> None:
         """What was decided is not true any more."""

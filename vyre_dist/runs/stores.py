@@ -90,9 +90,7 @@ class RunStores:
             url = self._options.store
             place = without_login(url) if url else "in the cache folder"
             self._link = LocalLink(place, self._open, self._clock)
-        tuning = Tuning(self._link, self._clock, wall_s)
-        tuning.pack = pack_name(self._options.packs)
-        return tuning
+        return Tuning(self._link, self._clock, wall_s, pack=pack_name(self._options.packs))
 
     @property
     def problem(self) -> str:

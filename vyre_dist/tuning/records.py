@@ -49,18 +49,30 @@ def failed_records(
 ) -> list[StoredRecord]:
     """Those of the challengers that can't be run, for a day from `now_s` on."""
     return [
-        StoredRecord(
-            AutotuneKey.of(programs.fused, programs.adapter),
-            AutotuneRecord((1, 1, 1), 1, recorded_at=provenance.date),
-            programs.fused,
-            provenance=provenance,
-            workload=workload,
-            choice=choice,
-            failed_until=int(now_s) + FAILED_S,
-            reason="".join(c for c in why if c.isprintable())[:MAX_TEXT_CHARS],
-        )
+        failed_record(choice, why, programs, workload, provenance, now_s)
         for choice, why in race.refused.items()
     ]
+
+
+def failed_record(
+    choice: Choice,
+    why: str,
+    programs: ProgramFacts,
+    workload: str,
+    provenance: Provenance,
+    now_s: float,
+) -> StoredRecord:
+    """That a choice can't be run, for a day from `now_s` on: seconds since 1970."""
+    return StoredRecord(
+        AutotuneKey.of(programs.fused, programs.adapter),
+        AutotuneRecord((1, 1, 1), 1, recorded_at=provenance.date),
+        programs.fused,
+        provenance=provenance,
+        workload=workload,
+        choice=choice,
+        failed_until=int(now_s) + FAILED_S,
+        reason="".join(c for c in why if c.isprintable())[:MAX_TEXT_CHARS],
+    )
 
 
 def measured_beside(race: Race) -> tuple[Measured, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from simulator.planting import Bug, change, in_list
-from vyre_dist.autotune.choice import DEFAULT_CHOICE, Choice
+from vyre_dist.autotune.choice import DEFAULT_CHOICE
 from vyre_dist.autotune.codec import InvalidRecordError, decode
 from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.store import Counters, RecordStore
+from vyre_dist.driver import tuning
 from vyre_dist.driver.tuned_class import Stage, TunedClass
 from vyre_dist.driver.tuned_kind import TunedKind, TunedWorker
 from vyre_dist.driver.tuning import Tuning
@@ -72,10 +74,11 @@ def _(stack: ExitStack) -> None:
 
 @bug("whoever wins is published as the default")
 def _(stack: ExitStack) -> None:
-    def record(self: TunedKind, tuned: TunedClass, choice: Choice, versions: Any) -> Any:
-        return old(self, tuned, DEFAULT_CHOICE, versions)
+    def winner_record(*arguments: Any) -> StoredRecord | None:
+        record: StoredRecord | None = old(*arguments)
+        return record and replace(record, choice=DEFAULT_CHOICE)
 
-    old = change(stack, TunedKind, "record", record)
+    old = change(stack, tuning, "winner_record", winner_record)
 
 
 @bug("a store that can't be used ends the run")
