@@ -82,7 +82,7 @@ class Sample:
                 "files, such as those that will be scanned"
             )
         step = max(1.0, there / most_bytes)
-        chosen = tuple(tasks[int(n * step)] for n in range(int(len(tasks) / step) or 1))
+        chosen = tuple(tasks[int(n * step)] for n in range(round(len(tasks) / step) or 1))
         return cls(chosen, shard_bytes, sum(map(size_of, chosen)), there, tuple(problems))
 
 
