@@ -250,6 +250,9 @@ class Simulation:
             if not self.over:
                 schedule.between(self)
                 world.sleep(random.choice([0.5, 10.0, 40.0]))
+                # one that was taken for dead may have finished meanwhile, and whoever goes on with
+                # its run may do much of it again, as the clocks differ
+                self._look_at_all()
         until = world.now + _PATIENCE
         while self.anybody_works():
             if world.now > until:
