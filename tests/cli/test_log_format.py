@@ -57,7 +57,7 @@ def test_warnings_are_told_apart(cli, pack: Path, dead_url: str) -> None:
         (["scan", "--no-such-option"], "--no-such-option"),
         (["scan", "--rules", "missing.toml", "."], "missing.toml"),
         (["no-such-command"], "no-such-command"),
-        (["autotune", "export", "/no/such/folder/file", "--store", "mysql://x"], "mysql"),
+        (["autotune", "export", "/no/such/folder/file.toml", "--store", "mysql://x"], "mysql"),
     ],
     ids=["option", "rules", "command", "store"],
 )

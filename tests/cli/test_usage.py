@@ -158,7 +158,10 @@ HELP = {
     ("rules",): ["list", "check"],
     ("rules", "list"): ["--json"],
     ("rules", "check"): ["--quiet", "Exit codes: 0 fit for use, 2 not."],
-    ("autotune",): ["list", "export", "import"],
+    ("autotune",): ["show", "tune", "verify", "forget", "export", "import"],
+    ("autotune", "tune"): ["--on", "--plot", "--store", "Exit codes: 0"],
+    ("autotune", "verify"): ["--on", "--store", "Exit codes: 0"],
+    ("autotune", "forget"): ["--pack", "--older-than", "--all", "Exit code 3"],
     ("submit",): ["--address", "--working-dir"],
     ("clean",): ["--dry-run", "--cache-dir", "Exit codes: 0"],
 }
