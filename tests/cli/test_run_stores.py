@@ -58,7 +58,6 @@ def link_to(tmp_path: Path) -> Iterator[Callable[[str], Link]]:
             assert stores.tuning() is not None
             made = stores._link
             assert made is not None
-            made.begin()
             return made
 
         opened: list[RunStores] = []

@@ -56,9 +56,6 @@ class BoardLink:
     def _found(self, target: Target) -> Found:
         return Found(target, self.board.records.get(target))
 
-    def begin(self) -> None:
-        pass
-
     def read(self, targets: Sequence[Target]) -> None:
         for target in targets:
             self.known[target] = self._found(target)

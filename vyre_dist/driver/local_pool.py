@@ -90,6 +90,8 @@ class LocalPool:
     milliseconds. `gpus`: which, None for all. `gpus_at_once`: they start at once with `auto`, too:
     they are there for nobody else. `raise_when_short`: `begin` raises OSError where files,
     processes or memory are short, since the caller has other pools for which they need not be.
+    `threads_later`: this process may get threads while the pool is at work: no worker is forked
+    from it from then on.
     """
 
     name = "local"
@@ -104,6 +106,7 @@ class LocalPool:
         gpus: GpuWish | None = None,
         gpus_at_once: bool = False,
         raise_when_short: bool = False,
+        threads_later: bool = False,
     ) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"{workers} workers: at least 1 is needed")
@@ -113,7 +116,10 @@ class LocalPool:
         self.at_once = max(_MOST_STARTING, processors)
         if start_method is None:
             safe = sys.platform == "linux" and threading.active_count() == 1
+            # processes of GPUs come later
+            safe = safe and not (threads_later and has_nvidia_driver())
             start_method = "fork" if safe else "spawn"
+        self._threads_later = threads_later
         self._forks = start_method == "fork"
         self._workers: dict[int, _Worker] = {}
         self._engine: ScanEngine | None = None
@@ -151,11 +157,16 @@ class LocalPool:
             # compiled once, before the fork: the workers share its pages and are ready at once
             self._engine = ScanEngine(self._spec.pack, self._spec.config, gpu)
         else:
-            from vyre_dist.processes.fork_server import ForkServer
-
-            self._server = ForkServer(LOADER, worker_load(self._spec, gpu))
-            self._server.start()
+            self._open_server(gpu)
         return range(self._count)
+
+    def _open_server(self, gpu: str) -> ForkServer:
+        """What forks the workers in place of this process."""
+        from vyre_dist.processes.fork_server import ForkServer
+
+        server = self._server = ForkServer(LOADER, worker_load(self._spec, gpu))
+        server.start()
+        return server
 
     def _open_ends(self) -> list[Closable]:
         """What a forked process has to close."""
@@ -186,10 +197,12 @@ class LocalPool:
         share = self.gpus.share(number) if self.gpus else None
         if self.gpus and (self.gpus.needed or self.gpus.begun):
             self.gpus.begin(number)
-        if not self._forks:
-            if self._server is None:
-                raise AssertionError("the pool was not started")
-            worker = _Worker(self._server.fork())
+        server = self._server
+        if server is None and self._threads_later and threading.active_count() > 1:
+            # a fork could copy a lock that another thread holds
+            server = self._open_server("")
+        if server is not None:
+            worker = _Worker(server.fork())
             if share:
                 worker.child.connection.send_bytes(share.encode())
             return worker

@@ -63,7 +63,7 @@ class Tuning:
         self._classes: dict[Target, TunedClass] = {}
         self._workers: dict[int, TunedWorker] = {}
         self._given: dict[tuple[int, int], Given] = {}
-        self._tasks, self._begun = 0, False
+        self._tasks = 0
         self.lines: list[str] = []
         self.waiting = 0
         """How many tasks wait for a worker."""
@@ -319,10 +319,7 @@ class Tuning:
     # --- the store
 
     def tick(self) -> None:
-        """Time passes; the first time when the scan has begun."""
-        if not self._begun:
-            self._begun = True
-            self._link.begin()
+        """Time passes."""
         self._hear()
         now = self._clock()
         for kind in self._kinds.values():

@@ -63,9 +63,6 @@ News: TypeAlias = Found | Leased | Published
 class TuningLink(Protocol):
     """All methods are called from one thread, and return at once or nearly so."""
 
-    def begin(self) -> None:
-        """The scan has begun: there will be questions."""
-
     def read(self, targets: Sequence[Target]) -> None:
         """Ask for what there is of `targets`, now and whenever it changes. Found is the answer."""
 
@@ -90,9 +87,6 @@ class NoStore:
 
     def __init__(self) -> None:
         self._news: list[News] = []
-
-    def begin(self) -> None:
-        """See TuningLink."""
 
     def read(self, targets: Sequence[Target]) -> None:
         """See TuningLink."""

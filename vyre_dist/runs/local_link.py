@@ -64,9 +64,6 @@ class LocalLink:
         self._run = uuid.uuid4().hex
         self.problem = ""
 
-    def begin(self) -> None:
-        """See TuningLink."""
-
     def read(self, targets: Sequence[Target]) -> None:
         """See TuningLink. Raises what opening the store does."""
         nothing: list[Found] = [Found(target, None) for target in targets]

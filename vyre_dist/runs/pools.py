@@ -31,11 +31,12 @@ def open_pool(
     autoscale: bool = False,
     gpus: str | None = None,
     may_fork: bool = True,
+    threads_later: bool = False,
 ) -> WorkerPool:
     """A pool that is not started yet. `stack` disconnects from Ray when the caller is done.
 
-    `may_fork`: False where this process has, or will have, threads. Raises UsageError where the
-    arguments contradict each other.
+    `may_fork`: False where this process has, or will have, threads; `threads_later`: it may get
+    some when workers are ready. Raises UsageError where the arguments contradict each other.
     """
     if kind == "local" and address:
         raise UsageError(
@@ -65,7 +66,8 @@ def open_pool(
         )
     from vyre_dist.driver.local_pool import LocalPool
 
-    return LocalPool(spec, workers, None if may_fork else "spawn", gpus=wish)
+    start_method = None if may_fork else "spawn"
+    return LocalPool(spec, workers, start_method, gpus=wish, threads_later=threads_later)
 
 
 def _wish(gpus: str) -> GpuWish:

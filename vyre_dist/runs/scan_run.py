@@ -73,10 +73,9 @@ class ScanRun:
             address=options.address,
             autoscale=options.autoscale,
             gpus=options.gpus,
-            # what reaches a server has threads
-            may_fork=not (
-                self._stores.shares_store or (options.run_dir and is_url(options.run_dir))
-            ),
+            # what reaches a place that is no file system has threads
+            may_fork=options.run_dir is None or not is_url(options.run_dir),
+            threads_later=self._stores.shares_store,
         )
         self._stats = WalkStats()
         self._inputs = ScanInputs(options, self._stats, stack, waiting)

@@ -7,6 +7,7 @@ several times a second, in memory.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +28,11 @@ LEASE_SECONDS = 10.0
 """After which another run may tune what a run was tuning that has died."""
 
 _LOOK_SECONDS = 0.2
-_MOST_SECONDS = 0.3
-"""That the end of a run waits for what it has published, and gives back."""
+_MOST_SECONDS = 0.25
+"""That the end of a run waits for the server, beside what its client takes to be loaded."""
+
+_LOADING_SECONDS = 2.0
+"""That the latter may take, on a machine with much else to do."""
 
 
 class SharedLink:
@@ -39,8 +43,8 @@ class SharedLink:
     def __init__(self, open_store: Callable[[], AutotuneStore]) -> None:
         """`open_store`: gives a TieredStore, for whose server nobody but the thread waits.
 
-        It is called by `begin`: before that the scan may fork, as it may not when the store's
-        threads are there.
+        It is called with the first question: before that the scan may fork, as it may not when the
+        store's threads are there.
         """
         self._open = open_store
         self._store: TieredStore | None = None
@@ -62,14 +66,8 @@ class SharedLink:
         late = f"the autotune store {self._store.address}: it did not answer in time"
         return self._store.trouble or self._fault or (late if self._late else "")
 
-    def begin(self) -> None:
-        """See TuningLink. Raises what opening the store does."""
-        if self._store is None:
-            self._begin()
-
     def read(self, targets: Sequence[Target]) -> None:
-        """See TuningLink. Raises what `begin` does."""
-        self.begin()
+        """See TuningLink. Raises what opening the store does."""
         self._owe(lambda store: self._read(store, targets))
 
     def lease(self, target: Target, choices: Sequence[Choice]) -> None:
@@ -97,10 +95,16 @@ class SharedLink:
         if self._store is None or self._closed:
             return
         self._closed = True
-        until = time.monotonic() + _MOST_SECONDS
-        with self._paid:
-            is_paid = self._paid.wait_for(lambda: not self._owed, _MOST_SECONDS)
-        self._late = not is_paid or not self._store.flush(max(0.0, until - time.monotonic()))
+        began = time.monotonic()
+        until, done = began + _MOST_SECONDS, False
+        while not done and not self.problem and (now := time.monotonic()) < until:
+            with self._paid:
+                is_paid = self._paid.wait_for(lambda: not self._owed, min(until - now, 0.05))
+            done = is_paid and self._store.flush(min(until - now, 0.05))
+            # the time until the server could be asked at all does not speak against it
+            if not hasattr(sys.modules.get("redis"), "VERSION"):
+                until = min(time.monotonic() + _MOST_SECONDS, began + _LOADING_SECONDS)
+        self._late = not done
         self._jobs.put(None)
 
     def _begin(self) -> None:
@@ -119,6 +123,8 @@ class SharedLink:
 
     def _owe(self, job: Callable[[TieredStore], None]) -> None:
         """Queue what the end of the run waits for."""
+        if self._store is None:
+            self._begin()
         with self._paid:
             self._owed += 1
 
