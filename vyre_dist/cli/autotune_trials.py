@@ -95,9 +95,9 @@ def tune(
             ahead, sample = _measuring(packs, paths, name, skip_unsupported, cache_dir)
             versions = dict(facts_of(name).versions)
             for each in ahead.classes:
-                turn = Turn(opened, ahead.programs, each.workload)
-                tuned = ahead.tuned(each, turn.go_on)
-                kept = turn.keep(tuned, pack_name(packs), versions)
+                with Turn(opened, ahead.programs, each.workload) as turn:
+                    tuned = ahead.tuned(each, turn.go_on)
+                    kept = turn.keep(tuned, pack_name(packs), versions)
                 races.append(tuned)
                 incomplete |= kept.record is not None and not kept.stored and bool(opened.trouble)
                 _print_race(name, tuned, kept, as_json=as_json)

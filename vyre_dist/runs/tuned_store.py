@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from vyre_dist.autotune.fence import Fence
 from vyre_dist.autotune.memory import MemoryStore
@@ -70,7 +70,8 @@ def trouble_of(store: AutotuneStore) -> str:
 
 
 class Turn:
-    """The right to tune one class of a program, as far as the store has such rights.
+    """The right to tune one class of a program, as far as the store has such rights; it is given
+    back at the block's end.
 
     `fence`: what tells it from others; None where somebody else has the right.
     """
@@ -99,6 +100,13 @@ class Turn:
                 self.fence = None
         self._renewed = clock()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lease is not None:
+            self._lease.release()
+
     def go_on(self) -> None:
         """Called now and then: the right lapses else."""
         if self._lease is not None and self._clock() - self._renewed > _RENEW_SECONDS:
@@ -106,26 +114,21 @@ class Turn:
             self._lease.renew()
 
     def keep(self, tuned: TunedAhead, pack: str, versions: dict[str, str]) -> Kept:
-        """Offer the winner to the store, and what failed; give the right back."""
+        """Offer the winner to the store, and what failed."""
         provenance = Provenance.here(versions, pack)
         programs, race, store = tuned.programs, tuned.race, self._store
         record = winner_record(race, programs, self._workload, provenance, self.fence)
         failed = failed_records(race, programs, self._workload, provenance, time.time())
-        try:
-            if record is None:
-                store.put_many(failed)
-                return Kept(None, False, "too little could be measured")
-            # what has won has not failed, whatever an earlier run says
-            digest = record.choice.digest
-            store.remove([Place(record.key, self._workload, digest)])
-            if self._lease is not None and isinstance(store, TieredStore):
-                stored = store.put_leased(record, self._lease)
-            else:
-                stored = store.put(record)
+        if record is None:
             store.put_many(failed)
-        finally:
-            if self._lease is not None:
-                self._lease.release()
+            return Kept(None, False, "too little could be measured")
+        # what has won has not failed, whatever an earlier run says
+        store.remove([Place(record.key, self._workload, record.choice.digest)])
+        if self._lease is not None and isinstance(store, TieredStore):
+            stored = store.put_leased(record, self._lease)
+        else:
+            stored = store.put(record)
+        store.put_many(failed)
         if stored:
             return Kept(record, True)
         if self.fence is None:
