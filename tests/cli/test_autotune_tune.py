@@ -12,11 +12,10 @@ from xml.etree import ElementTree
 import pytest
 
 from vyre_dist.autotune.choice import Choice
-from vyre_dist.autotune.gain import Gain
+from vyre_dist.autotune.gain import LEAST_PAIRS, Gain
 from vyre_dist.autotune.record import StoredRecord
 from vyre_dist.autotune.redis_store import RedisStore
 from vyre_dist.autotune.urls import open_store, parse_redis_url
-from vyre_dist.runs.ahead import FIRST_PAIRS
 
 Cli = Callable[..., Any]
 
@@ -47,7 +46,7 @@ def test_tune_stores_what_it_prints(cli: Cli, files: Path, pack: Path, tmp_path:
     assert (line["workload"], line["stored"], line["documents"]) == ("some-small", True, 3)
     compared = line["compared"]
     assert {"lane": "serial"} in [each["choice"] for each in compared]
-    assert all(each["pairs"] >= FIRST_PAIRS for each in compared)
+    assert all(each["pairs"] >= LEAST_PAIRS for each in compared)
     assert all(each["low"] <= each["ratio"] <= each["high"] for each in compared)
     first = records_of(url)["some-small", False]
     assert first.choice.plain() == line["choice"] and first.gain is not None

@@ -72,7 +72,7 @@ def tune(
     PACK is what scan's --rules takes; several are one scan's. Default: everything built in.
 
     Each choice runs on the same bytes as the default, as often as it takes to tell them apart, and
-    at least 16 times. It has to be 2 % faster to win. Files are sorted into classes, by the density
+    at least 5 times. It has to be 2 % faster to win. Files are sorted into classes, by the density
     of matches and their size; each class has a race of its own.
 
     Exit codes: 0 all is measured and stored, 2 bad usage or rules, 3 some files could not be read,

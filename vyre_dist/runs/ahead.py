@@ -37,8 +37,8 @@ from vyre_dist.tuning.variants import challengers
 from vyre_dist.tuning.workload import WorkloadClass
 
 FIRST_PAIRS = 16
-"""Of each challenger, before any of them leaves: more than a scan can pay for, so that others who
-tune on the same data agree.
+"""Of each challenger, before the slower half leaves: more than a scan can pay for, so that others
+who tune on the same data agree. One that is clearly slower may leave with fewer.
 """
 
 MOST_BYTES = 512 << 20
