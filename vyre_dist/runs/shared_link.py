@@ -28,7 +28,7 @@ LEASE_SECONDS = 10.0
 """After which another run may tune what a run was tuning that has died."""
 
 _LOOK_SECONDS = 0.2
-_MOST_SECONDS = 0.25
+_MOST_SECONDS = 0.2
 """That the end of a run waits for the server, beside what its client takes to be loaded."""
 
 _LOADING_SECONDS = 2.0
