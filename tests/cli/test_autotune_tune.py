@@ -63,6 +63,10 @@ def test_tune_stores_what_it_prints(cli: Cli, files: Path, pack: Path, tmp_path:
     assert again.fence is not None and again.fence.newer_than(first.fence)
     (shown,) = cli("autotune", "show", "--json", "--store", url).lines
     assert shown["pack"] == str(pack) and shown["workload"] == "some-small"
+    # a scan looks for just this
+    assert cli("scan", "-r", pack, files, "--store", url).code == 1
+    (after,) = cli("autotune", "show", "--json", "--store", url).lines
+    assert (after["hits"], after["key"]) == (shown["hits"] + 1, shown["key"])
 
 
 def test_each_class_has_a_race(cli: Cli, files: Path, pack: Path, tmp_path: Path) -> None:

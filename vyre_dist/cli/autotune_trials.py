@@ -301,7 +301,7 @@ def _verdict(tuned: TunedAhead, choice: Any) -> str:
         return "best"
     return {
         Verdict.WON: "faster, not the fastest",
-        Verdict.LOST: "not 2 % faster",
+        Verdict.LOST: "not worth a change",
         Verdict.OPEN: "left the race behind others",
     }[race.compared[choice].verdict]
 
