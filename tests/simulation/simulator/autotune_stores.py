@@ -83,8 +83,8 @@ class Kinds:
         return WorkerFacts("", host, pid, "cpu", version="1", device=f"device {kind}")
 
     def programs(self, kind: int) -> ProgramFacts:
-        """What a worker of a kind runs by default."""
-        spec = SpecCacheKey(kind, 1, (1, 1, 1), 1)
+        """What a worker of a kind runs by default: the same programs, on another device."""
+        spec = SpecCacheKey(1, 1, (1, 1, 1), 1)
         return ProgramFacts(f"device {kind}", spec, spec, (), {})
 
     def tell(self, kind: int, task: ScanTask, result: TaskResult) -> None:
