@@ -301,6 +301,8 @@ def test_a_ctrl_c_while_it_is_started_ends_it(
         return child
 
     monkeypatch.setattr(gpu_process, "fork_unwaited", interrupted)
+    # another test may have used a GPU in this process, and then it would not be forked
+    monkeypatch.setattr(gpu_process, "_has_cuda", lambda: False)
     monkeypatch.setattr(gpu_process, "_own_gpu", emulated_gpu_process.says_nothing)
     with pytest.raises(KeyboardInterrupt):
         scan(LocalPool(spec(), workers=1, start_method="fork"), corpus)
