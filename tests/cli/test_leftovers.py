@@ -112,12 +112,18 @@ def current_umask() -> int:
 
 
 @pytest.mark.parametrize("file", ["/dev/null", "/dev/stdout", "fifo"])
-def test_an_export_replaces_no_device(cli: Cli, tmp_path: Path, tree: Path, file: str) -> None:
+@pytest.mark.parametrize("ending", [".toml", ".jsonl"])
+def test_an_export_replaces_no_device(
+    cli: Cli, tmp_path: Path, tree: Path, file: str, ending: str
+) -> None:
     """A file renamed onto a device or a pipe would take its place."""
     os.mkfifo(tree / "fifo")
     before = os.stat("/dev/null"), os.readlink("/dev/stdout"), os.stat(tree / "fifo")
-    run = cli("autotune", "export", file)
+    (tree / f"link{ending}").symlink_to(file)
+    run = cli("autotune", "export", f"link{ending}")
     assert run.code == 3 and "is no regular file" in run.err
+    run = cli("autotune", "export", file)
+    assert run.code == 2 and "the end of its name" in run.err
     assert (
         os.path.samestat(before[0], os.stat("/dev/null"))
         and os.readlink("/dev/stdout") == before[1]

@@ -72,6 +72,26 @@ class Background:
                     answer.add_done_callback(lambda done: self.enqueue(lambda: late(done.result())))
                 return otherwise
 
+    def in_turn(self, work: Callable[[], T], otherwise: T, most_s: float) -> T:
+        """What `work` gives, which is done when all that was queued before is; `otherwise` if that
+        takes longer, and it is done later.
+        """
+        done: Future[T] = Future()
+
+        def job() -> None:
+            try:
+                done.set_result(work())
+            except VyreError as error:
+                done.set_exception(error)
+
+        if not self.enqueue(job):
+            return otherwise
+        with self.waiting(most_s) as left:
+            try:
+                return done.result(left)
+            except TimeoutError:
+                return otherwise
+
     @contextlib.contextmanager
     def waiting(self, most_s: float) -> Iterator[float]:
         """For the block that waits: how long it may."""

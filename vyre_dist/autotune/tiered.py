@@ -218,8 +218,15 @@ class TieredStore(RecordStore):
         return iter(seen.values())
 
     def remove(self, places: Sequence[Place]) -> int:
-        """In all tiers. What was put before is on the server first, and goes as well."""
-        self.flush(PUBLISH_TIMEOUT_S)
+        """In all tiers. What was put before is on the server first, and goes as well.
+
+        Nobody compares this store with the server meanwhile: what is gone from one of them would
+        come back from the other.
+        """
+        self.check_open()
+        return self._background.in_turn(lambda: self._remove(places), 0, PUBLISH_TIMEOUT_S)
+
+    def _remove(self, places: Sequence[Place]) -> int:
         there = [stored.place for tier in (self._memory, self._local) for stored in tier.items()]
         with self._known_lock:
             self._known.difference_update(places)
