@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 PACK = "pack.msgpack"
 REPORT = "report.json"
 
+_SLOW_SECONDS = 1.0
+"""A commit that takes so long may be somebody's reason to take this driver for dead."""
+
 
 class RunDirectory:
     """The directory at `place`. `facts`: see identity.py; `pack`: the rules, encoded.
@@ -205,6 +208,8 @@ class RunDirectory:
         self._writer.commit(everything=everything)
         after = self._monotonic()
         self._took = max(0.0, after - now)
+        if self._took >= _SLOW_SECONDS:
+            self._check_owner()  # another driver may have taken over meanwhile
         if everything:
             self._plan_kept = now
         last, self._last = self._last, None
