@@ -55,3 +55,7 @@ class Recording(Protocol):
         RunTakenError if the run is another driver's by now.
         """
         ...
+
+    def check_owner(self) -> None:
+        """Raises RunTakenError if the run is another driver's by now, and OSError."""
+        ...

@@ -182,6 +182,10 @@ def scan_rounds(
         )
         for _ in loop.rounds():
             yield outcome
+    except FileNotFoundError:
+        if recording is not None:
+            recording.check_owner()  # who has taken the run over removes what it does not need
+        raise
     finally:
         pool.close()
         if tuning is not None:

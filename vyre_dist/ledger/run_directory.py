@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 PACK = "pack.msgpack"
 REPORT = "report.json"
 
-_SLOW_SECONDS = 1.0
-"""A commit that takes so long may be somebody's reason to take this driver for dead."""
-
 
 class RunDirectory:
     """The directory at `place`. `facts`: see identity.py; `pack`: the rules, encoded.
@@ -199,17 +196,15 @@ class RunDirectory:
     def commit(self, *, idle: bool) -> int | None:
         """See Recording. Is called every now and then, as it says that this driver lives."""
         if self._owner.due:
-            self._check_owner()
+            self.check_owner()
         now = self._monotonic()
         if self._since is None or (not idle and now - self._since < self._group):
             return None
-        self._check_owner()
+        self.check_owner()
         everything = idle or now - self._plan_kept >= PLAN_SECONDS
         self._writer.commit(everything=everything)
         after = self._monotonic()
         self._took = max(0.0, after - now)
-        if self._took >= _SLOW_SECONDS:
-            self._check_owner()  # another driver may have taken over meanwhile
         if everything:
             self._plan_kept = now
         last, self._last = self._last, None
@@ -218,7 +213,7 @@ class RunDirectory:
 
     def finish(self, report: bytes) -> None:
         """The run is over, and its outputs are whole."""
-        self._check_owner()
+        self.check_owner()
         self._over = True
         if self.private:
             self.remove()
@@ -235,7 +230,7 @@ class RunDirectory:
             names = self._storage.names(PARTS)
             if self.history.entries or not self._named.are(names):
                 epoch = self._owner.epoch
-                deque(remove_garbage(self._storage, names, epoch, self._check_owner), maxlen=0)
+                deque(remove_garbage(self._storage, names, epoch, self.check_owner), maxlen=0)
             remove_unfinished(self._storage)
         except (OSError, VyreError):
             return  # the outputs are whole: `vyre-dist clean` may still do it
@@ -256,7 +251,7 @@ class RunDirectory:
         if journal is not None:
             if not self._taken:
                 with contextlib.suppress(OSError, RunTakenError):
-                    self._check_owner()
+                    self.check_owner()
                     journal.commit()
             journal.close()
         with contextlib.suppress(OSError):
@@ -274,7 +269,7 @@ class RunDirectory:
         if journal is not None:
             journal.close()
         with contextlib.suppress(OSError, RunTakenError):
-            self._check_owner()
+            self.check_owner()
         if not self._taken:
             self._remove_files()  # before it is let go: nobody begins in what goes away
         self.close()
@@ -284,7 +279,8 @@ class RunDirectory:
 
         shutil.rmtree(self._storage.path(""), ignore_errors=True)
 
-    def _check_owner(self) -> None:
+    def check_owner(self) -> None:
+        """See Recording."""
         try:
             self._owner.check()
         except RunTakenError:

@@ -137,6 +137,11 @@ class StagedRun:
         news, self._news = self._news, None
         return news if kept is None else kept
 
+    def check_owner(self) -> None:
+        """See Recording."""
+        if self.directory is not None:
+            self.directory.check_owner()
+
     def _to_directory(self) -> None:
         directory: RunDirectory | None = None
         try:
